@@ -1,0 +1,139 @@
+"""Every exception of this package, and the exit code that each one means.
+
+    HatchConnectError
+    ├── ProjectError                2  the project or the call is wrong
+    │   ├── ConfigurationError         pyproject.toml, all problems at once
+    │   ├── UsageError                 the call: options that contradict each other, unknown names
+    │   ├── LockError                  the lock: missing, stale, not for the target
+    │   ├── PythonVersionError         which Python to ask for
+    │   ├── InterpreterError           an interpreter that cannot be inspected
+    │   ├── BuildError                 the project's own build fails, or cannot be run
+    │   ├── BundleError                a bundle, a manifest, or a file that cannot go into one
+    │   └── StoreError                 servers.json or a deployment record
+    ├── ServerError                 3  the server cannot be reached or refused
+    │   ├── UnreachableError           no answer: name, connection, TLS, time-out
+    │   ├── AnswerError                an answer that is not Connect's
+    │   ├── RefusedError               Connect said no; carries status and Connect's code
+    │   │   └── NotFoundError          ... because there is no such thing
+    │   └── ContentError               the content cannot take this deployment
+    ├── DeploymentFailedError       4  the deployment task failed
+    └── NotAnsweringError           5  the content was deployed and does not answer
+
+An interruption (`KeyboardInterrupt`) ends with 130. Messages are complete sentences for a person:
+what is wrong and where; `hint` says what to do next. No message ever holds a secret.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+INTERRUPTED = 130
+
+
+class HatchConnectError(Exception):
+    """The root: whatever goes wrong for a reason that is not a bug of ours."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class ProjectError(HatchConnectError):
+    """The project or the call is wrong."""
+
+    exit_code = 2
+
+
+class ConfigurationError(ProjectError):
+    """The configuration is wrong.
+
+    `problems` holds one sentence each, with the full TOML key, such as
+    "`tool.hatch-connect.title` must be a string, not an integer.".
+    """
+
+    def __init__(self, problems: tuple[str, ...], *, where: str, hint: str | None = None) -> None:
+        super().__init__("\n".join((f"{where}:", *(f"  - {p}" for p in problems))), hint=hint)
+        self.problems = problems
+
+
+class UsageError(ProjectError):
+    """The call is wrong."""
+
+
+class LockError(ProjectError):
+    """The locked dependencies cannot be used."""
+
+
+class PythonVersionError(ProjectError):
+    """No Python version can be asked for, or not that one."""
+
+
+class InterpreterError(ProjectError):
+    """An interpreter cannot be inspected."""
+
+
+class BuildError(ProjectError):
+    """The project's own build fails or cannot be run."""
+
+
+class BundleError(ProjectError):
+    """A bundle or a manifest cannot be made or used."""
+
+
+class StoreError(ProjectError):
+    """A file in which servers or deployments are remembered cannot be used."""
+
+
+class ServerError(HatchConnectError):
+    """The server cannot be reached or refused."""
+
+    exit_code = 3
+
+
+class UnreachableError(ServerError):
+    """No answer came."""
+
+
+class AnswerError(ServerError):
+    """An answer came that is not one of Connect's."""
+
+
+class RefusedError(ServerError):
+    """Connect refused a request.
+
+    `status` is the HTTP status; `code` is Connect's own error code, or None where the answer had
+    none (a proxy's, for instance).
+    """
+
+    def __init__(
+        self, message: str, *, status: int, code: int | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.code = code
+
+
+class NotFoundError(RefusedError):
+    """There is no such thing on the server, or this key may not see it."""
+
+
+class ContentError(ServerError):
+    """The content cannot take this deployment."""
+
+
+class DeploymentFailedError(HatchConnectError):
+    """The deployment task failed."""
+
+    exit_code = 4
+
+
+class NotAnsweringError(HatchConnectError):
+    """The content was deployed and does not answer."""
+
+    exit_code = 5

@@ -1,0 +1,68 @@
+"""What can be reported while working.
+
+Whoever works calls a `Report` with one of these values; a door decides how they look
+(`display.py`). Nothing here is a result: results are returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A stage of the work begins: "Uploading the bundle (12.3 kB)"."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Something worth knowing, nothing to do about it."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """Something that the person should change."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detail:
+    """Something that is only of interest when one looks closely (`--verbose`)."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far one piece of long work has come.
+
+    `what` names the work and is the same in all its reports; `total` is None where it is not
+    known; the work is over when `done == total`.
+    """
+
+    what: str
+    done: int
+    total: int | None
+    unit: Literal["bytes", "files"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """One line of a log that the server keeps, as it came (control characters included)."""
+
+    text: str
+
+
+Event: TypeAlias = Step | Note | Warned | Detail | Progress | LogLine
+Report: TypeAlias = Callable[[Event], None]
+
+
+def silent(_event: Event) -> None:
+    """Report nothing."""

@@ -1,0 +1,43 @@
+"""A value that never shows itself."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+MASK = "***"
+
+
+class Secret:
+    """An API key, a password or the value of an environment variable.
+
+    It compares and hashes by its value, so that it can live in frozen dataclasses; `str`, `repr`
+    and formatting give `***`; it refuses to be pickled. Only `reveal` returns the value: call it
+    at the edge that needs it and keep no other reference.
+    """
+
+    __slots__ = ("__value",)
+
+    def __init__(self, value: str) -> None:
+        self.__value = value
+
+    def reveal(self) -> str:
+        """Return the value itself."""
+        return self.__value
+
+    def __repr__(self) -> str:
+        return MASK
+
+    def __format__(self, spec: str) -> str:
+        return MASK
+
+    def __bool__(self) -> bool:
+        return bool(self.__value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other.reveal() == self.__value
+
+    def __hash__(self) -> int:
+        return hash((Secret, self.__value))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not pickled")
