@@ -1,0 +1,1 @@
+"""Fakes and tools that several tests share."""
