@@ -1,0 +1,108 @@
+"""The shape of an option: what kinds there are, how one is declared, how text becomes a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from hatch_connect.errors import UsageError
+from hatch_connect.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Kind(Enum):
+    """What a call gives for an option, and what `Options` holds of it."""
+
+    FLAG = "flag"  # bool
+    TEXT = "text"  # str | None
+    SECRET = "secret"  # noqa: S105 - the word, not a password; Secret | None
+    TEXTS = "texts"  # repeatable: tuple[str, ...]
+    SECRETS = "secrets"  # repeatable: tuple[Secret, ...]
+    NUMBER = "number"  # int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionSpec:
+    """How one option is spelled and what it is for.
+
+    `key` is the field of `Options`; `flags` start with the long spelling, `--` included; `group`
+    is the set of verbs that take it (see `VERBS`); `key_in_table` is the key of
+    [tool.hatch-connect] that the option overrides, or None.
+    """
+
+    key: str
+    kind: Kind
+    flags: tuple[str, ...]
+    help: str
+    metavar: str
+    group: str
+    key_in_table: str | None = None
+    positional: bool = False
+
+    @property
+    def long(self) -> str:
+        """The long spelling without its dashes: `api-key`."""
+        return self.flags[0].removeprefix("--")
+
+    @property
+    def short(self) -> str | None:
+        """The letter of the short spelling, or None."""
+        return next((flag[1:] for flag in self.flags if not flag.startswith("--")), None)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a call may give it more than once."""
+        return self.kind in {Kind.TEXTS, Kind.SECRETS}
+
+
+_DEFAULTS: dict[Kind, Any] = {Kind.FLAG: False, Kind.TEXTS: (), Kind.SECRETS: ()}
+
+
+def option(kind: Kind, flags: str, group: str, text: str, **more: Any) -> Any:  # noqa: ANN401 - as dataclasses.field
+    """Declare a field of `Options`: `flags` in any order, `more` as in `OptionSpec`."""
+    long, *others = sorted(flags.split(), key=lambda flag: not flag.startswith("--"))
+    spec = {"kind": kind, "flags": (long, *others), "group": group, "help": text, **more}
+    spec.setdefault("metavar", "TEXT")
+    return field(default=_DEFAULTS.get(kind), metadata=spec)
+
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off", ""}
+
+
+def convert(spec: OptionSpec, given: object) -> object:
+    """Make what `Options` holds of what a door was given. Raises UsageError."""
+    match spec.kind:
+        case Kind.FLAG:
+            return _flag(spec, given)
+        case Kind.NUMBER:
+            return _number(spec, given)
+        case Kind.TEXT:
+            return str(given)
+        case Kind.SECRET:
+            return given if isinstance(given, Secret) else Secret(str(given))
+        case Kind.TEXTS:
+            return tuple(map(str, _several(given)))
+        case Kind.SECRETS:
+            return tuple(v if isinstance(v, Secret) else Secret(str(v)) for v in _several(given))
+
+
+def _several(given: object) -> Iterable[object]:
+    return given if isinstance(given, (list, tuple)) else (given,)
+
+
+def _flag(spec: OptionSpec, given: object) -> bool:
+    word = str(given).strip().lower()
+    if word not in _TRUE | _FALSE:
+        raise UsageError(f"The option {spec.long!r} is on or off, not {given!r}.")
+    return word in _TRUE
+
+
+def _number(spec: OptionSpec, given: object) -> int:
+    try:
+        return int(str(given))
+    except ValueError:
+        raise UsageError(f"The option {spec.long!r} takes a number, not {given!r}.") from None
