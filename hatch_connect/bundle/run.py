@@ -1,0 +1,57 @@
+"""Where the builder runs: in this process, through Hatch, or in an isolated environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from hatch_connect.bundle.archive import Bundle
+    from hatch_connect.bundle.selection import LeftOut
+    from hatch_connect.events import Report
+    from hatch_connect.project.interpreter import Interpreter
+    from hatch_connect.project.pins import Lock
+    from hatch_connect.project.python_version import PythonTarget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRequest:
+    """What a call asks of the build.
+
+    `overrides` are keys of [tool.hatch-connect] as given on the call (never secrets); `contents`
+    the names of the pieces of content (empty: the main one); `directory` where the bundles go
+    (None: dist/connect in the root); `installed` the packages of an environment and `interpreter`
+    the Python of it, for a project without a lock (interactive verbs only).
+    """
+
+    root: Path
+    overrides: Mapping[str, object] = field(default_factory=dict)
+    contents: tuple[str, ...] = ()
+    directory: Path | None = None
+    python_option: str | None = None
+    installed: Lock | None = None
+    interpreter: Interpreter | None = None
+    on: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A bundle that was built, and what there is to say of it."""
+
+    content: str | None
+    bundle: Bundle
+    left_out: tuple[LeftOut, ...]
+    python: PythonTarget
+    lock: Lock
+    notes: tuple[str, ...] = ()
+
+
+def build(request: BuildRequest, environ: Mapping[str, str], report: Report) -> tuple[Built, ...]:
+    """Build the bundle of each piece of content that is asked for.
+
+    Raises ProjectError: the configuration, the lock, the build or a file of it is wrong.
+    """
+    raise NotImplementedError
