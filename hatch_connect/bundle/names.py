@@ -1,0 +1,84 @@
+"""Which paths a bundle may hold.
+
+A bundle is unpacked on Linux, and was perhaps made, or is looked at, on a system that knows no
+difference between `A` and `a` or between two ways to write `é`.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TYPE_CHECKING
+
+from hatch_connect.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_LONGEST_COMPONENT = 255
+_FIRST_PRINTABLE, _DELETE = " ", "\x7f"
+_SHOWN = 10
+
+
+def unsafe(path: str) -> str | None:
+    """Say why a path cannot be a file of a bundle, or None."""
+    try:
+        encoded = path.encode()
+    except UnicodeEncodeError:
+        return "its name is not UTF-8"
+    parts = path.split("/")
+    rules = (
+        ("\\" in path, "its name holds a backslash"),
+        (
+            any(c < _FIRST_PRINTABLE or c == _DELETE for c in path),
+            "its name holds a line break or another control character",
+        ),
+        (path.startswith("/") or path[1:2] == ":", "its path is absolute"),
+        (
+            not {"", ".", ".."}.isdisjoint(parts),
+            "its path is empty or leads elsewhere (`.`, `..`, `//`)",
+        ),
+        (
+            any(len(part) > _LONGEST_COMPONENT for part in encoded.split(b"/")),
+            f"a name in its path is longer than {_LONGEST_COMPONENT} bytes",
+        ),
+    )
+    return next((why for broken, why in rules if broken), None)
+
+
+def shown(path: str) -> str:
+    """Give a path as it can be printed: in quotes where it holds what a terminal would act on."""
+    return path if path.isprintable() else ascii(path)
+
+
+def check_names(paths: Iterable[str]) -> None:
+    """Refuse paths that a bundle cannot hold, all problems at once (BundleError)."""
+    paths = sorted(paths)
+    problems = [f"{shown(path)}: {why}" for path in paths if (why := unsafe(path))]
+    problems.extend(_collisions(paths))
+    if problems:
+        more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+        lines = "\n".join(f"  - {line}" for line in (*problems[:_SHOWN], *more))
+        raise BundleError(
+            f"These files cannot go into a bundle:\n{lines}",
+            hint="Rename them, or leave them out with `exclude` in [tool.hatch-connect].",
+        )
+
+
+def _collisions(paths: Iterable[str]) -> Iterable[str]:
+    seen: dict[str, str] = {}
+    folders: dict[str, str] = {}
+    for path in paths:
+        key = _folded(path)
+        if key in seen:
+            yield f"{shown(path)}: some systems cannot tell it from {shown(seen[key])}"
+        seen[key] = path
+        end = path.find("/")
+        while end > 0:
+            folders.setdefault(_folded(path[:end]), path)
+            end = path.find("/", end + 1)
+    for key in seen.keys() & folders.keys():
+        yield f"{shown(seen[key])}: it is a file, and a folder of {shown(folders[key])}"
+
+
+def _folded(path: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())

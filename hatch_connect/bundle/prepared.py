@@ -1,0 +1,84 @@
+"""Packs a folder whose `manifest.json` says what is in the bundle: content made elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from hatch_connect.bundle.manifest import MANIFEST_NAME, Manifest
+from hatch_connect.bundle.names import shown, unsafe
+from hatch_connect.bundle.packing import DEFAULT_EPOCH, pack
+from hatch_connect.bundle.selection import ContentFile, Selection
+from hatch_connect.errors import BundleError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hatch_connect.bundle.parts import ListedFile
+    from hatch_connect.events import Report
+
+_SHOWN = 10
+
+
+def pack_prepared(path: Path, into: Path, report: Report) -> Path:
+    """Pack the listed files and the manifest as it is; give the archive's path in `into`.
+
+    `path` is the folder or its `manifest.json`. Every listed file must be there, unchanged.
+    """
+    root = (path if path.is_dir() else path.parent).resolve()
+    text = _read(root / MANIFEST_NAME)
+    listed = [file for file in Manifest.from_json(text).files if file.path != MANIFEST_NAME]
+    found = [_find(root, file) for file in listed]
+    _refuse([problem for problem in found if isinstance(problem, str)], root)
+    files = sorted(
+        (file for file in found if isinstance(file, ContentFile)), key=lambda file: file.path
+    )
+    checksums = {file.path: file.checksum for file in listed}
+
+    def same(packed: tuple[ListedFile, ...]) -> bytes:
+        changed = [
+            f"{shown(file.path)} is not the file that was listed: its checksum differs"
+            for file in packed
+            if file.checksum != checksums[file.path]
+        ]
+        _refuse(changed, root)
+        return text
+
+    identity = hashlib.sha256(text).hexdigest()[:12]
+    target = into / f"{root.name or 'content'}-{identity}.tar.gz"
+    pack(target, Selection(files=tuple(files)), same, epoch=DEFAULT_EPOCH, report=report)
+    return target
+
+
+def _read(manifest: Path) -> bytes:
+    try:
+        return manifest.read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"{manifest} cannot be read: {error.strerror}.",
+            hint="Name a bundle (.tar.gz), a manifest.json, or a folder that holds one.",
+        ) from error
+
+
+def _find(root: Path, listed: ListedFile) -> ContentFile | str:
+    if why := unsafe(listed.path):
+        return f"{shown(listed.path)}: {why}"
+    try:
+        source = root.joinpath(*listed.path.split("/")).resolve(strict=True)
+    except (OSError, RuntimeError):
+        return f"{shown(listed.path)} is not there"
+    if not source.is_relative_to(root):
+        return f"{shown(listed.path)} is a link that leaves the folder"
+    if not source.is_file():
+        return f"{shown(listed.path)} is not a file"
+    return ContentFile(path=listed.path, source=source, size=source.stat().st_size)
+
+
+def _refuse(problems: list[str], root: Path) -> None:
+    if problems:
+        lines = "\n".join(f"  - {line}" for line in problems[:_SHOWN])
+        raise BundleError(
+            f"{root / MANIFEST_NAME} does not describe its folder "
+            f"({len(problems)} difference(s)):\n{lines}",
+            hint="Write the manifest again, with the program that wrote it.",
+        )
