@@ -1,0 +1,131 @@
+"""Reading Connect's JSON without trusting it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hatch_connect.errors import AnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_KINDS = {
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    list: "an array",
+    dict: "an object",
+    type(None): "null",
+}
+
+
+def kind(value: object) -> str:
+    """Name the JSON type of `value`."""
+    return _KINDS.get(type(value), type(value).__name__)
+
+
+def readable(text: str, limit: int = 300) -> str:
+    """Make text of a server fit for one line of a message.
+
+    Whatever a terminal would not print as it is (control sequences, bidirectional marks) is
+    dropped, runs of white space become one space, and a long text ends in an ellipsis.
+    """
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+class Answer:
+    """One JSON object of an answer; `where` is its path, such as "GET v1/user" or "... [3].id".
+
+    A field that is required and missing, or any that has a wrong type, is an `AnswerError` with
+    its path. null counts as missing. Fields that nobody asks for are ignored.
+    """
+
+    def __init__(self, value: object, where: str) -> None:
+        if not isinstance(value, dict):
+            raise AnswerError(
+                f"Unexpected answer to {where}: {kind(value)} instead of an object.",
+                hint="Is this the URL of a Posit Connect server?",
+            )
+        self._fields = value
+        self._where = where
+
+    def _wrong(self, key: str, expected: str) -> AnswerError:
+        got = kind(self._fields.get(key)) if key in self._fields else "nothing"
+        return AnswerError(f"Unexpected answer to {self._where}: `{key}` is {got}, not {expected}.")
+
+    def optional_string(self, key: str) -> str | None:
+        """Return a string or None; a number counts as its digits (older servers' ids)."""
+        value = self._fields.get(key)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        if value is not None and not isinstance(value, str):
+            raise self._wrong(key, "a string")
+        return value
+
+    def string(self, key: str) -> str:
+        """Return a string that must be there and not be empty."""
+        value = self.optional_string(key)
+        if not value:
+            raise self._wrong(key, "a string")
+        return value
+
+    def optional_integer(self, key: str) -> int | None:
+        """Return an integer or None; digits in a string count."""
+        value = self._fields.get(key)
+        if isinstance(value, str) and value.isdecimal():
+            return int(value)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            raise self._wrong(key, "an integer")
+        return value
+
+    def boolean(self, key: str, *, default: bool) -> bool:
+        """Return a boolean, or `default` where there is none."""
+        value = self._fields.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            raise self._wrong(key, "a boolean")
+        return value
+
+    def objects(self, key: str) -> Iterator[Answer]:
+        """Return the objects of an array; none where there is no array."""
+        return objects(self._array(key), f"{self._where} {key}")
+
+    def strings(self, key: str) -> tuple[str, ...]:
+        """Return the strings of an array; none where there is no array."""
+        return strings(self._array(key), f"{self._where} {key}")
+
+    def child(self, key: str) -> Answer | None:
+        """Return an object within this one, or None."""
+        value = self._fields.get(key)
+        return None if value is None else Answer(value, f"{self._where} {key}")
+
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Return the fields that hold strings, for an object of free keys."""
+        return tuple((k, v) for k, v in self._fields.items() if isinstance(v, str))
+
+    def _array(self, key: str) -> object:
+        value = self._fields.get(key)
+        return [] if value is None else value
+
+
+def objects(value: object, where: str) -> Iterator[Answer]:
+    """Read an array of objects."""
+    return (Answer(item, f"{where}[{n}]") for n, item in enumerate(_array(value, where)))
+
+
+def strings(value: object, where: str) -> tuple[str, ...]:
+    """Read an array of strings."""
+    found = _array(value, where)
+    for n, item in enumerate(found):
+        if not isinstance(item, str):
+            raise AnswerError(f"Unexpected answer to {where}[{n}]: {kind(item)}, not a string.")
+    return tuple(item for item in found if isinstance(item, str))
+
+
+def _array(value: object, where: str) -> list[object]:
+    if not isinstance(value, list):
+        raise AnswerError(f"Unexpected answer to {where}: {kind(value)} instead of an array.")
+    return value

@@ -1,0 +1,102 @@
+"""Which certificates are believed."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hatch_connect.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_DER = b"\x30\x82"
+# Well-known names for a file (or a folder) of certificates to believe instead of the system's.
+_BUNDLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+def read_certificates(path: str | Path) -> str:
+    """Return the PEM text of a file of certificates.
+
+    Raises:
+        UsageError: where it cannot be read or is no PEM; DER with the way to convert it.
+
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"The CA certificate {path} cannot be read: {error.strerror}."
+        ) from error
+    if b"-----BEGIN " not in data and data.startswith(_DER):
+        raise UsageError(
+            f"The CA certificate {path} is in DER form; PEM is needed.",
+            hint=f"Convert it: openssl x509 -inform der -in {path} -out {path.with_suffix('.pem')}",
+        )
+    text = data.decode("utf-8", "replace")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=_ascii(text))
+    except (ssl.SSLError, ValueError) as error:
+        raise UsageError(
+            f"The CA certificate {path} holds no certificate in PEM form.",
+            hint="Such a file has lines that begin with -----BEGIN CERTIFICATE-----.",
+        ) from error
+    return text
+
+
+def tls_context(
+    environ: Mapping[str, str], *, insecure: bool, ca_cert: str | None
+) -> ssl.SSLContext:
+    """Return what a connection checks.
+
+    `insecure`: nothing; `ca_cert` (PEM text): these certificates; otherwise what the environment
+    names (SSL_CERT_FILE, REQUESTS_CA_BUNDLE, ...), otherwise the system's store.
+
+    Raises:
+        UsageError: where the environment names what cannot be used.
+
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_alpn_protocols(["http/1.1"])
+    # A server's own certificate, or an intermediate, is enough when somebody says to believe it.
+    context.verify_flags |= ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    if insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif ca_cert:
+        context.load_verify_locations(cadata=_ascii(ca_cert))
+    elif not _load_named(context, environ):
+        _load_system(context)
+    return context
+
+
+def _load_named(context: ssl.SSLContext, environ: Mapping[str, str]) -> bool:
+    named = [(name, Path(environ[name])) for name in _BUNDLES if environ.get(name)]
+    for name, path in named:
+        try:
+            if path.is_dir():
+                context.load_verify_locations(capath=path)
+            else:
+                context.load_verify_locations(cafile=path)
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(
+                f"{name} names {path}, which is no file of certificates in PEM form.",
+                hint=f"Correct {name}, unset it, or give --cacert.",
+            ) from error
+    return bool(named)
+
+
+def _load_system(context: ssl.SSLContext) -> None:
+    context.load_default_certs()
+    places = ssl.get_default_verify_paths()
+    if not context.get_ca_certs() and not places.cafile and not places.capath:
+        import certifi
+
+        context.load_verify_locations(cafile=certifi.where())
+
+
+def _ascii(text: str) -> str:
+    """Return the text as OpenSSL takes it: comments between certificates may hold anything."""
+    return text.encode("ascii", "replace").decode("ascii")

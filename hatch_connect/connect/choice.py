@@ -1,0 +1,200 @@
+"""Which server a call means, and which key may go there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from hatch_connect.errors import UsageError
+from hatch_connect.secret import Secret
+
+from .certificates import read_certificates
+from .servers import Server
+from .url import same_server, server_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from .servers import ServerStore
+
+_OFF = {"", "0", "f", "false", "n", "no", "off"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerChoice:
+    """What was given on the call."""
+
+    name: str | None = None
+    server: str | None = None
+    api_key: Secret | None = None
+    insecure: bool | None = None
+    cacert: Path | None = None
+
+
+def choose_server(
+    choice: ServerChoice,
+    *,
+    environ: Mapping[str, str],
+    configured: str | None,
+    store: ServerStore,
+) -> Server:
+    """Return the server that a call means, with the key that belongs to it.
+
+    First found: the call (a nickname or a URL), CONNECT_SERVER, `configured` (`server` in
+    pyproject.toml), the store's default. A key goes where it belongs: the call's anywhere that the
+    call means; a stored one to its own URL; CONNECT_API_KEY to CONNECT_SERVER, or, where that is
+    not set, to a URL of the call or of the store. So a key that is not the call's reaches a URL
+    that only pyproject.toml names in no way.
+
+    Raises:
+        UsageError: where no server is named, or no key belongs to it; says what was tried.
+
+    """
+    found = _Finder(environ, store).find(choice, configured)
+    return _completed(found, choice, environ)
+
+
+def server_to_add(choice: ServerChoice, *, environ: Mapping[str, str]) -> Server:
+    """Return the server that `add` is to store: nothing stored is looked at."""
+    given = choice.server or environ.get("CONNECT_SERVER")
+    if not given:
+        raise UsageError("Which server?", hint="Give its URL with --server.")
+    server = Server(url=server_url(given), name=choice.name, source="the option --server")
+    return _completed(_Found(server=server, by_url=True), choice, environ)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """A server without the call's key; `by_url`: the call or the environment wrote its URL."""
+
+    server: Server
+    by_url: bool = False
+    key_may_come_from_environment: bool = True
+
+
+class _Finder:
+    def __init__(self, environ: Mapping[str, str], store: ServerStore) -> None:
+        self._environ = environ
+        self._store = store
+
+    def find(self, choice: ServerChoice, configured: str | None) -> _Found:
+        if choice.name and choice.server:
+            raise UsageError(
+                "Both a nickname (--name) and a URL (--server) are given.",
+                hint="Give one of them.",
+            )
+        if choice.name:
+            return self._named(choice.name, "the option --name")
+        if choice.server:
+            return self._at(choice.server, "the option --server")
+        if self._environ.get("CONNECT_SERVER"):
+            return self._at(self._environ["CONNECT_SERVER"], "CONNECT_SERVER")
+        if configured:
+            return self._configured(configured)
+        return self._default()
+
+    def _named(self, name: str, source: str) -> _Found:
+        server = self._store.get(name)
+        if server is None:
+            raise UsageError(
+                f"No Connect server is called `{name}`, which {source} names.",
+                hint=f"{self._store.known_names()}\n"
+                f"Add it with: hatch-connect add --name {name} --server URL",
+            )
+        return _Found(server=server)
+
+    def _at(self, text: str, source: str) -> _Found:
+        url = _url_of(text, source)
+        stored = self._store.find(url)
+        server = replace(stored, url=url) if stored else Server(url=url)
+        return _Found(server=replace(server, source=source), by_url=True)
+
+    def _configured(self, text: str) -> _Found:
+        source = "`tool.hatch-connect.server` in pyproject.toml"
+        if "://" not in text:
+            return self._named(text, source)
+        url = _url_of(text, source)
+        stored = self._store.find(url)
+        if stored:
+            return _Found(server=replace(stored, url=url))
+        return _Found(server=Server(url=url, source=source), key_may_come_from_environment=False)
+
+    def _default(self) -> _Found:
+        name = self._store.default_name()
+        server = self._store.get(name) if name else None
+        if server is None:
+            raise UsageError(
+                "No server is named: not by --name or --server, not by CONNECT_SERVER, not by "
+                "`tool.hatch-connect.server`, and none is the only or the default one of "
+                f"{self._store.path}.",
+                hint=f"{self._store.known_names()}\n"
+                "Add one with: hatch-connect add --name NAME --server URL",
+            )
+        return _Found(server=server)
+
+
+def _url_of(text: str, source: str) -> str:
+    try:
+        return server_url(text)
+    except UsageError as error:
+        raise UsageError(f"{error.message} It comes from {source}.", hint=error.hint) from None
+
+
+def _completed(found: _Found, choice: ServerChoice, environ: Mapping[str, str]) -> Server:
+    server = found.server
+    named = environ.get("CONNECT_SERVER")
+    # What the environment says of a server is said of CONNECT_SERVER, where that is set.
+    ours = not named or same_server(named, server.url)
+    told = environ if ours else {}
+    key = _checked_key(_key(found, choice, told))
+    if key is None:
+        raise _no_key(found, environ)
+    insecure = choice.insecure
+    if insecure is None and told.get("CONNECT_INSECURE"):
+        insecure = told["CONNECT_INSECURE"].lower() not in _OFF
+    cacert = choice.cacert or told.get("CONNECT_CA_CERTIFICATE")
+    return replace(
+        server,
+        api_key=key,
+        insecure=server.insecure if insecure is None else insecure,
+        ca_cert=read_certificates(cacert) if cacert else server.ca_cert,
+    )
+
+
+def _key(found: _Found, choice: ServerChoice, told: Mapping[str, str]) -> Secret | None:
+    given = told.get("CONNECT_API_KEY") if found.key_may_come_from_environment else None
+    from_environment = Secret(given) if given else None
+    stored = found.server.api_key
+    if found.by_url or told.get("CONNECT_SERVER"):
+        return choice.api_key or from_environment or stored
+    return choice.api_key or stored or from_environment
+
+
+def _checked_key(key: Secret | None) -> Secret | None:
+    value = key.reveal().strip() if key else ""
+    if not value:
+        return None
+    if not (value.isascii() and value.isprintable()) or " " in value:
+        raise UsageError(
+            "The API key holds characters that no API key has.",
+            hint="Copy it again from the dashboard: your name, then API Keys.",
+        )
+    return Secret(value)
+
+
+def _no_key(found: _Found, environ: Mapping[str, str]) -> UsageError:
+    url = found.server.url
+    message = f"There is no API key for {url}, which comes from {found.server.source}."
+    if environ.get("CONNECT_API_KEY"):
+        other = environ.get("CONNECT_SERVER")
+        message += (
+            " CONNECT_API_KEY belongs to CONNECT_SERVER, which is another server."
+            if other
+            else " CONNECT_API_KEY alone does not go to a URL that only pyproject.toml names."
+        )
+    return UsageError(
+        message,
+        hint=f"Store one with: hatch-connect add --name NAME --server {url}\n"
+        f"or set CONNECT_SERVER={url} together with CONNECT_API_KEY.",
+    )

@@ -1,0 +1,284 @@
+"""One method a request, and what is done when the answer to an unsafe one is lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from hatch_connect.errors import (
+    AnswerError,
+    NotFoundError,
+    RefusedError,
+    ServerError,
+    UnreachableError,
+)
+from hatch_connect.events import Detail, Report, silent
+
+from .answer import Answer, objects, strings
+from .resources import (
+    BundleInfo,
+    Content,
+    ExecutionEnvironment,
+    Job,
+    PythonInstallation,
+    ServerSettings,
+    TaskStatus,
+    User,
+    Visit,
+)
+from .session import Request, Session
+from .upload import BundleBody, Largest, too_large
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from hatch_connect.secret import Secret
+
+    from .servers import Server
+
+T = TypeVar("T")
+
+_NAME_TAKEN = 409
+# Answers after which nobody but Connect knows whether the request was carried out.
+_UNCERTAIN = {500, 502, 503, 504}
+_HIDDEN = {401, 403, 404}
+
+
+class ConnectClient:
+    """Posit Connect's API, as one API key may use it.
+
+    Every method raises `UnreachableError`, `AnswerError` or `RefusedError` (`NotFoundError` for
+    what is not there). Reads and changes that may be repeated are repeated; a create, an upload
+    and a deploy whose answer is lost are settled by looking first.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @property
+    def server(self) -> Server:
+        """The server that is talked to."""
+        return self._session.server
+
+    def server_settings(self) -> ServerSettings:
+        """Return what the server says of itself; no key is needed for this."""
+        return ServerSettings.from_answer(self._get("server_settings"))
+
+    def python_installations(self) -> tuple[PythonInstallation, ...] | None:
+        """Return the server's Pythons; None where it does not tell."""
+        try:
+            answer = self._get("v1/server_settings/python")
+        except RefusedError as error:
+            if error.status in _HIDDEN:
+                return None
+            raise
+        return tuple(PythonInstallation.from_answer(a) for a in answer.objects("installations"))
+
+    def environments(self) -> tuple[ExecutionEnvironment, ...] | None:
+        """Return the images that content can run in; None where the server does not tell."""
+        try:
+            found = self._session.json(Request("GET", "v1/environments"))
+        except RefusedError as error:
+            if error.status in _HIDDEN:
+                return None
+            raise
+        return tuple(
+            ExecutionEnvironment.from_answer(a) for a in objects(found, "GET v1/environments")
+        )
+
+    def me(self) -> User:
+        """Return whom the key belongs to."""
+        return User.from_answer(self._get("v1/user"))
+
+    def find_content(self, name: str, owner_guid: str | None = None) -> tuple[Content, ...]:
+        """Return the content of exactly that name that the key may see."""
+        query = {"name": name} | ({"owner_guid": owner_guid} if owner_guid else {})
+        request = Request("GET", "v1/content", query=query)
+        found = tuple(
+            Content.from_answer(a) for a in objects(self._session.json(request), str(request))
+        )
+        return tuple(
+            c for c in found if c.name == name and owner_guid in {None, c.owner_guid}
+        )
+
+    def content(self, guid: str) -> Content:
+        """Return one piece of content."""
+        return Content.from_answer(self._get(f"v1/content/{guid}"))
+
+    def content_by_number(self, number: str) -> Content:
+        """Return the content that older clients know by a number."""
+        return self.content(self._get(f"applications/{number}").string("guid"))
+
+    def is_git_managed(self, guid: str) -> bool:
+        """Tell whether the server itself fetches this content from a repository."""
+        try:
+            self._get(f"v1/content/{guid}/repository")
+        except NotFoundError:
+            return False
+        return True
+
+    def create_content(self, name: str, title: str | None = None) -> Content:
+        """Create content; `RefusedError` with status 409 where I own one of that name.
+
+        Names are unique for an owner: content that is found after the answer was lost is ours.
+        """
+        body = {"name": name} | ({"title": title} if title is not None else {})
+
+        def create() -> Content:
+            return Content.from_answer(self._send("POST", "v1/content", body))
+
+        def look() -> Content | None:
+            return next(iter(self.find_content(name, self.me().guid)), None)
+
+        return self._settled(create, look, taken=True)
+
+    def update_content(self, guid: str, changes: Mapping[str, object]) -> Content:
+        """Change fields of content and return it as it is now."""
+        return Content.from_answer(self._send("PATCH", f"v1/content/{guid}", dict(changes)))
+
+    def environment_names(self, guid: str) -> tuple[str, ...]:
+        """Return the names of the content's environment variables."""
+        request = Request("GET", f"v1/content/{guid}/environment")
+        return strings(self._session.json(request), str(request))
+
+    def set_environment(self, guid: str, variables: Mapping[str, Secret | None]) -> None:
+        """Set environment variables; None removes one, those that are not named stay."""
+        body = [{"name": n, "value": v.reveal() if v else None} for n, v in variables.items()]
+        secrets = tuple(v for v in variables.values() if v)
+        request = Request("PATCH", f"v1/content/{guid}/environment", body=body, secrets=secrets)
+        self._session.done(request)
+
+    def upload_bundle(
+        self,
+        guid: str,
+        path: Path,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        report: Report = silent,
+        largest: Largest = (),
+    ) -> BundleInfo:
+        """Upload a bundle, streamed from disk; `Progress` says what the socket took.
+
+        `metadata` only where the server takes it (`Feature.BUNDLE_METADATA`). `largest` are the
+        largest files in the bundle with their sizes, to be named if the server finds it too large.
+        """
+        body = BundleBody(path, metadata=metadata, report=report)
+        request = Request("POST", f"v1/content/{guid}/bundles", stream=body)
+
+        def upload() -> BundleInfo:
+            try:
+                return BundleInfo.from_answer(Answer(self._session.json(request), str(request)))
+            except (RefusedError, UnreachableError) as error:
+                raise too_large(error, body, largest) from error
+
+        def look() -> BundleInfo | None:
+            # What was not sent whole cannot have become a bundle.
+            return self._uploaded(guid, body) if body.sent else None
+
+        with body:
+            return self._settled(upload, look)
+
+    def _uploaded(self, guid: str, body: BundleBody) -> BundleInfo | None:
+        same = (b for b in self.bundles(guid) if b.archive_md5 == body.md5)
+        return next((b for b in same if body.metadata.items() <= dict(b.metadata).items()), None)
+
+    def bundles(self, guid: str) -> tuple[BundleInfo, ...]:
+        """Return the content's bundles, newest first."""
+        request = Request("GET", f"v1/content/{guid}/bundles")
+        found = objects(self._session.json(request), str(request))
+        return tuple(BundleInfo.from_answer(a) for a in found)
+
+    def bundle(self, guid: str, bundle_id: str) -> BundleInfo:
+        """Return one bundle."""
+        return BundleInfo.from_answer(self._get(f"v1/content/{guid}/bundles/{bundle_id}"))
+
+    def remove_bundle(self, guid: str, bundle_id: str) -> None:
+        """Remove a bundle that is not the active one."""
+        self._session.done(Request("DELETE", f"v1/content/{guid}/bundles/{bundle_id}"))
+
+    def deploy(self, guid: str, bundle_id: str, *, activate: bool | None = None) -> str:
+        """Start the deployment of a bundle and return its task's id.
+
+        `activate` is sent only when it is given: older servers refuse the field (code 121). When
+        the answer is lost the same bundle is deployed again, which changes nothing.
+        """
+        body = {"bundle_id": bundle_id} | ({} if activate is None else {"activate": activate})
+
+        def deploy() -> str:
+            return self._send("POST", f"v1/content/{guid}/deploy", body).string("task_id")
+
+        return self._settled(deploy, lambda: None)
+
+    def task(self, task_id: str, *, first: int = 0, wait: int = 1) -> TaskStatus:
+        """Return a task and its log from line `first`; answers after `wait` seconds at most."""
+        query = {"first": str(first), "wait": str(wait)}
+        answer = self._get(f"v1/tasks/{task_id}", query=query, wait=wait)
+        return TaskStatus.from_answer(answer)
+
+    def jobs(self, guid: str) -> tuple[Job, ...]:
+        """Return the processes started for the content, as the server orders them."""
+        request = Request("GET", f"v1/content/{guid}/jobs")
+        return tuple(
+            Job.from_answer(a) for a in objects(self._session.json(request), str(request))
+        )
+
+    def job_log(self, guid: str, key: str) -> tuple[str, ...]:
+        """Return the lines that a process wrote."""
+        entries = self._get(f"v1/content/{guid}/jobs/{key}/log").objects("entries")
+        return tuple(entry.optional_string("data") or "" for entry in entries)
+
+    def visit(self, guid: str, *, bundle_id: str | None = None, path: str = "") -> Visit:
+        """Look at content, or at a bundle of it that is not active, as a browser would."""
+        draft = f"_bundle{bundle_id}/" if bundle_id else ""
+        return self._session.visit(f"content/{guid}/{draft}{path.lstrip('/')}")
+
+    def _get(
+        self, path: str, *, query: Mapping[str, str] | None = None, wait: int = 0
+    ) -> Answer:
+        request = Request("GET", path, query=query or {}, wait=wait)
+        return Answer(self._session.json(request), str(request))
+
+    def _send(self, method: str, path: str, body: object) -> Answer:
+        request = Request(method, path, body=body)
+        return Answer(self._session.json(request), str(request))
+
+    def _settled(
+        self, act: Callable[[], T], look: Callable[[], T | None], *, taken: bool = False
+    ) -> T:
+        """Do what must not be done twice; `look` finds what an unanswered attempt left.
+
+        `taken`: a name that is taken after an unanswered attempt is our own.
+        """
+        pauses = self._session.pauses()
+        lost = False
+        while True:
+            try:
+                return act()
+            except ServerError as error:
+                if taken and lost and getattr(error, "status", None) == _NAME_TAKEN:
+                    found = look()
+                    if found is not None:
+                        return found
+                if not _uncertain(error):
+                    raise
+                lost = True
+                found = look()
+                if found is not None:
+                    self._session.report(Detail(text=f"It had arrived all the same: {error.message}"))
+                    return found
+                if not pauses.another():
+                    raise
+
+
+def _uncertain(error: ServerError) -> bool:
+    if isinstance(error, RefusedError):
+        return error.status in _UNCERTAIN
+    return isinstance(error, AnswerError | UnreachableError)
+
+
+def connect(server: Server, *, environ: Mapping[str, str], report: Report) -> ConnectClient:
+    """Return a client for a server; nothing is sent yet.
+
+    `environ` gives the proxies, the certificates and CONNECT_REQUEST_TIMEOUT.
+    """
+    return ConnectClient(Session(server, environ=environ, report=report))

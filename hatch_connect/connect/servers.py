@@ -1,0 +1,176 @@
+"""Servers and their nicknames: `servers.json`, shared with the official client."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from hatch_connect.errors import StoreError, UsageError
+from hatch_connect.secret import Secret
+
+from .answer import kind
+from .store import JsonFile
+from .url import same_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Entry: TypeAlias = dict[str, object]
+
+# What tells an entry of another service that the official client keeps in the same file.
+_OTHER_SERVICES = ("account_name", "connect_cloud_account_name", "snowflake_connection_name")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A server and how to reach it.
+
+    `url` is as `server_url` gives it; `ca_cert` is PEM text; `source` says where it was named, to
+    be put into a sentence: "the option --server", "the server 'prod' in .../servers.json".
+    """
+
+    url: str
+    api_key: Secret | None = None
+    name: str | None = None
+    insecure: bool = False
+    ca_cert: str | None = None
+    source: str = ""
+
+
+def config_directory(environ: Mapping[str, str], platform: str) -> Path:
+    """Return the folder in which the official client keeps what it knows (`sys.platform`)."""
+    home = Path(environ.get("HOME") or environ.get("USERPROFILE") or Path.home())
+    if platform == "darwin":
+        return home / "Library" / "Application Support" / "rsconnect-python"
+    named = environ.get("APPDATA" if platform == "win32" else "XDG_CONFIG_HOME")
+    return Path(named) / "rsconnect-python" if named else home / ".rsconnect-python"
+
+
+class ServerStore:
+    """The servers in one `servers.json`; what we do not know in it is kept.
+
+    Raises:
+        StoreError: from every method, where the file cannot be understood or written.
+
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = JsonFile(path)
+
+    @staticmethod
+    def default_path(environ: Mapping[str, str], platform: str) -> Path:
+        """Return where the official client keeps its servers."""
+        return config_directory(environ, platform) / "servers.json"
+
+    def servers(self) -> tuple[Server, ...]:
+        """Return the Connect servers, by nickname; entries of other services are left out."""
+        entries = self._entries()
+        found = (self._server(name, entry) for name, entry in sorted(entries.items()))
+        return tuple(server for server in found if server is not None)
+
+    def get(self, name: str) -> Server | None:
+        """Return the server of that nickname."""
+        entry = self._entries().get(name)
+        return None if entry is None else self._server(name, entry)
+
+    def find(self, url: str) -> Server | None:
+        """Return the server of that URL, one with a key if there are several."""
+        found = [server for server in self.servers() if same_server(server.url, url)]
+        return min(found, key=lambda server: server.api_key is None, default=None)
+
+    def default_name(self) -> str | None:
+        """Return the nickname that is used when none is given, as the official client does."""
+        entries = self._entries()
+        marked = [name for name, entry in entries.items() if entry.get("default")]
+        return next(iter(marked or (entries if len(entries) == 1 else ())), None)
+
+    def add(self, server: Server, *, default: bool = False) -> None:
+        """Store a server under its nickname; `default` makes it the one used unnamed."""
+        if not server.name:
+            raise UsageError("A server is stored under a nickname.", hint="Give one with --name.")
+        with self._changing() as entries:
+            old = entries.get(server.name, {})
+            # What is kept beside the key (tokens, for instance) belongs to the URL it was given to.
+            kept = old if old.get("url") == server.url else {}
+            new = kept | _as_stored(server)
+            if default or old.get("default"):
+                new["default"] = True
+            if default:
+                for entry in entries.values():
+                    entry.pop("default", None)
+            entries[server.name] = new
+
+    def remove(self, name: str) -> None:
+        """Forget the server of that nickname."""
+        with self._changing() as entries:
+            if name not in entries:
+                raise UsageError(
+                    f"No server is called `{name}` in {self.path}.", hint=self.known_names()
+                )
+            del entries[name]
+
+    def known_names(self) -> str:
+        """Say in a sentence which nicknames there are."""
+        names = ", ".join(f"`{server.name}`" for server in self.servers())
+        return f"Known servers: {names}." if names else f"{self.path} holds no server."
+
+    def _entries(self) -> dict[str, Entry]:
+        return self._checked(self._file.read())
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[dict[str, Entry]]:
+        try:
+            with self._file.update() as value:
+                entries = self._checked(value)
+                yield entries
+                value.clear()
+                value.update(entries)
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be written: {error.strerror}.") from error
+
+    def _checked(self, value: Mapping[str, object]) -> dict[str, Entry]:
+        entries: dict[str, Entry] = {}
+        for name, entry in value.items():
+            if not isinstance(entry, dict):
+                raise self._wrong(name, entry, "an object")
+            entries[name] = entry
+        return entries
+
+    def _server(self, name: str, entry: Entry) -> Server | None:
+        url = self._text(name, entry, "url")
+        if not url or any(entry.get(key) for key in _OTHER_SERVICES):
+            return None
+        key = self._text(name, entry, "api_key")
+        return Server(
+            url=url.rstrip("/"),
+            api_key=Secret(key) if key else None,
+            name=name,
+            insecure=entry.get("insecure") is True,
+            ca_cert=self._text(name, entry, "ca_cert"),
+            source=f"the server '{name}' in {self.path}",
+        )
+
+    def _text(self, name: str, entry: Entry, key: str) -> str | None:
+        value = entry.get(key)
+        if value is not None and not isinstance(value, str):
+            raise self._wrong(f"{name}.{key}", value, "a string")
+        return value or None
+
+    def _wrong(self, where: str, value: object, expected: str) -> StoreError:
+        return StoreError(
+            f"{self.path} is broken: `{where}` is {kind(value)} instead of {expected}.",
+            hint="Mend the file, or move it out of the way; it was left as it is.",
+        )
+
+
+def _as_stored(server: Server) -> Entry:
+    return {
+        "name": server.name,
+        "url": server.url,
+        "api_key": server.api_key.reveal() if server.api_key else None,
+        "insecure": server.insecure,
+        "ca_cert": server.ca_cert,
+    }

@@ -1,0 +1,96 @@
+"""A small JSON file that several programs read and write."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+from hatch_connect.errors import StoreError
+
+from .answer import kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_PATIENCE = 10.0
+
+
+class JsonFile:
+    """One JSON object in a file that only its owner may read.
+
+    A write is atomic and readable by nobody else from its first byte. Writers of ours wait for
+    each other by the lock file `lock` (default: beside the file). A file that cannot be understood
+    is a `StoreError`: it is never overwritten.
+    """
+
+    def __init__(self, path: Path, *, lock: Path | None = None) -> None:
+        self.path = path
+        self._lock = lock or path.with_name(f"{path.name}.lock")
+
+    def read(self) -> dict[str, object]:
+        """Return the object; an absent file holds an empty one."""
+        try:
+            value = json.loads(self.path.read_bytes().decode("utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be read: {error.strerror}.") from error
+        except ValueError as error:
+            raise self._broken(str(error)) from error
+        if not isinstance(value, dict):
+            raise self._broken(f"it holds {kind(value)} instead of an object")
+        return value
+
+    @contextlib.contextmanager
+    def update(self) -> Iterator[dict[str, object]]:
+        """Hand out the object to be changed, and write it when the block ends well.
+
+        Raises:
+            OSError: where it cannot be written.
+
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._locked():
+            value = self.read()
+            yield value
+            self._write(json.dumps(value, indent=4).encode("ascii"))
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        import filelock
+
+        lock = filelock.FileLock(self._lock, timeout=_PATIENCE, mode=0o600)
+        with contextlib.ExitStack() as stack:
+            try:
+                self._lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                stack.enter_context(lock)
+            except filelock.Timeout as error:
+                raise StoreError(
+                    f"{self.path} is being written by another program.",
+                    hint=f"Try again; if nothing else runs, remove {self._lock}.",
+                ) from error
+            yield
+
+    def _write(self, data: bytes) -> None:
+        target = self.path.resolve()
+        scratch = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            scratch.replace(target)
+        except BaseException:
+            scratch.unlink(missing_ok=True)
+            raise
+
+    def _broken(self, why: str) -> StoreError:
+        return StoreError(
+            f"{self.path} is broken: {why}.",
+            hint="Mend the file, or move it out of the way; it was left as it is.",
+        )
