@@ -1,0 +1,35 @@
+"""One reader a format, one documented order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hatch_connect.project.locks.order import (
+    PYLOCK,
+    REQUIREMENTS,
+    UV,
+    LockFile,
+    find_lock,
+    format_of,
+)
+
+if TYPE_CHECKING:
+    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.pins import Lock, Target
+
+__all__ = ["PYLOCK", "REQUIREMENTS", "UV", "LockFile", "find_lock", "format_of", "read_lock"]
+
+
+def read_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
+    """Read a lock for a target; raises LockError with everything that is wrong with it."""
+    if found.format == UV:
+        from hatch_connect.project.locks.uv_lock import read_uv_lock
+
+        return read_uv_lock(found, config, target)
+    if found.format == PYLOCK:
+        from hatch_connect.project.locks.pylock import read_pylock
+
+        return read_pylock(found, config, target)
+    from hatch_connect.project.locks.requirements_txt import read_requirements
+
+    return read_requirements(found, config)

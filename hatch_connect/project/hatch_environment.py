@@ -1,0 +1,73 @@
+"""The Hatch environment that a project's lock and Python come from.
+
+It is the one that `hatch-env` names, never the one that happens to be active. Inheritance is
+Hatch's: from `template`, by default from `default`; a detached environment inherits nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hatch_connect.project.tables import ProjectTables, Toml
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HatchEnvironment:
+    """What we need of one environment; `where` is how a message calls its table.
+
+    `lock_file` is where Hatch writes its lock, whether there is one or not.
+    """
+
+    name: str
+    where: str
+    python: str | None
+    lock_file: str
+
+
+def read_hatch_environment(
+    tables: ProjectTables, name: str, *, asked: str, problems: list[str]
+) -> HatchEnvironment:
+    """Read one environment; `asked` is the setting that names it, for the problem of none."""
+    environments, place = tables.hatch_environments()
+    if name not in environments and name != "default":
+        known = ", ".join(sorted({"default", *environments}))
+        problems.append(f"{asked}: there is no Hatch environment `{name}` (there are: {known}).")
+    where = place.format(name)
+    return HatchEnvironment(
+        name=name,
+        where=where,
+        python=_inherited(environments, name, "python"),
+        lock_file=_lock_file(
+            _inherited(environments, name, "lock-filename"), name, where, problems
+        ),
+    )
+
+
+def _inherited(environments: Toml, name: str, key: str) -> str | None:
+    seen: set[str] = set()
+    while name not in seen:
+        seen.add(name)
+        table = environments.get(name)
+        if not isinstance(table, dict):
+            table = {}
+        if isinstance(value := table.get(key), str) and value:
+            return value
+        template = table.get("template", "default")
+        if table.get("detached") is True or not isinstance(template, str):
+            return None
+        name = template
+    return None
+
+
+def _lock_file(configured: str | None, name: str, where: str, problems: list[str]) -> str:
+    if configured is None:
+        return "pylock.toml" if name == "default" else f"pylock.{name.replace('.', '-')}.toml"
+    path = configured.replace("{env_name}", name).replace("{root}/", "")
+    if "{" in path:
+        problems.append(
+            f"`{where}.lock-filename` uses a field that only Hatch can fill in: `{configured}`;"
+            " name the lock with `tool.hatch-connect.lock`."
+        )
+    return path

@@ -1,0 +1,220 @@
+"""Asks one interpreter for its version and its packages."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hatch_connect.errors import InterpreterError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SECONDS = 60
+"""An interpreter that says nothing for so long is broken."""
+
+_OLDEST = (3, 8)
+_MARK = "hatch-connect:"
+
+# Run by the interpreter asked, with -I: nothing of ours is installed there, nor is pip, and what
+# lies in the working directory must not be imported. Written for any Python that knows -I.
+_INSPECTION = """
+import json, platform, sys
+answer = {"version": platform.python_version(), "implementation": sys.implementation.name}
+if sys.version_info >= (3, 8):
+    import sysconfig
+    from importlib.metadata import distributions
+    answer["free_threaded"] = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+    answer["packages"] = []
+    for found in distributions():
+        try:
+            named = (found.metadata["Name"], found.version)
+        except Exception:
+            named = (None, None)
+        answer["packages"].append(named + (
+            found.read_text("direct_url.json"), str(getattr(found, "_path", "")),
+        ))
+print("hatch-connect:" + json.dumps(answer))
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectUrl:
+    """Where a package was installed from, when not from an index (PEP 610)."""
+
+    url: str
+    editable: bool = False
+    directory: bool = False
+    vcs: str | None = None
+    commit: str | None = None
+    subdirectory: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """One installed package, its name as written in its metadata."""
+
+    name: str
+    version: str
+    direct_url: DirectUrl | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interpreter:
+    """An interpreter and what is installed in its environment, sorted by name.
+
+    `version` is the full one ("3.11.7"); `implementation` is "cpython", "pypy", ...; `broken`
+    names folders of metadata that give no name or no version.
+    """
+
+    path: Path
+    version: str
+    implementation: str
+    free_threaded: bool = False
+    packages: tuple[Installed, ...] = ()
+    broken: tuple[str, ...] = ()
+
+    @property
+    def minor(self) -> str:
+        """The version as X.Y."""
+        return ".".join(self.version.split(".")[:2])
+
+
+def inspect_interpreter(python: Path) -> Interpreter:
+    """Run an interpreter to ask it; raises InterpreterError where it cannot answer."""
+    answer = _ask(python)
+    version = str(answer["version"])
+    if "packages" not in answer:
+        raise InterpreterError(
+            f"{python} is Python {version}, which is too old to be asked for its packages.",
+            hint=f"Use Python {_OLDEST[0]}.{_OLDEST[1]} or newer.",
+        )
+    packages: dict[str, Installed] = {}
+    broken = []
+    for name, installed, direct_url, folder in answer["packages"]:
+        if not name or not installed:
+            broken.append(folder)
+        else:
+            # The first on the path is the one that is imported.
+            packages.setdefault(
+                _normalized(name),
+                Installed(name=name, version=installed, direct_url=_direct_url(direct_url)),
+            )
+    return Interpreter(
+        path=python,
+        version=version,
+        implementation=str(answer["implementation"]),
+        free_threaded=bool(answer["free_threaded"]),
+        packages=tuple(packages[name] for name in sorted(packages)),
+        broken=tuple(sorted(broken)),
+    )
+
+
+def _normalized(name: str) -> str:
+    from hatch_connect.project.pins import normalized
+
+    return normalized(name)
+
+
+def _ask(python: Path) -> dict[str, Any]:
+    command = [str(python), "-I", "-c", _INSPECTION]
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except FileNotFoundError:
+        raise _broken(python, "there is no such file") from None
+    except OSError as error:
+        raise _broken(python, error.strerror or str(error)) from None
+    except subprocess.TimeoutExpired:
+        raise _broken(python, f"it did not answer within {SECONDS} seconds") from None
+    marked = [line for line in done.stdout.splitlines() if line.startswith(_MARK)]
+    if done.returncode != 0 or not marked:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise _broken(python, f"exit code {done.returncode}: {last}")
+    answer: dict[str, Any] = json.loads(marked[-1].removeprefix(_MARK))
+    return answer
+
+
+def _broken(python: Path, reason: str) -> InterpreterError:
+    return InterpreterError(
+        f"{python} cannot be asked for its packages: {reason}.",
+        hint="Name a Python 3 interpreter with --python.",
+    )
+
+
+def _direct_url(text: str | None) -> DirectUrl | None:
+    try:
+        data = json.loads(text) if text else None
+    except ValueError:
+        return None
+    if not isinstance(data, dict) or not isinstance(data.get("url"), str):
+        return None
+    vcs = data.get("vcs_info") or {}
+    directory = data.get("dir_info")
+    return DirectUrl(
+        url=data["url"],
+        editable=bool((directory or {}).get("editable")),
+        directory=directory is not None,
+        vcs=vcs.get("vcs"),
+        commit=vcs.get("commit_id"),
+        subdirectory=data.get("subdirectory"),
+    )
+
+
+def find_interpreter(
+    environ: Mapping[str, str], *, option: str | None, fallback: Path
+) -> tuple[Path, str]:
+    """Return the interpreter whose packages count, and because of what.
+
+    In this order: the option `--python`, `RETICULATE_PYTHON`, `VIRTUAL_ENV`, `CONDA_PREFIX`, and
+    `fallback`, which is the door's own. One that is named and not there is an InterpreterError.
+    """
+    if option:
+        return _named(option, "the option --python", environ)
+    if named := environ.get("RETICULATE_PYTHON"):
+        return _named(named, "RETICULATE_PYTHON", environ)
+    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        if prefix := environ.get(variable):
+            return _in_environment(Path(prefix), variable), variable
+    return fallback, "the interpreter that runs this"
+
+
+def _named(text: str, because: str, environ: Mapping[str, str]) -> tuple[Path, str]:
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return _in_environment(path, because), because
+    if path.is_file():
+        return path.absolute(), because
+    on_path = shutil.which(text, path=environ.get("PATH", ""))
+    if on_path and path.name == text:
+        return Path(on_path), because
+    raise InterpreterError(
+        f"There is no interpreter {text}, which {because} names.",
+        hint="Give the path of a Python executable.",
+    )
+
+
+def _in_environment(prefix: Path, because: str) -> Path:
+    places = ("bin/python", "bin/python3")
+    if sys.platform == "win32":
+        places = ("Scripts/python.exe", "python.exe")
+    for place in places:
+        if (prefix / place).is_file():
+            return (prefix / place).absolute()
+    raise InterpreterError(
+        f"There is no interpreter in {prefix}, which {because} names.",
+        hint="Recreate that environment, or name an interpreter with --python.",
+    )

@@ -1,0 +1,112 @@
+"""Which tables speak for one piece of content, in which order, and which keys each may hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hatch_connect.errors import UsageError
+from hatch_connect.project import rules
+from hatch_connect.project.settings import Layer, type_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hatch_connect.project.tables import ProjectTables, Toml
+
+MAIN = "tool.hatch-connect"
+
+SERVER_KEYS = frozenset(
+    {"content-name", "draft", "env", "guid", "server", "title", "verify", "verify-path"}
+)
+"""What may differ on one server: nothing that is in the bundle, which is the same for all."""
+
+KEYS = SERVER_KEYS | {
+    "app-mode",
+    "entrypoint",
+    "environment-management",
+    "exclude",
+    "extras",
+    "groups",
+    "hashes",
+    "hatch-env",
+    "image",
+    "include",
+    "lock",
+    "package-installer",
+    "python-version",
+    "requirements-file",
+    "strict",
+}
+
+_OFFICIAL = {
+    "app-mode": "app_mode",
+    "entrypoint": "entrypoint",
+    "title": "title",
+    "requirements-file": "requirements_file",
+}
+
+
+def layers_of(
+    tables: ProjectTables,
+    *,
+    overrides: Mapping[str, object],
+    content: str | None,
+    on: str | None,
+    problems: list[str],
+) -> tuple[Layer, ...]:
+    """Return the layers, the strongest first.
+
+    The call, then the server's table, then the content's, then the main one, or
+    `[tool.rsconnect]` where a project has no table of ours.
+    """
+    main = _table(tables.table("tool"), "hatch-connect", MAIN, problems)
+    contents = _named(main, "content", problems)
+    servers = _named(main, "on", problems)
+    problems += [
+        f"`{MAIN}.content.{name}` {wrong}."
+        for name in contents
+        if (wrong := rules.content_table_rule(name))
+    ]
+    by_content = {name: _sub("content", name, contents[name], KEYS) for name in contents}
+    by_server = {name: _sub("on", name, servers[name], SERVER_KEYS) for name in servers}
+    call = Layer(where=None, table=overrides, keys=KEYS)
+    general = _general(tables, main)
+    for layer in (call, *by_server.values(), *by_content.values(), general):
+        problems += layer.unknown()
+    own = [by_server[on]] if on in by_server else []
+    return (call, *own, *_content(by_content, content), general)
+
+
+def _general(tables: ProjectTables, main: Toml) -> Layer:
+    official = tables.table("tool", "rsconnect")
+    if official is None or tables.table("tool", "hatch-connect") is not None:
+        own = {key: value for key, value in main.items() if key not in {"content", "on"}}
+        return Layer(where=MAIN, table=own, keys=KEYS)
+    known = {ours: official[theirs] for ours, theirs in _OFFICIAL.items() if theirs in official}
+    return Layer(where="tool.rsconnect", table=known, keys=KEYS, spelled=_OFFICIAL)
+
+
+def _sub(kind: str, name: str, table: Toml, keys: frozenset[str]) -> Layer:
+    return Layer(where=f"{MAIN}.{kind}.{name}", table=table, keys=keys)
+
+
+def _content(layers: Mapping[str, Layer], name: str | None) -> tuple[Layer, ...]:
+    if name is None:
+        return ()
+    if name in layers:
+        return (layers[name],)
+    there = f"There are: {', '.join(layers)}." if layers else "The project describes none."
+    raise UsageError(f"There is no `{MAIN}.content.{name}`.", hint=there)
+
+
+def _named(main: Toml, kind: str, problems: list[str]) -> dict[str, Toml]:
+    named = _table(main, kind, f"{MAIN}.{kind}", problems)
+    return {name: _table(named, name, f"{MAIN}.{kind}.{name}", problems) for name in named}
+
+
+def _table(parent: Toml | None, key: str, called: str, problems: list[str]) -> Toml:
+    value = (parent or {}).get(key, {})
+    if isinstance(value, dict):
+        return value
+    problems.append(f"`{called}` must be a table, not {type_of(value)}.")
+    return {}

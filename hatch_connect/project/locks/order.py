@@ -1,0 +1,176 @@
+"""Which lock counts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from hatch_connect.errors import ConfigurationError, LockError
+from hatch_connect.project.tables import read_toml
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hatch_connect.project.config import ProjectConfig
+
+UV = "uv.lock"
+PYLOCK = "pylock"
+REQUIREMENTS = "requirements.txt"
+
+_PYLOCK_NAME = re.compile(r"pylock(\.[^.]+)?\.toml")
+
+_MINORS = 40
+"""Far beyond any Python 3 that there is: a range without an upper bound allows several."""
+
+_FOREIGN = {
+    "poetry.lock": "poetry export -f pylock.toml -o pylock.toml",
+    "pdm.lock": "pdm export -f pylock -o pylock.toml",
+    "Pipfile.lock": "pipenv requirements > requirements.txt",
+    "conda-lock.yml": "uv pip compile pyproject.toml -o requirements.txt",
+}
+"""Locks that only their own tool reads right, and the command that makes one that we read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockFile:
+    """A lock that was found.
+
+    `python` is the minor that it was made for, where it was made for just one; `hatch` says that
+    it is the lock of the chosen Hatch environment, which has extras and groups baked in.
+    """
+
+    path: Path
+    format: str
+    because: str
+    python: str | None = None
+    requires_python: str | None = None
+    hatch: bool = False
+
+    @property
+    def lock_python(self) -> tuple[str, str] | None:
+        """`python` with its reason, as `choose_python` takes it."""
+        if self.python is None:
+            return None
+        return self.python, f"{self.path.name}, which was made for it,"
+
+    @property
+    def one_minor(self) -> bool:
+        """Whether its pins are evaluated for one minor; those of a requirements file are not."""
+        return self.format != REQUIREMENTS
+
+
+def find_lock(config: ProjectConfig) -> LockFile | None:
+    """Return the lock that counts, or None where the project has none.
+
+    Raises LockError for a lock that is named and not there, and for one that stands alone in a
+    format that its own tool has to export.
+    """
+    found = _named(config) or _found(config)
+    if found is not None:
+        return _with_python(found)
+    for name in _FOREIGN:
+        if (config.root / name).is_file():
+            raise _foreign(config.root / name)
+    return None
+
+
+def _foreign(path: Path) -> LockError:
+    return LockError(
+        f"{path} is a lock that only its own tool reads right.",
+        hint=f"Make one that Connect's side understands: {_FOREIGN[path.name]}",
+    )
+
+
+def _named(config: ProjectConfig) -> LockFile | None:
+    for text, key in ((config.lock, "lock"), (config.requirements_file, "requirements-file")):
+        # To the official client `pyproject.toml` means: no list but the project's dependencies.
+        if text is None or text == "pyproject.toml":
+            continue
+        path = config.root / text
+        if not path.is_file():
+            raise LockError(
+                f"There is no {path}, which `{key}` names.",
+                hint="Write the file's path from the project's root, or make the lock.",
+            )
+        return LockFile(path=path, format=format_of(path), because=f"`{key}` names it")
+    return None
+
+
+def _found(config: ProjectConfig) -> LockFile | None:
+    root, environment = config.root, config.hatch_environment
+    own = root / environment.lock_file
+    if own.is_file():
+        because = f"the lock of the Hatch environment `{environment.name}`"
+        return LockFile(path=own, format=format_of(own), because=because, hatch=True)
+    for name, form in ((UV, UV), ("pylock.toml", PYLOCK), (REQUIREMENTS, REQUIREMENTS)):
+        if (root / name).is_file():
+            because = f"the first of the locks that {root} holds"
+            return LockFile(path=root / name, format=form, because=because)
+    return None
+
+
+def format_of(path: Path) -> str:
+    """Tell the format of a lock by its name; what is not known is a LockError."""
+    if path.name in _FOREIGN:
+        raise _foreign(path)
+    if path.name == UV:
+        return UV
+    if _PYLOCK_NAME.fullmatch(path.name):
+        return PYLOCK
+    if path.suffix in {".txt", ".in", ".pip"}:
+        return REQUIREMENTS
+    raise LockError(
+        f"{path} is no lock that can be read.",
+        hint="These can: uv.lock, pylock.toml or pylock.NAME.toml, a requirements file (.txt).",
+    )
+
+
+def _with_python(found: LockFile) -> LockFile:
+    """Add what a lock says of Python."""
+    if found.format == REQUIREMENTS:
+        return found
+    content = read_lock_toml(found.path)
+    requires = content.get("requires-python")
+    if not isinstance(requires, str):
+        return found
+    python = _only_minor(requires) or (_locking_minor(content, requires) if found.hatch else None)
+    return replace(found, requires_python=requires, python=python)
+
+
+def _locking_minor(content: dict[str, object], requires: str) -> str | None:
+    """Return X.Y of the interpreter that locked, where Hatch locked for just that one.
+
+    Such a lock's `requires-python` is that interpreter's patch, and no package has a marker.
+    """
+    patch = re.fullmatch(r">=\s*(\d+\.\d+)\.\d+", requires)
+    packages = content.get("packages")
+    if patch is None or not isinstance(packages, list):
+        return None
+    if any(isinstance(package, dict) and "marker" in package for package in packages):
+        return None
+    return patch[1]
+
+
+def read_lock_toml(path: Path) -> dict[str, object]:
+    """Read a lock that is TOML; what is not is a LockError."""
+    try:
+        return read_toml(path)
+    except ConfigurationError as error:
+        raise LockError(str(error), hint="Lock the project again.") from None
+
+
+def _only_minor(requires: str) -> str | None:
+    """Return the one X.Y that a range allows, where it allows just one."""
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        wanted = SpecifierSet(requires)
+    except InvalidSpecifier:
+        return None
+    minors = [
+        f"3.{minor}"
+        for minor in range(_MINORS)
+        if not wanted.is_disjoint(SpecifierSet(f"==3.{minor}.*"))
+    ]
+    return minors[0] if len(minors) == 1 else None

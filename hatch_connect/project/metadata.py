@@ -1,0 +1,147 @@
+"""What `pyproject.toml` says of the project itself, without running its build.
+
+Dynamic fields stay unknown here: the version of a wheel is the business of whoever builds it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hatch_connect.project.settings import type_of
+
+if TYPE_CHECKING:
+    from hatch_connect.project.tables import ProjectTables, Toml
+
+LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
+_DEFAULT_REQUIRES = ("setuptools>=40.8.0",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """`[project]`, `[build-system]` and `[dependency-groups]`; requirements are as written.
+
+    `groups` holds each group's requirements with its includes resolved; names of extras and
+    groups are as written. `dynamic` names what only a build can tell.
+    """
+
+    name: str
+    version: str | None
+    requires_python: str | None
+    dependencies: tuple[str, ...]
+    extras: tuple[tuple[str, tuple[str, ...]], ...]
+    groups: tuple[tuple[str, tuple[str, ...]], ...]
+    dynamic: tuple[str, ...]
+    build_backend: str | None
+    build_requires: tuple[str, ...]
+    has_project: bool
+
+
+def read_metadata(tables: ProjectTables, problems: list[str]) -> Metadata:
+    """Read them; problems are added with their full key."""
+    project = _table(tables.pyproject, "project", "project", problems)
+    build = _table(tables.pyproject, "build-system", "build-system", problems)
+    requires = _texts(build, "requires", "build-system.requires", problems)
+    return Metadata(
+        name=_name(project, tables, problems),
+        version=_text(project, "version", problems),
+        requires_python=_requires_python(project, problems),
+        dependencies=_requirements(project, "dependencies", "project.dependencies", problems),
+        extras=_extras(project, problems),
+        groups=_groups(tables, problems),
+        dynamic=_texts(project, "dynamic", "project.dynamic", problems),
+        build_backend=_backend(tables, build),
+        build_requires=requires or (_DEFAULT_REQUIRES if build else ()),
+        has_project="project" in tables.pyproject,
+    )
+
+
+def _name(project: Toml, tables: ProjectTables, problems: list[str]) -> str:
+    name = _text(project, "name", problems)
+    if name is None and project and "name" not in project:
+        problems.append("`project.name` is missing: a [project] table must name the project.")
+    return name or tables.root.absolute().name or "content"
+
+
+def _backend(tables: ProjectTables, build: Toml) -> str | None:
+    if "build-system" not in tables.pyproject:
+        return None
+    backend = build.get("build-backend")
+    return backend if isinstance(backend, str) else LEGACY_BACKEND
+
+
+def _requires_python(project: Toml, problems: list[str]) -> str | None:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    text = _text(project, "requires-python", problems)
+    if text is None:
+        return None
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier:
+        problems.append(f"`project.requires-python` is no version specifier: `{text}`.")
+        return None
+    return text
+
+
+def _extras(project: Toml, problems: list[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    key = "project.optional-dependencies"
+    extras = _table(project, "optional-dependencies", key, problems)
+    return tuple((name, _requirements(extras, name, f"{key}.{name}", problems)) for name in extras)
+
+
+def _groups(tables: ProjectTables, problems: list[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    from packaging.dependency_groups import resolve_dependency_groups
+
+    groups = _table(tables.pyproject, "dependency-groups", "dependency-groups", problems)
+    resolved = []
+    for name in groups:
+        try:
+            found = resolve_dependency_groups(groups, name)  # type: ignore[arg-type]
+        except ExceptionGroup as errors:
+            problems.extend(f"`dependency-groups.{name}`: {e}." for e in errors.exceptions)
+        except (TypeError, ValueError, LookupError) as error:
+            problems.append(f"`dependency-groups.{name}`: {error}.")
+        else:
+            resolved.append((name, tuple(found)))
+    return tuple(resolved)
+
+
+def _requirements(table: Toml, key: str, called: str, problems: list[str]) -> tuple[str, ...]:
+    """Read requirements; those with a Hatch context field (`{root:uri}`) are taken as they are."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    texts = _texts(table, key, called, problems)
+    for number, text in enumerate(texts):
+        if "{" in text:
+            continue
+        try:
+            Requirement(text)
+        except InvalidRequirement as error:
+            reason = str(error).splitlines()[0]
+            problems.append(f"`{called}[{number}]` is no requirement: {reason}.")
+    return texts
+
+
+def _text(table: Toml, key: str, problems: list[str]) -> str | None:
+    value = table.get(key)
+    if value is None or isinstance(value, str):
+        return value or None
+    problems.append(f"`project.{key}` must be a string, not {type_of(value)}.")
+    return None
+
+
+def _texts(table: Toml, key: str, called: str, problems: list[str]) -> tuple[str, ...]:
+    value = table.get(key, [])
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    problems.append(f"`{called}` must be an array of strings.")
+    return ()
+
+
+def _table(parent: Toml, key: str, called: str, problems: list[str]) -> Toml:
+    value = parent.get(key, {})
+    if isinstance(value, dict):
+        return value
+    problems.append(f"`{called}` must be a table, not {type_of(value)}.")
+    return {}

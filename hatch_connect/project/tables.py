@@ -1,0 +1,93 @@
+"""The TOML files of a project, as they are."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from hatch_connect.errors import ConfigurationError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+Toml: TypeAlias = "Mapping[str, object]"
+
+PYPROJECT = "pyproject.toml"
+HATCH = "hatch.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectTables:
+    """`pyproject.toml`, and `hatch.toml` where the project has one."""
+
+    root: Path
+    pyproject: Toml
+    hatch: Toml
+
+    @property
+    def path(self) -> Path:
+        """Where the project is described."""
+        return self.root / PYPROJECT
+
+    def table(self, *keys: str) -> Toml | None:
+        """Return a table of `pyproject.toml`; None where there is none, or something else."""
+        value: object = self.pyproject
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value if isinstance(value, dict) else None
+
+    def hatch_environments(self) -> tuple[Toml, str]:
+        """Return the tables of Hatch's environments, and how a message calls their place.
+
+        As for Hatch itself, each top-level key of `hatch.toml` takes the place of the same key
+        below `tool.hatch`.
+        """
+        if "envs" in self.hatch:
+            envs = self.hatch["envs"]
+            return (envs if isinstance(envs, dict) else {}), f"envs.{{}} in {HATCH}"
+        return self.table("tool", "hatch", "envs") or {}, "tool.hatch.envs.{}"
+
+
+def find_root(directory: Path) -> Path:
+    """Return the nearest folder, from this one upward, that holds a `pyproject.toml`."""
+    start = directory.absolute()
+    for folder in (start, *start.parents):
+        if (folder / PYPROJECT).is_file():
+            return folder
+    raise UsageError(
+        f"There is no {PYPROJECT} in {start} or in a folder above it.",
+        hint="Run this inside a project, or name one with --directory.",
+    )
+
+
+def read_tables(root: Path) -> ProjectTables:
+    """Read the files; raises UsageError without a project, ConfigurationError for broken TOML."""
+    if not (root / PYPROJECT).is_file():
+        raise UsageError(
+            f"There is no {PYPROJECT} in {root}.",
+            hint="Every project that hatch-connect ships has one; an empty file will do.",
+        )
+    hatch = root / HATCH
+    return ProjectTables(
+        root=root,
+        pyproject=read_toml(root / PYPROJECT),
+        hatch=read_toml(hatch) if hatch.is_file() else {},
+    )
+
+
+def read_toml(path: Path) -> dict[str, object]:
+    """Read one TOML file; what is not TOML is a ConfigurationError that says where."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError((f"This is not valid TOML: {error}.",), where=str(path)) from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            (f"TOML is UTF-8; byte {error.start} is not.",), where=str(path)
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(
+            (f"The file cannot be read: {error.strerror}.",), where=str(path)
+        ) from None
