@@ -202,11 +202,12 @@ SPECS: dict[str, OptionSpec] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verb:
-    """Something that can be asked for at every door."""
+    """Something that can be asked for at every door; `writes` if it changes anything."""
 
     name: str
     help: str
     groups: tuple[str, ...]
+    writes: bool = False
 
     @property
     def options(self) -> tuple[OptionSpec, ...]:
@@ -223,16 +224,28 @@ VERBS: dict[str, Verb] = {
             name="deploy",
             help="Build the bundle, deploy it, and verify that the content answers.",
             groups=(*_CONTENT, "file", "build", "deploy"),
+            writes=True,
         ),
         Verb(
             name="manifest",
             help="Write the bundle's content as a folder with its manifest.json.",
             groups=("project", "build", "manifest"),
+            writes=True,
         ),
-        Verb(name="bundle", help="Build the bundle, offline.", groups=("project", "build")),
-        Verb(name="add", help="Store a server under a nickname.", groups=("server", "add")),
+        Verb(
+            name="bundle",
+            help="Build the bundle, offline.",
+            groups=("project", "build"),
+            writes=True,
+        ),
+        Verb(
+            name="add",
+            help="Store a server under a nickname.",
+            groups=("server", "add"),
+            writes=True,
+        ),
         Verb(name="list", help="List the servers that are stored.", groups=()),
-        Verb(name="remove", help="Forget a stored server.", groups=("server",)),
+        Verb(name="remove", help="Forget a stored server.", groups=("server",), writes=True),
         Verb(
             name="details",
             help="Does this server answer, who am I there, what does it have?",
@@ -244,6 +257,7 @@ VERBS: dict[str, Verb] = {
             name="local",
             help="Start a Connect on this machine, for trying things out.",
             groups=("local",),
+            writes=True,
         ),
     )
 }

@@ -1,0 +1,5 @@
+"""Sales figures, as an API."""
+
+from importlib.metadata import version
+
+__version__ = version("sales-api")

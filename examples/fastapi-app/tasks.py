@@ -1,0 +1,3 @@
+from invoke_tasks import ns
+
+__all__ = ["ns"]

@@ -1,0 +1,86 @@
+"""Door: people and scripts, on click."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from hatch_connect import __version__
+from hatch_connect.errors import UsageError
+from hatch_connect.option_kinds import Kind
+from hatch_connect.options import VERBS, Options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hatch_connect.option_kinds import OptionSpec
+    from hatch_connect.options import Verb
+
+_FROM_ARGUMENT = "_argument"
+
+
+def main() -> None:
+    """Run the command line."""
+    command_line()(prog_name="hatch-connect")
+
+
+def command_line() -> click.Group:
+    """Make the whole command line from the verbs and their options."""
+    group = click.Group(
+        "hatch-connect",
+        help="Ship a Hatch project to Posit Connect from the build it already has.",
+        commands={verb.name: _command(verb) for verb in VERBS.values()},
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    return click.version_option(__version__, prog_name="hatch-connect")(group)
+
+
+def _command(verb: Verb) -> click.Command:
+    params: list[click.Parameter] = []
+    for spec in verb.options:
+        if spec.positional:
+            argument = [spec.key + _FROM_ARGUMENT]
+            params.append(click.Argument(argument, required=False, metavar=f"[{spec.metavar}]"))
+        params.append(_parameter(spec))
+    return click.Command(verb.name, params=params, help=verb.help, callback=_callback(verb.name))
+
+
+def _parameter(spec: OptionSpec) -> click.Option:
+    declarations = [spec.key, *spec.flags]
+    if spec.kind is Kind.FLAG:
+        return click.Option(declarations, is_flag=True, help=spec.help)
+    kind = click.INT if spec.kind is Kind.NUMBER else click.STRING
+    return click.Option(
+        declarations,
+        type=kind,
+        multiple=spec.repeatable,
+        metavar=spec.metavar,
+        help=spec.help,
+    )
+
+
+def _callback(verb: str) -> Callable[..., None]:
+    def callback(**given: object) -> None:
+        from hatch_connect.door import perform
+
+        try:
+            options = Options.of(_merged(given))
+        except UsageError as error:
+            raise click.UsageError(str(error)) from None
+        sys.exit(perform(verb, options, key_typed=given.get("api_key") is not None))
+
+    return callback
+
+
+def _merged(given: dict[str, object]) -> dict[str, object]:
+    """Let the positional form of an option stand for the option."""
+    merged = {k: v for k, v in given.items() if not k.endswith(_FROM_ARGUMENT)}
+    for key, value in given.items():
+        if key.endswith(_FROM_ARGUMENT) and value is not None:
+            name = key.removesuffix(_FROM_ARGUMENT)
+            if merged[name] is not None:
+                raise UsageError(f"{name.upper()} is given twice.")
+            merged[name] = value
+    return merged

@@ -1,0 +1,169 @@
+"""How events, results and errors look: on a terminal, as plain lines, as JSON.
+
+Progress and messages go to stderr, results to stdout.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+from hatch_connect.events import Detail, LogLine, Note, Progress, Step, Warned
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.console import Console
+    from rich.progress import Progress as ProgressBars
+    from rich.progress import TaskID
+
+    from hatch_connect.errors import HatchConnectError
+    from hatch_connect.events import Event
+    from hatch_connect.verbs import Result
+
+
+# ECMA-48: control sequences (CSI), then operating system commands and their like, up to their end.
+_SEQUENCES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def clean(text: str) -> str:
+    """Make text from elsewhere safe to print: no control sequences, no control characters."""
+    return _CONTROLS.sub("", _SEQUENCES.sub("", text))
+
+
+class PlainDisplay:
+    """Lines on stderr, for CI, pipes and files."""
+
+    def __init__(
+        self, *, quiet: bool = False, verbose: bool = False, stderr: TextIO | None = None
+    ) -> None:
+        self._hidden: tuple[type, ...] = ()
+        if quiet:
+            self._hidden = (Step, Note, LogLine, Detail)
+        elif not verbose:
+            self._hidden = (Detail,)
+        self._stderr = stderr or sys.stderr
+
+    def report(self, event: Event) -> None:
+        """Show one event."""
+        if isinstance(event, Progress):
+            self._progress(event)
+        elif not isinstance(event, self._hidden):
+            self._message(event)
+
+    def error(self, error: HatchConnectError) -> None:
+        """Show what went wrong, what remained, and what to do next."""
+        notes = getattr(error, "__notes__", ())
+        rest = "\n".join(filter(None, (error.hint, *notes)))
+        self._line("error: ", error.message, style="bold red")
+        if rest:
+            self._line("       ", rest)
+
+    def interrupted(self, error: KeyboardInterrupt) -> None:
+        """Say that the person ended it, and what remained."""
+        self._line("interrupted ", " ".join(getattr(error, "__notes__", ())), style="bold red")
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+    def _message(self, event: Step | Note | Warned | Detail | LogLine) -> None:
+        lead, style = {
+            Step: ("-> ", "bold"),
+            Note: ("   ", ""),
+            Warned: ("warning: ", "yellow"),
+            Detail: ("   ", "dim"),
+            LogLine: ("  | ", "dim"),
+        }[type(event)]
+        self._line(lead, event.text, style=style)
+
+    def _progress(self, event: Progress) -> None:
+        """Show nothing: progress is for terminals."""
+
+    def _line(self, lead: str, text: str, *, style: str = "") -> None:
+        self._write(indented(lead, text), style)
+
+    def _write(self, line: str, _style: str) -> None:
+        print(line, file=self._stderr, flush=True)
+
+
+def indented(lead: str, text: str) -> str:
+    """Put the lead before the first line of a text, and as much room before the others."""
+    return lead + clean(text.rstrip("\n")).replace("\n", "\n" + " " * len(lead))
+
+
+class TerminalDisplay(PlainDisplay):
+    """The same with colour, and bars for long work."""
+
+    def __init__(self, console: Console, *, quiet: bool = False, verbose: bool = False) -> None:
+        super().__init__(quiet=quiet, verbose=verbose)
+        self._console = console
+        self._quiet = quiet
+        self._bars: ProgressBars | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def close(self) -> None:
+        """Take the bars away and show the cursor."""
+        if self._bars is not None:
+            self._bars.stop()
+        self._bars = None
+        self._tasks.clear()
+
+    def _write(self, line: str, style: str) -> None:
+        self._console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    def _progress(self, event: Progress) -> None:
+        if self._quiet:
+            return
+        bars = self._bars = self._bars or _bars(self._console)
+        if event.what not in self._tasks:
+            self._tasks[event.what] = bars.add_task(clean(event.what), unit=event.unit)
+        bars.update(self._tasks[event.what], completed=event.done, total=event.total)
+        if event.done == event.total:
+            bars.remove_task(self._tasks.pop(event.what))
+            if not self._tasks:
+                self.close()
+
+
+def _bars(console: Console) -> ProgressBars:
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    bars = Progress(
+        TextColumn("   {task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+    bars.start()
+    return bars
+
+
+def display_for(
+    environ: Mapping[str, str], *, quiet: bool = False, verbose: bool = False
+) -> PlainDisplay:
+    """Choose the display: a terminal that is not CI's gets colour and bars."""
+    if not sys.stderr.isatty() or environ.get("CI") or environ.get("TERM") == "dumb":
+        return PlainDisplay(quiet=quiet, verbose=verbose)
+    from rich.console import Console
+
+    console = Console(stderr=True, no_color=bool(environ.get("NO_COLOR")) or None)
+    return TerminalDisplay(console, quiet=quiet, verbose=verbose)
+
+
+def show_result(result: Result, *, as_json: bool) -> None:
+    """Print a result to stdout: text from elsewhere made safe, or one JSON object."""
+    if as_json:
+        print(json.dumps(result.to_dict(), indent=2))
+        return
+    for line in result.lines():
+        print(clean(line))
+
+
+def show_error_object(error: HatchConnectError) -> None:
+    """Print a failure to stdout as one JSON object, for programs."""
+    facts = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
+    print(json.dumps({"error": facts}, indent=2))

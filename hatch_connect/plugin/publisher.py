@@ -1,0 +1,54 @@
+"""Door: `hatch publish -p connect` deploys bundles that are already built."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from hatch_connect.errors import HatchConnectError
+from hatch_connect.options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# What `hatch publish` puts among the options for its own index publisher.
+_FOREIGN = ("no_prompt", "initialize_auth")
+
+
+def publish_options(configured: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge [tool.hatch.publish.connect] and `-o key=value`, by the keys of `Options`."""
+    merged = {k: v for k, v in {**configured, **given}.items() if k not in (*_FOREIGN, "disable")}
+    return {key.replace("-", "_"): value for key, value in merged.items()}
+
+
+@cache
+def publisher_class() -> type[Any]:
+    """Make the publisher's class, which needs Hatch itself."""
+    from hatch.publish.plugin.interface import PublisherInterface
+
+    class ConnectPublisher(PublisherInterface):  # type: ignore[misc]  # Hatch has no annotations
+        """Deploys the bundles named, or those of the project in dist/connect/."""
+
+        PLUGIN_NAME = "connect"
+
+        def publish(self, artifacts: list[str], options: dict[str, Any]) -> None:
+            from hatch_connect.door import perform
+
+            given = publish_options({**self.plugin_config, **self.project_config}, options)
+            given.setdefault("directory", str(self.root))
+            try:
+                calls = [Options.of({**given, "file": file}) for file in self._files(artifacts)]
+            except HatchConnectError as error:
+                self.app.abort(str(error), error.exit_code)
+            for call in calls:
+                if code := perform("deploy", call):
+                    self.app.abort(code=code)
+
+        def _files(self, artifacts: list[str]) -> tuple[str, ...]:
+            if artifacts:
+                return tuple(artifacts)
+            from hatch_connect.verbs.built import built_bundles
+
+            return tuple(map(str, built_bundles(self.root)))
+
+    return ConnectPublisher

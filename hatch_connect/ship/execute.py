@@ -1,0 +1,224 @@
+"""Carries a plan out: the only place that changes what the server holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from hatch_connect.errors import (
+    DeploymentFailedError,
+    HatchConnectError,
+    NotAnsweringError,
+    RefusedError,
+)
+from hatch_connect.events import Note, Step, Warned
+from hatch_connect.ship.plan import (
+    Activate,
+    CreateContent,
+    DeployDraft,
+    SetTitle,
+    SetVariables,
+    Upload,
+    Verify,
+)
+from hatch_connect.ship.task import follow
+from hatch_connect.ship.verify import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hatch_connect.connect.client import ConnectClient
+    from hatch_connect.connect.resources import Content, Visit
+    from hatch_connect.events import Report
+    from hatch_connect.ship.plan import Plan, PlanStep
+    from hatch_connect.ship.task import Pace
+
+_UNKNOWN_FIELD = 121
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """What the server holds after a plan was carried out.
+
+    `previous_bundle_id` was active before, which is what a rollback needs. `active` is False for a
+    draft. `answer` is what the last visit said.
+    """
+
+    content: Content
+    created: bool
+    bundle_id: str
+    previous_bundle_id: str | None
+    active: bool
+    answer: Visit | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """What is known to be on the server so far."""
+
+    content: Content | None
+    created: bool = False
+    variables: tuple[str, ...] = ()
+    previous_bundle_id: str | None = None
+    bundle_id: str | None = None
+    draft: bool = False
+    active: bool = False
+    answer: Visit | None = None
+
+    @property
+    def known(self) -> Content:
+        if self.content is None:
+            raise AssertionError("a plan creates its content before it uses it")
+        return self.content
+
+    @property
+    def bundle(self) -> str:
+        if self.bundle_id is None:
+            raise AssertionError("a plan uploads its bundle before it deploys it")
+        return self.bundle_id
+
+
+class Execution:
+    """One plan on its way; `held` says at any moment what the server holds because of it."""
+
+    def __init__(
+        self,
+        client: ConnectClient,
+        report: Report,
+        pace: Pace,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        self._client = client
+        self._report = report
+        self._pace = pace
+        self._metadata = metadata
+        self._held = _Held(content=None)
+
+    def run(self, plan: Plan) -> Deployment:
+        """Take the steps in order.
+
+        Raises ServerError where the server refuses or is gone, DeploymentFailedError where the
+        task fails, NotAnsweringError where the content does not answer; a note of the exception
+        says what remained on the server. The bundle that was active stays active, unless the
+        server knows no drafts.
+        """
+        content = plan.content
+        before = content.bundle_id if content else None
+        self._held = _Held(content=content, previous_bundle_id=before)
+        try:
+            for step in plan.steps:
+                self._held = self._take(step)
+        except (HatchConnectError, KeyboardInterrupt) as error:
+            error.add_note(self.remains())
+            raise
+        held = self._held
+        return Deployment(
+            content=held.known,
+            created=held.created,
+            bundle_id=held.bundle,
+            previous_bundle_id=held.previous_bundle_id,
+            active=held.active,
+            answer=held.answer,
+        )
+
+    def remains(self) -> str:
+        """Say in one line what the server holds now."""
+        held = self._held
+        if held.content is None:
+            return "Nothing was changed on the server."
+        facts = [f"content {held.content.guid}" + (" was created" if held.created else "")]
+        if held.variables:
+            facts.append(f"{', '.join(held.variables)} were set and stay set")
+        if held.bundle_id and not held.active:
+            facts.append(f"bundle {held.bundle_id} was uploaded and is not active")
+        if held.active and held.previous_bundle_id:
+            facts.append(f"bundle {held.bundle_id} is active, {held.previous_bundle_id} was before")
+        elif held.previous_bundle_id:
+            facts.append(f"bundle {held.previous_bundle_id} is still the active one")
+        return f"On the server: {'; '.join(facts)}."
+
+    def _take(self, step: PlanStep) -> _Held:
+        match step:
+            case CreateContent():
+                held = self._create(step)
+            case SetVariables():
+                held = self._set_variables(step)
+            case SetTitle():
+                held = self._set_title(step)
+            case Upload():
+                held = self._upload(step)
+            case DeployDraft():
+                held = self._deploy_draft(step)
+            case Verify():
+                held = self._verify(step)
+            case Activate():
+                held = self._activate()
+        return held
+
+    def _create(self, step: CreateContent) -> _Held:
+        content = self._client.create_content(step.name)
+        self._report(Step(text=f"Created content {content.name!r}, GUID {content.guid}"))
+        return replace(self._held, content=content, created=True)
+
+    def _set_variables(self, step: SetVariables) -> _Held:
+        self._report(Step(text=f"Setting {', '.join(step.values)}"))
+        self._client.set_environment(self._held.known.guid, step.values)
+        return replace(self._held, variables=tuple(step.values))
+
+    def _set_title(self, step: SetTitle) -> _Held:
+        self._report(Step(text=f"Setting the title to {step.title!r}"))
+        content = self._client.update_content(self._held.known.guid, {"title": step.title})
+        return replace(self._held, content=content)
+
+    def _upload(self, step: Upload) -> _Held:
+        self._report(Step(text=f"Uploading {step.archive.name} ({step.size:,} bytes)"))
+        bundle = self._client.upload_bundle(
+            self._held.known.guid, step.archive, metadata=self._metadata, report=self._report
+        )
+        return replace(self._held, bundle_id=bundle.id)
+
+    def _deploy_draft(self, step: DeployDraft) -> _Held:
+        self._report(Step(text=f"Deploying bundle {self._held.bundle} as a draft"))
+        try:
+            self._deploy(activate=False)
+        except RefusedError as error:
+            if step.certain or error.code != _UNKNOWN_FIELD:
+                raise
+            self._report(Note(text="This server knows no drafts: activating without one."))
+            return self._activate()
+        return replace(self._held, draft=True)
+
+    def _activate(self) -> _Held:
+        held = self._held
+        if held.active:
+            return held
+        self._report(Step(text=f"Activating bundle {held.bundle}"))
+        self._deploy(activate=None)
+        content = self._client.content(held.known.guid)
+        return replace(held, content=content, draft=False, active=True)
+
+    def _deploy(self, *, activate: bool | None) -> None:
+        held = self._held
+        content = held.known
+        task_id = self._client.deploy(content.guid, held.bundle, activate=activate)
+        status = follow(self._client, task_id, self._report, self._pace)
+        if status.code:
+            log = content.draft_url(held.bundle) if activate is False else content.logs_url
+            raise DeploymentFailedError(
+                f"The deployment failed: {status.error or f'code {status.code}'}",
+                hint=f"The whole log: {log}",
+            )
+
+    def _verify(self, step: Verify) -> _Held:
+        held = self._held
+        draft = held.bundle if held.draft else None
+        try:
+            visit = verify(
+                self._client, held.known, bundle_id=draft, path=step.path, report=self._report
+            )
+        except NotAnsweringError:
+            if held.active and held.previous_bundle_id:
+                back = f"Go back in the dashboard to bundle {held.previous_bundle_id}"
+                self._report(Warned(text=f"{back}: the one that is active now does not answer."))
+            raise
+        return replace(held, answer=visit)

@@ -1,0 +1,83 @@
+"""Which content on the server a project is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hatch_connect.errors import ContentError, NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from hatch_connect.connect.client import ConnectClient
+    from hatch_connect.connect.resources import Content, User
+
+_MAY_EDIT = {"owner", "editor"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clues:
+    """What is known of the content, the strongest first.
+
+    `app_id` was given on the call (a GUID or a number); `recorded` is the GUID of an earlier
+    deployment and `recorded_in` the file that says so; `guid` stands in the project's table;
+    `name` is the content's name.
+    """
+
+    app_id: str | None = None
+    recorded: str | None = None
+    recorded_in: str | None = None
+    guid: str | None = None
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Located:
+    """The content that was found, or None, and what led there."""
+
+    content: Content | None
+    because: str
+
+
+def find_content(client: ConnectClient, user: User, clues: Clues) -> Located:
+    """Look for the content without changing anything.
+
+    Raises ContentError where a clue names content that is not there, UsageError where a name fits
+    several pieces of content.
+    """
+    if clues.app_id:
+        return _named(client, clues.app_id, "--app-id")
+    if clues.recorded:
+        return _named(client, clues.recorded, f"the record {clues.recorded_in}")
+    if clues.guid:
+        return _named(client, clues.guid, "`guid` in pyproject.toml")
+    return _by_name(client, user, clues.name)
+
+
+def _named(client: ConnectClient, app_id: str, because: str) -> Located:
+    try:
+        number = app_id.isdecimal()
+        content = client.content_by_number(app_id) if number else client.content(app_id)
+    except NotFoundError as error:
+        raise ContentError(
+            f"There is no content {app_id} on the server, or this key may not see it; "
+            f"{because} names it.",
+            hint="Deploy with --new to make another, or with --app-id to name the right one.",
+        ) from error
+    return Located(content=content, because=because)
+
+
+def _by_name(client: ConnectClient, user: User, name: str) -> Located:
+    mine = client.find_content(name, owner_guid=user.guid)
+    if mine:
+        return Located(content=mine[0], because=f"your content named {name!r}")
+    shared = [c for c in client.find_content(name) if c.app_role in _MAY_EDIT]
+    if len(shared) > 1:
+        listed = "\n".join(f"  {c.guid}  {c.title or c.name}" for c in shared)
+        raise UsageError(
+            f"You may edit several pieces of content named {name!r}:\n{listed}",
+            hint="Say which one with --app-id GUID, or keep it as `guid` in pyproject.toml.",
+        )
+    if shared:
+        because = f"the only content named {name!r} that you may edit (it is another person's)"
+        return Located(content=shared[0], because=because)
+    return Located(content=None, because=f"no content named {name!r} on the server")

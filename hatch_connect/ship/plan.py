@@ -1,0 +1,264 @@
+"""What would happen: the steps of a deployment, decided before the first one is taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from hatch_connect.errors import ContentError, PythonVersionError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from hatch_connect.connect.resources import Content
+    from hatch_connect.secret import Secret
+    from hatch_connect.ship.find import Located
+    from hatch_connect.ship.variables import Variables
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a deployment shall come to.
+
+    `title` was asked for, `default_title` is for new content without one. `python` and
+    `python_requires` are the manifest's version and range, None for content without Python, and
+    `python_because` is what asked for them. `draft` leaves the active bundle as it is.
+    """
+
+    archive: Path
+    size: int
+    app_mode: str
+    name: str
+    title: str | None
+    default_title: str
+    variables: Variables
+    python: str | None = None
+    python_requires: str | None = None
+    python_because: str = ""
+    new: bool = False
+    draft: bool = False
+    verify: bool = True
+    verify_path: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What the server holds.
+
+    `drafts` is None where the server hides its version; `pythons` is None where it does not tell
+    its installations; `name_is_taken` tells whether the user has content of a name already.
+    """
+
+    located: Located
+    drafts: bool | None
+    pythons: tuple[str, ...] | None
+    variable_names: frozenset[str]
+    name_is_taken: Callable[[str], bool] = lambda _name: False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateContent:
+    """Make new content."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"create content named {self.name!r}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetVariables:
+    """Set environment variables; others stay as they are."""
+
+    values: Mapping[str, Secret]
+
+    def __str__(self) -> str:
+        return f"set {', '.join(self.values)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetTitle:
+    """Change the title."""
+
+    title: str
+
+    def __str__(self) -> str:
+        return f"set the title to {self.title!r}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """Send the bundle."""
+
+    archive: Path
+    size: int
+
+    def __str__(self) -> str:
+        return f"upload {self.archive.name} ({self.size:,} bytes)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployDraft:
+    """Restore and start the bundle beside the active one.
+
+    `certain` is False where the server hides whether it can; if it then cannot, the bundle is
+    deployed and activated in one.
+    """
+
+    certain: bool
+
+    def __str__(self) -> str:
+        return "deploy it as a draft" + ("" if self.certain else ", if the server can")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verify:
+    """Ask whether it answers at `path` below the content's URL."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"verify that it answers at /{self.path}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activate:
+    """Make the bundle the active one."""
+
+    def __str__(self) -> str:
+        return "activate it"
+
+
+PlanStep: TypeAlias = (
+    CreateContent | SetVariables | SetTitle | Upload | DeployDraft | Verify | Activate
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The steps, in order, and the content that they start from (None where it is made)."""
+
+    content: Content | None
+    because: str
+    steps: tuple[PlanStep, ...]
+    kept: tuple[str, ...] = ()
+
+    def lines(self) -> tuple[str, ...]:
+        """Say what would happen, a line a step."""
+        known = f"content {self.content.guid} ({self.because})" if self.content else self.because
+        return known, *(f"{n}. {step}" for n, step in enumerate(self.steps, 1))
+
+
+def make_plan(wanted: Wanted, found: Found) -> Plan:
+    """Decide the steps, or say why there can be none.
+
+    Raises ContentError (the content cannot take this bundle), UsageError (a variable is missing)
+    or PythonVersionError (the server has no such Python): all of them before anything is changed.
+    """
+    content = None if wanted.new else found.located.content
+    if content is not None:
+        _check_content(content, wanted)
+    _check_python(wanted, found)
+    on_server = found.variable_names if content is not None else frozenset()
+    _check_variables(wanted.variables, on_server)
+    return Plan(
+        content=content,
+        because="--new" if wanted.new else found.located.because,
+        steps=(*_prepare(wanted, found, content), *_deploy(wanted, found)),
+        kept=wanted.variables.relied_on,
+    )
+
+
+def _prepare(wanted: Wanted, found: Found, content: Content | None) -> list[PlanStep]:
+    steps: list[PlanStep] = []
+    title = wanted.title
+    if content is None:
+        name = free_name(wanted.name, found.name_is_taken) if wanted.new else wanted.name
+        steps.append(CreateContent(name=name))
+        title = title or wanted.default_title
+    if wanted.variables.values:
+        steps.append(SetVariables(values=wanted.variables.values))
+    if title and (content is None or content.title != title):
+        steps.append(SetTitle(title=title))
+    return [*steps, Upload(archive=wanted.archive, size=wanted.size)]
+
+
+def _deploy(wanted: Wanted, found: Found) -> list[PlanStep]:
+    if wanted.draft and found.drafts is False:
+        raise ContentError(
+            "This server cannot deploy a draft (Connect 2025.06 and later can).",
+            hint="Deploy without --draft.",
+        )
+    verify: list[PlanStep] = [Verify(path=wanted.verify_path)] if wanted.verify else []
+    if wanted.draft:
+        return [DeployDraft(certain=found.drafts is True), *verify]
+    if found.drafts is False or not wanted.verify:
+        return [Activate(), *verify]
+    return [DeployDraft(certain=found.drafts is True), *verify, Activate(), *verify]
+
+
+def _check_content(content: Content, wanted: Wanted) -> None:
+    known = content.app_mode not in {None, "", "unknown"}
+    if known and content.app_mode != wanted.app_mode:
+        raise ContentError(
+            f"Content {content.guid} is of app mode {content.app_mode!r}, and this bundle of "
+            f"{wanted.app_mode!r}; Connect does not change the one into the other.",
+            hint="Deploy with --new, or to other content with --app-id.",
+        )
+    if content.locked:
+        raise ContentError(
+            f"Content {content.guid} is locked.",
+            hint="Have it unlocked in Connect's dashboard, in the content's settings.",
+        )
+    if content.app_role in {"viewer", "none"}:
+        raise ContentError(
+            f"Content {content.guid} is not yours to change (your role there: {content.app_role}).",
+            hint="Have its owner make you a collaborator, or deploy with --new.",
+        )
+
+
+def _check_variables(variables: Variables, on_server: frozenset[str]) -> None:
+    if missing := variables.missing(on_server):
+        raise UsageError(
+            f"`env` in pyproject.toml lists {', '.join(missing)}: set neither here nor on the "
+            "server.",
+            hint="Set the variable and deploy again; its value is taken from the environment.",
+        )
+
+
+def _check_python(wanted: Wanted, found: Found) -> None:
+    if wanted.python is None or not found.pythons:
+        return
+    if any(_runs(wanted, version) for version in found.pythons):
+        return
+    asked = f" ({wanted.python_because})" if wanted.python_because else ""
+    raise PythonVersionError(
+        f"The server has no Python {_minor(wanted.python)}{asked}; "
+        f"it has {', '.join(found.pythons)}.",
+        hint="Ask for one of these with --python-version, and lock for it.",
+    )
+
+
+def _runs(wanted: Wanted, version: str) -> bool:
+    from packaging.specifiers import SpecifierSet
+
+    if wanted.python and _minor(wanted.python) == _minor(version):
+        return True
+    return bool(wanted.python_requires) and version in SpecifierSet(wanted.python_requires or "")
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+_LONGEST_NAME = 64
+
+
+def free_name(name: str, is_taken: Callable[[str], bool]) -> str:
+    """Return the name, or the name with the first number that makes it free."""
+    candidate, number = name, 0
+    while is_taken(candidate):
+        number += 1
+        candidate = f"{name[: _LONGEST_NAME - len(str(number))]}{number}"
+    return candidate

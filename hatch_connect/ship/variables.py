@@ -1,0 +1,85 @@
+"""Which environment variables a deployment sets, and which it relies on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hatch_connect.errors import UsageError
+from hatch_connect.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variables:
+    """The variables of one deployment.
+
+    `values` are set on the server before the upload. `relied_on` are names that the project's
+    table lists bare and that have no value here: they must be on the server already.
+    """
+
+    values: Mapping[str, Secret]
+    relied_on: tuple[str, ...] = ()
+
+    def missing(self, on_server: Collection[str]) -> tuple[str, ...]:
+        """Return the names that have a value neither here nor on the server."""
+        return tuple(name for name in self.relied_on if name not in on_server)
+
+
+def collect_variables(
+    *,
+    table: Iterable[tuple[str, Secret | None]],
+    env_file: Path | None,
+    given: Iterable[Secret],
+    environ: Mapping[str, str],
+) -> Variables:
+    """Put together the project's table, a file of variables, and `-E`; the later one wins.
+
+    `table` holds (name, value), the value None for a bare name. Raises UsageError naming every
+    variable that was asked for by name on this call and is not set.
+    """
+    listed = dict(table)
+    called = dict(_read_env_file(env_file)) if env_file else {}
+    called.update(map(_split, given))
+    unset = [name for name, value in called.items() if value is None and name not in environ]
+    if unset:
+        raise UsageError(
+            f"Asked to take from the environment, and not set there: {', '.join(unset)}.",
+            hint="Set the variable, or give its value: -E NAME=VALUE.",
+        )
+    values: dict[str, Secret] = {}
+    relied_on: list[str] = []
+    for name, value in (listed | called).items():
+        known = value if value is not None else _from(environ, name)
+        if known is None:
+            relied_on.append(name)
+        else:
+            values[name] = known
+    return Variables(values=values, relied_on=tuple(relied_on))
+
+
+def _from(environ: Mapping[str, str], name: str) -> Secret | None:
+    return Secret(environ[name]) if name in environ else None
+
+
+def _split(given: Secret) -> tuple[str, Secret | None]:
+    name, separator, value = given.reveal().partition("=")
+    if not name or "\0" in given.reveal():
+        raise UsageError("-E takes NAME=VALUE or NAME, and one was given that has no name.")
+    return name, Secret(value) if separator else None
+
+
+def _read_env_file(path: Path) -> dict[str, Secret | None]:
+    from dotenv import dotenv_values
+
+    try:
+        with path.open(encoding="utf-8") as file:
+            # No interpolation: a "$" in a password is a "$".
+            found = dotenv_values(stream=file, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UsageError(f"Cannot read the variables of {path}: {reason}.") from None
+    return {name: None if value is None else Secret(value) for name, value in found.items()}

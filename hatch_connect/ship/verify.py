@@ -1,0 +1,35 @@
+"""Does it answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hatch_connect.errors import NotAnsweringError
+from hatch_connect.events import Note
+
+if TYPE_CHECKING:
+    from hatch_connect.connect.client import ConnectClient
+    from hatch_connect.connect.resources import Content, Visit
+    from hatch_connect.events import Report
+
+_BROKEN = 500
+
+
+def verify(
+    client: ConnectClient, content: Content, *, bundle_id: str | None, path: str, report: Report
+) -> Visit:
+    """Visit the content, or the draft of `bundle_id`, and report what it said.
+
+    Connect answers 5xx where the content did not start. A 4xx counts as alive: many APIs have
+    nothing at `/`. Raises NotAnsweringError.
+    """
+    visit = client.visit(content.guid, bundle_id=bundle_id, path=path)
+    where = f"{'The draft' if bundle_id else 'The content'} at /{path}"
+    said = f": {visit.text}" if visit.text else ""
+    if visit.status >= _BROKEN:
+        raise NotAnsweringError(
+            f"{where} answered {visit.status}{said}",
+            hint=f"Its log: {content.draft_url(bundle_id) if bundle_id else content.logs_url}",
+        )
+    report(Note(text=f"{where} answered {visit.status}{said}"))
+    return visit

@@ -1,0 +1,62 @@
+"""The content that a project was deployed as, for the verbs that only look."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hatch_connect.errors import UsageError
+from hatch_connect.ship.find import Clues, find_content
+from hatch_connect.verbs.project import project_of
+from hatch_connect.verbs.reach import chosen_server, client_of
+from hatch_connect.verbs.subject import records_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hatch_connect.connect.client import ConnectClient
+    from hatch_connect.connect.resources import Content
+    from hatch_connect.connect.servers import Server
+    from hatch_connect.events import Report
+    from hatch_connect.options import Options
+    from hatch_connect.verbs.surroundings import Surroundings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundContent:
+    """A project's content on one server, and what led there."""
+
+    server: Server
+    client: ConnectClient
+    content: Content
+    because: str
+
+
+@contextmanager
+def found_content(
+    options: Options, surroundings: Surroundings, report: Report
+) -> Iterator[FoundContent]:
+    """Find the content as `deploy` would. Raises UsageError where it was never deployed."""
+    config = project_of(options, surroundings)
+    with chosen_server(options, surroundings, config.server, report) as server:
+        config = project_of(options, surroundings, on=server.name)
+        client = client_of(server, surroundings, report)
+        records = records_of(config.root, config.content, surroundings)
+        record = records.get(server.url)
+        clues = Clues(
+            app_id=options.app_id,
+            recorded=record.app_guid if record else None,
+            recorded_in=str(records.path),
+            guid=config.guid,
+            name=config.content_name,
+        )
+        located = find_content(client, client.me(), clues)
+        if located.content is None:
+            raise UsageError(
+                f"{config.project_name} was not deployed to {server.url}: {located.because}.",
+                hint="Deploy it with `hatch-connect deploy`.",
+            )
+        yield FoundContent(
+            server=server, client=client, content=located.content, because=located.because
+        )

@@ -1,0 +1,55 @@
+"""`manifest`: the bundle's content as a folder that can be deployed or committed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hatch_connect.bundle.in_place import write_in_place
+from hatch_connect.events import Note
+from hatch_connect.verbs.listing import Listing
+from hatch_connect.verbs.project import build_project, project_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hatch_connect.events import Report
+    from hatch_connect.options import Options
+    from hatch_connect.verbs.surroundings import Surroundings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestResult:
+    """Where the manifest was written."""
+
+    manifest: Path
+    listing: Listing | None
+
+    def lines(self) -> tuple[str, ...]:
+        """Return the manifest's path, or the list."""
+        return self.listing.lines() if self.listing else (str(self.manifest),)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the manifest's path and its folder."""
+        facts: dict[str, object] = {
+            "manifest": str(self.manifest),
+            "folder": str(self.manifest.parent),
+        }
+        return facts | (self.listing.to_dict() if self.listing else {})
+
+
+def run(options: Options, surroundings: Surroundings, report: Report) -> ManifestResult:
+    """Write the folder, or with `--in-place` the files beside pyproject.toml.
+
+    Raises ProjectError, also where `--in-place` would have to move files.
+    """
+    built = build_project(options, surroundings, report)
+    config = project_of(options, surroundings)
+    if options.in_place:
+        manifest = write_in_place(config, built.bundle)
+    else:
+        folder = built.bundle.path.parent / config.content_name
+        built.bundle.extract(folder)
+        manifest = folder / "manifest.json"
+        report(Note(text=f"Deploy it with: hatch-connect deploy {folder}"))
+    return ManifestResult(manifest=manifest, listing=Listing.of(built) if options.list else None)

@@ -1,0 +1,80 @@
+"""The server that a call is about."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hatch_connect.connect.choice import ServerChoice, choose_server
+from hatch_connect.connect.servers import Server, ServerStore
+from hatch_connect.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hatch_connect.connect.client import ConnectClient
+    from hatch_connect.events import Report
+    from hatch_connect.options import Options
+    from hatch_connect.verbs.surroundings import Surroundings
+
+
+def server_store(surroundings: Surroundings) -> ServerStore:
+    """Return the servers that this person has stored."""
+    return ServerStore(ServerStore.default_path(surroundings.environ, sys.platform))
+
+
+def server_choice(options: Options, surroundings: Surroundings) -> ServerChoice:
+    """Return what the call says of the server."""
+    return ServerChoice(
+        name=options.name,
+        server=options.server,
+        api_key=options.api_key,
+        insecure=options.insecure or None,
+        cacert=surroundings.directory / options.cacert if options.cacert else None,
+    )
+
+
+def client_of(server: Server, surroundings: Surroundings, report: Report) -> ConnectClient:
+    """Return a client of this server; nothing is sent yet."""
+    from hatch_connect.connect.client import connect
+
+    return connect(server, environ=surroundings.environ, report=report)
+
+
+@contextmanager
+def chosen_server(
+    options: Options, surroundings: Surroundings, configured: str | None, report: Report
+) -> Iterator[Server]:
+    """Choose the server of the call; with `--local`, have one on this machine for the block."""
+    if not options.local:
+        yield choose_server(
+            server_choice(options, surroundings),
+            environ=surroundings.environ,
+            configured=configured,
+            store=server_store(surroundings),
+        )
+        return
+    if options.name or options.server:
+        raise UsageError(
+            "--local deploys to this machine, and another server is named as well.",
+            hint="Leave out either --local or --name and --server.",
+        )
+    from hatch_connect.local.start import running
+
+    with running(state_folder(surroundings), environ=surroundings.environ, report=report) as local:
+        yield Server(url=local.url, api_key=local.api_key, name="local", source="--local")
+
+
+def state_folder(surroundings: Surroundings) -> Path:
+    """Return where the server of this machine keeps what was deployed to it.
+
+    The place is the platform's for state ($XDG_STATE_HOME and its like).
+    """
+    named = surroundings.environ.get("XDG_STATE_HOME")
+    if named:
+        return Path(named) / "hatch-connect" / "local"
+    from platformdirs import user_state_path
+
+    return user_state_path("hatch-connect", appauthor=False) / "local"

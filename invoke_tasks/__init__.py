@@ -1,0 +1,75 @@
+"""Door: Invoke. `from invoke_tasks import ns` in a project's tasks.py gives `invoke deploy`, ...
+
+Taken into a collection of the project's own, the tasks are `invoke connect.deploy`, ...
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from invoke import Collection, Context, Exit, Task
+from invoke.parser import Argument
+
+from hatch_connect.door import perform
+from hatch_connect.errors import HatchConnectError
+from hatch_connect.option_kinds import Kind
+from hatch_connect.options import SPECS, VERBS, Options
+
+if TYPE_CHECKING:
+    from hatch_connect.option_kinds import OptionSpec
+    from hatch_connect.options import Verb
+
+__all__ = ["ns"]
+
+_KINDS = {Kind.FLAG: bool, Kind.NUMBER: int, Kind.TEXTS: list, Kind.SECRETS: list}
+
+
+class VerbTask(Task):  # type: ignore[type-arg]
+    """A task whose flags are a verb's options, not the parameters of a function."""
+
+    def __init__(self, verb: Verb) -> None:
+        def body(context: Context, **given: object) -> None:
+            _perform(verb, context, given)
+
+        body.__doc__ = verb.help
+        super().__init__(body, name=verb.name, positional=())
+        self._verb = verb
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:  # noqa: ARG002, FBT001 - Invoke's signature
+        """Return the verb's options with their own short flags."""
+        return [_argument(spec) for spec in self._verb.options]
+
+
+def _argument(spec: OptionSpec) -> Argument:
+    return Argument(
+        names=tuple(flag.lstrip("-") for flag in spec.flags),
+        attr_name=spec.key,
+        kind=_KINDS.get(spec.kind, str),
+        default=False if spec.kind is Kind.FLAG else None,
+        help=spec.help,
+    )
+
+
+def _perform(verb: Verb, context: Context, given: dict[str, object]) -> None:
+    typed = {key: value for key, value in given.items() if value not in (None, False, [])}
+    keys = {spec.key for spec in verb.options}
+    configured = context.config.get("connect", {})
+    merged: dict[str, Any] = {k: v for k, v in configured.items() if k in keys and v is not None}
+    merged |= typed
+    if context.config.run.dry:
+        if "dry_run" in keys:
+            merged["dry_run"] = True
+        elif verb.writes:
+            print(f"dry run: {verb.name}: {verb.help}")  # noqa: T201 - a door may print
+            return
+    try:
+        options = Options.of(merged)
+    except HatchConnectError as error:
+        raise Exit(str(error), error.exit_code) from None
+    if code := perform(verb.name, options, key_typed="api_key" in typed):
+        raise Exit(code=code)
+
+
+ns = Collection("connect", *(VerbTask(verb) for verb in VERBS.values()))
+# Only declared keys can be set by INVOKE_CONNECT_*.
+ns.configure({"connect": dict.fromkeys(SPECS)})
