@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import AnswerError
@@ -33,6 +36,27 @@ def readable(text: str, limit: int = 300) -> str:
     """
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def without_markup(text: str) -> str:
+    """Return what a person would read of an HTML page."""
+    text = re.sub(r"(?is)<(script|style)\b.*?(</\1\s*>|$)|<!--.*?(-->|$)", " ", text)
+    return html.unescape(re.sub(r"(?s)<[^>]*(>|$)", " ", text))
+
+
+def refusal_in(body: bytes) -> tuple[int | None, str]:
+    """Return Connect's code and message from the body of a refusal, as far as they are there."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return None, ""
+    if not isinstance(answer, dict):
+        return None, ""
+    code, said = answer.get("code"), answer.get("error")
+    return (
+        code if isinstance(code, int) and not isinstance(code, bool) else None,
+        readable(said) if isinstance(said, str) else "no message",
+    )
 
 
 class Answer:

@@ -27,9 +27,7 @@ def read_certificates(path: str | Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UsageError(
-            f"The CA certificate {path} cannot be read: {error.strerror}."
-        ) from error
+        raise UsageError(f"The CA certificate {path} cannot be read: {error.strerror}.") from error
     if b"-----BEGIN " not in data and data.startswith(_DER):
         raise UsageError(
             f"The CA certificate {path} is in DER form; PEM is needed.",
@@ -61,7 +59,9 @@ def tls_context(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(["http/1.1"])
     # A server's own certificate, or an intermediate, is enough when somebody says to believe it.
-    context.verify_flags |= ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    context.verify_flags |= (
+        ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    )
     if insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -14,6 +14,7 @@ from hatch_connect.errors import (
 from hatch_connect.events import Detail, Report, silent
 
 from .answer import Answer, objects, strings
+from .failures import LostAnswerError
 from .resources import (
     BundleInfo,
     Content,
@@ -39,8 +40,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NAME_TAKEN = 409
-# Answers after which nobody but Connect knows whether the request was carried out.
-_UNCERTAIN = {500, 502, 503, 504}
+# What a proxy answers when it does not know whether Connect carried the request out.
+_UNCERTAIN = {502, 503, 504}
+_ATTEMPTS = 4
 _HIDDEN = {401, 403, 404}
 
 
@@ -97,9 +99,7 @@ class ConnectClient:
         found = tuple(
             Content.from_answer(a) for a in objects(self._session.json(request), str(request))
         )
-        return tuple(
-            c for c in found if c.name == name and owner_guid in {None, c.owner_guid}
-        )
+        return tuple(c for c in found if c.name == name and owner_guid in {None, c.owner_guid})
 
     def content(self, guid: str) -> Content:
         """Return one piece of content."""
@@ -218,9 +218,7 @@ class ConnectClient:
     def jobs(self, guid: str) -> tuple[Job, ...]:
         """Return the processes started for the content, as the server orders them."""
         request = Request("GET", f"v1/content/{guid}/jobs")
-        return tuple(
-            Job.from_answer(a) for a in objects(self._session.json(request), str(request))
-        )
+        return tuple(Job.from_answer(a) for a in objects(self._session.json(request), str(request)))
 
     def job_log(self, guid: str, key: str) -> tuple[str, ...]:
         """Return the lines that a process wrote."""
@@ -232,9 +230,7 @@ class ConnectClient:
         draft = f"_bundle{bundle_id}/" if bundle_id else ""
         return self._session.visit(f"content/{guid}/{draft}{path.lstrip('/')}")
 
-    def _get(
-        self, path: str, *, query: Mapping[str, str] | None = None, wait: int = 0
-    ) -> Answer:
+    def _get(self, path: str, *, query: Mapping[str, str] | None = None, wait: int = 0) -> Answer:
         request = Request("GET", path, query=query or {}, wait=wait)
         return Answer(self._session.json(request), str(request))
 
@@ -249,7 +245,7 @@ class ConnectClient:
 
         `taken`: a name that is taken after an unanswered attempt is our own.
         """
-        pauses = self._session.pauses()
+        pauses = self._session.pauses(_ATTEMPTS)
         lost = False
         while True:
             try:
@@ -264,7 +260,9 @@ class ConnectClient:
                 lost = True
                 found = look()
                 if found is not None:
-                    self._session.report(Detail(text=f"It had arrived all the same: {error.message}"))
+                    self._session.report(
+                        Detail(text=f"It had arrived all the same: {error.message}")
+                    )
                     return found
                 if not pauses.another():
                     raise
@@ -273,7 +271,7 @@ class ConnectClient:
 def _uncertain(error: ServerError) -> bool:
     if isinstance(error, RefusedError):
         return error.status in _UNCERTAIN
-    return isinstance(error, AnswerError | UnreachableError)
+    return isinstance(error, AnswerError | LostAnswerError)
 
 
 def connect(server: Server, *, environ: Mapping[str, str], report: Report) -> ConnectClient:

@@ -21,8 +21,6 @@ class Feature(enum.Enum):
     BUNDLE_METADATA = (2025, 12)
     DRAFT = (2025, 6)
     PYTHON_REQUIRES = (2025, 3)
-    LOCKFILE = (2025, 12)
-    PACKAGES = (2024, 11)
 
 
 _VERSION = re.compile(r"v?(\d{4})\.(\d{1,2})(?!\d)")

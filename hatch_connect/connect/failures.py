@@ -1,0 +1,142 @@
+"""Why no answer came, said for a person."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import requests
+import urllib3.exceptions as low
+
+from hatch_connect.errors import UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# OpenSSL's numbers for why a certificate is not accepted.
+_NOT_YET_VALID, _EXPIRED = 9, 10
+_UNKNOWN_ISSUER = {2, 18, 19, 20, 21}
+_OTHER_NAME = {62, 64}
+
+
+class LostAnswerError(UnreachableError):
+    """The request was sent, at least in part: nobody here knows whether it was carried out."""
+
+
+def failure(
+    error: requests.RequestException, *, what: str, url: str, proxy: str | None, timeout: float
+) -> UnreachableError:
+    """Return the error for a request `what` that got no answer.
+
+    No text of `error` itself is shown: it may hold the password of a proxy.
+    """
+    causes = tuple(_causes(error))
+    at = urlsplit(url).netloc
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return _certificate(cause, at)
+    if _any(causes, requests.exceptions.SSLError, ssl.SSLError):
+        return UnreachableError(
+            f"{at} does not speak TLS as expected: {_reason(causes, ssl.SSLError)}.",
+            hint="Does the server want http:// instead of https://?",
+        )
+    if _any(causes, requests.exceptions.ProxyError, requests.exceptions.InvalidProxyURL):
+        return _proxy(causes, proxy)
+    if _any(causes, low.NameResolutionError):
+        return UnreachableError(
+            f"The name of the server in {_origin(url)} is not known.",
+            hint="Check the URL, and that this machine is in the right network (VPN).",
+        )
+    if _any(causes, low.NewConnectionError):
+        return UnreachableError(
+            f"{_origin(url)} cannot be reached: {_reason(causes, OSError)}.",
+            hint="Check the URL and the port, and that the server runs.",
+        )
+    return _silence(causes, what, at, timeout)
+
+
+def _silence(
+    causes: tuple[BaseException, ...], what: str, at: str, timeout: float
+) -> UnreachableError:
+    longer = "Try again; for a slow server set CONNECT_REQUEST_TIMEOUT (seconds) higher."
+    if _any(causes, requests.exceptions.ConnectTimeout, low.ConnectTimeoutError):
+        return UnreachableError(
+            f"{at} did not take the connection in time.",
+            hint=f"Check the URL and the network. {longer}",
+        )
+    if _any(causes, low.ReadTimeoutError, requests.exceptions.ReadTimeout, TimeoutError):
+        return LostAnswerError(f"{at} did not answer {what} within {timeout:g} s.", hint=longer)
+    if _any(causes, requests.exceptions.InvalidURL, low.LocationParseError):
+        return UnreachableError(f"{at} is no address of a server.", hint="Check the URL.")
+    return LostAnswerError(
+        f"The connection to {at} was lost before the whole answer to {what} came.",
+        hint="Try again.",
+    )
+
+
+def _certificate(error: ssl.SSLCertVerificationError, at: str) -> UnreachableError:
+    code = error.verify_code
+    said = error.verify_message or "it was refused"
+    if code in _UNKNOWN_ISSUER:
+        why = f"its issuer is not known here ({said})"
+        hint = "Give the issuer's certificate in PEM form with --cacert; your administrator has it."
+    elif code in _OTHER_NAME:
+        why = f"it is made out to another name ({said})"
+        hint = "Use the name that the certificate holds in the server's URL."
+    elif code == _EXPIRED:
+        why = "it has expired"
+        hint = "The server's administrator has to renew it; is this machine's clock right?"
+    elif code == _NOT_YET_VALID:
+        why = "it is not valid yet"
+        hint = "Is this machine's clock right?"
+    else:
+        why, hint = said, "Ask the server's administrator."
+    return UnreachableError(f"The certificate of {at} is not accepted: {why}.", hint=hint)
+
+
+def _proxy(causes: tuple[BaseException, ...], proxy: str | None) -> UnreachableError:
+    named = proxy or ""
+    shown = urlsplit(named if "://" in named else f"//{named}").netloc.rpartition("@")[2]
+    return UnreachableError(
+        f"The proxy {shown} does not connect: {_reason(causes, OSError)}.",
+        hint="Check HTTPS_PROXY and HTTP_PROXY (a user name and a password go into the URL), or "
+        "name the server in NO_PROXY.",
+    )
+
+
+def _reason(causes: tuple[BaseException, ...], kind: type[OSError]) -> str:
+    """Return what the operating system or OpenSSL said, innermost first."""
+    own = [
+        c
+        for c in reversed(causes)
+        if isinstance(c, kind) and not isinstance(c, requests.RequestException)
+    ]
+    for cause in own:
+        said = getattr(cause, "reason", None) or cause.strerror or (cause.args or [""])[0]
+        if isinstance(said, str) and said:
+            return said.replace("_", " ").lower() if said.isupper() else said
+    return "no reason was given"
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _any(causes: tuple[BaseException, ...], *kinds: type[BaseException]) -> bool:
+    return any(isinstance(cause, kinds) for cause in causes)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and all that it holds: the libraries nest them in several ways."""
+    waiting: list[object] = [error]
+    seen: set[int] = set()
+    while waiting:
+        one = waiting.pop(0)
+        if not isinstance(one, BaseException) or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        waiting += [*one.args, getattr(one, "reason", None), getattr(one, "original_error", None)]
+        waiting += [one.__cause__, one.__context__]

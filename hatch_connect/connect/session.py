@@ -1,0 +1,276 @@
+"""One way to the server, and one place that raises."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urljoin, urlsplit
+
+import requests
+import urllib3.exceptions
+
+from hatch_connect import __version__
+from hatch_connect.errors import AnswerError, NotFoundError, RefusedError, UsageError
+from hatch_connect.events import Report, Warned
+from hatch_connect.secret import MASK
+
+from .answer import readable, refusal_in, without_markup
+from .certificates import tls_context
+from .codes import next_step
+from .failures import failure
+from .redirects import followed, redirect_refused
+from .resources import Visit
+from .transport import Adapter, KeyAuth, Patience, Pauses, proxy_for
+from .url import is_local
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hatch_connect.errors import UnreachableError
+    from hatch_connect.secret import Secret
+
+    from .servers import Server
+    from .upload import BundleBody
+
+READ_TIMEOUT = 300.0  # seconds, as the official client's
+_CONNECT_TIMEOUT = 15.0
+_NO_TIMEOUT = 86400.0  # what 0 means to the official client: a day is as good as for ever
+_MANY_HOPS = 5
+_READS_OF_AN_ANSWER = 3
+_EXCERPT_BYTES = 1 << 16
+_NOT_FOUND = 404
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request to the API; as text it is "POST v1/content".
+
+    `wait` is how long the server was asked to think; `secrets` are values in `body` that must not
+    be in any message.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    body: object = field(default=None, kw_only=True, repr=False)
+    stream: BundleBody | None = field(default=None, kw_only=True)
+    secrets: tuple[Secret, ...] = field(default=(), kw_only=True)
+    wait: int = field(default=0, kw_only=True)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+class Session:
+    """Requests to one server, with its key, its certificates and the proxies of `environ`.
+
+    Nothing but this decides what is sent: no .netrc, no environment variable that requests would
+    read on its own, no redirect that is followed blindly.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        *,
+        environ: Mapping[str, str],
+        report: Report,
+        patience: Patience | None = None,
+    ) -> None:
+        self.server = server
+        self.report = report
+        self._environ = environ
+        self._patience = patience or Patience.usual()
+        self._timeout = _read_timeout(environ)
+        self._auth = KeyAuth(server.api_key)
+        self._http = self._opened()
+        self._warn()
+
+    def json(self, request: Request) -> object:
+        """Return the JSON that answers a request."""
+        response = self._accepted(request)
+        try:
+            return json.loads(response.content)
+        except ValueError:
+            raise self._no_json(request, response) from None
+
+    def done(self, request: Request) -> None:
+        """Carry out a request whose answer says no more than that."""
+        self._accepted(request)
+
+    def pauses(self, attempts: int) -> Pauses:
+        """Return the waits between `attempts` at something that is not simply repeated."""
+        return Pauses(self._patience, attempts)
+
+    def visit(self, path: str) -> Visit:
+        """Look at a path of the server outside its API; any status is an answer."""
+        request = Request("GET", path)
+        url = f"{self.server.url}/{path}"
+        response = self._answer(request, url, api=False)
+        with response:
+            return Visit(
+                url=url,
+                status=response.status_code,
+                content_type=response.headers.get("Content-Type", ""),
+                text=self._excerpt(response, request, beginning_of(response)),
+            )
+
+    def _accepted(self, request: Request) -> requests.Response:
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        url = f"{self.server.url}/__api__/{request.path}{query}"
+        response = self._answer(request, url, api=True)
+        if not response.ok:
+            raise self._refused(request, response)
+        return response
+
+    def _answer(self, request: Request, url: str, *, api: bool) -> requests.Response:
+        """Return an answer that is no redirect which may be followed."""
+        for _ in range(_MANY_HOPS):
+            response = self._whole(request, url) if api else self._sent(request, url)
+            location = response.headers.get("Location")
+            if not response.is_redirect or not location:
+                return response
+            target = urljoin(url, location)
+            if request.method != "GET" or not followed(url, target):
+                if api:
+                    raise redirect_refused(
+                        str(request), response.status_code, self.server.url, target
+                    )
+                return response
+            if urlsplit(url).scheme != urlsplit(target).scheme:
+                self.report(Warned(text=f"{url} redirects to https: use https:// for this server."))
+            url = target
+        raise RefusedError(
+            f"The server redirects {request} in circles.", status=response.status_code
+        )
+
+    def _whole(self, request: Request, url: str) -> requests.Response:
+        """Return an answer read to its end; what may be repeated is when it was cut short."""
+        pauses = self.pauses(_READS_OF_AN_ANSWER)
+        while True:
+            response = self._sent(request, url)
+            try:
+                _ = response.content  # reads it; json() and the rest take it from there
+            except requests.RequestException as error:
+                if request.method == "POST" or not pauses.another():
+                    raise self._failure(error, request, url) from None
+            else:
+                return response
+
+    def _sent(self, request: Request, url: str) -> requests.Response:
+        """Send a request; the answer's body is still to be read."""
+        proxy = proxy_for(url, self._environ)
+        timeout = self._timeout + request.wait
+        # While a body is sent, the time-out for connecting is the one for each write.
+        connecting = timeout if request.stream else min(timeout, _CONNECT_TIMEOUT)
+        try:
+            with warnings.catch_warnings():
+                # The person was warned already, once.
+                warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
+                return self._http.request(
+                    request.method,
+                    url,
+                    auth=self._auth,
+                    json=request.body,
+                    data=request.stream,
+                    headers=request.stream.headers if request.stream else None,
+                    timeout=(connecting, timeout),
+                    allow_redirects=False,
+                    proxies={urlsplit(url).scheme: proxy} if proxy else {},
+                    verify=not self.server.insecure,
+                    stream=True,
+                )
+        except requests.RequestException as error:
+            raise self._failure(error, request, url) from None
+        except urllib3.exceptions.HTTPError as error:
+            wrapped = requests.RequestException(error)
+            raise self._failure(wrapped, request, url) from None
+
+    def _failure(
+        self, error: requests.RequestException, request: Request, url: str
+    ) -> UnreachableError:
+        proxy = proxy_for(url, self._environ)
+        timeout = self._timeout + request.wait
+        return failure(error, what=str(request), url=url, proxy=proxy, timeout=timeout)
+
+    def _refused(self, request: Request, response: requests.Response) -> RefusedError:
+        status = response.status_code
+        code, said = refusal_in(response.content)
+        why = self._masked(said, request) or self._excerpt(response, request, response.content)
+        number = f"HTTP {status}" if code is None else f"HTTP {status}, code {code}"
+        found = NotFoundError if status == _NOT_FOUND else RefusedError
+        message = f"{request} was refused by {self._host} ({number}): {why or 'no reason given'}"
+        return found(message, status=status, code=code, hint=next_step(status, code))
+
+    def _no_json(self, request: Request, response: requests.Response) -> AnswerError:
+        shown = self._excerpt(response, request, response.content)
+        got = f"not JSON but: {shown}" if shown else "empty"
+        return AnswerError(
+            f"The answer to {request} by {self._host} (HTTP {response.status_code}) is {got}",
+            hint="Is this the URL of a Posit Connect server, with its path prefix if it has one? "
+            "A proxy or a login page may have answered instead.",
+        )
+
+    def _excerpt(self, response: requests.Response, request: Request, body: bytes) -> str:
+        text = body.decode("utf-8", "replace")
+        if "html" in response.headers.get("Content-Type", "") or text.lstrip().startswith("<"):
+            text = without_markup(text)
+        return readable(self._masked(text, request))
+
+    def _masked(self, text: str, request: Request) -> str:
+        """Remove what the server repeats of our secrets."""
+        for secret in (self.server.api_key, *request.secrets):
+            if secret:
+                text = text.replace(secret.reveal(), MASK)
+        return text
+
+    @property
+    def _host(self) -> str:
+        return urlsplit(self.server.url).netloc
+
+    def _opened(self) -> requests.Session:
+        context = tls_context(
+            self._environ, insecure=self.server.insecure, ca_cert=self.server.ca_cert
+        )
+        http = requests.Session()
+        http.trust_env = False
+        http.headers["User-Agent"] = f"hatch-connect/{__version__}"
+        for prefix in ("https://", "http://"):
+            http.mount(prefix, Adapter(context, self._patience))
+        # What content answers is to be seen as it is: an app that does not start gives 5xx.
+        seen = self._patience.new(status_forcelist=())
+        http.mount(f"{self.server.url}/content/", Adapter(context, seen))
+        return http
+
+    def _warn(self) -> None:
+        url = self.server.url
+        if self.server.insecure:
+            self.report(Warned(text=f"The certificate of {url} is not checked (--insecure)."))
+        if url.startswith("http://") and not is_local(url):
+            self.report(
+                Warned(text=f"{url} is not encrypted: others on the way can read the API key.")
+            )
+
+
+def beginning_of(response: requests.Response) -> bytes:
+    """Return the first bytes of an answer that may be long, endless or broken."""
+    try:
+        return next(response.iter_content(_EXCERPT_BYTES), b"")
+    except requests.RequestException:
+        return b""
+
+
+def _read_timeout(environ: Mapping[str, str]) -> float:
+    given = environ.get("CONNECT_REQUEST_TIMEOUT")
+    if not given:
+        return READ_TIMEOUT
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds < float("inf"):
+        raise UsageError(
+            f"CONNECT_REQUEST_TIMEOUT is `{given}`.", hint="It must be a number of seconds."
+        )
+    return seconds or _NO_TIMEOUT

@@ -1,0 +1,184 @@
+"""The body of an upload: read from disk while it is sent."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import secrets
+from typing import IO, TYPE_CHECKING, Self, TypeAlias
+
+from hatch_connect.errors import BundleError, RefusedError, UnreachableError
+from hatch_connect.events import Progress
+
+from .failures import LostAnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from hatch_connect.events import Report
+
+Largest: TypeAlias = tuple[tuple[str, int], ...]
+
+_BLOCK = 1 << 16
+_REPORTS = 200  # at most so many reports of progress an upload
+_CONTENT_TOO_LARGE = 413
+_KILO = 1000
+
+
+class BundleBody:
+    """A bundle as the body of a request: raw, or with `metadata` as multipart.
+
+    A context manager that holds the file open. `sent` tells whether the connection took all of it:
+    a block counts when the next one is asked for.
+
+    Raises:
+        BundleError: where the file cannot be read, or changes while it is sent.
+
+    """
+
+    def __init__(self, path: Path, *, metadata: Mapping[str, str] | None, report: Report) -> None:
+        self.metadata = dict(metadata or {})
+        self._path = path
+        self._report = report
+        self._boundary = secrets.token_hex(16)
+        try:
+            self._file: IO[bytes] = path.open("rb")
+            self.md5, self._file_size = _digest(self._file)
+        except OSError as error:
+            raise BundleError(f"{path} cannot be read: {error.strerror}.") from error
+        head, tail = self._wrapping() if self.metadata else (b"", b"")
+        self._parts: tuple[tuple[IO[bytes], int], ...] = (
+            (io.BytesIO(head), len(head)),
+            (self._file, self._file_size),
+            (io.BytesIO(tail), len(tail)),
+        )
+        self._size = sum(length for _, length in self._parts)
+        self._step = max(self._size // _REPORTS, _BLOCK)
+        self.seek(0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[bytes]:
+        while block := self.read(_BLOCK):
+            yield block
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that belong to this body; the checksum is the archive's."""
+        checksum = base64.b64encode(bytes.fromhex(self.md5)).decode("ascii")
+        kind = (
+            f"multipart/form-data; boundary={self._boundary}"
+            if self.metadata
+            else "application/gzip"
+        )
+        return {"Content-Type": kind, "X-Content-Checksum": checksum}
+
+    @property
+    def sent(self) -> bool:
+        """Whether the connection took all of it, in the last attempt."""
+        return self._taken == self._size
+
+    @property
+    def taken(self) -> int:
+        """How many bytes the connection took, in the last attempt."""
+        return self._taken
+
+    def tell(self) -> int:
+        """Return how far it was read."""
+        return self._handed
+
+    def seek(self, offset: int, _whence: int = 0) -> int:
+        """Go back to the beginning, for another attempt; there is nowhere else to go."""
+        if offset:
+            raise io.UnsupportedOperation("an upload starts at its beginning")
+        for part, _ in self._parts:
+            part.seek(0)
+        self._handed = self._taken = self._reported = 0
+        return 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next block: all that was returned before is taken by then."""
+        self._taken = self._handed
+        self._tell_progress()
+        offset = self._handed
+        for part, length in self._parts:
+            if offset < length:
+                left = length - offset
+                block = part.read(left if size < 0 else min(size, left))
+                if not block:
+                    raise BundleError(f"{self._path} became shorter while it was uploaded.")
+                self._handed += len(block)
+                return block
+            offset -= length
+        return b""
+
+    def _tell_progress(self) -> None:
+        if self._taken - self._reported >= self._step or (
+            self.sent and self._reported < self._size
+        ):
+            self._reported = self._taken
+            self._report(
+                Progress(what="Uploading", done=self._taken, total=self._size, unit="bytes")
+            )
+
+    def _wrapping(self) -> tuple[bytes, bytes]:
+        mark = f"--{self._boundary}"
+        head = (
+            f"{mark}\r\n"
+            'Content-Disposition: form-data; name="metadata"\r\n\r\n'
+            f"{json.dumps(self.metadata)}\r\n"
+            f"{mark}\r\n"
+            'Content-Disposition: form-data; name="archive"; filename="bundle.tar.gz"\r\n'
+            "Content-Type: application/x-tar\r\n\r\n"
+        )
+        return head.encode("ascii"), f"\r\n{mark}--\r\n".encode("ascii")
+
+
+def too_large(
+    error: RefusedError | UnreachableError, body: BundleBody, largest: Largest
+) -> RefusedError | UnreachableError:
+    """Return an upload's error, with the sizes where the size may be the reason."""
+    size = _human(len(body))
+    files = "".join(f"\n  {_human(count)}  {name}" for name, count in largest)
+    advice = (
+        "Leave out what the content does not need with `exclude` in [tool.hatch-connect], or ask "
+        "the administrator for a higher limit."
+    )
+    hint = f"The largest files:{files}\n{advice}" if files else advice
+    if isinstance(error, RefusedError) and error.status == _CONTENT_TOO_LARGE:
+        message = f"The bundle of {size} is too large for the server: {error.message}"
+        return RefusedError(message, status=error.status, code=error.code, hint=hint)
+    if isinstance(error, LostAnswerError) and not body.sent:
+        message = f"The upload broke off after {_human(body.taken)} of {size}: {error.message}"
+        return LostAnswerError(
+            message, hint=f"The network failed, or the bundle is too large. {hint}"
+        )
+    return error
+
+
+def _digest(file: IO[bytes]) -> tuple[str, int]:
+    md5 = hashlib.md5(usedforsecurity=False)
+    size = 0
+    while block := file.read(_BLOCK):
+        md5.update(block)
+        size += len(block)
+    return md5.hexdigest(), size
+
+
+def _human(size: int) -> str:
+    amount = float(size)
+    for unit in ("B", "kB", "MB"):
+        if amount < _KILO:
+            return f"{amount:.3g} {unit}"
+        amount /= _KILO
+    return f"{amount:.3g} GB"
