@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hatch_connect.connect.resources import Content
+from hatch_connect.errors import ContentError, PythonVersionError, UsageError
+from hatch_connect.secret import Secret
+from hatch_connect.ship.find import Located
+from hatch_connect.ship.plan import (
+    Activate,
+    CreateContent,
+    DeployDraft,
+    Found,
+    SetTitle,
+    SetVariables,
+    Upload,
+    Verify,
+    Wanted,
+    free_name,
+    make_plan,
+)
+from hatch_connect.ship.variables import Variables
+
+CONTENT = Content(
+    guid="25438b83-ea6d-4839-ae8e-53c52ac5f9ce",
+    name="sales",
+    title="Sales",
+    id="7",
+    app_mode="python-fastapi",
+    owner_guid="me",
+    app_role="owner",
+    content_url="http://c/content/x/",
+    dashboard_url="http://c/connect/#/apps/x",
+    locked=False,
+    locked_message="",
+    bundle_id="3",
+    image=None,
+    python_version=None,
+    last_deployed_time=None,
+)
+WANTED = Wanted(
+    archive=Path("sales.tar.gz"),
+    size=10,
+    app_mode="python-fastapi",
+    name="sales",
+    title=None,
+    default_title="sales",
+    variables=Variables(values={}),
+    python="3.11.0",
+    python_requires="~=3.11.0",
+    python_because=".python-version",
+)
+NEW = Found(
+    located=Located(content=None, because="no content"),
+    drafts=True,
+    pythons=("3.11.7", "3.12.1"),
+    variable_names=frozenset(),
+)
+EXISTING = replace(NEW, located=Located(content=CONTENT, because="the record"))
+
+
+def kinds(wanted: Wanted, found: Found) -> list[type]:
+    return [type(step) for step in make_plan(wanted, found).steps]
+
+
+def test_new_content_is_created_before_anything_else_and_activated_after_it_answered() -> None:
+    wanted = replace(WANTED, variables=Variables(values={"A": Secret("1")}))
+    assert kinds(wanted, NEW) == [
+        CreateContent, SetVariables, SetTitle, Upload, DeployDraft, Verify, Activate, Verify,
+    ]  # fmt: skip
+
+
+def test_existing_content_keeps_its_title_unless_another_is_asked_for() -> None:
+    assert kinds(WANTED, EXISTING) == [Upload, DeployDraft, Verify, Activate, Verify]
+    assert SetTitle not in kinds(replace(WANTED, title="Sales"), EXISTING)
+    assert make_plan(replace(WANTED, title="Other"), EXISTING).steps[0] == SetTitle(title="Other")
+
+
+def test_a_draft_is_not_activated() -> None:
+    assert kinds(replace(WANTED, draft=True), EXISTING) == [Upload, DeployDraft, Verify]
+    with pytest.raises(ContentError, match="draft"):
+        make_plan(replace(WANTED, draft=True), replace(EXISTING, drafts=False))
+
+
+def test_a_server_without_drafts_activates_and_verifies_then() -> None:
+    assert kinds(WANTED, replace(EXISTING, drafts=False)) == [Upload, Activate, Verify]
+
+
+def test_a_server_that_hides_its_version_is_tried() -> None:
+    plan = make_plan(WANTED, replace(EXISTING, drafts=None))
+    assert DeployDraft(certain=False) in plan.steps
+
+
+def test_without_verification_there_is_nothing_to_wait_for() -> None:
+    assert kinds(replace(WANTED, verify=False), EXISTING) == [Upload, Activate]
+
+
+def test_new_content_beside_existing_takes_a_free_name() -> None:
+    taken = {"sales", "sales1"}
+    found = replace(EXISTING, name_is_taken=lambda name: name in taken)
+    plan = make_plan(replace(WANTED, new=True), found)
+    assert plan.content is None
+    assert plan.steps[0] == CreateContent(name="sales2")
+    assert free_name("x" * 64, lambda name: name == "x" * 64) == "x" * 63 + "1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"app_mode": "python-dash"}, "python-dash"),
+        ({"locked": True}, "locked"),
+        ({"app_role": "viewer"}, "viewer"),
+    ],
+)
+def test_content_that_cannot_take_the_bundle_is_refused(
+    changes: dict[str, object], says: str
+) -> None:
+    content = replace(CONTENT, **changes)  # type: ignore[arg-type]  # any field
+    found = replace(EXISTING, located=Located(content=content, because="x"))
+    with pytest.raises(ContentError, match=says):
+        make_plan(WANTED, found)
+    assert make_plan(replace(WANTED, new=True), found).content is None
+
+
+@pytest.mark.parametrize("mode", ["unknown", ""])
+def test_content_that_was_never_deployed_takes_any_mode(mode: str) -> None:
+    content = replace(CONTENT, app_mode=mode)
+    found = replace(EXISTING, located=Located(content=content, because="x"))
+    assert make_plan(WANTED, found).content == content
+
+
+def test_a_variable_that_is_nowhere_stops_the_plan() -> None:
+    wanted = replace(WANTED, variables=Variables(values={}, relied_on=("TOKEN",)))
+    with pytest.raises(UsageError, match="TOKEN"):
+        make_plan(wanted, EXISTING)
+    plan = make_plan(wanted, replace(EXISTING, variable_names=frozenset({"TOKEN"})))
+    assert plan.kept == ("TOKEN",)
+
+
+def test_a_python_that_the_server_has_not_stops_the_plan_with_what_it_has() -> None:
+    with pytest.raises(PythonVersionError, match=r"3\.11 \(\.python-version\).*3\.12\.1, 3\.13\.0"):
+        make_plan(WANTED, replace(NEW, pythons=("3.12.1", "3.13.0")))
+
+
+def test_a_wide_range_is_met_by_any_python_within_it() -> None:
+    wanted = replace(WANTED, python_requires=">=3.11")
+    assert make_plan(wanted, replace(NEW, pythons=("3.13.0",))).steps
+
+
+@pytest.mark.parametrize("pythons", [None, ()])
+def test_a_server_that_does_not_tell_its_pythons_is_trusted(
+    pythons: tuple[str, ...] | None,
+) -> None:
+    assert make_plan(WANTED, replace(NEW, pythons=pythons)).steps
+
+
+def test_a_plan_can_be_read_and_shows_no_value() -> None:
+    wanted = replace(WANTED, title="S p", variables=Variables(values={"A": Secret("hunter2")}))
+    text = "\n".join(make_plan(wanted, EXISTING).lines())
+    assert "hunter2" not in text + repr(make_plan(wanted, EXISTING))
+    assert "1. set A" in text
+    assert "upload sales.tar.gz (10 bytes)" in text
+    assert CONTENT.guid in text

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hatch_connect.errors import UsageError
+from hatch_connect.secret import Secret
+from hatch_connect.ship.variables import Variables, collect_variables
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def collect(
+    *given_here: str,
+    table: dict[str, str | None] | None = None,
+    env_file: Path | None = None,
+    environ: dict[str, str] | None = None,
+) -> Variables:
+    return collect_variables(
+        table=[(n, None if v is None else Secret(v)) for n, v in (table or {}).items()],
+        env_file=env_file,
+        given=[Secret(text) for text in given_here],
+        environ=environ or {},
+    )
+
+
+def revealed(variables: Variables) -> dict[str, str]:
+    return {name: value.reveal() for name, value in variables.values.items()}
+
+
+names = st.text(st.characters(exclude_characters="=\0", exclude_categories=["Cs"]), min_size=1)
+values = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+
+
+@given(names, values)
+def test_a_value_is_taken_as_it_is(name: str, value: str) -> None:
+    assert revealed(collect(f"{name}={value}")) == {name: value}
+
+
+def test_a_bare_name_takes_its_value_from_the_environment() -> None:
+    found = collect("TOKEN", table={"REGION": None}, environ={"TOKEN": "t", "REGION": "n"})
+    assert revealed(found) == {"REGION": "n", "TOKEN": "t"}
+    assert found.relied_on == ()
+
+
+def test_a_bare_name_that_was_asked_for_and_is_unset_is_an_error() -> None:
+    with pytest.raises(UsageError, match="TOKEN, OTHER"):
+        collect("TOKEN", "OTHER", "SET=1")
+
+
+def test_a_bare_name_of_the_table_that_is_unset_is_left_to_the_server() -> None:
+    found = collect(table={"REGION": None, "MODE": "x"})
+    assert revealed(found) == {"MODE": "x"}
+    assert found.missing({"REGION"}) == ()
+    assert found.missing(()) == ("REGION",)
+
+
+def test_an_empty_value_is_a_value() -> None:
+    assert revealed(collect("EMPTY=")) == {"EMPTY": ""}
+
+
+def test_the_call_wins_over_the_file_and_the_file_over_the_table(tmp_path: Path) -> None:
+    file = tmp_path / "vars"
+    file.write_text("A=file\nB=file\n# comment\nQUOTED='a b'\nPRICE=$5\n", encoding="utf-8")
+    found = collect("A=call", table={"A": "table", "B": "table", "C": "table"}, env_file=file)
+    assert revealed(found) == {
+        "A": "call", "B": "file", "C": "table", "QUOTED": "a b", "PRICE": "$5",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["=value", "", "A=\0"])
+def test_what_has_no_name_is_refused_without_showing_it(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        collect(text)
+    assert "value" not in str(caught.value).replace("NAME=VALUE", "")
+
+
+def test_a_file_that_cannot_be_read_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="absent"):
+        collect(env_file=tmp_path / "absent")
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"A=\xff\xfe")
+    with pytest.raises(UsageError, match="not UTF-8"):
+        collect(env_file=binary)

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import io
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from hatch_connect.display import (
+    PlainDisplay,
+    TerminalDisplay,
+    clean,
+    display_for,
+    show_error_object,
+    show_result,
+)
+from hatch_connect.errors import LockError
+from hatch_connect.events import Detail, Event, LogLine, Note, Progress, Step, Warned
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EVENTS: tuple[Event, ...] = (
+    Step(text="Uploading"),
+    Note(text="12 packages"),
+    Warned(text="unpinned"),
+    Detail(text="digest"),
+    LogLine(text="Building"),
+)
+
+
+class Words:
+    def lines(self) -> tuple[str, ...]:
+        return ("http://c/\x1b[31mx",)
+
+    def to_dict(self) -> Mapping[str, object]:
+        return {"url": "http://c/"}
+
+
+def plain(events: tuple[Event, ...], *, quiet: bool = False, verbose: bool = False) -> str:
+    stream = io.StringIO()
+    display = PlainDisplay(quiet=quiet, verbose=verbose, stderr=stream)
+    for event in events:
+        display.report(event)
+    display.close()
+    return stream.getvalue()
+
+
+def test_events_are_lines() -> None:
+    text = plain(EVENTS)
+    assert text.splitlines() == [
+        "-> Uploading", "   12 packages", "warning: unpinned", "  | Building",
+    ]  # fmt: skip
+
+
+def test_verbose_says_more_and_quiet_only_what_goes_wrong() -> None:
+    assert "digest" in plain(EVENTS, verbose=True)
+    assert plain(EVENTS, quiet=True) == "warning: unpinned\n"
+
+
+def test_further_lines_stand_below_the_first() -> None:
+    assert plain((Warned(text="one\ntwo\n"),)) == "warning: one\n         two\n"
+
+
+def test_progress_is_not_for_files_and_ci() -> None:
+    assert plain((Progress(what="Uploading", done=1, total=2, unit="bytes"),)) == ""
+
+
+@given(st.text())
+def test_nothing_from_elsewhere_controls_the_terminal(text: str) -> None:
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", clean(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]0;title\x07text", "text"),
+        ("\x1b]8;;http://x\x1b\\link", "link"),
+        ("50%\r100%", "50%100%"),
+        ("tab\tand é", "tab\tand é"),
+    ],
+)
+def test_sequences_are_taken_out_whole(text: str, shown: str) -> None:
+    assert clean(text) == shown
+
+
+def test_an_error_says_what_remains_and_what_to_do() -> None:
+    stream = io.StringIO()
+    error = LockError("The lock is stale.", hint="Run: uv lock")
+    error.add_note("Nothing was changed.")
+    PlainDisplay(stderr=stream).error(error)
+    assert stream.getvalue().splitlines() == [
+        "error: The lock is stale.", "       Run: uv lock", "       Nothing was changed.",
+    ]  # fmt: skip
+
+
+def test_an_interruption_says_what_remains() -> None:
+    stream = io.StringIO()
+    interruption = KeyboardInterrupt()
+    interruption.add_note("On the server: content x.")
+    PlainDisplay(stderr=stream).interrupted(interruption)
+    assert stream.getvalue() == "interrupted On the server: content x.\n"
+
+
+def test_results_go_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    show_result(Words(), as_json=False)
+    assert capsys.readouterr().out == "http://c/x\n"
+    show_result(Words(), as_json=True)
+    assert capsys.readouterr().out == '{\n  "url": "http://c/"\n}\n'
+
+
+def test_a_failure_is_an_object_too(capsys: pytest.CaptureFixture[str]) -> None:
+    show_error_object(LockError("Stale.", hint="uv lock"))
+    assert '"exit_code": 2' in capsys.readouterr().out
+
+
+def terminal(events: tuple[Event, ...], *, quiet: bool = False) -> str:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=60, color_system="standard")
+    display = TerminalDisplay(console, quiet=quiet)
+    for event in events:
+        display.report(event)
+    display.close()
+    return stream.getvalue()
+
+
+def test_a_terminal_shows_bars_until_the_work_is_done() -> None:
+    half, whole = (Progress(what="Uploading", done=done, total=2, unit="bytes") for done in (1, 2))
+    other = Progress(what="Packing", done=1, total=2, unit="files")
+    text = terminal((half, other, Note(text="a note [b]"), whole))
+    assert "Uploading" in text
+    assert "a note [b]" in text
+    assert terminal((half,), quiet=True) == ""
+
+
+@pytest.mark.parametrize(
+    ("environ", "kind"),
+    [({}, TerminalDisplay), ({"CI": "true"}, PlainDisplay), ({"TERM": "dumb"}, PlainDisplay)],
+)
+def test_ci_and_dumb_terminals_get_plain_lines(
+    environ: dict[str, str], kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert type(display_for(environ)) is kind
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert type(display_for({})) is PlainDisplay

@@ -1,0 +1,140 @@
+"""Who may import whom: the table of the README's architecture section, kept by reading imports."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+WORDS = {"errors", "events", "secret"}
+BELOW_DOORS = WORDS | {"verbs", "options", "option_kinds", "display", "door"}
+
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "events": set(),
+    "secret": set(),
+    "option_kinds": WORDS,
+    "options": WORDS | {"option_kinds"},
+    "project": WORDS,
+    "connect": WORDS,
+    "local": WORDS,
+    "bundle": WORDS | {"project"},
+    "ship": WORDS | {"bundle", "connect"},
+    "verbs": WORDS | {"project", "connect", "bundle", "ship", "options", "local"},
+    "display": WORDS | {"verbs"},
+    "door": WORDS | {"options", "verbs", "display"},
+    "cli": BELOW_DOORS | {"", "option_kinds"},
+    "plugin": BELOW_DOORS | {"bundle", "project"},
+    "hooks": {"plugin"},
+    "invoke_tasks": BELOW_DOORS,
+    "__main__": {"cli"},
+    "": set(),
+}
+
+ONE_EDGE: dict[str, tuple[str, ...]] = {
+    "requests": ("hatch_connect/connect/",),
+    "urllib3": ("hatch_connect/connect/",),
+    "pip_requirements_parser": ("hatch_connect/project/locks/requirements_txt.py",),
+    "hatchling": (
+        "hatch_connect/bundle/selection.py",
+        "hatch_connect/bundle/run.py",
+        "hatch_connect/plugin/",
+        "hatch_connect/hooks.py",
+    ),
+    "hatch": ("hatch_connect/plugin/",),
+    "click": ("hatch_connect/cli.py",),
+    "rich": ("hatch_connect/display.py",),
+    "invoke": ("invoke_tasks/",),
+    "starlette": ("hatch_connect/local/",),
+    "uvicorn": ("hatch_connect/local/",),
+    "httpx2": ("hatch_connect/local/",),
+}
+
+FILES = sorted(
+    path for package in ("hatch_connect", "invoke_tasks") for path in (ROOT / package).rglob("*.py")
+)
+PATHS = [path.relative_to(ROOT).as_posix() for path in FILES]
+
+
+def room(path: str) -> str:
+    """Return the first name below the package: a room, a module of its own, or "" for itself."""
+    package, first, *_ = path.removesuffix(".py").split("/")
+    return package if package == "invoke_tasks" else first.replace("__init__", "")
+
+
+def imported(path: str) -> list[str]:
+    """Return the full names of all modules that a file imports, wherever it does so."""
+    names = []
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                package = path.removesuffix("/__init__.py").removesuffix(".py").split("/")
+                depth = node.level - path.endswith("__init__.py")
+                base = ".".join([*package[: len(package) - depth], *filter(None, [base])])
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return names
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_room_imports_only_those_it_may(path: str) -> None:
+    own = room(path)
+    ours = [n.split(".") for n in imported(path) if n.split(".")[0] == "hatch_connect"]
+    rooms = {n[1] for n in ours if len(n) > 1 and not n[1].startswith("_")}
+    assert rooms - {own} <= MAY_IMPORT[own] | {""}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_library_is_used_at_its_edge_alone(path: str) -> None:
+    used = {name.split(".")[0] for name in imported(path)} & ONE_EDGE.keys()
+    assert {name for name in used if not path.startswith(ONE_EDGE[name])} == set()
+
+
+@pytest.mark.parametrize("path", [p for p in PATHS if "/plugin/" in p or p.endswith("hooks.py")])
+def test_hatch_is_imported_inside_functions_only(path: str) -> None:
+    top = ast.parse((ROOT / path).read_text(encoding="utf-8")).body
+    names = [n.module or "" for n in top if isinstance(n, ast.ImportFrom)]
+    assert [name for name in names if name.split(".")[0] == "hatch"] == []
+
+
+@pytest.mark.parametrize("path", [p for p in PATHS if room(p) not in {"door", "cli", "display"}])
+def test_only_the_outside_reads_the_process(path: str) -> None:
+    if path.startswith(("hatch_connect/plugin/", "hatch_connect/local/", "invoke_tasks/")):
+        pytest.skip("a door or a program of its own")
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    read = {
+        f"{node.value.id}.{node.attr}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
+    forbidden = {"os.environ", "os.getenv", "sys.argv", "sys.exit", "sys.stdout", "time.time"}
+    assert read & forbidden == set()
+
+
+def test_there_is_no_import_cycle() -> None:
+    graph: dict[str, set[str]] = {}
+    for path in PATHS:
+        module = path.removesuffix("/__init__.py").removesuffix(".py").replace("/", ".")
+        known = {
+            p.removesuffix("/__init__.py").removesuffix(".py").replace("/", ".") for p in PATHS
+        }
+        graph[module] = {n for n in _imports_at_start(path) if n in known and n != module}
+    done: set[str] = set()
+    while ready := {m for m, needs in graph.items() if m not in done and needs <= done}:
+        done |= ready
+    assert set(graph) - done == set()
+
+
+def _imports_at_start(path: str) -> list[str]:
+    """Return what a module imports when it is imported, packages that only hold it aside."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    tree.body = [n for n in tree.body if isinstance(n, (ast.Import, ast.ImportFrom))]
+    names = []
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return names
