@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import http.client
+import os
+import subprocess
+import sys
+import time
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from hatch_connect.errors import HatchConnectError, UsageError
+from hatch_connect.events import Detail
+from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from filelock import FileLock
+
     from hatch_connect.events import Report
-    from hatch_connect.secret import Secret
+
+NEEDED = ("a2wsgi", "httpx2", "python_multipart", "starlette", "uv", "uvicorn")
+READY = "ready"
+BUSY = 75  # the exit code of a server process that finds another one on its state
+_LOG = "server.log"
+_SETTLE_SECONDS = 15.0  # for a server that is just starting, or just stopping
+_STOP_SECONDS = 20.0
+_GLANCE_SECONDS = 0.5  # more than a look at the lock takes
+_LOG_TAIL = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +52,27 @@ def running(state: Path, *, environ: Mapping[str, str], report: Report) -> Itera
     block's process is killed. Raises UsageError where the extra `local` is not installed, and
     HatchConnectError with the end of the server's log where it does not start.
     """
-    raise NotImplementedError
-    yield
+    check_extra()
+    state = state.absolute()
+    make_private(state)
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    process: subprocess.Popen[str] | None = None
+    while (lease := _lease(state)) is None:
+        if process is None or process.poll() is not None:
+            process = _spawn(state, environ)
+            process = process if _is_ready(process, state) else None
+        if time.monotonic() > deadline:
+            raise HatchConnectError(f"The local server on {state} neither answers nor ends.")
+        time.sleep(0.02)
+    server, connection = lease
+    report(Detail(text=f"The local server answers at {server.url}"))
+    try:
+        yield server
+    finally:
+        last = _users(server) <= 1
+        connection.close()
+        if process is not None and last:
+            _wait(process)
 
 
 def serve(
@@ -48,4 +88,146 @@ def serve(
     Port 0 takes the port of last time where that is free. Raises UsageError where the extra
     `local` is not installed, the port is taken, or a server already runs on `state`.
     """
-    raise NotImplementedError
+    check_extra()
+    state = state.absolute()
+    from hatch_connect.local.serving import Serving, serve_state
+
+    serving = Serving(folder=state, port=port, while_used=False, environ=environ, report=report)
+    with exclusive(state):
+        serve_state(
+            serving,
+            lambda url, api_key: ready(LocalServer(url=url, api_key=api_key, state=state)),
+        )
+
+
+@contextmanager
+def exclusive(state: Path) -> Iterator[None]:
+    """Be the one server of a state folder; raises UsageError where there is one already."""
+    from filelock import Timeout
+
+    make_private(state)
+    lock = _lock(state)
+    try:
+        lock.acquire(timeout=_GLANCE_SECONDS)
+    except Timeout as error:
+        raise UsageError(
+            f"A server already runs on {state}.",
+            hint="Use that one, end it, or give this one a state folder of its own.",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def check_extra() -> None:
+    """Raise UsageError where a package of the extra `local` is missing."""
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        raise UsageError(
+            f"The local server needs packages that are not installed: {', '.join(missing)}.",
+            hint="Install them with: pip install 'hatch-connect[local]'",
+        )
+
+
+def make_private(state: Path) -> None:
+    """Make the state folder, and make it nobody else's to read."""
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state.chmod(0o700)
+
+
+def _lock(state: Path) -> FileLock:
+    from filelock import FileLock
+
+    # The system releases it with the process, so that there is no stale lock.
+    return FileLock(state / "lock")
+
+
+def _is_served(state: Path) -> bool:
+    from filelock import Timeout
+
+    lock = _lock(state)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def _lease(state: Path) -> tuple[LocalServer, http.client.HTTPConnection] | None:
+    """Connect to the server of a state folder; None where there is none (yet, or any more)."""
+    # Without a holder of the lock, another program may be at the address that was left behind,
+    # and would be sent the key.
+    if not _is_served(state):
+        return None
+    from hatch_connect.local.serving import read_key, read_url
+
+    url = read_url(state)
+    if url is None:
+        return None
+    server = LocalServer(url=url, api_key=read_key(state), state=state)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
+    try:
+        headers = {"Authorization": f"Key {server.api_key.reveal()}"}
+        connection.request("GET", "/__api__/__local__/lease", headers=headers)
+        answer = connection.getresponse()
+        held = answer.status == http.HTTPStatus.OK and answer.readline() == b"held\n"
+    except OSError:
+        held = False
+    if held:
+        return server, connection
+    connection.close()
+    return None
+
+
+def _spawn(state: Path, environ: Mapping[str, str]) -> subprocess.Popen[str]:
+    descriptor = os.open(state / _LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as log:
+        return subprocess.Popen(
+            # -P: the folder it is started in must not shadow a module.
+            (sys.executable, "-P", "-m", "hatch_connect.local", str(state)),
+            cwd=state,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            # Ctrl-C is for who uses the server; it ends when its lease does.
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
+
+
+def _is_ready(process: subprocess.Popen[str], state: Path) -> bool:
+    """Wait until a new server answers; False where another one was faster."""
+    assert process.stdout is not None  # noqa: S101 - asked for; for the type checker
+    with process.stdout as output:
+        if output.readline().strip() == READY:
+            return True
+    if process.wait() == BUSY:
+        return False
+    log = (state / _LOG).read_text(encoding="utf-8", errors="replace")
+    raise HatchConnectError(
+        f"The local server did not start:\n{log[-_LOG_TAIL:].strip()}",
+        hint=f"Its whole log is {state / _LOG}.",
+    )
+
+
+def _users(server: LocalServer) -> int:
+    """Return how many use the server; 0 where it is gone."""
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=5)
+    with closing(connection):
+        try:
+            headers = {"Authorization": f"Key {server.api_key.reveal()}"}
+            connection.request("GET", "/__api__/__local__/leases", headers=headers)
+            return int(connection.getresponse().read())
+        except (OSError, ValueError):
+            return 0
+
+
+def _wait(process: subprocess.Popen[str]) -> None:
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,36 @@
+"""The server as a process of its own, for `running`: it ends with the last lease."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from hatch_connect.errors import UsageError
+from hatch_connect.events import silent
+from hatch_connect.local.serving import Serving, serve_state
+from hatch_connect.local.start import BUSY, READY, exclusive
+from hatch_connect.secret import Secret
+
+
+def main(state: Path) -> int:
+    """Serve `state`, say on stdout when that is so, and return the exit code."""
+    logging.basicConfig(level=logging.WARNING)
+    serving = Serving(folder=state, port=0, while_used=True, environ=os.environ, report=silent)
+    try:
+        with exclusive(state):
+            serve_state(serving, _ready)
+    except UsageError as error:
+        sys.stderr.write(f"{error}\n")
+        return BUSY
+    return 0
+
+
+def _ready(_url: str, _api_key: Secret) -> None:
+    sys.stdout.write(f"{READY}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,173 @@
+"""`v1/content`, its environment variables, and the older `applications`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from hatch_connect.local.answers import (
+    LOCKED,
+    NAME_TAKEN,
+    NO_RIGHTS,
+    ApiError,
+    as_object,
+    invalid,
+    missing,
+    read_json,
+    read_object,
+)
+from hatch_connect.local.api.requests import content_of, machine_of
+from hatch_connect.local.fields import DEFAULTS, check_name, check_settings
+from hatch_connect.local.machine import USER_GUID
+from hatch_connect.secret import Secret
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from hatch_connect.local.machine import Machine
+    from hatch_connect.local.state import Content
+
+_WRITABLE = frozenset(("name", "owner_guid", *DEFAULTS))
+_VARIABLE = re.compile(r"[^\0=]+")
+
+
+def content_json(machine: Machine, content: Content) -> dict[str, object]:
+    """Return content as Connect describes it."""
+    return {
+        "guid": content.guid,
+        "id": str(content.id),
+        "name": content.name,
+        **content.settings,
+        "created_time": content.created,
+        "last_deployed_time": content.deployed or content.created,
+        "bundle_id": None if content.active_bundle is None else str(content.active_bundle),
+        "app_mode": content.app_mode,
+        "content_category": "",
+        "parameterized": False,
+        "environment_guid": None,
+        "cluster_name": "Local" if content.active_bundle else None,
+        "image_name": None,
+        "r_version": None,
+        "py_version": content.python,
+        "quarto_version": None,
+        "r_environment_management": None,
+        "py_environment_management": True if content.python else None,
+        "owner_guid": USER_GUID,
+        "content_url": machine.content_url(content),
+        "dashboard_url": machine.dashboard_url(content),
+        "vanity_url": None,
+        "app_role": "owner",
+    }
+
+
+async def find(request: Request) -> Response:
+    """`GET v1/content`, all or those of a name and owner."""
+    machine = machine_of(request)
+    name, owner = (request.query_params.get(key) for key in ("name", "owner_guid"))
+    found = machine.state.contents() if owner in {None, USER_GUID} else ()
+    return JSONResponse(
+        [content_json(machine, content) for content in found if name in {None, content.name}]
+    )
+
+
+async def create(request: Request) -> Response:
+    """`POST v1/content`."""
+    machine = machine_of(request)
+    given = await read_object(request, _WRITABLE)
+    name = check_name(given.pop("name", None))
+    settings = DEFAULTS | _settings(given)
+    _check_free(machine, name)
+    return JSONResponse(content_json(machine, machine.state.add_content(name, settings)))
+
+
+async def get(request: Request) -> Response:
+    """`GET v1/content/{guid}`."""
+    return JSONResponse(content_json(machine_of(request), content_of(request)))
+
+
+async def update(request: Request) -> Response:
+    """`PATCH v1/content/{guid}`; locked content can only be unlocked."""
+    machine = machine_of(request)
+    given = await read_object(request, _WRITABLE)
+    content = content_of(request)
+    if content.settings["locked"] and given.get("locked") is not False:
+        raise ApiError(403, LOCKED, "This content is locked.")
+    name = check_name(given.pop("name", content.name))
+    if name != content.name:
+        _check_free(machine, name)
+    changed = replace(content, name=name, settings={**content.settings, **_settings(given)})
+    machine.state.save_content(changed)
+    return JSONResponse(content_json(machine, changed))
+
+
+async def delete(request: Request) -> Response:
+    """`DELETE v1/content/{guid}`."""
+    await machine_of(request).remove_content(content_of(request, changing=True))
+    return Response(status_code=204)
+
+
+async def application(request: Request) -> Response:
+    """`GET applications/{id}`, by number or GUID, from before there was `v1/content`."""
+    machine = machine_of(request)
+    wanted = request.path_params["id"]
+    for content in machine.state.contents():
+        if wanted in {str(content.id), content.guid}:
+            described = content_json(machine, content)
+            url = machine.content_url(content)
+            return JSONResponse(described | {"id": content.id, "url": url})
+    raise missing()
+
+
+async def environment(request: Request) -> Response:
+    """`GET v1/content/{guid}/environment`: the names only."""
+    return JSONResponse(list(machine_of(request).state.variables(content_of(request))))
+
+
+async def change_environment(request: Request) -> Response:
+    """`PATCH` merges variables, a null value removes one; `PUT` replaces them all."""
+    machine = machine_of(request)
+    given = await read_json(request)
+    content = content_of(request, changing=True)
+    if not isinstance(given, list):
+        raise invalid("The request's body is not a JSON list.")
+    changes = dict(_variable(entry) for entry in given)
+    machine.state.set_variables(content, changes, only=request.method == "PUT")
+    await machine.restart(content)
+    return JSONResponse(list(machine.state.variables(content)))
+
+
+def _variable(entry: object) -> tuple[str, Secret | None]:
+    given = as_object(entry, ("name", "value"))
+    name, value = given.get("name"), given.get("value")
+    if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
+        raise invalid("An environment variable has no usable name.")
+    if value is not None and (not isinstance(value, str) or "\0" in value):
+        raise invalid(f"The value of the environment variable {name!r} is not usable text.")
+    return name, None if value is None else Secret(value)
+
+
+def _settings(given: dict[str, object]) -> dict[str, object]:
+    if given.pop("owner_guid", USER_GUID) != USER_GUID:
+        raise ApiError(403, NO_RIGHTS, "There is no such user to own content here.")
+    return check_settings(given)
+
+
+def _check_free(machine: Machine, name: str) -> None:
+    if machine.state.content_by_name(name):
+        raise ApiError(409, NAME_TAKEN, f"You already have content of the name {name!r}.")
+
+
+ROUTES = (
+    Route("/v1/content", find, methods=["GET"]),
+    Route("/v1/content", create, methods=["POST"]),
+    Route("/v1/content/{guid}", get, methods=["GET"]),
+    Route("/v1/content/{guid}", update, methods=["PATCH"]),
+    Route("/v1/content/{guid}", delete, methods=["DELETE"]),
+    Route("/v1/content/{guid}/environment", environment, methods=["GET"]),
+    Route("/v1/content/{guid}/environment", change_environment, methods=["PATCH", "PUT"]),
+    Route("/applications/{id}", application, methods=["GET"]),
+)

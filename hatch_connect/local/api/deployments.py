@@ -1,0 +1,177 @@
+"""Deployments and what they leave: tasks, jobs with their logs, installed packages."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from hatch_connect.local.answers import (
+    OTHER_APP_MODE,
+    ApiError,
+    invalid,
+    missing,
+    read_number,
+    read_object,
+)
+from hatch_connect.local.api.requests import (
+    content_of,
+    find_bundle,
+    job_of,
+    machine_of,
+    task_of,
+)
+from hatch_connect.local.deploy import deploy as deploy_bundle
+from hatch_connect.local.logs import read_log
+from hatch_connect.local.restore import Environment
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from hatch_connect.local.machine import Machine
+    from hatch_connect.local.state import Content, Job, StoredBundle
+    from hatch_connect.local.tasks import Task
+
+_LONGEST_WAIT = 30
+
+
+async def deploy(request: Request) -> Response:
+    """`POST v1/content/{guid}/deploy`; without `bundle_id` it takes the newest bundle."""
+    machine = machine_of(request)
+    given = await read_object(request, ("bundle_id", "activate"))
+    content = content_of(request, changing=True)
+    activate = given.get("activate", True)
+    if not isinstance(activate, bool):
+        raise invalid("The field 'activate' must be true or false.")
+    bundle = _bundle(machine, content, given.get("bundle_id"))
+    # A bundle whose manifest cannot be read fails in its task, where there is a log for it.
+    modes = {content.app_mode, bundle.app_mode} - {"unknown", None}
+    if len(modes) > 1:
+        raise ApiError(
+            403,
+            OTHER_APP_MODE,
+            f"This content is {content.app_mode}; a bundle of the app mode {bundle.app_mode}"
+            " cannot be deployed to it.",
+        )
+
+    async def work(running: Task) -> None:
+        await deploy_bundle(machine, bundle, running, activate=activate)
+
+    return JSONResponse({"task_id": machine.tasks.start(work).id}, status_code=202)
+
+
+async def task(request: Request) -> Response:
+    """`GET v1/tasks/{id}`: the output from line `first` on, or an end, after `wait` s at most."""
+    first = read_number(request, "first")
+    wait = min(read_number(request, "wait"), _LONGEST_WAIT)
+    found = task_of(request)
+    await found.wait(first, wait)
+    return JSONResponse(
+        {
+            "id": found.id,
+            "output": found.output[first:],
+            "result": None,
+            "finished": found.finished,
+            "code": found.code,
+            "error": found.error,
+            "last": len(found.output),
+        }
+    )
+
+
+async def jobs(request: Request) -> Response:
+    """`GET v1/content/{guid}/jobs`, newest first."""
+    content = content_of(request)
+    found = machine_of(request).state.jobs(content)
+    return JSONResponse([_job_json(job, content) for job in found])
+
+
+async def job(request: Request) -> Response:
+    """`GET v1/content/{guid}/jobs/{key}`."""
+    content = content_of(request)
+    return JSONResponse(_job_json(job_of(request, content), content))
+
+
+async def job_log(request: Request) -> Response:
+    """`GET v1/content/{guid}/jobs/{key}/log`."""
+    found = job_of(request, content_of(request))
+    entries = read_log(machine_of(request).log_path(found.key))
+    return JSONResponse({"entries": [asdict(entry) for entry in entries]})
+
+
+async def lockfile(request: Request) -> Response:
+    """`GET v1/content/{guid}/lockfile`: what was installed for the active bundle."""
+    environment, bundle = _installed(request)
+    generated_by = f"connect; python={bundle.python}"
+    return PlainTextResponse(environment.lock, headers={"Generated-By": generated_by})
+
+
+async def packages(request: Request) -> Response:
+    """`GET v1/content/{guid}/packages`."""
+    environment, _bundle = _installed(request)
+    pins = (line.partition("==") for line in environment.lock.splitlines() if "==" in line)
+    return JSONResponse(
+        [
+            {"language": "python", "name": name, "version": version, "hash": None}
+            for name, _equal, version in pins
+        ]
+    )
+
+
+def _bundle(machine: Machine, content: Content, bundle_id: object) -> StoredBundle:
+    if isinstance(bundle_id, str):
+        return find_bundle(machine, content, bundle_id)
+    if bundle_id is not None:
+        raise invalid("The field 'bundle_id' must be a string of digits.")
+    bundles = machine.state.bundles(content)
+    if not bundles:
+        raise invalid("This content has no bundle to deploy.")
+    return bundles[0]
+
+
+def _installed(request: Request) -> tuple[Environment, StoredBundle]:
+    machine = machine_of(request)
+    content = content_of(request)
+    bundle = machine.state.bundle(content.active_bundle or 0)
+    if bundle is None or bundle.environment is None:
+        raise missing()
+    return Environment(folder=machine.environments.folder / bundle.environment), bundle
+
+
+def _job_json(job: Job, content: Content) -> dict[str, object]:
+    return {
+        "id": job.key,
+        "key": job.key,
+        "ppid": None,
+        "pid": str(job.pid),
+        "remote_id": None,
+        "app_id": str(content.id),
+        "app_guid": content.guid,
+        "content_id": str(content.id),
+        "content_guid": content.guid,
+        "variant_id": "0",
+        "bundle_id": str(job.bundle),
+        "start_time": job.started,
+        "end_time": job.ended,
+        "last_heartbeat_time": job.ended or job.started,
+        "queued_time": None,
+        "status": 0 if job.ended is None else 2,
+        "exit_code": job.exit_code,
+        "hostname": "localhost",
+        "run_as": None,
+        "tag": job.tag,
+    }
+
+
+_JOBS = "/v1/content/{guid}/jobs"
+ROUTES = (
+    Route("/v1/content/{guid}/deploy", deploy, methods=["POST"]),
+    Route("/v1/content/{guid}/lockfile", lockfile, methods=["GET"]),
+    Route("/v1/content/{guid}/packages", packages, methods=["GET"]),
+    Route("/v1/tasks/{task}", task, methods=["GET"]),
+    Route(_JOBS, jobs, methods=["GET"]),
+    Route(_JOBS + "/{key}", job, methods=["GET"]),
+    Route(_JOBS + "/{key}/log", job_log, methods=["GET"]),
+)

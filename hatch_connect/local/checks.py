@@ -1,0 +1,173 @@
+"""What a bundle must be before it is installed: its manifest, and its files as listed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from hatch_connect.errors import BundleError
+from hatch_connect.local.archives import MANIFEST, safe_name
+
+SERVED: dict[str, Literal["wsgi", "asgi"]] = {"python-api": "wsgi", "python-fastapi": "asgi"}
+_NAME = r"[^\W\d]\w*"
+_ENTRYPOINT = re.compile(rf"{_NAME}(\.{_NAME})*(:{_NAME}(\.{_NAME})*)?")
+_VERSION = re.compile(r"(\d+)\.(\d+)(\.\d+)?\S*")
+_CHECKSUM = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """The parts of manifest.json that the server acts on.
+
+    `python` is a version such as "3.11.7", `requires` a specifier such as "~=3.11.0".
+    `package_file` is None where the server is not to install packages.
+    """
+
+    app_mode: str
+    entrypoint: str
+    python: str
+    requires: str | None
+    package_file: str | None
+    image: str | None
+    files: tuple[tuple[str, str], ...]
+
+
+def check(root: Path, *, files: bool = True) -> Manifest:
+    """Return the manifest of the unpacked bundle at `root` after checking the bundle against it.
+
+    Raises BundleError at the first thing that is wrong. Without `files` their list and checksums
+    are taken for granted.
+    """
+    manifest = parse(_read(root / MANIFEST))
+    if files:
+        _check_files(root, dict(manifest.files))
+    _check_entrypoint(root, manifest.entrypoint)
+    if manifest.package_file is not None and not (root / manifest.package_file).is_file():
+        raise BundleError(f"The package file {manifest.package_file!r} is not in the bundle.")
+    return manifest
+
+
+def parse(text: bytes) -> Manifest:
+    """Return what a manifest says; raises BundleError with the key that is wrong."""
+    try:
+        whole = json.loads(text)
+    except ValueError as error:
+        raise BundleError(f"manifest.json is not JSON: {error}") from error
+    if not isinstance(whole, dict):
+        raise BundleError("manifest.json is not a JSON object.")
+    if whole.get("version") != 1 or isinstance(whole["version"], bool):
+        raise BundleError("manifest.json: version must be 1.")
+    app_mode = _get(whole, "metadata.appmode", str)
+    if app_mode not in SERVED:
+        known = ", ".join(SERVED)
+        raise BundleError(f"manifest.json: metadata.appmode {app_mode!r} is not one of: {known}.")
+    return Manifest(
+        app_mode=app_mode,
+        entrypoint=_get(whole, "metadata.entrypoint", str),
+        python=_python(whole),
+        requires=_requires(whole),
+        package_file=_package_file(whole),
+        image=_get(whole, "environment.image", str, default=None),
+        files=_files(whole),
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError("The bundle has no manifest.json at its root.") from error
+
+
+def _get(whole: dict[str, Any], key: str, kind: type, **otherwise: None) -> Any:  # noqa: ANN401 - JSON
+    value: Any = whole
+    walked: list[str] = []
+    for part in key.split("."):
+        if not isinstance(value, dict):
+            raise BundleError(f"manifest.json: {'.'.join(walked)} must be an object.")
+        walked.append(part)
+        if value.get(part) is None:
+            if otherwise:
+                return otherwise["default"]
+            raise BundleError(f"manifest.json: {key} is missing.")
+        value = value[part]
+    if not isinstance(value, kind):
+        raise BundleError(f"manifest.json: {key} has the wrong type, {type(value).__name__}.")
+    return value
+
+
+def _python(whole: dict[str, Any]) -> str:
+    version: str = _get(whole, "python.version", str)
+    if not _VERSION.fullmatch(version):
+        raise BundleError(f"manifest.json: python.version {version!r} is not a version.")
+    return version
+
+
+def _requires(whole: dict[str, Any]) -> str | None:
+    requires: str | None = _get(whole, "environment.python.requires", str, default=None)
+    try:
+        SpecifierSet(requires or "")
+    except InvalidSpecifier as error:
+        raise BundleError(f"manifest.json: environment.python.requires: {error}") from error
+    return requires
+
+
+def _package_file(whole: dict[str, Any]) -> str | None:
+    if _get(whole, "python.package_manager.name", str) != "pip":
+        raise BundleError("manifest.json: python.package_manager.name must be 'pip'.")
+    file: str = _get(whole, "python.package_manager.package_file", str)
+    managed = _get(whole, "environment.environment_management.python", bool, default=None)
+    return None if managed is False else safe_name(file)
+
+
+def _files(whole: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    listed: dict[str, Any] = _get(whole, "files", dict)
+    for name, entry in listed.items():
+        checksum = entry.get("checksum") if isinstance(entry, dict) else None
+        if not isinstance(checksum, str) or not _CHECKSUM.fullmatch(checksum):
+            raise BundleError(f"manifest.json: files[{name!r}].checksum is not a hex MD5.")
+    return tuple((name, entry["checksum"]) for name, entry in listed.items())
+
+
+def _check_files(root: Path, listed: dict[str, str]) -> None:
+    archived = {
+        Path(folder, name).relative_to(root).as_posix()
+        for folder, folders, names in os.walk(root)
+        for name in (*names, *(f for f in folders if Path(folder, f).is_symlink()))
+    } - {MANIFEST}
+    if missing := sorted(listed.keys() - archived):
+        raise BundleError(f"Listed in manifest.json but not in the archive: {_few(missing)}.")
+    if unlisted := sorted(archived - listed.keys()):
+        raise BundleError(f"In the archive but not listed in manifest.json: {_few(unlisted)}.")
+    for name, checksum in listed.items():
+        with (root / name).open("rb") as file:
+            found = hashlib.file_digest(file, _md5).hexdigest()
+        if found != checksum:
+            raise BundleError(f"The checksum of {name!r} is {found}, not {checksum} as listed.")
+
+
+def _md5() -> hashlib._Hash:
+    return hashlib.md5(usedforsecurity=False)
+
+
+def _few(names: list[str]) -> str:
+    most = 5
+    shown = ", ".join(map(repr, names[:most]))
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def _check_entrypoint(root: Path, entrypoint: str) -> None:
+    if not _ENTRYPOINT.fullmatch(entrypoint):
+        raise BundleError(f"The entrypoint {entrypoint!r} is not of the form module:object.")
+    module = root.joinpath(*entrypoint.partition(":")[0].split("."))
+    if not module.with_name(module.name + ".py").is_file() and not (
+        module / "__init__.py"
+    ).is_file():
+        raise BundleError(f"The entrypoint {entrypoint!r} names no module of the bundle.")

@@ -1,0 +1,102 @@
+"""One deployment: from an uploaded archive to content that can be visited."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hatch_connect.events import Detail
+from hatch_connect.local.archives import unpack
+from hatch_connect.local.checks import Manifest, check
+from hatch_connect.local.pythons import choose_python
+from hatch_connect.local.state import now
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hatch_connect.local.machine import Machine
+    from hatch_connect.local.state import Content, StoredBundle
+    from hatch_connect.local.tasks import Task
+
+
+async def deploy(machine: Machine, bundle: StoredBundle, task: Task, *, activate: bool) -> None:
+    """Check a bundle, restore its packages and, unless it is a draft, make it the active one.
+
+    Raises BundleError, and leaves what is active as it was, where that is not possible.
+    """
+    content = machine.state.content_by_id(bundle.content)
+    if content is None:
+        return
+    async with machine.content_lock(content):
+        machine.setup.report(Detail(text=f"{content.name}: deploying bundle {bundle.id}"))
+        ready = await _prepare(machine, bundle, task)
+        # It may have been changed, or removed, while the packages were installed.
+        content = machine.state.content_by_id(bundle.content)
+        if content is None:
+            return
+        machine.state.save_bundle(ready)
+        if activate:
+            task.write(f"Activating bundle {bundle.id}")
+            await _activate(machine, content, ready)
+        else:
+            task.write(f"Bundle {bundle.id} is a draft; the active bundle is as before.")
+        task.write(f"Completed the deployment of {content.name}")
+
+
+async def _prepare(machine: Machine, bundle: StoredBundle, task: Task) -> StoredBundle:
+    root, manifest = await _unpacked(machine, bundle, task)
+    python = choose_python(manifest, await machine.pythons())
+    task.write(
+        f"Bundle created with Python version {manifest.python} is compatible with environment"
+        f" Local with Python version {python.version} from {python.path}"
+    )
+    if manifest.image:
+        task.write(f"The image {manifest.image} is left aside: there are no images here.")
+    requirements = None if manifest.package_file is None else root / manifest.package_file
+    if requirements is None:
+        task.write("The manifest asks not to install packages.")
+    environment = await machine.environments.restore(requirements, python, task.write)
+    await machine.runtime(python)
+    return replace(
+        bundle,
+        app_mode=manifest.app_mode,
+        entrypoint=manifest.entrypoint,
+        folder=root.relative_to(machine.setup.folder / "unpacked").as_posix(),
+        environment=environment.folder.name,
+        python=python.version,
+    )
+
+
+async def _unpacked(machine: Machine, bundle: StoredBundle, task: Task) -> tuple[Path, Manifest]:
+    folder = machine.unpacked(bundle)
+    if bundle.folder is not None and folder.exists():
+        # Checked when it was unpacked; its process may have written files since.
+        root = folder.parent / bundle.folder
+        manifest = await asyncio.to_thread(check, root, files=False)
+        return root, manifest
+    task.write(f"Unpacking and checking bundle {bundle.id}")
+    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+    try:
+        root = await asyncio.to_thread(unpack, machine.archive(bundle), folder)
+        manifest = await asyncio.to_thread(check, root)
+    except BaseException:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        raise
+    return root, manifest
+
+
+async def _activate(machine: Machine, content: Content, bundle: StoredBundle) -> None:
+    before = content.active_bundle
+    machine.state.save_content(
+        replace(
+            content,
+            active_bundle=bundle.id,
+            app_mode=bundle.app_mode or content.app_mode,
+            python=bundle.python,
+            deployed=now(),
+        )
+    )
+    if before is not None and before != bundle.id:
+        await machine.processes.stop(before)

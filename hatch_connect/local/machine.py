@@ -1,0 +1,186 @@
+"""The parts of one running server, and what holds them together."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from hatch_connect.events import Detail
+from hatch_connect.local.checks import SERVED
+from hatch_connect.local.launch import ContentProcess, Launch, Processes
+from hatch_connect.local.logs import JobLog
+from hatch_connect.local.pythons import Python, find_pythons
+from hatch_connect.local.restore import Environment, Environments
+from hatch_connect.local.runtime import prepare_runtime
+from hatch_connect.local.state import Content, Job, State, StoredBundle, now
+from hatch_connect.local.tasks import Tasks
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+    from hatch_connect.events import Report
+    from hatch_connect.secret import Secret
+
+VERSION = "2026.06.0"
+USER_GUID = "5f2c6a3e-0d0b-4c8e-9a51-6d7c1b0f4e21"
+USER_NAME = "local"
+_INIT_SECONDS = 60
+_OF_ANY_PROGRAM = ("SYSTEMROOT", "SYSTEMDRIVE", "PATHEXT", "COMSPEC")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """Where a server keeps its state, under which URL it is reached, and with which key."""
+
+    folder: Path
+    url: str
+    api_key: Secret
+    environ: Mapping[str, str]
+    report: Report
+
+
+class Machine:
+    """One server's state, tasks, environments and processes."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.state = State(setup.folder)
+        self.tasks = Tasks()
+        self.environments = Environments(setup.folder / "environments", setup.environ)
+        self.processes = Processes()
+        self._content_locks: dict[int, asyncio.Lock] = {}
+        self._runtime_lock = asyncio.Lock()
+        self._watching: set[asyncio.Task[None]] = set()
+        self._pythons: asyncio.Future[tuple[Python, ...]] | None = None
+
+    async def start(self) -> None:
+        """Begin; to be called in the event loop that serves."""
+        self.state.end_jobs()
+        self._pythons = asyncio.ensure_future(
+            asyncio.to_thread(find_pythons, self.setup.environ)
+        )
+
+    async def stop(self) -> None:
+        """End all that was started."""
+        await self.tasks.stop()
+        await self.processes.stop_all()
+        await asyncio.gather(*self._watching)
+        await self.pythons()
+        self.state.close()
+
+    async def pythons(self) -> tuple[Python, ...]:
+        """Return the interpreters found when the server started."""
+        return await asyncio.shield(self._pythons) if self._pythons else ()
+
+    def content_lock(self, content: Content) -> asyncio.Lock:
+        """Return what serializes the deployments of one piece of content."""
+        return self._content_locks.setdefault(content.id, asyncio.Lock())
+
+    def archive(self, bundle: StoredBundle) -> Path:
+        """Return where the archive of a bundle is."""
+        return self.setup.folder / "bundles" / f"{bundle.id}.tar.gz"
+
+    def unpacked(self, bundle: StoredBundle) -> Path:
+        """Return the folder for the unpacked archive of a bundle."""
+        return self.setup.folder / "unpacked" / str(bundle.id)
+
+    def log_path(self, key: str) -> Path:
+        """Return where the log of a job is."""
+        return self.setup.folder / "logs" / f"{key}.jsonl"
+
+    async def runtime(self, python: Python) -> Path:
+        """Return the folder of what launches content on that Python."""
+        async with self._runtime_lock:
+            return await prepare_runtime(self.setup.folder / "runtime", python, self.environments)
+
+    async def process(self, content: Content, bundle: StoredBundle) -> ContentProcess:
+        """Return the process that serves a deployed bundle; raises StartError, BundleError."""
+        job = Job(
+            key=uuid4().hex[:16],
+            content=content.id,
+            bundle=bundle.id,
+            tag="run_app",
+            started=now(),
+        )
+        return await self.processes.ensure(
+            bundle.id,
+            await self._launch(content, bundle, job),
+            make_log=lambda: JobLog(self.log_path(job.key)),
+            started=lambda process: self._watch(process, job, content),
+        )
+
+    async def restart(self, content: Content) -> None:
+        """End the processes of content, so that the next visit starts new ones."""
+        await self.processes.stop(*(bundle.id for bundle in self.state.bundles(content)))
+
+    async def remove_content(self, content: Content) -> None:
+        """Forget content, end its processes and remove its files."""
+        async with self.content_lock(content):
+            bundles = self.state.bundles(content)
+            jobs = self.state.jobs(content)
+            await self.restart(content)
+            self.state.remove_content(content)
+        for bundle in bundles:
+            await self.remove_files(bundle)
+        for job in jobs:
+            self.log_path(job.key).unlink(missing_ok=True)
+        await asyncio.to_thread(shutil.rmtree, self._home(content), ignore_errors=True)
+
+    async def remove_files(self, bundle: StoredBundle) -> None:
+        """Remove the archive of a bundle, and what was unpacked from it."""
+        self.archive(bundle).unlink(missing_ok=True)
+        await asyncio.to_thread(shutil.rmtree, self.unpacked(bundle), ignore_errors=True)
+
+    def content_url(self, content: Content) -> str:
+        """Return where content is visited."""
+        return f"{self.setup.url}/content/{content.guid}/"
+
+    def dashboard_url(self, content: Content) -> str:
+        """Return where content is described for a person."""
+        return f"{self.setup.url}/connect/#/apps/{content.guid}"
+
+    def _home(self, content: Content) -> Path:
+        return self.setup.folder / "home" / content.guid
+
+    async def _launch(self, content: Content, bundle: StoredBundle, job: Job) -> Launch:
+        environment = Environment(folder=self.environments.folder / (bundle.environment or ""))
+        python = Python(version=bundle.python or "", path=environment.python)
+        patience = content.settings.get("init_timeout")
+        environ = self.setup.environ
+        return Launch(
+            root=self.setup.folder / "unpacked" / (bundle.folder or ""),
+            python=environment.python,
+            runtime=await self.runtime(python),
+            home=self._home(content),
+            interface=SERVED[bundle.app_mode or ""],
+            entrypoint=bundle.entrypoint,
+            variables=self.state.variables(content),
+            system={name: environ[name] for name in _OF_ANY_PROGRAM if name in environ},
+            described={
+                "CONNECT_SERVER": self.setup.url,
+                "CONNECT_CONTENT_GUID": content.guid,
+                "CONNECT_CONTENT_JOB_KEY": job.key,
+                "POSIT_PRODUCT": "CONNECT",
+                "RSTUDIO_PRODUCT": "CONNECT",
+            },
+            patience=patience if isinstance(patience, int) else _INIT_SECONDS,
+        )
+
+    def _watch(self, process: ContentProcess, job: Job, content: Content) -> None:
+        self.setup.report(Detail(text=f"{content.name}: started process {process.pid}"))
+        started = replace(job, pid=process.pid)
+        self.state.save_job(started)
+
+        async def watch() -> None:
+            code = await process.wait_end()
+            process.log.close()
+            self.state.save_job(replace(started, ended=now(), exit_code=code))
+            self.setup.report(Detail(text=f"{content.name}: process {process.pid} ended ({code})"))
+
+        watching = asyncio.create_task(watch())
+        self._watching.add(watching)
+        watching.add_done_callback(self._watching.discard)

@@ -1,0 +1,125 @@
+"""The Python interpreters of this machine, and which of them a bundle gets."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from hatch_connect.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from hatch_connect.local.checks import Manifest
+
+_OLDEST = Version("3.8")  # no release of what serves content runs on an older one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Python:
+    """One interpreter, such as 3.11.7 at /usr/bin/python3.11."""
+
+    version: str
+    path: Path
+
+
+def find_pythons(environ: Mapping[str, str]) -> tuple[Python, ...]:
+    """Return one CPython for each version that is installed, oldest first.
+
+    These are the one that runs this, what uv finds, and pyenv's, whose launchers answer only for
+    the versions that are selected.
+    """
+    found = {python.version: python for python in (*_of_pyenv(environ), *_of_uv(environ))}
+    own = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info.releaselevel == "final":
+        found[own] = Python(version=own, path=Path(sys.executable))
+    by_age = sorted(found.values(), key=lambda python: Version(python.version))
+    return tuple(python for python in by_age if Version(python.version) >= _OLDEST)
+
+
+def choose_python(manifest: Manifest, pythons: Iterable[Python]) -> Python:
+    """Return the interpreter for a bundle: the newest that the manifest allows.
+
+    The exact version wins where only MAJOR.MINOR has to match. Raises BundleError in the words of
+    Connect where there is none.
+    """
+    newest_first = sorted(pythons, key=lambda python: Version(python.version), reverse=True)
+    if manifest.requires is not None:
+        allowed = SpecifierSet(manifest.requires)
+        suitable = [python for python in newest_first if allowed.contains(python.version)]
+        asked = manifest.requires
+    else:
+        minor = _minor(manifest.python)
+        suitable = [python for python in newest_first if _minor(python.version) == minor]
+        suitable.sort(key=lambda python: python.version != manifest.python)
+        asked = manifest.python
+    if not suitable:
+        raise BundleError(
+            "Cannot find compatible environment: no compatible Local environment with Python"
+            f" version {asked}"
+        )
+    return suitable[0]
+
+
+def uv_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what uv needs of the environment: where to find packages, and nothing secret of ours.
+
+    Where pip is told of an index by variable and uv is not, uv is told of the same one.
+    """
+    kept = {name: value for name, value in environ.items() if _FOR_UV.fullmatch(name.upper())}
+    for pip, uv in (("PIP_INDEX_URL", "UV_DEFAULT_INDEX"), ("PIP_EXTRA_INDEX_URL", "UV_INDEX")):
+        if environ.get(pip) and "UV_INDEX_URL" not in environ:
+            kept.setdefault(uv, environ[pip])
+    return kept | {"NO_COLOR": "1", "UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never"}
+
+
+_FOR_UV = re.compile(
+    r"PATH|HOME|USERPROFILE|APPDATA|LOCALAPPDATA|SYSTEMROOT|SYSTEMDRIVE|PATHEXT|COMSPEC|TE?MP"
+    r"|TMPDIR|LANG|LC_\w+|XDG_\w+_(HOME|DIRS)|UV_(?!PYTHON$|PROJECT|PUBLISH)\w+|SSL_CERT_\w+"
+    r"|\w+_PROXY|NETRC"
+)
+
+
+def _of_uv(environ: Mapping[str, str]) -> list[Python]:
+    import uv
+
+    listing = subprocess.run(
+        (uv.find_uv_bin(), "python", "list", "--only-installed", "--output-format", "json"),
+        env=uv_environ(environ),
+        capture_output=True,
+        check=False,
+    )
+    entries = json.loads(listing.stdout) if listing.returncode == 0 else []
+    return [
+        Python(version=entry["version"], path=Path(entry["path"]))
+        for entry in reversed(entries)  # uv's preferred ones come first, and are to win
+        if entry["implementation"] == "cpython" and entry["variant"] == "default"
+    ]
+
+
+def _of_pyenv(environ: Mapping[str, str]) -> list[Python]:
+    root = environ.get("PYENV_ROOT") or Path(environ.get("HOME") or "~").expanduser() / ".pyenv"
+    return [
+        Python(version=python.parent.parent.name, path=python)
+        for python in Path(root).glob("versions/3.*/bin/python")
+        if _is_version(python.parent.parent.name)
+    ]
+
+
+def _is_version(text: str) -> bool:
+    try:
+        return not Version(text).is_prerelease
+    except InvalidVersion:
+        return False
+
+
+def _minor(version: str) -> tuple[str, ...]:
+    return tuple(version.split(".")[:2])

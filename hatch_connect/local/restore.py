@@ -1,0 +1,118 @@
+"""Virtual environments for content: one for each package list and Python, made once."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hatch_connect.errors import BundleError
+from hatch_connect.local.lines import lines
+from hatch_connect.local.pythons import uv_environ
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hatch_connect.local.pythons import Python
+
+LOCK = "requirements.txt.lock"
+_COMPLETE = ".complete"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """A virtual environment that holds a package list."""
+
+    folder: Path
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        windows = self.folder / "Scripts" / "python.exe"
+        return windows if windows.exists() else self.folder / "bin" / "python"
+
+    @property
+    def lock(self) -> str:
+        """What was installed, as requirements."""
+        return (self.folder / LOCK).read_text(encoding="utf-8")
+
+    @property
+    def complete(self) -> bool:
+        """Whether it was finished, and its base interpreter is still there."""
+        return (self.folder / _COMPLETE).exists() and self.python.exists()
+
+
+class Environments:
+    """The environments below one folder."""
+
+    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+        self.folder = folder
+        self._environ = uv_environ(environ)
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def restore(
+        self, requirements: Path | None, python: Python, write: Callable[[str], None]
+    ) -> Environment:
+        """Return the environment for a package list, made now where there is none yet.
+
+        What uv says goes to `write`. Raises BundleError where a package cannot be installed.
+        """
+        content = requirements.read_bytes() if requirements else b""
+        key = hashlib.sha256(python.version.encode() + b"\0" + content).hexdigest()[:24]
+        environment = Environment(folder=self.folder / f"{python.version}-{key}")
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            if environment.complete:
+                write("The package list is unchanged: using the environment made for it before.")
+            else:
+                await self._make(environment, requirements, python, write)
+        return environment
+
+    async def _make(
+        self,
+        environment: Environment,
+        requirements: Path | None,
+        python: Python,
+        write: Callable[[str], None],
+    ) -> None:
+        await asyncio.to_thread(shutil.rmtree, environment.folder, ignore_errors=True)
+        write(f"Creating a virtual environment with Python {python.version}")
+        await self.uv("venv", "--python", python.path, environment.folder, write=write)
+        target = ("--python", environment.python)
+        if requirements is not None:
+            write(f"Installing {requirements.name}")
+            await self.uv("pip", "install", *target, "-r", requirements, write=write)
+        installed: list[str] = []
+        await self.uv("pip", "freeze", *target, write=installed.append)
+        (environment.folder / LOCK).write_text(
+            "".join(f"{line}\n" for line in installed), encoding="utf-8"
+        )
+        (environment.folder / _COMPLETE).touch()
+
+    async def uv(self, *arguments: str | Path, write: Callable[[str], None]) -> None:
+        """Run uv; raises BundleError where it fails."""
+        import uv
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        process = await asyncio.create_subprocess_exec(
+            uv.find_uv_bin(),
+            *arguments,
+            env=self._environ,
+            cwd=self.folder,  # no configuration of the bundle's or of a developer's project
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            assert process.stdout is not None  # noqa: S101 - asked for above; for the type checker
+            async for line in lines(process.stdout):
+                write(line)
+            code = await process.wait()
+        except asyncio.CancelledError:
+            process.kill()
+            await process.wait()
+            raise
+        if code:
+            raise BundleError(f"Restoring the packages failed: uv ended with exit code {code}.")

@@ -1,0 +1,178 @@
+"""Runs the application in this process: its socket, its signals, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import signal
+import socket
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from hatch_connect.errors import UsageError
+from hatch_connect.local.app import create_app
+from hatch_connect.local.leases import Leases
+from hatch_connect.local.machine import Setup
+from hatch_connect.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+    from types import FrameType
+
+    from starlette.applications import Starlette
+
+    from hatch_connect.events import Report
+
+HOST = "127.0.0.1"
+_GRACE_SECONDS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """How to serve: on which state and port, and whether only while somebody holds a lease."""
+
+    folder: Path
+    port: int
+    while_used: bool
+    environ: Mapping[str, str]
+    report: Report
+
+
+def serve_state(serving: Serving, ready: Callable[[str, Secret], None]) -> None:
+    """Serve until a signal comes, or the last lease ends; `ready` gets the URL and the key.
+
+    The caller holds the lock of the state folder. Raises UsageError where the port is taken.
+    """
+    with _bind(serving) as listening:
+        url = f"http://{HOST}:{listening.getsockname()[1]}"
+        setup = Setup(
+            folder=serving.folder,
+            url=url,
+            api_key=read_key(serving.folder),
+            environ=serving.environ,
+            report=serving.report,
+        )
+        asyncio.run(_serve(setup, listening, ready, while_used=serving.while_used))
+
+
+def read_key(folder: Path) -> Secret:
+    """Return the API key of a state folder, made now where there is none."""
+    path = folder / "api-key"
+    try:
+        return Secret(path.read_text(encoding="ascii").strip())
+    except FileNotFoundError:
+        key = secrets.token_urlsafe(32)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(key + "\n")
+        return Secret(key)
+
+
+def read_url(folder: Path) -> str | None:
+    """Return the URL that the last server of a state folder had."""
+    try:
+        url: str = json.loads((folder / "server.json").read_text(encoding="utf-8"))["url"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return url
+
+
+async def _serve(
+    setup: Setup,
+    listening: socket.socket,
+    ready: Callable[[str, Secret], None],
+    *,
+    while_used: bool,
+) -> None:
+    server: _Server
+
+    def unused() -> None:
+        server.should_exit = True
+
+    leases = Leases(unused if while_used else None)
+    server = _Server(create_app(setup, leases), leases, lambda: _announce(setup, ready))
+    waiting = asyncio.create_task(leases.wait_first())
+    await server.serve(sockets=[listening])
+    waiting.cancel()
+
+
+def _announce(setup: Setup, ready: Callable[[str, Secret], None]) -> None:
+    path = setup.folder / "server.json"
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps({"url": setup.url, "pid": os.getpid()}), encoding="utf-8")
+    fresh.replace(path)
+    ready(setup.url, setup.api_key)
+
+
+def _bind(serving: Serving) -> socket.socket:
+    """Bind the port asked for; without one that of last time, so that URLs stay what they were."""
+    last = (read_url(serving.folder) or "").rpartition(":")[2]
+    wanted = [serving.port] if serving.port else [int(last) if last.isdigit() else 0, 0]
+    for port in wanted:
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        if os.name == "posix":  # elsewhere it would let two servers share a port
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((HOST, port))
+            listening.listen()
+        except OSError as error:
+            listening.close()
+            reason = error
+        else:
+            return listening
+    raise UsageError(
+        f"The port {serving.port} of {HOST} cannot be used: {reason.strerror}.",
+        hint="Choose another one with --port, or none to get a free one.",
+    )
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, app: Starlette, leases: Leases, started: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                # What came as X-Forwarded-For is not taken for the truth.
+                proxy_headers=False,
+                timeout_graceful_shutdown=_GRACE_SECONDS,
+            )
+        )
+        self._leases = leases
+        self._announce = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._announce()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._leases.stop()
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End orderly at a signal; unlike uvicorn's own, do not raise it again afterwards."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            self.should_exit = True
+
+        handled = [signal.SIGINT, signal.SIGTERM]
+        if hasattr(signal, "SIGHUP"):
+            handled.append(signal.SIGHUP)
+        before = {number: signal.signal(number, stop) for number in handled}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

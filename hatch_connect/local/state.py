@@ -1,0 +1,226 @@
+"""What the server remembers: content, environment variables, bundles and jobs, in one SQLite file.
+
+Used from the thread of the event loop only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
+
+from hatch_connect.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS content (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, document TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS variable (
+    content INTEGER NOT NULL REFERENCES content ON DELETE CASCADE,
+    name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (content, name));
+CREATE TABLE IF NOT EXISTS bundle (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    content INTEGER NOT NULL REFERENCES content ON DELETE CASCADE, document TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS job (
+    key TEXT PRIMARY KEY,
+    content INTEGER NOT NULL REFERENCES content ON DELETE CASCADE, document TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """One piece of content; `settings` holds what a client may change, by Connect's names."""
+
+    id: int
+    guid: str
+    name: str
+    settings: Mapping[str, object]
+    created: str
+    deployed: str | None = None
+    app_mode: str = "unknown"
+    python: str | None = None
+    active_bundle: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBundle:
+    """One uploaded archive. `app_mode` is None where its manifest could not be read.
+
+    `environment` is the folder of the restored packages; None until a deployment succeeded.
+    """
+
+    id: int
+    content: int
+    created: str
+    size: int
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    app_mode: str | None = None
+    entrypoint: str = ""
+    folder: str | None = None
+    environment: str | None = None
+    python: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One process that worked for a piece of content; its log is a file of that key."""
+
+    key: str
+    content: int
+    bundle: int
+    tag: str
+    started: str
+    pid: int = 0
+    ended: str | None = None
+    exit_code: int | None = None
+
+
+_Row = TypeVar("_Row", Content, StoredBundle, Job)
+
+
+def now() -> str:
+    """Return the time as Connect writes it."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+class State:
+    """The state below one folder. Every change is on disk when the method returns."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        file = folder / "state.sqlite3"
+        # The values of variables are in it: SQLite gives its journal the mode of its file.
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+        self._database = sqlite3.connect(file, isolation_level=None)
+        self._database.execute("PRAGMA foreign_keys = ON")
+        self._database.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def contents(self) -> tuple[Content, ...]:
+        """Return all content, oldest first."""
+        return tuple(self._rows(Content, "SELECT id, document FROM content ORDER BY id"))
+
+    def content(self, guid: str) -> Content | None:
+        """Return the content of that GUID."""
+        return next((content for content in self.contents() if content.guid == guid), None)
+
+    def content_by_id(self, number: int) -> Content | None:
+        """Return the content of that number."""
+        query = "SELECT id, document FROM content WHERE id = ?"
+        return next(self._rows(Content, query, number), None)
+
+    def content_by_name(self, name: str) -> Content | None:
+        """Return the content of that name."""
+        query = "SELECT id, document FROM content WHERE name = ?"
+        return next(self._rows(Content, query, name), None)
+
+    def add_content(self, name: str, settings: Mapping[str, object]) -> Content:
+        """Add content; the caller has seen that the name is free."""
+        content = Content(id=0, guid=str(uuid4()), name=name, settings=settings, created=now())
+        cursor = self._database.execute(
+            "INSERT INTO content (name, document) VALUES (?, ?)", (name, _document(content))
+        )
+        return replace(content, id=cursor.lastrowid or 0)
+
+    def save_content(self, content: Content) -> None:
+        """Write changed content."""
+        self._database.execute(
+            "UPDATE content SET name = ?, document = ? WHERE id = ?",
+            (content.name, _document(content), content.id),
+        )
+
+    def remove_content(self, content: Content) -> None:
+        """Forget content with all that belongs to it."""
+        self._database.execute("DELETE FROM content WHERE id = ?", (content.id,))
+
+    def variables(self, content: Content) -> dict[str, Secret]:
+        """Return the environment variables of content, by name."""
+        rows = self._database.execute(
+            "SELECT name, value FROM variable WHERE content = ? ORDER BY name", (content.id,)
+        )
+        return {name: Secret(value) for name, value in rows}
+
+    def set_variables(
+        self, content: Content, changes: Mapping[str, Secret | None], *, only: bool = False
+    ) -> None:
+        """Merge these variables into those of content; None removes one; `only` replaces all."""
+        with self._database as transaction:
+            transaction.execute("BEGIN")
+            if only:
+                transaction.execute("DELETE FROM variable WHERE content = ?", (content.id,))
+            for name, value in changes.items():
+                transaction.execute(
+                    "DELETE FROM variable WHERE content = ? AND name = ?", (content.id, name)
+                )
+                if value is not None:
+                    transaction.execute(
+                        "INSERT INTO variable VALUES (?, ?, ?)", (content.id, name, value.reveal())
+                    )
+
+    def bundles(self, content: Content) -> tuple[StoredBundle, ...]:
+        """Return the bundles of content, newest first."""
+        query = "SELECT id, document FROM bundle WHERE content = ? ORDER BY id DESC"
+        return tuple(self._rows(StoredBundle, query, content.id))
+
+    def bundle(self, number: int) -> StoredBundle | None:
+        """Return the bundle of that number."""
+        query = "SELECT id, document FROM bundle WHERE id = ?"
+        return next(self._rows(StoredBundle, query, number), None)
+
+    def add_bundle(self, bundle: StoredBundle) -> StoredBundle:
+        """Add a bundle, which gets its number here."""
+        cursor = self._database.execute(
+            "INSERT INTO bundle (content, document) VALUES (?, ?)",
+            (bundle.content, _document(bundle)),
+        )
+        return replace(bundle, id=cursor.lastrowid or 0)
+
+    def save_bundle(self, bundle: StoredBundle) -> None:
+        """Write a changed bundle."""
+        self._database.execute(
+            "UPDATE bundle SET document = ? WHERE id = ?", (_document(bundle), bundle.id)
+        )
+
+    def remove_bundle(self, bundle: StoredBundle) -> None:
+        """Forget a bundle."""
+        self._database.execute("DELETE FROM bundle WHERE id = ?", (bundle.id,))
+
+    def jobs(self, content: Content) -> tuple[Job, ...]:
+        """Return the jobs of content, newest first."""
+        query = "SELECT rowid, document FROM job WHERE content = ? ORDER BY rowid DESC"
+        return tuple(self._rows(Job, query, content.id))
+
+    def save_job(self, job: Job) -> None:
+        """Write a job; one whose content is gone by now is not written."""
+        self._database.execute(
+            "INSERT INTO job (key, content, document) SELECT ?1, ?2, ?3"
+            " WHERE EXISTS (SELECT 1 FROM content WHERE id = ?2)"
+            " ON CONFLICT (key) DO UPDATE SET document = excluded.document",
+            (job.key, job.content, _document(job)),
+        )
+
+    def end_jobs(self) -> None:
+        """Mark as ended what an earlier server could not see the end of."""
+        for content in self.contents():
+            for job in self.jobs(content):
+                if job.ended is None:
+                    self.save_job(replace(job, ended=now()))
+
+    def _rows(self, kind: type[_Row], query: str, *values: object) -> Iterator[_Row]:
+        for number, document in self._database.execute(query, values):
+            fields: dict[str, Any] = json.loads(document)
+            yield kind(**fields) if kind is Job else kind(**fields | {"id": number})
+
+
+def _document(row: Content | StoredBundle | Job) -> str:
+    return json.dumps(asdict(row))
