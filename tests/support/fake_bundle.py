@@ -1,0 +1,119 @@
+"""How the fake Connect reads uploads: strictly."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import hashlib
+import io
+import json
+import tarfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_APP_MODES = {
+    *("api", "jupyter-static", "jupyter-voila", "nodejs", "python-api", "python-bokeh"),
+    *("python-dash", "python-fastapi", "python-gradio", "python-panel", "python-shiny"),
+    *("python-streamlit", "quarto-shiny", "quarto-static", "rmd-shiny", "rmd-static"),
+    *("shiny", "static", "tensorflow-saved-model"),
+}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+
+    @classmethod
+    def of(cls, value: object, status: int = 200) -> Self:
+        return cls(status, json.dumps(value).encode())
+
+
+class Refusal(Exception):  # noqa: N818 - it is an answer, not an error of the tests
+    """A refusal, as Connect words one."""
+
+    def __init__(self, status: int, code: int | None, error: str) -> None:
+        super().__init__(error)
+        self.status, self.code, self.error = status, code, error
+
+    def reply(self) -> Reply:
+        return Reply.of({"code": self.code, "error": self.error, "payload": None}, self.status)
+
+
+def parts_of(headers: Mapping[str, str], body: bytes) -> tuple[bytes, dict[str, str]]:
+    """Return the archive and the metadata of an upload, raw or multipart."""
+    kind = headers.get("content-type", "")
+    if not kind.startswith("multipart/form-data"):
+        return body, {}
+    head = f"Content-Type: {kind}\r\n\r\n".encode()
+    message = email.message_from_bytes(head + body, policy=email.policy.HTTP)
+    found = {
+        str(p.get_param("name", header="content-disposition")): p for p in message.iter_parts()
+    }
+    if found.keys() != {"archive", "metadata"}:
+        raise Refusal(400, 125, "multipart needs archive and metadata, and nothing else")
+    if found["archive"].get_content_type() != "application/x-tar":
+        raise Refusal(400, 125, "the archive is no application/x-tar")
+    metadata = json.loads(_payload(found["metadata"]))
+    if not all(isinstance(v, str) for v in metadata.values()):
+        raise Refusal(400, 121, "metadata holds strings only")
+    return _payload(found["archive"]), metadata
+
+
+def _payload(part: email.message.Message) -> bytes:
+    payload = part.get_payload(decode=True)
+    assert isinstance(payload, bytes)
+    return payload
+
+
+def manifest_in(archive: bytes) -> dict[str, object]:
+    """Return the manifest of a bundle that is right in every way."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
+            members = tar.getmembers()
+            _check_names(members)
+            files = {m.name: _read(tar, m) for m in members if m.isfile()}
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise Refusal(400, 125, f"the bundle cannot be read: {error}") from error
+    manifest = json.loads(files.pop("manifest.json", b"null"))
+    if not isinstance(manifest, dict):
+        raise Refusal(400, 125, "the bundle has no manifest")
+    _check_manifest(manifest, files)
+    return manifest
+
+
+def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    stream = tar.extractfile(member)
+    assert stream is not None
+    with stream:
+        return stream.read()
+
+
+def _check_names(members: list[tarfile.TarInfo]) -> None:
+    names = [member.name for member in members]
+    if len(names) != len(set(names)):
+        raise Refusal(400, 125, "a name is there twice")
+    for member in members:
+        unsafe = member.name.startswith("/") or ".." in member.name.split("/")
+        if unsafe or "\\" in member.name or not (member.isfile() or member.isdir()):
+            raise Refusal(400, 125, f"{member.name} is not safe")
+
+
+def _check_manifest(manifest: dict[str, object], files: dict[str, bytes]) -> None:
+    metadata, listed = manifest.get("metadata"), manifest.get("files")
+    if manifest.get("version") != 1 or not isinstance(metadata, dict):
+        raise Refusal(400, 125, "the manifest has no version 1 or no metadata")
+    if metadata.get("appmode") not in _APP_MODES:
+        raise Refusal(400, 125, f"there is no app mode {metadata.get('appmode')}")
+    sums = {
+        name: {"checksum": hashlib.md5(data, usedforsecurity=False).hexdigest()}
+        for name, data in files.items()
+    }
+    if listed != sums:
+        raise Refusal(400, 104, "the manifest lists other files than the archive holds")

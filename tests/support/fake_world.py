@@ -1,0 +1,298 @@
+"""How the fake Connect answers: one method a request."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import threading
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from support.fake_bundle import Refusal, Reply, manifest_in, parts_of
+from support.fake_content import FakeBundle, FakeContent, FakeTask, change, fields_of, list_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from support.fake_connect import Recorded
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{3,64}")
+_CREATE = {"name", "title", "description", "access_type"}
+_UPDATE = {
+    *("title", "description", "access_type", "default_image_name", "locked", "locked_message"),
+    *("default_py_environment_management", "default_r_environment_management"),
+    *("min_processes", "max_processes", "run_as", "service_account_name", "idle_timeout"),
+}
+_C = r"v1/content/([0-9a-f-]{36})"
+
+
+@dataclass
+class World:
+    """A server's state; set fields before (or while) it runs."""
+
+    api_key: str = "fake-key-0123456789abcdef"
+    username: str = "ada"
+    version: str = "2026.06.0"
+    pythons: tuple[str, ...] | None = ("3.11.7", "3.12.4", "3.13.1")
+    images: tuple[str, ...] | None = None
+    contents: dict[str, FakeContent] = field(default_factory=dict)
+    tasks: dict[str, FakeTask] = field(default_factory=dict)
+    next_task: FakeTask | None = None
+    page: Reply = field(default_factory=lambda: Reply(200, b'{"hello": "world"}'))
+    user_guid: str = "10000000-0000-4000-8000-000000000001"
+    url: str = ""
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    _numbers: int = 0
+
+    def add_content(self, name: str, **fields: object) -> FakeContent:
+        number = self._number()
+        content = FakeContent(
+            guid=str(uuid.uuid4()), id=number, name=name, owner=self.user_guid, url=self.url
+        )
+        for key, value in fields.items():
+            setattr(content, key, value)
+        self.contents[content.guid] = content
+        return content
+
+    def answer(self, request: Recorded) -> Reply:
+        """Answer a request to the API."""
+        with self.lock:
+            try:
+                return self._route(request)
+            except Refusal as refusal:
+                return refusal.reply()
+
+    def visit(self, request: Recorded) -> Reply:
+        """Answer a look at content."""
+        match = re.match(r"/content/([0-9a-f-]{36})/(?:_bundle(\d+)/)?", request.path)
+        with self.lock:
+            content = self.contents.get(match[1]) if match else None
+            if match is None or content is None:
+                return Reply(404, b"<html>no such content</html>", "text/html")
+            if request.headers.get("authorization") != f"Key {self.api_key}":
+                return Reply(401, b"<html>log in</html>", "text/html")
+            bundle = content.bundles.get(match[2] or content.bundle_id or "")
+            if bundle is None or not bundle.deployed:
+                return Reply(404, b"<html>not deployed</html>", "text/html")
+            return self.page
+
+    def _number(self) -> str:
+        self._numbers += 1
+        return str(self._numbers)
+
+    def _knows(self, year: int, month: int) -> bool:
+        match = re.match(r"(\d+)\.(\d+)", self.version)
+        return match is None or (int(match[1]), int(match[2])) >= (year, month)
+
+    def _route(self, request: Recorded) -> Reply:
+        if request.path == "server_settings":
+            return Reply.of({"version": self.version, "hostname": "fake"})
+        if request.headers.get("authorization") != f"Key {self.api_key}":
+            raise Refusal(401, 30, "the key is not valid")
+        for pattern, answer in self._ROUTES:
+            match = re.fullmatch(pattern, str(request))
+            if match:
+                return answer(self, request, *match.groups())
+        raise Refusal(404, 4, "no such resource")
+
+    def _user(self, _request: Recorded) -> Reply:
+        return Reply.of(
+            {"guid": self.user_guid, "username": self.username, "user_role": "publisher"}
+        )
+
+    def _pythons(self, _request: Recorded) -> Reply:
+        if self.pythons is None:
+            raise Refusal(403, 22, "not for you")
+        found = [{"version": v, "cluster_name": "Local"} for v in self.pythons]
+        return Reply.of({"api_enabled": True, "installations": found})
+
+    def _images(self, _request: Recorded) -> Reply:
+        if self.images is None:
+            raise Refusal(404, 4, "no execution environments")
+        python = {"installations": [{"version": v, "path": "/py"} for v in self.pythons or ()]}
+        return Reply.of([{"name": name, "title": None, "python": python} for name in self.images])
+
+    def _find(self, request: Recorded) -> Reply:
+        if not request.query.keys() <= {"name", "owner_guid"}:
+            raise Refusal(400, 121, "unknown query")
+        wanted = request.query
+        return Reply.of(
+            [
+                c.told()
+                for c in self.contents.values()
+                if c.name == wanted.get("name", c.name)
+                and c.owner == wanted.get("owner_guid", c.owner)
+            ]
+        )
+
+    def _create(self, request: Recorded) -> Reply:
+        fields = fields_of(request, _CREATE)
+        name = fields.pop("name", None)
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise Refusal(400, 7, "the name is not valid")
+        if any(c.name == name and c.owner == self.user_guid for c in self.contents.values()):
+            raise Refusal(409, 26, "there is content of that name")
+        content = self.add_content(name)
+        change(content, fields)
+        return Reply.of(content.told(), 201)
+
+    def _content(self, guid: str, *, change: bool = False) -> FakeContent:
+        content = self.contents.get(guid)
+        if content is None:
+            raise Refusal(404, 4, "no such content")
+        if change and content.role not in {"owner", "editor"}:
+            raise Refusal(403, 22, "you may not change this content")
+        if change and content.locked:
+            raise Refusal(409, 21, "the content is locked")
+        return content
+
+    def _get(self, _request: Recorded, guid: str) -> Reply:
+        return Reply.of(self._content(guid).told())
+
+    def _by_number(self, _request: Recorded, number: str) -> Reply:
+        for content in self.contents.values():
+            if number in {content.id, content.guid}:
+                return Reply.of({"id": int(content.id), "guid": content.guid})
+        raise Refusal(404, 4, "no such content")
+
+    def _patch(self, request: Recorded, guid: str) -> Reply:
+        content = self._content(guid, change=True)
+        change(content, fields_of(request, _UPDATE))
+        return Reply.of(content.told())
+
+    def _environment(self, request: Recorded, guid: str) -> Reply:
+        content = self._content(guid, change=request.method != "GET")
+        if request.method == "PATCH":
+            for entry in list_of(request):
+                if entry.keys() != {"name", "value"}:
+                    raise Refusal(400, 121, "unknown field")
+                if entry["value"] is None:
+                    content.environment.pop(str(entry["name"]), None)
+                else:
+                    content.environment[str(entry["name"])] = str(entry["value"])
+        return Reply.of(sorted(content.environment))
+
+    def _repository(self, _request: Recorded, guid: str) -> Reply:
+        if not self._content(guid).git:
+            raise Refusal(404, 4, "no repository")
+        return Reply.of({"repository": "https://example.com/x.git", "branch": "main"})
+
+    def _upload(self, request: Recorded, guid: str) -> Reply:
+        content = self._content(guid, change=True)
+        if content.git:
+            raise Refusal(409, 144, "the content is managed by git")
+        archive, metadata = parts_of(request.headers, request.body)
+        if metadata and not self._knows(2025, 12):
+            raise Refusal(400, 125, "the bundle cannot be read")
+        sum_ = request.headers.get("x-content-checksum")
+        md5 = hashlib.md5(archive, usedforsecurity=False).digest()
+        if sum_ is not None and base64.b64decode(sum_) != md5:
+            raise Refusal(400, 104, "the checksum does not match")
+        bundle = FakeBundle(self._number(), archive, manifest_in(archive), metadata)
+        content.bundles[bundle.id] = bundle
+        return Reply.of(bundle.told(active=False), 201)
+
+    def _bundles(self, _request: Recorded, guid: str) -> Reply:
+        content = self._content(guid)
+        newest = reversed(content.bundles.values())
+        return Reply.of([b.told(active=b.id == content.bundle_id) for b in newest])
+
+    def _bundle(self, request: Recorded, guid: str, bundle_id: str) -> Reply:
+        content = self._content(guid, change=request.method == "DELETE")
+        bundle = content.bundles.get(bundle_id)
+        if bundle is None:
+            raise Refusal(404, 4, "no such bundle")
+        active = bundle_id == content.bundle_id
+        if request.method == "DELETE":
+            if active:
+                raise Refusal(409, 123, "the bundle is active")
+            del content.bundles[bundle_id]
+            return Reply(204, b"")
+        return Reply.of(bundle.told(active=active))
+
+    def _deploy(self, request: Recorded, guid: str) -> Reply:
+        content = self._content(guid, change=True)
+        allowed = {"bundle_id", "activate"} if self._knows(2025, 6) else {"bundle_id"}
+        fields = fields_of(request, allowed)
+        bundle = content.bundles.get(str(fields.get("bundle_id")))
+        if bundle is None or not isinstance(fields["bundle_id"], str):
+            raise Refusal(404, 82, "no such bundle of this content")
+        metadata = cast("dict[str, str]", bundle.manifest["metadata"])
+        if content.app_mode not in {"unknown", metadata["appmode"]}:
+            raise Refusal(403, 48, "the type of content cannot be changed")
+        task = self.next_task or self._matched(bundle)
+        self.next_task = None
+        task.done = lambda: self._deployed(content, bundle, fields.get("activate", True) is True)
+        number = f"task-{self._number()}"
+        self.tasks[number] = task
+        return Reply.of({"task_id": number}, 202)
+
+    def _matched(self, bundle: FakeBundle) -> FakeTask:
+        python = cast("dict[str, str]", bundle.manifest.get("python") or {})
+        minors = {v.rpartition(".")[0] for v in self.pythons or ()}
+        wanted = python.get("version", "")
+        if not python or self.pythons is None or wanted.rpartition(".")[0] in minors:
+            return FakeTask()
+        why = f"no compatible Local environment with Python version {wanted}"
+        return FakeTask(code=1, error=f"Cannot find compatible environment: {why}")
+
+    def _deployed(self, content: FakeContent, bundle: FakeBundle, activate: bool) -> None:  # noqa: FBT001 - a test's fake
+        bundle.deployed = True
+        metadata = cast("dict[str, str]", bundle.manifest["metadata"])
+        content.app_mode = metadata["appmode"]
+        if activate:
+            content.bundle_id = bundle.id
+
+    def _task(self, request: Recorded, number: str) -> Reply:
+        task = self.tasks.get(number)
+        if task is None:
+            raise Refusal(404, 141, "no such task")
+        first = int(request.query.get("first", 0))
+        task.polls = max(task.polls - 1, 0)
+        finished = task.polls == 0
+        known = len(task.lines) if finished else min(first + 1, len(task.lines))
+        if finished and task.code == 0:
+            task.done()
+        return Reply.of(
+            {
+                "id": number,
+                "output": task.lines[first:known],
+                "last": known,
+                "finished": finished,
+                "code": task.code if finished else 0,
+                "error": task.error if finished else "",
+                "result": None,
+            }
+        )
+
+    def _jobs(self, _request: Recorded, guid: str) -> Reply:
+        jobs = self._content(guid).jobs
+        return Reply.of([{"key": key, "tag": "run_app", "status": 0} for key in jobs])
+
+    def _job_log(self, _request: Recorded, guid: str, key: str) -> Reply:
+        lines = self._content(guid).jobs.get(key)
+        if lines is None:
+            raise Refusal(404, 4, "no such job")
+        return Reply.of({"entries": [{"source": "stderr", "data": line} for line in lines]})
+
+    _ROUTES: ClassVar[tuple[tuple[str, Callable[..., Reply]], ...]] = (
+        ("GET v1/user", _user),
+        ("GET v1/server_settings/python", _pythons),
+        ("GET v1/environments", _images),
+        ("GET v1/content", _find),
+        ("POST v1/content", _create),
+        (rf"GET {_C}", _get),
+        (rf"PATCH {_C}", _patch),
+        (r"GET applications/([0-9a-f-]+)", _by_number),
+        (rf"(?:GET|PATCH) {_C}/environment", _environment),
+        (rf"GET {_C}/repository", _repository),
+        (rf"POST {_C}/bundles", _upload),
+        (rf"GET {_C}/bundles", _bundles),
+        (rf"(?:GET|DELETE) {_C}/bundles/(\d+)", _bundle),
+        (rf"POST {_C}/deploy", _deploy),
+        (r"GET v1/tasks/([\w-]+)", _task),
+        (rf"GET {_C}/jobs", _jobs),
+        (rf"GET {_C}/jobs/([\w-]+)/log", _job_log),
+    )
