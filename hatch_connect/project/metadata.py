@@ -5,7 +5,7 @@ Dynamic fields stay unknown here: the version of a wheel is the business of whoe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hatch_connect.project.settings import type_of
@@ -22,7 +22,8 @@ class Metadata:
     """`[project]`, `[build-system]` and `[dependency-groups]`; requirements are as written.
 
     `groups` holds each group's requirements with its includes resolved; names of extras and
-    groups are as written. `dynamic` names what only a build can tell.
+    groups are as written. `dynamic` names what only a build can tell; `uv` is
+    `[tool.uv]`, which says where requirements come from.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Metadata:
     build_backend: str | None
     build_requires: tuple[str, ...]
     has_project: bool
+    uv: Toml = field(hash=False)
 
 
 def read_metadata(tables: ProjectTables, problems: list[str]) -> Metadata:
@@ -53,6 +55,7 @@ def read_metadata(tables: ProjectTables, problems: list[str]) -> Metadata:
         build_backend=_backend(tables, build),
         build_requires=requires or (_DEFAULT_REQUIRES if build else ()),
         has_project="project" in tables.pyproject,
+        uv=tables.table("tool", "uv") or {},
     )
 
 

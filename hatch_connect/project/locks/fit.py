@@ -1,0 +1,57 @@
+"""Whether a package can be installed on the target, and whether its URL may be shipped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from hatch_connect.project.rules import has_credentials, without_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from packaging.tags import Tag
+
+    from hatch_connect.project.pins import Target
+
+_SHOWN_TAGS = 6
+_LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}  # noqa: S104 -- compared, not bound
+
+
+def file_name(place: str) -> str:
+    """Return the file name at the end of a URL or a path."""
+    return unquote(urlsplit(place).path).replace("\\", "/").rpartition("/")[2]
+
+
+def fits(wheels: Iterable[str], tags: frozenset[Tag]) -> bool:
+    """Whether one of these wheels, by its file name, can be installed."""
+    return any(not tags.isdisjoint(wheel_tags(wheel)) for wheel in wheels)
+
+
+def wheel_tags(wheel: str) -> frozenset[Tag]:
+    """Return the tags of a wheel by its file name; none for a name that is not a wheel's."""
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+    try:
+        return parse_wheel_filename(wheel)[3]
+    except InvalidWheelFilename:
+        return frozenset()
+
+
+def misfit(called: str, wheels: Iterable[str], target: Target) -> str:
+    """Word the problem of a package that has wheels for others only."""
+    tags = sorted({str(tag) for wheel in wheels for tag in wheel_tags(wheel)})
+    shown = ", ".join(tags[:_SHOWN_TAGS]) or "none"
+    more = f" and {len(tags) - _SHOWN_TAGS} more" if len(tags) > _SHOWN_TAGS else ""
+    return f"{called} has no wheel for {target} and no sdist; it has {shown}{more}."
+
+
+def url_problem(called: str, url: str) -> str | None:
+    """Say why Connect could not or must not be given this URL, or None."""
+    shown = without_credentials(url)
+    if has_credentials(url):
+        return f"{called} has credentials in its URL: {shown}."
+    parts = urlsplit(url)
+    if parts.scheme.rpartition("+")[2] == "file" or parts.hostname in _LOCAL_HOSTS:
+        return f"{called} comes from a place that only this machine can reach: {shown}."
+    return None
