@@ -6,12 +6,15 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hatch_connect.errors import UsageError
 from hatch_connect.events import silent
 from hatch_connect.local.serving import Serving, serve_state
 from hatch_connect.local.start import BUSY, READY, exclusive
-from hatch_connect.secret import Secret
+
+if TYPE_CHECKING:
+    from hatch_connect.secret import Secret
 
 
 def main(state: Path) -> int:

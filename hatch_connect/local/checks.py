@@ -167,7 +167,8 @@ def _check_entrypoint(root: Path, entrypoint: str) -> None:
     if not _ENTRYPOINT.fullmatch(entrypoint):
         raise BundleError(f"The entrypoint {entrypoint!r} is not of the form module:object.")
     module = root.joinpath(*entrypoint.partition(":")[0].split("."))
-    if not module.with_name(module.name + ".py").is_file() and not (
-        module / "__init__.py"
-    ).is_file():
+    if (
+        not module.with_name(module.name + ".py").is_file()
+        and not (module / "__init__.py").is_file()
+    ):
         raise BundleError(f"The entrypoint {entrypoint!r} names no module of the bundle.")

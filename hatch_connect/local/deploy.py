@@ -41,7 +41,7 @@ async def deploy(machine: Machine, bundle: StoredBundle, task: Task, *, activate
             task.write(f"Activating bundle {bundle.id}")
             await _activate(machine, content, ready)
         else:
-            task.write(f"Bundle {bundle.id} is a draft; the active bundle is as before.")
+            task.write(f"Bundle {bundle.id} is a draft: what is active stays as it was.")
         task.write(f"Completed the deployment of {content.name}")
 
 

@@ -19,7 +19,7 @@ from hatch_connect.local.state import Content, Job, State, StoredBundle, now
 from hatch_connect.local.tasks import Tasks
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from hatch_connect.events import Report
@@ -60,9 +60,7 @@ class Machine:
     async def start(self) -> None:
         """Begin; to be called in the event loop that serves."""
         self.state.end_jobs()
-        self._pythons = asyncio.ensure_future(
-            asyncio.to_thread(find_pythons, self.setup.environ)
-        )
+        self._pythons = asyncio.ensure_future(asyncio.to_thread(find_pythons, self.setup.environ))
 
     async def stop(self) -> None:
         """End all that was started."""

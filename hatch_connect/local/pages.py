@@ -24,7 +24,7 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
-body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
+body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: auto; padding: 1rem }}
 pre {{ background: #f4f4f4; padding: 1rem; overflow: auto }}
 section {{ border-top: 1px solid #ccc; margin-top: 1.5rem }}
 </style>

@@ -48,8 +48,8 @@ class Visits:
 
     async def visit(self, request: Request) -> Response:
         """Answer a request below `/content/{guid}/`, or `/content/{guid}/_bundle{id}/`."""
-        content = self._machine.state.content(request.path_params["guid"])
         path = request.scope["path"]
+        content = self._machine.state.content(request.path_params["guid"])
         prefix, bundle = self._find(content, request.path_params.get("path", ""))
         deployed = bundle is not None and bundle.environment is not None
         # A prefix with needless percent signs in it would be cut off at the wrong place.
@@ -59,27 +59,29 @@ class Visits:
         if path == prefix:
             query = f"?{request.url.query}" if request.url.query else ""
             return RedirectResponse(f"{prefix}/{query}")
+        return await self._answer(request, prefix, content, bundle)
+
+    async def _answer(
+        self, request: Request, prefix: str, content: Content, bundle: StoredBundle
+    ) -> Response:
         try:
             process = await self._machine.process(content, bundle)
         except StartError as error:
             return not_started(error.reason, error.tail)
         except BundleError as error:
             return not_started(str(error), ())
-        target = f"http://127.0.0.1:{process.port}"
         try:
-            return await self._forward(request, prefix, target)
+            return await self._forward(request, prefix, f"http://127.0.0.1:{process.port}")
         except httpx2.RequestError as error:
             return not_started(f"Its process did not answer: {error}", process.log.tail)
         except ClientDisconnect:
             return Response(status_code=499)
 
-    def _find(
-        self, content: Content | None, path: str
-    ) -> tuple[str, StoredBundle | None]:
+    def _find(self, content: Content | None, path: str) -> tuple[str, StoredBundle | None]:
         if content is None:
             return "", None
         prefix = f"/content/{content.guid}"
-        first = path.split("/")[0]
+        first = path.partition("/")[0]
         number = first.removeprefix("_bundle")
         if first.startswith("_bundle") and number.isascii() and number.isdigit():
             bundle = self._machine.state.bundle(int(number[:18]))

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import BundleError
@@ -15,6 +14,7 @@ from hatch_connect.local.pythons import uv_environ
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from hatch_connect.local.pythons import Python
 
@@ -60,7 +60,7 @@ class Environments:
 
         What uv says goes to `write`. Raises BundleError where a package cannot be installed.
         """
-        content = requirements.read_bytes() if requirements else b""
+        content = await asyncio.to_thread(requirements.read_bytes) if requirements else b""
         key = hashlib.sha256(python.version.encode() + b"\0" + content).hexdigest()[:24]
         environment = Environment(folder=self.folder / f"{python.version}-{key}")
         async with self._locks.setdefault(key, asyncio.Lock()):

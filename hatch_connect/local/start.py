@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 from hatch_connect.errors import HatchConnectError, UsageError
 from hatch_connect.events import Detail
-from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
     from hatch_connect.events import Report
+    from hatch_connect.secret import Secret
 
 NEEDED = ("a2wsgi", "httpx2", "python_multipart", "starlette", "uv", "uvicorn")
 READY = "ready"
