@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from invoke import Collection, Context, Exit, Task
-from invoke.parser import Argument
+from invoke.collection import Collection
+from invoke.exceptions import Exit
+from invoke.parser.argument import Argument
+from invoke.tasks import Task
 
 from hatch_connect.door import perform
 from hatch_connect.errors import HatchConnectError
@@ -16,6 +18,8 @@ from hatch_connect.option_kinds import Kind
 from hatch_connect.options import SPECS, VERBS, Options
 
 if TYPE_CHECKING:
+    from invoke.context import Context
+
     from hatch_connect.option_kinds import OptionSpec
     from hatch_connect.options import Verb
 
@@ -43,7 +47,8 @@ class VerbTask(Task):  # type: ignore[type-arg]
 def _argument(spec: OptionSpec) -> Argument:
     return Argument(
         names=tuple(flag.lstrip("-") for flag in spec.flags),
-        attr_name=spec.key,
+        # Invoke makes this an alias, and an alias of itself sends it round in circles.
+        attr_name=None if spec.key == spec.long else spec.key,
         kind=_KINDS.get(spec.kind, str),
         default=False if spec.kind is Kind.FLAG else None,
         help=spec.help,

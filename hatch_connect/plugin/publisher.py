@@ -26,7 +26,7 @@ def publisher_class() -> type[Any]:
     """Make the publisher's class, which needs Hatch itself."""
     from hatch.publish.plugin.interface import PublisherInterface
 
-    class ConnectPublisher(PublisherInterface):  # type: ignore[misc]  # Hatch has no annotations
+    class ConnectPublisher(PublisherInterface):
         """Deploys the bundles named, or those of the project in dist/connect/."""
 
         PLUGIN_NAME = "connect"

@@ -70,7 +70,7 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> ServerD
             version=client.server_settings().version,
             user=client.me(),
             pythons=client.python_installations(),
-            images=client.environments(),
+            images=client.environments() or (),
         )
 
 

@@ -66,7 +66,8 @@ def subject_of(
         return _prepared(options, surroundings, server, report)
     built = build_project(options, surroundings, report)
     config = project_of(options, surroundings, on=server.name)
-    because, listing = built.python.because, Listing.of(built) if options.list else None
+    because = built.python.because if built.python else ""
+    listing = Listing.of(built) if options.list else None
     return _of_project(built.bundle, config, surroundings, because=because, listing=listing)
 
 

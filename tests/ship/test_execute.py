@@ -1,0 +1,279 @@
+"""Plans carried out by the real client against a server on 127.0.0.1."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from support.fake_bundle import Reply
+from support.fake_connect import FakeConnect, Say, html
+from support.fake_content import FakeTask
+from support.sample_bundle import sample_bundle
+
+from hatch_connect.connect.client import ConnectClient, connect
+from hatch_connect.connect.resources import Feature
+from hatch_connect.connect.servers import Server
+from hatch_connect.errors import (
+    ContentError,
+    DeploymentFailedError,
+    NotAnsweringError,
+    RefusedError,
+    UsageError,
+)
+from hatch_connect.events import LogLine, Note, Warned, silent
+from hatch_connect.secret import Secret
+from hatch_connect.ship.execute import Deployment, Execution
+from hatch_connect.ship.find import Clues, Located, find_content
+from hatch_connect.ship.plan import Found, Wanted, make_plan
+from hatch_connect.ship.task import Pace, follow
+from hatch_connect.ship.variables import Variables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from support.fake_content import FakeContent
+
+    from hatch_connect.events import Event
+
+
+class Clock:
+    """A clock that only moves when somebody sleeps, or looks at it."""
+
+    def __init__(self, *, tick: float = 0.0) -> None:
+        self.time = 0.0
+        self.tick = tick
+        self.slept: list[float] = []
+
+    def now(self) -> float:
+        self.time += self.tick
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += seconds
+
+    def pace(self, timeout: float = 60.0) -> Pace:
+        return Pace(now=self.now, sleep=self.sleep, timeout=timeout)
+
+
+@pytest.fixture
+def server() -> Iterator[FakeConnect]:
+    with FakeConnect() as fake:
+        yield fake
+
+
+def client_of(fake: FakeConnect) -> ConnectClient:
+    found = Server(url=fake.url, api_key=Secret(fake.api_key), source="a test")
+    return connect(found, environ={}, report=silent)
+
+
+def wanted(folder: Path) -> Wanted:
+    archive = sample_bundle(folder / "sales.tar.gz")
+    return Wanted(
+        archive=archive,
+        size=archive.stat().st_size,
+        app_mode="python-fastapi",
+        name="sales",
+        title=None,
+        default_title="Sales",
+        variables=Variables(values={"TOKEN": Secret("hunter2")}),
+    )
+
+
+def ship(fake: FakeConnect, what: Wanted, events: list[Event] | None = None) -> Deployment:
+    client = client_of(fake)
+    found = Found(
+        located=find_content(client, client.me(), Clues(name=what.name)),
+        drafts=client.server_settings().supports(Feature.DRAFT),
+        pythons=None,
+        variable_names=frozenset(),
+    )
+    report = silent if events is None else events.append
+    return Execution(client, report, Clock().pace()).run(make_plan(what, found))
+
+
+def steps(fake: FakeConnect) -> list[str]:
+    """Return the calls that change something, without GUIDs."""
+    calls = [c for c in fake.calls() if not c.startswith("GET")]
+    return [c.replace(guid, "G") for c in calls for guid in fake.contents]
+
+
+def only(fake: FakeConnect) -> FakeContent:
+    [content] = fake.contents.values()
+    return content
+
+
+def test_new_content_is_made_in_the_established_order(server: FakeConnect, tmp_path: Path) -> None:
+    events: list[Event] = []
+    done = ship(server, wanted(tmp_path), events)
+    assert steps(server) == [
+        "POST v1/content",
+        "PATCH v1/content/G/environment",
+        "PATCH v1/content/G",
+        "POST v1/content/G/bundles",
+        "POST v1/content/G/deploy",
+        "POST v1/content/G/deploy",
+    ]
+    content = only(server)
+    assert done.created
+    assert done.active
+    assert done.bundle_id == content.bundle_id
+    assert (content.title, content.environment) == ("Sales", {"TOKEN": "hunter2"})
+    assert [e.text for e in events if isinstance(e, LogLine)] == ["Building...", "Launching..."] * 2
+    assert "hunter2" not in repr(events)
+    assert done.answer is not None
+    assert done.answer.status == 200
+
+
+def test_a_second_deployment_updates_the_first(server: FakeConnect, tmp_path: Path) -> None:
+    first = ship(server, wanted(tmp_path))
+    second = ship(server, replace(wanted(tmp_path), variables=Variables(values={})))
+    assert second.previous_bundle_id == first.bundle_id
+    assert not second.created
+    assert only(server).environment == {"TOKEN": "hunter2"}
+
+
+def test_a_draft_leaves_what_is_active(server: FakeConnect, tmp_path: Path) -> None:
+    first = ship(server, wanted(tmp_path))
+    draft = ship(server, replace(wanted(tmp_path), draft=True))
+    assert not draft.active
+    assert only(server).bundle_id == first.bundle_id
+    bodies = [json.loads(r.body) for r in server.requests if str(r).endswith("/deploy")]
+    assert bodies[-1] == {"bundle_id": draft.bundle_id, "activate": False}
+
+
+def test_a_task_that_fails_leaves_what_is_active_and_says_so(
+    server: FakeConnect, tmp_path: Path
+) -> None:
+    first = ship(server, wanted(tmp_path))
+    server.next_task = FakeTask(code=1, error="pip failed", lines=("no such package",))
+    with pytest.raises(DeploymentFailedError, match="pip failed") as caught:
+        ship(server, wanted(tmp_path))
+    [note] = caught.value.__notes__
+    assert f"bundle {first.bundle_id} is still the active one" in note
+    assert "TOKEN were set and stay set" in note
+    assert "/draft/" in str(caught.value.hint)
+    assert only(server).bundle_id == first.bundle_id
+
+
+def test_a_draft_that_does_not_answer_is_not_activated(server: FakeConnect, tmp_path: Path) -> None:
+    server.page = Reply(500, b"Internal Server Error", "text/plain")
+    with pytest.raises(NotAnsweringError, match="500: Internal Server Error"):
+        ship(server, wanted(tmp_path))
+    assert only(server).bundle_id is None
+
+
+def test_a_page_that_is_not_there_counts_as_an_answer(server: FakeConnect, tmp_path: Path) -> None:
+    server.page = Reply(404, b'{"detail": "Not Found"}')
+    assert ship(server, wanted(tmp_path)).active
+
+
+def test_an_old_server_gets_no_unknown_field(server: FakeConnect, tmp_path: Path) -> None:
+    server.version = "2024.09.0"
+    assert ship(server, wanted(tmp_path)).active
+    assert json.loads(server.last("POST .*/deploy").body).keys() == {"bundle_id"}
+
+
+def test_a_server_that_hides_its_age_is_asked_for_a_draft(
+    server: FakeConnect, tmp_path: Path
+) -> None:
+    server.version = ""
+    events: list[Event] = []
+    unknown = b'{"code": 121, "error": "unknown field: activate", "payload": null}'
+    server.misbehave("POST", "/deploy$", Say(400, unknown))
+    assert ship(server, wanted(tmp_path), events).active
+    notes = [e.text for e in events if isinstance(e, Note)]
+    assert any("no drafts" in text for text in notes)
+
+
+def test_what_does_not_answer_after_activation_names_the_way_back(
+    server: FakeConnect, tmp_path: Path
+) -> None:
+    first = ship(server, wanted(tmp_path))
+    server.version = "2024.09.0"
+    server.page = Reply(502, b"", "text/html")
+    events: list[Event] = []
+    with pytest.raises(NotAnsweringError) as caught:
+        ship(server, wanted(tmp_path), events)
+    warnings = [e.text for e in events if isinstance(e, Warned)]
+    assert any(f"bundle {first.bundle_id}" in text for text in warnings)
+    assert f"{first.bundle_id} was before" in caught.value.__notes__[0]
+
+
+def test_a_refused_upload_says_what_remains(server: FakeConnect, tmp_path: Path) -> None:
+    what = wanted(tmp_path)
+    what.archive.write_bytes(b"no archive")
+    with pytest.raises(RefusedError) as caught:
+        ship(server, replace(what, size=10))
+    assert "was created" in caught.value.__notes__[0]
+
+
+def test_an_interruption_says_what_remains(server: FakeConnect, tmp_path: Path) -> None:
+    def interrupt(event: Event) -> None:
+        if isinstance(event, LogLine):
+            raise KeyboardInterrupt
+
+    client = client_of(server)
+    located = Located(content=None, because="new")
+    found = Found(located=located, drafts=True, pythons=None, variable_names=frozenset())
+    with pytest.raises(KeyboardInterrupt) as caught:
+        Execution(client, interrupt, Clock().pace()).run(make_plan(wanted(tmp_path), found))
+    assert "was uploaded and is not active" in caught.value.__notes__[0]
+
+
+def test_nothing_is_said_to_remain_where_nothing_was_done(
+    server: FakeConnect, tmp_path: Path
+) -> None:
+    server.misbehave("POST", "v1/content$", html(403, "no"), times=9)
+    with pytest.raises(RefusedError) as caught:
+        ship(server, wanted(tmp_path))
+    assert caught.value.__notes__ == ["Nothing was changed on the server."]
+
+
+def test_each_line_of_a_long_log_is_shown_once(server: FakeConnect) -> None:
+    lines = tuple(f"line {n}" for n in range(2000))
+    server.tasks["long"] = FakeTask(lines=lines, polls=4)
+    events: list[Event] = []
+    clock = Clock()
+    status = follow(client_of(server), "long", events.append, clock.pace())
+    assert [e.text for e in events if isinstance(e, LogLine)] == list(lines)
+    assert status.code == 0
+    assert clock.slept
+
+
+def test_a_task_may_not_take_for_ever(server: FakeConnect) -> None:
+    server.tasks["slow"] = FakeTask(polls=10_000)
+    with pytest.raises(DeploymentFailedError, match="30 seconds"):
+        follow(client_of(server), "slow", silent, Clock(tick=1.0).pace(timeout=30.0))
+
+
+def test_content_of_others_that_one_may_edit_is_found(server: FakeConnect) -> None:
+    shared = server.add_content("sales", owner="somebody", role="editor")
+    client = client_of(server)
+    located = find_content(client, client.me(), Clues(name="sales"))
+    assert located.content is not None
+    assert located.content.guid == shared.guid
+    assert "another person's" in located.because
+    server.add_content("sales", owner="somebody else", role="editor")
+    with pytest.raises(UsageError, match=shared.guid):
+        find_content(client, client.me(), Clues(name="sales"))
+
+
+def test_content_is_found_by_number_and_by_guid(server: FakeConnect) -> None:
+    content = server.add_content("other")
+    client = client_of(server)
+    for app_id in (content.id, content.guid):
+        located = find_content(client, client.me(), Clues(app_id=app_id, name="sales"))
+        assert located.content is not None
+        assert located.content.guid == content.guid
+
+
+@pytest.mark.parametrize("clue", ["app_id", "recorded", "guid"])
+def test_content_that_is_gone_is_not_replaced_in_silence(server: FakeConnect, clue: str) -> None:
+    client = client_of(server)
+    gone = {clue: "25438b83-ea6d-4839-ae8e-53c52ac5f9ce"}
+    with pytest.raises(ContentError, match="25438b83"):
+        find_content(client, client.me(), Clues(**gone, recorded_in="r.json", name="sales"))
