@@ -2,51 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NoReturn
+
+from hatch_connect.bundle.exchange import VARIABLE, decode_answer, encode_request
+from hatch_connect.bundle.place import Place, decide_place
+from hatch_connect.bundle.request import BuildRequest, Built
+from hatch_connect.errors import BuildError, UsageError
+from hatch_connect.events import Detail, Note, Step, Warned
+from hatch_connect.project.config import content_tables, read_project
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    import subprocess
+    from collections.abc import Callable, Mapping
 
-    from hatch_connect.bundle.archive import Bundle
-    from hatch_connect.bundle.selection import LeftOut
+    from hatch_connect.bundle.assemble import Material
+    from hatch_connect.bundle.place import Placed
     from hatch_connect.events import Report
-    from hatch_connect.project.interpreter import Interpreter
-    from hatch_connect.project.pins import Lock
-    from hatch_connect.project.python_version import PythonTarget
+    from hatch_connect.project.config import ProjectConfig
 
+__all__ = ["BuildRequest", "Built", "build"]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildRequest:
-    """What a call asks of the build.
-
-    `overrides` are keys of [tool.hatch-connect] as given on the call (never secrets); `contents`
-    the names of the pieces of content (empty: the main one); `directory` where the bundles go
-    (None: dist/connect in the root); `installed` the packages of an environment and `interpreter`
-    the Python of it, for a project without a lock (interactive verbs only).
-    """
-
-    root: Path
-    overrides: Mapping[str, object] = field(default_factory=dict)
-    contents: tuple[str, ...] = ()
-    directory: Path | None = None
-    python_option: str | None = None
-    installed: Lock | None = None
-    interpreter: Interpreter | None = None
-    on: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
-    """A bundle that was built, and what there is to say of it."""
-
-    content: str | None
-    bundle: Bundle
-    left_out: tuple[LeftOut, ...]
-    python: PythonTarget
-    lock: Lock
-    notes: tuple[str, ...] = ()
+_DEFAULT = ("dist", "connect")
+_MAIN = "standard"
 
 
 def build(request: BuildRequest, environ: Mapping[str, str], report: Report) -> tuple[Built, ...]:
@@ -54,4 +33,172 @@ def build(request: BuildRequest, environ: Mapping[str, str], report: Report) -> 
 
     Raises ProjectError: the configuration, the lock, the build or a file of it is wrong.
     """
-    raise NotImplementedError
+    unknown = set(request.contents) - set(content_tables(request.root))
+    if unknown:
+        raise UsageError(
+            f"There is no content `{min(unknown)}` in {request.root / 'pyproject.toml'}.",
+            hint="Its table is [tool.hatch-connect.content.NAME].",
+        )
+    configs = tuple(
+        read_project(request.root, overrides=request.overrides, content=name, on=request.on)
+        for name in request.contents or (None,)
+    )
+    placed = decide_place(configs[0], environ)
+    report(Detail(text=f"Building {placed.place.value}: {placed.because}"))
+    if placed.place is Place.HERE:
+        return _here(request, environ, report)
+    if placed.place in {Place.WHEEL, Place.TREE}:
+        return tuple(_foreign(config, request, placed, environ, report) for config in configs)
+    return _elsewhere(request, placed, environ, report)
+
+
+def _directory(request: BuildRequest) -> Path:
+    return request.directory or request.root.joinpath(*_DEFAULT)
+
+
+def _here(request: BuildRequest, environ: Mapping[str, str], report: Report) -> tuple[Built, ...]:
+    from hatchling.plugin.exceptions import UnknownPluginError
+
+    from hatch_connect.bundle.builder import BundleBuilder, Task
+
+    builder = BundleBuilder(str(request.root), app=_App(report))  # type: ignore[arg-type] # all that builders use of one
+    builder.task = Task(request=request, environ=environ, report=report)
+    builds = builder.build(
+        directory=str(request.directory) if request.directory else builder.config.directory,
+        versions=list(request.contents or (_MAIN,)),
+        hooks_only=False,
+        clean=False,
+    )
+    try:
+        for _ in builds:
+            pass
+    except (ValueError, TypeError, OSError, UnknownPluginError) as error:
+        raise BuildError(f"Hatchling cannot build the project: {error}") from error
+    return tuple(builder.task.built)
+
+
+class _App:
+    """What Hatchling sees of us: its messages become events, and it does not end the process."""
+
+    verbosity = 0
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def _say(self, kind: Callable[..., Detail | Step | Note | Warned], message: str) -> None:
+        if message:
+            self._report(kind(text=message))
+
+    def display(self, message: str = "", **_: object) -> None:
+        self._say(Note, message)
+
+    def display_info(self, message: str = "", **_: object) -> None:
+        self._say(Detail, message)
+
+    display_waiting = display_success = display_mini_header = display_info
+
+    def display_debug(self, message: str = "", level: int = 1, **_: object) -> None:
+        self._say(Detail, message if level == 1 else "")
+
+    def display_warning(self, message: str = "", **_: object) -> None:
+        self._say(Warned, message)
+
+    display_error = display_warning
+
+    def abort(self, message: str = "", code: int = 1, **_: object) -> NoReturn:
+        raise BuildError(message or f"The build ended with code {code}.")
+
+
+def _foreign(
+    config: ProjectConfig,
+    request: BuildRequest,
+    placed: Placed,
+    environ: Mapping[str, str],
+    report: Report,
+) -> Built:
+    from hatch_connect.bundle.assemble import assemble
+
+    with TemporaryDirectory(prefix="hatch-connect-") as folder:
+        material = None
+        if placed.place is Place.WHEEL:
+            material = _from_wheel(config, Path(folder), environ, report)
+        return assemble(
+            config,
+            material or _from_tree(config, request, environ, report),
+            request,
+            directory=_directory(request),
+            environ=environ,
+            report=report,
+        )
+
+
+def _from_wheel(
+    config: ProjectConfig, folder: Path, environ: Mapping[str, str], report: Report
+) -> Material | None:
+    from hatch_connect.bundle.assemble import Material
+    from hatch_connect.bundle.isolated import build_wheel
+    from hatch_connect.bundle.selection import Patterns, choose
+    from hatch_connect.bundle.wheel import unpack_wheel
+
+    report(Step(text="Building the project's wheel"))
+    wheel = build_wheel(config.root, folder / "wheel", environ, report)
+    unpacked = unpack_wheel(wheel, folder / "content")
+    if not unpacked.modules:
+        return None
+    shipped, left_out = choose(unpacked.files, Patterns(config.exclude), lambda _: {})
+    return Material(
+        files=tuple(shipped),
+        left_out=(*unpacked.left_out, *left_out),
+        version=unpacked.version,
+    )
+
+
+def _from_tree(
+    config: ProjectConfig, request: BuildRequest, environ: Mapping[str, str], report: Report
+) -> Material:
+    from hatch_connect.bundle.builder import BundleBuilder, Task
+
+    builder = BundleBuilder(str(config.root), app=_App(report))  # type: ignore[arg-type] # as above
+    builder.task = Task(request=request, environ=environ, report=report)
+    try:
+        return builder.from_tree(config, config.version)
+    except (ValueError, TypeError) as error:
+        raise BuildError(f"The files of the project cannot be selected: {error}") from error
+
+
+def _elsewhere(
+    request: BuildRequest, placed: Placed, environ: Mapping[str, str], report: Report
+) -> tuple[Built, ...]:
+    report(Step(text="Building the project"))
+    with TemporaryDirectory(prefix="hatch-connect-") as folder:
+        answer = Path(folder) / "answer.json"
+        surroundings = {**environ, VARIABLE: encode_request(request, answer)}
+        for name in ("HATCH_ENV_ACTIVE", "HATCH_BUILD_HOOKS_ONLY", "HATCH_BUILD_CLEAN"):
+            surroundings.pop(name, None)
+        done = _run(request, placed, surroundings, report)
+        if answer.is_file():
+            built, heard = decode_answer(answer.read_text("utf-8"))
+            for event in heard:
+                report(event)
+            if done.returncode == 0 and built:
+                return built
+        from hatch_connect.bundle.isolated import tail
+
+        raise BuildError(
+            f"The project's build ended with exit code {done.returncode}:\n{tail(done.stdout)}",
+            hint="`hatch build -t connect` shows all of it.",
+        )
+
+
+def _run(
+    request: BuildRequest, placed: Placed, environ: Mapping[str, str], report: Report
+) -> subprocess.CompletedProcess[str]:
+    from hatch_connect.bundle.isolated import run_hatchling, run_quietly
+
+    target = f"connect:{','.join(request.contents or (_MAIN,))}"
+    directory = [str(request.directory.absolute())] if request.directory else []
+    if placed.place is Place.HATCH:
+        command = [*placed.hatch, "-e", "default", "build", "-t", target, *directory]
+        return run_quietly(command, request.root, environ)
+    arguments = ["build", "-t", target, *(["-d", *directory] if directory else [])]
+    return run_hatchling(request.root, placed.requires, arguments, environ=environ, report=report)

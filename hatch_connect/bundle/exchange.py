@@ -1,0 +1,169 @@
+"""What this process and a build in another one have to tell each other, as JSON.
+
+The request goes in an environment variable, the answer comes in a file that it names. Neither
+holds a secret.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hatch_connect import errors
+from hatch_connect.bundle.archive import Bundle
+from hatch_connect.bundle.manifest import Manifest
+from hatch_connect.bundle.request import BuildRequest, Built
+from hatch_connect.bundle.selection import LeftOut
+from hatch_connect.events import Note, Warned
+from hatch_connect.project.interpreter import DirectUrl, Installed, Interpreter
+from hatch_connect.project.pins import Lock, Pin
+from hatch_connect.project.python_version import PythonTarget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from hatch_connect.events import Event
+
+VARIABLE = "HATCH_CONNECT_OPTIONS"
+_HEARD: dict[str, Callable[..., Event]] = {"note": Note, "warned": Warned}
+
+
+def encode_request(request: BuildRequest, answer: Path) -> str:
+    """Give the value of the variable."""
+    return json.dumps({"request": asdict(request), "answer": answer}, default=_plain)
+
+
+def decode_request(text: str, root: Path) -> tuple[BuildRequest, Path | None]:
+    """Read the variable: the request, and where the answer goes. Keys not known are skipped."""
+    try:
+        data = json.loads(text)
+        request = data["request"]
+        answer = data.get("answer")
+        return BuildRequest(
+            root=root,
+            overrides=request.get("overrides") or {},
+            contents=tuple(request.get("contents") or ()),
+            python_option=request.get("python_option"),
+            installed=_lock(request.get("installed")),
+            interpreter=_interpreter(request.get("interpreter")),
+            on=request.get("on"),
+        ), Path(answer) if answer else None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise errors.UsageError(
+            f"{VARIABLE} does not hold what this version of hatch-connect writes there: {error}.",
+            hint="Unset it: it is for hatch-connect's own use.",
+        ) from error
+
+
+def encode_answer(
+    built: Sequence[Built],
+    heard: Sequence[Event],
+    error: errors.HatchConnectError | None = None,
+) -> str:
+    """Give the content of the answer's file."""
+    told = [
+        {"kind": type(event).__name__.lower(), "text": event.text}
+        for event in heard
+        if isinstance(event, Note | Warned)
+    ]
+    failure = error and {
+        "kind": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+    }
+    bundles = [{**asdict(one), "bundle": _bundle_to_dict(one.bundle)} for one in built]
+    return json.dumps({"built": bundles, "heard": told, "error": failure}, default=_plain)
+
+
+def decode_answer(text: str) -> tuple[tuple[Built, ...], tuple[Event, ...]]:
+    """Read the answer; an error that the other process met is raised here as the same one."""
+    data = json.loads(text)
+    if failure := data["error"]:
+        raise _error(failure)
+    heard = tuple(_HEARD[event["kind"]](text=event["text"]) for event in data["heard"])
+    return tuple(_built(one) for one in data["built"]), heard
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _error(data: Mapping[str, Any]) -> errors.HatchConnectError:
+    kind = getattr(errors, data["kind"], errors.BuildError)
+    if kind is errors.ConfigurationError:
+        where, *problems = data["message"].split("\n  - ")
+        return errors.ConfigurationError(
+            tuple(problems), where=where.removesuffix(":"), hint=data["hint"]
+        )
+    error: errors.HatchConnectError = kind(data["message"], hint=data["hint"])
+    return error
+
+
+def _bundle_to_dict(bundle: Bundle) -> dict[str, object]:
+    return {
+        "path": bundle.path,
+        "manifest": bundle.manifest.to_dict(),
+        "size": bundle.size,
+        "md5": bundle.md5,
+    }
+
+
+def _built(data: Mapping[str, Any]) -> Built:
+    manifest = Manifest.from_dict(data["bundle"]["manifest"])
+    return Built(
+        content=data["content"],
+        bundle=Bundle(
+            path=Path(data["bundle"]["path"]),
+            manifest=manifest,
+            size=data["bundle"]["size"],
+            digest=manifest.digest,
+            md5=data["bundle"]["md5"],
+        ),
+        left_out=tuple(LeftOut(**item) for item in data["left_out"]),
+        python=PythonTarget(**data["python"]) if data["python"] else None,
+        lock=_lock(data["lock"]),
+        notes=tuple(data["notes"]),
+    )
+
+
+def _lock(data: Mapping[str, Any] | None) -> Lock | None:
+    if data is None:
+        return None
+    return Lock(
+        path=Path(data["path"]) if data["path"] else None,
+        format=data["format"],
+        pins=tuple(Pin(**{**pin, "hashes": tuple(pin["hashes"])}) for pin in data["pins"]),
+        sha256=data["sha256"],
+        verbatim=base64.b64decode(data["verbatim"]) if data["verbatim"] is not None else None,
+        markers_kept=data["markers_kept"],
+        files=tuple(Path(file) for file in data["files"]),
+        notes=tuple(data["notes"]),
+    )
+
+
+def _interpreter(data: Mapping[str, Any] | None) -> Interpreter | None:
+    if data is None:
+        return None
+    packages = tuple(
+        Installed(
+            name=one["name"],
+            version=one["version"],
+            direct_url=DirectUrl(**one["direct_url"]) if one["direct_url"] else None,
+        )
+        for one in data["packages"]
+    )
+    return Interpreter(
+        **{
+            **data,
+            "path": Path(data["path"]),
+            "packages": packages,
+            "broken": tuple(data["broken"]),
+        }
+    )

@@ -1,0 +1,172 @@
+"""Builds in an environment of its own, which pypa/build makes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from contextlib import contextmanager
+from importlib.metadata import distribution
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from hatch_connect.bundle.guard import is_environment
+from hatch_connect.bundle.place import OWN_NAME
+from hatch_connect.errors import BuildError
+from hatch_connect.events import Detail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from build.env import DefaultIsolatedEnv
+    from pyproject_hooks import SubprocessRunner
+
+    from hatch_connect.events import Report
+
+_TAIL = 25
+# These leave nothing in the folder that they build; others write build/, *.egg-info, target/ ...
+_TIDY = ("flit_core", "poetry.core", "uv_build")
+_NOT_COPIED = frozenset({".git", "node_modules", "__pycache__", ".venv", ".hatch", ".tox", ".nox"})
+
+
+def build_wheel(root: Path, into: Path, environ: Mapping[str, str], report: Report) -> Path:
+    """Build the project's wheel by its own back end; nothing is written into the project."""
+    from build import ProjectBuilder
+
+    said: list[str] = []
+    with _environment(report, said) as isolated, _source(root) as source:
+        builder = ProjectBuilder.from_isolated_env(isolated, source, runner=_quiet(environ, said))
+        isolated.install(builder.build_system_requires)
+        isolated.install(builder.get_requires_for_build("wheel"))
+        return Path(builder.build("wheel", str(into)))
+
+
+def run_hatchling(
+    root: Path,
+    requires: Sequence[str],
+    arguments: Sequence[str],
+    *,
+    environ: Mapping[str, str],
+    report: Report,
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m hatchling` where `requires` and this package are installed."""
+    with _environment(report, []) as isolated:
+        isolated.install([*_without_own(requires), own_requirement(requires)])
+        command = [isolated.python_executable, "-m", "hatchling", *arguments]
+        return run_quietly(command, root, {**environ, **isolated.make_extra_environ()})
+
+
+def run_quietly(
+    command: Sequence[str], folder: Path, environ: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a program and keep what it says, on both streams."""
+    return subprocess.run(
+        list(command),
+        cwd=folder,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+
+
+def own_requirement(requires: Sequence[str]) -> str:
+    """Give the requirement that installs this very package: as declared, or as it is here."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for requirement in requires:
+        try:
+            declared = Requirement(requirement)
+        except InvalidRequirement:
+            continue
+        if declared.name.lower().replace("_", "-") == OWN_NAME and declared.url:
+            return requirement
+    own = distribution(OWN_NAME)
+    text = own.read_text("direct_url.json")
+    url = json.loads(text).get("url") if text else None
+    return f"{OWN_NAME} @ {url}" if url else f"{OWN_NAME}=={own.version}"
+
+
+def _without_own(requires: Sequence[str]) -> list[str]:
+    prefix = OWN_NAME.replace("-", "")
+    return [
+        r for r in requires if not r.lower().replace("-", "").replace("_", "").startswith(prefix)
+    ]
+
+
+@contextmanager
+def _environment(report: Report, said: list[str]) -> Iterator[DefaultIsolatedEnv]:
+    """Make an environment; what fails in the block is a BuildError with what was `said` last."""
+    from build import BuildBackendException, BuildException, FailedProcessError
+    from build.env import DefaultIsolatedEnv
+
+    report(Detail(text="Making an environment for the build"))
+    try:
+        with DefaultIsolatedEnv() as isolated:
+            yield isolated
+    except (
+        BuildBackendException,
+        BuildException,
+        FailedProcessError,
+        subprocess.CalledProcessError,
+    ) as error:
+        output = "".join(said) or _output(getattr(error, "exception", error)) or str(error)
+        raise BuildError(
+            f"The project cannot be built in an environment of its own:\n{tail(output)}",
+            hint="`python -m build --wheel` shows all of it.",
+        ) from error
+
+
+@contextmanager
+def _source(root: Path) -> Iterator[Path]:
+    """Give a folder to build in: the project, or a copy of it where the back end leaves litter."""
+    import tomllib
+
+    tables = tomllib.loads((root / "pyproject.toml").read_text("utf-8-sig"))
+    if str(tables.get("build-system", {}).get("build-backend", "")).startswith(_TIDY):
+        yield root
+        return
+    with TemporaryDirectory(prefix="hatch-connect-") as folder:
+        copy = Path(folder) / (root.name or "project")
+        shutil.copytree(root, copy, symlinks=True, ignore=_not_copied)
+        if (root / ".git").is_dir():
+            # Version sources ask git; a file that names the repository is one for them.
+            (copy / ".git").write_text(f"gitdir: {root / '.git'}\n", encoding="utf-8")
+        elif (root / ".git").is_file():
+            shutil.copyfile(root / ".git", copy / ".git")
+        yield copy
+
+
+def _not_copied(folder: str, names: list[str]) -> set[str]:
+    here = Path(folder)
+    return {n for n in names if n in _NOT_COPIED or is_environment(here / n)}
+
+
+def _quiet(environ: Mapping[str, str], said: list[str]) -> SubprocessRunner:
+    def run(
+        cmd: Sequence[str],
+        cwd: str | None = None,
+        extra_environ: Mapping[str, str] | None = None,
+    ) -> None:
+        surroundings = {**environ, "GIT_OPTIONAL_LOCKS": "0", **(extra_environ or {})}
+        done = run_quietly(cmd, Path(cwd or "."), surroundings)
+        said[:] = [done.stdout]
+        done.check_returncode()
+        said.clear()
+
+    return run
+
+
+def _output(error: object) -> str:
+    parts = (getattr(error, name, None) for name in ("stdout", "stderr"))
+    return "".join(p.decode("utf-8", "replace") if isinstance(p, bytes) else p or "" for p in parts)
+
+
+def tail(output: str) -> str:
+    """Give the last lines of what a program said."""
+    return "\n".join(line.rstrip() for line in output.strip().splitlines()[-_TAIL:])

@@ -1,0 +1,165 @@
+"""Where a project is built: in this process, through Hatch, or in an environment of its own."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from enum import Enum
+from importlib.metadata import version as version_of
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from hatch_connect.bundle.entry import entry_files
+from hatch_connect.errors import BundleError
+from hatch_connect.project.tables import read_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hatch_connect.project.config import ProjectConfig
+
+OWN_NAME = "hatch-connect"
+_HATCHLING = "hatchling.build"
+_AT_HAND = frozenset({"hatchling", OWN_NAME})
+_OUR_HOOKS = frozenset({"version", "connect"})
+_OUR_SOURCES = frozenset({"regex", "env"})
+
+
+class Place(Enum):
+    """Where the builder runs, or what stands in for it."""
+
+    HERE = "in this process"
+    HATCH = "through `hatch build -t connect`"
+    ISOLATED = "in an environment of its own, by Hatchling"
+    WHEEL = "a wheel by the project's own back end"
+    TREE = "the tree alone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """Where, and why: a word for `--verbose`; `requires` is what an environment needs."""
+
+    place: Place
+    because: str
+    requires: tuple[str, ...] = ()
+    hatch: tuple[str, ...] = ()
+
+
+def decide_place(config: ProjectConfig, environ: Mapping[str, str]) -> Placed:
+    """Decide where this project is built.
+
+    Without a back end it is the tree, where that holds the entrypoint, else the wheel that
+    setuptools would make, as for pip; raises BundleError where there is no [project] either.
+    """
+    if config.build_backend is None:
+        return _without_backend(config)
+    if config.build_backend != _HATCHLING:
+        return Placed(place=Place.WHEEL, because=f"the back end is {config.build_backend}")
+    hatch = _Hatch(config)
+    reasons = list(hatch.foreign())
+    if not reasons:
+        return Placed(place=Place.HERE, because="nothing but hatchling is needed")
+    command = hatch_command(environ)
+    if command and hatch.knows_target():
+        return Placed(place=Place.HATCH, because=reasons[0], hatch=command)
+    return Placed(place=Place.ISOLATED, because=reasons[0], requires=hatch.requirements())
+
+
+def _without_backend(config: ProjectConfig) -> Placed:
+    wanted = entry_files(config)
+    if not wanted or any((config.root / path).exists() for path in wanted):
+        return Placed(place=Place.TREE, because="there is no [build-system]")
+    if config.metadata.has_project:
+        return Placed(place=Place.WHEEL, because="without [build-system], setuptools builds")
+    raise BundleError(
+        f"The entrypoint `{config.entrypoint}` is not in {config.root}: "
+        f"there is neither {' nor '.join(wanted)}, and no back end that would build a package.",
+        hint="Correct `entrypoint` in [tool.hatch-connect], or add the tables [project] and "
+        "[build-system].",
+    )
+
+
+def hatch_command(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Give the command that runs Hatch; empty where it cannot be had."""
+    if find_spec("hatch") is not None:
+        return (sys.executable, "-m", "hatch")
+    found = shutil.which("hatch", path=environ.get("PATH", ""))
+    return (found,) if found else ()
+
+
+class _Hatch:
+    """What the tables of Hatch say of the build; `hatch.toml` wins, key by key."""
+
+    def __init__(self, config: ProjectConfig) -> None:
+        tables = read_tables(config.root)
+        self._config = config
+        self._hatch = {**(tables.table("tool", "hatch") or {}), **tables.hatch}
+        self._build = _table(self._hatch, "build")
+        targets = _table(self._build, "targets")
+        self._wheel, self._connect = _table(targets, "wheel"), _table(targets, "connect")
+
+    def foreign(self) -> Iterator[str]:
+        """Give the reasons for which this process will not do."""
+        for requirement in self.requirements():
+            if not _is_at_hand(requirement):
+                yield f"the build requires {requirement}"
+        source = _table(self._hatch, "version").get("source", "regex")
+        if source not in _OUR_SOURCES:
+            yield f"the version comes from {source!r}"
+        for hook in _table(_table(self._hatch, "metadata"), "hooks"):
+            yield f"the metadata hook {hook!r} is used"
+        for table in (self._build, self._wheel, self._connect):
+            for hook in _table(table, "hooks"):
+                if hook not in _OUR_HOOKS:
+                    yield f"the build hook {hook!r} is used"
+            if table.get("require-runtime-dependencies") or table.get("require-runtime-features"):
+                yield "the build requires the project's own dependencies"
+
+    def requirements(self) -> tuple[str, ...]:
+        """Give what the build of the target `connect`, and of the wheel inside, requires."""
+        found: dict[str, None] = dict.fromkeys(self._config.build_requires)
+        for table in (self._build, self._wheel, self._connect):
+            found |= dict.fromkeys(_texts(table, "dependencies"))
+            for hook in _table(table, "hooks").values():
+                found |= dict.fromkeys(_texts(hook, "dependencies"))
+            if table.get("require-runtime-dependencies"):
+                found |= dict.fromkeys(self._config.dependencies)
+        return tuple(found)
+
+    def knows_target(self) -> bool:
+        """Tell whether `hatch build` installs this plugin, and all that the wheel needs."""
+        declared = {*self._config.build_requires, *_texts(self._build, "dependencies")}
+        declared |= {*_texts(self._connect, "dependencies")}
+        own = any(_name(requirement) == OWN_NAME for requirement in declared)
+        return own and set(_texts(self._wheel, "dependencies")) <= declared
+
+
+def _is_at_hand(requirement: str) -> bool:
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    if _name(requirement) not in _AT_HAND:
+        return False
+    try:
+        parsed = Requirement(requirement)
+    except InvalidRequirement:
+        return _name(requirement) == OWN_NAME
+    if parsed.url:
+        return _name(requirement) == OWN_NAME
+    return parsed.specifier.contains(version_of(parsed.name), prereleases=True)
+
+
+def _name(requirement: str) -> str:
+    found = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", requirement)
+    return re.sub(r"[-_.]+", "-", found[1]).lower() if found else ""
+
+
+def _table(parent: object, key: str) -> Mapping[str, object]:
+    value = parent.get(key) if isinstance(parent, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def _texts(table: object, key: str) -> tuple[str, ...]:
+    value = table.get(key) if isinstance(table, dict) else None
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()

@@ -1,0 +1,82 @@
+"""A wheel, unpacked as the content of a bundle."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hatch_connect.bundle.names import shown, unsafe
+from hatch_connect.bundle.selection import Candidate, LeftOut
+from hatch_connect.errors import BuildError, BundleError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_METADATA = "METADATA"
+# Of the .dist-info only what a program may ask of `importlib.metadata`: the rest names the build
+# back end and its version, so that the bundle would change with it.
+_KEPT = frozenset({_METADATA, "entry_points.txt"})
+_LIBRARIES = frozenset({"purelib", "platlib"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpacked:
+    """A wheel's files; `modules` tells whether there is anything but metadata among them."""
+
+    files: tuple[Candidate, ...]
+    left_out: tuple[LeftOut, ...]
+    version: str
+    modules: bool
+
+
+def unpack_wheel(wheel: Path, folder: Path) -> Unpacked:
+    """Unpack into `folder` what ships of a wheel."""
+    _, version, *_ = wheel.name.split("-")
+    files, left_out = [], []
+    modules = False
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            for member in archive.infolist():
+                if member.is_dir():
+                    continue
+                path = _shipped_as(member.filename)
+                if path is None:
+                    left_out.append(
+                        LeftOut(path=member.filename, rule="a part of the wheel for installers")
+                    )
+                    continue
+                modules = modules or not _is_metadata(path)
+                files.append(
+                    Candidate(
+                        path=path, source=_extract(archive, member, path, folder), origin=None
+                    )
+                )
+    except zipfile.BadZipFile as error:
+        raise BuildError(f"The build made a broken wheel, {wheel.name}: {error}.") from error
+    return Unpacked(files=tuple(files), left_out=tuple(left_out), version=version, modules=modules)
+
+
+def _is_metadata(path: str) -> bool:
+    return path.partition("/")[0].endswith(".dist-info")
+
+
+def _shipped_as(path: str) -> str | None:
+    top, _, rest = path.partition("/")
+    if rest and top.endswith(".dist-info"):
+        return path if rest in _KEPT else None
+    if rest and top.endswith(".data"):
+        scheme, _, inside = rest.partition("/")
+        return inside if scheme in _LIBRARIES else None
+    return path
+
+
+def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: str, folder: Path) -> Path:
+    if why := unsafe(path):
+        raise BundleError(f"The wheel holds {shown(path)}: {why}.")
+    target = folder.joinpath(*path.split("/"))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with archive.open(member) as content, target.open("wb") as file:
+        shutil.copyfileobj(content, file)
+    return target

@@ -1,0 +1,61 @@
+"""The door for `hatch build -t connect`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hatch_connect.bundle.builder import BundleBuilder, Task
+from hatch_connect.bundle.exchange import VARIABLE, decode_request, encode_answer
+from hatch_connect.bundle.request import BuildRequest
+from hatch_connect.errors import HatchConnectError
+from hatch_connect.events import Detail, Event, Note, Step, Warned
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+FAILED = 2
+
+
+class ConnectBuilder(BundleBuilder):
+    """The builder target as Hatchling runs it: with its surroundings, its output, its exit code."""
+
+    def build(self, **options: Any) -> Generator[str, None, None]:  # noqa: ANN401 - passed on to Hatchling
+        """Build, and tell who asked what came of it."""
+        heard: list[Event] = []
+        answer: Path | None = None
+
+        def report(event: Event) -> None:
+            heard.append(event)
+            self._show(event)
+
+        try:
+            request, answer = self._request()
+            self.task = Task(request=request, environ=os.environ, report=report)
+            yield from super().build(**options)
+        except HatchConnectError as error:
+            _answer(answer, encode_answer((), heard, error))
+            self.app.abort(str(error), FAILED)
+        else:
+            _answer(answer, encode_answer(self.task.built, heard))
+
+    def _request(self) -> tuple[BuildRequest, Path | None]:
+        root = Path(self.root)
+        text = os.environ.get(VARIABLE)
+        return decode_request(text, root) if text else (BuildRequest(root=root), None)
+
+    def _show(self, event: Event) -> None:
+        show = {
+            Step: self.app.display_waiting,
+            Note: self.app.display_info,
+            Warned: self.app.display_warning,
+            Detail: self.app.display_debug,
+        }.get(type(event))
+        if show is not None and isinstance(event, Step | Note | Warned | Detail):
+            show(event.text)
+
+
+def _answer(file: Path | None, text: str) -> None:
+    if file is not None:
+        file.write_text(text, encoding="utf-8")
