@@ -102,7 +102,7 @@ def read_project(
     `overrides` are keys of `[tool.hatch-connect]` as given on a call; they win. Raises
     ConfigurationError with all problems at once, UsageError for a content that is not there.
     """
-    tables = read_tables(root)
+    tables = read_tables(root.absolute())
     problems: list[str] = []
     metadata = read_metadata(tables, problems)
     layers = layers_of(tables, overrides=overrides or {}, content=content, on=on, problems=problems)
@@ -110,7 +110,7 @@ def read_project(
     mode = _app_mode(settings)
     hatch_env = settings.text("hatch-env") or "default"
     config = ProjectConfig(
-        root=root,
+        root=tables.root,
         path=tables.path,
         project_name=metadata.name,
         version=metadata.version,
@@ -124,7 +124,7 @@ def read_project(
         ),
         content=content,
         app_mode=mode or _NO_MODE,
-        entrypoint=_entrypoint(settings, mode, root),
+        entrypoint=_entrypoint(settings, mode, tables.root),
         title=settings.text("title", rules.title_rule),
         content_name=_content_name(settings, metadata.name, content),
         hatch_env=hatch_env,

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 class HatchEnvironment:
     """What we need of one environment; `where` is how a message calls its table.
 
-    `lock_file` is where Hatch writes its lock, whether there is one or not.
+    `lock_file` is where Hatch writes its lock, whether there is one or not. An environment that
+    installs the project has the project's dependencies in its lock.
     """
 
     name: str
     where: str
     python: str | None
     lock_file: str
+    installs_project: bool = True
 
 
 def read_hatch_environment(
@@ -35,30 +37,44 @@ def read_hatch_environment(
         known = ", ".join(sorted({"default", *environments}))
         problems.append(f"{asked}: there is no Hatch environment `{name}` (there are: {known}).")
     where = place.format(name)
+    configured = _text(_inherited(environments, name, "lock-filename"))
     return HatchEnvironment(
         name=name,
         where=where,
-        python=_inherited(environments, name, "python"),
-        lock_file=_lock_file(
-            _inherited(environments, name, "lock-filename"), name, where, problems
-        ),
+        python=_text(_inherited(environments, name, "python")),
+        lock_file=_lock_file(configured, name, where, problems),
+        installs_project=_installs_project(environments, name),
     )
 
 
-def _inherited(environments: Toml, name: str, key: str) -> str | None:
+def _inherited(environments: Toml, name: str, key: str) -> object:
+    """Return the value of an option; None where neither the environment nor a template has it."""
     seen: set[str] = set()
     while name not in seen:
         seen.add(name)
         table = environments.get(name)
         if not isinstance(table, dict):
             table = {}
-        if isinstance(value := table.get(key), str) and value:
-            return value
+        if key in table or _is_detached(table):
+            return table.get(key)
         template = table.get("template", "default")
-        if table.get("detached") is True or not isinstance(template, str):
-            return None
-        name = template
+        name = template if isinstance(template, str) else name
     return None
+
+
+def _is_detached(table: Toml) -> bool:
+    return table.get("detached") is True
+
+
+def _installs_project(environments: Toml, name: str) -> bool:
+    table = environments.get(name)
+    if isinstance(table, dict) and _is_detached(table):
+        return False
+    return _inherited(environments, name, "skip-install") is not True
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _lock_file(configured: str | None, name: str, where: str, problems: list[str]) -> str:

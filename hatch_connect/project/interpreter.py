@@ -19,6 +19,7 @@ SECONDS = 60
 """An interpreter that says nothing for so long is broken."""
 
 _OLDEST = (3, 8)
+_QUOTED = 200
 _MARK = "hatch-connect:"
 
 # Run by the interpreter asked, with -I: nothing of ours is installed there, nor is pip, and what
@@ -135,17 +136,25 @@ def _ask(python: Path) -> dict[str, Any]:
             errors="replace",
         )
     except FileNotFoundError:
-        raise _broken(python, "there is no such file") from None
+        raise _broken(python, "it, or what it runs on, is not there") from None
     except OSError as error:
         raise _broken(python, error.strerror or str(error)) from None
     except subprocess.TimeoutExpired:
         raise _broken(python, f"it did not answer within {SECONDS} seconds") from None
     marked = [line for line in done.stdout.splitlines() if line.startswith(_MARK)]
     if done.returncode != 0 or not marked:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise _broken(python, f"exit code {done.returncode}: {last}")
+        raise _broken(python, f"exit code {done.returncode}, {_said(done.stderr)}")
     answer: dict[str, Any] = json.loads(marked[-1].removeprefix(_MARK))
     return answer
+
+
+def _said(stderr: str) -> str:
+    """Quote a line of what an interpreter said: the first of a usage, the last of a traceback."""
+    lines = stderr.strip().splitlines()
+    if not lines:
+        return "and it said nothing"
+    line = lines[0] if "usage" in stderr.lower() else lines[-1]
+    return f"and it said: {line[:_QUOTED]}"
 
 
 def _broken(python: Path, reason: str) -> InterpreterError:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import ConfigurationError, LockError
 from hatch_connect.project.tables import read_toml
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hatch_connect.project.config import ProjectConfig
 
 UV = "uv.lock"
@@ -103,11 +103,40 @@ def _found(config: ProjectConfig) -> LockFile | None:
     if own.is_file():
         because = f"the lock of the Hatch environment `{environment.name}`"
         return LockFile(path=own, format=format_of(own), because=because, hatch=True)
-    for name, form in ((UV, UV), ("pylock.toml", PYLOCK), (REQUIREMENTS, REQUIREMENTS)):
+    if (uv := _uv_lock(config.root)) is not None:
+        return uv
+    for name, form in (("pylock.toml", PYLOCK), (REQUIREMENTS, REQUIREMENTS)):
         if (root / name).is_file():
             because = f"the first of the locks that {root} holds"
             return LockFile(path=root / name, format=form, because=because)
     return None
+
+
+def _uv_lock(root: Path) -> LockFile | None:
+    """Return the project's own `uv.lock`, or that of the workspace that it is a member of."""
+    if (root / UV).is_file():
+        because = f"the first of the locks that {root} holds"
+        return LockFile(path=root / UV, format=UV, because=because)
+    for folder in root.parents:
+        if not (folder / UV).is_file():
+            continue
+        members = read_lock_toml(folder / UV).get("package", [])
+        if isinstance(members, list) and project_folder(root, folder / UV) in map(_folder, members):
+            because = f"the lock of the workspace in {folder}"
+            return LockFile(path=folder / UV, format=UV, because=because)
+    return None
+
+
+def _folder(package: object) -> str | None:
+    source = package.get("source") if isinstance(package, dict) else None
+    if not isinstance(source, dict):
+        return None
+    return source.get("editable") or source.get("virtual")
+
+
+def project_folder(root: Path, lock: Path) -> str:
+    """Return the project's folder as `uv.lock` names it, from the lock's own folder."""
+    return Path(os.path.relpath(root, lock.parent)).as_posix()
 
 
 def format_of(path: Path) -> str:

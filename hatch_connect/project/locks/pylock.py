@@ -10,6 +10,7 @@ from hatch_connect.errors import LockError
 from hatch_connect.project.locks.fit import file_name, fits, misfit, url_problem
 from hatch_connect.project.locks.order import PYLOCK, read_lock_toml
 from hatch_connect.project.locks.patches import choose_for_patches
+from hatch_connect.project.locks.satisfied import unsatisfied
 from hatch_connect.project.pins import Lock, Pin, listed, normalized
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
         requires_python=str(pylock.requires_python or ""),
         choose=lambda environment: pinning.choose(pylock, environment),
     )
+    _check_fresh(found, config, pins, target)
     if pinning.problems:
         raise LockError(
             listed(f"{found.path} cannot be installed on Connect:", pinning.problems),
@@ -64,6 +66,20 @@ def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
         files=(found.path,),
         notes=tuple(pinning.notes),
     )
+
+
+def _check_fresh(
+    found: LockFile, config: ProjectConfig, pins: tuple[Pin, ...], target: Target
+) -> None:
+    if found.hatch and not config.hatch_environment.installs_project:
+        return
+    stale = unsatisfied(config, pins, target)
+    if stale:
+        command = "hatch env lock" if found.hatch else "the command that made it"
+        raise LockError(
+            listed(f"{found.path} is stale: it is not what {config.path} asks for.", stale),
+            hint=f"Lock again: {command}",
+        )
 
 
 def _parsed(path: Path) -> Pylock:
@@ -227,9 +243,9 @@ def _requirement(package: Package) -> str:
         below = f"#subdirectory={vcs.subdirectory}" if vcs.subdirectory else ""
         return f"{package.name} @ {vcs.type}+{_place(vcs)}@{vcs.commit_id}{below}"
     if package.archive is not None:
-        below = package.archive.subdirectory
-        fragment = f"#subdirectory={below}" if below else ""
-        return f"{package.name} @ {_place(package.archive)}{fragment}"
+        archive = package.archive
+        below = f"#subdirectory={archive.subdirectory}" if archive.subdirectory else ""
+        return f"{package.name} @ {_place(archive)}{below}"
     return f"{package.name}=={package.version}"
 
 

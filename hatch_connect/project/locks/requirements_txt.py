@@ -42,8 +42,9 @@ def read_requirements(found: LockFile, config: ProjectConfig) -> Lock:
     if config.strict:
         reading.problems += unpinned
     if reading.problems:
+        problems = sorted(reading.problems, key=_by_place)
         raise LockError(
-            listed(f"{found.path} cannot be used on Connect:", reading.problems),
+            listed(f"{found.path} cannot be used on Connect:", problems),
             hint="Correct these lines, or lock the project (uv lock) and let the lock be used.",
         )
     data = found.path.read_bytes()
@@ -218,6 +219,12 @@ def _without_dots(path: Path) -> Iterable[str]:
         else:
             parts.append(part)
     return parts
+
+
+def _by_place(problem: str) -> tuple[str, int]:
+    file, _, rest = problem.partition(":")
+    number = re.match(r"\d+", rest)
+    return file, int(number[0]) if number else 0
 
 
 def _requirement(text: str) -> Requirement | None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from hatch_connect.errors import LockError
 from hatch_connect.project.locks.fit import file_name, fits, misfit, url_problem
-from hatch_connect.project.locks.order import UV, read_lock_toml
+from hatch_connect.project.locks.order import UV, project_folder, read_lock_toml
 from hatch_connect.project.locks.patches import choose_for_patches
 from hatch_connect.project.locks.uv_fresh import differences
 from hatch_connect.project.locks.uv_graph import Graph, Package, Walk, read_graph
@@ -19,6 +17,8 @@ from hatch_connect.project.pins import Lock, Pin, listed, normalized
 from hatch_connect.project.rules import without_credentials
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from packaging.tags import Tag
 
     from hatch_connect.project.config import ProjectConfig
@@ -71,11 +71,6 @@ def _graph(path: Path) -> Graph:
         return read_graph(content)
     except (KeyError, TypeError, AttributeError):
         raise LockError(f"{path} is damaged.", hint="Lock again: uv lock") from None
-
-
-def project_folder(root: Path, lock: Path) -> str:
-    """Return the project's folder as a lock names it, from the lock's own folder."""
-    return PurePosixPath(Path(os.path.relpath(root, lock.parent)).as_posix()).as_posix()
 
 
 def _root(graph: Graph, path: Path, config: ProjectConfig) -> Package:
