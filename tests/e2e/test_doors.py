@@ -1,0 +1,303 @@
+"""One project, deployed through every door, by a fresh user, to a server that judges strictly."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from typing import TYPE_CHECKING
+
+import pytest
+from support.fake_connect import FakeConnect
+from support.sandbox import Finished, Sandbox, committed, copy_example
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from support.fake_content import FakeContent
+
+DOORS = ("hatch-connect", "hatch run", "hatch run connect:", "invoke", "invoke sub-collection")
+
+
+@pytest.fixture
+def server() -> Iterator[FakeConnect]:
+    with FakeConnect() as fake:
+        yield fake
+
+
+@pytest.fixture
+def project(tmp_path: Path, sandbox: Sandbox) -> Path:
+    folder = copy_example("fastapi-app", tmp_path / "some projects")
+    text = (folder / "pyproject.toml").read_text(encoding="utf-8")
+    # The environment that the script is called in stays empty: nothing is installed here.
+    text += "\n[tool.hatch.envs.default]\nskip-install = true\n"
+    (folder / "pyproject.toml").write_text(text, encoding="utf-8")
+    return committed(folder, sandbox)
+
+
+def use(door: str, project: Path) -> None:
+    if door == "invoke sub-collection":
+        tasks = "import invoke_tasks\nfrom invoke import Collection\n\nns = Collection()\n"
+        tasks += "ns.add_collection(invoke_tasks.ns, name='connect')\n"
+        (project / "tasks.py").write_text(tasks, encoding="utf-8")
+
+
+def call(
+    door: str, verb: str, *arguments: str, project: Path, sandbox: Sandbox, **environ: str
+) -> Finished:
+    ways = {
+        "hatch-connect": (sandbox.connect, verb),
+        "hatch run": (sandbox.hatch, "run", f"connect-{verb}"),
+        "hatch run connect:": (sandbox.hatch, "run", f"connect:{verb}"),
+        "invoke": (sandbox.invoke, verb),
+        "invoke sub-collection": (sandbox.invoke, f"connect.{verb}"),
+    }
+    run, *start = ways[door]
+    assert callable(run)
+    return run(*start, *arguments, cwd=project, **environ)
+
+
+def keys(server: FakeConnect, **more: str) -> dict[str, str]:
+    return {
+        "CONNECT_SERVER": server.url,
+        "CONNECT_API_KEY": server.api_key,
+        "SALES_REGION": "north",
+        **more,
+    }
+
+
+def only(server: FakeConnect) -> FakeContent:
+    [content] = server.contents.values()
+    return content
+
+
+def files_of(archive: bytes) -> list[str]:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        return sorted(tar.getnames())
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_project_is_deployed_and_found_again(
+    door: str, server: FakeConnect, project: Path, sandbox: Sandbox
+) -> None:
+    use(door, project)
+    status = sandbox.git("status", "--porcelain", cwd=project)
+    done = call(door, "deploy", project=project, sandbox=sandbox, **keys(server))
+    assert done.code == 0, done.said
+    content = only(server)
+    assert done.stdout.strip().endswith(f"{server.url}/content/{content.guid}/")
+    assert content.environment == {"SALES_CURRENCY": "EUR", "SALES_REGION": "north"}
+    assert content.title == "Sales API"
+    assert content.name == "sales-api"
+    assert content.bundle_id is not None
+    assert files_of(content.bundles[content.bundle_id].archive) == [
+        "manifest.json",
+        "requirements.txt",
+        "sales_api-1.2.0.dist-info/METADATA",
+        "sales_api/__init__.py",
+        "sales_api/figures.csv",
+        "sales_api/figures.py",
+        "sales_api/main.py",
+    ]
+    again = call(door, "deploy", project=project, sandbox=sandbox, **keys(server))
+    assert again.code == 0, again.said
+    assert len(only(server).bundles) == 2
+    assert sandbox.git("status", "--porcelain", cwd=project) == status
+    assert server.api_key not in done.said + again.said
+    assert "north" not in done.said + again.said
+
+
+def test_a_clean_checkout_updates_the_same_content(
+    server: FakeConnect, project: Path, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    first = sandbox.connect("deploy", cwd=project, **keys(server))
+    clone = tmp_path / "clone"
+    sandbox.git("clone", "--quiet", str(project), str(clone), cwd=tmp_path)
+    second = sandbox.connect("deploy", "--json", cwd=clone, **keys(server))
+    assert (first.code, second.code) == (0, 0), second.said
+    result = json.loads(second.stdout)
+    assert result["guid"] == only(server).guid
+    assert result["created"] is False
+    assert result["previous_bundle_id"] == min(only(server).bundles)
+    assert result["answer"]["status"] == 200
+
+
+def test_new_makes_a_second_piece_of_content(
+    server: FakeConnect, project: Path, sandbox: Sandbox
+) -> None:
+    for options in ((), ("--new",)):
+        done = sandbox.connect("deploy", *options, cwd=project, **keys(server))
+        assert done.code == 0, done.said
+    assert sorted(c.name for c in server.contents.values()) == ["sales-api", "sales-api1"]
+
+
+def test_a_dry_run_changes_nothing(server: FakeConnect, project: Path, sandbox: Sandbox) -> None:
+    shown = sandbox.connect("deploy", "--dry-run", cwd=project, **keys(server))
+    dry = sandbox.invoke("-R", "deploy", cwd=project, **keys(server))
+    for done in (shown, dry):
+        assert done.code == 0, done.said
+        assert "create content named 'sales-api'" in done.stdout
+        assert "set SALES_CURRENCY, SALES_REGION" in done.stdout
+    assert {r.method for r in server.requests} == {"GET"}
+
+
+def test_a_dry_invoke_writes_nothing(project: Path, sandbox: Sandbox) -> None:
+    done = sandbox.invoke("-R", "bundle", cwd=project)
+    assert done.code == 0, done.said
+    assert not (project / "dist").exists()
+
+
+def test_invokes_configuration_is_heard(
+    server: FakeConnect, project: Path, sandbox: Sandbox
+) -> None:
+    (project / "invoke.yaml").write_text(
+        f"connect:\n  server: {server.url}\n  title: From the file\n", encoding="utf-8"
+    )
+    environ = {"INVOKE_CONNECT_API_KEY": server.api_key, "SALES_REGION": "north"}
+    done = sandbox.invoke("deploy", cwd=project, **environ)
+    assert done.code == 0, done.said
+    assert only(server).title == "From the file"
+    assert "command line" not in done.stderr
+    done = sandbox.invoke("deploy", "-t", "From the call", cwd=project, **environ)
+    assert only(server).title == "From the call"
+
+
+def test_a_variable_that_is_nowhere_stops_before_anything_is_changed(
+    server: FakeConnect, project: Path, sandbox: Sandbox
+) -> None:
+    environ = keys(server)
+    del environ["SALES_REGION"]
+    done = sandbox.connect("deploy", cwd=project, **environ)
+    assert done.code == 2
+    assert "SALES_REGION" in done.stderr
+    assert server.contents == {}
+    sandbox.connect("deploy", cwd=project, **keys(server))
+    done = sandbox.connect("deploy", cwd=project, **environ)
+    assert done.code == 0, done.said
+    assert "SALES_REGION is not set here" in done.stderr
+    assert only(server).environment["SALES_REGION"] == "north"
+
+
+def test_a_key_on_the_command_line_works_and_is_warned_of(
+    server: FakeConnect, project: Path, sandbox: Sandbox
+) -> None:
+    options = ("-s", server.url, "-k", server.api_key, "-E", "SALES_REGION=south")
+    for run in (sandbox.connect, sandbox.invoke):
+        done = run("deploy", *options, cwd=project)
+        assert done.code == 0, done.said
+        assert "command line" in done.stderr
+        assert server.api_key not in done.said
+
+
+def test_the_same_bundle_goes_by_publisher_and_by_file(
+    server: FakeConnect, project: Path, sandbox: Sandbox
+) -> None:
+    built = sandbox.connect("bundle", cwd=project)
+    assert built.code == 0, built.said
+    bundle = built.stdout.strip()
+    published = sandbox.hatch("publish", "-p", "connect", cwd=project, **keys(server))
+    assert published.code == 0, published.said
+    named = sandbox.hatch(
+        "publish", "-p", "connect", "-o", "title=By name", bundle, cwd=project, **keys(server)
+    )
+    assert named.code == 0, named.said
+    by_file = sandbox.connect("deploy", bundle, cwd=project, **keys(server))
+    assert by_file.code == 0, by_file.said
+    content = only(server)
+    assert len({b.archive for b in content.bundles.values()}) == 1
+    assert len(content.bundles) == 3
+    assert content.environment == {"SALES_CURRENCY": "EUR", "SALES_REGION": "north"}
+
+
+def test_the_publisher_says_what_is_wrong(
+    server: FakeConnect, project: Path, sandbox: Sandbox
+) -> None:
+    done = sandbox.hatch("publish", "-p", "connect", cwd=project, **keys(server))
+    assert done.code == 2, done.said
+    assert "hatch build -t connect" in done.said
+    done = sandbox.hatch("publish", "-p", "connect", "-o", "colour=red", "x.tar.gz", cwd=project)
+    assert done.code == 2, done.said
+    assert "colour" in done.said
+
+
+def test_a_folder_with_its_manifest_can_be_deployed(
+    server: FakeConnect, project: Path, sandbox: Sandbox
+) -> None:
+    written = sandbox.connect("manifest", cwd=project)
+    assert written.code == 0, written.said
+    folder = project / "dist" / "connect" / "sales-api"
+    assert written.stdout.strip() == str(folder / "manifest.json")
+    for target in (folder, folder / "manifest.json"):
+        done = sandbox.connect("deploy", str(target), cwd=project, **keys(server))
+        assert done.code == 0, done.said
+    assert len(only(server).bundles) == 2
+
+
+def test_servers_are_stored_listed_used_and_forgotten(
+    server: FakeConnect, project: Path, sandbox: Sandbox
+) -> None:
+    no_key = sandbox.connect("add", "-n", "prod", "-s", server.url, cwd=project)
+    assert no_key.code == 2
+    assert "CONNECT_API_KEY" in no_key.stderr
+    bad = sandbox.connect("add", "-n", "prod", "-s", server.url, cwd=project, CONNECT_API_KEY="no")
+    assert bad.code == 3, bad.said
+    key = {"CONNECT_API_KEY": server.api_key}
+    added = sandbox.connect("add", "-n", "prod", "-s", server.url, cwd=project, **key)
+    assert added.code == 0, added.said
+    assert "ada" in added.stdout
+    listed = sandbox.connect("list", cwd=project)
+    assert "prod" in listed.stdout
+    assert server.url in listed.stdout
+    assert server.api_key not in listed.said + added.said
+    done = sandbox.connect("deploy", "-n", "prod", cwd=project, SALES_REGION="north")
+    assert done.code == 0, done.said
+    removed = sandbox.invoke("remove", "-n", "prod", cwd=project)
+    assert removed.code == 0, removed.said
+    assert "prod" not in sandbox.connect("list", "--json", cwd=project).stdout
+
+
+def test_details_info_and_logs_tell_what_there_is(
+    server: FakeConnect, project: Path, sandbox: Sandbox
+) -> None:
+    details = sandbox.connect("details", cwd=project, **keys(server))
+    assert details.code == 0, details.said
+    assert "2026.06.0" in details.stdout
+    assert "3.12.4" in details.stdout
+    early = sandbox.connect("info", cwd=project, **keys(server))
+    assert early.code == 2
+    assert "was not deployed" in early.stderr
+    sandbox.connect("deploy", cwd=project, **keys(server))
+    info = sandbox.connect("info", "--json", cwd=project, **keys(server))
+    assert json.loads(info.stdout)["guid"] == only(server).guid
+    assert json.loads(info.stdout)["variables"] == ["SALES_CURRENCY", "SALES_REGION"]
+    logs = sandbox.connect("logs", cwd=project, **keys(server))
+    assert logs.code == 0, logs.said
+    only(server).jobs["k"] = ["started", "stopped"]
+    logs = sandbox.connect("logs", cwd=project, **keys(server))
+    assert logs.stdout.splitlines()[-2:] == ["started", "stopped"]
+
+
+def test_every_file_is_listed_with_what_was_left_out(project: Path, sandbox: Sandbox) -> None:
+    (project / "src" / "sales_api" / ".env").write_text("TOKEN=hunter2\n", encoding="utf-8")
+    done = sandbox.connect("bundle", "--list", cwd=project)
+    assert done.code == 0, done.said
+    assert "sales_api/main.py" in done.stdout
+    assert ".env" in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["deploy", "bundle", "manifest", "info"])
+def test_outside_of_a_project_the_error_says_what_is_missing(
+    verb: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    done = sandbox.connect(verb, "--json", cwd=tmp_path)
+    assert done.code == 2
+    assert "pyproject.toml" in done.stderr
+    assert json.loads(done.stdout)["error"]["exit_code"] == 2
+
+
+def test_a_server_that_is_not_there_is_an_error_of_its_own(project: Path, sandbox: Sandbox) -> None:
+    environ = {"CONNECT_SERVER": "http://127.0.0.1:9", "CONNECT_API_KEY": "k" * 32}
+    done = sandbox.connect("details", cwd=project, **environ)
+    assert done.code == 3, done.said
+    assert "Traceback" not in done.said
