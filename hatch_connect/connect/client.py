@@ -166,6 +166,7 @@ class ConnectClient:
         request = Request("POST", f"v1/content/{guid}/bundles", stream=body)
 
         def upload() -> BundleInfo:
+            body.seek(0)
             try:
                 return BundleInfo.from_answer(Answer(self._session.json(request), str(request)))
             except (RefusedError, UnreachableError) as error:
@@ -194,7 +195,20 @@ class ConnectClient:
 
     def remove_bundle(self, guid: str, bundle_id: str) -> None:
         """Remove a bundle that is not the active one."""
-        self._session.done(Request("DELETE", f"v1/content/{guid}/bundles/{bundle_id}"))
+        request = Request("DELETE", f"v1/content/{guid}/bundles/{bundle_id}")
+
+        def remove() -> bool:
+            self._session.done(request)
+            return True
+
+        def look() -> bool | None:
+            try:
+                self.bundle(guid, bundle_id)
+            except NotFoundError:
+                return True
+            return None
+
+        self._settled(remove, look)
 
     def deploy(self, guid: str, bundle_id: str, *, activate: bool | None = None) -> str:
         """Start the deployment of a bundle and return its task's id.

@@ -20,7 +20,7 @@ import struct
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
 from support.fake_bundle import Refusal, Reply
@@ -28,7 +28,7 @@ from support.fake_world import World
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +51,10 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Drop:
-    """Close the connection; nothing is carried out."""
+    """Close the connection; nothing is carried out. `early`: without reading the body."""
 
     reset: bool = False
+    early: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,13 @@ class Hang:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Do:
+    """Do something on the side, then go on as usual."""
+
+    action: Callable[[], object]
+
+
 def redirect(location: str, status: int = 302) -> Say:
     return Say(status, headers=(("Location", location),))
 
@@ -92,7 +100,7 @@ def html(status: int, text: str) -> Say:
     return Say(status, text.encode(), (("Content-Type", "text/html"),))
 
 
-Fault = Drop | LoseAnswer | Say | Truncate | Hang
+Fault: TypeAlias = Drop | LoseAnswer | Say | Truncate | Hang | Do
 
 
 @dataclass
@@ -199,10 +207,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = parts.path.removeprefix(fake.prefix)
         path = path.removeprefix("/__api__/")
         fault = fake.fault_for(self.command, path)
-        if isinstance(fault, Say) and fault.early:
-            self._say(fault)
-            return
-        body = self._body()
+        early = isinstance(fault, Say | Drop) and fault.early
+        body = b"" if early else self._body()
         if body is None:
             self._reply(Refusal(411, None, "a Content-Length is needed").reply())
             self.close_connection = True
@@ -230,6 +236,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if isinstance(fault, Hang):
             fake.stopping.wait(fault.seconds)
+        if isinstance(fault, Do):
+            fault.action()
         outside = urlsplit(self.path).path
         if not outside.startswith(f"{fake.prefix}/"):
             reply = Refusal(404, None, "nothing here").reply()

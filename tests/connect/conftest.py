@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from support.connecting import Connecting, quick
+from support.fake_connect import FakeConnect
+
+from hatch_connect.connect.client import ConnectClient
+from hatch_connect.connect.servers import Server
+from hatch_connect.connect.session import Session
+from hatch_connect.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hatch_connect.events import Event
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def connecting(events: list[Event]) -> Connecting:
+    def make(
+        url: str,
+        *,
+        environ: Mapping[str, str] | None = None,
+        insecure: bool = False,
+        ca_cert: str | None = None,
+        key: str = "fake-key-0123456789abcdef",
+    ) -> ConnectClient:
+        server = Server(url=url, api_key=Secret(key), insecure=insecure, ca_cert=ca_cert)
+        told = {"CONNECT_REQUEST_TIMEOUT": "5"} | dict(environ or {})
+        return ConnectClient(Session(server, environ=told, report=events.append, patience=quick()))
+
+    return make
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeConnect]:
+    with FakeConnect() as server:
+        yield server
+
+
+@pytest.fixture
+def client(fake: FakeConnect, connecting: Connecting) -> ConnectClient:
+    return connecting(fake.url)
