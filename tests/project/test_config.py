@@ -1,0 +1,376 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hatch_connect.errors import ConfigurationError, UsageError
+from hatch_connect.project.config import (
+    EnvironmentEntry,
+    ProjectConfig,
+    content_tables,
+    find_root,
+    read_project,
+)
+from hatch_connect.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+PROJECT = """
+[project]
+name = "sales-api"
+version = "1.2.0"
+requires-python = ">=3.11"
+dependencies = ["fastapi"]
+"""
+
+LEAST = """
+[tool.hatch-connect]
+app-mode = "fastapi"
+entrypoint = "sales_api.main:app"
+"""
+
+
+def read(
+    root: Path,
+    text: str,
+    *,
+    overrides: Mapping[str, object] | None = None,
+    content: str | None = None,
+    on: str | None = None,
+) -> ProjectConfig:
+    (root / "pyproject.toml").write_text(text, encoding="utf-8")
+    return read_project(root, overrides=overrides, content=content, on=on)
+
+
+def problems(root: Path, text: str, **asked: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigurationError) as caught:
+        read(root, text, content=asked.get("content"), on=asked.get("on"))
+    assert str(root / "pyproject.toml") in str(caught.value)
+    return caught.value.problems
+
+
+class TestDefaults:
+    def test_the_least_there_is(self, tmp_path: Path) -> None:
+        config = read(tmp_path, PROJECT + LEAST)
+        assert config.app_mode.name == "python-fastapi"
+        assert config.content_name == "sales-api"
+        assert (config.version, config.dependencies) == ("1.2.0", ("fastapi",))
+        assert (config.hatch_env, config.verify, config.verify_path) == ("default", True, "")
+        assert not any((config.draft, config.strict, config.hashes))
+        assert config.title is None
+        assert config.environment_management is None
+
+    def test_a_project_without_a_project_table_is_named_after_its_folder(
+        self, tmp_path: Path
+    ) -> None:
+        root = tmp_path / "my app"
+        root.mkdir()
+        config = read(root, LEAST)
+        assert (config.project_name, config.content_name) == ("my app", "my-app")
+        assert (config.version, config.build_backend) == (None, None)
+
+    def test_a_dynamic_version_is_not_known_here(self, tmp_path: Path) -> None:
+        config = read(tmp_path, '[project]\nname = "x"\ndynamic = ["version"]' + LEAST)
+        assert config.version is None
+
+    def test_a_short_name_becomes_a_valid_one(self, tmp_path: Path) -> None:
+        config = read(tmp_path, '[project]\nname = "x"\nversion = "1"' + LEAST)
+        assert config.content_name == "x-content"
+
+    @pytest.mark.parametrize(
+        ("table", "backend"),
+        [
+            ("", None),
+            ("[build-system]\nrequires = ['hatchling']\nbuild-backend = 'h.build'", "h.build"),
+            ("[build-system]\nrequires = ['setuptools']", "setuptools.build_meta:__legacy__"),
+            ("[build-system]", "setuptools.build_meta:__legacy__"),
+        ],
+    )
+    def test_the_back_end_is_the_one_that_pip_would_use(
+        self, tmp_path: Path, table: str, backend: str | None
+    ) -> None:
+        assert read(tmp_path, PROJECT + LEAST + table).build_backend == backend
+
+
+def test_every_setting_is_read(tmp_path: Path) -> None:
+    config = read(
+        tmp_path,
+        PROJECT
+        + LEAST
+        + """
+title = "Sales API"
+content-name = "sales"
+env = ["DATABASE_URL", "MODE=production", "EMPTY=", "EQ=a=b"]
+lock = "locks/uv.lock"
+extras = ["Big_Data"]
+groups = ["prod"]
+python-version = "3.12"
+hatch-env = "prod"
+image = "registry/image:1"
+environment-management = false
+package-installer = "uv"
+include = ["data/*.csv"]
+exclude = ["/tests"]
+server = "https://connect.example.com/rsc"
+guid = "25438b83-ea6d-4839-ae8e-53c52ac5f9ce"
+verify = false
+verify-path = "health"
+draft = true
+strict = true
+hashes = true
+[tool.hatch.envs.prod]
+""",
+    )
+    assert config.env == (
+        EnvironmentEntry(name="DATABASE_URL", value=None),
+        EnvironmentEntry(name="MODE", value=Secret("production")),
+        EnvironmentEntry(name="EMPTY", value=Secret("")),
+        EnvironmentEntry(name="EQ", value=Secret("a=b")),
+    )
+    assert (config.title, config.content_name, config.lock) == (
+        "Sales API",
+        "sales",
+        "locks/uv.lock",
+    )
+    assert (config.extras, config.groups) == (("big-data",), ("prod",))
+    assert (config.python_version, config.hatch_env) == ("3.12", "prod")
+    assert (config.image, config.environment_management) == ("registry/image:1", False)
+    assert (config.package_installer, config.include, config.exclude) == (
+        "uv",
+        ("data/*.csv",),
+        ("/tests",),
+    )
+    assert config.server == "https://connect.example.com/rsc"
+    assert config.guid == "25438b83-ea6d-4839-ae8e-53c52ac5f9ce"
+    assert (config.verify, config.verify_path, config.draft) == (False, "health", True)
+    assert config.strict
+    assert config.hashes
+
+
+class TestLayers:
+    TEXT = (
+        PROJECT
+        + LEAST
+        + """
+title = "Main"
+env = ["A=1", "B=1"]
+[tool.hatch-connect.content.ui]
+app-mode = "streamlit"
+entrypoint = "ui.py"
+[tool.hatch-connect.on.production]
+title = "For real"
+env = ["B=2", "C=2"]
+"""
+    )
+
+    def test_content_inherits_the_main_table(self, tmp_path: Path) -> None:
+        config = read(tmp_path, self.TEXT, content="ui")
+        assert (config.app_mode.name, config.entrypoint) == ("python-streamlit", "ui.py")
+        assert (config.title, config.content_name) == ("Main", "sales-api-ui")
+        assert config.content == "ui"
+
+    def test_a_server_wins_over_both_and_variables_come_together(self, tmp_path: Path) -> None:
+        config = read(tmp_path, self.TEXT, content="ui", on="production")
+        assert config.title == "For real"
+        values = {entry.name: entry.value.reveal() for entry in config.env if entry.value}
+        assert values == {"A": "1", "B": "2", "C": "2"}
+
+    def test_a_server_without_a_table_changes_nothing(self, tmp_path: Path) -> None:
+        assert read(tmp_path, self.TEXT, on="elsewhere").title == "Main"
+
+    def test_a_call_wins_over_all(self, tmp_path: Path) -> None:
+        config = read(tmp_path, self.TEXT, overrides={"title": "Called"}, on="production")
+        assert config.title == "Called"
+
+    def test_unknown_content_is_an_error_that_names_what_there_is(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"content\.nope") as caught:
+            read(tmp_path, self.TEXT, content="nope")
+        assert "ui" in str(caught.value.hint)
+
+    def test_the_names_of_content_are_told(self, tmp_path: Path) -> None:
+        read(tmp_path, self.TEXT)
+        assert content_tables(tmp_path) == ("ui",)
+
+    def test_a_bad_option_of_a_call_is_named_as_such(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigurationError, match="`title` \\(given on this call\\)"):
+            read(tmp_path, self.TEXT, overrides={"title": "x"})
+
+    def test_options_of_a_call_can_be_all_there_is(self, tmp_path: Path) -> None:
+        overrides = {"app-mode": "flask", "entrypoint": "app"}
+        assert read(tmp_path, "", overrides=overrides).entrypoint == "app"
+
+
+class TestOfficialTable:
+    def test_it_works_alone(self, tmp_path: Path) -> None:
+        config = read(
+            tmp_path,
+            PROJECT
+            + """
+[tool.rsconnect]
+app_mode = "python-api"
+entrypoint = "sales.__connect__:app"
+title = "Sales"
+requirements_file = "uv.lock"
+something_new = 1
+""",
+        )
+        assert (config.app_mode.name, config.entrypoint) == ("python-api", "sales.__connect__:app")
+        assert (config.title, config.requirements_file) == ("Sales", "uv.lock")
+
+    def test_problems_are_named_by_its_keys(self, tmp_path: Path) -> None:
+        found = problems(tmp_path, "[tool.rsconnect]\napp_mode = 3\nentrypoint = 'a'")
+        assert found == (
+            '`tool.rsconnect.app_mode` must be a string, not an integer (write it in quotes: "3").',
+        )
+
+    def test_ours_wins_where_both_are(self, tmp_path: Path) -> None:
+        config = read(tmp_path, LEAST + "[tool.rsconnect]\ntitle = 'Theirs'")
+        assert config.title is None
+
+
+class TestProblems:
+    def test_all_are_told_at_once_by_their_full_keys(self, tmp_path: Path) -> None:
+        found = problems(
+            tmp_path,
+            """
+[project]
+version = 3
+requires-python = "three"
+dependencies = ["fastapi", "not a requirement"]
+[project.optional-dependencies]
+big = "pandas"
+[dependency-groups]
+dev = [{ include-group = "none" }]
+[tool.hatch-connect]
+app-mode = "fastapi"
+entrypoint = "src/app.py"
+titel = "x"
+python-version = 3.12
+verify = "yes"
+env = ["A B=secret-value", 3]
+extras = "big"
+guid = "123"
+server = "https://me:hunter2@host"
+package-installer = "conda"
+hatch-env = "prod"
+content-name = "a b"
+lock = "a.lock"
+requirements-file = "https://x/requirements.txt"
+verify-path = "https://elsewhere"
+image = " "
+[tool.hatch-connect.content.ui]
+entrypoints = "x"
+[tool.hatch-connect.content."b c"]
+[tool.hatch-connect.on.prod]
+app-mode = "flask"
+""",
+        )
+        said = "\n".join(found)
+        for text in (
+            "`project.name` is missing",
+            "`project.version` must be a string, not an integer",
+            "`project.requires-python` is no version specifier",
+            "`project.dependencies[1]` is no requirement",
+            "`project.optional-dependencies.big` must be an array of strings",
+            "`dependency-groups.dev`",
+            "`tool.hatch-connect.entrypoint` must be `module` or `module:object`",
+            "`tool.hatch-connect.titel` is no setting (did you mean `title`?)",
+            "`tool.hatch-connect.python-version` must be a string, not a number (write it in",
+            "`tool.hatch-connect.verify` must be true or false, not a string",
+            "`tool.hatch-connect.env[0]` must be `NAME` or `NAME=VALUE`",
+            "`tool.hatch-connect.env[1]` must be a string",
+            "`tool.hatch-connect.extras` must be an array of strings, not a string",
+            "`tool.hatch-connect.guid` must be a GUID",
+            "`tool.hatch-connect.server` must not hold credentials",
+            '`tool.hatch-connect.package-installer` must be "pip" or "uv"',
+            "`tool.hatch-connect.hatch-env`: there is no Hatch environment `prod` (there are:",
+            "`tool.hatch-connect.content-name` must be 3 to 64 letters",
+            "exclude one another",
+            "`tool.hatch-connect.requirements-file` must be a file",
+            "`tool.hatch-connect.verify-path` must be a path",
+            "`tool.hatch-connect.image` must not be empty",
+            "`tool.hatch-connect.content.ui.entrypoints` is no setting (did you mean",
+            "`tool.hatch-connect.content.b c` must have a name",
+            "`tool.hatch-connect.on.prod.app-mode` is no setting",
+        ):
+            assert text in said
+        assert "hunter2" not in said
+        assert "secret-value" not in said
+
+    def test_tables_must_be_tables(self, tmp_path: Path) -> None:
+        found = problems(
+            tmp_path,
+            "project = 1\nbuild-system = 2024-01-01\n[tool]\nhatch-connect = 'x'\n",
+        )
+        said = "\n".join(found)
+        assert "`project` must be a table, not an integer" in said
+        assert "`build-system` must be a table, not a date or time" in said
+        assert "`tool.hatch-connect` must be a table, not a string" in said
+
+    def test_what_kind_of_content_must_be_said(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigurationError, match="app-mode` is missing") as caught:
+            read(tmp_path, PROJECT)
+        assert "app-mode" in str(caught.value.hint)
+
+    def test_an_app_mode_that_is_none(self, tmp_path: Path) -> None:
+        found = problems(tmp_path, "[tool.hatch-connect]\napp-mode = 'fastpi'\nentrypoint = 'a'")
+        assert "Close to it: fastapi" in found[0]
+
+    def test_r_content_needs_a_prepared_manifest(self, tmp_path: Path) -> None:
+        found = problems(tmp_path, "[tool.hatch-connect]\napp-mode = 'rmd-static'")
+        assert "prepared manifest.json" in found[0]
+
+    def test_a_missing_entrypoint_brings_the_modules_that_may_hold_it(self, tmp_path: Path) -> None:
+        (tmp_path / "src" / "sales").mkdir(parents=True)
+        (tmp_path / "src" / "sales" / "main.py").touch()
+        found = problems(tmp_path, "[tool.hatch-connect]\napp-mode = 'fastapi'")
+        assert "sales.main" in found[0]
+
+    @pytest.mark.parametrize(
+        ("mode", "said"), [("fastapi", "module:object"), ("streamlit", "app.py"), ("html", "file")]
+    )
+    def test_a_missing_entrypoint_brings_its_rule(
+        self, tmp_path: Path, mode: str, said: str
+    ) -> None:
+        assert said in problems(tmp_path, f"[tool.hatch-connect]\napp-mode = '{mode}'")[0]
+
+    def test_content_without_an_entrypoint_needs_none(self, tmp_path: Path) -> None:
+        config = read(tmp_path, "[tool.hatch-connect]\napp-mode = 'tensorflow'")
+        assert config.entrypoint is None
+
+    @pytest.mark.parametrize("length", [2, 1025])
+    def test_titles_have_a_length(self, tmp_path: Path, length: int) -> None:
+        assert "3 to 1,024" in problems(tmp_path, LEAST + f"title = '{'x' * length}'")[0]
+
+    def test_broken_toml_is_said_with_its_place(self, tmp_path: Path) -> None:
+        assert "line 1" in problems(tmp_path, "x = ,\n")[0]
+
+    def test_what_is_not_utf_8_is_said(self, tmp_path: Path) -> None:
+        (tmp_path / "pyproject.toml").write_bytes(b"x = '\xff'")
+        with pytest.raises(ConfigurationError, match="byte 5"):
+            read_project(tmp_path)
+
+    def test_no_project_at_all(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"no pyproject\.toml"):
+            read_project(tmp_path)
+
+
+def test_the_root_is_the_nearest_project_upward(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    assert find_root(below) == tmp_path
+    assert find_root(tmp_path) == tmp_path
+
+
+def test_a_folder_outside_of_any_project_has_no_root(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no pyproject\.toml"):
+        find_root(tmp_path)
+
+
+def test_no_value_of_a_variable_is_shown(tmp_path: Path) -> None:
+    config = read(tmp_path, LEAST + "env = ['KEY=hunter2']")
+    assert "hunter2" not in repr(config)
