@@ -85,11 +85,6 @@ class Bundle:
         )
 
     def sizes(self) -> tuple[tuple[str, int], ...]:
-        """Give every file of the archive as (name, size in bytes), in the archive's order."""
-        with reading(self.path) as (archive, _):
-            return tuple((member.name, member.size) for member in archive if member.isreg())
-
-    def sizes(self) -> tuple[tuple[str, int], ...]:
         """Give every file of the archive, the manifest too, with its size in bytes, sorted."""
         with reading(self.path) as (archive, _):
             found = [(normalized(m).removeprefix(self.top), m.size) for m in archive if m.isreg()]

@@ -1,0 +1,114 @@
+"""Describes an artifact of another build target: the manifest of its own unpacked root."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hatch_connect.bundle.assemble import describe
+from hatch_connect.bundle.entry import entry_files, has_entry
+from hatch_connect.bundle.guard import forbidden
+from hatch_connect.bundle.manifest import MANIFEST_NAME
+from hatch_connect.bundle.names import check_names
+from hatch_connect.bundle.packages import decide_packages
+from hatch_connect.bundle.parts import PACKAGE_FILE, ListedFile
+from hatch_connect.bundle.request import BuildRequest
+from hatch_connect.errors import BundleError
+from hatch_connect.project.python_version import nearest_version_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hatch_connect.project.config import ProjectConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What is to be added to an artifact.
+
+    `generated` has the bytes of new files by their path in the artifact; `secrets` are files of
+    the artifact that the manifest does not list; `deployable` tells whether the entrypoint is
+    where Connect looks for it.
+    """
+
+    generated: tuple[tuple[str, bytes], ...]
+    secrets: tuple[str, ...]
+    deployable: bool
+    notes: tuple[str, ...]
+
+
+def inputs(config: ProjectConfig) -> tuple[tuple[str, Path], ...]:
+    """Give the files that say which packages and which Python, by their path in an sdist.
+
+    An unpacked source distribution needs them to be described again.
+    """
+    if not config.app_mode.has_python:
+        return ()
+    packages = decide_packages(config, BuildRequest(root=config.root))
+    files = {file: file for file in packages.lock.files}
+    if packages.lock.path is not None:
+        files[packages.lock.path] = packages.lock.path
+    found = {
+        file.relative_to(config.root).as_posix(): file
+        for file in files
+        if file.is_relative_to(config.root)
+    }
+    if version_file := nearest_version_file(config.root):
+        found.setdefault(version_file.name, version_file)
+    return tuple(sorted(found.items()))
+
+
+def describe_artifact(
+    config: ProjectConfig, files: Mapping[str, Path | bytes], *, folder: str = ""
+) -> Description:
+    """Describe an artifact that holds these files (by their path in its unpacked root).
+
+    What is generated goes into `folder` of it (with its final slash).
+    """
+    request = BuildRequest(root=config.root)
+    packages = decide_packages(config, request) if config.app_mode.has_python else None
+    content: dict[str, Path | bytes] = {
+        path: source for path, source in files.items() if path != folder + MANIFEST_NAME
+    }
+    generated = []
+    if packages is not None:
+        shipped = packages.path if packages.path in content else None
+        path = shipped if packages.lock.verbatim is not None and shipped else folder + PACKAGE_FILE
+        if path != shipped or packages.lock.verbatim is None:
+            generated.append((path, packages.content))
+            content[path] = packages.content
+        packages = type(packages)(
+            python=packages.python, lock=packages.lock, path=path, content=packages.content
+        )
+    check_names(content)
+    secrets = [path for path, source in content.items() if _is_secret(path, source)]
+    listed = (
+        ListedFile(path=path, checksum=_md5(source))
+        for path, source in sorted(content.items())
+        if path not in secrets
+    )
+    manifest = describe(config, packages).with_files(listed)
+    generated.append((folder + MANIFEST_NAME, manifest.to_json()))
+    return Description(
+        generated=tuple(generated),
+        secrets=tuple(secrets),
+        deployable=has_entry(entry_files(config), content.keys()),
+        notes=packages.lock.notes if packages else (),
+    )
+
+
+def _is_secret(path: str, source: Path | bytes) -> bool:
+    rule = forbidden(path, source if isinstance(source, Path) else None)
+    return rule is not None and rule.secret
+
+
+def _md5(source: Path | bytes) -> str:
+    if isinstance(source, bytes):
+        return hashlib.md5(source, usedforsecurity=False).hexdigest()
+    try:
+        with source.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    except OSError as error:
+        raise BundleError(f"{source} cannot be read: {error.strerror}.") from error
