@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hatch_connect.bundle.content import Candidate, Patterns
 from hatch_connect.bundle.entry import entry_files, has_entry
-from hatch_connect.bundle.selection import Candidate, Patterns
 from hatch_connect.bundle.tree import Walk, generated
 from hatch_connect.events import Warned
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
-    from hatch_connect.bundle.selection import LeftOut
+    from hatch_connect.bundle.content import LeftOut
     from hatch_connect.events import Report
     from hatch_connect.project.config import ProjectConfig
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import tarfile
     from pathlib import Path
 
-    from hatch_connect.bundle.selection import Selection
+    from hatch_connect.bundle.content import Selection
     from hatch_connect.events import Report
 
 

@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.additions import entry_outside, included
 from hatch_connect.bundle.archive import Bundle
-from hatch_connect.bundle.entry import require_entry
-from hatch_connect.bundle.ignored import ignored_by_git
-from hatch_connect.bundle.manifest import LOCALE, MANIFEST_NAME, Manifest
-from hatch_connect.bundle.packages import decide_packages
-from hatch_connect.bundle.packing import DEFAULT_EPOCH
-from hatch_connect.bundle.parts import Environment, Metadata, Python
-from hatch_connect.bundle.request import Built
-from hatch_connect.bundle.selection import (
+from hatch_connect.bundle.content import (
     Candidate,
     ContentFile,
     LeftOut,
@@ -24,6 +17,13 @@ from hatch_connect.bundle.selection import (
     choose,
     in_order,
 )
+from hatch_connect.bundle.entry import require_entry
+from hatch_connect.bundle.ignored import ignored_by_git
+from hatch_connect.bundle.manifest import LOCALE, MANIFEST_NAME, Manifest
+from hatch_connect.bundle.packages import decide_packages
+from hatch_connect.bundle.packing import DEFAULT_EPOCH
+from hatch_connect.bundle.parts import Environment, Metadata, Python
+from hatch_connect.bundle.request import Built
 from hatch_connect.bundle.tree import regular_file
 from hatch_connect.errors import BuildError, BundleError
 from hatch_connect.events import Step, Warned

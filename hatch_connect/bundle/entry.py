@@ -11,7 +11,7 @@ from hatch_connect.project.app_mode import EntrypointKind
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from hatch_connect.bundle.selection import LeftOut
+    from hatch_connect.bundle.content import LeftOut
     from hatch_connect.project.config import ProjectConfig
 
 # Shiny Express: the object is the script's name, what is no letter or digit as _<hex>_.

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from hatch_connect import errors
 from hatch_connect.bundle.archive import Bundle
+from hatch_connect.bundle.content import LeftOut
 from hatch_connect.bundle.manifest import Manifest
 from hatch_connect.bundle.request import BuildRequest, Built
-from hatch_connect.bundle.selection import LeftOut
 from hatch_connect.events import Note, Warned
 from hatch_connect.project.interpreter import DirectUrl, Installed, Interpreter
 from hatch_connect.project.pins import Lock, Pin

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from hatch_connect.bundle.selection import ContentFile, Selection
+    from hatch_connect.bundle.content import ContentFile, Selection
     from hatch_connect.events import Report
 
 # 2020-02-02, as Hatchling: zip cannot go below 1980, and some tools mistrust 1970.

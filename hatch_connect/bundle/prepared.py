@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from hatch_connect.bundle.content import ContentFile, Selection
 from hatch_connect.bundle.manifest import MANIFEST_NAME, Manifest
 from hatch_connect.bundle.names import shown, unsafe
 from hatch_connect.bundle.packing import DEFAULT_EPOCH, pack
-from hatch_connect.bundle.selection import ContentFile, Selection
 from hatch_connect.errors import BundleError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hatch_connect.bundle.archive import Bundle
-    from hatch_connect.bundle.selection import LeftOut
+    from hatch_connect.bundle.content import LeftOut
     from hatch_connect.project.interpreter import Interpreter
     from hatch_connect.project.pins import Lock
     from hatch_connect.project.python_version import PythonTarget

@@ -59,7 +59,7 @@ def _directory(request: BuildRequest) -> Path:
 def _here(request: BuildRequest, environ: Mapping[str, str], report: Report) -> tuple[Built, ...]:
     from hatchling.plugin.exceptions import UnknownPluginError
 
-    from hatch_connect.bundle.builder import BundleBuilder, Task
+    from hatch_connect.bundle.selection import BundleBuilder, Task
 
     builder = BundleBuilder(str(request.root), app=_App(report))  # type: ignore[arg-type] # all that builders use of one
     builder.task = Task(request=request, environ=environ, report=report)
@@ -136,8 +136,8 @@ def _from_wheel(
     config: ProjectConfig, folder: Path, environ: Mapping[str, str], report: Report
 ) -> Material | None:
     from hatch_connect.bundle.assemble import Material
+    from hatch_connect.bundle.content import Patterns, choose
     from hatch_connect.bundle.isolated import build_wheel
-    from hatch_connect.bundle.selection import Patterns, choose
     from hatch_connect.bundle.wheel import unpack_wheel
 
     report(Step(text="Building the project's wheel"))
@@ -156,7 +156,7 @@ def _from_wheel(
 def _from_tree(
     config: ProjectConfig, request: BuildRequest, environ: Mapping[str, str], report: Report
 ) -> Material:
-    from hatch_connect.bundle.builder import BundleBuilder, Task
+    from hatch_connect.bundle.selection import BundleBuilder, Task
 
     builder = BundleBuilder(str(config.root), app=_App(report))  # type: ignore[arg-type] # as above
     builder.task = Task(request=request, environ=environ, report=report)

@@ -1,164 +1,259 @@
-"""What ships and what does not: the build's own choice, then ours on top.
+"""The builder target `connect`: what Hatchling selects, made into a bundle.
 
-The build proposes files (`Candidate`): those of its wheel, or of the tree. `exclude` and `include`
-of [tool.hatch-connect], the guard and git decide.
+For a package project Hatchling's wheel builder runs inside this one, with the project's own
+configuration and hooks, and the wheel is unpacked; otherwise the tree ships by the selection of
+the target `connect`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import os
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
-from hatch_connect.bundle.guard import forbidden
+from hatchling.builders.config import BuilderConfig
+from hatchling.builders.constants import EXCLUDED_FILES
+from hatchling.builders.plugin.interface import BuilderInterface
+from hatchling.builders.wheel import WheelBuilder
+from hatchling.plugin.manager import PluginManager
+
+from hatch_connect.bundle.assemble import Material, assemble
+from hatch_connect.bundle.content import Candidate, LeftOut, Patterns, choose
+from hatch_connect.bundle.ignored import ignored_by_git
+from hatch_connect.bundle.names import check_names
+from hatch_connect.bundle.tree import Walk, generated, regular_file
+from hatch_connect.bundle.wheel import unpack_wheel
+from hatch_connect.project.config import ProjectConfig, content_tables, read_project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-_WILD = frozenset("*?[!#\\")
+    from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+    from hatchling.builders.plugin.interface import IncludedFile
 
+    from hatch_connect.bundle.request import BuildRequest, Built
+    from hatch_connect.events import Report
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContentFile:
-    """A file of a bundle: its POSIX path there, and where its bytes are."""
-
-    path: str
-    source: Path | bytes
-    size: int
+DEFAULT_DIRECTORY = "dist/connect"
+MAIN = "standard"
+OWN = "connect"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeftOut:
-    """A file (or a folder, with a final slash) that does not ship, and the rule that says so."""
+@dataclass(slots=True, kw_only=True)
+class Task:
+    """One run of the builder: what is asked of it, and what came of it."""
 
-    path: str
-    rule: str
+    request: BuildRequest
+    environ: Mapping[str, str]
+    report: Report
+    built: list[Built] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """The files of a bundle, sorted by path, and what was left out."""
+class BundleConfig(BuilderConfig):
+    """The configuration of the target; its directory is one that no index publisher looks in."""
 
-    files: tuple[ContentFile, ...]
+    @cached_property
+    def directory(self) -> str:
+        """Where bundles go: as configured for this target, else `dist/connect`."""
+        configured = self.target_config.get("directory", DEFAULT_DIRECTORY)
+        if not isinstance(configured, str):
+            raise TypeError("Field `tool.hatch.build.targets.connect.directory` must be a string")
+        return self.normalize_build_directory(configured)
+
+
+class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
+    """Builds the bundle of the project, or of each piece of content that is asked for."""
+
+    PLUGIN_NAME = OWN
+    task: Task
+
+    @classmethod
+    def get_config_class(cls) -> type[BundleConfig]:
+        """Give the class of the configuration."""
+        return BundleConfig
+
+    def get_version_api(self) -> dict[str, Callable[..., str]]:
+        """Give what can be built: the main content, and each of the `content` tables."""
+        names = (None, *content_tables(Path(self.root)))
+        return {name or MAIN: partial(self._build, name) for name in names}
+
+    def get_default_versions(self) -> list[str]:
+        """Build all content; the main table is content of its own where it says which kind."""
+        contents = list(content_tables(Path(self.root)))
+        tool = self.metadata.config.get("tool", {})
+        main = tool.get("hatch-connect", {}) or tool.get("rsconnect", {})
+        has_main = not contents or "entrypoint" in main
+        return [MAIN, *contents] if has_main else contents
+
+    def clean(self, directory: str, versions: list[str]) -> None:  # noqa: ARG002 - Hatchling's signature
+        """Remove the bundles of earlier builds."""
+        for bundle in Path(directory).glob("*.tar.gz"):
+            bundle.unlink()
+
+    def get_build_hooks(self, directory: str) -> dict[str, BuildHookInterface[Any]]:
+        """Leave hooks of all targets to the wheel inside, which runs them, where there is one."""
+        hooks = super().get_build_hooks(directory)
+        hooks.pop(OWN, None)
+        own = self.target_config.get("hooks", {})
+        return {n: h for n, h in hooks.items() if n in own} if self.has_package else hooks
+
+    @cached_property
+    def has_package(self) -> bool:
+        """Tell whether Hatchling knows what belongs into a wheel."""
+        try:
+            return bool(self._wheel().config.default_file_selection_options)
+        except ValueError:
+            return False
+
+    def _wheel(self) -> _Wheel:
+        return _Wheel(
+            self.root, plugin_manager=self.plugin_manager, metadata=self.metadata, app=self.app
+        )
+
+    def _build(self, content: str | None, directory: str, **_build_data: object) -> str:
+        request = self.task.request
+        config = read_project(
+            Path(self.root), overrides=request.overrides, content=content, on=request.on
+        )
+        with TemporaryDirectory(prefix="hatch-connect-") as folder:
+            material = self._from_wheel(config, Path(folder)) if self.has_package else None
+            built = assemble(
+                config,
+                material or self.from_tree(config, self.metadata.version),
+                request,
+                directory=Path(directory),
+                environ=self.task.environ,
+                report=self.task.report,
+            )
+        self.task.built.append(built)
+        return str(built.bundle.path)
+
+    def _from_wheel(self, config: ProjectConfig, folder: Path) -> Material | None:
+        wheel = self._wheel()
+        wheel.choose = partial(self._choose, config)
+        (artifact,) = wheel.build(
+            directory=str(folder / "wheel"), versions=["standard"], hooks_only=False, clean=False
+        )
+        unpacked = unpack_wheel(Path(artifact), folder / "content")
+        if not unpacked.modules:
+            return None
+        forced = self._forced() if self._has_forced_files() else []
+        shipped, left_out = self._choose(config, forced)
+        return Material(
+            files=(*unpacked.files, *shipped),
+            left_out=(*wheel.left_out, *left_out, *unpacked.left_out),
+            version=unpacked.version,
+        )
+
+    def _has_forced_files(self) -> bool:
+        return "force-include" in self.target_config or bool(self.config.build_force_include)
+
+    def from_tree(self, config: ProjectConfig, version: str | None) -> Material:
+        """Give what the tree holds, by the selection of this target."""
+        left_out: list[LeftOut] = []
+        candidates = [*self._selected(left_out), *self._forced()]
+        shipped, kept_back = self._choose(config, candidates)
+        return Material(
+            files=tuple(shipped), left_out=(*left_out, *kept_back), version=version, tree=True
+        )
+
+    def _selected(self, left_out: list[LeftOut]) -> Iterator[Candidate]:
+        if self.config.only_include:
+            for chosen in self.recurse_explicit_files(self.config.only_include):
+                yield _candidate(chosen, asked=_is_artifact(self.config, chosen.relative_path))
+            return
+        root = Path(self.root)
+        for file in Walk(root=root, skip=self._skipped, left_out=left_out).files():
+            relative = file.path.replace("/", os.sep)
+            shipped_as = self.config.get_distribution_path(relative)
+            reserved = self.config.path_is_reserved(shipped_as)
+            name = file.path.rpartition("/")[2]
+            if self.config.include_path(relative, is_package=file.in_package) and not (
+                reserved or name in EXCLUDED_FILES
+            ):
+                yield Candidate(
+                    path=_posix(shipped_as),
+                    source=root / relative,
+                    origin=file.path,
+                    asked=_is_artifact(self.config, relative),
+                )
+            elif not reserved:
+                left_out.append(LeftOut(path=file.path, rule="Hatchling's selection"))
+
+    def _skipped(self, folder: str) -> str | None:
+        parent, _, name = folder.rpartition("/")
+        if rule := generated(Path(self.root), folder):
+            return rule
+        if name.startswith("."):
+            return "a folder whose name begins with a dot"
+        if self.config.directory_is_excluded(name, parent.replace("/", os.sep)):
+            return "Hatchling's selection"
+        return None
+
+    def _forced(self) -> list[Candidate]:
+        forced = self.config.get_force_include()
+        return [
+            _candidate(file, asked=True, named=file.path in forced)
+            for file in self.recurse_forced_files(forced)
+        ]
+
+    def _choose(
+        self, config: ProjectConfig, candidates: Iterable[Candidate]
+    ) -> tuple[list[Candidate], list[LeftOut]]:
+        root = Path(self.root)
+        ignored = partial(ignored_by_git, root, environ=self.task.environ)
+        shipped, left_out = choose(candidates, Patterns(config.exclude), ignored)
+        check_names(file.path for file in shipped)
+        for file in shipped:
+            regular_file(file.path, file.source, root, outside=file.origin is None or file.asked)
+        return shipped, left_out
+
+
+class _Wheel(WheelBuilder):
+    """Hatchling's wheel builder, from which files can be kept back."""
+
+    choose: Callable[[list[Candidate]], tuple[list[Candidate], list[LeftOut]]]
     left_out: tuple[LeftOut, ...] = ()
 
+    def recurse_included_files(self) -> Iterator[IncludedFile]:
+        """Give the files that ship."""
+        forced = self.config.get_force_include()
+        found = {
+            _candidate(file, asked=_is_artifact(self.config, file.relative_path)): file
+            for file in self.recurse_selected_project_files()
+        }
+        found |= {
+            _candidate(file, asked=True, named=file.path in forced): file
+            for file in self.recurse_forced_files(forced)
+        }
+        shipped, left_out = self.choose(list(found))
+        self.left_out = tuple(left_out)
+        for candidate in shipped:
+            yield found[candidate]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A file that the build proposes to ship as `path`.
-
-    `origin` is its path in the project (POSIX), None where it lies outside. `asked` files are
-    artifacts of the build or were asked for by name: git has no say. `named` is the very file that
-    a user named: the guard has no say either.
-    """
-
-    path: str
-    source: Path
-    origin: str | None
-    asked: bool = False
-    named: bool = False
-
-
-class Patterns:
-    """Patterns in the syntax of `.gitignore`, which is Hatchling's."""
-
-    def __init__(self, lines: Sequence[str]) -> None:
-        from pathspec import GitIgnoreSpec
-
-        self.lines = tuple(lines)
-        self._spec = GitIgnoreSpec.from_lines(lines)
-        self._each = [(line, GitIgnoreSpec.from_lines([line])) for line in lines]
-        self._literal = {line.strip("/") for line in lines if not _WILD & set(line)}
-
-    def match(self, path: str) -> bool:
-        """Tell whether the last pattern that speaks of a path says yes."""
-        return bool(self.lines) and self._spec.match_file(path)
-
-    def which(self, path: str) -> str:
-        """Give the last pattern that matches."""
-        return next((line for line, spec in reversed(self._each) if spec.match_file(path)), "")
-
-    def unused(self, paths: Sequence[str]) -> tuple[str, ...]:
-        """Give the patterns that match none of the paths."""
-        return tuple(
-            line
-            for line, spec in self._each
-            if not line.startswith(("!", "#")) and not any(spec.match_file(path) for path in paths)
-        )
-
-    def name(self, path: str) -> bool:
-        """Tell whether a pattern is this very path."""
-        return path in self._literal
-
-    def name_folder_of(self, path: str) -> bool:
-        """Tell whether a pattern is this very path or a folder above it."""
-        return path in self._literal or any(path.startswith(f"{at}/") for at in self._literal)
-
-    def reach_into(self, folder: str) -> bool:
-        """Tell whether a pattern without wildcards names this folder or something in it."""
-        return self.name_folder_of(folder) or any(
-            at.startswith(f"{folder}/") for at in self._literal
-        )
+    def get_build_hooks(self, directory: str) -> dict[str, BuildHookInterface[Any]]:
+        """Leave our own hook out: it describes artifacts, and this is none."""
+        hooks = super().get_build_hooks(directory)
+        hooks.pop(OWN, None)
+        return hooks
 
 
-def choose(
-    candidates: Iterable[Candidate],
-    exclude: Patterns,
-    ignored: Callable[[Iterable[str]], Mapping[str, str]],
-) -> tuple[list[Candidate], list[LeftOut]]:
-    """Divide the candidates into those that ship and those that do not, with the rule.
-
-    `ignored` answers for paths of the project: which of them git ignores, and why.
-    """
-    left_out: list[LeftOut] = []
-    kept = list(_permitted(candidates, exclude, left_out))
-    asked_of_git = [c.origin for c in kept if c.origin is not None and not c.asked]
-    rules = ignored(asked_of_git) if asked_of_git else {}
-    shipped = []
-    for candidate in kept:
-        rule = None if candidate.asked else rules.get(candidate.origin or "")
-        if rule is None:
-            shipped.append(candidate)
-        else:
-            left_out.append(LeftOut(path=candidate.origin or candidate.path, rule=rule))
-    return shipped, left_out
+def _candidate(file: IncludedFile, *, asked: bool, named: bool = False) -> Candidate:
+    return Candidate(
+        path=_posix(file.distribution_path),
+        source=Path(file.path),
+        origin=_posix(file.relative_path) or None,
+        asked=asked,
+        named=named,
+    )
 
 
-def _permitted(
-    candidates: Iterable[Candidate], exclude: Patterns, left_out: list[LeftOut]
-) -> Iterator[Candidate]:
-    for candidate in candidates:
-        rule = _against(candidate, exclude)
-        if rule is None:
-            yield candidate
-        else:
-            left_out.append(LeftOut(path=candidate.origin or candidate.path, rule=rule))
+def _is_artifact(config: BuilderConfig, path: str) -> bool:
+    return config.path_is_artifact(path) or config.path_is_build_artifact(path)
 
 
-def _against(candidate: Candidate, exclude: Patterns) -> str | None:
-    for path in dict.fromkeys((candidate.origin, candidate.path)):
-        if path is not None and exclude.match(path):
-            return f"exclude: {exclude.which(path)}"
-    if candidate.named:
-        return None
-    # A file that Hatchling maps elsewhere is judged by both of its names.
-    for path in dict.fromkeys((candidate.path, _below_src(candidate.origin))):
-        rule = forbidden(path, candidate.source) if path else None
-        if rule and (rule.secret or not candidate.asked):
-            kind = "guard" if rule.secret else "never shipped"
-            return f"{kind}: {rule.rule}"
-    return None
-
-
-def _below_src(origin: str | None) -> str | None:
-    return origin.rpartition("/")[2] if origin else None
-
-
-def size_of(source: Path | bytes) -> int:
-    """Give the number of bytes."""
-    return len(source) if isinstance(source, bytes) else source.stat().st_size
-
-
-def in_order(files: Iterable[ContentFile]) -> tuple[ContentFile, ...]:
-    """Sort by the bytes of the path, as every machine does it."""
-    return tuple(sorted(files, key=lambda file: file.path.encode("utf-8", "surrogateescape")))
+def _posix(path: str) -> str:
+    return path.replace(os.sep, "/")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hatch_connect.bundle.content import LeftOut
 from hatch_connect.bundle.guard import forbidden_folder, is_environment
 from hatch_connect.bundle.names import shown
-from hatch_connect.bundle.selection import LeftOut
 from hatch_connect.errors import BundleError
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hatch_connect.bundle.builder import BundleBuilder, Task
 from hatch_connect.bundle.exchange import VARIABLE, decode_request, encode_answer
 from hatch_connect.bundle.request import BuildRequest
+from hatch_connect.bundle.selection import BundleBuilder, Task
 from hatch_connect.errors import HatchConnectError
 from hatch_connect.events import Detail, Event, Note, Step, Warned
 
