@@ -48,7 +48,7 @@ def refusal_in(body: bytes) -> tuple[int | None, str]:
     """Return Connect's code and message from the body of a refusal, as far as they are there."""
     try:
         answer = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None, ""
     if not isinstance(answer, dict):
         return None, ""
@@ -86,7 +86,7 @@ class Answer:
             return str(value)
         if value is not None and not isinstance(value, str):
             raise self._wrong(key, "a string")
-        return value
+        return None if value is None else _encodable(value)
 
     def string(self, key: str) -> str:
         """Return a string that must be there and not be empty."""
@@ -146,7 +146,12 @@ def strings(value: object, where: str) -> tuple[str, ...]:
     for n, item in enumerate(found):
         if not isinstance(item, str):
             raise AnswerError(f"Unexpected answer to {where}[{n}]: {kind(item)}, not a string.")
-    return tuple(item for item in found if isinstance(item, str))
+    return tuple(_encodable(item) for item in found if isinstance(item, str))
+
+
+def _encodable(text: str) -> str:
+    """Replace halves of surrogate pairs, which JSON may hold and no output can."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _array(value: object, where: str) -> list[object]:

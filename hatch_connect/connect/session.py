@@ -92,7 +92,7 @@ class Session:
         response = self._accepted(request)
         try:
             return json.loads(response.content)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise self._no_json(request, response) from None
 
     def done(self, request: Request) -> None:

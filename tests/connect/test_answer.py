@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hatch_connect.connect.answer import (
+    Answer,
+    objects,
+    readable,
+    refusal_in,
+    strings,
+    without_markup,
+)
+from hatch_connect.connect.codes import next_step
+from hatch_connect.connect.resources import (
+    BundleInfo,
+    Content,
+    ExecutionEnvironment,
+    Feature,
+    Job,
+    PythonInstallation,
+    ServerSettings,
+    TaskStatus,
+    User,
+)
+from hatch_connect.errors import AnswerError
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+KEYS = st.sampled_from(
+    [
+        *("guid", "name", "title", "id", "app_mode", "locked", "bundle_id", "username"),
+        *("version", "installations", "python", "metadata", "size", "output", "last", "code"),
+        *("finished", "error", "key", "exit_code", "content_url"),
+    ]
+)
+RESOURCES = [
+    *(BundleInfo, Content, ExecutionEnvironment, Job, PythonInstallation, ServerSettings),
+    *(TaskStatus, User),
+]
+
+
+@given(st.dictionaries(KEYS, JSON) | JSON, st.sampled_from(RESOURCES))
+def test_any_json_is_read_or_refused(value: object, resource: type[ServerSettings]) -> None:
+    try:
+        resource.from_answer(Answer(value, "GET x"))
+    except AnswerError as error:
+        assert "GET x" in error.message  # noqa: PT017 - some values are read, some refused
+
+
+@given(st.binary() | JSON.map(lambda v: json.dumps(v).encode()))
+def test_any_body_is_a_refusal(body: bytes) -> None:
+    code, said = refusal_in(body)
+    assert code is None or isinstance(code, int)
+    assert said.isprintable()
+
+
+@given(st.text(), st.integers(1, 50))
+def test_readable_text_is_one_line_that_a_terminal_may_get(text: str, limit: int) -> None:
+    line = readable(text, limit)
+    assert line.isprintable()
+    assert len(line) <= limit
+
+
+@given(st.text())
+def test_markup_is_taken_off_anything(text: str) -> None:
+    assert "<script" not in without_markup(f"<script>{text}")
+
+
+def test_ids_of_older_servers_are_numbers() -> None:
+    assert Content.from_answer(Answer({"guid": "g", "id": 12, "bundle_id": 7}, "x")).id == "12"
+
+
+def test_numbers_may_be_strings() -> None:
+    assert BundleInfo.from_answer(Answer({"id": "1", "size": "12"}, "x")).size == 12
+
+
+def test_a_bundle_of_an_older_server_has_no_metadata() -> None:
+    bundle = BundleInfo.from_answer(Answer({"id": "1", "metadata": None}, "x"))
+    assert (bundle.archive_md5, bundle.metadata) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"output": None, "finished": None, "error": None, "code": None}, ((), 0, False, 0, "")),
+        ({"output": ["a", "b"]}, (("a", "b"), 2, False, 0, "")),
+        ({"output": ["\ud800"], "last": 9}, (("?",), 9, False, 0, "")),
+        ({"finished": True, "code": 1, "error": "no"}, ((), 0, True, 1, "no")),
+    ],
+)
+def test_tasks(fields: dict[str, object], expected: tuple[object, ...]) -> None:
+    task = TaskStatus.from_answer(Answer(fields, "x"))
+    assert (task.output, task.last, task.finished, task.code, task.error) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        ({"output": "text"}, r"x output: a string instead of an array"),
+        ({"output": ["a", 1]}, r"x output\[1\]: an integer, not a string"),
+        ({"finished": "yes"}, "`finished` is a string, not a boolean"),
+        ({"last": "many"}, "`last` is a string, not an integer"),
+        ({"last": True}, "`last` is a boolean, not an integer"),
+    ],
+)
+def test_an_error_carries_the_path(fields: dict[str, object], where: str) -> None:
+    with pytest.raises(AnswerError, match=where):
+        TaskStatus.from_answer(Answer(fields, "x"))
+
+
+def test_arrays_of_objects_carry_their_index() -> None:
+    with pytest.raises(AnswerError, match=r"GET x\[1\]: null instead of an object"):
+        list(objects([{}, None], "GET x"))
+    with pytest.raises(AnswerError, match="GET x: an object instead of an array"):
+        strings({}, "GET x")
+
+
+@pytest.mark.parametrize(
+    ("version", "drafts", "metadata"),
+    [
+        ("2024.09.0", False, False),
+        ("2025.05.0", False, False),
+        ("2025.06.0", True, False),
+        ("2025.12.1-dev+3", True, True),
+        ("v2026.06.0", True, True),
+        ("", None, None),
+        ("dev", None, None),
+    ],
+)
+def test_versions(version: str, drafts: bool | None, metadata: bool | None) -> None:  # noqa: FBT001 - a table's column
+    settings = ServerSettings(version=version)
+    assert settings.supports(Feature.DRAFT) is drafts
+    assert settings.supports(Feature.BUNDLE_METADATA) is metadata
+
+
+def test_connects_own_code_says_more_than_the_status() -> None:
+    assert "git" in (next_step(409, 144) or "")
+    assert "same time" in (next_step(409, 99999) or "")
+    assert next_step(418, None) is None
