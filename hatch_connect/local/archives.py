@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import shutil
 import tarfile
 import zlib
+from contextlib import contextmanager
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import BundleError
@@ -25,9 +28,60 @@ def unpack(archive: Path, folder: Path) -> Path:
     half filled, where the archive is broken or not safe.
     """
     folder.mkdir(parents=True)
+    with _reading(archive) as tar:
+        links = _write_files(tar, folder)
+    # In this order nothing is read or written through a symbolic link.
+    for member in links:
+        if member.islnk():
+            _copy(member, folder)
+    symbolic = [member for member in links if member.issym()]
+    for member in symbolic:
+        path = folder / safe_name(member.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(member.linkname)
+    # Where one leads can depend on all the others.
+    for member in symbolic:
+        _check_link(member, folder)
+    return _root(folder)
+
+
+def read_manifest(archive: Path) -> bytes | None:
+    """Return the manifest of an archive; None where there is none or the archive is broken."""
+    try:
+        with _reading(archive) as tar:
+            for member in tar:
+                folder, name = posixpath.split(posixpath.normpath(member.name))
+                if name == MANIFEST and "/" not in folder and member.isreg():
+                    stream = tar.extractfile(member)
+                    return stream.read(_LARGEST_MANIFEST) if stream else None
+    except BundleError:
+        return None
+    return None
+
+
+def safe_name(name: str) -> str:
+    """Return a member's name in its normal form; raises BundleError where it leads outside."""
+    normal = posixpath.normpath(name)
+    other_separators = {os.sep, "\0"} - {"/"}
+    leads_out = name.startswith("/") or ".." in name.split("/") or PurePath(normal).drive
+    if not name or leads_out or any(one in name for one in other_separators):
+        raise BundleError(f"The name {name!r} is not allowed in a bundle.")
+    return normal
+
+
+@contextmanager
+def _reading(archive: Path) -> Iterator[tarfile.TarFile]:
+    try:
+        with tarfile.open(archive, "r|gz") as tar:
+            yield tar
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise BundleError(f"The archive is not a readable .tar.gz: {error}") from error
+
+
+def _write_files(tar: tarfile.TarFile, folder: Path) -> list[tarfile.TarInfo]:
     links: list[tarfile.TarInfo] = []
     seen: set[str] = set()
-    for tar, member in _members(archive):
+    for member in tar:
         name = safe_name(member.name)
         if member.isdir():
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -41,41 +95,7 @@ def unpack(archive: Path, folder: Path) -> Path:
             links.append(member)
         else:
             raise BundleError(f"The archive holds {name!r}, which is neither a file nor a folder.")
-    # Links come last, so that no file can be written through one.
-    for member in links:
-        _link(member, folder)
-    return _root(folder)
-
-
-def read_manifest(archive: Path) -> bytes | None:
-    """Return the manifest of an archive; None where there is none or the archive is broken."""
-    try:
-        for tar, member in _members(archive):
-            name = posixpath.normpath(member.name)
-            if name.count("/") <= 1 and posixpath.basename(name) == MANIFEST and member.isreg():
-                stream = tar.extractfile(member)
-                return stream.read(_LARGEST_MANIFEST) if stream else None
-    except BundleError:
-        return None
-    return None
-
-
-def safe_name(name: str) -> str:
-    """Return a member's name in its normal form; raises BundleError where it leads outside."""
-    normal = posixpath.normpath(name)
-    parts = normal.split("/")
-    if not name or "\x00" in name or "\\" in name or name.startswith("/") or ".." in parts:
-        raise BundleError(f"The archive holds the name {name!r}, which is not allowed.")
-    return normal
-
-
-def _members(archive: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-    try:
-        with tarfile.open(archive, "r|gz") as tar:
-            for member in tar:
-                yield tar, member
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise BundleError(f"The archive is not a readable .tar.gz: {error}") from error
+    return links
 
 
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
@@ -87,19 +107,24 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
     path.chmod(0o755 if member.mode & 0o100 else 0o644)
 
 
-def _link(member: tarfile.TarInfo, folder: Path) -> None:
-    name = safe_name(member.name)
-    path = folder / name
-    target = folder / member.linkname if member.islnk() else path.parent / member.linkname
-    if not target.resolve().is_relative_to(folder.resolve()):
-        raise BundleError(f"The archive's link {name!r} leads outside, to {member.linkname!r}.")
+def _copy(member: tarfile.TarInfo, folder: Path) -> None:
+    target = folder / safe_name(member.linkname)
+    if not target.is_file():
+        raise BundleError(f"The archive's link {member.name!r} leads to no file in it.")
+    path = folder / safe_name(member.name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if member.issym():
-        path.symlink_to(member.linkname)
-    elif target.is_file():
-        shutil.copyfile(target, path)
-    else:
-        raise BundleError(f"The archive's link {name!r} leads to nothing: {member.linkname!r}.")
+    shutil.copy(target, path)
+
+
+def _check_link(member: tarfile.TarInfo, folder: Path) -> None:
+    try:
+        target = (folder / member.name).resolve(strict=True)
+    except (OSError, RuntimeError):  # the latter for a loop, until Python 3.13
+        target = None
+    if target is None or not target.is_relative_to(folder.resolve()):
+        raise BundleError(
+            f"The archive's link {member.name!r} leads to nothing in it: {member.linkname!r}."
+        )
 
 
 def _root(folder: Path) -> Path:

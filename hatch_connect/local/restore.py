@@ -85,7 +85,7 @@ class Environments:
             write(f"Installing {requirements.name}")
             await self.uv("pip", "install", *target, "-r", requirements, write=write)
         installed: list[str] = []
-        await self.uv("pip", "freeze", *target, write=installed.append)
+        await self.uv("pip", "freeze", "--quiet", *target, write=installed.append)
         (environment.folder / LOCK).write_text(
             "".join(f"{line}\n" for line in installed), encoding="utf-8"
         )

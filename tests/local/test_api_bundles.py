@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from support.connect_content import bundle
+
+if TYPE_CHECKING:
+    from support.local_api import Api
+
+
+def _checksum(content: bytes) -> dict[str, str]:
+    digest = hashlib.md5(content, usedforsecurity=False).digest()
+    return {"X-Content-Checksum": base64.b64encode(digest).decode()}
+
+
+def test_bundles_are_uploaded_listed_downloaded_and_deleted(api: Api) -> None:
+    path = f"v1/content/{api.create()}/bundles"
+    content = bundle()
+
+    first = api.ask("POST", path, content=content, headers=_checksum(content))
+    second = api.ask("POST", path, content=iter([content[:100], content[100:]]))
+
+    assert first["size"] == len(content)
+    assert first["active"] is False
+    assert first["metadata"] == {
+        "archive_md5": hashlib.md5(content, usedforsecurity=False).hexdigest(),
+        "archive_sha1": hashlib.sha1(content, usedforsecurity=False).hexdigest(),
+    }
+    assert api.ask("GET", path) == [second, first]
+    assert api.ask("GET", f"{path}/{first['id']}") == first
+    download = api.client.get(f"{api.server.url}/__api__/{path}/{first['id']}/download")
+    assert download.content == content
+
+    api.ask("DELETE", f"{path}/{first['id']}", 204)
+
+    assert api.ask("GET", path) == [second]
+    assert api.refused("GET", f"{path}/{first['id']}") == (404, 4)
+
+
+def test_a_form_carries_metadata(api: Api) -> None:
+    path = f"v1/content/{api.create()}/bundles"
+    content = bundle()
+
+    uploaded = api.ask(
+        "POST",
+        path,
+        files={"archive": ("bundle.tar.gz", content, "application/x-tar")},
+        data={"metadata": json.dumps({"source": "git", "source_commit": "abc-dirty"})},
+        headers=_checksum(content),
+    )
+
+    assert uploaded["size"] == len(content)
+    assert uploaded["metadata"]["source_commit"] == "abc-dirty"
+    plain = api.ask("POST", path, files={"archive": ("a", content, "application/x-tar")})
+    assert plain["size"] == len(content)
+
+
+@pytest.mark.parametrize("metadata", ["{", "[]", '{"source": 1}'])
+def test_metadata_that_is_no_object_of_strings(api: Api, metadata: str) -> None:
+    path = f"v1/content/{api.create()}/bundles"
+    files = {"archive": ("a", bundle(), "application/x-tar")}
+
+    assert api.refused("POST", path, files=files, data={"metadata": metadata})[0] == 400
+    assert api.ask("GET", path) == []
+
+
+def test_a_form_without_an_archive(api: Api) -> None:
+    path = f"v1/content/{api.create()}/bundles"
+
+    assert api.refused("POST", path, files={"other": ("a", b"x", "text/plain")})[0] == 400
+
+
+def test_an_empty_bundle_is_refused(api: Api) -> None:
+    path = f"v1/content/{api.create()}/bundles"
+
+    assert api.refused("POST", path, content=b"") == (400, 125)
+
+
+def test_a_wrong_checksum_is_refused(api: Api) -> None:
+    path = f"v1/content/{api.create()}/bundles"
+
+    assert api.refused("POST", path, content=bundle(), headers=_checksum(b"x")) == (400, 104)
+    assert api.ask("GET", path) == []
+
+
+@pytest.mark.parametrize("number", ["0", "12345678901234567890123", "x", "-1", "²"])
+def test_no_such_bundle(api: Api, number: str) -> None:
+    guid = api.create()
+
+    assert api.refused("GET", f"v1/content/{guid}/bundles/{number}") == (404, 4)
+    deploy = f"v1/content/{guid}/deploy"
+    assert api.refused("POST", deploy, json={"bundle_id": number}) == (404, 4)
+
+
+def test_the_bundle_of_other_content(api: Api) -> None:
+    foreign = api.upload(api.create())
+    guid = api.create()
+
+    assert api.refused("GET", f"v1/content/{guid}/bundles/{foreign}") == (404, 82)
+    deploy = f"v1/content/{guid}/deploy"
+    assert api.refused("POST", deploy, json={"bundle_id": foreign}) == (404, 82)
+
+
+def test_the_active_bundle_is_not_deleted(api: Api) -> None:
+    guid = api.ship()
+    active = api.ask("GET", f"v1/content/{guid}")["bundle_id"]
+
+    assert api.refused("DELETE", f"v1/content/{guid}/bundles/{active}")[0] == 409
+    assert api.visit(guid).status_code == 200

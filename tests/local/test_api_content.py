@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+import pytest
+
+if TYPE_CHECKING:
+    from support.local_api import Api
+
+
+def test_the_settings_need_no_key(api: Api) -> None:
+    answer = httpx2.get(f"{api.server.url}/__api__/server_settings", trust_env=False)
+
+    assert answer.json()["version"] == "2026.06.0"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Key wrong"}])
+@pytest.mark.parametrize("path", ["v1/user", "v1/content", "no/such/thing"])
+def test_all_else_needs_the_key(api: Api, path: str, headers: dict[str, str]) -> None:
+    answer = httpx2.get(f"{api.server.url}/__api__/{path}", headers=headers, trust_env=False)
+
+    assert answer.status_code == 401
+    assert answer.json() == {"code": 30, "error": answer.json()["error"], "payload": None}
+
+
+def test_another_name_for_the_host_is_refused(api: Api) -> None:
+    answer = httpx2.get(api.server.url, headers={"Host": "evil.example"}, trust_env=False)
+
+    assert answer.status_code == 400
+
+
+def test_who_am_i(api: Api) -> None:
+    user = api.ask("GET", "v1/user")
+
+    assert user["username"] == "local"
+    assert user["guid"]
+
+
+def test_the_interpreters_are_listed(api: Api) -> None:
+    python = api.ask("GET", "v1/server_settings/python")
+    environments = api.ask("GET", "v1/environments")
+
+    assert python["api_enabled"] is True
+    assert {one["version"] for one in python["installations"]} == {
+        one["version"] for one in environments[0]["python"]["installations"]
+    }
+    for other in ("r", "quarto", "nodejs"):
+        assert api.ask("GET", f"v1/server_settings/{other}") == {"installations": []}
+
+
+def test_content_is_created_found_changed_and_deleted(api: Api) -> None:
+    made = api.ask("POST", "v1/content", json={"name": "sales-api", "title": "Sales"})
+    path = f"v1/content/{made['guid']}"
+
+    assert made["app_mode"] == "unknown"
+    assert made["bundle_id"] is None
+    assert made["content_url"] == f"{api.server.url}/content/{made['guid']}/"
+    assert made["id"].isdigit()
+    assert api.ask("GET", path) == made
+    assert api.ask("GET", "v1/content?name=sales-api") == [made]
+    assert made in api.ask("GET", "v1/content")
+    assert api.ask("GET", f"v1/content?name=sales-api&owner_guid={made['owner_guid']}") == [made]
+    assert api.ask("GET", "v1/content?name=sales-api&owner_guid=other") == []
+    assert api.ask("GET", f"applications/{made['id']}")["guid"] == made["guid"]
+    assert api.ask("GET", f"applications/{made['guid']}")["id"] == int(made["id"])
+
+    changed = api.ask("PATCH", path, json={"description": "x", "min_processes": 1, "run_as": None})
+
+    assert changed == {**made, "description": "x", "min_processes": 1}
+    assert api.ask("PATCH", path, json={"name": "sales"})["name"] == "sales"
+    assert api.ask("GET", "v1/content?name=sales-api") == []
+
+    api.ask("DELETE", path, 204)
+
+    assert api.refused("GET", path) == (404, 4)
+    assert api.refused("GET", f"applications/{made['id']}") == (404, 4)
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+def test_what_is_not_there_is_not_found(api: Api, method: str) -> None:
+    assert api.refused(method, "v1/content/5f2c6a3e-0000", json={}) == (404, 4)
+
+
+def test_no_path_of_connect(api: Api) -> None:
+    assert api.refused("GET", "v1/nothing") == (404, 4)
+    assert api.refused("PUT", "v1/user") == (405, 4)
+
+
+@pytest.mark.parametrize("name", [None, 3, "", "ab", "a" * 65, "a b c", "ä-ö-ü", "abc\n"])
+def test_a_name_that_cannot_be_one(api: Api, name: object) -> None:
+    assert api.refused("POST", "v1/content", json={"name": name})[0] == 400
+
+
+def test_a_name_is_given_once(api: Api) -> None:
+    api.create(name="only-one")
+    other = api.create()
+
+    assert api.refused("POST", "v1/content", json={"name": "only-one"}) == (409, 26)
+    assert api.refused("PATCH", f"v1/content/{other}", json={"name": "only-one"}) == (409, 26)
+
+
+def test_an_unknown_field_is_refused(api: Api) -> None:
+    guid = api.create()
+
+    assert api.refused("POST", "v1/content", json={"name": "abcd", "color": "red"}) == (400, 121)
+    assert api.refused("PATCH", f"v1/content/{guid}", json={"app_mode": "api"}) == (400, 121)
+    assert api.refused("POST", f"v1/content/{guid}/deploy", json={"bundle": "1"}) == (400, 121)
+    environment = [{"name": "A", "value": "1", "more": 2}]
+    path = f"v1/content/{guid}/environment"
+    assert api.refused("PATCH", path, json=environment) == (400, 121)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"title": "ab"},
+        {"title": "a" * 1025},
+        {"title": 3},
+        {"access_type": "everybody"},
+        {"locked": None},
+        {"locked": "yes"},
+        {"max_processes": "3"},
+        {"max_processes": True},
+        {"max_processes": -1},
+        {"max_processes": 1.5},
+        {"cpu_limit": "much"},
+        {"default_py_environment_management": 1},
+    ],
+)
+def test_a_value_that_cannot_be_one(api: Api, fields: dict[str, Any]) -> None:
+    guid = api.create()
+    before = api.ask("GET", f"v1/content/{guid}")
+
+    assert api.refused("PATCH", f"v1/content/{guid}", json=fields)[0] == 400
+    assert api.ask("GET", f"v1/content/{guid}") == before
+
+
+def test_another_owner_is_refused(api: Api) -> None:
+    assert api.refused("POST", "v1/content", json={"name": "abcd", "owner_guid": "x"}) == (403, 22)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'"name"'])
+def test_a_body_that_is_no_object(api: Api, body: bytes) -> None:
+    assert api.refused("POST", "v1/content", content=body)[0] == 400
+
+
+def test_locked_content_can_only_be_unlocked(api: Api) -> None:
+    guid = api.create(locked=True)
+    path = f"v1/content/{guid}"
+
+    assert api.refused("PATCH", path, json={"title": "Another"}) == (403, 21)
+    assert api.refused("POST", f"{path}/bundles", content=b"x") == (403, 21)
+    assert api.refused("PATCH", f"{path}/environment", json=[]) == (403, 21)
+    assert api.refused("POST", f"{path}/deploy", json={}) == (403, 21)
+    assert api.refused("DELETE", path) == (403, 21)
+    assert api.ask("PATCH", path, json={"locked": False})["locked"] is False
+
+
+def test_environment_variables_are_merged_removed_and_replaced(api: Api) -> None:
+    path = f"v1/content/{api.create()}/environment"
+    given = [{"name": "B", "value": "äö\n="}, {"name": "A", "value": ""}]
+
+    assert api.ask("PATCH", path, json=given) == ["A", "B"]
+    assert api.ask("PATCH", path, json=[{"name": "C", "value": "3"}]) == ["A", "B", "C"]
+    assert api.ask("PATCH", path, json=[{"name": "A", "value": None}]) == ["B", "C"]
+    assert api.ask("PUT", path, json=[{"name": "D", "value": "4"}]) == ["D"]
+    assert api.ask("GET", path) == ["D"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"name": "A", "value": "1"},
+        ["A"],
+        [{"value": "1"}],
+        [{"name": "", "value": "1"}],
+        [{"name": "A=B", "value": "1"}],
+        [{"name": "A", "value": 1}],
+        [{"name": "A", "value": "a\0b"}],
+    ],
+)
+def test_environment_variables_that_cannot_be(api: Api, body: object) -> None:
+    path = f"v1/content/{api.create()}/environment"
+
+    assert api.refused("PATCH", path, json=body)[0] == 400
+    assert api.ask("GET", path) == []

@@ -1,0 +1,58 @@
+"""The official client deploys here; what it asks of the server is what others may ask, too."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from support.connect_content import ASGI_APP
+
+if TYPE_CHECKING:
+    from support.local_api import Api
+
+_RSCONNECT = shutil.which(
+    "rsconnect", path=f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}"
+)
+
+pytestmark = pytest.mark.skipif(_RSCONNECT is None, reason="rsconnect-python is not installed")
+
+
+def test_the_official_client_adds_the_server_and_deploys(api: Api, tmp_path: Path) -> None:
+    project = tmp_path / "a project"
+    project.mkdir()
+    (project / "app.py").write_bytes(ASGI_APP)
+    (project / "requirements.txt").write_text("")
+    environ = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "config")}
+
+    def rsconnect(*arguments: str) -> str:
+        done = subprocess.run(
+            (str(_RSCONNECT), *arguments),
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    key = api.server.api_key.reveal()
+    rsconnect("add", "--server", api.server.url, "--api-key", key, "--name", "here")
+    assert "2026.06.0" in rsconnect("details", "-n", "here")
+    deploy = ("deploy", "fastapi", "-n", "here", "-t", "By them", "-E", "MODE=theirs")
+    rsconnect(*deploy, str(project))
+
+    (content,) = [one for one in api.ask("GET", "v1/content") if one["title"] == "By them"]
+    assert api.visit(content["guid"]).json()["environ"]["MODE"] == "theirs"
+
+    said = rsconnect(*deploy, "--draft", str(project))
+
+    draft, active = api.ask("GET", f"v1/content/{content['guid']}/bundles")
+    assert active["active"]
+    assert f"/draft/{draft['id']}" in said
+    described = rsconnect("content", "describe", "-n", "here", "-g", content["guid"])
+    assert '"app_mode": "python-fastapi"' in described

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hatch_connect.local.runner import __main__ as runner
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A module `content_program`, which is new for each test."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "content_program", raising=False)
+    return tmp_path / "content_program.py"
+
+
+@pytest.mark.parametrize(
+    ("text", "entrypoint"),
+    [
+        ("here = 'it'", "content_program:here"),
+        ("class inner:\n    here = 'it'", "content_program:inner.here"),
+        ("app = 'it'\napplication = 'other'", "content_program"),
+        ("application = 'it'\ncreate_app = None", "content_program"),
+        ("def create_app(): return 'it'", "content_program"),
+        ("def make_app(): return 'it'", "content_program"),
+        ("def made(): return 'it'", "content_program:made"),
+    ],
+)
+def test_the_object_of_an_entrypoint(module: Path, text: str, entrypoint: str) -> None:
+    module.write_text(text)
+
+    assert runner.load(entrypoint) == "it"
+
+
+def test_an_application_is_not_called(module: Path) -> None:
+    module.write_text("async def app(scope, receive, send): ...")
+
+    assert runner.load("content_program").__name__ == "app"
+
+
+def test_no_object_is_found(module: Path) -> None:
+    module.write_text("other = 1")
+
+    with pytest.raises(SystemExit, match="none of: app, application, create_app, make_app"):
+        runner.load("content_program")
+
+
+class _Framework:
+    """An ASGI application as frameworks have them."""
+
+
+async def _bare(scope: object, receive: object, send: object) -> None:
+    """An ASGI application as people write them."""
+
+
+@pytest.mark.parametrize(
+    ("starlette", "whole"), [("0.32.0", False), ("0.33.0", True), ("1.0", True), (None, True)]
+)
+def test_who_wants_the_whole_path(
+    monkeypatch: pytest.MonkeyPatch, starlette: str | None, *, whole: bool
+) -> None:
+    def version(name: str) -> str:
+        if starlette is None:
+            raise runner.metadata.PackageNotFoundError(name)
+        return starlette
+
+    monkeypatch.setattr(runner.metadata, "version", version)
+
+    assert runner.wants_whole_path(_Framework()) is whole
+    assert runner.wants_whole_path(_bare) is False
+
+
+@pytest.mark.parametrize(("whole", "path"), [(True, "/content/g/a b"), (False, "/a b")])
+def test_where_an_application_is_mounted(path: str, *, whole: bool) -> None:
+    seen: list[dict[str, Any]] = []
+
+    async def application(scope: dict[str, Any], _receive: object, _send: object) -> None:
+        seen.append(scope)
+
+    scope = {
+        "type": "http",
+        "path": "/a b",
+        "raw_path": b"/a%20b",
+        "headers": [(b"x-forwarded-prefix", b"/content/g")],
+    }
+    mounted = runner.Mounted(application, whole_path=whole)
+    asyncio.run(mounted(scope, None, None))
+    asyncio.run(mounted({"type": "lifespan"}, None, None))
+
+    assert seen[0]["path"] == path
+    assert seen[0]["raw_path"] == path.replace(" ", "%20").encode()
+    assert seen[0]["root_path"] == "/content/g"
+    assert seen[1] == {"type": "lifespan"}
+    assert scope["path"] == "/a b"
+
+
+def test_a_program_ends_with_its_input() -> None:
+    program = f"""
+import runpy, sys, time
+runner = runpy.run_path({runner.__file__!r})
+runner["end_with"](runner["watch_input"]())
+print(repr(sys.stdin.read()), flush=True)
+time.sleep(600)
+"""
+    process = subprocess.Popen(
+        (sys.executable, "-c", program),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=os.name == "posix",
+    )
+    with process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stdout.readline() == b"''\n"
+
+        process.stdin.close()
+
+        assert process.wait(20) != 0

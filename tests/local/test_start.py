@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+from importlib.machinery import ModuleSpec
+from typing import TYPE_CHECKING
+
+import httpx2
+import pytest
+from support.connect_content import ANSWERS, bundle
+from support.local_api import asking
+
+from hatch_connect.errors import HatchConnectError, UsageError
+from hatch_connect.events import silent
+from hatch_connect.local import start
+from hatch_connect.local.start import LocalServer, running, serve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_PATIENCE = 20
+
+
+def _until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx2.get(f"{url}/__api__/server_settings", trust_env=False).status_code == 200
+    except httpx2.HTTPError:
+        return False
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _program(text: str, *arguments: object) -> subprocess.Popen[str]:
+    head = """
+        import os, sys, time
+        from pathlib import Path
+        from hatch_connect.events import silent
+        from hatch_connect.local.start import running, serve
+        state = Path(sys.argv[1])
+        def say(*words):
+            print(*words, flush=True)
+    """
+    whole = textwrap.dedent(head) + textwrap.dedent(text)
+    command = (sys.executable, "-c", whole, *map(str, arguments))
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout
+    return process.stdout.readline().strip()
+
+
+@pytest.fixture
+def ended() -> Iterator[list[subprocess.Popen[str]]]:
+    processes: list[subprocess.Popen[str]] = []
+    yield processes
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def _serve(state: Path) -> subprocess.Popen[str]:
+    return _program(
+        """
+        serve(state, environ=os.environ, report=silent, ready=lambda s: say(s.url))
+        say("ended")
+        """,
+        state,
+    )
+
+
+def test_a_server_is_there_for_a_block(state: Path) -> None:
+    with running(state, environ=os.environ, report=silent) as server:
+        assert server.state == state
+        assert _answers(server.url)
+        assert server.url.startswith("http://127.0.0.1:")
+
+    assert not _answers(server.url)
+
+
+def test_the_state_is_private(state: Path) -> None:
+    with running(state, environ=os.environ, report=silent) as server:
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in state.iterdir()}
+
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    assert modes["api-key"] == modes["state.sqlite3"] == modes["server.log"] == 0o600
+    assert server.api_key.reveal() == (state / "api-key").read_text().strip()
+    assert server.api_key.reveal() not in repr(server)
+
+
+def test_an_open_state_folder_is_closed(state: Path) -> None:
+    state.mkdir(mode=0o755)
+
+    start.make_private(state)
+
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+
+
+def test_inner_blocks_use_the_same_server(state: Path) -> None:
+    with running(state, environ=os.environ, report=silent) as outer:
+        with running(state, environ=os.environ, report=silent) as inner:
+            assert inner == outer
+        assert _answers(outer.url)
+
+
+def test_the_server_stays_for_who_came_later(
+    state: Path, ended: list[subprocess.Popen[str]]
+) -> None:
+    first = _program(
+        """
+        with running(state, environ=os.environ, report=silent) as server:
+            say(server.url)
+            sys.stdin.readline()
+        """,
+        state,
+    )
+    ended.append(first)
+    url = _line(first)
+
+    with running(state, environ=os.environ, report=silent) as server:
+        assert server.url == url
+        first.kill()
+        first.wait()
+        time.sleep(0.3)
+        assert _answers(url)
+
+    _until(lambda: not _answers(url))
+
+
+def test_everything_ends_with_a_killed_user(
+    state: Path, ended: list[subprocess.Popen[str]]
+) -> None:
+    user = _program(
+        """
+        with running(state, environ=os.environ, report=silent) as server:
+            say(server.url, server.api_key.reveal())
+            time.sleep(600)
+        """,
+        state,
+    )
+    ended.append(user)
+    url, key = _line(user).split()
+    pid = _content_process(url, key, state)
+
+    user.send_signal(signal.SIGKILL)
+    user.wait()
+
+    _until(lambda: not _answers(url))
+    _until(lambda: not _exists(pid))
+
+
+def _content_process(url: str, key: str, state: Path) -> int:
+    """Deploy content, visit it and return the number of its process."""
+    from hatch_connect.secret import Secret
+
+    with asking(LocalServer(url=url, api_key=Secret(key), state=state)) as api:
+        guid = api.ship(bundle({"app.py": ANSWERS % b"x"}))
+        assert api.visit(guid).text == "x"
+        (job,) = api.ask("GET", f"v1/content/{guid}/jobs")
+        return int(job["pid"])
+
+
+def test_content_does_not_outlive_a_killed_server(
+    state: Path, ended: list[subprocess.Popen[str]]
+) -> None:
+    server = _serve(state)
+    ended.append(server)
+    url = _line(server)
+    pid = _content_process(url, (state / "api-key").read_text().strip(), state)
+
+    server.kill()
+    server.wait()
+
+    _until(lambda: not _exists(pid))
+    with running(state, environ=os.environ, report=silent) as again:
+        assert again.url == url
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_serving_and_its_content(
+    state: Path, ended: list[subprocess.Popen[str]], number: signal.Signals
+) -> None:
+    server = _serve(state)
+    ended.append(server)
+    url = _line(server)
+    pid = _content_process(url, (state / "api-key").read_text().strip(), state)
+
+    server.send_signal(number)
+
+    assert _line(server) == "ended"
+    assert server.wait() == 0
+    assert not _exists(pid)
+
+
+def test_what_is_served_is_used(state: Path, ended: list[subprocess.Popen[str]]) -> None:
+    server = _serve(state)
+    ended.append(server)
+    url = _line(server)
+
+    with running(state, environ=os.environ, report=silent) as used:
+        assert used.url == url
+
+    assert _answers(url)
+
+
+def test_a_state_has_one_server(state: Path) -> None:
+    with (
+        running(state, environ=os.environ, report=silent),
+        pytest.raises(UsageError, match="already runs"),
+    ):
+        serve(state, environ=os.environ, report=silent, ready=lambda _server: None)
+
+
+def test_content_survives_the_server(state: Path) -> None:
+    with running(state, environ=os.environ, report=silent) as server, asking(server) as api:
+        guid = api.ship(bundle({"app.py": ANSWERS % b"x"}))
+        variables = [{"name": "A", "value": "1"}]
+        api.ask("PATCH", f"v1/content/{guid}/environment", json=variables)
+        before = api.ask("GET", f"v1/content/{guid}")
+
+    with running(state, environ=os.environ, report=silent) as again, asking(again) as api:
+        assert again == server
+        assert api.ask("GET", f"v1/content/{guid}") == before
+        assert api.ask("GET", f"v1/content/{guid}/environment") == ["A"]
+        assert api.visit(guid).status_code == 200
+
+
+def test_a_port_that_is_taken(state: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError, match=f"port {port}"):
+            serve(state, port=port, environ={}, report=silent, ready=lambda _server: None)
+
+
+def test_another_port_where_that_of_last_time_is_taken(state: Path) -> None:
+    with running(state, environ=os.environ, report=silent) as server:
+        first = server.url
+    with (
+        socket.create_server(("127.0.0.1", int(first.rpartition(":")[2]))),
+        running(state, environ=os.environ, report=silent) as server,
+    ):
+        assert server.url != first
+
+
+def test_a_server_that_does_not_start(state: Path) -> None:
+    (state / "state.sqlite3").mkdir(parents=True)
+
+    with (
+        pytest.raises(HatchConnectError, match="did not start") as caught,
+        running(state, environ=os.environ, report=silent),
+    ):
+        pytest.fail("it cannot run")
+
+    assert str(state / "server.log") in str(caught.value)
+
+
+def test_a_missing_extra_names_the_cure(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(name: str) -> ModuleSpec | None:
+        return None if name in {"starlette", "uv"} else ModuleSpec(name, None)
+
+    monkeypatch.setattr(start, "find_spec", find)
+
+    with pytest.raises(UsageError) as caught:
+        serve(state, environ={}, report=silent, ready=lambda _server: None)
+
+    assert "starlette, uv" in caught.value.message
+    assert caught.value.hint == "Install them with: pip install 'hatch-connect[local]'"

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import stat
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hatch_connect.local.fields import DEFAULTS
+from hatch_connect.local.logs import JobLog, read_log
+from hatch_connect.local.state import Content, Job, State, StoredBundle
+from hatch_connect.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[State]:
+    state = State(tmp_path)
+    yield state
+    state.close()
+
+
+@pytest.fixture
+def content(kept: State) -> Content:
+    return kept.add_content("one", DEFAULTS)
+
+
+def _reopened(kept: State) -> State:
+    kept.close()
+    kept.__init__(kept.folder)  # type: ignore[misc]
+    return kept
+
+
+def _job(content: Content, key: str) -> Job:
+    return Job(key=key, content=content.id, bundle=1, tag="run_app", started="then")
+
+
+def test_everything_is_on_disk_at_once(kept: State, content: Content) -> None:
+    bundle = kept.add_bundle(StoredBundle(id=0, content=content.id, created="then", size=3))
+    kept.set_variables(content, {"A": Secret("1")})
+    kept.save_content(replace(content, active_bundle=bundle.id))
+    kept.save_bundle(replace(bundle, environment="e", metadata={"a": "b"}))
+    kept.save_job(_job(content, "k"))
+
+    again = _reopened(kept)
+
+    assert again.contents() == (replace(content, active_bundle=bundle.id),)
+    assert again.bundle(bundle.id) == replace(bundle, environment="e", metadata={"a": "b"})
+    assert again.variables(content) == {"A": Secret("1")}
+    assert again.jobs(content) == (_job(content, "k"),)
+
+
+def test_what_belongs_to_content_goes_with_it(kept: State, content: Content) -> None:
+    bundle = kept.add_bundle(StoredBundle(id=0, content=content.id, created="then", size=3))
+    kept.set_variables(content, {"A": Secret("1")})
+    kept.save_job(_job(content, "k"))
+
+    kept.remove_content(content)
+    kept.save_job(_job(content, "late"))
+
+    assert kept.content(content.guid) is None
+    assert kept.bundle(bundle.id) is None
+    assert kept.variables(content) == {}
+    assert kept.jobs(content) == ()
+
+
+def test_numbers_are_not_given_twice(kept: State, content: Content) -> None:
+    kept.remove_content(content)
+
+    assert kept.add_content("one", DEFAULTS).id > content.id
+
+
+def test_jobs_that_nobody_saw_the_end_of(kept: State, content: Content) -> None:
+    kept.save_job(_job(content, "open"))
+    kept.save_job(replace(_job(content, "done"), ended="once"))
+
+    kept.end_jobs()
+
+    ended = {job.key: job.ended for job in kept.jobs(content)}
+    assert ended["done"] == "once"
+    assert ended["open"] not in {None, "once"}
+
+
+def test_a_log_keeps_its_lines(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "k.jsonl"
+    log = JobLog(path)
+    for number in range(60):
+        log.write("stderr", f"line {number} \x1b[31m\u2028")
+    log.close()
+
+    assert len(read_log(path)) == 60
+    assert read_log(path)[0].data == "line 0 \x1b[31m\u2028"
+    assert len(log.tail) == 50
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert read_log(tmp_path / "none") == ()

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import httpx2
+import pytest
+from support.connect_content import WSGI_APP, bundle
+
+if TYPE_CHECKING:
+    from support.local_api import Api
+
+_STREAMING = b"""
+import asyncio
+
+async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"first", "more_body": True})
+    await asyncio.sleep(0 if scope["path"] == "/short" else 3600)
+    await send({"type": "http.response.body", "body": b"last"})
+"""
+
+
+@pytest.fixture(scope="session")
+def shown(server: object) -> dict[str, str]:
+    del server
+    return {}
+
+
+@pytest.fixture
+def guid(api: Api, shown: dict[str, str]) -> str:
+    """Content that shows what it was asked, the same for all of these tests."""
+    if "guid" not in shown:
+        shown["guid"] = api.ship()
+    return shown["guid"]
+
+
+def test_a_request_arrives_as_it_was_sent(api: Api, guid: str) -> None:
+    headers = {"X-Mine": "1", "Cookie": "a=b"}
+    seen = api.visit(guid, "a%20b/c?x=1&y=%26", method="POST", content=b"body", headers=headers)
+
+    request = seen.json()
+    assert request["method"] == "POST"
+    assert request["path"] == "/a b/c"
+    assert request["query"] == "x=1&y=%26"
+    assert request["body"] == "body"
+    assert request["headers"]["x-mine"] == "1"
+    assert request["headers"]["cookie"] == "a=b"
+
+
+def test_content_learns_where_it_is_mounted(api: Api, guid: str) -> None:
+    request = api.visit(guid, "x").json()
+
+    assert request["root_path"] == f"/content/{guid}"
+    headers = request["headers"]
+    assert headers["host"] == api.server.url.removeprefix("http://")
+    assert headers["x-forwarded-host"] == headers["host"]
+    assert headers["x-forwarded-proto"] == "http"
+    assert headers["rstudio-connect-app-base-url"] == f"{api.server.url}/content/{guid}"
+    assert headers["x-rsc-request"] == f"{api.server.url}/content/{guid}/x"
+
+
+def test_what_only_the_server_says_cannot_be_sent(api: Api, guid: str) -> None:
+    forged = {"X-Forwarded-Prefix": "/x", "RStudio-Connect-Credentials": '{"user": "root"}'}
+    request = api.visit(guid, headers=forged).json()
+
+    assert request["root_path"] == f"/content/{guid}"
+    assert "rstudio-connect-credentials" not in request["headers"]
+
+
+def test_the_key_does_not_reach_content(api: Api, guid: str) -> None:
+    key = f"Key {api.server.api_key.reveal()}"
+
+    with_key = api.visit(guid, headers={"Authorization": key})
+    with_token = api.visit(guid, headers={"Authorization": "Bearer of-the-app"})
+
+    assert with_key.status_code == 200
+    assert api.server.api_key.reveal() not in with_key.text
+    assert with_token.json()["headers"]["authorization"] == "Bearer of-the-app"
+
+
+def test_content_has_an_environment_of_its_own(api: Api) -> None:
+    guid = api.ship()
+    given = [{"name": "MODE", "value": "a b\nä"}, {"name": "CONNECT_SERVER", "value": "forged"}]
+    api.ask("PATCH", f"v1/content/{guid}/environment", json=given)
+
+    seen = api.visit(guid).json()
+
+    environ = seen["environ"]
+    assert environ["MODE"] == "a b\nä"
+    assert environ["CONNECT_SERVER"] == api.server.url
+    assert environ["CONNECT_CONTENT_GUID"] == guid
+    assert environ["HOME"].endswith(guid)
+    assert environ.keys() <= {
+        "CONNECT_CONTENT_GUID",
+        "CONNECT_CONTENT_JOB_KEY",
+        "CONNECT_SERVER",
+        "HOME",
+        "LANG",
+        "LC_CTYPE",
+        "MODE",
+        "PATH",
+        "POSIT_PRODUCT",
+        "PYTHONUNBUFFERED",
+        "RSTUDIO_PRODUCT",
+        "TMPDIR",
+        "VIRTUAL_ENV",
+    }
+    assert "key-of-the-developer" not in str(seen)
+
+
+def test_changed_variables_reach_content_at_the_next_visit(api: Api) -> None:
+    guid = api.ship()
+    path = f"v1/content/{guid}/environment"
+    assert "MODE" not in api.visit(guid).json()["environ"]
+
+    api.ask("PATCH", path, json=[{"name": "MODE", "value": "on"}])
+
+    assert api.visit(guid).json()["environ"]["MODE"] == "on"
+
+
+def test_redirects_stay_below_the_content(api: Api, guid: str) -> None:
+    answer = api.visit(guid, "away")
+
+    assert answer.status_code == 307
+    assert answer.headers["location"] == f"/content/{guid}/there"
+    assert answer.headers.get_list("set-cookie") == ["a=1", "b=2"]
+
+
+def test_the_missing_slash_is_added(api: Api, guid: str) -> None:
+    bare = f"{api.server.url}/content/{guid}"
+    number = api.ask("GET", f"v1/content/{guid}")["bundle_id"]
+
+    for path in ("", f"/_bundle{number}"):
+        answer = httpx2.get(f"{bare}{path}?x=1", trust_env=False)
+        assert answer.status_code == 307
+        assert answer.headers["location"] == f"/content/{guid}{path}/?x=1"
+
+
+def test_what_is_not_deployed_is_not_found(api: Api, guid: str) -> None:
+    other = api.ask("GET", f"v1/content/{guid}")["bundle_id"]
+    empty = api.create()
+
+    for path in (f"{empty}/", f"{empty}/_bundle{other}/", f"{guid}/_bundle999999/", "none/"):
+        assert api.visit(path.partition("/")[0], path.partition("/")[2]).status_code == 404
+
+
+def test_an_answer_is_streamed(api: Api) -> None:
+    guid = api.ship(bundle({"app.py": _STREAMING}))
+    url = f"{api.server.url}/content/{guid}/"
+
+    with httpx2.stream("GET", url, trust_env=False, timeout=30) as answer:
+        assert next(answer.iter_raw()) == b"first"
+
+    assert api.visit(guid, "short").text == "firstlast"
+
+
+def test_wsgi_content(api: Api) -> None:
+    metadata = {"appmode": "python-api", "entrypoint": "app"}
+    guid = api.ship(bundle({"app.py": WSGI_APP}, metadata=metadata))
+
+    assert api.visit(guid, "a/b").text == f"/content/{guid}|/a/b"
+
+
+def test_content_that_does_not_start_shows_why(api: Api) -> None:
+    guid = api.ship(bundle({"app.py": b"raise ValueError('<no> way')"}))
+
+    answer = api.visit(guid)
+
+    assert answer.status_code == 502
+    assert "ValueError: &lt;no&gt; way" in answer.text
+    (job,) = api.ask("GET", f"v1/content/{guid}/jobs")
+    assert job["exit_code"] == 1
+    assert job["end_time"]
+
+
+def test_content_that_takes_too_long_is_ended(api: Api) -> None:
+    guid = api.ship(bundle({"app.py": b"import time\nprint('slow')\ntime.sleep(3600)"}))
+    api.ask("PATCH", f"v1/content/{guid}", json={"init_timeout": 1})
+
+    answer = api.visit(guid)
+
+    assert answer.status_code == 502
+    assert "within 1 s" in answer.text
+    assert "slow" in answer.text
+
+
+def test_content_that_dies_is_started_again(api: Api) -> None:
+    guid = api.ship()
+    assert api.visit(guid, "die").status_code == 502
+
+    assert api.visit(guid).status_code == 200
+
+    deadline = time.monotonic() + 10
+    while len([one for one in api.ask("GET", f"v1/content/{guid}/jobs") if one["end_time"]]) < 1:
+        assert time.monotonic() < deadline
+    assert api.ask("GET", f"v1/content/{guid}/jobs")[1]["exit_code"] == 7
+
+
+def test_a_person_sees_what_is_here(api: Api) -> None:
+    guid = api.ship()
+    api.ask("PATCH", f"v1/content/{guid}", json={"title": "A <b>title</b>"})
+    api.visit(guid, "from-a-browser")
+    api.create(title="Nothing yet")
+
+    for path in ("/", "/connect/"):
+        text = httpx2.get(api.server.url + path, trust_env=False).text
+        assert "A &lt;b&gt;title" in text
+        assert f'id="/apps/{guid}"' in text
+        assert f"{api.server.url}/content/{guid}/" in text
+        assert "visited /from-a-browser" in text
+        assert "No bundle is active." in text

@@ -1,0 +1,99 @@
+"""Small content for a Connect server: programs without requirements, and archives of them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import sys
+import tarfile
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PYTHON = ".".join(map(str, sys.version_info[:3]))
+
+# Answers with what it was asked and with its environment, as JSON.
+ASGI_APP = b"""
+import json, os
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        return
+    message, body = {"more_body": True}, b""
+    while message.get("more_body"):
+        message = await receive()
+        body += message.get("body", b"")
+    print("visited", scope["path"])
+    answer = {
+        "method": scope["method"],
+        "path": scope["path"],
+        "root_path": scope["root_path"],
+        "query": scope["query_string"].decode(),
+        "headers": {n.decode(): v.decode() for n, v in scope["headers"]},
+        "body": body.decode(),
+        "environ": dict(os.environ),
+        "cwd": os.getcwd(),
+    }
+    headers = [(b"content-type", b"application/json")]
+    status = 200
+    if scope["path"] == "/away":
+        status = 307
+        headers += [(b"location", b"/there"), (b"set-cookie", b"a=1"), (b"set-cookie", b"b=2")]
+    if scope["path"] == "/die":
+        os._exit(7)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+"""
+
+WSGI_APP = b"""
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [(environ["SCRIPT_NAME"] + "|" + environ["PATH_INFO"]).encode()]
+"""
+
+ANSWERS = b"""
+async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"%s"})
+"""
+
+
+def manifest(files: Mapping[str, bytes], /, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """Return a manifest of these files, with some of its top-level keys replaced."""
+    return {
+        "version": 1,
+        "locale": "en_US.UTF-8",
+        "metadata": {"appmode": "python-fastapi", "entrypoint": "app:app"},
+        "python": {
+            "version": PYTHON,
+            "package_manager": {"name": "pip", "package_file": "requirements.txt"},
+        },
+        "files": {
+            name: {"checksum": hashlib.md5(content, usedforsecurity=False).hexdigest()}
+            for name, content in files.items()
+        },
+        **changes,
+    }
+
+
+def archive(files: Mapping[str, bytes], *, top: str = "") -> bytes:
+    """Return a .tar.gz of exactly these files, below the folder `top`."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(top + name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def bundle(files: Mapping[str, bytes] | None = None, /, **changes: Any) -> bytes:  # noqa: ANN401 - JSON
+    """Return a bundle of these files with a manifest; without any, of the ASGI program."""
+    content = {"app.py": ASGI_APP, "requirements.txt": b"", **(files or {})}
+    described = json.dumps(manifest(content, **changes)).encode()
+    return archive({**content, "manifest.json": described})

@@ -1,0 +1,84 @@
+"""Asking an embedded server, in the words of its API."""
+
+from __future__ import annotations
+
+import itertools
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+
+from support.connect_content import bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hatch_connect.local.start import LocalServer
+
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Api:
+    """Asks a server; the paths are those below `__api__`."""
+
+    server: LocalServer
+    client: httpx2.Client
+
+    def ask(self, method: str, path: str, status: int = 200, **how: Any) -> Any:
+        """Return the JSON of an answer that must have this status."""
+        answer = self.client.request(method, f"{self.server.url}/__api__/{path}", **how)
+        assert answer.status_code == status, answer.text
+        return answer.json() if answer.content else None
+
+    def refused(self, method: str, path: str, **how: Any) -> tuple[int, int]:
+        """Return the status and Connect's code of an answer that must be a refusal."""
+        answer = self.client.request(method, f"{self.server.url}/__api__/{path}", **how)
+        body = answer.json()
+        assert body.keys() == {"code", "error", "payload"}
+        return answer.status_code, body["code"]
+
+    def create(self, **fields: Any) -> str:
+        """Create content and return its GUID."""
+        content = self.ask("POST", "v1/content", json={"name": f"one-{next(_numbers)}", **fields})
+        guid: str = content["guid"]
+        return guid
+
+    def upload(self, guid: str, archive: bytes | None = None) -> str:
+        """Upload an archive and return the number of the bundle."""
+        content = bundle() if archive is None else archive
+        number: str = self.ask("POST", f"v1/content/{guid}/bundles", content=content)["id"]
+        return number
+
+    def deploy(self, guid: str, bundle_id: str, **fields: Any) -> dict[str, Any]:
+        """Deploy and return the finished task, with its whole output."""
+        given = {"bundle_id": bundle_id, **fields}
+        task_id = self.ask("POST", f"v1/content/{guid}/deploy", 202, json=given)["task_id"]
+        output: list[str] = []
+        while True:
+            query = {"first": len(output), "wait": 5}
+            task: dict[str, Any] = self.ask("GET", f"v1/tasks/{task_id}", params=query)
+            output += task["output"]
+            if task["finished"]:
+                return {**task, "output": output}
+
+    def ship(self, archive: bytes | None = None) -> str:
+        """Create content and deploy a bundle, which must succeed."""
+        guid = self.create()
+        task = self.deploy(guid, self.upload(guid, archive))
+        assert task["code"] == 0, task
+        return guid
+
+    def visit(self, guid: str, path: str = "", **how: Any) -> httpx2.Response:
+        """Ask for the content itself, without a key."""
+        url = f"{self.server.url}/content/{guid}/{path}"
+        return httpx2.request(how.pop("method", "GET"), url, trust_env=False, timeout=60, **how)
+
+
+@contextmanager
+def asking(server: LocalServer) -> Iterator[Api]:
+    """Ask with the key of the server."""
+    headers = {"Authorization": f"Key {server.api_key.reveal()}"}
+    with httpx2.Client(headers=headers, trust_env=False, timeout=60) as client:
+        yield Api(server, client)
