@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _PIP = {"name": "pip", "package_file": "requirements.txt"}
 
 
-def _bundle(root: Path, files: dict[str, bytes], **changes: Any) -> Path:
+def _bundle(root: Path, files: dict[str, bytes], **changes: object) -> Path:
     described = json.dumps(manifest(files, **changes)).encode()
     for name, content in {**files, "manifest.json": described}.items():
         path = root / name
@@ -26,7 +26,7 @@ def _bundle(root: Path, files: dict[str, bytes], **changes: Any) -> Path:
     return root
 
 
-def _parse(**changes: Any) -> Manifest:
+def _parse(**changes: object) -> Manifest:
     return parse(json.dumps(manifest({"a": b""}, **changes)).encode())
 
 
@@ -52,7 +52,9 @@ def test_the_module_of_the_entrypoint_is_found(
 ) -> None:
     metadata = {"appmode": "python-api", "entrypoint": entrypoint}
 
-    assert check(_bundle(tmp_path, {module: b"", "requirements.txt": b""}, metadata=metadata))
+    found = check(_bundle(tmp_path, {module: b"", "requirements.txt": b""}, metadata=metadata))
+
+    assert found.entrypoint == entrypoint
 
 
 @pytest.mark.parametrize("entrypoint", ["other:app", "app.more:app", "data"])
@@ -91,7 +93,7 @@ def test_files_are_not_listed(tmp_path: Path) -> None:
         (tmp_path / f"more{number}").touch()
     (tmp_path / "linked").symlink_to(tmp_path)
 
-    with pytest.raises(BundleError, match="not listed.*'linked', 'more0'.* and 3 more"):
+    with pytest.raises(BundleError, match=r"not listed.*'linked', 'more0'.* and 3 more"):
         check(tmp_path)
 
 
@@ -101,7 +103,7 @@ def test_a_file_is_not_what_was_listed(tmp_path: Path) -> None:
 
     with pytest.raises(BundleError, match=r"checksum of 'app\.py'"):
         check(tmp_path)
-    assert check(tmp_path, files=False)
+    assert check(tmp_path, files=False).app_mode == "python-fastapi"
 
 
 def test_the_package_file_is_missing(tmp_path: Path) -> None:

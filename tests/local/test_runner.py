@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -69,10 +70,10 @@ def test_who_wants_the_whole_path(
 ) -> None:
     def version(name: str) -> str:
         if starlette is None:
-            raise runner.metadata.PackageNotFoundError(name)
+            raise metadata.PackageNotFoundError(name)
         return starlette
 
-    monkeypatch.setattr(runner.metadata, "version", version)
+    monkeypatch.setattr(metadata, "version", version)
 
     assert runner.wants_whole_path(_Framework()) is whole
     assert runner.wants_whole_path(_bare) is False

@@ -1,5 +1,7 @@
 """Small content for a Connect server: programs without requirements, and archives of them."""
 
+# ruff: noqa: ANN401 - JSON
+
 from __future__ import annotations
 
 import hashlib
@@ -63,7 +65,7 @@ async def app(scope, receive, send):
 """
 
 
-def manifest(files: Mapping[str, bytes], /, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+def manifest(files: Mapping[str, bytes], /, **changes: Any) -> dict[str, Any]:
     """Return a manifest of these files, with some of its top-level keys replaced."""
     return {
         "version": 1,
@@ -92,7 +94,7 @@ def archive(files: Mapping[str, bytes], *, top: str = "") -> bytes:
     return buffer.getvalue()
 
 
-def bundle(files: Mapping[str, bytes] | None = None, /, **changes: Any) -> bytes:  # noqa: ANN401 - JSON
+def bundle(files: Mapping[str, bytes] | None = None, /, **changes: Any) -> bytes:
     """Return a bundle of these files with a manifest; without any, of the ASGI program."""
     content = {"app.py": ASGI_APP, "requirements.txt": b"", **(files or {})}
     described = json.dumps(manifest(content, **changes)).encode()

@@ -1,5 +1,7 @@
 """Asking an embedded server, in the words of its API."""
 
+# ruff: noqa: ANN401 - JSON, and what httpx2 takes
+
 from __future__ import annotations
 
 import itertools
