@@ -45,7 +45,9 @@ def config_directory(environ: Mapping[str, str], platform: str) -> Path:
     if platform == "darwin":
         return home / "Library" / "Application Support" / "rsconnect-python"
     named = environ.get("APPDATA" if platform == "win32" else "XDG_CONFIG_HOME")
-    return Path(named) / "rsconnect-python" if named else home / ".rsconnect-python"
+    if named and Path(named) != home:
+        return Path(named) / "rsconnect-python"
+    return home / ".rsconnect-python"
 
 
 class ServerStore:

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hatch_connect.connect.deployments import (
+    DeploymentRecord,
+    RecordPath,
+    RecordStore,
+    record_path,
+)
+from hatch_connect.errors import StoreError
+
+official = pytest.mark.skipif(
+    importlib.util.find_spec("rsconnect") is None, reason="the official client is not installed"
+)
+RECORD = DeploymentRecord(
+    server_url="https://connect.example.com",
+    filename="sales-api",
+    app_url="https://connect.example.com/content/g/",
+    app_id="12",
+    app_guid="g",
+    title="Sales API",
+    app_mode="python-fastapi",
+)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "sales-api"
+    root.mkdir()
+    return root
+
+
+def place(root: Path, content: str | None = None) -> RecordPath:
+    environ = {"XDG_CONFIG_HOME": str(root.parent / "config")}
+    return record_path(root, content, environ=environ, platform="linux")
+
+
+def test_nothing_was_deployed_yet(root: Path) -> None:
+    store = RecordStore(place(root))
+    assert store.get(RECORD.server_url) is None
+    assert store.all() == ()
+    assert list(root.iterdir()) == []
+
+
+def test_a_record_is_kept_where_the_official_client_keeps_it(root: Path) -> None:
+    path = RecordStore(place(root)).put(RECORD)
+    assert path == root / "rsconnect-python" / "sales-api.json"
+    assert json.loads(path.read_text()) == {
+        "https://connect.example.com": {
+            "server_url": "https://connect.example.com",
+            "filename": "sales-api",
+            "app_url": "https://connect.example.com/content/g/",
+            "app_id": "12",
+            "app_guid": "g",
+            "title": "Sales API",
+            "app_mode": "python-fastapi",
+            "app_store_version": 1,
+        }
+    }
+    assert RecordStore(place(root)).get("https://connect.example.com/") == RECORD
+
+
+def test_git_ignores_a_folder_that_we_made_and_no_other(root: Path) -> None:
+    RecordStore(place(root)).put(RECORD)
+    folder = root / "rsconnect-python"
+    assert (folder / ".gitignore").read_text() == "*\n"
+    assert {p.name for p in folder.iterdir()} == {".gitignore", "sales-api.json"}
+    (folder / ".gitignore").unlink()
+    RecordStore(place(root)).put(RECORD)
+    assert {p.name for p in folder.iterdir()} == {"sales-api.json"}
+
+
+def test_several_contents_and_servers(root: Path) -> None:
+    RecordStore(place(root, "report")).put(replace(RECORD, app_guid="r"))
+    store = RecordStore(place(root))
+    store.put(RECORD)
+    store.put(replace(RECORD, server_url="https://lab", app_guid="l"))
+    assert [record.app_guid for record in store.all()] == ["g", "l"]
+    report = RecordStore(place(root, "report")).get(RECORD.server_url)
+    assert report is not None
+    assert report.app_guid == "r"
+
+
+def test_what_is_not_known_survives_under_the_key_it_has(root: Path) -> None:
+    path = place(root).path
+    path.parent.mkdir()
+    old = {"https://connect.example.com/": {"app_guid": "old", "news": [1]}, "x": {}}
+    path.write_text(json.dumps(old), encoding="utf-8")
+    RecordStore(place(root)).put(RECORD)
+    after = json.loads(path.read_text())
+    assert list(after) == ["https://connect.example.com/", "x"]
+    assert after["https://connect.example.com/"]["news"] == [1]
+    assert after["https://connect.example.com/"]["app_guid"] == "g"
+
+
+def test_a_place_that_cannot_be_written_falls_back(root: Path) -> None:
+    (root / "rsconnect-python").touch()
+    store = RecordStore(place(root))
+    assert store.put(RECORD) == place(root).fallback
+    assert store.get(RECORD.server_url) == RECORD
+    assert store.path == place(root).fallback
+
+
+def test_when_neither_place_can_be_written_the_guid_is_not_lost(root: Path) -> None:
+    (root / "rsconnect-python").touch()
+    (root.parent / "config").touch()
+    with pytest.raises(StoreError, match="--app-id g"):
+        RecordStore(place(root)).put(RECORD)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"https://a": 5}', '{"https://a": {"title": []}}'])
+def test_a_broken_file_is_reported_and_left_alone(root: Path, text: str) -> None:
+    path = place(root).path
+    path.parent.mkdir()
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(StoreError, match="is broken"):
+        RecordStore(place(root)).all()
+    assert path.read_text() == text
+
+
+def test_an_older_record_has_only_a_number(root: Path) -> None:
+    path = place(root).path
+    path.parent.mkdir()
+    path.write_text('{"https://a": {"app_id": 12, "app_guid": null}}', encoding="utf-8")
+    (record,) = RecordStore(place(root)).all()
+    assert (record.server_url, record.app_id, record.app_guid) == ("https://a", "12", "")
+
+
+@official
+class TestWithTheOfficialClient:
+    """Its classes, in a process of their own: importing them reads the environment."""
+
+    def run(self, root: Path, program: str) -> str:
+        environ = os.environ | {"XDG_CONFIG_HOME": str(root.parent / "config"), "HOME": str(root)}
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", program],
+            env=environ,
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    HEAD = (
+        "from rsconnect.metadata import AppStore\n"
+        "from rsconnect.environment import fake_module_file_from_directory as made_up\n"
+        "store = AppStore(made_up('.'))\n"
+    )
+
+    def test_it_reads_our_record(self, root: Path) -> None:
+        RecordStore(place(root)).put(RECORD)
+        program = f"{self.HEAD}print(store.resolve('{RECORD.server_url}', None, None)[0])"
+        assert self.run(root, program).strip() == "g"
+
+    def test_we_read_its_record(self, root: Path) -> None:
+        program = self.HEAD + (
+            "store.set('https://lab', 'f', 'u', '7', 'guid', 'A title', 'python-api')"
+        )
+        self.run(root, program)
+        record = RecordStore(place(root)).get("https://lab")
+        assert record is not None
+        assert (record.app_guid, record.title, record.app_mode) == ("guid", "A title", "python-api")
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="the test gives linux's folder")
+    def test_the_fallback_is_the_same_file(self, root: Path) -> None:
+        program = self.HEAD.replace("'.'", repr(str(root))) + "print(store._secondary_path)"
+        assert Path(self.run(root, program).strip()) == place(root).fallback

@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from support.fake_connect import FakeConnect
+
+from hatch_connect.connect.servers import Server, ServerStore
+from hatch_connect.errors import StoreError, UsageError
+from hatch_connect.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+posix_only = pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX's")
+official = pytest.mark.skipif(
+    importlib.util.find_spec("rsconnect") is None, reason="the official client is not installed"
+)
+
+# As rsconnect-python 1.32.0 writes it.
+FROZEN = {
+    "prod": {
+        "name": "prod",
+        "url": "https://connect.example.com/rsc/",
+        "api_key": "KEY1",
+        "insecure": False,
+        "ca_cert": None,
+        "default": True,
+    },
+    "lab": {
+        "name": "lab",
+        "url": "https://lab.example.com",
+        "oauth_client_id": "id",
+        "oauth_access_token": "TOKEN",
+        "insecure": True,
+        "ca_cert": "PEM",
+    },
+    "shiny": {
+        "name": "shiny",
+        "url": "https://api.shinyapps.io",
+        "account_name": "a",
+        "token": "t",
+    },
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ServerStore:
+    return ServerStore(tmp_path / "config" / "servers.json")
+
+
+@pytest.fixture
+def frozen(store: ServerStore) -> ServerStore:
+    store.path.parent.mkdir()
+    store.path.write_text(json.dumps(FROZEN), encoding="utf-8")
+    return store
+
+
+def test_an_absent_file_holds_nothing(store: ServerStore) -> None:
+    assert store.servers() == ()
+    assert store.get("prod") is None
+    assert store.find("https://host") is None
+    assert store.default_name() is None
+    assert not store.path.parent.exists()
+
+
+def test_what_the_official_client_wrote_is_read(frozen: ServerStore) -> None:
+    lab, prod = frozen.servers()
+    assert prod == Server(
+        url="https://connect.example.com/rsc",
+        api_key=Secret("KEY1"),
+        name="prod",
+        source=f"the server 'prod' in {frozen.path}",
+    )
+    assert (lab.api_key, lab.insecure, lab.ca_cert) == (None, True, "PEM")
+    assert frozen.default_name() == "prod"
+    assert frozen.get("prod") == prod
+    assert frozen.get("shiny") is None
+    assert frozen.find("https://CONNECT.example.com/rsc/__api__") == prod
+
+
+def test_what_is_not_known_survives(frozen: ServerStore) -> None:
+    frozen.add(Server(name="new", url="https://new", api_key=Secret("K")))
+    frozen.add(Server(name="lab", url="https://lab.example.com", api_key=Secret("K2")))
+    after = json.loads(frozen.path.read_text())
+    assert {name: after[name] for name in ("prod", "shiny")} == {
+        name: FROZEN[name] for name in ("prod", "shiny")
+    }
+    assert after["lab"]["oauth_access_token"] == "TOKEN"
+    assert after["lab"]["api_key"] == "K2"
+
+
+def test_tokens_of_one_url_do_not_move_to_another(frozen: ServerStore) -> None:
+    frozen.add(Server(name="lab", url="https://elsewhere.example.com", api_key=Secret("K")))
+    assert "oauth_access_token" not in json.loads(frozen.path.read_text())["lab"]
+
+
+def test_the_default_is_one(frozen: ServerStore) -> None:
+    frozen.add(Server(name="new", url="https://new", api_key=Secret("K")), default=True)
+    after = json.loads(frozen.path.read_text())
+    assert [name for name, entry in after.items() if entry.get("default")] == ["new"]
+    frozen.add(Server(name="new", url="https://newer", api_key=Secret("K")))
+    assert frozen.default_name() == "new"
+
+
+def test_a_single_server_is_the_default(store: ServerStore) -> None:
+    store.add(Server(name="one", url="https://one", api_key=Secret("K")))
+    assert store.default_name() == "one"
+    store.add(Server(name="two", url="https://two", api_key=Secret("K")))
+    assert store.default_name() is None
+
+
+def test_removing(frozen: ServerStore) -> None:
+    frozen.remove("prod")
+    assert frozen.get("prod") is None
+    with pytest.raises(UsageError, match="No server is called `prod`") as caught:
+        frozen.remove("prod")
+    assert "`lab`" in str(caught.value)
+
+
+def test_a_server_needs_a_nickname_to_be_stored(store: ServerStore) -> None:
+    with pytest.raises(UsageError, match="nickname"):
+        store.add(Server(url="https://host"))
+
+
+@posix_only
+def test_nobody_else_can_read_it(store: ServerStore) -> None:
+    old = os.umask(0)
+    try:
+        store.add(Server(name="one", url="https://one", api_key=Secret("K")))
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(store.path.parent.stat().st_mode) == 0o700
+    store.path.chmod(0o644)
+    store.add(Server(name="two", url="https://two", api_key=Secret("K")))
+    assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
+    assert {p.name for p in store.path.parent.iterdir()} <= {"servers.json", "servers.json.lock"}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{broken", "Expecting"),
+        ("", "Expecting value"),
+        ("[]", "an array instead of an object"),
+        ('{"prod": []}', "`prod` is an array instead of an object"),
+        ('{"prod": {"url": 5}}', "`prod.url` is an integer instead of a string"),
+        ('{"prod": {"url": "https://a", "api_key": 5}}', "`prod.api_key` is an integer"),
+    ],
+)
+def test_a_broken_file_is_reported_and_left_alone(store: ServerStore, text: str, why: str) -> None:
+    store.path.parent.mkdir()
+    store.path.write_text(text, encoding="utf-8")
+    with pytest.raises(StoreError, match=why):
+        store.servers()
+    if why.startswith(("Expecting", "an array")):
+        with pytest.raises(StoreError):
+            store.add(Server(name="one", url="https://one"))
+    assert store.path.read_text() == text
+
+
+def test_a_file_that_cannot_be_read(store: ServerStore) -> None:
+    store.path.mkdir(parents=True)
+    with pytest.raises(StoreError, match="cannot be read"):
+        store.servers()
+
+
+def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    store = ServerStore(tmp_path / "file" / "servers.json")
+    with pytest.raises(StoreError, match="cannot be written"):
+        store.add(Server(name="one", url="https://one"))
+
+
+def test_many_writers_lose_nothing(store: ServerStore) -> None:
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from hatch_connect.connect.servers import Server, ServerStore\n"
+        "for n in range(10):\n"
+        "    name = f'{sys.argv[2]}-{n}'\n"
+        "    ServerStore(Path(sys.argv[1])).add(Server(name=name, url=f'https://{name}'))\n"
+    )
+    environ = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    writers = [
+        subprocess.Popen([sys.executable, "-c", program, str(store.path), name], env=environ)
+        for name in ("a", "b", "c")
+    ]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    assert len(store.servers()) == 30
+
+
+@pytest.mark.parametrize(
+    ("environ", "platform", "expected"),
+    [
+        ({"HOME": "/h"}, "linux", "/h/.rsconnect-python/servers.json"),
+        ({"HOME": "/h", "XDG_CONFIG_HOME": "/x"}, "linux", "/x/rsconnect-python/servers.json"),
+        (
+            {"HOME": "/h", "XDG_CONFIG_HOME": "/x"},
+            "darwin",
+            "/h/Library/Application Support/rsconnect-python/servers.json",
+        ),
+        ({"USERPROFILE": "/u", "APPDATA": "/a"}, "win32", "/a/rsconnect-python/servers.json"),
+        ({"HOME": "/h", "XDG_CONFIG_HOME": "/h"}, "linux", "/h/.rsconnect-python/servers.json"),
+        ({"HOME": "/u"}, "win32", "/u/.rsconnect-python/servers.json"),
+    ],
+)
+def test_where_the_official_client_keeps_it(
+    environ: Mapping[str, str], platform: str, expected: str
+) -> None:
+    assert ServerStore.default_path(environ, platform) == Path(expected)
+
+
+@official
+class TestWithTheOfficialClient:
+    @pytest.fixture
+    def environ(self, tmp_path: Path) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("CONNECT_")}
+        return kept | {"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path)}
+
+    def rsconnect(self, environ: dict[str, str], *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "rsconnect.main", *arguments],
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    def test_it_lists_what_we_wrote(self, environ: dict[str, str]) -> None:
+        store = ServerStore(ServerStore.default_path(environ, sys.platform))
+        store.add(Server(name="ours", url="https://ours.example.com/rsc", api_key=Secret("K")))
+        listed = self.rsconnect(environ, "list")
+        assert '"ours"' in listed
+        assert "https://ours.example.com/rsc" in listed
+
+    def test_we_read_what_it_added(self, environ: dict[str, str]) -> None:
+        store = ServerStore(ServerStore.default_path(environ, sys.platform))
+        with FakeConnect() as fake:
+            added = ("--name", "theirs", "--server", f"{fake.url}/", "--api-key", fake.api_key)
+            self.rsconnect(environ, "add", *added)
+            theirs = store.get("theirs")
+            assert theirs is not None
+            assert (theirs.url, theirs.api_key) == (fake.url, Secret(fake.api_key))
+            store.add(Server(name="ours", url="https://ours.example.com", api_key=Secret("K")))
+            self.rsconnect(environ, "remove", "--name", "theirs")
+        assert [server.name for server in store.servers()] == ["ours"]
