@@ -116,10 +116,7 @@ class _Reading:
             place = self._place(path, option.requirement_line.line_number)
             self._option(place, option.options, path, constraints=constraints, via=(*via, path))
         for line in parsed.invalid_lines:
-            text = without_credentials(line.line)
-            self.problems.append(
-                f"{self._place(path, line.line_number)}: `{text}` is no requirement."
-            )
+            self._no_requirement(self._place(path, line.line_number), line.line)
         for entry in parsed.requirements:
             place = self._place(path, entry.requirement_line.line_number)
             self._entry(place, entry, constraints=constraints)
@@ -169,8 +166,7 @@ class _Reading:
             return
         requirement = _requirement(text)
         if requirement is None and not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
-            said = "is a path of this machine" if _LOCAL.match(text) else "is no requirement"
-            self.problems.append(f"{place}: `{shown}` {said}.")
+            self._no_requirement(place, text)
             return
         line = _Line(
             place=place,
@@ -182,6 +178,10 @@ class _Reading:
         if line.url and (problem := url_problem(f"{place}: `{shown}`", line.url)):
             self.problems.append(problem)
         self.lines.append(line)
+
+    def _no_requirement(self, place: str, text: str) -> None:
+        said = "is a path of this machine" if _LOCAL.match(text) else "is no requirement"
+        self.problems.append(f"{place}: `{without_credentials(text)}` {said}.")
 
     def unpinned(self) -> list[str]:
         """Return a sentence for each line that leaves the version open."""
@@ -196,12 +196,13 @@ class _Reading:
 
 def _parse(path: Path) -> Any:  # noqa: ANN401 -- the parser has no annotations
     """Parse one file; the only place that knows the parser."""
-    from pip_requirements_parser import RequirementsFile
+    from pip_requirements_parser import PipError, RequirementsFile
 
     try:
         return RequirementsFile.from_file(str(path), include_nested=False)
-    except (ValueError, OSError) as error:
-        raise LockError(f"{path} cannot be read: {error}.", hint="Write it as UTF-8.") from None
+    except (PipError, LookupError, ValueError, OSError) as error:
+        reason = without_credentials(str(error))
+        raise LockError(f"{path} cannot be read: {reason}.", hint="Write it as UTF-8.") from None
 
 
 def _values(options: dict[str, Any]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from hatch_connect.project.pins import Target, normalized
 
@@ -156,19 +156,25 @@ def _from_lock(entry: Table, *, where: str, extra: str) -> _Wanted:
 def _locked_source(entry: Table) -> str:
     for kind in ("git", "url"):
         if kind in entry:
-            return _shown_source(entry[kind])
+            below = entry.get("subdirectory")
+            return _shown_source(f"{entry[kind]}#subdirectory={below}" if below else entry[kind])
     return _FOLDER if {"path", "editable", "directory", "virtual"} & set(entry) else ""
 
 
 def _shown_source(url: str) -> str:
-    """Bring git URLs of uv (`URL?rev=REV`) and of pip (`git+URL@REV`) to one form."""
+    """Bring URLs of uv (`URL?rev=REV&subdirectory=SUB`) and of pip to one form.
+
+    pip writes `git+URL@REV#subdirectory=SUB`.
+    """
     parts = urlsplit(url.removeprefix("git+"))
-    query = parse_qs(parts.query)
-    path, at, pinned = parts.path.partition("@") if url.startswith("git+") else (parts.path, "", "")
-    named = query.get("rev") or query.get("tag") or query.get("branch") or [pinned]
-    rev = f"@{named[0]}" if at or named[0] else ""
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{path.removesuffix('/')}{rev}"
+    path, pinned = parts.path, ""
+    if url.startswith("git+"):
+        path, _, pinned = parts.path.partition("@")
+    given = {**parse_qs(parts.query), **parse_qs(parts.fragment)}
+    named = given.get("rev") or given.get("tag") or given.get("branch") or [pinned]
+    rev = f"@{named[0]}" if named[0] else ""
+    below = f"#{given['subdirectory'][0]}" if "subdirectory" in given else ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}{rev}{below}"
 
 
 def _project_dist(config: ProjectConfig) -> Iterator[_Wanted]:
@@ -233,11 +239,8 @@ def _project_source(url: str | None, source: object) -> str:
     if isinstance(source, dict):
         if {"path", "workspace"} & set(source):
             return _FOLDER
-        if "git" in source:
-            rev = source.get("rev") or source.get("tag") or source.get("branch")
-            return _shown_source(f"{source['git']}?rev={rev}" if rev else str(source["git"]))
-        if "url" in source:
-            return _shown_source(str(source["url"]))
+        if place := source.get("git") or source.get("url"):
+            return _shown_source(f"{place}?{urlencode(source)}")
     if url is None:
         return ""
     return _FOLDER if url.startswith("file:") else _shown_source(url)

@@ -70,7 +70,11 @@ def _graph(path: Path) -> Graph:
     try:
         return read_graph(content)
     except (KeyError, TypeError, AttributeError):
-        raise LockError(f"{path} is damaged.", hint="Lock again: uv lock") from None
+        raise _damaged(path) from None
+
+
+def _damaged(path: Path) -> LockError:
+    return LockError(f"{path} is damaged.", hint="Lock again: uv lock")
 
 
 def _root(graph: Graph, path: Path, config: ProjectConfig) -> Package:
@@ -85,7 +89,10 @@ def _root(graph: Graph, path: Path, config: ProjectConfig) -> Package:
 
 
 def _check_fresh(graph: Graph, root: Package, path: Path, config: ProjectConfig) -> None:
-    stale = differences(graph, root, config)
+    try:
+        stale = differences(graph, root, config)
+    except (KeyError, TypeError, AttributeError):
+        raise _damaged(path) from None
     if stale:
         raise LockError(
             listed(f"{path} is stale: it does not say what {config.path} says.", stale),

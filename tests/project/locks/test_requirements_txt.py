@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.requirements import Requirement
+
+from hatch_connect.errors import LockError
+from hatch_connect.project.config import read_project
+from hatch_connect.project.locks import find_lock, read_lock
+from hatch_connect.project.pins import Lock, Target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SETTINGS = "[tool.hatch-connect]\napp-mode = 'fastapi'\nentrypoint = 'a'\n"
+TARGET = Target(python="3.11")
+
+
+def read(root: Path, text: str, *, strict: bool = False, **files: str) -> Lock:
+    (root / "pyproject.toml").write_text(SETTINGS)
+    (root / "requirements.txt").write_bytes(text.encode())
+    for name, content in files.items():
+        (root / f"{name}.txt").write_text(content)
+    config = read_project(root, overrides={"strict": strict})
+    found = find_lock(config)
+    assert found is not None
+    return read_lock(found, config, TARGET)
+
+
+def refused(root: Path, text: str) -> str:
+    with pytest.raises(LockError) as caught:
+        read(root, text)
+    return str(caught.value)
+
+
+PINNED = """\
+# by hand\r
+flask == 3.0.0 ; python_version > "3.8" \\
+    --hash=sha256:aa \\
+    --hash=sha256:bb  # why
+Requests[socks]===2.32.0\r
+--index-url https://index.example/simple
+idna @ git+https://github.com/kjd/idna@0123456789abcdef
+six @ https://h.example/six-1.17.0-py2.py3-none-any.whl
+"""
+
+
+def test_a_pinned_file_ships_byte_by_byte(tmp_path: Path) -> None:
+    lock = read(tmp_path, PINNED)
+    assert lock.requirements(TARGET) == PINNED.encode()
+    assert (lock.format, lock.markers_kept, lock.notes) == ("requirements.txt", True, ())
+    assert [(pin.name, pin.version) for pin in lock.pins] == [
+        ("flask", "3.0.0"),
+        ("requests", "2.32.0"),
+        ("idna", None),
+        ("six", None),
+    ]
+    assert lock.pins[0].hashes == ("sha256:aa", "sha256:bb")
+    assert lock.pins[0].because == "requirements.txt:2"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("six", "`six` is not pinned to one version"),
+        ("six>=1,<2", "is not pinned"),
+        ("six==1.*", "is not pinned"),
+        ("six @ git+https://h.example/six@main", "names no commit"),
+        ("six @ git+https://h.example/six", "names no commit"),
+        ("https://h.example/six-1-py3-none-any.whl", "names no package"),
+    ],
+)
+def test_an_open_line_is_noted_by_its_place_and_refused_when_strict(
+    tmp_path: Path, line: str, said: str
+) -> None:
+    lock = read(tmp_path, f"\n{line}\n")
+    (note,) = lock.notes
+    assert note.startswith("requirements.txt:2: ")
+    assert said in note
+    with pytest.raises(LockError, match=r"requirements\.txt:2"):
+        read(tmp_path, f"\n{line}\n", strict=True)
+
+
+def test_a_constraint_pins_what_a_line_leaves_open(tmp_path: Path) -> None:
+    lock = read(tmp_path, "six\n-c constraints.txt\n", constraints="Six==1.17.0\nidna==3\n")
+    assert lock.notes == ()
+    assert [pin.name for pin in lock.pins] == ["six"]
+
+
+def test_included_files_are_read_and_listed(tmp_path: Path) -> None:
+    lock = read(tmp_path, "-r base.txt\n-r more.txt\n", base="six==1\n", more="-r base.txt\nidna\n")
+    assert [file.name for file in lock.files] == ["requirements.txt", "base.txt", "more.txt"]
+    assert [pin.name for pin in lock.pins] == ["six", "idna"]
+    assert lock.notes == ("more.txt:2: `idna` is not pinned to one version.",)
+
+
+class TestRefused:
+    def test_everything_at_once_in_the_order_of_the_lines(self, tmp_path: Path) -> None:
+        said = refused(
+            tmp_path,
+            """\
+--index-url https://me:hunter2@index.example/simple
+--find-links /opt/wheels
+-e .
+./libs/x
+../libs/y.whl
+x @ file:///opt/x
+y @ git+https://token@h.example/y@0123456789
+z @ http://localhost:8000/z.whl
+this is bad
+-r missing.txt
+-r ../outside.txt
+-r requirements.txt
+--extra-index-url file:///opt/index
+""",
+        )
+        numbered = [line.strip(" -") for line in said.splitlines() if "requirements.txt:" in line]
+        assert [int(line.split(":")[1]) for line in numbered] == list(range(1, 14))
+        for text in (
+            "https://***@index.example/simple has credentials",
+            "/opt/wheels is a folder of this machine",
+            "`-e .` is editable",
+            "`./libs/x` is a path of this machine",
+            "`../libs/y.whl` is a path of this machine",
+            "only this machine can reach: file:///opt/x",
+            "has credentials in its URL: git+https://***@h.example",
+            "only this machine can reach: http://localhost:8000/z.whl",
+            "`this is bad` is no requirement",
+            "there is no",
+            "requirements.txt includes itself",
+        ):
+            assert text in said
+        assert "hunter2" not in said
+        assert "token" not in said
+
+    def test_an_include_outside_of_the_project(self, tmp_path: Path) -> None:
+        root = tmp_path / "project"
+        root.mkdir()
+        (tmp_path / "outside.txt").write_text("six==1")
+        assert "outside of the project" in refused(root, "-r ../outside.txt\n")
+
+    def test_what_is_not_text(self, tmp_path: Path) -> None:
+        read(tmp_path, "")
+        (tmp_path / "requirements.txt").write_bytes(b"# coding: nonsense\nsix==1\xff")
+        config = read_project(tmp_path)
+        found = find_lock(config)
+        assert found is not None
+        with pytest.raises(LockError, match="cannot be read"):
+            read_lock(found, config, TARGET)
+
+
+NAMES = st.from_regex(r"[A-Za-z]([A-Za-z0-9._-]{0,8}[A-Za-z0-9])?", fullmatch=True)
+VERSIONS = st.from_regex(
+    r"(0|[1-9][0-9]?)(\.[0-9]){0,3}((a|b|rc)[0-9]|\.post[0-9]|\+l[0-9])?", fullmatch=True
+)
+MARKERS = st.sampled_from(["", ' ; sys_platform == "win32"', " ; python_version<'3.12'"])
+ENDS = st.sampled_from(["", "  # why", " \\\n    --hash=sha256:aa", " --hash=sha256:aa"])
+
+
+@given(lines=st.lists(st.tuples(NAMES, VERSIONS, MARKERS, ENDS), max_size=8))
+def test_every_pinned_line_is_one_pin(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[tuple[str, str, str, str]]
+) -> None:
+    text = "".join(f"{name}=={version}{marker}{end}\n" for name, version, marker, end in lines)
+    lock = read(tmp_path_factory.mktemp("lines"), text)
+    assert lock.notes == ()
+    assert [(Requirement(pin.requirement).name, pin.version) for pin in lock.pins] == [
+        (name, version) for name, version, _, _ in lines
+    ]
+    assert lock.verbatim == text.encode()

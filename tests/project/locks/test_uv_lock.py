@@ -1,0 +1,312 @@
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from hatch_connect.errors import LockError
+from hatch_connect.project.config import read_project
+from hatch_connect.project.locks import find_lock, read_lock
+from hatch_connect.project.pins import Lock, Target
+
+DATA = Path(__file__).parents[1] / "data"
+_EXPORT = (
+    "--format requirements.txt --frozen --offline --no-hashes --no-emit-project"
+    " --no-default-groups --no-annotate --no-header --no-config"
+)
+
+
+def read(root: Path, python: str = "3.11", **asked: object) -> Lock:
+    config = read_project(root, overrides=asked)
+    found = find_lock(config)
+    assert found is not None
+    return read_lock(found, config, Target(python=python))
+
+
+def lines(lock: Lock, target: Target) -> set[str]:
+    text = lock.requirements(target).decode()
+    return {line for line in text.splitlines() if not line.startswith("#")}
+
+
+def copy(name: str, to: Path, *changes: tuple[str, str, str]) -> Path:
+    """Copy a project and change text of its files: (file, old, new)."""
+    shutil.copytree(DATA / name, to, dirs_exist_ok=True)
+    for file, old, new in changes:
+        text = (to / file).read_text()
+        assert old in text
+        (to / file).write_text(text.replace(old, new))
+    return to
+
+
+def exported(root: Path, target: Target, *options: str) -> set[str]:
+    """Return what uv itself would install, as names and versions or URLs."""
+    uv = pytest.importorskip("uv")
+    done = subprocess.run(
+        [uv.find_uv_bin(), "export", *_EXPORT.split(), *options],
+        cwd=root,
+        env={**os.environ, "UV_CACHE_DIR": str(root / ".cache")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    requirements = map(Requirement, done.stdout.splitlines())
+    return {
+        _called(requirement)
+        for requirement in requirements
+        if requirement.marker is None or requirement.marker.evaluate(target.environment())
+    }
+
+
+def _called(requirement: Requirement) -> str:
+    return f"{requirement.name} {requirement.url or requirement.specifier}"
+
+
+def pinned(root: Path, target: Target, **asked: object) -> set[str]:
+    requirements = map(Requirement, lines(read(root, target.python, **asked), target))
+    return {
+        _called(requirement)
+        for requirement in requirements
+        if requirement.marker is None or requirement.marker.evaluate(target.environment())
+    }
+
+
+class TestAgainstUv:
+    @pytest.mark.parametrize("python", ["3.11.0", "3.11.9", "3.12.1", "3.14.0"])
+    @pytest.mark.parametrize(
+        ("extras", "groups"),
+        [
+            ([], []),
+            (["old"], []),
+            (["new", "all"], ["docs"]),
+            (["plot", "empty"], ["dev", "lint"]),
+        ],
+    )
+    def test_forks_markers_extras_and_groups(
+        self, tmp_path: Path, python: str, extras: list[str], groups: list[str]
+    ) -> None:
+        root = copy("forked", tmp_path)
+        options = [part for extra in extras for part in ("--extra", extra)]
+        options += [part for group in groups for part in ("--group", group)]
+        target = Target(python=python)
+        wanted = exported(root, target, *options)
+        assert wanted
+        assert pinned(root, target, extras=extras, groups=groups) == wanted
+
+    def test_repositories_and_urls(self, tmp_path: Path) -> None:
+        root = copy("repository", tmp_path)
+        target = Target(python="3.11.3")
+        assert pinned(root, target) == exported(root, target)
+
+
+class TestChoice:
+    def test_a_pin_for_some_patches_only_says_for_which(self) -> None:
+        old, new = Target(python="3.11"), Target(python="3.12")
+        found = lines(read(DATA / "forked"), old)
+        assert 'async-timeout==5.0.1 ; python_full_version < "3.11.3"' in found
+        found = lines(read(DATA / "forked", new.python), new)
+        assert not any("async-timeout" in line for line in found)
+
+    def test_neither_the_project_nor_its_development_is_a_line(self) -> None:
+        names = {pin.name for pin in read(DATA / "forked").pins}
+        assert not {"forked-project", "pytest", "markdown", "colorama"} & names
+
+    def test_each_pin_knows_who_asks_for_it(self) -> None:
+        lock = read(DATA / "forked", extras=["plot"], groups=["lint"])
+        because = {pin.name: pin.because for pin in lock.pins}
+        assert because["cycler"] == "the extra plot"
+        assert because["pyflakes"] == "the group lint"
+        assert because["jinja2"] == "the project"
+        assert because["idna"] == "anyio, httpx"
+
+    def test_a_member_of_a_workspace_has_its_own_dependencies_only(self) -> None:
+        found = lines(read(DATA / "workspace" / "member"), Target(python="3.11"))
+        assert [line.partition("==")[0] for line in found] == ["toolz"]
+
+    def test_hashes_are_kept_when_asked_for(self) -> None:
+        plain, hashed = read(DATA / "forked"), read(DATA / "forked", hashes=True)
+        assert not any(pin.hashes for pin in plain.pins)
+        assert all(pin.hashes for pin in hashed.pins)
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", h) for p in hashed.pins for h in p.hashes)
+
+    def test_hashes_are_all_or_an_error(self) -> None:
+        with pytest.raises(LockError, match=r"gitdep 0\.3 has no hash"):
+            read(DATA / "repository", hashes=True)
+
+    def test_the_same_lock_gives_the_same_bytes_anywhere(self, tmp_path: Path) -> None:
+        other, target = copy("forked", tmp_path / "a b"), Target(python="3.11")
+        assert read(DATA / "forked").requirements(target) == read(other).requirements(target)
+
+    def test_another_index_is_noted_without_its_credentials(self, tmp_path: Path) -> None:
+        change = ("uv.lock", "https://pypi.org/simple", "https://me:hunter2@index.example/simple")
+        (note,) = read(copy("forked", tmp_path, change)).notes
+        assert "https://***@index.example/simple" in note
+
+    def test_a_package_without_a_wheel_is_noted_when_it_has_an_sdist(self, tmp_path: Path) -> None:
+        change = ("uv.lock", "six-1.17.0-py2.py3-none-any.whl", "six-1.17.0-cp27-none-win32.whl")
+        lock = read(copy("forked", tmp_path, change), "3.12")
+        assert "six 1.17.0 has no wheel" in "".join(lock.notes)
+
+
+EDGE = '{ name = "six" },\n]\n\n'
+
+
+class TestRefused:
+    def test_a_package_for_another_system(self) -> None:
+        with pytest.raises(LockError) as caught:
+            read(DATA / "windows", "3.12")
+        for text in ("pywin32", "CPython 3.12 on linux x86_64", "cp312-cp312-win_amd64"):
+            assert text in str(caught.value)
+
+    def test_a_wheel_by_url_for_another_system(self, tmp_path: Path) -> None:
+        wheel = "iniconfig-2.1.0-py3-none-any.whl"
+        changes = [
+            (file, wheel, wheel.replace("any", "win32")) for file in ("uv.lock", "pyproject.toml")
+        ]
+        with pytest.raises(LockError, match=r"iniconfig 2\.1\.0 has no wheel"):
+            read(copy("repository", tmp_path, *changes))
+
+    def test_path_dependencies_all_at_once(self) -> None:
+        with pytest.raises(LockError) as caught:
+            read(DATA / "workspace")
+        assert "member 0.1" in str(caught.value)
+        assert "pathdep 0.1 is a path dependency (`libs/pathdep`)" in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("url", "said"),
+        [
+            ("https://me:hunter2@github.com/example/gitdep", "has credentials"),
+            ("https://localhost/example/gitdep", "only this machine"),
+            ("file:///example/gitdep", "only this machine"),
+        ],
+    )
+    def test_urls_that_may_not_be_shipped(self, tmp_path: Path, url: str, said: str) -> None:
+        old = "https://github.com/example/gitdep"
+        changes = [(file, old, url) for file in ("uv.lock", "pyproject.toml")]
+        with pytest.raises(LockError, match=said) as caught:
+            read(copy("repository", tmp_path, *changes))
+        assert "hunter2" not in str(caught.value)
+
+    def test_conflicting_extras(self) -> None:
+        with pytest.raises(
+            LockError, match=r"markupsafe is wanted in more than one version: 2\.1\.5, 3"
+        ):
+            read(DATA / "forked", extras=["old", "new"])
+
+    def test_unknown_extras_and_groups(self) -> None:
+        with pytest.raises(LockError) as caught:
+            read(DATA / "forked", extras=["nope"], groups=["nada"])
+        assert "no extra `nope` (there are: all, empty, new, old, plot)" in str(caught.value)
+        assert "no dependency group `nada` (there are: dev, docs, lint)" in str(caught.value)
+
+    def test_a_python_that_it_was_not_made_for(self) -> None:
+        with pytest.raises(LockError, match=r"for Python >=3\.11, and 3\.10 was asked for"):
+            read(DATA / "forked", "3.10")
+
+    def test_a_newer_format(self, tmp_path: Path) -> None:
+        root = copy("windows", tmp_path, ("uv.lock", "version = 1\n", "version = 2\n"))
+        with pytest.raises(LockError, match="version 2 of uv's format"):
+            read(root)
+
+    @pytest.mark.parametrize(
+        ("old", "new", "said"),
+        [
+            ('name = "six"\nversion', 'title = "six"\nversion', "is damaged"),
+            (EDGE, EDGE.replace("six", "seven"), "0 packages answer to `seven`"),
+            (EDGE, EDGE.replace('"six"', '"six", marker = "x y"'), "is no marker"),
+            ("requires-dist = [", "requires-dist = [3, ", "is damaged"),
+            ('name = "windows"', 'name = "doors"', "is not the lock of the project `windows`"),
+            ('virtual = "."', 'virtual = "other"', "it has none for this folder"),
+        ],
+    )
+    def test_a_damaged_lock(self, tmp_path: Path, old: str, new: str, said: str) -> None:
+        with pytest.raises(LockError, match=said):
+            read(copy("windows", tmp_path, ("uv.lock", old, new)))
+
+
+class TestStale:
+    @pytest.mark.parametrize(
+        ("old", "new", "said"),
+        [
+            ('"jinja2",', '"jinja2", "flask",', "`flask` is not in the lock"),
+            ('"jinja2",', "", "`jinja2` is in the lock only"),
+            ('"jinja2",', '"jinja2>3",', "`jinja2>3` is not in the lock"),
+            ("httpx[socks]", "httpx", "`httpx>=0.27` is not in the lock"),
+            ("== 'win32'", "== 'linux'", "`colorama` (with a marker) is not in the lock"),
+            (">=3.11", ">=3.12", "`project.requires-python` is `>=3.12`"),
+            ('["cycler"]', '["cycler>0"]', "`cycler>0` in the extra plot is not in the lock"),
+            ("empty = []", "", "The extra `empty` is in the lock only"),
+            ("empty = []", "empty = []\nmore = []", "The extra `more` is not in the lock"),
+            ('["pyflakes"]', '["ruff"]', "`ruff` in the group lint is not in the lock"),
+            ('"jinja2",', '"jinja2 @ https://h/j.whl",', "from https://h/j.whl is not in the lock"),
+        ],
+    )
+    def test_each_change_of_the_project_is_told(
+        self, tmp_path: Path, old: str, new: str, said: str
+    ) -> None:
+        root = copy("forked", tmp_path, ("pyproject.toml", old, new))
+        with pytest.raises(LockError, match="is stale") as caught:
+            read(root, "3.12")
+        assert said in str(caught.value)
+        assert "uv lock" in str(caught.value.hint)
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            ('"jinja2",', '"Jinja2 ",'),
+            ("python_version < '3.12'", "python_full_version<'3.12.0'"),
+            ("httpx[socks]>=0.27", "HTTPX[Socks] >= 0.27"),
+        ],
+    )
+    def test_another_spelling_is_no_change(self, tmp_path: Path, old: str, new: str) -> None:
+        assert read(copy("forked", tmp_path, ("pyproject.toml", old, new))).pins
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [("@v1", "@v2"), ("#subdirectory=sub", ""), ("example/gitdep", "example/other")],
+    )
+    def test_another_repository_or_revision(self, tmp_path: Path, old: str, new: str) -> None:
+        root = copy("repository", tmp_path, ("pyproject.toml", old, new))
+        with pytest.raises(LockError, match="is stale"):
+            read(root)
+
+    def test_a_workspace_dependency_that_became_one_of_an_index(self, tmp_path: Path) -> None:
+        change = ("pyproject.toml", "member = { workspace = true }", "")
+        with pytest.raises(LockError, match="`member` from a folder or file is in the lock only"):
+            read(copy("workspace", tmp_path, change))
+
+    def test_what_only_a_build_can_tell_is_not_compared(self, tmp_path: Path) -> None:
+        change = ("pyproject.toml", 'version = "1.0"', 'version = "1"\ndynamic = ["dependencies"]')
+        root = copy("windows", tmp_path, change, ("pyproject.toml", '["pywin32", "six"]', "[]"))
+        text = (root / "pyproject.toml").read_text().replace("dependencies = []\n", "")
+        (root / "pyproject.toml").write_text(text)
+        with pytest.raises(LockError, match="cannot be installed"):
+            read(root, "3.12")
+
+    def test_sources_of_uv_and_old_development_dependencies(self, tmp_path: Path) -> None:
+        """What uv writes of `tool.uv.sources` is what a direct reference would give."""
+        direct = "gitdep @ git+https://github.com/example/gitdep@v1#subdirectory=sub"
+        root = copy("repository", tmp_path, ("pyproject.toml", direct, "gitdep"))
+        table = """
+[tool.uv]
+dev-dependencies = ["pytest"]
+[tool.uv.sources]
+gitdep = { git = "https://github.com/example/gitdep", tag = "v1", subdirectory = "sub" }
+"""
+        with (root / "pyproject.toml").open("a") as file:
+            file.write(table)
+        with pytest.raises(LockError) as caught:
+            read(root)
+        assert "`pytest` in the group dev is not in the lock" in str(caught.value)
+        assert "gitdep" not in str(caught.value)
+
+    def test_a_dependency_with_several_sources_is_not_compared(self, tmp_path: Path) -> None:
+        root = copy("windows", tmp_path, ("pyproject.toml", '"six"', '"six>3"'))
+        with (root / "pyproject.toml").open("a") as file:
+            file.write("[tool.uv.sources]\nsix = [{ index = 'a' }, { index = 'b' }]")
+        with pytest.raises(LockError, match="cannot be installed"):
+            read(root, "3.12")

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hatch_connect.errors import PythonVersionError
+from hatch_connect.project.config import ProjectConfig, read_project
+from hatch_connect.project.interpreter import Interpreter
+from hatch_connect.project.python_version import PythonTarget, choose_python
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def project(
+    root: Path, *, requires: str = "", setting: str = "", env_python: str = ""
+) -> ProjectConfig:
+    lines = ["[project]", "name = 'x'", "version = '1'"]
+    lines += [f"requires-python = '{requires}'"] if requires else []
+    lines += ["[tool.hatch-connect]", "app-mode = 'fastapi'", "entrypoint = 'a'"]
+    lines += [f"python-version = '{setting}'"] if setting else []
+    lines += ["[tool.hatch.envs.default]", f"python = '{env_python}'"] if env_python else []
+    (root / "pyproject.toml").write_text("\n".join(lines))
+    return read_project(root)
+
+
+def interpreter(root: Path, version: str, **facts: bool | str) -> Interpreter:
+    return Interpreter(
+        path=root / "python",
+        version=version,
+        implementation=str(facts.get("implementation", "cpython")),
+        free_threaded=bool(facts.get("free_threaded")),
+    )
+
+
+class TestOrder:
+    def test_each_source_gives_way_to_the_one_before_it(self, tmp_path: Path) -> None:
+        (tmp_path / ".python-version").write_text("3.12\n")
+        given = {
+            "option": "3.9",
+            "lock_python": ("3.13", "pylock.toml, which was made for it,"),
+            "interpreter": interpreter(tmp_path, "3.14.1"),
+        }
+
+        def choose(setting: str = "", env_python: str = "") -> PythonTarget:
+            config = project(tmp_path, setting=setting, env_python=env_python)
+            return choose_python(
+                config,
+                option=given.get("option"),  # type: ignore[arg-type]
+                lock_python=given.get("lock_python"),  # type: ignore[arg-type]
+                interpreter=given.get("interpreter"),  # type: ignore[arg-type]
+            )
+
+        chosen = [choose("3.10", "3.11")]
+        del given["option"]
+        chosen += [choose("3.10", "3.11"), choose("", "3.11"), choose()]
+        (tmp_path / ".python-version").unlink()
+        chosen.append(choose())
+        del given["lock_python"]
+        chosen.append(choose())
+        assert [target.minor for target in chosen] == [
+            "3.9",
+            "3.10",
+            "3.11",
+            "3.12",
+            "3.13",
+            "3.14",
+        ]
+        assert [target.because for target in chosen] == [
+            "the option --python-version",
+            "`tool.hatch-connect.python-version`",
+            "`tool.hatch.envs.default.python`",
+            ".python-version",
+            "pylock.toml, which was made for it,",
+            f"the interpreter {tmp_path / 'python'}",
+        ]
+
+    def test_nothing_says_it(self, tmp_path: Path) -> None:
+        with pytest.raises(PythonVersionError, match="Nothing says") as caught:
+            choose_python(project(tmp_path, requires=">=3.11"))
+        assert "python-version = " in str(caught.value.hint)
+
+    @pytest.mark.parametrize("text", ["3", "system", "", "# only a comment", "my-virtualenv"])
+    def test_a_version_file_that_names_no_minor_is_told_and_passed_over(
+        self, tmp_path: Path, text: str
+    ) -> None:
+        (tmp_path / ".python-version").write_text(text)
+        config = project(tmp_path)
+        found = choose_python(config, lock_python=("3.13", "uv.lock"))
+        assert found.minor == "3.13"
+        with pytest.raises(PythonVersionError, match=r"\.python-version says"):
+            choose_python(config)
+
+
+class TestVersionFile:
+    @pytest.mark.parametrize(
+        ("text", "version"),
+        [
+            ("3.11", "3.11.0"),
+            ("3.11.4\n", "3.11.4"),
+            ("# ours\n\n  cpython-3.11 \n3.12\n", "3.11.0"),
+            ("cpython@3.11.4", "3.11.4"),
+            ("python3.11", "3.11.0"),
+            ("3.11.*", "3.11.0"),
+            ("==3.11.4", "3.11.4"),
+            ("cpython-3.11.4-linux-x86_64-gnu", "3.11.4"),
+            ("\ufeff3.11", "3.11.0"),
+        ],
+    )
+    def test_its_many_forms(self, tmp_path: Path, text: str, version: str) -> None:
+        (tmp_path / ".python-version").write_text(text, encoding="utf-8")
+        assert choose_python(project(tmp_path)).version == version
+
+    def test_the_nearest_counts_up_to_the_top_of_the_repository(self, tmp_path: Path) -> None:
+        inner = tmp_path / "repository" / "project"
+        inner.mkdir(parents=True)
+        (tmp_path / ".python-version").write_text("3.9")
+        config = project(inner)
+        with pytest.raises(PythonVersionError):
+            choose_python(config)
+        (tmp_path / "repository" / ".git").mkdir()
+        with pytest.raises(PythonVersionError):
+            choose_python(config)
+        (tmp_path / "repository" / ".python-version").write_text("3.12")
+        found = choose_python(config)
+        assert found.minor == "3.12"
+        assert found.because == str(tmp_path / "repository" / ".python-version")
+
+    def test_one_that_cannot_be_read_is_an_error(self, tmp_path: Path) -> None:
+        (tmp_path / ".python-version").write_bytes(b"\xff")
+        with pytest.raises(PythonVersionError, match="cannot be read"):
+            choose_python(project(tmp_path))
+
+
+class TestHatchPython:
+    @pytest.mark.parametrize("python", ["/usr/bin/python3.12", r"C:\py\python3.12.exe", "3.12"])
+    def test_a_path_may_name_a_version(self, tmp_path: Path, python: str) -> None:
+        assert choose_python(project(tmp_path, env_python=python)).minor == "3.12"
+
+    def test_a_path_that_names_none_is_passed_over(self, tmp_path: Path) -> None:
+        config = project(tmp_path, env_python="/opt/python/bin/python")
+        assert choose_python(config, lock_python=("3.11", "uv.lock")).minor == "3.11"
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("asked", "said"),
+        [
+            ("pypy3.10", "CPython only"),
+            ("pypy@3.10", "CPython only"),
+            ("3.13t", "free-threaded"),
+            ("3.13+freethreaded", "free-threaded"),
+            ("3.15.0a1", "released"),
+            ("3.15-dev", "released"),
+            ("3.14.0rc2", "released"),
+            ("three", "X.Y"),
+            ("3", "X.Y"),
+            ("3.11.4.5", "X.Y"),
+            (">=3.11", "X.Y"),
+            ("2.7", "too old"),
+            ("3.6.15", "too old"),
+        ],
+    )
+    def test_what_connect_has_not(self, tmp_path: Path, asked: str, said: str) -> None:
+        with pytest.raises(PythonVersionError, match=said) as caught:
+            choose_python(project(tmp_path), option=asked)
+        assert "--python-version" in str(caught.value)
+        assert asked in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("facts", "said"),
+        [
+            ({"implementation": "pypy"}, "CPython only"),
+            ({"free_threaded": True}, "free-threaded"),
+        ],
+    )
+    def test_an_interpreter_that_connect_has_not(
+        self, tmp_path: Path, facts: dict[str, bool | str], said: str
+    ) -> None:
+        with pytest.raises(PythonVersionError, match=said):
+            choose_python(project(tmp_path), interpreter=interpreter(tmp_path, "3.13.1", **facts))
+
+    def test_a_prerelease_that_runs_this(self, tmp_path: Path) -> None:
+        with pytest.raises(PythonVersionError, match="released"):
+            choose_python(project(tmp_path), interpreter=interpreter(tmp_path, "3.15.0b2"))
+
+
+class TestBounds:
+    @pytest.mark.parametrize("asked", ["3.10", "3.12.1"])
+    def test_the_project_bounds_the_choice(self, tmp_path: Path, asked: str) -> None:
+        with pytest.raises(PythonVersionError, match=r"requires-python.*<3\.12,>=3\.11"):
+            choose_python(project(tmp_path, requires=">=3.11,<3.12"), option=asked)
+
+    def test_a_range_that_nothing_satisfies(self, tmp_path: Path) -> None:
+        with pytest.raises(PythonVersionError, match="no version satisfies"):
+            choose_python(project(tmp_path, requires=">=3.12,<3.11"), option="3.11")
+
+    def test_the_lowest_patch_that_is_allowed_is_asked_for(self, tmp_path: Path) -> None:
+        found = choose_python(project(tmp_path, requires=">=3.11.5"), option="3.11")
+        assert (found.version, found.requires) == ("3.11.5", "~=3.11.5")
+
+
+class TestRequires:
+    def test_pins_for_one_minor_ask_for_that_minor(self, tmp_path: Path) -> None:
+        found = choose_python(project(tmp_path, requires=">=3.9"), option="3.11.4")
+        assert (found.version, found.requires) == ("3.11.4", "~=3.11.0")
+
+    def test_a_file_shipped_as_written_leaves_the_projects_range(self, tmp_path: Path) -> None:
+        config = project(tmp_path, requires=">=3.9")
+        runs = interpreter(tmp_path, "3.11.7")
+        found = choose_python(config, interpreter=runs, one_minor=False)
+        assert (found.version, found.requires) == ("3.11.0", ">=3.9")
+        assert choose_python(config, interpreter=runs).requires == "~=3.11.0"
+
+    def test_but_a_version_that_was_asked_for_is_asked_for(self, tmp_path: Path) -> None:
+        (tmp_path / ".python-version").write_text("3.11")
+        found = choose_python(project(tmp_path, requires=">=3.9"), one_minor=False)
+        assert found.requires == "~=3.11.0"
