@@ -66,8 +66,7 @@ def require_entry(
 
 def _hint(config: ProjectConfig, wanted: tuple[str, ...], left_out: Iterable[LeftOut]) -> str:
     for item in left_out:
-        folder = item.path.endswith("/")
-        if any(w == item.path or (folder and w.startswith(item.path)) for w in wanted):
+        if any(_is_or_holds(item.path, path) for path in wanted):
             return (
                 f"It was left out ({item.rule}); name it in `include` of [tool.hatch-connect] "
                 "if it must ship."
@@ -82,3 +81,9 @@ def _hint(config: ProjectConfig, wanted: tuple[str, ...], left_out: Iterable[Lef
     candidates = ", ".join(entrypoint_candidates(config.root))
     found = f" Modules that may hold it: {candidates}." if candidates else ""
     return f"Correct `entrypoint` in [tool.hatch-connect], or add the file to `include`.{found}"
+
+
+def _is_or_holds(left_out: str, path: str) -> bool:
+    if left_out.endswith("/"):
+        return path.startswith(left_out)
+    return f"/{left_out}".endswith(f"/{path}")

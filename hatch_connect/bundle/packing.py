@@ -9,7 +9,7 @@ import os
 import secrets
 import stat
 import tarfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, BinaryIO, NoReturn
 
@@ -110,7 +110,8 @@ def replacing(target: Path) -> Iterator[Path]:
     except OSError as error:
         raise BundleError(f"{target} cannot be written: {error.strerror or error}.") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def _add(
@@ -138,7 +139,7 @@ class _Source(Tally):
             data = super().read(size)
         except OSError as error:
             raise _unreadable(self._path, error) from error
-        if not data and self.size < self._length:
+        if len(data) < size and self.size < self._length:
             self._changed()
         return data
 

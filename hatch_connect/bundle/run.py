@@ -63,15 +63,15 @@ def _here(request: BuildRequest, environ: Mapping[str, str], report: Report) -> 
 
     builder = BundleBuilder(str(request.root), app=_App(report))  # type: ignore[arg-type] # all that builders use of one
     builder.task = Task(request=request, environ=environ, report=report)
-    builds = builder.build(
-        directory=str(request.directory) if request.directory else builder.config.directory,
-        versions=list(request.contents or (_MAIN,)),
-        hooks_only=False,
-        clean=False,
-    )
     try:
-        for _ in builds:
-            pass
+        list(
+            builder.build(
+                directory=str(request.directory or builder.config.directory),
+                versions=list(request.contents or (_MAIN,)),
+                hooks_only=False,
+                clean=False,
+            )
+        )
     except (ValueError, TypeError, OSError, UnknownPluginError) as error:
         raise BuildError(f"Hatchling cannot build the project: {error}") from error
     return tuple(builder.task.built)

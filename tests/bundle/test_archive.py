@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import tarfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.bundles import Archive, in_memory, manifest_of, md5, members_of, write_files
+
+from hatch_connect.bundle.archive import Bundle
+from hatch_connect.bundle.manifest import Manifest
+from hatch_connect.bundle.parts import Metadata
+from hatch_connect.errors import BundleError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILES = {"index.html": b"<p>", "a/data.csv": b"1,2\n"}
+
+
+def refused(path: Path, tmp_path: Path) -> str:
+    with pytest.raises(BundleError) as caught:
+        Bundle.open(path, into=tmp_path / "into")
+    return str(caught.value)
+
+
+def test_the_manifest_may_be_anywhere(tmp_path: Path) -> None:
+    archive = Archive.of(FILES)
+    first = Bundle.open(archive.write(tmp_path / "1.tar.gz"), into=tmp_path)
+    archive.members.reverse()
+    last = Bundle.open(archive.write(tmp_path / "2.tar.gz"), into=tmp_path)
+    assert first.manifest == last.manifest
+    assert first.digest == last.digest
+    assert first.md5 == md5((tmp_path / "1.tar.gz").read_bytes())
+
+
+@pytest.mark.parametrize("top", ["", "./", "project-1.0/"])
+def test_a_single_top_folder_is_collapsed(tmp_path: Path, top: str) -> None:
+    bundle = Bundle.open(Archive.of(FILES, top=top).write(tmp_path / "b.tar.gz"), into=tmp_path)
+    bundle.extract(tmp_path / "out")
+    assert (tmp_path / "out" / "a" / "data.csv").read_bytes() == b"1,2\n"
+    assert [path for path, _ in bundle.sizes()] == ["a/data.csv", "index.html", "manifest.json"]
+
+
+def test_folders_may_be_members(tmp_path: Path) -> None:
+    archive = Archive.of(FILES).add("a", type=tarfile.DIRTYPE).add("./", type=tarfile.DIRTYPE)
+    bundle = Bundle.open(archive.write(tmp_path / "b.tar.gz"), into=tmp_path)
+    assert len(bundle.manifest.files) == 2
+
+
+def test_a_manifest_that_lists_itself(tmp_path: Path) -> None:
+    manifest = manifest_of({**FILES, "manifest.json": b"old"})
+    archive = Archive.of(FILES)
+    archive.members[0] = Archive().add("manifest.json", json.dumps(manifest).encode()).members[0]
+    assert Bundle.open(archive.write(tmp_path / "b.tar.gz"), into=tmp_path).size > 0
+
+
+def test_a_link_to_a_file_of_the_archive_is_that_file(tmp_path: Path) -> None:
+    files = {**FILES, "b/copy.csv": b"1,2\n", "hard.csv": b"1,2\n"}
+    archive = Archive.of(files)
+    archive.members = [m for m in archive.members if m[0].name not in {"b/copy.csv", "hard.csv"}]
+    archive.add("b/copy.csv", type=tarfile.SYMTYPE, linkname="../a/data.csv")
+    archive.add("hard.csv", type=tarfile.LNKTYPE, linkname="a/data.csv")
+    bundle = Bundle.open(archive.write(tmp_path / "b.tar.gz"), into=tmp_path)
+    bundle.extract(tmp_path / "out")
+    copy = tmp_path / "out" / "b" / "copy.csv"
+    assert copy.read_bytes() == b"1,2\n"
+    assert not copy.is_symlink()
+    assert (tmp_path / "out" / "hard.csv").read_bytes() == b"1,2\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "said"),
+    [
+        ("/etc/cron", {}, "its path is absolute"),
+        ("../up", {}, "leads elsewhere"),
+        ("a/../../up", {}, "leads elsewhere"),
+        ("..", {"type": tarfile.DIRTYPE}, "leads elsewhere"),
+        ("a\\b", {}, "backslash"),
+        ("a\nb", {}, "line break"),
+        ("index.html", {}, "twice"),
+        ("index.html/x", {}, "it is a file and a folder"),
+        ("dev", {"type": tarfile.CHRTYPE}, "neither a file nor a folder"),
+        ("fifo", {"type": tarfile.FIFOTYPE}, "neither a file nor a folder"),
+        ("l", {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"}, "does not lead to a file"),
+        ("l", {"type": tarfile.SYMTYPE, "linkname": "../x"}, "does not lead to a file"),
+        ("l", {"type": tarfile.SYMTYPE, "linkname": "l"}, "does not lead to a file"),
+        ("l", {"type": tarfile.SYMTYPE, "linkname": "a"}, "does not lead to a file"),
+        ("l", {"type": tarfile.LNKTYPE, "linkname": "../x"}, "does not lead to a file"),
+        ("extra", {}, "extra is archived and not listed"),
+    ],
+)
+def test_a_hostile_member(tmp_path: Path, name: str, attributes: dict[str, Any], said: str) -> None:
+    path = Archive.of(FILES).add(name, **attributes).write(tmp_path / "b.tar.gz")
+    assert said in refused(path, tmp_path)
+
+
+def test_files_that_are_not_what_was_listed(tmp_path: Path) -> None:
+    archive = Archive.of({**FILES, "gone": b""})
+    archive.members = [m for m in archive.members if m[0].name not in {"gone", "index.html"}]
+    archive.add("index.html", b"changed")
+    said = refused(archive.write(tmp_path / "b.tar.gz"), tmp_path)
+    assert "2 difference(s)" in said
+    assert "gone is listed and not archived" in said
+    assert "index.html has another checksum" in said
+
+
+def test_no_manifest(tmp_path: Path) -> None:
+    path = Archive().add("x/a").add("y/manifest.json", b"{}").write(tmp_path / "b.tar.gz")
+    assert "holds no manifest.json at its root" in refused(path, tmp_path)
+
+
+def test_a_damaged_archive(tmp_path: Path) -> None:
+    whole = Archive.of({"a": os.urandom(5000)}).write(tmp_path / "b.tar.gz").read_bytes()
+    path = tmp_path / "c.tar.gz"
+    for damage in (whole[:-2000], whole[:-1], whole + b"junk", b"", b"no archive", whole[:50]):
+        path.write_bytes(damage)
+        assert "not a whole gzip-compressed tar archive" in refused(path, tmp_path)
+    flipped = bytearray(whole)
+    flipped[-6] ^= 255
+    path.write_bytes(flipped)
+    assert "not a whole" in refused(path, tmp_path)
+
+
+def test_an_archive_that_cannot_be_read(tmp_path: Path) -> None:
+    assert "cannot be read" in refused(tmp_path / "none.tar.gz", tmp_path)
+
+
+def test_an_archive_that_would_fill_the_disk(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.tar.gz"
+    size = 400 << 20
+    with gzip.open(path, "wb", compresslevel=1) as zipped:
+        zipped.write(Archive().add("zeros", b"").members[0][0].tobuf()[:0])
+        info = tarfile.TarInfo("zeros")
+        info.size = size
+        zipped.write(info.tobuf())
+        block = bytes(1 << 20)
+        for _ in range(size >> 20):
+            zipped.write(block)
+    assert path.stat().st_size < 4 << 20
+    assert "unpacks to more than 200 times its size" in refused(path, tmp_path)
+
+
+def test_a_manifest_that_is_too_large_to_be_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hatch_connect.bundle.checking._LARGEST_MANIFEST", 10)
+    assert "larger than" in refused(Archive.of(FILES).write(tmp_path / "b.tar.gz"), tmp_path)
+
+
+def test_more_members_than_anybody_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hatch_connect.bundle.checking._MOST_MEMBERS", 2)
+    assert "more than 2 files" in refused(Archive.of(FILES).write(tmp_path / "b.tar.gz"), tmp_path)
+
+
+def test_a_sparse_member_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "b.tar.gz"
+    info = tarfile.TarInfo("sparse")
+    info.type = tarfile.GNUTYPE_SPARSE
+    with gzip.open(path, "wb") as zipped, tarfile.open(fileobj=zipped, mode="w") as archive:
+        archive.addfile(info, io.BytesIO())
+    assert "neither a file nor a folder" in refused(path, tmp_path)
+
+
+def written(tmp_path: Path) -> Bundle:
+    manifest = Manifest(metadata=Metadata(app_mode="static", entrypoint="index.html"))
+    return Bundle.write(tmp_path / "b.tar.gz", manifest, in_memory(FILES))
+
+
+def test_a_folder_is_the_bundle_unpacked(tmp_path: Path) -> None:
+    bundle = written(tmp_path)
+    bundle.extract(tmp_path / "deep" / "out")
+    out = tmp_path / "deep" / "out"
+    found = {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    assert found == members_of(bundle.path)
+    assert [p.name for p in out.parent.iterdir()] == ["out"]
+
+
+def test_what_was_unpacked_before_is_replaced(tmp_path: Path) -> None:
+    out = write_files(tmp_path / "out", {"manifest.json": json.dumps(manifest_of({"x": b"x"}))})
+    (out / "x").write_bytes(b"x")
+    written(tmp_path).extract(out)
+    assert not (out / "x").exists()
+    assert (out / "index.html").exists()
+
+
+@pytest.mark.parametrize("files", [{"mine.txt": ""}, {"manifest.json": "{}", "mine.txt": ""}])
+def test_files_of_others_are_not_overwritten(tmp_path: Path, files: dict[str, str]) -> None:
+    out = write_files(tmp_path / "out", files)
+    with pytest.raises(BundleError, match=r"holds something that no bundle left there \(mine"):
+        written(tmp_path).extract(out)
+    assert (out / "mine.txt").exists()
+    assert not (out / "index.html").exists()
+
+
+def test_a_file_where_the_folder_goes(tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"")
+    with pytest.raises(BundleError):
+        written(tmp_path).extract(tmp_path / "out")
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(BundleError, match="cannot be written"):
+        written(tmp_path).extract(tmp_path / "file" / "out")

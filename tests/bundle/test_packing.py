@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import gzip
+import os
+import tarfile
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.bundles import Heard, in_memory, md5, members_of
+
+from hatch_connect.bundle.archive import Bundle
+from hatch_connect.bundle.content import ContentFile, Selection
+from hatch_connect.bundle.manifest import Manifest
+from hatch_connect.bundle.packing import pack
+from hatch_connect.bundle.parts import Metadata
+from hatch_connect.errors import BundleError
+from hatch_connect.events import Progress, silent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MANIFEST = Manifest(metadata=Metadata(app_mode="static", entrypoint="index.html"))
+FILES = {"index.html": b"<p>", "a/data.csv": b"1,2\n" * 100, "naïve " + "n" * 200: b""}
+
+
+def test_an_archive_is_what_a_server_expects(tmp_path: Path) -> None:
+    bundle = Bundle.write(tmp_path / "b.tar.gz", MANIFEST, in_memory(FILES))
+    with tarfile.open(bundle.path) as archive:
+        members = archive.getmembers()
+    assert [m.name for m in members] == [*sorted(FILES), "manifest.json"]
+    for m in members:
+        assert (m.uid, m.gid, m.uname, m.gname, m.mode) == (0, 0, "", "", 0o644)
+        assert m.mtime == 1580601600
+        assert m.isreg()
+    assert members_of(bundle.path)["manifest.json"] == bundle.manifest.to_json()
+    listed = {file.path: file.checksum for file in bundle.manifest.files}
+    assert listed == {path: md5(text) for path, text in FILES.items()}
+
+
+def test_the_values_of_a_bundle_are_those_of_the_file(tmp_path: Path) -> None:
+    bundle = Bundle.write(tmp_path / "b.tar.gz", MANIFEST, in_memory(FILES))
+    assert bundle.size == bundle.path.stat().st_size
+    assert bundle.md5 == md5(bundle.path.read_bytes())
+    assert bundle == Bundle.open(bundle.path, into=tmp_path)
+    assert bundle.sizes() == (
+        *sorted((path, len(text)) for path, text in FILES.items() if path < "manifest.json"),
+        ("manifest.json", len(bundle.manifest.to_json())),
+        ("naïve " + "n" * 200, 0),
+    )
+
+
+def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
+    source = tmp_path / "data"
+    source.write_bytes(b"x" * 5000)
+    file = ContentFile(path="data", source=source, size=5000)
+    first = Bundle.write(tmp_path / "1.tar.gz", MANIFEST, Selection(files=(file,)))
+    os.utime(source, (1, 1))
+    source.chmod(0o755)
+    second = Bundle.write(tmp_path / "other" / "2.tar.gz", MANIFEST, Selection(files=(file,)))
+    assert first.path.read_bytes() == second.path.read_bytes()
+    assert first.digest == second.digest
+
+
+def test_the_gzip_header_names_nothing(tmp_path: Path) -> None:
+    bundle = Bundle.write(tmp_path / "secret-name.tar.gz", MANIFEST, in_memory(FILES))
+    head = bundle.path.read_bytes()[:10]
+    assert head[3] == 0  # no name, no comment
+    assert head[4:8] == b"\0\0\0\0"  # no time
+
+
+def test_the_time_of_the_members_can_be_set(tmp_path: Path) -> None:
+    bundle = Bundle.write(tmp_path / "b.tar.gz", MANIFEST, in_memory(FILES), epoch=1700000000)
+    with tarfile.open(bundle.path) as archive:
+        assert {m.mtime for m in archive} == {1700000000}
+
+
+def test_names_are_checked_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="backslash"):
+        Bundle.write(tmp_path / "b.tar.gz", MANIFEST, in_memory({"a\\b": b""}))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_is_told_in_steps_and_ends_with_everything(tmp_path: Path) -> None:
+    heard = Heard()
+    files = {f"{n}": b"x" * 1000 for n in range(1000)}
+    Bundle.write(tmp_path / "b.tar.gz", MANIFEST, in_memory(files), report=heard)
+    told = [event for event in heard.events if isinstance(event, Progress)]
+    assert 50 < len(told) < 150
+    assert [t.done for t in told] == sorted(t.done for t in told)
+    assert all(t.done < 1_000_000 for t in told[:-1])
+    assert told[-1].done == told[-1].total == 1_000_000
+
+
+class Growing:
+    """A report that writes to a file while it is read."""
+
+    def __init__(self, path: Path, change: Any) -> None:  # noqa: ANN401 - any callable
+        self.path, self.change = path, change
+
+    def __call__(self, _event: object) -> None:
+        self.change(self.path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: path.write_bytes(b"x" * 1_000_009),
+        lambda path: os.truncate(path, 100_000),
+    ],
+)
+def test_a_file_that_changes_while_it_is_read(tmp_path: Path, change: object) -> None:
+    big = tmp_path / "log"
+    big.write_bytes(b"x" * 1_000_000)
+    selection = Selection(files=(ContentFile(path="log", source=big, size=1_000_000),))
+    target = tmp_path / "b.tar.gz"
+    target.write_bytes(b"earlier")
+    with pytest.raises(BundleError, match="log changed while it was read"):
+        Bundle.write(target, MANIFEST, selection, report=Growing(big, change))
+    assert target.read_bytes() == b"earlier"
+    assert {p.name for p in tmp_path.iterdir()} == {"log", "b.tar.gz"}
+
+
+def test_a_file_that_vanished(tmp_path: Path) -> None:
+    gone = Selection(files=(ContentFile(path="x", source=tmp_path / "x", size=1),))
+    with pytest.raises(BundleError, match="x cannot be read: No such file"):
+        Bundle.write(tmp_path / "b.tar.gz", MANIFEST, gone)
+
+
+def test_a_folder_where_a_file_was(tmp_path: Path) -> None:
+    folder = Selection(files=(ContentFile(path="x", source=tmp_path, size=1),))
+    with pytest.raises(BundleError, match="x cannot be read"):
+        Bundle.write(tmp_path / "b.tar.gz", MANIFEST, folder)
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(BundleError, match="cannot be written"):
+        Bundle.write(tmp_path / "file" / "b.tar.gz", MANIFEST, in_memory(FILES))
+
+
+def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:
+    big = tmp_path / "big"
+    big.write_bytes(os.urandom(30_000_000))
+    selection = Selection(files=(ContentFile(path="big", source=big, size=30_000_000),))
+    tracemalloc.start()
+    pack(tmp_path / "b", selection, lambda _: b"{}", epoch=0, report=silent)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4_000_000
+
+
+def test_a_file_above_eight_gibibytes_has_a_header_that_says_so() -> None:
+    from hatch_connect.bundle.packing import _member
+
+    header = _member("big", 9 << 30, 0).tobuf(tarfile.PAX_FORMAT)
+    assert b"size=9663676416" in header
+
+
+def test_what_is_compressed_is_one_gzip_member(tmp_path: Path) -> None:
+    bundle = Bundle.write(tmp_path / "b.tar.gz", MANIFEST, in_memory(FILES))
+    with gzip.open(bundle.path) as content:
+        assert len(content.read()) % 10240 == 0

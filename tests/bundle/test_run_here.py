@@ -1,0 +1,553 @@
+"""Projects that are built in this process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from support.bundles import Heard, members_of, write_files
+from support.projects import APP, CONNECT, LOCKED, PACKAGE, build_one, paths, project, rules
+
+from hatch_connect.bundle.request import BuildRequest
+from hatch_connect.bundle.run import build
+from hatch_connect.errors import (
+    BuildError,
+    BundleError,
+    ConfigurationError,
+    LockError,
+    UsageError,
+)
+from hatch_connect.events import Detail, Warned
+
+if TYPE_CHECKING:
+    from support.sandbox import Sandbox
+
+METADATA = "sales_api-1.2.0.dist-info/METADATA"
+
+
+@pytest.fixture
+def environ(sandbox: Sandbox) -> dict[str, str]:
+    return sandbox.environ
+
+
+def test_a_src_package_is_at_the_root_of_its_bundle(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    root = project(tmp_path / "p", {**PACKAGE, "tests/test_x.py": ""})
+    heard = Heard()
+    built = build_one(root, environ, heard)
+    assert paths(built) == [
+        "requirements.txt",
+        METADATA,
+        "sales_api/__init__.py",
+        "sales_api/main.py",
+    ]
+    assert built.bundle.path == root / "dist" / "connect" / "sales-api-1.2.0.tar.gz"
+    assert (root / "dist" / "connect" / ".gitignore").read_text("utf-8") == "*\n"
+    assert built.python is not None
+    assert built.python.minor == "3.11"
+    assert built.lock is not None
+    assert built.lock.path == root / "requirements.txt"
+    assert any(isinstance(e, Detail) and "in this process" in e.text for e in heard.events)
+
+
+def test_what_was_built_is_a_bundle(tmp_path: Path, environ: dict[str, str]) -> None:
+    from hatch_connect.bundle.archive import Bundle
+
+    built = build_one(project(tmp_path / "p", PACKAGE), environ)
+    assert Bundle.open(built.bundle.path, into=tmp_path) == built.bundle
+
+
+def test_touched_copies_give_the_same_bytes(tmp_path: Path, environ: dict[str, str]) -> None:
+    first = project(tmp_path / "a", {**PACKAGE, "src/sales_api/é.txt": "é"})
+    second = project(tmp_path / "b c", {**PACKAGE, "src/sales_api/é.txt": "é"})
+    for path in second.rglob("*"):
+        os.utime(path, (1, 1))
+        if path.is_file():
+            path.chmod(0o755)
+    one, other = build_one(first, environ), build_one(second, environ)
+    assert one.bundle.path.read_bytes() == other.bundle.path.read_bytes()
+    assert one.bundle.digest == other.bundle.digest
+
+
+def test_the_working_directory_and_environment_stay(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    before = Path.cwd(), dict(os.environ), list(sys.path)
+    build_one(project(tmp_path / "p", PACKAGE), environ)
+    assert (Path.cwd(), dict(os.environ), list(sys.path)) == before
+
+
+def test_what_the_wheel_says_counts(tmp_path: Path, environ: dict[str, str]) -> None:
+    root = project(
+        tmp_path / "p",
+        {
+            "lib/other/__init__.py": "",
+            "lib/other/web.py": APP,
+            "models/m.bin": "m",
+            "entry.txt": "",
+        },
+        connect=CONNECT.replace("sales_api.main", "other.web"),
+        more="""
+[project.scripts]
+run = "other.web:app"
+[tool.hatch.build.targets.wheel]
+packages = ["lib/other"]
+[tool.hatch.build.targets.wheel.force-include]
+"models" = "other/models"
+[tool.hatch.build.targets.wheel.shared-data]
+"entry.txt" = "share/entry.txt"
+[tool.hatch.build.targets.connect.force-include]
+"entry.txt" = "extra/entry.txt"
+[tool.hatch.build.hooks.version]
+path = "lib/other/_version.py"
+""",
+    )
+    built = build_one(root, environ)
+    assert paths(built) == [
+        "requirements.txt",
+        "extra/entry.txt",
+        "other/__init__.py",
+        "other/_version.py",
+        "other/models/m.bin",
+        "other/web.py",
+        METADATA,
+        "sales_api-1.2.0.dist-info/entry_points.txt",
+    ]
+    assert "sales_api-1.2.0.data/data/share/entry.txt" in rules(built)
+
+
+def test_an_entrypoint_beside_the_package_ships_with_it(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    root = project(
+        tmp_path / "p",
+        {**PACKAGE, "app.py": APP},
+        connect=CONNECT.replace("sales_api.main", "app"),
+    )
+    assert "app.py" in paths(build_one(root, environ))
+
+
+def test_an_entrypoint_in_a_folder_brings_its_neighbours(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    files = {"web/main.py": APP, "web/pages/one.html": "", "web/.env": "", "other.py": ""}
+    root = project(
+        tmp_path / "p",
+        {**PACKAGE, **files},
+        connect=CONNECT.replace("sales_api.main", "web.main"),
+    )
+    built = build_one(root, environ)
+    assert {"web/main.py", "web/pages/one.html", "sales_api/main.py"} <= set(paths(built))
+    assert "other.py" not in paths(built)
+    assert rules(built)["web/.env"] == "guard: environment variables"
+
+
+def test_include_and_exclude(tmp_path: Path, environ: dict[str, str]) -> None:
+    files = {
+        **PACKAGE,
+        "src/sales_api/notes.md": "",
+        "data/a.csv": "1",
+        "data/b.tmp": "",
+        ".streamlit/config.toml": "",
+        ".env": "X=1",
+        "node_modules/x/index.js": "",
+    }
+    connect = CONNECT + (
+        'include = ["/data/", "/.streamlit/config.toml", "/.env", "*.nothing"]\n'
+        'exclude = ["*.md", "*.tmp"]\n'
+    )
+    heard = Heard()
+    built = build_one(project(tmp_path / "p", files, connect=connect), environ, heard)
+    assert {"data/a.csv", ".streamlit/config.toml", ".env"} <= set(paths(built))
+    assert rules(built)["src/sales_api/notes.md"] == "exclude: *.md"
+    assert rules(built)["data/b.tmp"] == "exclude: *.tmp"
+    assert not any("node_modules" in path for path in paths(built))
+    warned = [e.text for e in heard.events if isinstance(e, Warned)]
+    assert "`include` in [tool.hatch-connect]: '*.nothing' matches no file." in warned
+
+
+def test_a_wildcard_names_no_secret_and_nothing_that_git_ignores(
+    tmp_path: Path, environ: dict[str, str], sandbox: Sandbox
+) -> None:
+    files = {**PACKAGE, "data/.env": "", "data/big.bin": "", "data/x.csv": ""}
+    wild = project(tmp_path / "a", files, connect=CONNECT + 'include = ["data/*"]\n')
+    named = project(tmp_path / "b", files, connect=CONNECT + 'include = ["/data/"]\n')
+    for root in (wild, named):
+        (root / ".gitignore").write_text("*.bin\n", encoding="utf-8")
+        sandbox.git("init", "--quiet", cwd=root)
+    built = build_one(wild, environ)
+    assert "data/x.csv" in paths(built)
+    assert "data/big.bin" not in paths(built)
+    assert rules(built)["data/big.bin"] == "git ignores it (.gitignore:1: *.bin)"
+    built = build_one(named, environ)
+    assert "data/big.bin" in paths(built)
+    assert "data/.env" not in paths(built)
+
+
+def test_the_guard_looks_into_packages(
+    tmp_path: Path, environ: dict[str, str], sandbox: Sandbox
+) -> None:
+    key = "-----BEGIN RSA PRIVATE KEY-----\n"
+    files = {
+        **PACKAGE,
+        "src/sales_api/.env.local": "",
+        "src/sales_api/tls.pem": key,
+        "src/sales_api/ca.pem": "-----BEGIN CERTIFICATE-----\n",
+        "src/sales_api/inner/.gitignore": "*.log\n",
+        "src/sales_api/inner/x.log": "",
+        "src/sales_api/inner/kept.txt": "",
+    }
+    root = project(tmp_path / "p", files)
+    sandbox.git("init", "--quiet", cwd=root)
+    built = build_one(root, environ)
+    assert "sales_api/ca.pem" in paths(built)
+    assert "sales_api/inner/kept.txt" in paths(built)
+    assert rules(built)["src/sales_api/.env.local"] == "guard: environment variables"
+    assert rules(built)["src/sales_api/tls.pem"] == "guard: a private key"
+    assert "inner/.gitignore:1" in rules(built)["src/sales_api/inner/x.log"]
+    assert set(paths(built)).isdisjoint({"sales_api/tls.pem", "sales_api/inner/x.log"})
+
+
+def test_artifacts_ship_although_git_ignores_them(
+    tmp_path: Path, environ: dict[str, str], sandbox: Sandbox
+) -> None:
+    root = project(
+        tmp_path / "p",
+        {**PACKAGE, ".gitignore": "*.gen\n", "src/sales_api/a.gen": ""},
+        more='[tool.hatch.build]\nartifacts = ["*.gen"]\n',
+    )
+    sandbox.git("init", "--quiet", cwd=root)
+    assert "sales_api/a.gen" in paths(build_one(root, environ))
+
+
+TREE = CONNECT.replace("sales_api.main", "app")
+
+
+def test_a_project_without_a_package_ships_its_tree(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    files = {
+        "app.py": APP,
+        "lib/x.py": "",
+        "data/x.csv": "",
+        ".env": "X=1",
+        ".github/workflows/ci.yml": "",
+        ".venv/bin/python": "",
+        "env2/pyvenv.cfg": "",
+        "dist/x.whl": "",
+        "rsconnect-python/p.json": "{}",
+        "__pycache__/app.pyc": "",
+        "manifest.json": "{}",
+        "skipped.md": "",
+    }
+    more = '[tool.hatch.build.targets.connect]\nexclude = ["*.md"]\n'
+    built = build_one(project(tmp_path / "p", files, connect=TREE, more=more), environ)
+    assert paths(built) == [
+        *("requirements.txt", ".python-version", "app.py", "data/x.csv", "lib/x.py"),
+        "pyproject.toml",
+    ]
+    assert built.bundle.path.name == "sales-api-1.2.0.tar.gz"
+    assert rules(built) == {
+        ".env": "guard: environment variables",
+        ".github/": "a folder whose name begins with a dot",
+        ".venv/": "a virtual environment",
+        "env2/": "a virtual environment",
+        "dist/": "build outputs",
+        "rsconnect-python/": "records of deployments",
+        "__pycache__/": "a cache",
+        "manifest.json": "never shipped: the manifest of an earlier build",
+        "skipped.md": "Hatchling's selection",
+    }
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "[tool.hatch.build.targets.wheel]\nbypass-selection = true\n",
+        '[tool.hatch.build.targets.wheel]\nonly-include = ["nothing"]\n',
+    ],
+)
+def test_an_empty_wheel_means_the_tree(tmp_path: Path, environ: dict[str, str], more: str) -> None:
+    root = project(tmp_path / "p", {"app.py": APP}, connect=TREE, more=more)
+    assert "app.py" in paths(build_one(root, environ))
+
+
+def test_the_tree_by_only_include_and_force_include(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    more = """
+[tool.hatch.build.targets.connect]
+only-include = ["app.py", "lib"]
+[tool.hatch.build.targets.connect.force-include]
+"conf/prod.toml" = "settings.toml"
+"""
+    files = {"app.py": APP, "lib/x.py": "", "other.py": "", "conf/prod.toml": ""}
+    built = build_one(project(tmp_path / "p", files, connect=TREE, more=more), environ)
+    assert paths(built) == ["requirements.txt", "app.py", "lib/x.py", "settings.toml"]
+
+
+def test_the_list_of_another_lock_takes_the_place_of_the_trees(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    pylock = (
+        'lock-version = "1.0"\ncreated-by = "test"\n[[packages]]\nname = "fastapi"\n'
+        'version = "0.115.0"\n[packages.sdist]\nname = "fastapi-0.115.0.tar.gz"\n'
+        'url = "https://example.com/fastapi-0.115.0.tar.gz"\n[packages.sdist.hashes]\n'
+        f'sha256 = "{"0" * 64}"\n'
+    )
+    root = project(tmp_path / "p", {"app.py": APP, "pylock.toml": pylock}, connect=TREE)
+    built = build_one(root, environ)
+    assert rules(built)["requirements.txt"] == "the package list comes from pylock.toml"
+    assert members_of(built.bundle.path)["requirements.txt"].startswith(b"# Made by hatch-connect")
+
+
+def test_a_requirements_file_elsewhere_ships_where_it_is(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    root = project(
+        tmp_path / "p",
+        {**PACKAGE, "reqs/prod.txt": "fastapi==0.114.0\n"},
+        connect=CONNECT + 'requirements-file = "reqs/prod.txt"\n',
+    )
+    built = build_one(root, environ)
+    assert built.bundle.manifest.python is not None
+    assert built.bundle.manifest.python.package_file == "reqs/prod.txt"
+    assert members_of(built.bundle.path)["reqs/prod.txt"] == b"fastapi==0.114.0\n"
+
+
+def test_what_the_configuration_says_is_in_the_manifest(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    connect = CONNECT + 'image = "py:3.11"\nenvironment-management = false\n'
+    root = project(tmp_path / "p", PACKAGE, connect=connect + 'package-installer = "uv"\n')
+    data = build_one(root, environ, overrides={"image": "py:9"}).bundle.manifest.to_dict()
+    assert data["environment"] == {
+        "python": {"requires": "~=3.11.0"},
+        "image": "py:9",
+        "environment_management": {"python": False, "r": False},
+    }
+    assert data["python"] == {
+        "version": "3.11.0",
+        "package_manager": {
+            "name": "uv",
+            "version": "25.0",
+            "package_file": "requirements.txt",
+            "allow_uv": True,
+        },
+    }
+
+
+def test_static_html_asks_for_no_python(tmp_path: Path, environ: dict[str, str]) -> None:
+    connect = '[tool.hatch-connect]\napp-mode = "static"\nentrypoint = "index.html"\n'
+    root = project(tmp_path / "p", {"index.html": "<p>"}, connect=connect)
+    built = build_one(root, environ)
+    assert built.python is None
+    assert built.lock is None
+    data = built.bundle.manifest.to_dict()
+    assert list(data) == ["version", "metadata", "files"]
+    assert data["metadata"] == {
+        "appmode": "static",
+        "primary_html": "index.html",
+        "entrypoint": "index.html",
+    }
+
+
+CONTENTS = """
+[tool.hatch-connect.content.api]
+entrypoint = "sales_api.main:app"
+[tool.hatch-connect.content.docs]
+app-mode = "static"
+entrypoint = "index.html"
+include = ["/index.html"]
+"""
+
+
+def test_several_pieces_of_content(tmp_path: Path, environ: dict[str, str]) -> None:
+    root = project(tmp_path / "p", {**PACKAGE, "index.html": ""}, more=CONTENTS)
+    request = BuildRequest(root=root, contents=("api", "docs"), directory=tmp_path / "out")
+    built = build(request, environ, Heard())
+    assert [one.content for one in built] == ["api", "docs"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "sales-api-api-1.2.0.tar.gz",
+        "sales-api-docs-1.2.0.tar.gz",
+    ]
+    with pytest.raises(UsageError, match="no content `other`"):
+        build_one(root, environ, contents=("other",))
+
+
+def test_a_folder_of_the_users_own_gets_no_gitignore(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    root = project(tmp_path / "p", {**PACKAGE, "out/mine.txt": ""})
+    build_one(root, environ, directory=root / "out")
+    assert not (root / "out" / ".gitignore").exists()
+    build_one(root, environ, directory=root / "new")
+    assert (root / "new" / ".gitignore").exists()
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "files", "said"),
+    [
+        ("sales_api.mian:app", {}, "neither sales_api/mian.py nor sales_api/mian/__init__.py"),
+        ("sales_api.secret:app", {"src/sales_api/secret.py": ""}, "It was left out (exclude: "),
+        ("sales_api.mian:app", {}, "Modules that may hold it: sales_api.main"),
+        ("other.main:app", {"src/other/main.py": ""}, "It is below src/"),
+    ],
+)
+def test_no_bundle_without_its_entrypoint(
+    tmp_path: Path, environ: dict[str, str], entrypoint: str, files: dict[str, str], said: str
+) -> None:
+    connect = CONNECT.replace("sales_api.main:app", entrypoint) + 'exclude = ["secret.py"]\n'
+    root = project(tmp_path / "p", {**PACKAGE, **files}, connect=connect)
+    with pytest.raises(BundleError) as caught:
+        build_one(root, environ)
+    assert said in str(caught.value)
+    assert not list((root / "dist").rglob("*.tar.gz"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no links without rights")
+class TestLinks:
+    @pytest.mark.parametrize("folder", ["src/sales_api", "."])
+    def test_a_link_that_stays_inside_ships_what_it_leads_to(
+        self, tmp_path: Path, environ: dict[str, str], folder: str
+    ) -> None:
+        packaged = folder != "."
+        files = PACKAGE if packaged else {"app.py": APP}
+        root = project(
+            tmp_path / "p", {**files, "data/x.csv": "1"}, connect=CONNECT if packaged else TREE
+        )
+        (root / folder / "x.csv").symlink_to(root / "data" / "x.csv")
+        built = build_one(root, environ)
+        name = "sales_api/x.csv" if packaged else "x.csv"
+        assert members_of(built.bundle.path)[name] == b"1"
+
+    def test_a_linked_folder_ships_and_so_does_the_folder_itself(
+        self, tmp_path: Path, environ: dict[str, str]
+    ) -> None:
+        root = project(tmp_path / "p", {"app.py": APP, "data/x.csv": "1"}, connect=TREE)
+        (root / "also").symlink_to("data")
+        (root / "data" / "loop").symlink_to("..")
+        assert {"also/x.csv", "data/x.csv"} <= set(paths(build_one(root, environ)))
+
+    @pytest.mark.parametrize("folder", ["src/sales_api", "."])
+    @pytest.mark.parametrize("target", ["outside", "nowhere", "outside-folder"])
+    def test_a_link_that_leaves_is_an_error(
+        self, tmp_path: Path, environ: dict[str, str], folder: str, target: str
+    ) -> None:
+        write_files(tmp_path, {"outside": "", "outside-folder/x.csv": ""})
+        packaged = folder != "."
+        files = PACKAGE if packaged else {"app.py": APP}
+        root = project(tmp_path / "p", files, connect=CONNECT if packaged else TREE)
+        (root / folder / "link").symlink_to(tmp_path / target)
+        with pytest.raises(BundleError, match="is a link that leaves the project"):
+            build_one(root, environ)
+        exclude = 'exclude = ["link"]\n'
+        project(root, {}, connect=(CONNECT if packaged else TREE) + exclude)
+        assert not any("link" in path for path in paths(build_one(root, environ)))
+
+    @pytest.mark.parametrize("kind", ["fifo", "socket"])
+    @pytest.mark.parametrize("folder", ["src/sales_api", "."])
+    def test_what_is_no_file_is_refused(
+        self,
+        tmp_path: Path,
+        environ: dict[str, str],
+        kind: str,
+        folder: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        packaged = folder != "."
+        files = PACKAGE if packaged else {"app.py": APP}
+        root = project(tmp_path / "p", files, connect=CONNECT if packaged else TREE)
+        if kind == "fifo":
+            os.mkfifo(root / folder / "odd")
+            with pytest.raises(BundleError, match="odd is not a file"):
+                build_one(root, environ)
+            return
+        monkeypatch.chdir(root / folder)
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind("odd")
+            with pytest.raises(BundleError, match="odd is not a file"):
+                build_one(root, environ)
+
+    @pytest.mark.parametrize("folder", ["src/sales_api", "."])
+    @pytest.mark.parametrize("name", [b"a\\b", b"a\nb", b"a\xff"])
+    def test_names_that_no_bundle_holds(
+        self, tmp_path: Path, environ: dict[str, str], folder: str, name: bytes
+    ) -> None:
+        packaged = folder != "."
+        files = PACKAGE if packaged else {"app.py": APP}
+        root = project(tmp_path / "p", files, connect=CONNECT if packaged else TREE)
+        Path(os.fsdecode(os.fsencode(root / folder) + b"/" + name)).write_bytes(b"")
+        with pytest.raises(BundleError, match="cannot go into a bundle"):
+            build_one(root, environ)
+
+    @pytest.mark.parametrize("pair", [("a.txt", "A.txt"), ("caf\u00e9", "cafe\u0301")])
+    def test_names_that_collide(
+        self, tmp_path: Path, environ: dict[str, str], pair: tuple[str, str]
+    ) -> None:
+        files = {**PACKAGE, **{f"src/sales_api/{name}": "" for name in pair}}
+        with pytest.raises(BundleError, match="some systems cannot tell it from"):
+            build_one(project(tmp_path / "p", files), environ)
+
+
+def test_no_lock_says_how_to_make_one(tmp_path: Path, environ: dict[str, str]) -> None:
+    root = project(tmp_path / "p", PACKAGE)
+    (root / "requirements.txt").unlink()
+    with pytest.raises(LockError, match="uv lock"):
+        build_one(root, environ)
+
+
+def test_installed_packages_stand_in_for_a_lock(tmp_path: Path, environ: dict[str, str]) -> None:
+    from hatch_connect.project.pins import Lock, Pin
+
+    root = project(tmp_path / "p", PACKAGE)
+    (root / "requirements.txt").unlink()
+    pin = Pin(name="fastapi", requirement="fastapi==0.115.0", version="0.115.0")
+    installed = Lock(path=None, format="installed packages", pins=(pin,))
+    built = build_one(root, environ, installed=installed)
+    assert built.lock == installed
+    assert b"fastapi==0.115.0" in members_of(built.bundle.path)["requirements.txt"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("[tool.hatch.build.targets.wheel]\npackages = 3\n", "must be an array of strings"),
+        ("[tool.hatch.build.targets.connect]\ndirectory = 3\n", "connect.directory` must be"),
+        ('[tool.hatch.build.targets.connect.force-include]\n"no" = "x"\n', "not found"),
+        ('[tool.hatch.build.targets.wheel.force-include]\n"no" = "x"\n', "not found"),
+    ],
+)
+def test_an_error_of_hatchling_is_an_error_of_the_build(
+    tmp_path: Path, environ: dict[str, str], more: str, said: str
+) -> None:
+    with pytest.raises(BuildError, match=said):
+        build_one(project(tmp_path / "p", PACKAGE, more=more), environ)
+
+
+def test_errors_of_ours_stay_what_they_are(tmp_path: Path, environ: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match="title"):
+        build_one(project(tmp_path / "p", PACKAGE, connect=CONNECT + "title = 3\n"), environ)
+    with pytest.raises(BuildError, match="SOURCE_DATE_EPOCH"):
+        build_one(project(tmp_path / "q", PACKAGE), {**environ, "SOURCE_DATE_EPOCH": "now"})
+
+
+def test_the_time_of_the_files_can_be_set(tmp_path: Path, environ: dict[str, str]) -> None:
+    import tarfile
+
+    root = project(tmp_path / "p", PACKAGE)
+    built = build_one(root, {**environ, "SOURCE_DATE_EPOCH": "1700000000"})
+    with tarfile.open(built.bundle.path) as archive:
+        assert {member.mtime for member in archive} == {1700000000}
+
+
+def test_nothing_to_ship(tmp_path: Path, environ: dict[str, str]) -> None:
+    connect = '[tool.hatch-connect]\napp-mode = "tensorflow-saved-model"\nexclude = ["*"]\n'
+    root = project(tmp_path / "p", LOCKED, connect=connect)
+    with pytest.raises(BundleError, match="Nothing of"):
+        build_one(root, environ)

@@ -1,0 +1,52 @@
+"""Small projects to build, and one way to build them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hatch_connect.bundle.request import BuildRequest
+from hatch_connect.bundle.run import build
+from support.bundles import Heard, write_files
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from hatch_connect.bundle.request import Built
+
+HATCHLING = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+PROJECT = '[project]\nname = "sales-api"\nversion = "1.2.0"\nrequires-python = ">=3.11"\n'
+CONNECT = '[tool.hatch-connect]\napp-mode = "fastapi"\nentrypoint = "sales_api.main:app"\n'
+LOCKED = {"requirements.txt": "fastapi==0.115.0\n", ".python-version": "3.11\n"}
+APP = "app = 1\n"
+PACKAGE = {"src/sales_api/__init__.py": "", "src/sales_api/main.py": APP}
+
+
+def project(
+    root: Path,
+    files: Mapping[str, str | bytes],
+    *,
+    more: str = "",
+    system: str = HATCHLING,
+    connect: str = CONNECT,
+) -> Path:
+    """Write a project; `more` is the end of its pyproject.toml."""
+    text = f"{system}\n{PROJECT}\n{connect}\n{more}"
+    return write_files(root, {"pyproject.toml": text, **LOCKED, **files})
+
+
+def build_one(
+    root: Path, environ: Mapping[str, str], heard: Heard | None = None, **request: object
+) -> Built:
+    """Build the bundle of a project with one piece of content."""
+    asked = BuildRequest(root=root, **request)  # type: ignore[arg-type] # as each test says
+    (built,) = build(asked, environ, heard or Heard())
+    return built
+
+
+def paths(built: Built) -> list[str]:
+    return [file.path for file in built.bundle.manifest.files]
+
+
+def rules(built: Built) -> dict[str, str]:
+    return {item.path: item.rule for item in built.left_out}
