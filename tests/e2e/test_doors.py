@@ -12,7 +12,7 @@ from support.fake_connect import FakeConnect
 from support.sandbox import Finished, Sandbox, committed, copy_example
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from support.fake_content import FakeContent
@@ -46,15 +46,14 @@ def use(door: str, project: Path) -> None:
 def call(
     door: str, verb: str, *arguments: str, project: Path, sandbox: Sandbox, **environ: str
 ) -> Finished:
-    ways = {
-        "hatch-connect": (sandbox.connect, verb),
-        "hatch run": (sandbox.hatch, "run", f"connect-{verb}"),
-        "hatch run connect:": (sandbox.hatch, "run", f"connect:{verb}"),
-        "invoke": (sandbox.invoke, verb),
-        "invoke sub-collection": (sandbox.invoke, f"connect.{verb}"),
+    ways: dict[str, tuple[Callable[..., Finished], tuple[str, ...]]] = {
+        "hatch-connect": (sandbox.connect, (verb,)),
+        "hatch run": (sandbox.hatch, ("run", f"connect-{verb}")),
+        "hatch run connect:": (sandbox.hatch, ("run", f"connect:{verb}")),
+        "invoke": (sandbox.invoke, (verb,)),
+        "invoke sub-collection": (sandbox.invoke, (f"connect.{verb}",)),
     }
-    run, *start = ways[door]
-    assert callable(run)
+    run, start = ways[door]
     return run(*start, *arguments, cwd=project, **environ)
 
 
