@@ -102,9 +102,14 @@ class _Finder:
                 hint=f"{self._store.known_names()}\n"
                 f"Add it with: hatch-connect add --name {name} --server URL",
             )
-        return _Found(server=server)
+        return _usable(server)
 
     def _at(self, text: str, source: str) -> _Found:
+        if "/" not in text and self._store.get(text):
+            raise UsageError(
+                f"`{text}`, which comes from {source}, is a nickname, not a URL.",
+                hint=f"Use --name {text}.",
+            )
         url = _url_of(text, source)
         stored = self._store.find(url)
         server = replace(stored, url=url) if stored else Server(url=url)
@@ -131,7 +136,11 @@ class _Finder:
                 hint=f"{self._store.known_names()}\n"
                 "Add one with: hatch-connect add --name NAME --server URL",
             )
-        return _Found(server=server)
+        return _usable(server)
+
+
+def _usable(server: Server) -> _Found:
+    return _Found(server=replace(server, url=_url_of(server.url, server.source)))
 
 
 def _url_of(text: str, source: str) -> str:

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote
 
-from hatch_connect.errors import (
-    AnswerError,
-    NotFoundError,
-    RefusedError,
-    ServerError,
-    UnreachableError,
-)
-from hatch_connect.events import Detail, Report, silent
+from hatch_connect.errors import NotFoundError, RefusedError, UnreachableError
+from hatch_connect.events import Report, silent
 
 from .answer import Answer, objects, strings
-from .failures import LostAnswerError
 from .resources import (
     BundleInfo,
     Content,
@@ -27,6 +21,7 @@ from .resources import (
     Visit,
 )
 from .session import Request, Session
+from .settle import Settling
 from .upload import BundleBody, Largest, too_large
 
 if TYPE_CHECKING:
@@ -39,9 +34,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_NAME_TAKEN = 409
-# What a proxy answers when it does not know whether Connect carried the request out.
-_UNCERTAIN = {502, 503, 504}
 _ATTEMPTS = 4
 _HIDDEN = {401, 403, 404}
 
@@ -103,16 +95,16 @@ class ConnectClient:
 
     def content(self, guid: str) -> Content:
         """Return one piece of content."""
-        return Content.from_answer(self._get(f"v1/content/{guid}"))
+        return Content.from_answer(self._get(_content(guid)))
 
     def content_by_number(self, number: str) -> Content:
         """Return the content that older clients know by a number."""
-        return self.content(self._get(f"applications/{number}").string("guid"))
+        return self.content(self._get(f"applications/{quote(number, safe='')}").string("guid"))
 
     def is_git_managed(self, guid: str) -> bool:
         """Tell whether the server itself fetches this content from a repository."""
         try:
-            self._get(f"v1/content/{guid}/repository")
+            self._get(_content(guid, "repository"))
         except NotFoundError:
             return False
         return True
@@ -134,18 +126,18 @@ class ConnectClient:
 
     def update_content(self, guid: str, changes: Mapping[str, object]) -> Content:
         """Change fields of content and return it as it is now."""
-        return Content.from_answer(self._send("PATCH", f"v1/content/{guid}", dict(changes)))
+        return Content.from_answer(self._send("PATCH", _content(guid), dict(changes)))
 
     def environment_names(self, guid: str) -> tuple[str, ...]:
         """Return the names of the content's environment variables."""
-        request = Request("GET", f"v1/content/{guid}/environment")
+        request = Request("GET", _content(guid, "environment"))
         return strings(self._session.json(request), str(request))
 
     def set_environment(self, guid: str, variables: Mapping[str, Secret | None]) -> None:
         """Set environment variables; None removes one, those that are not named stay."""
         body = [{"name": n, "value": v.reveal() if v else None} for n, v in variables.items()]
         secrets = tuple(v for v in variables.values() if v)
-        request = Request("PATCH", f"v1/content/{guid}/environment", body=body, secrets=secrets)
+        request = Request("PATCH", _content(guid, "environment"), body=body, secrets=secrets)
         self._session.done(request)
 
     def upload_bundle(
@@ -163,7 +155,7 @@ class ConnectClient:
         largest files in the bundle with their sizes, to be named if the server finds it too large.
         """
         body = BundleBody(path, metadata=metadata, report=report)
-        request = Request("POST", f"v1/content/{guid}/bundles", stream=body)
+        request = Request("POST", _content(guid, "bundles"), stream=body)
 
         def upload() -> BundleInfo:
             body.seek(0)
@@ -185,17 +177,17 @@ class ConnectClient:
 
     def bundles(self, guid: str) -> tuple[BundleInfo, ...]:
         """Return the content's bundles, newest first."""
-        request = Request("GET", f"v1/content/{guid}/bundles")
+        request = Request("GET", _content(guid, "bundles"))
         found = objects(self._session.json(request), str(request))
         return tuple(BundleInfo.from_answer(a) for a in found)
 
     def bundle(self, guid: str, bundle_id: str) -> BundleInfo:
         """Return one bundle."""
-        return BundleInfo.from_answer(self._get(f"v1/content/{guid}/bundles/{bundle_id}"))
+        return BundleInfo.from_answer(self._get(_content(guid, "bundles", bundle_id)))
 
     def remove_bundle(self, guid: str, bundle_id: str) -> None:
         """Remove a bundle that is not the active one."""
-        request = Request("DELETE", f"v1/content/{guid}/bundles/{bundle_id}")
+        request = Request("DELETE", _content(guid, "bundles", bundle_id))
 
         def remove() -> bool:
             self._session.done(request)
@@ -219,30 +211,30 @@ class ConnectClient:
         body = {"bundle_id": bundle_id} | ({} if activate is None else {"activate": activate})
 
         def deploy() -> str:
-            return self._send("POST", f"v1/content/{guid}/deploy", body).string("task_id")
+            return self._send("POST", _content(guid, "deploy"), body).string("task_id")
 
         return self._settled(deploy, lambda: None)
 
     def task(self, task_id: str, *, first: int = 0, wait: int = 1) -> TaskStatus:
         """Return a task and its log from line `first`; answers after `wait` seconds at most."""
         query = {"first": str(first), "wait": str(wait)}
-        answer = self._get(f"v1/tasks/{task_id}", query=query, wait=wait)
+        answer = self._get(f"v1/tasks/{quote(task_id, safe='')}", query=query, wait=wait)
         return TaskStatus.from_answer(answer)
 
     def jobs(self, guid: str) -> tuple[Job, ...]:
         """Return the processes started for the content, as the server orders them."""
-        request = Request("GET", f"v1/content/{guid}/jobs")
+        request = Request("GET", _content(guid, "jobs"))
         return tuple(Job.from_answer(a) for a in objects(self._session.json(request), str(request)))
 
     def job_log(self, guid: str, key: str) -> tuple[str, ...]:
         """Return the lines that a process wrote."""
-        entries = self._get(f"v1/content/{guid}/jobs/{key}/log").objects("entries")
+        entries = self._get(_content(guid, "jobs", key, "log")).objects("entries")
         return tuple(entry.optional_string("data") or "" for entry in entries)
 
     def visit(self, guid: str, *, bundle_id: str | None = None, path: str = "") -> Visit:
         """Look at content, or at a bundle of it that is not active, as a browser would."""
         draft = f"_bundle{bundle_id}/" if bundle_id else ""
-        return self._session.visit(f"content/{guid}/{draft}{path.lstrip('/')}")
+        return self._session.visit(f"content/{quote(guid, safe='')}/{draft}{path.lstrip('/')}")
 
     def _get(self, path: str, *, query: Mapping[str, str] | None = None, wait: int = 0) -> Answer:
         request = Request("GET", path, query=query or {}, wait=wait)
@@ -255,37 +247,13 @@ class ConnectClient:
     def _settled(
         self, act: Callable[[], T], look: Callable[[], T | None], *, taken: bool = False
     ) -> T:
-        """Do what must not be done twice; `look` finds what an unanswered attempt left.
-
-        `taken`: a name that is taken after an unanswered attempt is our own.
-        """
-        pauses = self._session.pauses(_ATTEMPTS)
-        lost = False
-        while True:
-            try:
-                return act()
-            except ServerError as error:
-                if taken and lost and getattr(error, "status", None) == _NAME_TAKEN:
-                    found = look()
-                    if found is not None:
-                        return found
-                if not _uncertain(error):
-                    raise
-                lost = True
-                found = look()
-                if found is not None:
-                    self._session.report(
-                        Detail(text=f"It had arrived all the same: {error.message}")
-                    )
-                    return found
-                if not pauses.another():
-                    raise
+        attempt = Settling(act=act, look=look, name_may_be_ours=taken)
+        return attempt.settle(self._session.pauses(_ATTEMPTS), self._session.report)
 
 
-def _uncertain(error: ServerError) -> bool:
-    if isinstance(error, RefusedError):
-        return error.status in _UNCERTAIN
-    return isinstance(error, AnswerError | LostAnswerError)
+def _content(guid: str, *rest: str) -> str:
+    """Return a path of content; whatever was given as a GUID is one segment of it."""
+    return "/".join(("v1/content", *(quote(part, safe="") for part in (guid, *rest))))
 
 
 def connect(server: Server, *, environ: Mapping[str, str], report: Report) -> ConnectClient:

@@ -12,7 +12,7 @@ from hatch_connect.secret import Secret
 
 from .answer import kind
 from .store import JsonFile
-from .url import same_server
+from .url import same_server, server_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -147,7 +147,7 @@ class ServerStore:
             return None
         key = self._text(name, entry, "api_key")
         return Server(
-            url=url.rstrip("/"),
+            url=_normal(url),
             api_key=Secret(key) if key else None,
             name=name,
             insecure=entry.get("insecure") is True,
@@ -166,6 +166,13 @@ class ServerStore:
             f"{self.path} is broken: `{where}` is {kind(value)} instead of {expected}.",
             hint="Mend the file, or move it out of the way; it was left as it is.",
         )
+
+
+def _normal(url: str) -> str:
+    try:
+        return server_url(url)
+    except UsageError:
+        return url  # it is shown as it is, and refused where it is used
 
 
 def _as_stored(server: Server) -> Entry:

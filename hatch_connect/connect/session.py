@@ -85,6 +85,7 @@ class Session:
         self._timeout = _read_timeout(environ)
         self._auth = KeyAuth(server.api_key)
         self._http = self._opened()
+        self._upgraded = False
         self._warn()
 
     def json(self, request: Request) -> object:
@@ -138,12 +139,17 @@ class Session:
                         str(request), response.status_code, self.server.url, target
                     )
                 return response
-            if urlsplit(url).scheme != urlsplit(target).scheme:
-                self.report(Warned(text=f"{url} redirects to https: use https:// for this server."))
+            self._warn_of_upgrade(url, target)
             url = target
         raise RefusedError(
             f"The server redirects {request} in circles.", status=response.status_code
         )
+
+    def _warn_of_upgrade(self, url: str, target: str) -> None:
+        if urlsplit(url).scheme != urlsplit(target).scheme and not self._upgraded:
+            self._upgraded = True
+            text = f"{self.server.url} redirects to https: use https:// in the server's URL."
+            self.report(Warned(text=text))
 
     def _whole(self, request: Request, url: str) -> requests.Response:
         """Return an answer read to its end; what may be repeated is when it was cut short."""

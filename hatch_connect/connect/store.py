@@ -73,6 +73,8 @@ class JsonFile:
                     f"{self.path} is being written by another program.",
                     hint=f"Try again; if nothing else runs, remove {self._lock}.",
                 ) from error
+            except (OSError, NotImplementedError):
+                stack.close()  # nowhere to keep a lock: a write is atomic all the same
             yield
 
     def _write(self, data: bytes) -> None:

@@ -148,7 +148,8 @@ class TestRefusals:
             (ServerChoice(name="nope"), {}, None, "called `nope`, which the option --name names"),
             (ServerChoice(), {}, "nope", r"`nope`, which `tool\.hatch-connect\.server`"),
             (ServerChoice(), {}, None, "No server is named"),
-            (ServerChoice(server="prod"), {}, None, "comes from the option --server"),
+            (ServerChoice(server="prod"), {}, None, "is a nickname, not a URL"),
+            (ServerChoice(server="host"), {}, None, "comes from the option --server"),
             (ServerChoice(), {"CONNECT_SERVER": "x"}, None, "comes from CONNECT_SERVER"),
             (ServerChoice(), {}, "ftp://x", "comes from `tool.hatch-connect.server`"),
         ],
@@ -164,6 +165,11 @@ class TestRefusals:
         with pytest.raises(UsageError, match=expected) as caught:
             choose_server(choice, environ=environ, configured=configured, store=store)
         assert caught.value.hint
+
+    def test_a_stored_url_that_is_none(self, store: ServerStore) -> None:
+        store.add(Server(name="odd", url="connect.example.com", api_key=Secret("K")))
+        with pytest.raises(UsageError, match="comes from the server 'odd' in"):
+            choose_server(ServerChoice(name="odd"), environ={}, configured=None, store=store)
 
     def test_name_the_servers_there_are(self, store: ServerStore, empty: ServerStore) -> None:
         with pytest.raises(UsageError, match="Known servers: `lab`, `prod`"):

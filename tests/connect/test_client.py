@@ -355,6 +355,39 @@ def test_a_missing_answer_field_is_an_error(client: ConnectClient, fake: FakeCon
         client.deploy("g", "1")
 
 
+def test_what_is_given_as_a_guid_stays_one_segment(
+    client: ConnectClient, fake: FakeConnect
+) -> None:
+    with pytest.raises(NotFoundError):
+        client.content("../user")
+    with pytest.raises(NotFoundError):
+        client.content_by_number("1/../../v1/user?")
+    assert fake.calls() == [
+        "GET v1/content/..%2Fuser",
+        "GET applications/1%2F..%2F..%2Fv1%2Fuser%3F",
+    ]
+
+
+def test_a_removal_that_never_arrived_is_sent_again(
+    client: ConnectClient, fake: FakeConnect, bundle: Path
+) -> None:
+    guid = fake.add_content("sales").guid
+    uploaded = client.upload_bundle(guid, bundle)
+    fake.misbehave("DELETE", "bundles", Drop())
+    client.remove_bundle(guid, uploaded.id)
+    assert fake.contents[guid].bundles == {}
+
+
+def test_a_late_creation_by_somebody_else_is_a_conflict(
+    client: ConnectClient, fake: FakeConnect
+) -> None:
+    fake.misbehave("POST", "v1/content$", Drop())
+    fake.misbehave("GET", "v1/content$", Say(200, b"[]"), times=2)
+    fake.misbehave("GET", "v1/user$", Do(lambda: fake.add_content("sales")))
+    with pytest.raises(RefusedError, match="code 26"):
+        client.create_content("sales")
+
+
 def test_connect_sends_nothing() -> None:
     client = connect(Server(url="http://127.0.0.1:9"), environ={}, report=silent)
     assert client.server.url == "http://127.0.0.1:9"

@@ -14,6 +14,7 @@ from support.fake_bundle import Reply
 from support.fake_connect import Drop, FakeConnect, Hang, Say, Truncate, html, redirect
 from support.fake_proxy import FakeProxy
 
+from hatch_connect.connect.certificates import tls_context
 from hatch_connect.errors import (
     AnswerError,
     HatchConnectError,
@@ -283,9 +284,14 @@ class TestRedirects:
             target = f"{secure.url}/__api__/v1/content?name=sales"
             fake.misbehave("GET", "v1/content$", redirect(target, 301))
             client = connecting(fake.url, ca_cert=CA.read_text())
+            fake.misbehave("GET", "v1/content$", redirect(target, 301))
+            assert client.find_content("sales") == ()
             assert client.find_content("sales") == ()
             assert secure.requests[0].query == {"name": "sales"}
-        assert any(isinstance(e, Warned) and "https" in e.text for e in events)
+            assert secure.requests[0].headers["authorization"] == f"Key {fake.api_key}"
+        assert [e.text for e in events if isinstance(e, Warned)] == [
+            f"{fake.url} redirects to https: use https:// in the server's URL."
+        ]
 
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     def test_a_change_is_not_and_says_which_url_to_use(
@@ -535,6 +541,24 @@ class TestTls:
         with pytest.raises(UnreachableError, match="does not speak TLS") as caught:
             connecting(fake.url.replace("http:", "https:")).me()
         assert "http://" in str(caught.value)
+
+    def test_a_folder_of_certificates(self, connecting: Connecting, tmp_path: Path) -> None:
+        # OpenSSL finds a certificate in a folder by the hash of its subject.
+        name = "d80983aa.0"
+        (tmp_path / name).write_bytes(CA.read_bytes())
+        with FakeConnect(tls=serving("server")) as fake:
+            assert connecting(fake.url, environ={"SSL_CERT_DIR": str(tmp_path)}).me().username
+
+    def test_without_a_store_of_the_system_the_bundled_one_is_used(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        nowhere = ssl.get_default_verify_paths()._replace(
+            cafile=None,  # type: ignore[arg-type] # None where there is no such file
+            capath=None,  # type: ignore[arg-type]
+        )
+        monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: nowhere)
+        monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda _self: None)
+        assert tls_context({}, insecure=False, ca_cert=None).get_ca_certs()
 
     def test_certificates_of_the_environment_that_are_none(self, connecting: Connecting) -> None:
         with pytest.raises(UsageError, match="REQUESTS_CA_BUNDLE names /nowhere"):

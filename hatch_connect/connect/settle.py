@@ -1,0 +1,68 @@
+"""What must not be done twice: done, and when the answer is lost, looked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from hatch_connect.errors import AnswerError, RefusedError, ServerError
+from hatch_connect.events import Detail
+
+from .failures import LostAnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hatch_connect.events import Report
+
+    from .transport import Pauses
+
+T = TypeVar("T")
+
+_NAME_TAKEN = 409
+# What a proxy answers when it does not know whether Connect carried the request out.
+_UNCERTAIN = {502, 503, 504}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settling(Generic[T]):
+    """`act` sends the request; `look` finds what an attempt without an answer left, or None.
+
+    `name_may_be_ours`: after an attempt without an answer, "that name is taken" means that it was
+    carried out late.
+    """
+
+    act: Callable[[], T]
+    look: Callable[[], T | None]
+    name_may_be_ours: bool = False
+
+    def settle(self, pauses: Pauses, report: Report) -> T:
+        """Return what there is in the end: never two of it.
+
+        Raises:
+            ServerError: a clear refusal, or the last failure when the attempts are used up.
+
+        """
+        lost = False
+        while True:
+            try:
+                return self.act()
+            except ServerError as error:
+                late = lost and self.name_may_be_ours and _status(error) == _NAME_TAKEN
+                if not late and not _uncertain(error):
+                    raise
+                lost = True
+                found = self.look()
+                if found is not None:
+                    report(Detail(text=f"It had arrived all the same: {error.message}"))
+                    return found
+                if late or not pauses.another():
+                    raise
+
+
+def _status(error: ServerError) -> int | None:
+    return error.status if isinstance(error, RefusedError) else None
+
+
+def _uncertain(error: ServerError) -> bool:
+    return _status(error) in _UNCERTAIN or isinstance(error, AnswerError | LostAnswerError)
