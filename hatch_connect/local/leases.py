@@ -27,11 +27,15 @@ class Leases:
         """Make an application that calls `unused` when the last client is gone, if it is given."""
         self._unused = unused
         self._held = 0
+        self._ending = False
         self._stopping = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hold a lease until the client closes its connection."""
-        del scope
+        if self._ending:
+            refusal = PlainTextResponse("The server is ending.", status_code=503)
+            await refusal(scope, receive, send)
+            return
         self._held += 1
         try:
             await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -54,10 +58,12 @@ class Leases:
 
     def stop(self) -> None:
         """End all leases, because the server stops."""
+        self._ending = True
         self._stopping.set()
 
     def _tell(self) -> None:
         if self._unused:
+            self._ending = True
             self._unused()
 
     @staticmethod

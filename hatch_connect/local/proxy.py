@@ -36,15 +36,14 @@ class Visits:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._client = httpx2.AsyncClient(
-            trust_env=False,
-            timeout=httpx2.Timeout(None, connect=10),
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
+        # Not a client: that would add headers, and keep the cookies of one visitor for the next.
+        self._transport = httpx2.AsyncHTTPTransport(
+            trust_env=False, limits=httpx2.Limits(max_connections=None)
         )
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._transport.aclose()
 
     async def visit(self, request: Request) -> Response:
         """Answer a request below `/content/{guid}/`, or `/content/{guid}/_bundle{id}/`."""
@@ -94,13 +93,13 @@ class Visits:
         query: bytes = request.scope["query_string"]
         rest = raw_path[len(prefix) :] + (b"?" + query if query else b"")
         has_body = not {"content-length", "transfer-encoding"}.isdisjoint(request.headers)
-        outgoing = self._client.build_request(
+        outgoing = httpx2.Request(
             request.method,
             httpx2.URL(target).copy_with(raw_path=rest),
             headers=request_headers(request, prefix),
             content=request.stream() if has_body else None,
         )
-        answer = await self._client.send(outgoing, stream=True)
+        answer = await self._transport.handle_async_request(outgoing)
         response = StreamingResponse(_body(answer), status_code=answer.status_code)
         response.raw_headers = answer_headers(answer.headers.raw, prefix, target, request)
         return response
@@ -151,7 +150,7 @@ def _location(value: bytes, prefix: str, target: str, request: Request) -> bytes
 
 async def _body(answer: httpx2.Response) -> AsyncIterator[bytes]:
     try:
-        async for chunk in answer.aiter_raw():
+        async for chunk in answer.aiter_raw():  # as it is, compressed or not
             yield chunk
     finally:
         await answer.aclose()

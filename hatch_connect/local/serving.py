@@ -9,7 +9,6 @@ import os
 import secrets
 import signal
 import socket
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -160,9 +159,6 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """End orderly at a signal; unlike uvicorn's own, do not raise it again afterwards."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             self.should_exit = True

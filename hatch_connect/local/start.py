@@ -123,8 +123,9 @@ def exclusive(state: Path) -> Iterator[None]:
 def check_extra() -> None:
     """Raise UsageError where a package of the extra `local` is missing."""
     if missing := [name for name in NEEDED if find_spec(name) is None]:
+        names = ", ".join(missing).replace("_", "-")
         raise UsageError(
-            f"The local server needs packages that are not installed: {', '.join(missing)}.",
+            f"The local server needs packages that are not installed: {names}.",
             hint="Install them with: pip install 'hatch-connect[local]'",
         )
 

@@ -15,9 +15,8 @@ from support.connect_content import ASGI_APP
 if TYPE_CHECKING:
     from support.local_api import Api
 
-_RSCONNECT = shutil.which(
-    "rsconnect", path=f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}"
-)
+_BESIDE = str(Path(sys.executable).parent)
+_RSCONNECT = shutil.which("rsconnect", path=_BESIDE) or shutil.which("rsconnect")
 
 pytestmark = pytest.mark.skipif(_RSCONNECT is None, reason="rsconnect-python is not installed")
 

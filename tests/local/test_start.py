@@ -7,7 +7,9 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING
 
@@ -123,6 +125,21 @@ def test_inner_blocks_use_the_same_server(state: Path) -> None:
         assert _answers(outer.url)
 
 
+def test_many_who_start_at_once_share_one_server(state: Path) -> None:
+    together = threading.Barrier(3)
+
+    def use(_number: int) -> str:
+        with running(state, environ=os.environ, report=silent) as server:
+            together.wait(_PATIENCE)
+            return server.url
+
+    with ThreadPoolExecutor(3) as pool:
+        urls = set(pool.map(use, range(3)))
+
+    (url,) = urls
+    _until(lambda: not _answers(url))
+
+
 def test_the_server_stays_for_who_came_later(
     state: Path, ended: list[subprocess.Popen[str]]
 ) -> None:
@@ -130,7 +147,7 @@ def test_the_server_stays_for_who_came_later(
         """
         with running(state, environ=os.environ, report=silent) as server:
             say(server.url)
-            sys.stdin.readline()
+            time.sleep(600)
         """,
         state,
     )

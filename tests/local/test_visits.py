@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import contextlib
+import http.client
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -18,6 +21,15 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": b"first", "more_body": True})
     await asyncio.sleep(0 if scope["path"] == "/short" else 3600)
     await send({"type": "http.response.body", "body": b"last"})
+"""
+
+_COMPRESSED = b"""
+import gzip
+
+async def app(scope, receive, send):
+    headers = [(b"content-encoding", b"gzip")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": gzip.compress(b"small")})
 """
 
 
@@ -58,6 +70,33 @@ def test_content_learns_where_it_is_mounted(api: Api, guid: str) -> None:
     assert headers["x-forwarded-proto"] == "http"
     assert headers["rstudio-connect-app-base-url"] == f"{api.server.url}/content/{guid}"
     assert headers["x-rsc-request"] == f"{api.server.url}/content/{guid}/x"
+
+
+def test_nothing_is_added_that_the_visitor_did_not_send(api: Api, guid: str) -> None:
+    connection = http.client.HTTPConnection(api.server.url.removeprefix("http://"))
+    with contextlib.closing(connection):
+        connection.putrequest("GET", f"/content/{guid}/", skip_accept_encoding=True)
+        connection.endheaders()
+        headers = json.loads(connection.getresponse().read())["headers"]
+
+    assert headers.keys() == {
+        "host",
+        "rstudio-connect-app-base-url",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-prefix",
+        "x-forwarded-proto",
+        "x-rsc-request",
+    }
+
+
+def test_compressed_content_arrives_as_it_is(api: Api) -> None:
+    guid = api.ship(bundle({"app.py": _COMPRESSED}))
+
+    answer = api.visit(guid)
+
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.text == "small"
 
 
 def test_what_only_the_server_says_cannot_be_sent(api: Api, guid: str) -> None:
