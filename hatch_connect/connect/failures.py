@@ -41,8 +41,11 @@ def failure(
             f"{at} does not speak TLS as expected: {_reason(causes, ssl.SSLError)}.",
             hint="Does the server want http:// instead of https://?",
         )
-    if _any(causes, requests.exceptions.ProxyError, requests.exceptions.InvalidProxyURL):
+    odd = _any(causes, requests.exceptions.InvalidURL, low.LocationParseError)
+    if _any(causes, requests.exceptions.ProxyError) or (odd and proxy):
         return _proxy(causes, proxy)
+    if odd:
+        return UnreachableError(f"{at} is no address of a server.", hint="Check the URL.")
     if _any(causes, low.NameResolutionError):
         return UnreachableError(
             f"The name of the server in {_origin(url)} is not known.",
@@ -67,8 +70,6 @@ def _silence(
         )
     if _any(causes, low.ReadTimeoutError, requests.exceptions.ReadTimeout, TimeoutError):
         return LostAnswerError(f"{at} did not answer {what} within {timeout:g} s.", hint=longer)
-    if _any(causes, requests.exceptions.InvalidURL, low.LocationParseError):
-        return UnreachableError(f"{at} is no address of a server.", hint="Check the URL.")
     return LostAnswerError(
         f"The connection to {at} was lost before the whole answer to {what} came.",
         hint="Try again.",
@@ -96,8 +97,7 @@ def _certificate(error: ssl.SSLCertVerificationError, at: str) -> UnreachableErr
 
 
 def _proxy(causes: tuple[BaseException, ...], proxy: str | None) -> UnreachableError:
-    named = proxy or ""
-    shown = urlsplit(named if "://" in named else f"//{named}").netloc.rpartition("@")[2]
+    shown = (proxy or "").rpartition("@")[2].rpartition("://")[2]
     return UnreachableError(
         f"The proxy {shown} does not connect: {_reason(causes, OSError)}.",
         hint="Check HTTPS_PROXY and HTTP_PROXY (a user name and a password go into the URL), or "

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from hatch_connect.errors import RefusedError
 
 from .answer import readable
-from .url import server_url
+
+
+def target_of(url: str, location: str) -> str | None:
+    """Return the URL that a redirect from `url` means; None where it means none."""
+    try:
+        target = urljoin(url, location)
+        _ = urlsplit(target).port
+    except ValueError:
+        return None
+    return target
 
 
 def followed(url: str, target: str) -> bool:
@@ -39,7 +48,6 @@ def redirect_refused(request: str, status: int, server: str, target: str) -> Ref
 
 def _moved(server: str, target: str) -> str:
     """Return the server's URL as the target has it, with what the server's own path was."""
-    if "/__api__" in target:
-        return server_url(target)
     there = urlsplit(target)
-    return f"https://{there.netloc}{urlsplit(server).path}"
+    before, api, _ = there.path.partition("/__api__")
+    return f"https://{there.netloc.rpartition('@')[2]}{before if api else urlsplit(server).path}"

@@ -6,7 +6,7 @@ import json
 import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import requests
 import urllib3.exceptions
@@ -20,9 +20,9 @@ from .answer import readable, refusal_in, without_markup
 from .certificates import tls_context
 from .codes import next_step
 from .failures import failure
-from .redirects import followed, redirect_refused
+from .redirects import followed, redirect_refused, target_of
 from .resources import Visit
-from .transport import Adapter, KeyAuth, Patience, Pauses, proxy_for
+from .transport import Adapter, Http, KeyAuth, Patience, Pauses, proxy_for
 from .url import is_local
 
 if TYPE_CHECKING:
@@ -130,9 +130,9 @@ class Session:
         for _ in range(_MANY_HOPS):
             response = self._whole(request, url) if api else self._sent(request, url)
             location = response.headers.get("Location")
-            if not response.is_redirect or not location:
+            target = target_of(url, location or "")
+            if not response.is_redirect or target is None:
                 return response
-            target = urljoin(url, location)
             if request.method != "GET" or not followed(url, target):
                 if api:
                     raise redirect_refused(
@@ -239,8 +239,7 @@ class Session:
         context = tls_context(
             self._environ, insecure=self.server.insecure, ca_cert=self.server.ca_cert
         )
-        http = requests.Session()
-        http.trust_env = False
+        http = Http()
         http.headers["User-Agent"] = f"hatch-connect/{__version__}"
         for prefix in ("https://", "http://"):
             http.mount(prefix, Adapter(context, self._patience))

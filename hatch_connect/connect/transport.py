@@ -8,6 +8,7 @@ import urllib.request
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
+import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3.exceptions import (
@@ -117,6 +118,18 @@ class KeyAuth(AuthBase):
         if self._key:
             request.headers["Authorization"] = f"Key {self._key.reveal()}"
         return request
+
+
+class Http(requests.Session):
+    """A session that reads nothing from the process's environment and follows nobody."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False
+
+    def get_redirect_target(self, _response: requests.Response) -> str | None:
+        """Return nothing: redirects are followed by our own rule, if at all."""
+        return None
 
 
 class Adapter(HTTPAdapter):

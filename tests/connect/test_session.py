@@ -341,6 +341,25 @@ class TestRedirects:
         fake.misbehave("GET", "server_settings", redirect("/__api__/v1/user"))
         assert client.server_settings().version == ""
 
+    @pytest.mark.parametrize(
+        "location", ["http://[", "http://h:port/", "http://\xff\xfe/", "//", ""]
+    )
+    def test_nonsense_is_refused(
+        self, client: ConnectClient, fake: FakeConnect, location: str
+    ) -> None:
+        fake.misbehave("GET", "v1/user", redirect(location), times=9)
+        with pytest.raises((RefusedError, AnswerError), match="GET v1/user"):
+            client.me()
+
+    @pytest.mark.parametrize("location", ["https://u:hunter2@127.0.0.1/__api__/v1/content"])
+    def test_a_password_in_it_is_not_shown(
+        self, client: ConnectClient, fake: FakeConnect, location: str
+    ) -> None:
+        fake.misbehave("POST", "v1/content$", redirect(location))
+        with pytest.raises(RefusedError) as caught:
+            client.create_content("sales")
+        assert "hunter2" not in str(caught.value)
+
     def test_circles_end(self, client: ConnectClient, fake: FakeConnect) -> None:
         fake.misbehave("GET", "v1/user", redirect("/__api__/v1/user"), times=99)
         with pytest.raises(RefusedError, match="in circles"):
@@ -465,7 +484,9 @@ class TestProxies:
             assert "HTTPS_PROXY" in str(caught.value)
             assert "hunter2" not in str(caught.value)
 
-    @pytest.mark.parametrize("address", ["http://user:hunter2@127.0.0.1:{port}", "http://"])
+    @pytest.mark.parametrize(
+        "address", ["http://user:hunter2@127.0.0.1:{port}", "http://", "http://["]
+    )
     def test_that_is_not_there(
         self, fake: FakeConnect, connecting: Connecting, address: str
     ) -> None:
