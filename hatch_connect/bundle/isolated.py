@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
 
 _TAIL = 25
+_WIDEST = 400
 # These leave nothing in the folder that they build; others write build/, *.egg-info, target/ ...
 _TIDY = ("flit_core", "poetry.core", "uv_build")
 _NOT_COPIED = frozenset({".git", "node_modules", "__pycache__", ".venv", ".hatch", ".tox", ".nox"})
@@ -168,5 +169,13 @@ def _output(error: object) -> str:
 
 
 def tail(output: str) -> str:
-    """Give the last lines of what a program said."""
-    return "\n".join(line.rstrip() for line in output.strip().splitlines()[-_TAIL:])
+    """Give the last lines of what a program said, without the frames of its tracebacks."""
+    kept: list[str] = []
+    in_frames = False
+    for line in output.strip().splitlines():
+        if line.startswith("Traceback (most recent call last)"):
+            in_frames = True
+        elif not (in_frames and line.startswith(" ")):
+            in_frames = False
+            kept.append(line.rstrip()[:_WIDEST])
+    return "\n".join(kept[-_TAIL:])
