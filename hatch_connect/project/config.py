@@ -202,15 +202,11 @@ def _content_name(settings: Settings, project: str, content: str | None) -> str:
 
 
 def _packages(config: ProjectConfig, settings: Settings) -> ProjectConfig:
-    if settings.found("lock") and settings.found("requirements-file"):
-        settings.problems.append(
-            f"{settings.called('lock')} and {settings.called('requirements-file')} exclude one"
-            " another: both name the file with the packages."
-        )
+    named = _lock_files(settings)
     return replace(
         config,
-        lock=settings.text("lock", rules.project_file_rule),
-        requirements_file=settings.text("requirements-file", rules.project_file_rule),
+        lock=named.text("lock", rules.project_file_rule),
+        requirements_file=named.text("requirements-file", rules.project_file_rule),
         extras=_normalized(settings.texts("extras")),
         groups=_normalized(settings.texts("groups")),
         python_version=settings.text("python-version"),
@@ -220,6 +216,19 @@ def _packages(config: ProjectConfig, settings: Settings) -> ProjectConfig:
         strict=settings.flag("strict") or False,
         hashes=settings.flag("hashes") or False,
     )
+
+
+def _lock_files(settings: Settings) -> Settings:
+    """Keep the one layer that names the packages' file: a call's wins over either in a table."""
+    layer = settings.strongest("lock", "requirements-file")
+    if layer is None:
+        return settings
+    if {"lock", "requirements-file"} <= set(layer.table):
+        settings.problems.append(
+            f"{layer.called('lock')} and {layer.called('requirements-file')} exclude one another:"
+            " both name the file with the packages."
+        )
+    return replace(settings, layers=(layer,))
 
 
 def _normalized(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import UsageError
@@ -19,6 +20,9 @@ SERVER_KEYS = frozenset(
     {"content-name", "draft", "env", "guid", "server", "title", "verify", "verify-path"}
 )
 """What may differ on one server: nothing that is in the bundle, which is the same for all."""
+
+IDENTITY_KEYS = frozenset({"content-name", "guid"})
+"""Which content on a server is meant: a further content must not be taken for the main one."""
 
 KEYS = SERVER_KEYS | {
     "app-mode",
@@ -57,7 +61,8 @@ def layers_of(
     """Return the layers, the strongest first.
 
     The call, then the server's table, then the content's, then the main one, or
-    `[tool.rsconnect]` where a project has no table of ours.
+    `[tool.rsconnect]` where a project has no table of ours. A content's table inherits all but
+    the identity of the main one. An option of the call that is None was not given.
     """
     main = _table(tables.table("tool"), "hatch-connect", MAIN, problems)
     contents = _named(main, "content", problems)
@@ -69,12 +74,20 @@ def layers_of(
     ]
     by_content = {name: _sub("content", name, contents[name], KEYS) for name in contents}
     by_server = {name: _sub("on", name, servers[name], SERVER_KEYS) for name in servers}
-    call = Layer(where=None, table=overrides, keys=KEYS)
+    given = {key: value for key, value in overrides.items() if value is not None}
+    call = Layer(where=None, table=given, keys=KEYS)
     general = _general(tables, main)
     for layer in (call, *by_server.values(), *by_content.values(), general):
         problems += layer.unknown()
     own = [by_server[on]] if on in by_server else []
-    return (call, *own, *_content(by_content, content), general)
+    if content is None:
+        return (call, *own, general)
+    inherited = [replace(layer, table=_without_identity(layer.table)) for layer in (*own, general)]
+    return (call, *inherited[:-1], _content(by_content, content), inherited[-1])
+
+
+def _without_identity(table: Toml) -> Toml:
+    return {key: value for key, value in table.items() if key not in IDENTITY_KEYS}
 
 
 def _general(tables: ProjectTables, main: Toml) -> Layer:
@@ -90,11 +103,9 @@ def _sub(kind: str, name: str, table: Toml, keys: frozenset[str]) -> Layer:
     return Layer(where=f"{MAIN}.{kind}.{name}", table=table, keys=keys)
 
 
-def _content(layers: Mapping[str, Layer], name: str | None) -> tuple[Layer, ...]:
-    if name is None:
-        return ()
+def _content(layers: Mapping[str, Layer], name: str) -> Layer:
     if name in layers:
-        return (layers[name],)
+        return layers[name]
     there = f"There are: {', '.join(layers)}." if layers else "The project describes none."
     raise UsageError(f"There is no `{MAIN}.content.{name}`.", hint=there)
 

@@ -21,8 +21,7 @@ def has_credentials(text: str) -> bool:
 
     `git@` before a host of an ssh URL is the account of everybody and no secret.
     """
-    found = _URL_WITH_USER.search(text)
-    return found is not None and not found.group(0).endswith("://git@")
+    return any(not url[0].endswith("://git@") for url in _URL_WITH_USER.finditer(text))
 
 
 def without_credentials(text: str) -> str:

@@ -74,6 +74,10 @@ class Settings:
                 return layer.called(key), layer.table[key]
         return None
 
+    def strongest(self, *keys: str) -> Layer | None:
+        """Return the strongest layer that has one of these keys."""
+        return next((la for la in self.layers if any(key in la.table for key in keys)), None)
+
     def called(self, key: str) -> str:
         """Name the place where this key is set, or where it would be."""
         for layer in self.layers:

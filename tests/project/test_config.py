@@ -185,6 +185,25 @@ env = ["B=2", "C=2"]
         config = read(tmp_path, self.TEXT, overrides={"title": "Called"}, on="production")
         assert config.title == "Called"
 
+    def test_content_does_not_inherit_which_content_it_is(self, tmp_path: Path) -> None:
+        guid = "25438b83-ea6d-4839-ae8e-53c52ac5f9ce"
+        named = f"content-name = 'main'\nguid = '{guid}'\n"
+        text = PROJECT + LEAST + named + "[tool.hatch-connect.content.ui]\n"
+        text += f"[tool.hatch-connect.on.production]\nguid = '{guid}'\n"
+        main, content = read(tmp_path, text), read(tmp_path, text, content="ui", on="production")
+        assert (main.content_name, main.guid) == ("main", guid)
+        assert (content.content_name, content.guid) == ("sales-api-ui", None)
+
+    def test_an_option_that_is_none_was_not_given(self, tmp_path: Path) -> None:
+        assert read(tmp_path, self.TEXT, overrides={"title": None}).title == "Main"
+
+    def test_a_file_with_packages_of_a_call_wins_over_a_lock_in_the_table(
+        self, tmp_path: Path
+    ) -> None:
+        text = PROJECT + LEAST + "lock = 'uv.lock'"
+        config = read(tmp_path, text, overrides={"requirements-file": "r.txt"})
+        assert (config.lock, config.requirements_file) == (None, "r.txt")
+
     def test_unknown_content_is_an_error_that_names_what_there_is(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"content\.nope") as caught:
             read(tmp_path, self.TEXT, content="nope")

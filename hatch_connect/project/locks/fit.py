@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.project.pins import Target
 
+_PUBLIC_INDEX = "https://pypi.org/simple"
 _SHOWN_TAGS = 6
 _LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}  # noqa: S104 -- compared, not bound
 
@@ -44,6 +45,14 @@ def misfit(called: str, wheels: Iterable[str], target: Target) -> str:
     shown = ", ".join(tags[:_SHOWN_TAGS]) or "none"
     more = f" and {len(tags) - _SHOWN_TAGS} more" if len(tags) > _SHOWN_TAGS else ""
     return f"{called} has no wheel for {target} and no sdist; it has {shown}{more}."
+
+
+def index_note(index: str | None) -> str | None:
+    """Word the note on packages of an index that a server may not know, or None."""
+    if index is None or index.rstrip("/") == _PUBLIC_INDEX:
+        return None
+    shown = without_credentials(index)
+    return f"Packages come from {shown}: the index that the server uses must have them."
 
 
 def url_problem(called: str, url: str) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hatch_connect.errors import LockError
-from hatch_connect.project.locks.fit import file_name, fits, misfit, url_problem
+from hatch_connect.project.locks.fit import file_name, fits, index_note, misfit, url_problem
 from hatch_connect.project.locks.order import PYLOCK, read_lock_toml
 from hatch_connect.project.locks.patches import choose_for_patches
 from hatch_connect.project.locks.satisfied import unsatisfied
@@ -75,10 +75,10 @@ def _check_fresh(
         return
     stale = unsatisfied(config, pins, target)
     if stale:
-        command = "hatch env lock" if found.hatch else "the command that made it"
+        with_hatch = " (hatch env lock)" if found.hatch else ""
         raise LockError(
             listed(f"{found.path} is stale: it is not what {config.path} asks for.", stale),
-            hint=f"Lock again: {command}",
+            hint=f"{_AGAIN}{with_hatch}.",
         )
 
 
@@ -198,6 +198,8 @@ class _Pinning:
                 self.problems[problem] = None
         if file_name(_place(source)).endswith((".tar.gz", ".zip")) and package.wheels:
             self.notes[f"{called} has no wheel for the target: the server builds it."] = None
+        if (note := index_note(package.index)) is not None:
+            self.notes[note] = None
         return Pin(
             name=package.name,
             requirement=_requirement(package),

@@ -41,6 +41,12 @@ def read_requirements(found: LockFile, config: ProjectConfig) -> Lock:
     unpinned = reading.unpinned()
     if config.strict:
         reading.problems += unpinned
+    if config.hashes:
+        reading.problems += reading.unhashed()
+    if config.extras or config.groups:
+        reading.notes.append(
+            f"{found.path.name} ships as it is: `extras` and `groups` choose nothing from it."
+        )
     if reading.problems:
         problems = sorted(reading.problems, key=_by_place)
         raise LockError(
@@ -182,6 +188,14 @@ class _Reading:
     def _no_requirement(self, place: str, text: str) -> None:
         said = "is a path of this machine" if _LOCAL.match(text) else "is no requirement"
         self.problems.append(f"{place}: `{without_credentials(text)}` {said}.")
+
+    def unhashed(self) -> list[str]:
+        """Return a sentence for each line without a hash."""
+        return [
+            f"{line.place}: `{line.text}` has no hash, and `hashes = true` needs one for each."
+            for line in self.lines
+            if not line.constraint and not line.hashes
+        ]
 
     def unpinned(self) -> list[str]:
         """Return a sentence for each line that leaves the version open."""

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from hatch_connect.errors import LockError
-from hatch_connect.project.locks.fit import file_name, fits, misfit, url_problem
+from hatch_connect.project.locks.fit import file_name, fits, index_note, misfit, url_problem
 from hatch_connect.project.locks.order import UV, project_folder, read_lock_toml
 from hatch_connect.project.locks.patches import choose_for_patches
 from hatch_connect.project.locks.uv_fresh import differences
 from hatch_connect.project.locks.uv_graph import Graph, Package, Walk, read_graph
 from hatch_connect.project.pins import Lock, Pin, listed, normalized
-from hatch_connect.project.rules import without_credentials
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from hatch_connect.project.pins import Target
 
 _VERSION = 1
-_PUBLIC_INDEX = "https://pypi.org/simple"
 
 
 def read_uv_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
@@ -165,10 +163,9 @@ class _Pinning:
             problem = self._fit_problem(package)
         if problem is not None:
             self.problems[problem] = None
-        index = str(package.source.get("registry", _PUBLIC_INDEX))
-        if index.rstrip("/") != _PUBLIC_INDEX:
-            shown = without_credentials(index)
-            self.notes[f"Packages come from {shown}: the server's own index must have them."] = None
+        note = index_note(package.source.get("registry"))
+        if note is not None:
+            self.notes[note] = None
 
     def _fit_problem(self, package: Package) -> str | None:
         wheels = package.wheels

@@ -101,6 +101,20 @@ class TestOfHatch:
         (tmp_path / "pylock.toml").write_text(HEAD + package("six"))
         assert lines(read_there(tmp_path)) == ["six==1.0"]
 
+    def test_extras_and_groups_that_are_asked_for_count_too(self, tmp_path: Path) -> None:
+        text = "extras = ['plot']\ndependency-groups = ['docs']\n" + package("six")
+        with pytest.raises(LockError, match="is stale") as caught:
+            read(tmp_path, text, extras=["plot"], groups=["docs"])
+        assert "`cycler` is not in the lock" in str(caught.value)
+        assert "`markdown` is not in the lock" in str(caught.value)
+
+    def test_a_dependency_on_a_url_is_satisfied_by_its_name(self, tmp_path: Path) -> None:
+        dependencies = '["a @ https://h/a.whl", "b @ {root:uri}/b", "locked"]'
+        text = PROJECT.replace('version = "1"', f'version = "1"\ndependencies = {dependencies}')
+        (tmp_path / "pyproject.toml").write_text(text)
+        (tmp_path / "pylock.toml").write_text(HEAD + package("a") + package("b"))
+        assert lines(read_there(tmp_path)) == ["a==1.0", "b==1.0"]
+
 
 class TestSelection:
     def test_markers_are_evaluated_for_the_target(self, tmp_path: Path) -> None:
@@ -156,6 +170,10 @@ archive = { url = "https://h.example/c-1-py3-none-any.whl", hashes = { sha256 = 
     def test_hashes_are_kept_when_asked_for(self, tmp_path: Path) -> None:
         (pin,) = read(tmp_path, package("a"), hashes=True).pins
         assert pin.hashes == ("sha256:aa",)
+
+    def test_another_index_is_noted(self, tmp_path: Path) -> None:
+        lock = read(tmp_path, package("a", "index = 'https://me:hunter2@index.example/simple'"))
+        assert "https://***@index.example/simple" in lock.notes[0]
 
     def test_an_sdist_beside_wheels_for_others_is_noted(self, tmp_path: Path) -> None:
         sdist = "sdist = { url = 'https://h.example/a-1.0.tar.gz', hashes = { sha256 = 'aa' } }"

@@ -24,7 +24,11 @@ def read(root: Path, text: str, *, strict: bool = False, **files: str) -> Lock:
     (root / "requirements.txt").write_bytes(text.encode())
     for name, content in files.items():
         (root / f"{name}.txt").write_text(content)
-    config = read_project(root, overrides={"strict": strict})
+    return read_there(root, strict=strict)
+
+
+def read_there(root: Path, **asked: object) -> Lock:
+    config = read_project(root, overrides=asked)
     found = find_lock(config)
     assert found is not None
     return read_lock(found, config, TARGET)
@@ -95,6 +99,18 @@ def test_included_files_are_read_and_listed(tmp_path: Path) -> None:
     assert [file.name for file in lock.files] == ["requirements.txt", "base.txt", "more.txt"]
     assert [pin.name for pin in lock.pins] == ["six", "idna"]
     assert lock.notes == ("more.txt:2: `idna` is not pinned to one version.",)
+
+
+def test_what_cannot_be_chosen_from_it_is_noted(tmp_path: Path) -> None:
+    read(tmp_path, "six==1\n")
+    lock = read_there(tmp_path, extras=["plot"])
+    assert "`extras` and `groups` choose nothing" in lock.notes[0]
+
+
+def test_hashes_are_all_or_an_error(tmp_path: Path) -> None:
+    read(tmp_path, "six==1\nidna==2 --hash=sha256:aa\n")
+    with pytest.raises(LockError, match=r"requirements\.txt:1: `six==1` has no hash"):
+        read_there(tmp_path, hashes=True)
 
 
 class TestRefused:
