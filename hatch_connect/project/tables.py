@@ -77,10 +77,14 @@ def read_tables(root: Path) -> ProjectTables:
     )
 
 
-def read_toml(path: Path) -> dict[str, object]:
-    """Read one TOML file; what is not TOML is a ConfigurationError that says where."""
+def read_toml(path: Path, *, before: str | None = None) -> dict[str, object]:
+    """Read one TOML file, or what it says before some text.
+
+    What is not TOML is a ConfigurationError that says where.
+    """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        return tomllib.loads(text if before is None else text.partition(before)[0])
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError((f"This is not valid TOML: {error}.",), where=str(path)) from None
     except UnicodeDecodeError as error:

@@ -159,7 +159,8 @@ def _with_python(found: LockFile) -> LockFile:
     """Add what a lock says of Python."""
     if found.format == REQUIREMENTS:
         return found
-    content = read_lock_toml(found.path)
+    # A large uv.lock takes a second to parse, and says this before its packages.
+    content = read_lock_toml(found.path, before="[[package]]" if found.format == UV else None)
     requires = content.get("requires-python")
     if not isinstance(requires, str):
         return found
@@ -181,10 +182,10 @@ def _locking_minor(content: dict[str, object], requires: str) -> str | None:
     return patch[1]
 
 
-def read_lock_toml(path: Path) -> dict[str, object]:
-    """Read a lock that is TOML; what is not is a LockError."""
+def read_lock_toml(path: Path, *, before: str | None = None) -> dict[str, object]:
+    """Read a lock that is TOML, or its beginning; what is not is a LockError."""
     try:
-        return read_toml(path)
+        return read_toml(path, before=before)
     except ConfigurationError as error:
         raise LockError(str(error), hint="Lock the project again.") from None
 
