@@ -219,7 +219,7 @@ class ConnectClient:
         """Return a task and its log from line `first`; answers after `wait` seconds at most."""
         query = {"first": str(first), "wait": str(wait)}
         answer = self._get(f"v1/tasks/{quote(task_id, safe='')}", query=query, wait=wait)
-        return TaskStatus.from_answer(answer)
+        return TaskStatus.from_answer(answer, first=first)
 
     def jobs(self, guid: str) -> tuple[Job, ...]:
         """Return the processes started for the content, as the server orders them."""

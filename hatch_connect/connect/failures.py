@@ -46,6 +46,10 @@ def failure(
         return _proxy(causes, proxy)
     if odd:
         return UnreachableError(f"{at} is no address of a server.", hint="Check the URL.")
+    return _unreached(causes, url) or _silence(causes, what, at, timeout)
+
+
+def _unreached(causes: tuple[BaseException, ...], url: str) -> UnreachableError | None:
     if _any(causes, low.NameResolutionError):
         return UnreachableError(
             f"The name of the server in {_origin(url)} is not known.",
@@ -56,7 +60,7 @@ def failure(
             f"{_origin(url)} cannot be reached: {_reason(causes, OSError)}.",
             hint="Check the URL and the port, and that the server runs.",
         )
-    return _silence(causes, what, at, timeout)
+    return None
 
 
 def _silence(

@@ -209,14 +209,14 @@ class TaskStatus:
     error: str
 
     @classmethod
-    def from_answer(cls, answer: Answer) -> Self:
-        """Read a task."""
+    def from_answer(cls, answer: Answer, *, first: int = 0) -> Self:
+        """Read a task whose log was asked for from line `first`."""
         output = answer.strings("output")
         last = answer.optional_integer("last")
         return cls(
             id=answer.optional_string("id") or "",
             output=output,
-            last=len(output) if last is None else last,
+            last=first + len(output) if last is None else last,
             finished=answer.boolean("finished", default=False),
             code=answer.optional_integer("code") or 0,
             error=answer.optional_string("error") or "",

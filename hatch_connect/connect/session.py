@@ -13,7 +13,7 @@ import urllib3.exceptions
 
 from hatch_connect import __version__
 from hatch_connect.errors import AnswerError, NotFoundError, RefusedError, UsageError
-from hatch_connect.events import Report, Warned
+from hatch_connect.events import Note, Report, Warned
 from hatch_connect.secret import MASK
 
 from .answer import readable, refusal_in, without_markup
@@ -81,7 +81,8 @@ class Session:
         self.server = server
         self.report = report
         self._environ = environ
-        self._patience = patience or Patience.usual()
+        self._patience = (patience or Patience.usual()).new()
+        self._patience.tell = self._wait_asked
         self._timeout = _read_timeout(environ)
         self._auth = KeyAuth(server.api_key)
         self._http = self._opened()
@@ -247,6 +248,9 @@ class Session:
         seen = self._patience.new(status_forcelist=())
         http.mount(f"{self.server.url}/content/", Adapter(context, seen))
         return http
+
+    def _wait_asked(self, seconds: float) -> None:
+        self.report(Note(text=f"{self._host} asks to wait {seconds:.0f} s."))
 
     def _warn(self) -> None:
         url = self.server.url

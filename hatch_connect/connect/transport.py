@@ -23,7 +23,7 @@ from urllib3.util import Retry
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from requests import PreparedRequest
@@ -40,8 +40,11 @@ class Patience(Retry):
     """What is repeated, and how long is waited for it.
 
     Repeated are reads and the changes that may be carried out twice, and whatever never reached the
-    server or was turned away unread (429). After a time-out there is one more try only.
+    server or was turned away unread (429). After a time-out there is one more try only. `tell` is
+    called with the seconds that the server asks to wait, before they are waited.
     """
+
+    tell: Callable[[float], None] = staticmethod(lambda _seconds: None)
 
     @classmethod
     def usual(cls) -> Self:
@@ -57,6 +60,19 @@ class Patience(Retry):
             backoff_max=10,
             raise_on_status=False,
         )
+
+    def new(self, **changes: Any) -> Self:  # noqa: ANN401 - urllib3's signature
+        """Return the same patience with some changes."""
+        patience = super().new(**changes)
+        patience.tell = self.tell
+        return patience
+
+    def sleep_for_retry(self, response: BaseHTTPResponse) -> bool:
+        """Wait as long as the server asks for, and tell whether it does."""
+        seconds = self.get_retry_after(response)
+        if seconds:
+            self.tell(seconds)
+        return super().sleep_for_retry(response)
 
     def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:  # noqa: FBT001, FBT002 - urllib3's signature
         """Tell whether an answer means that the request is to be repeated."""

@@ -99,6 +99,10 @@ def test_tasks(fields: dict[str, object], expected: tuple[object, ...]) -> None:
     assert (task.output, task.last, task.finished, task.code, task.error) == expected
 
 
+def test_a_task_that_does_not_say_where_its_log_ends() -> None:
+    assert TaskStatus.from_answer(Answer({"output": ["c"]}, "x"), first=2).last == 3
+
+
 @pytest.mark.parametrize(
     ("fields", "where"),
     [

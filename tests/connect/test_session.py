@@ -23,7 +23,7 @@ from hatch_connect.errors import (
     UnreachableError,
     UsageError,
 )
-from hatch_connect.events import Warned
+from hatch_connect.events import Note, Warned
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
@@ -168,13 +168,16 @@ class TestRepeating:
         client.set_environment(guid, {"A": Secret("b")})
         assert fake.contents[guid].environment == {"A": "b"}
 
-    def test_being_throttled_is_waited_for(self, client: ConnectClient, fake: FakeConnect) -> None:
+    def test_being_throttled_is_waited_for(
+        self, client: ConnectClient, fake: FakeConnect, events: list[Event]
+    ) -> None:
         throttled = Say(429, b"{}", (("Retry-After", "1"),))
         fake.misbehave("POST", "v1/content$", throttled)
         start = time.monotonic()
         client.create_content("sales")
         assert time.monotonic() - start >= 1
         assert fake.calls() == ["POST v1/content", "POST v1/content"]
+        assert events == [Note(text=f"127.0.0.1:{fake.port} asks to wait 1 s.")]
 
     def test_a_date_to_wait_for_is_understood(
         self, client: ConnectClient, fake: FakeConnect
