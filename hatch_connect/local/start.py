@@ -6,6 +6,7 @@ import http.client
 import os
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -73,6 +74,9 @@ def running(state: Path, *, environ: Mapping[str, str], report: Report) -> Itera
         connection.close()
         if process is not None and last:
             _wait(process)
+        elif process is not None:
+            # Others use it; somebody has to take note of its end, whenever that is.
+            threading.Thread(target=process.wait, daemon=True).start()
 
 
 def serve(

@@ -3,13 +3,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from hatch_connect.local import leases as module
 from hatch_connect.local.leases import Leases
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
+
+    import pytest
 
 
 class _Client:
