@@ -130,6 +130,7 @@ def read_project(
         hatch_env=hatch_env,
     )
     config = _shipping(_packages(config, settings), settings)
+    _check_environment(settings, mode)
     if problems:
         raise ConfigurationError(
             tuple(dict.fromkeys(problems)), where=str(tables.path), hint=_hint(tables, mode)
@@ -215,6 +216,17 @@ def _packages(config: ProjectConfig, settings: Settings) -> ProjectConfig:
         package_installer=settings.text("package-installer", rules.choice("pip", "uv")),
         strict=settings.flag("strict") or False,
         hashes=settings.flag("hashes") or False,
+    )
+
+
+def _check_environment(settings: Settings, mode: AppMode | None) -> None:
+    """Refuse what configures an environment for content that has none."""
+    if mode is None or mode.has_python:
+        return
+    settings.problems.extend(
+        f"{settings.called(key)} has no meaning for {mode.title} content, which has no environment."
+        for key in ("image", "environment-management", "package-installer")
+        if settings.found(key)
     )
 
 

@@ -153,16 +153,17 @@ class Lock:
         return (header + "".join(f"{pin.line()}\n" for pin in lines)).encode()
 
 
-def freeze(interpreter: Interpreter, *, own_name: str) -> Lock:
+def freeze(interpreter: Interpreter, *, own_name: str, root: Path | None = None) -> Lock:
     """Make a lock of what is installed, less the project itself and publishing tools.
 
     The list is that of `pip list --format=freeze`; what came from a repository keeps its URL and
-    commit. Raises LockError for packages that only this machine has.
+    commit. A package installed from `root` is the project too, whatever it is called. Raises
+    LockError for packages that only this machine has.
     """
     left_out = PUBLISHING_TOOLS | {normalized(own_name)}
     pins, problems, notes = [], [], []
     for installed in interpreter.packages:
-        if normalized(installed.name) in left_out:
+        if normalized(installed.name) in left_out or _is_from(installed.direct_url, root):
             continue
         problem = _problem(installed)
         if problem:
@@ -208,6 +209,12 @@ def _problem(installed: Installed) -> str | None:
     if url.editable or (url.directory and _path(url).is_dir()):
         return f"{called} was installed from a folder of this machine: {url.url}."
     return None
+
+
+def _is_from(url: DirectUrl | None, root: Path | None) -> bool:
+    if url is None or root is None or not url.directory:
+        return False
+    return _path(url).resolve() == root.resolve()
 
 
 def _is_file(url: DirectUrl | None) -> bool:

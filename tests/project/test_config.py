@@ -364,6 +364,12 @@ app-mode = "flask"
     def test_titles_have_a_length(self, tmp_path: Path, length: int) -> None:
         assert "3 to 1,024" in problems(tmp_path, LEAST + f"title = '{'x' * length}'")[0]
 
+    def test_content_without_an_environment_has_nothing_to_manage(self, tmp_path: Path) -> None:
+        text = "[tool.hatch-connect]\napp-mode = 'html'\nentrypoint = 'index.html'\n"
+        found = problems(tmp_path, text + "image = 'x'\nenvironment-management = false")
+        assert "`tool.hatch-connect.image` has no meaning for static HTML" in found[0]
+        assert "environment-management" in found[1]
+
     def test_broken_toml_is_said_with_its_place(self, tmp_path: Path) -> None:
         assert "line 1" in problems(tmp_path, "x = ,\n")[0]
 

@@ -97,6 +97,18 @@ class TestFreeze:
         assert (lock.path, lock.format) == (None, "installed")
         assert b"the installed packages" in lock.requirements(TARGET)
 
+    def test_what_is_installed_from_the_projects_root_is_the_project(self, tmp_path: Path) -> None:
+        url = DirectUrl(url=tmp_path.as_uri(), editable=True, directory=True)
+        packages = (Installed(name="other-name", version="1", direct_url=url),)
+        interpreter = Interpreter(
+            path=Path("/v/bin/python"),
+            version="3.11.7",
+            implementation="cpython",
+            packages=(*packages, Installed(name="six", version="1")),
+        )
+        lock = freeze(interpreter, own_name="my-project", root=tmp_path)
+        assert [pin.name for pin in lock.pins] == ["six"]
+
     def test_what_came_from_a_url_keeps_it(self) -> None:
         lock = self.frozen(
             Installed(
