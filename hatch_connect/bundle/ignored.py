@@ -23,18 +23,18 @@ def ignored_by_git(root: Path, paths: Iterable[str], environ: Mapping[str, str])
     Where git cannot be asked (no repository, no git, a folder of somebody else), the `.gitignore`
     files of the tree are read instead.
     """
-    groups: dict[Path, dict[str, str]] = {}
+    groups: dict[Path, dict[str, list[str]]] = {}
     places = _Places(root)
     for path in paths:
         if (found := places.find(path)) is not None:
             repository, inside = found
-            groups.setdefault(repository, {})[inside] = path
+            groups.setdefault(repository, {}).setdefault(inside, []).append(path)
     ignored = {}
     for repository, known in groups.items():
         answer = _ask_git(repository, known, environ)
         if answer is None:
             answer = _read_files(repository, known)
-        ignored.update({known[inside]: rule for inside, rule in answer.items()})
+        ignored.update({path: rule for inside, rule in answer.items() for path in known[inside]})
     return ignored
 
 

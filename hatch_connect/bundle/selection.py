@@ -140,10 +140,13 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
         unpacked = unpack_wheel(Path(artifact), folder / "content")
         if not unpacked.modules:
             return None
+        # What the build itself made (metadata, what hooks add to the wheel) was not chosen from.
+        made = [file for file in unpacked.files if file.path not in wheel.chosen]
         forced = self._forced() if self._has_forced_files() else []
-        shipped, left_out = self._choose(config, forced)
+        shipped, left_out = self._choose(config, [*made, *forced])
+        chosen = (file for file in unpacked.files if file.path in wheel.chosen)
         return Material(
-            files=(*unpacked.files, *shipped),
+            files=(*chosen, *shipped),
             left_out=(*wheel.left_out, *left_out, *unpacked.left_out),
             version=unpacked.version,
         )
@@ -217,6 +220,7 @@ class _Wheel(WheelBuilder):
 
     choose: Callable[[list[Candidate]], tuple[list[Candidate], list[LeftOut]]]
     left_out: tuple[LeftOut, ...] = ()
+    chosen: frozenset[str] = frozenset()
 
     def recurse_included_files(self) -> Iterator[IncludedFile]:
         """Give the files that ship."""
@@ -231,6 +235,7 @@ class _Wheel(WheelBuilder):
         }
         shipped, left_out = self.choose(list(found))
         self.left_out = tuple(left_out)
+        self.chosen = frozenset(candidate.path for candidate in shipped)
         for candidate in shipped:
             yield found[candidate]
 

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hatch_connect.bundle.content import Patterns
+
+
+@pytest.mark.parametrize(
+    ("lines", "path", "expected"),
+    [
+        (["*.md"], "a/b.md", True),
+        (["/data/"], "data/x/y", True),
+        (["data"], "a/data/y", True),
+        (["/data"], "a/data/y", False),
+        (["*.md", "!README.md"], "README.md", False),
+        ([], "a", False),
+    ],
+)
+def test_patterns_are_those_of_gitignore(lines: list[str], path: str, expected: bool) -> None:
+    assert Patterns(lines).match(path) is expected
+
+
+def test_a_pattern_without_wildcards_names_a_file_or_a_folder() -> None:
+    patterns = Patterns(["/conf/.env", "data/", "*.pem", "!x"])
+    assert patterns.name("conf/.env")
+    assert not patterns.name("other/conf/.env")
+    assert not patterns.name("a.pem")
+    assert patterns.name_folder_of("data/x/y")
+    assert not patterns.name_folder_of("database/x")
+    assert patterns.reach_into("conf")
+    assert patterns.reach_into("data/deeper")
+    assert not patterns.reach_into("con")
+
+
+def test_the_last_pattern_that_matches_is_the_rule() -> None:
+    assert Patterns(["*.md", "a.*"]).which("a.md") == "a.*"
+
+
+def test_patterns_that_match_nothing_are_found() -> None:
+    patterns = Patterns(["*.md", "*.txt", "!x", "# note"])
+    assert patterns.unused(["a.md"]) == ("*.txt",)
+
+
+@given(st.lists(st.text("ab/*.!#[]\\ ", max_size=6), max_size=4), st.text("ab/.", min_size=1))
+def test_any_pattern_gets_an_answer(lines: list[str], path: str) -> None:
+    try:
+        patterns = Patterns(lines)
+    except ValueError:
+        return
+    patterns.match(path)
+    patterns.reach_into(path)
