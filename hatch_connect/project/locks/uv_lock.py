@@ -11,9 +11,10 @@ from hatch_connect.errors import LockError
 from hatch_connect.project.locks.fit import file_name, fits, index_note, misfit, url_problem
 from hatch_connect.project.locks.order import UV, project_folder, read_lock_toml
 from hatch_connect.project.locks.patches import choose_for_patches
-from hatch_connect.project.locks.uv_fresh import differences
+from hatch_connect.project.locks.uv_fresh import Compared
 from hatch_connect.project.locks.uv_graph import Graph, Package, Walk, read_graph
 from hatch_connect.project.pins import Lock, Pin, listed, normalized
+from hatch_connect.project.tables import PYPROJECT, read_tables
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +89,9 @@ def _root(graph: Graph, path: Path, config: ProjectConfig) -> Package:
 
 def _check_fresh(graph: Graph, root: Package, path: Path, config: ProjectConfig) -> None:
     try:
-        stale = differences(graph, root, config)
+        stale = Compared(
+            graph=graph, root=root, config=config, workspace=_workspace(path, config)
+        ).differences()
     except (KeyError, TypeError, AttributeError):
         raise _damaged(path) from None
     if stale:
@@ -96,6 +99,15 @@ def _check_fresh(graph: Graph, root: Package, path: Path, config: ProjectConfig)
             listed(f"{path} is stale: it does not say what {config.path} says.", stale),
             hint="Lock again: uv lock",
         )
+
+
+def _workspace(path: Path, config: ProjectConfig) -> dict[str, Any]:
+    """Return `[tool.uv]` of the project that the lock lies beside."""
+    if path.parent == config.root:
+        return dict(config.metadata.uv)
+    if not (path.parent / PYPROJECT).is_file():
+        return {}
+    return dict(read_tables(path.parent).table("tool", "uv") or {})
 
 
 def _check_names(root: Package, path: Path, config: ProjectConfig) -> None:

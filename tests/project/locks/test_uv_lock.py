@@ -304,6 +304,42 @@ gitdep = { git = "https://github.com/example/gitdep", tag = "v1", subdirectory =
         assert "`pytest` in the group dev is not in the lock" in str(caught.value)
         assert "gitdep" not in str(caught.value)
 
+    def test_constraints_and_overrides(self, tmp_path: Path) -> None:
+        root = copy("windows", tmp_path, ("pyproject.toml", '"pywin32", ', ""))
+        with (root / "pyproject.toml").open("a") as file:
+            file.write("[tool.uv]\nconstraint-dependencies = ['six<2']\n")
+            file.write("override-dependencies = ['idna @ https://h.example/idna-3.whl']\n")
+        with pytest.raises(LockError) as caught:
+            read(root)
+        assert "`six<2` in tool.uv.constraint-dependencies is not in the lock" in str(caught.value)
+        assert "`idna` from https://h.example/idna-3.whl in tool.uv.over" in str(caught.value)
+        manifest = """[manifest]
+constraints = [{ name = "six", specifier = "<2" }]
+overrides = [{ name = "idna", url = "https://h.example/idna-3.whl" }]
+
+[[package]]
+"""
+        text = (root / "uv.lock").read_text()
+        text = text.replace("[[package]]\n", manifest, 1).replace('{ name = "pywin32" },\n', "")
+        (root / "uv.lock").write_text(text)
+        assert [pin.name for pin in read(root).pins] == ["six"]
+
+    def test_a_member_has_the_sources_of_its_workspace(self, tmp_path: Path) -> None:
+        root = copy(
+            "workspace",
+            tmp_path,
+            ("member/pyproject.toml", '["toolz"]', '["toolz", "pathdep"]'),
+            (
+                "uv.lock",
+                '[{ name = "toolz" }]',
+                '[{ name = "pathdep", directory = "libs/pathdep" }, { name = "toolz" }]',
+            ),
+        )
+        assert [pin.name for pin in read(root / "member").pins] == ["toolz"]
+        (root / "pyproject.toml").unlink()
+        with pytest.raises(LockError, match="`pathdep` is not in the lock"):
+            read(root / "member")
+
     def test_a_dependency_with_several_sources_is_not_compared(self, tmp_path: Path) -> None:
         root = copy("windows", tmp_path, ("pyproject.toml", '"six"', '"six>3"'))
         with (root / "pyproject.toml").open("a") as file:
