@@ -64,8 +64,8 @@ def invalid(error: str) -> ApiError:
 async def read_json(request: Request) -> object:
     """Return the body of a request; raises ApiError where it is not JSON."""
     try:
-        parsed: object = json.loads(await request.body())
-    except ValueError as error:
+        parsed: object = json.loads(await request.body(), parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
         raise invalid(f"The request's body is not JSON: {error}") from error
     return parsed
 
@@ -84,6 +84,10 @@ def as_object(parsed: object, known: Collection[str]) -> dict[str, object]:
         if name not in known:
             raise ApiError(400, UNKNOWN_FIELD, f"The field {name!r} is not known.")
     return parsed
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number in JSON")
 
 
 def read_number(request: Request, name: str, default: int = 0) -> int:

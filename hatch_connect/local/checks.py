@@ -58,7 +58,7 @@ def parse(text: bytes) -> Manifest:
     """Return what a manifest says; raises BundleError with the key that is wrong."""
     try:
         whole = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"manifest.json is not JSON: {error}") from error
     if not isinstance(whole, dict):
         raise BundleError("manifest.json is not a JSON object.")

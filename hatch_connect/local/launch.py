@@ -68,19 +68,24 @@ class ContentProcess:
 
     @classmethod
     async def start(cls, launch: Launch, log: JobLog) -> ContentProcess:
-        """Start a process; `wait_ready` tells how it went."""
+        """Start a process; `wait_ready` tells how it went. Raises StartError where it cannot."""
         for folder in (launch.home, launch.home / "tmp"):
             folder.mkdir(parents=True, exist_ok=True)
-        process = await asyncio.create_subprocess_exec(
-            launch.python,
-            _RUNNER,
-            cwd=launch.root,
-            env=content_environ(launch),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                launch.python,
+                _RUNNER,
+                cwd=launch.root,
+                env=content_environ(launch),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            log.close()
+            reason = f"It cannot be started: {error}. Deploy it again."
+            raise StartError(reason, ()) from error
         started = cls(process, log)
         started._ask(launch)
         return started

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -140,7 +141,9 @@ def test_another_owner_is_refused(api: Api) -> None:
     assert api.refused("POST", "v1/content", json={"name": "abcd", "owner_guid": "x"}) == (403, 22)
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'"name"'])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"\xff", b'"name"', b'{"cpu_limit": NaN}', b"[" * 100_000]
+)
 def test_a_body_that_is_no_object(api: Api, body: bytes) -> None:
     assert api.refused("POST", "v1/content", content=body)[0] == 400
 
@@ -178,10 +181,13 @@ def test_environment_variables_are_merged_removed_and_replaced(api: Api) -> None
         [{"name": "A=B", "value": "1"}],
         [{"name": "A", "value": 1}],
         [{"name": "A", "value": "a\0b"}],
+        [{"name": "A", "value": "\ud800"}],
+        [{"name": "\ud800", "value": "1"}],
     ],
 )
 def test_environment_variables_that_cannot_be(api: Api, body: object) -> None:
     path = f"v1/content/{api.create()}/environment"
 
-    assert api.refused("PATCH", path, json=body)[0] == 400
+    # Escaped, as a client of another kind would: a half of a surrogate pair is no UTF-8.
+    assert api.refused("PATCH", path, content=json.dumps(body))[0] == 400
     assert api.ask("GET", path) == []

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import shutil
 import time
 from typing import TYPE_CHECKING
 
@@ -222,6 +223,19 @@ def test_content_that_takes_too_long_is_ended(api: Api) -> None:
     assert answer.status_code == 502
     assert "within 1 s" in answer.text
     assert "slow" in answer.text
+
+
+def test_content_whose_files_are_gone_is_deployed_again(api: Api) -> None:
+    guid = api.ship()
+    number = api.ask("GET", f"v1/content/{guid}")["bundle_id"]
+    shutil.rmtree(api.server.state / "unpacked" / number)
+
+    answer = api.visit(guid)
+
+    assert answer.status_code == 502
+    assert "Deploy it again." in answer.text
+    assert api.deploy(guid, number)["code"] == 0
+    assert api.visit(guid).status_code == 200
 
 
 def test_content_that_dies_is_started_again(api: Api) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from hatch_connect.local.state import Content
 
 _WRITABLE = frozenset(("name", "owner_guid", *DEFAULTS))
-_VARIABLE = re.compile(r"[^\0=]+")
 
 
 def content_json(machine: Machine, content: Content) -> dict[str, object]:
@@ -143,11 +141,16 @@ async def change_environment(request: Request) -> Response:
 def _variable(entry: object) -> tuple[str, Secret | None]:
     given = as_object(entry, ("name", "value"))
     name, value = given.get("name"), given.get("value")
-    if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
+    if not isinstance(name, str) or not name or "=" in name or not _fits_environment(name):
         raise invalid("An environment variable has no usable name.")
-    if value is not None and (not isinstance(value, str) or "\0" in value):
+    if value is not None and not (isinstance(value, str) and _fits_environment(value)):
         raise invalid(f"The value of the environment variable {name!r} is not usable text.")
     return name, None if value is None else Secret(value)
+
+
+def _fits_environment(text: str) -> bool:
+    # JSON can hold halves of surrogate pairs, which are no text.
+    return "\0" not in text and text == text.encode(errors="ignore").decode()
 
 
 def _settings(given: dict[str, object]) -> dict[str, object]:
