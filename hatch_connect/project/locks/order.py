@@ -78,7 +78,7 @@ def find_lock(config: ProjectConfig) -> LockFile | None:
 def _foreign(path: Path) -> LockError:
     return LockError(
         f"{path} is a lock that only its own tool reads right.",
-        hint=f"Make one that Connect's side understands: {_FOREIGN[path.name]}",
+        hint=f"Make a lock of it that can be read here: {_FOREIGN[path.name]}",
     )
 
 
