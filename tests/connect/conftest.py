@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.connecting import Connecting, quick
 from support.fake_connect import FakeConnect
+from support.sample_bundle import sample_bundle
 
 from hatch_connect.connect.client import ConnectClient
 from hatch_connect.connect.servers import Server
@@ -13,6 +14,7 @@ from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from hatch_connect.events import Event
 
@@ -48,3 +50,8 @@ def fake() -> Iterator[FakeConnect]:
 @pytest.fixture
 def client(fake: FakeConnect, connecting: Connecting) -> ConnectClient:
     return connecting(fake.url)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return sample_bundle(tmp_path / "bundle.tar.gz")

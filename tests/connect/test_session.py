@@ -1,46 +1,29 @@
 from __future__ import annotations
 
-import base64
-import email.utils
 import os
-import socket
-import ssl
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from support.fake_bundle import Reply
-from support.fake_connect import Drop, FakeConnect, Hang, Say, Truncate, html, redirect
-from support.fake_proxy import FakeProxy
+from support.faults import Hang, Say, Truncate, html
+from support.tls import closed_port
 
-from hatch_connect.connect.certificates import tls_context
 from hatch_connect.errors import (
     AnswerError,
-    HatchConnectError,
     NotFoundError,
     RefusedError,
     UnreachableError,
     UsageError,
 )
-from hatch_connect.events import Note, Warned
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from support.connecting import Connecting
+    from support.fake_connect import FakeConnect
 
     from hatch_connect.connect.client import ConnectClient
-    from hatch_connect.events import Event
-
-CERTIFICATES = Path(__file__).parent / "certificates"
-CA = CERTIFICATES / "ca.pem"
-
-
-def closed_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 class TestAnswers:
@@ -144,62 +127,6 @@ class TestRefusals:
         assert caught.value.code == 4
 
 
-class TestRepeating:
-    @pytest.mark.parametrize("fault", [Drop(), Drop(reset=True), html(502, ""), html(504, "")])
-    def test_reads_are_repeated(
-        self, client: ConnectClient, fake: FakeConnect, fault: Drop | Say
-    ) -> None:
-        fake.misbehave("GET", "v1/user", fault, times=3)
-        assert client.me().username == "ada"
-
-    def test_reads_are_not_repeated_for_ever(
-        self, client: ConnectClient, fake: FakeConnect
-    ) -> None:
-        fake.misbehave("GET", "v1/user", html(503, "<h1>Down</h1>"), times=99)
-        with pytest.raises(RefusedError, match="Down"):
-            client.me()
-        assert len(fake.requests) == 6
-
-    def test_changes_that_may_be_made_twice_are_repeated(
-        self, client: ConnectClient, fake: FakeConnect
-    ) -> None:
-        guid = fake.add_content("sales").guid
-        fake.misbehave("PATCH", "environment", Drop())
-        client.set_environment(guid, {"A": Secret("b")})
-        assert fake.contents[guid].environment == {"A": "b"}
-
-    def test_being_throttled_is_waited_for(
-        self, client: ConnectClient, fake: FakeConnect, events: list[Event]
-    ) -> None:
-        throttled = Say(429, b"{}", (("Retry-After", "1"),))
-        fake.misbehave("POST", "v1/content$", throttled)
-        start = time.monotonic()
-        client.create_content("sales")
-        assert time.monotonic() - start >= 1
-        assert fake.calls() == ["POST v1/content", "POST v1/content"]
-        assert events == [Note(text=f"127.0.0.1:{fake.port} asks to wait 1 s.")]
-
-    def test_a_date_to_wait_for_is_understood(
-        self, client: ConnectClient, fake: FakeConnect
-    ) -> None:
-        date = email.utils.formatdate(time.time() - 5, usegmt=True)
-        fake.misbehave("GET", "v1/user", Say(503, b"{}", (("Retry-After", date),)))
-        assert client.me().username == "ada"
-
-    @pytest.mark.parametrize("value", ["soon", "-1", ""])
-    def test_nonsense_to_wait_for_is_ignored(
-        self, client: ConnectClient, fake: FakeConnect, value: str
-    ) -> None:
-        fake.misbehave("GET", "v1/user", Say(503, b"{}", (("Retry-After", value),)))
-        assert client.me().username == "ada"
-
-    def test_nobody_waits_an_hour(self, client: ConnectClient, fake: FakeConnect) -> None:
-        fake.misbehave("GET", "v1/user", Say(429, b"{}", (("Retry-After", "3600"),)))
-        with pytest.raises(RefusedError, match="HTTP 429"):
-            client.me()
-        assert len(fake.requests) == 1
-
-
 class TestTimeouts:
     def test_a_server_that_hangs(self, fake: FakeConnect, connecting: Connecting) -> None:
         fake.misbehave("GET", "v1/user", Hang(9), times=9)
@@ -223,156 +150,6 @@ class TestTimeouts:
     @pytest.mark.parametrize("value", ["", "0", "2.5"])
     def test_sense(self, fake: FakeConnect, connecting: Connecting, value: str) -> None:
         assert connecting(fake.url, environ={"CONNECT_REQUEST_TIMEOUT": value}).me().username
-
-
-class TestReach:
-    def test_nobody_listens(self, connecting: Connecting) -> None:
-        with pytest.raises(UnreachableError, match=r"cannot be reached: .*[Rr]efused"):
-            connecting(f"http://127.0.0.1:{closed_port()}").me()
-
-    def test_a_create_that_never_left_is_not_looked_for(self, connecting: Connecting) -> None:
-        with pytest.raises(UnreachableError, match="cannot be reached"):
-            connecting(f"http://127.0.0.1:{closed_port()}").create_content("sales")
-
-    def test_no_such_name(self, connecting: Connecting) -> None:
-        with pytest.raises(UnreachableError, match=r"name .* is not known"):
-            connecting("http://no-such-host.invalid").me()
-
-    def test_a_name_that_is_none(self, connecting: Connecting) -> None:
-        with pytest.raises(UnreachableError, match=r"no address|not known"):
-            connecting(f"http://{'a' * 70}.example").me()
-
-    def test_something_else_listens(self, connecting: Connecting) -> None:
-        import threading
-
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-
-            def greet() -> None:
-                for _ in range(9):
-                    try:
-                        connection, _address = listener.accept()
-                    except OSError:
-                        return
-                    with connection:
-                        connection.recv(1000)
-                        connection.sendall(b"SSH-2.0-x\r\n")
-
-            threading.Thread(target=greet, daemon=True).start()
-            with pytest.raises(HatchConnectError):
-                connecting(f"http://127.0.0.1:{listener.getsockname()[1]}").me()
-
-    def test_a_path_prefix(self, connecting: Connecting) -> None:
-        with FakeConnect(prefix="/rsc") as fake:
-            client = connecting(fake.url)
-            assert client.create_content("sales").content_url.startswith(f"{fake.url}/content/")
-
-    def test_http_over_the_network_is_warned_of(
-        self, connecting: Connecting, events: list[Event]
-    ) -> None:
-        connecting("http://connect.example.com")
-        assert [e.text for e in events if isinstance(e, Warned)] == [
-            "http://connect.example.com is not encrypted: others on the way can read the API key."
-        ]
-
-    def test_local_http_is_not(self, connecting: Connecting, events: list[Event]) -> None:
-        connecting("http://127.0.0.1:3939")
-        assert events == []
-
-
-class TestRedirects:
-    def test_a_read_to_https_on_the_same_host_is_followed(
-        self, fake: FakeConnect, connecting: Connecting, events: list[Event]
-    ) -> None:
-        with FakeConnect(tls=serving("server")) as secure:
-            target = f"{secure.url}/__api__/v1/content?name=sales"
-            fake.misbehave("GET", "v1/content$", redirect(target, 301))
-            client = connecting(fake.url, ca_cert=CA.read_text())
-            fake.misbehave("GET", "v1/content$", redirect(target, 301))
-            assert client.find_content("sales") == ()
-            assert client.find_content("sales") == ()
-            assert secure.requests[0].query == {"name": "sales"}
-            assert secure.requests[0].headers["authorization"] == f"Key {fake.api_key}"
-        assert [e.text for e in events if isinstance(e, Warned)] == [
-            f"{fake.url} redirects to https: use https:// in the server's URL."
-        ]
-
-    @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-    def test_a_change_is_not_and_says_which_url_to_use(
-        self, client: ConnectClient, fake: FakeConnect, status: int
-    ) -> None:
-        target = fake.url.replace("http:", "https:") + "/__api__/v1/content"
-        fake.misbehave("POST", "v1/content$", redirect(target, status))
-        with pytest.raises(RefusedError, match="redirects POST v1/content") as caught:
-            client.create_content("sales")
-        assert f"Use {fake.url.replace('http:', 'https:')} as the server's URL" in str(caught.value)
-        assert fake.calls() == ["POST v1/content"]
-
-    def test_a_change_to_elsewhere_on_the_host(
-        self, client: ConnectClient, fake: FakeConnect
-    ) -> None:
-        fake.misbehave("POST", "v1/content$", redirect("/rsc/__api__/v1/content"))
-        with pytest.raises(RefusedError, match="Check the server's URL"):
-            client.create_content("sales")
-
-    def test_a_change_to_https_without_the_api(
-        self, client: ConnectClient, fake: FakeConnect
-    ) -> None:
-        fake.misbehave("POST", "v1/content$", redirect("https://127.0.0.1/login"))
-        with pytest.raises(RefusedError, match=r"Use https://127.0.0.1 as"):
-            client.create_content("sales")
-
-    def test_the_key_never_goes_to_another_host(
-        self, client: ConnectClient, fake: FakeConnect
-    ) -> None:
-        with FakeConnect() as other:
-            elsewhere = other.url.replace("127.0.0.1", "localhost")
-            fake.misbehave("GET", "v1/user", redirect(f"{elsewhere}/__api__/v1/user"))
-            with pytest.raises(RefusedError, match="want a login"):
-                client.me()
-            assert other.requests == []
-
-    def test_nor_to_another_port(self, client: ConnectClient, fake: FakeConnect) -> None:
-        with FakeConnect() as other:
-            fake.misbehave("GET", "v1/user", redirect(f"{other.url}/__api__/v1/user"))
-            with pytest.raises(RefusedError, match="not followed"):
-                client.me()
-            assert other.requests == []
-
-    def test_a_read_elsewhere_on_the_server_is_followed(
-        self, client: ConnectClient, fake: FakeConnect
-    ) -> None:
-        fake.misbehave("GET", "server_settings", redirect("/__api__/v1/user"))
-        assert client.server_settings().version == ""
-
-    @pytest.mark.parametrize(
-        "location", ["http://[", "http://h:port/", "http://\xff\xfe/", "//", ""]
-    )
-    def test_nonsense_is_refused(
-        self, client: ConnectClient, fake: FakeConnect, location: str
-    ) -> None:
-        fake.misbehave("GET", "v1/user", redirect(location), times=9)
-        with pytest.raises((RefusedError, AnswerError), match="GET v1/user"):
-            client.me()
-
-    @pytest.mark.parametrize("location", ["https://u:hunter2@127.0.0.1/__api__/v1/content"])
-    def test_a_password_in_it_is_not_shown(
-        self, client: ConnectClient, fake: FakeConnect, location: str
-    ) -> None:
-        fake.misbehave("POST", "v1/content$", redirect(location))
-        with pytest.raises(RefusedError) as caught:
-            client.create_content("sales")
-        assert "hunter2" not in str(caught.value)
-
-    def test_circles_end(self, client: ConnectClient, fake: FakeConnect) -> None:
-        fake.misbehave("GET", "v1/user", redirect("/__api__/v1/user"), times=99)
-        with pytest.raises(RefusedError, match="in circles"):
-            client.me()
-
-    def test_content_that_redirects_away_answers(
-        self, client: ConnectClient, fake: FakeConnect
-    ) -> None:
-        fake.misbehave("GET", "/content/", redirect("https://login.example.com/"))
-        assert client.visit("guid").status == 302
 
 
 class TestVisits:
@@ -424,166 +201,3 @@ class TestSecrets:
     ) -> None:
         monkeypatch.setitem(os.environ, "HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
         assert client.me().username == "ada"
-
-
-class TestProxies:
-    @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-    def test_is_used(self, fake: FakeConnect, connecting: Connecting, name: str) -> None:
-        with FakeProxy() as proxy:
-            client = connecting(fake.url, environ={name: f"http://{proxy.address}"})
-            assert client.find_content("a b") == ()
-            assert proxy.asked == [f"GET {fake.url}/__api__/v1/content?name=a+b"]
-
-    def test_tunnels_https(self, connecting: Connecting) -> None:
-        with FakeProxy() as proxy, FakeConnect(tls=serving("server")) as fake:
-            environ = {"HTTPS_PROXY": proxy.address, "SSL_CERT_FILE": str(CA)}
-            assert connecting(fake.url, environ=environ).me().username
-            assert proxy.asked == [f"CONNECT 127.0.0.1:{fake.port}"]
-
-    @pytest.mark.parametrize(
-        ("no_proxy", "used"),
-        [
-            ("", True),
-            (" ", True),
-            ("example.com", True),
-            ("127.0.0.1", False),
-            ("127.0.0.1:{port}", False),
-            ("127.0.0.1:1", True),
-            ("*", False),
-            ("other, 127.0.0.0/8", False),
-            ("10.0.0.0/8", True),
-        ],
-    )
-    def test_no_proxy(
-        self, fake: FakeConnect, connecting: Connecting, no_proxy: str, *, used: bool
-    ) -> None:
-        with FakeProxy() as proxy:
-            environ = {
-                "HTTP_PROXY": f"http://{proxy.address}",
-                "NO_PROXY": no_proxy.format(port=fake.port),
-            }
-            assert connecting(fake.url, environ=environ).me().username
-            assert bool(proxy.asked) is used
-
-    @pytest.mark.parametrize("tls", [False, True])
-    def test_with_a_password(self, connecting: Connecting, *, tls: bool) -> None:
-        credentials = base64.b64encode(b"user:p@ss").decode()
-        served = serving("server") if tls else None
-        with FakeProxy(credentials=credentials) as proxy, FakeConnect(tls=served) as fake:
-            url = f"http://user:p%40ss@{proxy.address}"
-            environ = {"HTTP_PROXY": url, "HTTPS_PROXY": url, "SSL_CERT_FILE": str(CA)}
-            assert connecting(fake.url, environ=environ).me().username
-
-    @pytest.mark.parametrize("tls", [False, True])
-    def test_with_a_wrong_password_says_so_and_hides_it(
-        self, connecting: Connecting, *, tls: bool
-    ) -> None:
-        served = serving("server") if tls else None
-        with FakeProxy(credentials="secret") as proxy, FakeConnect(tls=served) as fake:
-            url = f"http://user:hunter2@{proxy.address}"
-            environ = {"HTTP_PROXY": url, "HTTPS_PROXY": url}
-            with pytest.raises((UnreachableError, RefusedError), match="407") as caught:
-                connecting(fake.url, environ=environ).me()
-            assert "HTTPS_PROXY" in str(caught.value)
-            assert "hunter2" not in str(caught.value)
-
-    @pytest.mark.parametrize(
-        "address", ["http://user:hunter2@127.0.0.1:{port}", "http://", "http://["]
-    )
-    def test_that_is_not_there(
-        self, fake: FakeConnect, connecting: Connecting, address: str
-    ) -> None:
-        environ = {"HTTP_PROXY": address.format(port=closed_port())}
-        with pytest.raises(UnreachableError, match="proxy") as caught:
-            connecting(fake.url, environ=environ).me()
-        assert "hunter2" not in str(caught.value)
-
-
-def serving(name: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATES / f"{name}.pem")
-    return context
-
-
-class TestTls:
-    @pytest.mark.parametrize(
-        "environ",
-        [
-            {"SSL_CERT_FILE": str(CA)},
-            {"REQUESTS_CA_BUNDLE": str(CA)},
-            {"CURL_CA_BUNDLE": str(CA), "SSL_CERT_FILE": ""},
-        ],
-    )
-    def test_certificates_of_the_environment(
-        self, connecting: Connecting, environ: dict[str, str]
-    ) -> None:
-        with FakeConnect(tls=serving("server")) as fake:
-            assert connecting(fake.url, environ=environ).me().username
-
-    def test_given_certificates_win_over_the_environments(self, connecting: Connecting) -> None:
-        with FakeConnect(tls=serving("server")) as fake:
-            environ = {"REQUESTS_CA_BUNDLE": "/nowhere", "SSL_CERT_FILE": "/nowhere"}
-            assert connecting(fake.url, environ=environ, ca_cert=CA.read_text()).me().username
-
-    def test_a_servers_own_certificate_is_enough(self, connecting: Connecting) -> None:
-        own = (CERTIFICATES / "server.pem").read_text()
-        with FakeConnect(tls=serving("server")) as fake:
-            assert connecting(fake.url, ca_cert=own[own.index("-----BEGIN CERT") :]).me().username
-
-    def test_insecure_is_warned_of_and_works(
-        self, connecting: Connecting, events: list[Event]
-    ) -> None:
-        with FakeConnect(tls=serving("expired")) as fake:
-            environ = {"REQUESTS_CA_BUNDLE": "/nowhere"}
-            client = connecting(fake.url, insecure=True, environ=environ)
-            assert client.me().username
-            assert client.me().username
-        assert [e.text for e in events if isinstance(e, Warned)] == [
-            f"The certificate of {fake.url} is not checked (--insecure)."
-        ]
-
-    @pytest.mark.parametrize(
-        ("served", "ca", "why", "cure"),
-        [
-            ("expired", True, "it has expired", "renew"),
-            ("not-yet", True, "not valid yet", "clock"),
-            ("other-name", True, "made out to another name", "name that the certificate holds"),
-            ("server", False, "issuer is not known", "--cacert"),
-        ],
-    )
-    def test_a_failure_says_why_and_what_to_do(
-        self, connecting: Connecting, served: str, why: str, cure: str, *, ca: bool
-    ) -> None:
-        with FakeConnect(tls=serving(served)) as fake:
-            client = connecting(fake.url, ca_cert=CA.read_text() if ca else None)
-            with pytest.raises(UnreachableError, match=why) as caught:
-                client.me()
-            assert cure in (caught.value.hint or "")
-            assert fake.requests == []
-
-    def test_a_server_that_speaks_http(self, fake: FakeConnect, connecting: Connecting) -> None:
-        with pytest.raises(UnreachableError, match="does not speak TLS") as caught:
-            connecting(fake.url.replace("http:", "https:")).me()
-        assert "http://" in str(caught.value)
-
-    def test_a_folder_of_certificates(self, connecting: Connecting, tmp_path: Path) -> None:
-        # OpenSSL finds a certificate in a folder by the hash of its subject.
-        name = "d80983aa.0"
-        (tmp_path / name).write_bytes(CA.read_bytes())
-        with FakeConnect(tls=serving("server")) as fake:
-            assert connecting(fake.url, environ={"SSL_CERT_DIR": str(tmp_path)}).me().username
-
-    def test_without_a_store_of_the_system_the_bundled_one_is_used(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        nowhere = ssl.get_default_verify_paths()._replace(
-            cafile=None,  # type: ignore[arg-type] # None where there is no such file
-            capath=None,  # type: ignore[arg-type]
-        )
-        monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: nowhere)
-        monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda _self: None)
-        assert tls_context({}, insecure=False, ca_cert=None).get_ca_certs()
-
-    def test_certificates_of_the_environment_that_are_none(self, connecting: Connecting) -> None:
-        with pytest.raises(UsageError, match="REQUESTS_CA_BUNDLE names /nowhere"):
-            connecting("https://x", environ={"REQUESTS_CA_BUNDLE": "/nowhere"})

@@ -20,15 +20,30 @@ import struct
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from support.fake_bundle import Refusal, Reply
 from support.fake_world import World
+from support.faults import Do, Drop, Fault, Hang, LoseAnswer, Say, Truncate, html, redirect
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+
+__all__ = [
+    "Do",
+    "Drop",
+    "FakeConnect",
+    "Fault",
+    "Hang",
+    "LoseAnswer",
+    "Recorded",
+    "Say",
+    "Truncate",
+    "html",
+    "redirect",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,60 +64,6 @@ class Recorded:
         return f"{self.method} {self.path}"
 
 
-@dataclass(frozen=True)
-class Drop:
-    """Close the connection; nothing is carried out. `early`: without reading the body."""
-
-    reset: bool = False
-    early: bool = False
-
-
-@dataclass(frozen=True)
-class LoseAnswer:
-    """Carry the request out and close the connection."""
-
-
-@dataclass(frozen=True)
-class Say:
-    """Answer this; nothing is carried out. `early`: without reading the request's body."""
-
-    status: int
-    body: bytes = b""
-    headers: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
-    early: bool = False
-    reset: bool = False
-
-
-@dataclass(frozen=True)
-class Truncate:
-    """Carry the request out and send half of the answer."""
-
-
-@dataclass(frozen=True)
-class Hang:
-    """Wait for so many seconds (or for the end of the server), then go on as usual."""
-
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Do:
-    """Do something on the side, then go on as usual."""
-
-    action: Callable[[], object]
-
-
-def redirect(location: str, status: int = 302) -> Say:
-    return Say(status, headers=(("Location", location),))
-
-
-def html(status: int, text: str) -> Say:
-    return Say(status, text.encode(), (("Content-Type", "text/html"),))
-
-
-Fault: TypeAlias = Drop | LoseAnswer | Say | Truncate | Hang | Do
-
-
 @dataclass
 class _Rule:
     method: str
@@ -114,8 +75,12 @@ class _Rule:
 
 @dataclass
 class FakeConnect(World):
-    """The server, running while the block does."""
+    """The server, running while the block does.
 
+    `takes_chunks`: also bodies without a length, which the official client sends and we do not.
+    """
+
+    takes_chunks: bool = False
     prefix: str = ""
     tls: ssl.SSLContext | None = None
     requests: list[Recorded] = field(default_factory=list)
@@ -252,12 +217,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes | None:
         if self.headers.get("Transfer-Encoding"):
-            return None
+            return self._chunks() if self.server.fake.takes_chunks else None
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
         if len(body) != length:
             self.close_connection = True
             raise ConnectionError("the request broke off")
+        return body
+
+    def _chunks(self) -> bytes:
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
         return body
 
     def _reply(self, reply: Reply, *, truncated: bool = False) -> None:

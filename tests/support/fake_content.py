@@ -94,7 +94,7 @@ def list_of(request: Recorded) -> list[dict[str, object]]:
 
 
 def _parsed(request: Recorded) -> object:
-    if request.headers.get("content-type") != "application/json":
+    if request.headers.get("content-type", "").partition(";")[0] != "application/json":
         raise Refusal(400, 6, "JSON is needed")
     return json.loads(request.body)
 

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import TYPE_CHECKING
+
+import pytest
+from support.faults import Drop, Hang, LoseAnswer, Say, Truncate
+from support.sample_bundle import sample_bundle
+
+from hatch_connect.errors import (
+    BundleError,
+    RefusedError,
+    UnreachableError,
+)
+from hatch_connect.events import Detail, Progress
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.connecting import Connecting
+    from support.fake_connect import FakeConnect
+
+    from hatch_connect.connect.client import ConnectClient
+    from hatch_connect.events import Event
+
+
+class TestUpload:
+    def test_raw(self, client: ConnectClient, fake: FakeConnect, bundle: Path) -> None:
+        client.upload_bundle(fake.add_content("sales").guid, bundle)
+        sent = fake.last("POST .*bundles")
+        digest = hashlib.md5(bundle.read_bytes()).digest()
+        assert sent.body == bundle.read_bytes()
+        assert sent.headers["content-length"] == str(bundle.stat().st_size)
+        assert sent.headers["x-content-checksum"] == base64.b64encode(digest).decode()
+        assert sent.headers["content-type"] == "application/gzip"
+        assert "transfer-encoding" not in sent.headers
+
+    def test_with_metadata(self, client: ConnectClient, fake: FakeConnect, bundle: Path) -> None:
+        guid = fake.add_content("sales").guid
+        uploaded = client.upload_bundle(
+            guid, bundle, metadata={"source": "git", "source_branch": 'a"é\r\n'}
+        )
+        (kept,) = fake.contents[guid].bundles.values()
+        assert kept.archive == bundle.read_bytes()
+        assert dict(uploaded.metadata) == {"source": "git", "source_branch": 'a"é\r\n'}
+        assert "content-length" in fake.last("POST .*bundles").headers
+
+    def test_progress_is_what_the_connection_took(
+        self, client: ConnectClient, fake: FakeConnect, tmp_path: Path, events: list[Event]
+    ) -> None:
+        import random
+
+        noise = random.Random(0).randbytes(3_000_000)
+        large = sample_bundle(tmp_path / "l.tar.gz", files={"noise.bin": noise})
+        client.upload_bundle(fake.add_content("sales").guid, large, report=events.append)
+        done = [e.done for e in events if isinstance(e, Progress)]
+        assert done == sorted(set(done))
+        assert done[-1] == large.stat().st_size
+        assert len(done) > 10
+
+    def test_a_file_that_is_not_there(self, client: ConnectClient, tmp_path: Path) -> None:
+        with pytest.raises(BundleError, match="cannot be read"):
+            client.upload_bundle("guid", tmp_path / "none.tar.gz")
+
+    def test_one_that_broke_is_started_again(
+        self, client: ConnectClient, fake: FakeConnect, bundle: Path
+    ) -> None:
+        guid = fake.add_content("sales").guid
+        fake.misbehave("POST", "bundles", Drop())
+        assert client.upload_bundle(guid, bundle).id in fake.contents[guid].bundles
+        assert len(fake.contents[guid].bundles) == 1
+
+    @pytest.mark.parametrize("metadata", [None, {"source": "git"}])
+    @pytest.mark.parametrize("fault", [LoseAnswer(), Truncate()])
+    def test_one_whose_answer_is_lost_is_found(
+        self,
+        client: ConnectClient,
+        fake: FakeConnect,
+        bundle: Path,
+        fault: LoseAnswer | Truncate,
+        metadata: dict[str, str] | None,
+        events: list[Event],
+    ) -> None:
+        guid = fake.add_content("sales").guid
+        fake.misbehave("POST", "bundles", fault)
+        uploaded = client.upload_bundle(guid, bundle, metadata=metadata)
+        assert list(fake.contents[guid].bundles) == [uploaded.id]
+        assert any(isinstance(event, Detail) for event in events)
+
+    def test_a_slow_answer_is_found_too(
+        self, fake: FakeConnect, bundle: Path, connecting: Connecting
+    ) -> None:
+        guid = fake.add_content("sales").guid
+        fake.misbehave("POST", "bundles", Hang(0.4))
+        client = connecting(fake.url, environ={"CONNECT_REQUEST_TIMEOUT": "0.2"})
+        client.upload_bundle(guid, bundle)
+        assert fake.calls().count(f"POST v1/content/{guid}/bundles") <= 2
+
+    @pytest.mark.parametrize("early", [False, True])
+    def test_too_large_says_how_large(
+        self, client: ConnectClient, fake: FakeConnect, tmp_path: Path, *, early: bool
+    ) -> None:
+        import random
+
+        noise = random.Random(0).randbytes(2_000_000)
+        large = sample_bundle(tmp_path / "l.tar.gz", files={"noise.bin": noise})
+        page = b"<html><h1>413 Request Entity Too Large</h1></html>"
+        fake.misbehave("POST", "bundles", Say(413, page, early=early), times=9)
+        with pytest.raises(RefusedError, match=r"of 2 MB is too large") as caught:
+            client.upload_bundle(
+                fake.add_content("sales").guid, large, largest=(("noise.bin", 2_000_000),)
+            )
+        assert caught.value.status == 413
+        assert "2 MB  noise.bin" in str(caught.value)
+        assert "`exclude`" in str(caught.value)
+
+    def test_a_reset_says_that_size_may_be_why(
+        self, client: ConnectClient, fake: FakeConnect, tmp_path: Path
+    ) -> None:
+        import random
+
+        noise = random.Random(0).randbytes(8_000_000)
+        large = sample_bundle(tmp_path / "l.tar.gz", files={"noise.bin": noise})
+        fake.misbehave("POST", "bundles", Drop(reset=True, early=True), times=9)
+        with pytest.raises(UnreachableError, match=r"broke off after .* of 8 MB") as caught:
+            client.upload_bundle(fake.add_content("sales").guid, large)
+        assert "too large" in str(caught.value)
+
+    def test_a_refusal_is_final(
+        self, client: ConnectClient, fake: FakeConnect, bundle: Path
+    ) -> None:
+        guid = fake.add_content("sales", git=True).guid
+        with pytest.raises(RefusedError, match="code 144") as caught:
+            client.upload_bundle(guid, bundle)
+        assert "git repository" in str(caught.value)
+        assert len(fake.requests) == 1

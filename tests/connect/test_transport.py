@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import base64
+import email.utils
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from support.fake_connect import FakeConnect
+from support.fake_proxy import FakeProxy
+from support.faults import Drop, Say, html
+from support.tls import CA, closed_port, serving
+
+from hatch_connect.errors import (
+    RefusedError,
+    UnreachableError,
+)
+from hatch_connect.events import Note
+from hatch_connect.secret import Secret
+
+if TYPE_CHECKING:
+    from support.connecting import Connecting
+
+    from hatch_connect.connect.client import ConnectClient
+    from hatch_connect.events import Event
+
+
+class TestRepeating:
+    @pytest.mark.parametrize("fault", [Drop(), Drop(reset=True), html(502, ""), html(504, "")])
+    def test_reads_are_repeated(
+        self, client: ConnectClient, fake: FakeConnect, fault: Drop | Say
+    ) -> None:
+        fake.misbehave("GET", "v1/user", fault, times=3)
+        assert client.me().username == "ada"
+
+    def test_reads_are_not_repeated_for_ever(
+        self, client: ConnectClient, fake: FakeConnect
+    ) -> None:
+        fake.misbehave("GET", "v1/user", html(503, "<h1>Down</h1>"), times=99)
+        with pytest.raises(RefusedError, match="Down"):
+            client.me()
+        assert len(fake.requests) == 6
+
+    def test_changes_that_may_be_made_twice_are_repeated(
+        self, client: ConnectClient, fake: FakeConnect
+    ) -> None:
+        guid = fake.add_content("sales").guid
+        fake.misbehave("PATCH", "environment", Drop())
+        client.set_environment(guid, {"A": Secret("b")})
+        assert fake.contents[guid].environment == {"A": "b"}
+
+    def test_being_throttled_is_waited_for(
+        self, client: ConnectClient, fake: FakeConnect, events: list[Event]
+    ) -> None:
+        throttled = Say(429, b"{}", (("Retry-After", "1"),))
+        fake.misbehave("POST", "v1/content$", throttled)
+        start = time.monotonic()
+        client.create_content("sales")
+        assert time.monotonic() - start >= 1
+        assert fake.calls() == ["POST v1/content", "POST v1/content"]
+        assert events == [Note(text=f"127.0.0.1:{fake.port} asks to wait 1 s.")]
+
+    def test_a_date_to_wait_for_is_understood(
+        self, client: ConnectClient, fake: FakeConnect
+    ) -> None:
+        date = email.utils.formatdate(time.time() - 5, usegmt=True)
+        fake.misbehave("GET", "v1/user", Say(503, b"{}", (("Retry-After", date),)))
+        assert client.me().username == "ada"
+
+    @pytest.mark.parametrize("value", ["soon", "-1", ""])
+    def test_nonsense_to_wait_for_is_ignored(
+        self, client: ConnectClient, fake: FakeConnect, value: str
+    ) -> None:
+        fake.misbehave("GET", "v1/user", Say(503, b"{}", (("Retry-After", value),)))
+        assert client.me().username == "ada"
+
+    def test_nobody_waits_an_hour(self, client: ConnectClient, fake: FakeConnect) -> None:
+        fake.misbehave("GET", "v1/user", Say(429, b"{}", (("Retry-After", "3600"),)))
+        with pytest.raises(RefusedError, match="HTTP 429"):
+            client.me()
+        assert len(fake.requests) == 1
+
+
+class TestProxies:
+    @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+    def test_is_used(self, fake: FakeConnect, connecting: Connecting, name: str) -> None:
+        with FakeProxy() as proxy:
+            client = connecting(fake.url, environ={name: f"http://{proxy.address}"})
+            assert client.find_content("a b") == ()
+            assert proxy.asked == [f"GET {fake.url}/__api__/v1/content?name=a+b"]
+
+    def test_tunnels_https(self, connecting: Connecting) -> None:
+        with FakeProxy() as proxy, FakeConnect(tls=serving("server")) as fake:
+            environ = {"HTTPS_PROXY": proxy.address, "SSL_CERT_FILE": str(CA)}
+            assert connecting(fake.url, environ=environ).me().username
+            assert proxy.asked == [f"CONNECT 127.0.0.1:{fake.port}"]
+
+    @pytest.mark.parametrize(
+        ("no_proxy", "used"),
+        [
+            ("", True),
+            (" ", True),
+            ("example.com", True),
+            ("127.0.0.1", False),
+            ("127.0.0.1:{port}", False),
+            ("127.0.0.1:1", True),
+            ("*", False),
+            ("other, 127.0.0.0/8", False),
+            ("10.0.0.0/8", True),
+        ],
+    )
+    def test_no_proxy(
+        self, fake: FakeConnect, connecting: Connecting, no_proxy: str, *, used: bool
+    ) -> None:
+        with FakeProxy() as proxy:
+            environ = {
+                "HTTP_PROXY": f"http://{proxy.address}",
+                "NO_PROXY": no_proxy.format(port=fake.port),
+            }
+            assert connecting(fake.url, environ=environ).me().username
+            assert bool(proxy.asked) is used
+
+    @pytest.mark.parametrize("tls", [False, True])
+    def test_with_a_password(self, connecting: Connecting, *, tls: bool) -> None:
+        credentials = base64.b64encode(b"user:p@ss").decode()
+        served = serving("server") if tls else None
+        with FakeProxy(credentials=credentials) as proxy, FakeConnect(tls=served) as fake:
+            url = f"http://user:p%40ss@{proxy.address}"
+            environ = {"HTTP_PROXY": url, "HTTPS_PROXY": url, "SSL_CERT_FILE": str(CA)}
+            assert connecting(fake.url, environ=environ).me().username
+
+    @pytest.mark.parametrize("tls", [False, True])
+    def test_with_a_wrong_password_says_so_and_hides_it(
+        self, connecting: Connecting, *, tls: bool
+    ) -> None:
+        served = serving("server") if tls else None
+        with FakeProxy(credentials="secret") as proxy, FakeConnect(tls=served) as fake:
+            url = f"http://user:hunter2@{proxy.address}"
+            environ = {"HTTP_PROXY": url, "HTTPS_PROXY": url}
+            with pytest.raises((UnreachableError, RefusedError), match="407") as caught:
+                connecting(fake.url, environ=environ).me()
+            assert "HTTPS_PROXY" in str(caught.value)
+            assert "hunter2" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "address", ["http://user:hunter2@127.0.0.1:{port}", "http://", "http://["]
+    )
+    def test_that_is_not_there(
+        self, fake: FakeConnect, connecting: Connecting, address: str
+    ) -> None:
+        environ = {"HTTP_PROXY": address.format(port=closed_port())}
+        with pytest.raises(UnreachableError, match="proxy") as caught:
+            connecting(fake.url, environ=environ).me()
+        assert "hunter2" not in str(caught.value)

@@ -1,0 +1,63 @@
+"""What the fake Connect can be told to do wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Close the connection; nothing is carried out. `early`: without reading the body."""
+
+    reset: bool = False
+    early: bool = False
+
+
+@dataclass(frozen=True)
+class LoseAnswer:
+    """Carry the request out and close the connection."""
+
+
+@dataclass(frozen=True)
+class Say:
+    """Answer this; nothing is carried out. `early`: without reading the request's body."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
+    early: bool = False
+    reset: bool = False
+
+
+@dataclass(frozen=True)
+class Truncate:
+    """Carry the request out and send half of the answer."""
+
+
+@dataclass(frozen=True)
+class Hang:
+    """Wait for so many seconds (or for the end of the server), then go on as usual."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Do:
+    """Do something on the side, then go on as usual."""
+
+    action: Callable[[], object]
+
+
+def redirect(location: str, status: int = 302) -> Say:
+    return Say(status, headers=(("Location", location),))
+
+
+def html(status: int, text: str) -> Say:
+    return Say(status, text.encode(), (("Content-Type", "text/html"),))
+
+
+Fault: TypeAlias = Drop | LoseAnswer | Say | Truncate | Hang | Do
