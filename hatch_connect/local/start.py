@@ -59,12 +59,13 @@ def running(state: Path, *, environ: Mapping[str, str], report: Report) -> Itera
     deadline = time.monotonic() + _SETTLE_SECONDS
     process: subprocess.Popen[str] | None = None
     while (lease := _lease(state)) is None:
+        if time.monotonic() > deadline:
+            raise HatchConnectError(f"The local server on {state} neither answers nor ends.")
         if process is None or process.poll() is not None:
             process = _spawn(state, environ)
             process = process if _is_ready(process, state) else None
-        if time.monotonic() > deadline:
-            raise HatchConnectError(f"The local server on {state} neither answers nor ends.")
-        time.sleep(0.02)
+        else:
+            time.sleep(0.02)
     server, connection = lease
     report(Detail(text=f"The local server answers at {server.url}"))
     try:
