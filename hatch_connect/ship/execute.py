@@ -173,7 +173,11 @@ class Execution:
     def _upload(self, step: Upload) -> _Held:
         self._report(Step(text=f"Uploading {step.archive.name} ({step.size:,} bytes)"))
         bundle = self._client.upload_bundle(
-            self._held.known.guid, step.archive, metadata=self._metadata, report=self._report
+            self._held.known.guid,
+            step.archive,
+            metadata=self._metadata,
+            largest=step.largest,
+            report=self._report,
         )
         return replace(self._held, bundle_id=bundle.id)
 
@@ -182,7 +186,7 @@ class Execution:
         try:
             self._deploy(activate=False)
         except RefusedError as error:
-            if step.certain or error.code != _UNKNOWN_FIELD:
+            if step.needed or error.code != _UNKNOWN_FIELD:
                 raise
             self._report(Note(text="This server knows no drafts: activating without one."))
             return self._activate()

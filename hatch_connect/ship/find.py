@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hatch_connect.connect.url import content_guid
 from hatch_connect.errors import ContentError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _MAY_EDIT = {"owner", "editor"}
 class Clues:
     """What is known of the content, the strongest first.
 
-    `app_id` was given on the call (a GUID or a number); `recorded` is the GUID of an earlier
+    `app_id` was given on the call (a GUID, a number or a URL); `recorded` is the GUID of an earlier
     deployment and `recorded_in` the file that says so; `guid` stands in the project's table;
     `name` is the content's name.
     """
@@ -53,7 +54,8 @@ def find_content(client: ConnectClient, user: User, clues: Clues) -> Located:
     return _by_name(client, user, clues.name)
 
 
-def _named(client: ConnectClient, app_id: str, because: str) -> Located:
+def _named(client: ConnectClient, named: str, because: str) -> Located:
+    app_id = content_guid(named) or named
     try:
         number = app_id.isdecimal()
         content = client.content_by_number(app_id) if number else client.content(app_id)

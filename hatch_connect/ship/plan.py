@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 class Wanted:
     """What a deployment shall come to.
 
-    `title` was asked for, `default_title` is for new content without one. `python` and
-    `python_requires` are the manifest's version and range, None for content without Python, and
-    `python_because` is what asked for them. `draft` leaves the active bundle as it is.
+    `size` is the archive's in bytes, `largest` its largest files with theirs, for the day on which
+    it is too large. `title` was asked for, `default_title` is for new content without one.
+    `python` and `python_requires` are the manifest's version and range, None for content without
+    Python, and `python_because` is what asked for them. `draft` leaves the active bundle as it is.
     """
 
     archive: Path
     size: int
+    largest: tuple[tuple[str, int], ...] = ()
     app_mode: str
     name: str
     title: str | None
@@ -93,6 +95,7 @@ class Upload:
 
     archive: Path
     size: int
+    largest: tuple[tuple[str, int], ...] = ()
 
     def __str__(self) -> str:
         return f"upload {self.archive.name} ({self.size:,} bytes)"
@@ -102,14 +105,14 @@ class Upload:
 class DeployDraft:
     """Restore and start the bundle beside the active one.
 
-    `certain` is False where the server hides whether it can; if it then cannot, the bundle is
-    deployed and activated in one.
+    `needed` is False where the bundle may be activated in one go if the server turns out not to
+    know drafts: some hide their version, and sources disagree on the first version that can.
     """
 
-    certain: bool
+    needed: bool
 
     def __str__(self) -> str:
-        return "deploy it as a draft" + ("" if self.certain else ", if the server can")
+        return "deploy it as a draft" + ("" if self.needed else " first, if the server can")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +184,8 @@ def _prepare(wanted: Wanted, found: Found, content: Content | None) -> list[Plan
         steps.append(SetVariables(values=wanted.variables.values))
     if title and (content is None or content.title != title):
         steps.append(SetTitle(title=title))
-    return [*steps, Upload(archive=wanted.archive, size=wanted.size)]
+    upload = Upload(archive=wanted.archive, size=wanted.size, largest=wanted.largest)
+    return [*steps, upload]
 
 
 def _deploy(wanted: Wanted, found: Found) -> list[PlanStep]:
@@ -192,10 +196,10 @@ def _deploy(wanted: Wanted, found: Found) -> list[PlanStep]:
         )
     verify: list[PlanStep] = [Verify(path=wanted.verify_path)] if wanted.verify else []
     if wanted.draft:
-        return [DeployDraft(certain=found.drafts is True), *verify]
+        return [DeployDraft(needed=True), *verify]
     if found.drafts is False or not wanted.verify:
         return [Activate(), *verify]
-    return [DeployDraft(certain=found.drafts is True), *verify, Activate(), *verify]
+    return [DeployDraft(needed=False), *verify, Activate(), *verify]
 
 
 def _check_content(content: Content, wanted: Wanted) -> None:

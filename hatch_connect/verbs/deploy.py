@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from hatch_connect.verbs.surroundings import Surroundings
 
 
+_LARGEST = 5  # files that are named when a bundle is too large for the server
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed:
     """What is on the server now."""
@@ -142,6 +145,7 @@ def _wanted(subject: Subject, variables: Variables, options: Options) -> Wanted:
     return Wanted(
         archive=bundle.path,
         size=bundle.size,
+        largest=tuple(sorted(bundle.sizes(), key=lambda file: -file[1])[:_LARGEST]),
         app_mode=bundle.manifest.metadata.app_mode,
         name=subject.name,
         title=subject.title,

@@ -61,7 +61,9 @@ def request_of(options: Options, surroundings: Surroundings, report: Report) -> 
     if locked:
         return request
     report(Warned(text=f"Nothing is locked: shipping what is installed in {path} ({because})."))
-    return replace(request, installed=freeze(interpreter, own_name=config.project_name))
+    return replace(
+        request, installed=freeze(interpreter, own_name=config.project_name, root=config.root)
+    )
 
 
 def build_project(options: Options, surroundings: Surroundings, report: Report) -> Built:

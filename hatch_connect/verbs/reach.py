@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from hatch_connect.verbs.surroundings import Surroundings
 
 
+LOCAL = "the option --local"
+
+
 def server_store(surroundings: Surroundings) -> ServerStore:
     """Return the servers that this person has stored."""
     return ServerStore(ServerStore.default_path(surroundings.environ, sys.platform))
@@ -40,7 +43,11 @@ def client_of(server: Server, surroundings: Surroundings, report: Report) -> Con
     """Return a client of this server; nothing is sent yet."""
     from hatch_connect.connect.client import connect
 
-    return connect(server, environ=surroundings.environ, report=report)
+    environ = surroundings.environ
+    if server.source == LOCAL:
+        # No proxy stands between this machine and itself.
+        environ = {k: v for k, v in environ.items() if not k.lower().endswith("_proxy")}
+    return connect(server, environ=environ, report=report)
 
 
 @contextmanager
@@ -64,7 +71,7 @@ def chosen_server(
     from hatch_connect.local.start import running
 
     with running(state_folder(surroundings), environ=surroundings.environ, report=report) as local:
-        yield Server(url=local.url, api_key=local.api_key, name="local", source="--local")
+        yield Server(url=local.url, api_key=local.api_key, name="local", source=LOCAL)
 
 
 def state_folder(surroundings: Surroundings) -> Path:

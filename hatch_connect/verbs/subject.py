@@ -91,7 +91,7 @@ def _of_project(
         name=config.content_name,
         title=config.title,
         default_title=config.content_name,
-        filename=config.root.name,
+        filename=str(config.root),
         records=records_of(config.root, config.content, surroundings),
         python_because=because,
         listing=listing,
@@ -147,7 +147,7 @@ def _independent(
         name=valid_content_name(default_title),
         title=options.title,
         default_title=default_title,
-        filename=path.name,
+        filename=str(path),
         records=records_of(home, _stem(path) if path.is_file() else None, surroundings),
     )
 

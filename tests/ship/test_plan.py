@@ -91,7 +91,7 @@ def test_a_server_without_drafts_activates_and_verifies_then() -> None:
 
 def test_a_server_that_hides_its_version_is_tried() -> None:
     plan = make_plan(WANTED, replace(EXISTING, drafts=None))
-    assert DeployDraft(certain=False) in plan.steps
+    assert DeployDraft(needed=False) in plan.steps
 
 
 def test_without_verification_there_is_nothing_to_wait_for() -> None:
