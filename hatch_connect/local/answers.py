@@ -51,6 +51,11 @@ def refuse_http(_request: Request, error: Exception) -> Response:
     return JSONResponse(body, status_code=status, headers=getattr(error, "headers", None))
 
 
+def nobody_listens(_request: Request, _error: Exception) -> Response:
+    """Answer, in vain, to a client that went away before all of its request had come."""
+    return Response(status_code=400)
+
+
 def missing() -> ApiError:
     """Return the answer to a path that names nothing."""
     return ApiError(404, NOT_FOUND, "The requested object does not exist.")

@@ -10,9 +10,10 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.routing import Mount, Route
 
-from hatch_connect.local.answers import BAD_KEY, ApiError, refuse, refuse_http
+from hatch_connect.local.answers import BAD_KEY, ApiError, nobody_listens, refuse, refuse_http
 from hatch_connect.local.api import bundles, content, deployments, server
 from hatch_connect.local.machine import Machine
 from hatch_connect.local.pages import overview
@@ -80,7 +81,11 @@ def create_app(setup: Setup, leases: Leases) -> Starlette:
         ],
         # A page of another origin must not reach this server under a name of its own.
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])],
-        exception_handlers={ApiError: refuse, HTTPException: refuse_http},
+        exception_handlers={
+            ApiError: refuse,
+            HTTPException: refuse_http,
+            ClientDisconnect: nobody_listens,
+        },
         lifespan=lifespan,
     )
     app.state.machine = machine

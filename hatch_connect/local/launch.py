@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Literal
 
 from hatch_connect.local.lines import lines
+from hatch_connect.local.process_groups import signal_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -119,12 +118,14 @@ class ContentProcess:
 
     async def stop(self) -> None:
         """End it and all that it has started; first with a request, then without."""
-        for number in ("SIGTERM", "SIGKILL"):
-            _send(self._process, number)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self._reading), _GRACE_SECONDS)
-                break
-        _send(self._process, "SIGKILL")  # what it started and left behind
+        signal_group(self._process, "SIGTERM")
+        await self._wait_a_little()
+        signal_group(self._process, "SIGKILL")  # also for what it started and left behind
+        await self._wait_a_little()
+
+    async def _wait_a_little(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self._reading), _GRACE_SECONDS)
 
     def _ask(self, launch: Launch) -> None:
         request = {
@@ -172,14 +173,6 @@ def content_environ(launch: Launch) -> dict[str, str]:
         **{name: value.reveal() for name, value in launch.variables.items()},
         **launch.described,
     }
-
-
-def _send(process: asyncio.subprocess.Process, number: str) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        if sys.platform == "win32":
-            process.kill()
-        else:
-            os.killpg(process.pid, signal.Signals[number])
 
 
 class Processes:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx2
-from starlette.requests import ClientDisconnect
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import RedirectResponse, StreamingResponse
 
 from hatch_connect.errors import BundleError
 from hatch_connect.local.launch import StartError
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from starlette.requests import Request
+    from starlette.responses import Response
 
     from hatch_connect.local.machine import Machine
     from hatch_connect.local.state import Content, StoredBundle
@@ -73,8 +73,6 @@ class Visits:
             return await self._forward(request, prefix, f"http://127.0.0.1:{process.port}")
         except httpx2.RequestError as error:
             return not_started(f"Its process did not answer: {error}", process.log.tail)
-        except ClientDisconnect:
-            return Response(status_code=499)
 
     def _find(self, content: Content | None, path: str) -> tuple[str, StoredBundle | None]:
         if content is None:

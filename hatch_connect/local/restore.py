@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.errors import BundleError
 from hatch_connect.local.lines import lines
+from hatch_connect.local.process_groups import signal_group
 from hatch_connect.local.pythons import uv_environ
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ class Environments:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
             assert process.stdout is not None  # noqa: S101 - asked for above; for the type checker
@@ -111,7 +113,7 @@ class Environments:
                 write(line)
             code = await process.wait()
         except asyncio.CancelledError:
-            process.kill()
+            signal_group(process, "SIGKILL")  # with the builds that it runs
             await process.wait()
             raise
         if code:

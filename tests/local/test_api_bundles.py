@@ -3,18 +3,29 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import socket
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from support.connect_content import bundle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from support.local_api import Api
 
 
 def _checksum(content: bytes) -> dict[str, str]:
     digest = hashlib.md5(content, usedforsecurity=False).digest()
     return {"X-Content-Checksum": base64.b64encode(digest).decode()}
+
+
+def _until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_bundles_are_uploaded_listed_downloaded_and_deleted(api: Api) -> None:
@@ -85,6 +96,27 @@ def test_a_wrong_checksum_is_refused(api: Api) -> None:
 
     assert api.refused("POST", path, content=bundle(), headers=_checksum(b"x")) == (400, 104)
     assert api.ask("GET", path) == []
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(api: Api) -> None:
+    guid = api.create()
+    bundles = api.server.state / "bundles"
+    host, port = api.server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        head = (
+            f"POST /__api__/v1/content/{guid}/bundles HTTP/1.1",
+            f"Host: {host}:{port}",
+            f"Authorization: Key {api.server.api_key.reveal()}",
+            "Content-Length: 1000000",
+            "",
+            "the first of many bytes",
+        )
+        connection.sendall("\r\n".join(head).encode())
+        _until(lambda: any(bundles.glob("upload-*")))
+
+    _until(lambda: not any(bundles.glob("upload-*")))
+    assert api.ask("GET", f"v1/content/{guid}/bundles") == []
+    assert "Traceback" not in (api.server.state / "server.log").read_text()
 
 
 @pytest.mark.parametrize("number", ["0", "12345678901234567890123", "x", "-1", "²"])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,6 +48,14 @@ async def _restore(environments: Environments, requirements: Path | None) -> lis
     return output
 
 
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def test_an_environment_is_made_once(environments: Environments, tmp_path: Path) -> None:
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("")
@@ -88,16 +97,23 @@ def test_a_failure_is_an_error_and_is_tried_again(
 
 
 def test_a_restoration_can_be_broken_off(environments: Environments) -> None:
-    async def broken_off() -> None:
-        waiting = asyncio.create_task(
-            environments.uv("pip", "compile", "-", write=lambda _line: None)
-        )
-        await asyncio.sleep(0)
+    async def broken_off() -> int:
+        began: asyncio.Queue[str] = asyncio.Queue()
+        program = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+        python = ("run", "--no-project", "--python", sys.executable, "python", "-c", program)
+        waiting = asyncio.create_task(environments.uv(*python, write=began.put_nowait))
+        started = int(await began.get())
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
+        return started
 
-    asyncio.run(broken_off())
+    started = asyncio.run(broken_off())
+
+    deadline = time.monotonic() + 20
+    while _runs(started):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_the_runtime_is_copied_from_here(environments: Environments, tmp_path: Path) -> None:
