@@ -10,7 +10,6 @@ import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -18,10 +17,9 @@ import pytest
 from support.connect_content import ANSWERS, bundle
 from support.local_api import asking
 
-from hatch_connect.errors import HatchConnectError, UsageError
 from hatch_connect.events import silent
 from hatch_connect.local import start
-from hatch_connect.local.start import LocalServer, running, serve
+from hatch_connect.local.start import LocalServer, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -240,14 +238,6 @@ def test_what_is_served_is_used(state: Path, ended: list[subprocess.Popen[str]])
     assert _answers(url)
 
 
-def test_a_state_has_one_server(state: Path) -> None:
-    with (
-        running(state, environ=os.environ, report=silent),
-        pytest.raises(UsageError, match="already runs"),
-    ):
-        serve(state, environ=os.environ, report=silent, ready=lambda _server: None)
-
-
 def test_content_survives_the_server(state: Path) -> None:
     with running(state, environ=os.environ, report=silent) as server, asking(server) as api:
         guid = api.ship(bundle({"app.py": ANSWERS % b"x"}))
@@ -262,13 +252,6 @@ def test_content_survives_the_server(state: Path) -> None:
         assert api.visit(guid).status_code == 200
 
 
-def test_a_port_that_is_taken(state: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(UsageError, match=f"port {port}"):
-            serve(state, port=port, environ={}, report=silent, ready=lambda _server: None)
-
-
 def test_another_port_where_that_of_last_time_is_taken(state: Path) -> None:
     with running(state, environ=os.environ, report=silent) as server:
         first = server.url
@@ -277,28 +260,3 @@ def test_another_port_where_that_of_last_time_is_taken(state: Path) -> None:
         running(state, environ=os.environ, report=silent) as server,
     ):
         assert server.url != first
-
-
-def test_a_server_that_does_not_start(state: Path) -> None:
-    (state / "state.sqlite3").mkdir(parents=True)
-
-    with (
-        pytest.raises(HatchConnectError, match="did not start") as caught,
-        running(state, environ=os.environ, report=silent),
-    ):
-        pytest.fail("it cannot run")
-
-    assert str(state / "server.log") in str(caught.value)
-
-
-def test_a_missing_extra_names_the_cure(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def find(name: str) -> ModuleSpec | None:
-        return None if name in {"starlette", "uv"} else ModuleSpec(name, None)
-
-    monkeypatch.setattr(start, "find_spec", find)
-
-    with pytest.raises(UsageError) as caught:
-        serve(state, environ={}, report=silent, ready=lambda _server: None)
-
-    assert "starlette, uv" in caught.value.message
-    assert caught.value.hint == "Install them with: pip install 'hatch-connect[local]'"

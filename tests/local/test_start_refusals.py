@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import os
+import socket
+from importlib.machinery import ModuleSpec
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hatch_connect.errors import HatchConnectError, UsageError
+from hatch_connect.events import silent
+from hatch_connect.local import start
+from hatch_connect.local.start import running, serve
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_missing_extra_names_the_cure(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(name: str) -> ModuleSpec | None:
+        return None if name in {"starlette", "uv"} else ModuleSpec(name, None)
+
+    monkeypatch.setattr(start, "find_spec", find)
+
+    with pytest.raises(UsageError) as caught:
+        serve(state, environ={}, report=silent, ready=lambda _server: None)
+
+    assert "starlette, uv" in caught.value.message
+    assert caught.value.hint == "Install them with: pip install 'hatch-connect[local]'"
+
+
+def test_a_port_that_is_taken(state: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError, match=f"port {port}"):
+            serve(state, port=port, environ={}, report=silent, ready=lambda _server: None)
+
+
+def test_a_server_that_does_not_start(state: Path) -> None:
+    (state / "state.sqlite3").mkdir(parents=True)
+
+    with (
+        pytest.raises(HatchConnectError, match="did not start") as caught,
+        running(state, environ=os.environ, report=silent),
+    ):
+        pytest.fail("it cannot run")
+
+    assert str(state / "server.log") in str(caught.value)
+
+
+def test_a_state_has_one_server(state: Path) -> None:
+    with (
+        running(state, environ=os.environ, report=silent),
+        pytest.raises(UsageError, match="already runs"),
+    ):
+        serve(state, environ=os.environ, report=silent, ready=lambda _server: None)
