@@ -65,7 +65,8 @@ def assemble(
     notes = packages.lock.notes if packages else ()
     for note in notes:
         report(Warned(text=note))
-    selection = select(config, material, packages, environ, report)
+    added = additions(config, material, environ, report)
+    selection = select(config, material, packages, directory, added)
     name = f"{config.content_name}-{material.version}" if material.version else config.content_name
     report(Step(text=f"Packing {len(selection.files) + 1} files of {config.content_name}"))
     keep_from_git(directory, config.root)
@@ -90,14 +91,21 @@ def select(
     config: ProjectConfig,
     material: Material,
     packages: Packages | None,
-    environ: Mapping[str, str],
-    report: Report,
+    directory: Path,
+    added: tuple[list[Candidate], list[LeftOut]],
 ) -> Selection:
-    """Give the files of the bundle, all but the manifest."""
-    added, kept_back = _added(config, material, environ, report)
-    left_out = [*material.left_out, *kept_back]
-    files = {file.path: file for file in (*added, *material.files)}
+    """Give the files of the bundle that goes into `directory`, all but the manifest.
+
+    `added` is what ships, and does not, beside the material.
+    """
+    beside, kept_back = added
+    files = {file.path: file for file in (*beside, *material.files)}
     files.pop(MANIFEST_NAME, None)
+    # What one rule left out and `include` brought back is not left out.
+    left_out = [i for i in (*material.left_out, *kept_back) if i.path not in files]
+    for path in [p for p, file in files.items() if _is_output(file, directory, config)]:
+        left_out.append(LeftOut(path=path, rule="an output of an earlier build"))
+        del files[path]
     require_entry(config, files.keys(), left_out, tree=material.tree)
     shipped = [
         ContentFile(path=file.path, source=file.source, size=file.source.stat().st_size)
@@ -119,9 +127,10 @@ def select(
     return Selection(files=in_order(shipped), left_out=_sorted(left_out))
 
 
-def _added(
+def additions(
     config: ProjectConfig, material: Material, environ: Mapping[str, str], report: Report
 ) -> tuple[list[Candidate], list[LeftOut]]:
+    """Give what `include` and the entrypoint add, and what of it does not ship."""
     have = {file.path for file in material.files}
     proposed = list(included(config, have, report))
     if not material.tree:
@@ -139,6 +148,14 @@ def _lock_name(packages: Packages) -> str:
 
 def _sorted(left_out: Sequence[LeftOut]) -> tuple[LeftOut, ...]:
     return tuple(sorted({item.path: item for item in left_out}.values(), key=lambda i: i.path))
+
+
+def _is_output(file: Candidate, directory: Path, config: ProjectConfig) -> bool:
+    if file.named or not file.source.is_relative_to(directory):
+        return False
+    name = file.source.name
+    ours = name.startswith(config.content_name) and name.endswith(".tar.gz")
+    return directory != config.root or ours
 
 
 def describe(config: ProjectConfig, packages: Packages | None) -> Manifest:

@@ -72,9 +72,10 @@ def _hint(config: ProjectConfig, wanted: tuple[str, ...], left_out: Iterable[Lef
                 "if it must ship."
             )
     if any((config.root / "src" / path).is_file() for path in wanted):
+        top = wanted[0].partition("/")[0].removesuffix(".py")
         return (
-            "It is below src/, and the build makes no package of it: add a [build-system] table, "
-            "or correct the files that the build selects."
+            "It is below src/, and the build makes no package of it: for Hatchling, write "
+            f'packages = ["src/{top}"] into [tool.hatch.build.targets.wheel].'
         )
     from hatch_connect.project.entrypoint import entrypoint_candidates
 

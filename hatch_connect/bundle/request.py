@@ -21,7 +21,7 @@ class BuildRequest:
     """What a call asks of the build.
 
     `overrides` are keys of [tool.hatch-connect] as given on the call (never secrets); `contents`
-    the names of the pieces of content (empty: all); `directory` where the bundles go
+    the names of the pieces of content (empty: the main one); `directory` where the bundles go
     (None: dist/connect in the root); `installed` the packages of an environment and `interpreter`
     the Python of it, for a project without a lock (interactive verbs only); `on` the nickname
     whose table counts.

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 DEFAULT_DIRECTORY = "dist/connect"
 MAIN = "standard"
 OWN = "connect"
+_NOT_SELECTED = "Hatchling's selection: [tool.hatch.build] or .gitignore"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -184,7 +185,7 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
                     asked=_is_artifact(self.config, relative),
                 )
             elif not reserved:
-                left_out.append(LeftOut(path=file.path, rule="Hatchling's selection"))
+                left_out.append(LeftOut(path=file.path, rule=_NOT_SELECTED))
 
     def _skipped(self, folder: str) -> str | None:
         parent, _, name = folder.rpartition("/")
@@ -193,7 +194,7 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
         if name.startswith("."):
             return "a folder whose name begins with a dot"
         if self.config.directory_is_excluded(name, parent.replace("/", os.sep)):
-            return "Hatchling's selection"
+            return _NOT_SELECTED
         return None
 
     def _forced(self) -> list[Candidate]:

@@ -18,7 +18,7 @@ from hatch_connect.bundle.content import Patterns
         ([], "a", False),
     ],
 )
-def test_patterns_are_those_of_gitignore(lines: list[str], path: str, expected: bool) -> None:
+def test_patterns_are_those_of_gitignore(lines: list[str], path: str, *, expected: bool) -> None:
     assert Patterns(lines).match(path) is expected
 
 

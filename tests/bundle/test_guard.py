@@ -99,7 +99,7 @@ def test_what_ships(path: str) -> None:
     ],
 )
 def test_a_private_key_is_known_by_its_content(
-    tmp_path: Path, name: str, first: str, kept_back: bool
+    tmp_path: Path, name: str, first: str, *, kept_back: bool
 ) -> None:
     write_files(tmp_path, {name: first})
     assert (forbidden(name, tmp_path / name) is not None) == kept_back

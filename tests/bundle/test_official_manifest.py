@@ -30,9 +30,7 @@ def keys(value: object) -> object:
 
 
 @pytest.mark.parametrize("case", OPTIONS)
-def test_the_same_files_give_the_same_manifest(
-    tmp_path: Path, sandbox: Sandbox, case: str
-) -> None:
+def test_the_same_files_give_the_same_manifest(tmp_path: Path, sandbox: Sandbox, case: str) -> None:
     files = {"sales_api/__init__.py": "", "sales_api/main.py": APP, "Data/é.txt": "x"}
     connect = CONNECT + OPTIONS[case] + 'include = ["/Data/", "/.python-version"]\n'
     connect += 'exclude = ["*.dist-info"]\n'

@@ -261,7 +261,7 @@ def test_a_project_without_a_package_ships_its_tree(
         "rsconnect-python/": "records of deployments",
         "__pycache__/": "a cache",
         "manifest.json": "never shipped: the manifest of an earlier build",
-        "skipped.md": "Hatchling's selection",
+        "skipped.md": "Hatchling's selection: [tool.hatch.build] or .gitignore",
     }
 
 
@@ -388,6 +388,29 @@ def test_a_folder_of_the_users_own_gets_no_gitignore(
     assert not (root / "out" / ".gitignore").exists()
     build_one(root, environ, directory=root / "new")
     assert (root / "new" / ".gitignore").exists()
+
+
+def test_bundles_of_earlier_builds_do_not_ship(tmp_path: Path, environ: dict[str, str]) -> None:
+    files = {"app.py": APP, "out/old.tar.gz": "", "out/old/manifest.json": "", "data.tar.gz": ""}
+    root = project(tmp_path / "p", files, connect=TREE)
+    first = build_one(root, environ, directory=root / "out")
+    again = build_one(root, environ, directory=root / "out")
+    assert first.bundle.digest == again.bundle.digest
+    assert not any(path.startswith("out/") for path in paths(again))
+    in_root = build_one(root, environ, directory=root, overrides={"exclude": ["out"]})
+    again = build_one(root, environ, directory=root, overrides={"exclude": ["out"]})
+    assert in_root.bundle.digest == again.bundle.digest
+    assert "data.tar.gz" in paths(again)
+
+
+def test_what_ships_in_the_end_is_not_told_as_left_out(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    connect = TREE + 'include = ["/.env", "/.github/x.yml"]\n'
+    files = {"app.py": APP, ".env": "", ".github/x.yml": ""}
+    built = build_one(project(tmp_path / "p", files, connect=connect), environ)
+    assert {".env", ".github/x.yml"} <= set(paths(built))
+    assert rules(built).keys() == {".github/", "dist/"}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,170 @@
+"""Projects whose build needs more than this process has."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from support.bundles import Heard, members_of
+from support.projects import APP, CONNECT, HATCHLING, PACKAGE, build_one, paths, project, rules
+from support.sandbox import REPOSITORY, Sandbox, committed
+
+from hatch_connect.bundle import place, run
+from hatch_connect.bundle.place import Place, Placed
+from hatch_connect.errors import BuildError, BundleError, LockError
+from hatch_connect.events import Detail
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OWN = f"hatch-connect @ {REPOSITORY.as_uri()}"
+TARGET = f'[tool.hatch.build.targets.connect]\ndependencies = ["{OWN}"]\n'
+CUSTOM = "[tool.hatch.build.targets.wheel.hooks.custom]\n"
+HOOK = """
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+class Hook(BuildHookInterface):
+    def initialize(self, version, build_data):
+        print("said by a hook")
+        with open("made.txt", "w") as file:
+            file.write("made")
+        build_data["force_include"]["made.txt"] = "sales_api/made.txt"
+"""
+
+
+@pytest.fixture
+def environ(sandbox: Sandbox) -> dict[str, str]:
+    return sandbox.environ
+
+
+def has(heard: Heard, text: str) -> bool:
+    return any(isinstance(event, Detail) and text in event.text for event in heard.events)
+
+
+@pytest.mark.registry
+@pytest.mark.parametrize("way", ["hatch", "isolated"])
+def test_a_project_with_a_hook_of_its_own(
+    tmp_path: Path, environ: dict[str, str], way: str
+) -> None:
+    files = {**PACKAGE, "hatch_build.py": HOOK, "docs/x.md": ""}
+    more = CUSTOM + (TARGET if way == "hatch" else "")
+    root = project(tmp_path / "a project", files, more=more)
+    heard = Heard()
+    environ = {**environ, "HATCH_ENV_ACTIVE": "lint"}
+    built = build_one(root, environ, heard, overrides={"include": ["/docs/"]})
+    assert has(heard, "the build hook 'custom' is used")
+    assert {"sales_api/made.txt", "docs/x.md"} <= set(paths(built))
+    assert members_of(built.bundle.path)["sales_api/made.txt"] == b"made"
+    assert built.bundle.path == root / "dist" / "connect" / "sales-api-1.2.0.tar.gz"
+    assert built.bundle.size == built.bundle.path.stat().st_size
+    assert built.python is not None
+    assert built.lock is not None
+    if way == "isolated":
+        return
+    elsewhere = build_one(root, environ, directory=tmp_path / "out")
+    assert elsewhere.bundle.path.parent == tmp_path / "out"
+    (root / "requirements.txt").unlink()
+    with pytest.raises(LockError, match="uv lock"):
+        build_one(root, environ)
+
+
+def elsewhere(monkeypatch: pytest.MonkeyPatch, *command: str) -> None:
+    """Build through a command that stands in for `hatch`."""
+    decided = Placed(place=Place.HATCH, because="a test", hatch=command)
+    monkeypatch.setattr(run, "decide_place", lambda *_: decided)
+
+
+def test_a_build_that_fails_shows_its_last_words(
+    tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "import sys; print('the compiler is missing', file=sys.stderr); sys.exit(3)"
+    elsewhere(monkeypatch, sys.executable, "-c", said)
+    with pytest.raises(BuildError, match=r"exit code 3:\nthe compiler is missing"):
+        build_one(project(tmp_path / "p", PACKAGE), environ)
+
+
+def test_a_build_that_says_nothing_of_a_bundle(
+    tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere(monkeypatch, sys.executable, "-c", "pass")
+    with pytest.raises(BuildError, match="exit code 0"):
+        build_one(project(tmp_path / "p", PACKAGE), environ)
+
+
+BACKENDS = {
+    "flit": ('"flit_core>=3.9"', "flit_core.buildapi", '[tool.flit.module]\nname = "sales_api"\n'),
+    "setuptools": ('"setuptools>=61"', "setuptools.build_meta", ""),
+}
+
+
+@pytest.mark.registry
+@pytest.mark.parametrize("name", BACKENDS)
+def test_another_back_end(tmp_path: Path, sandbox: Sandbox, name: str) -> None:
+    requires, backend, more = BACKENDS[name]
+    system = f'[build-system]\nrequires = [{requires}]\nbuild-backend = "{backend}"\n'
+    files = {**PACKAGE, "app.py": APP, "data/x.csv": "1"}
+    connect = CONNECT.replace("sales_api.main", "app") + 'include = ["/data/"]\n'
+    connect += "exclude = ['sales_api/__init__.py']\n"
+    more += '[project.scripts]\nrun = "sales_api.main:app"\n'
+    root = project(tmp_path / "p", files, system=system, connect=connect)
+    text = (root / "pyproject.toml").read_text("utf-8")
+    text = text.replace("[project]\n", '[project]\ndescription = "x"\n')
+    (root / "pyproject.toml").write_text(text + more, encoding="utf-8")
+    committed(root, sandbox)
+    built = build_one(root, sandbox.environ)
+    info = "sales_api-1.2.0.dist-info"
+    assert paths(built) == [
+        *("requirements.txt", "app.py", "data/x.csv"),
+        *(f"{info}/METADATA", f"{info}/entry_points.txt", "sales_api/main.py"),
+    ]
+    assert rules(built)["sales_api/__init__.py"] == "exclude: sales_api/__init__.py"
+    assert sandbox.git("status", "--short", cwd=root) == ""
+
+
+@pytest.mark.registry
+def test_a_back_end_that_fails(tmp_path: Path, environ: dict[str, str]) -> None:
+    system = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+    root = project(tmp_path / "p", PACKAGE, system=system, more="[tool.setuptools]\npackages = 3\n")
+    with pytest.raises(BuildError, match="in an environment of its own") as caught:
+        build_one(root, environ)
+    assert "File " not in caught.value.message
+
+
+def test_a_requirement_that_is_none(tmp_path: Path, environ: dict[str, str]) -> None:
+    system = '[build-system]\nrequires = ["no requirement!"]\nbuild-backend = "x"\n'
+    root = project(tmp_path / "p", PACKAGE, system=system)
+    with pytest.raises(BuildError, match="in an environment of its own"):
+        build_one(root, environ)
+
+
+def test_a_tree_without_a_back_end(tmp_path: Path, environ: dict[str, str]) -> None:
+    files = {"app.py": APP, "lib/x.py": "", "x.md": ""}
+    connect = CONNECT.replace("sales_api.main", "app") + 'exclude = ["*.md"]\n'
+    root = project(tmp_path / "p", files, system="", connect=connect)
+    built = build_one(root, environ)
+    assert {"app.py", "lib/x.py", "pyproject.toml"} <= set(paths(built))
+    assert rules(built)["x.md"] == "exclude: *.md"
+    assert built.bundle.path.name == "sales-api-1.2.0.tar.gz"
+
+
+def test_a_tree_without_a_project_table(tmp_path: Path, environ: dict[str, str]) -> None:
+    root = project(tmp_path / "some app", {"app.py": APP}, system="")
+    text = CONNECT.replace("sales_api.main", "app")
+    (root / "pyproject.toml").write_text(text, encoding="utf-8")
+    built = build_one(root, environ)
+    assert built.bundle.path.name == "some-app.tar.gz"
+
+
+def test_a_selection_that_is_wrong(tmp_path: Path, environ: dict[str, str]) -> None:
+    more = "[tool.hatch.build.targets.connect]\nexclude = 3\n"
+    connect = CONNECT.replace("sales_api.main", "app")
+    root = project(tmp_path / "p", {"app.py": APP}, system="", connect=connect, more=more)
+    with pytest.raises(BuildError, match="cannot be selected"):
+        build_one(root, environ)
+
+
+def test_nothing_that_holds_the_entrypoint(tmp_path: Path, environ: dict[str, str]) -> None:
+    (tmp_path / "pyproject.toml").write_text(CONNECT + HATCHLING[:0], encoding="utf-8")
+    with pytest.raises(BundleError, match="no back end"):
+        build_one(tmp_path, environ)
+    assert place.OWN_NAME == "hatch-connect"
