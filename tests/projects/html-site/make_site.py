@@ -1,0 +1,1 @@
+"""Writes the site: no part of it."""
