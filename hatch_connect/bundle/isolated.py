@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 from contextlib import contextmanager
-from importlib.metadata import distribution
+from importlib.metadata import version as version_of
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.guard import is_environment
-from hatch_connect.bundle.place import OWN_NAME
+from hatch_connect.bundle.place import OWN_NAME, own_url, requirement_name
 from hatch_connect.errors import BuildError
 from hatch_connect.events import Detail
 
@@ -78,26 +77,15 @@ def run_quietly(
 
 def own_requirement(requires: Sequence[str]) -> str:
     """Give the requirement that installs this very package: as declared, or as it is here."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
     for requirement in requires:
-        try:
-            declared = Requirement(requirement)
-        except InvalidRequirement:
-            continue
-        if declared.name.lower().replace("_", "-") == OWN_NAME and declared.url:
+        if requirement_name(requirement) == OWN_NAME and "@" in requirement:
             return requirement
-    own = distribution(OWN_NAME)
-    text = own.read_text("direct_url.json")
-    url = json.loads(text).get("url") if text else None
-    return f"{OWN_NAME} @ {url}" if url else f"{OWN_NAME}=={own.version}"
+    url = own_url()
+    return f"{OWN_NAME} @ {url}" if url else f"{OWN_NAME}=={version_of(OWN_NAME)}"
 
 
 def _without_own(requires: Sequence[str]) -> list[str]:
-    prefix = OWN_NAME.replace("-", "")
-    return [
-        r for r in requires if not r.lower().replace("-", "").replace("_", "").startswith(prefix)
-    ]
+    return [each for each in requires if requirement_name(each) != OWN_NAME]
 
 
 @contextmanager

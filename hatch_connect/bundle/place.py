@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
 from dataclasses import dataclass
 from enum import Enum
+from importlib.metadata import distribution
 from importlib.metadata import version as version_of
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -132,25 +134,37 @@ class _Hatch:
         """Tell whether `hatch build` installs this plugin, and all that the wheel needs."""
         declared = {*self._config.build_requires, *_texts(self._build, "dependencies")}
         declared |= {*_texts(self._connect, "dependencies")}
-        own = any(_name(requirement) == OWN_NAME for requirement in declared)
+        own = any(_installs_us(requirement) for requirement in declared)
         return own and set(_texts(self._wheel, "dependencies")) <= declared
+
+
+def own_url() -> str | None:
+    """Give the URL that this package was installed from, None where an index had it."""
+    text = distribution(OWN_NAME).read_text("direct_url.json")
+    return json.loads(text).get("url") if text else None
+
+
+def _installs_us(requirement: str) -> bool:
+    """Tell whether a requirement finds this package: the name alone only finds it on an index."""
+    return requirement_name(requirement) == OWN_NAME and ("@" in requirement or own_url() is None)
 
 
 def _is_at_hand(requirement: str) -> bool:
     from packaging.requirements import InvalidRequirement, Requirement
 
-    if _name(requirement) not in _AT_HAND:
+    if requirement_name(requirement) not in _AT_HAND:
         return False
     try:
         parsed = Requirement(requirement)
     except InvalidRequirement:
-        return _name(requirement) == OWN_NAME
+        return requirement_name(requirement) == OWN_NAME
     if parsed.url:
-        return _name(requirement) == OWN_NAME
+        return requirement_name(requirement) == OWN_NAME
     return parsed.specifier.contains(version_of(parsed.name), prereleases=True)
 
 
-def _name(requirement: str) -> str:
+def requirement_name(requirement: str) -> str:
+    """Give the normalized name that a requirement begins with, "" where it has none."""
     found = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", requirement)
     return re.sub(r"[-_.]+", "-", found[1]).lower() if found else ""
 

@@ -26,7 +26,7 @@ from hatch_connect.bundle.ignored import ignored_by_git
 from hatch_connect.bundle.names import check_names
 from hatch_connect.bundle.tree import Walk, generated, regular_file
 from hatch_connect.bundle.wheel import unpack_wheel
-from hatch_connect.project.config import ProjectConfig, content_tables, read_project
+from hatch_connect.project.config import ProjectConfig, all_contents, content_tables, read_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -82,12 +82,8 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
         return {name or MAIN: partial(self._build, name) for name in names}
 
     def get_default_versions(self) -> list[str]:
-        """Build all content; the main table is content of its own where it says which kind."""
-        contents = list(content_tables(Path(self.root)))
-        tool = self.metadata.config.get("tool", {})
-        main = tool.get("hatch-connect", {}) or tool.get("rsconnect", {})
-        has_main = not contents or "entrypoint" in main
-        return [MAIN, *contents] if has_main else contents
+        """Build all content."""
+        return [name or MAIN for name in all_contents(Path(self.root))]
 
     def clean(self, directory: str, versions: list[str]) -> None:  # noqa: ARG002 - Hatchling's signature
         """Remove the bundles of earlier builds."""

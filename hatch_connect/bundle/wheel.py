@@ -18,6 +18,15 @@ _METADATA = "METADATA"
 # Of the .dist-info only what a program may ask of `importlib.metadata`: the rest names the build
 # back end and its version, so that the bundle would change with it.
 _KEPT = frozenset({_METADATA, "entry_points.txt"})
+# The fields of metadata 2.4 in one order; what names the back end's habits (Dynamic) or files that
+# do not ship (License-File) is not among them.
+_METADATA_VERSION = "Metadata-Version: 2.4"
+_FIELDS = (
+    *("name", "version", "summary", "home-page", "download-url", "project-url"),
+    *("author", "author-email", "maintainer", "maintainer-email", "license"),
+    *("license-expression", "keywords", "classifier", "platform", "requires-python"),
+    *("requires-dist", "provides-extra", "description-content-type"),
+)
 _LIBRARIES = frozenset({"purelib", "platlib"})
 
 
@@ -77,6 +86,25 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: str, folde
         raise BundleError(f"The wheel holds {shown(path)}: {why}.")
     target = folder.joinpath(*path.split("/"))
     target.parent.mkdir(parents=True, exist_ok=True)
+    if path.endswith(f".dist-info/{_METADATA}"):
+        target.write_bytes(canonical_metadata(archive.read(member)))
+        return target
     with archive.open(member) as content, target.open("wb") as file:
         shutil.copyfileobj(content, file)
     return target
+
+
+def canonical_metadata(text: bytes) -> bytes:
+    """Write core metadata as every version of a back end would: one order, one format version."""
+    header, blank, description = text.replace(b"\r\n", b"\n").partition(b"\n\n")
+    fields: list[tuple[str, bytes]] = []
+    for line in header.rstrip(b"\n").split(b"\n"):
+        if line[:1].isspace() and fields:
+            name, value = fields.pop()
+            fields.append((name, value + b"\n" + line))
+        else:
+            fields.append((line.partition(b":")[0].decode("ascii", "replace").lower(), line))
+    known = [field for field in fields if field[0] in _FIELDS]
+    known.sort(key=lambda field: _FIELDS.index(field[0]))
+    lines = [_METADATA_VERSION.encode(), *(line for _, line in known)]
+    return b"\n".join(lines) + (blank + description or b"\n")

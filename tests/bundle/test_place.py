@@ -13,7 +13,7 @@ from hatch_connect.project.config import read_project
 if TYPE_CHECKING:
     from pathlib import Path
 
-OWN = '[tool.hatch.build.targets.connect]\ndependencies = ["hatch-connect"]\n'
+OWN = '[tool.hatch.build.targets.connect]\ndependencies = ["hatch-connect @ file:///x"]\n'
 VCS = HATCHLING.replace('["hatchling"]', '["hatchling", "hatch-vcs"]')
 
 
@@ -83,7 +83,17 @@ def test_isolated_where_hatch_would_not_install_what_the_wheel_needs(tmp_path: P
     more = OWN + '[tool.hatch.build.targets.wheel]\ndependencies = ["numpy"]\n'
     decided = placed(tmp_path, more=more)
     assert decided.place is Place.ISOLATED
-    assert set(decided.requires) == {"hatchling", "hatch-connect", "numpy"}
+    assert set(decided.requires) == {"hatchling", "hatch-connect @ file:///x", "numpy"}
+
+
+@pytest.mark.parametrize("url", [None, "file:///checkout"])
+def test_the_name_alone_will_do_where_an_index_has_us(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str | None
+) -> None:
+    monkeypatch.setattr(rooms, "own_url", lambda: url)
+    more = OWN.replace(" @ file:///x", "")
+    expected = Place.HATCH if url is None else Place.ISOLATED
+    assert placed(tmp_path, system=VCS, more=more).place is expected
 
 
 def test_isolated_where_there_is_no_hatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import zipfile
+from importlib.metadata import PathDistribution
 from typing import TYPE_CHECKING
 
 import pytest
 
-from hatch_connect.bundle.wheel import unpack_wheel
+from hatch_connect.bundle.wheel import canonical_metadata, unpack_wheel
 from hatch_connect.errors import BuildError, BundleError
 
 if TYPE_CHECKING:
@@ -56,3 +57,61 @@ def test_a_broken_wheel(tmp_path: Path) -> None:
     path.write_bytes(b"no zip")
     with pytest.raises(BuildError, match="broken wheel"):
         unpack_wheel(path, tmp_path / "out")
+
+
+OLDER = b"""Metadata-Version: 2.3
+Name: x
+Version: 1.0
+Dynamic: Version
+License-File: LICENSE
+Author-email: A <a@b.c>,
+        B <b@b.c>
+Requires-Dist: b
+Provides-Extra: e
+Requires-Dist: c; extra == 'e'
+Description-Content-Type: text/markdown
+
+# Title
+
+Metadata-Version: in the text
+"""
+NEWER = b"""Metadata-Version: 2.5
+Name: x
+Version: 1.0
+Import-Name: x
+Requires-Dist: b
+Requires-Dist: c; extra == 'e'
+Provides-Extra: e
+Author-email: A <a@b.c>,
+        B <b@b.c>
+Description-Content-Type: text/markdown
+
+# Title
+
+Metadata-Version: in the text
+"""
+
+
+def test_metadata_depends_on_no_version_of_a_back_end() -> None:
+    text = canonical_metadata(OLDER)
+    assert canonical_metadata(NEWER) == text
+    assert canonical_metadata(OLDER.replace(b"\n", b"\r\n")) == text
+    assert canonical_metadata(text) == text
+    assert text.startswith(b"Metadata-Version: 2.4\nName: x\nVersion: 1.0\n")
+    assert text.endswith(b"\n\n# Title\n\nMetadata-Version: in the text\n")
+
+
+def test_metadata_is_still_read_by_the_standard_library(tmp_path: Path) -> None:
+    folder = tmp_path / INFO
+    folder.mkdir()
+    (folder / "METADATA").write_bytes(canonical_metadata(OLDER))
+    found = PathDistribution(folder)
+    assert found.version == "1.0"
+    assert found.requires == ["b", "c; extra == 'e'"]
+    assert found.metadata["Author-email"].split() == ["A", "<a@b.c>,", "B", "<b@b.c>"]
+
+
+def test_metadata_without_a_description() -> None:
+    assert canonical_metadata(b"Metadata-Version: 2.1\nName: x\n") == (
+        b"Metadata-Version: 2.4\nName: x\n"
+    )
