@@ -60,7 +60,8 @@ def entry_outside(config: ProjectConfig, have: Collection[str]) -> Iterator[Cand
     for path in wanted:
         if (config.root / path).is_file():
             top, below, _ = path.partition("/")
-            paths = _files_below(config.root, top) if below else iter((path,))
+            module = below and path.endswith(".py")
+            paths = _files_below(config.root, top) if module else iter((path,))
             for each in paths:
                 yield Candidate(path=each, source=config.root / each, origin=each)
             return

@@ -201,11 +201,13 @@ def epoch(environ: Mapping[str, str]) -> int:
 
 def keep_from_git(directory: Path, root: Path) -> None:
     """Make git ignore a folder of ours: dist/connect, or one in the project that is new."""
-    default = directory == root / "dist" / "connect"
-    is_new = directory.is_relative_to(root) and (
-        not directory.exists() or not any(directory.iterdir())
-    )
+    if directory == root or not directory.is_relative_to(root):
+        return
     mark = directory / ".gitignore"
-    if (default or is_new) and directory != root and not mark.exists():
+    try:
         directory.mkdir(parents=True, exist_ok=True)
-        mark.write_text("*\n", encoding="utf-8")
+        ours = directory == root / "dist" / "connect" or not any(directory.iterdir())
+        if ours and not mark.exists():
+            mark.write_text("*\n", encoding="utf-8")
+    except OSError as error:
+        raise BundleError(f"{directory} cannot be written: {error.strerror or error}.") from error

@@ -147,6 +147,20 @@ def test_an_entrypoint_in_a_folder_brings_its_neighbours(
     assert rules(built)["web/.env"] == "guard: environment variables"
 
 
+def test_an_entrypoint_that_is_a_file_ships_alone(tmp_path: Path, environ: dict[str, str]) -> None:
+    connect = '[tool.hatch-connect]\napp-mode = "static"\nentrypoint = "docs/a.html"\n'
+    files = {**PACKAGE, "docs/a.html": "", "docs/b.html": ""}
+    built = build_one(project(tmp_path / "p", files, connect=connect), environ)
+    assert "docs/a.html" in paths(built)
+    assert "docs/b.html" not in paths(built)
+
+
+def test_a_directory_that_cannot_be_made(tmp_path: Path, environ: dict[str, str]) -> None:
+    root = project(tmp_path / "p", {**PACKAGE, "dist": "a file"})
+    with pytest.raises((BuildError, BundleError), match="dist"):
+        build_one(root, environ)
+
+
 def test_include_and_exclude(tmp_path: Path, environ: dict[str, str]) -> None:
     files = {
         **PACKAGE,
