@@ -142,21 +142,12 @@ def _against(candidate: Candidate, exclude: Patterns) -> str | None:
     if candidate.named:
         return None
     # A file that Hatchling maps elsewhere is judged by both of its names.
-    for path in dict.fromkeys((candidate.path, _below_src(candidate.origin))):
+    for path in dict.fromkeys((candidate.path, candidate.origin)):
         rule = forbidden(path, candidate.source) if path else None
         if rule and (rule.secret or not candidate.asked):
             kind = "guard" if rule.secret else "never shipped"
             return f"{kind}: {rule.rule}"
     return None
-
-
-def _below_src(origin: str | None) -> str | None:
-    return origin.rpartition("/")[2] if origin else None
-
-
-def size_of(source: Path | bytes) -> int:
-    """Give the number of bytes."""
-    return len(source) if isinstance(source, bytes) else source.stat().st_size
 
 
 def in_order(files: Iterable[ContentFile]) -> tuple[ContentFile, ...]:

@@ -215,12 +215,16 @@ def test_the_guard_looks_into_packages(
         "src/sales_api/inner/.gitignore": "*.log\n",
         "src/sales_api/inner/x.log": "",
         "src/sales_api/inner/kept.txt": "",
+        "src/sales_api/manifest.json": "{}",
+        "src/sales_api/requirements.txt": "",
+        "src/sales_api/dist/app.js": "",
     }
     root = project(tmp_path / "p", files)
     sandbox.git("init", "--quiet", cwd=root)
     built = build_one(root, environ)
     assert "sales_api/ca.pem" in paths(built)
-    assert "sales_api/inner/kept.txt" in paths(built)
+    assert {"sales_api/inner/kept.txt", "sales_api/manifest.json"} <= set(paths(built))
+    assert {"sales_api/requirements.txt", "sales_api/dist/app.js"} <= set(paths(built))
     assert rules(built)["src/sales_api/.env.local"] == "guard: environment variables"
     assert rules(built)["src/sales_api/tls.pem"] == "guard: a private key"
     assert "inner/.gitignore:1" in rules(built)["src/sales_api/inner/x.log"]
