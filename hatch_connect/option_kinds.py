@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hatch_connect.errors import UsageError
@@ -29,7 +30,7 @@ class OptionSpec:
     """How one option is spelled and what it is for.
 
     `key` is the field of `Options`; `flags` start with the long spelling, `--` included; `group`
-    is the set of verbs that take it (see `VERBS`); `key_in_table` is the key of
+    is the set of verbs that take it (see `VERBS`); `table` is the key of
     [tool.hatch-connect] that the option overrides, or None.
     """
 
@@ -39,7 +40,7 @@ class OptionSpec:
     help: str
     metavar: str
     group: str
-    key_in_table: str | None = None
+    table: str | None = None
     positional: bool = False
 
     @property
@@ -61,12 +62,20 @@ class OptionSpec:
 _DEFAULTS: dict[Kind, Any] = {Kind.FLAG: False, Kind.TEXTS: (), Kind.SECRETS: ()}
 
 
-def option(kind: Kind, flags: str, group: str, text: str, **more: Any) -> Any:  # noqa: ANN401 - as dataclasses.field
+def option(kind: Kind, flags: str, group: str, about: str, **more: Any) -> Any:  # noqa: ANN401 - as dataclasses.field
     """Declare a field of `Options`: `flags` in any order, `more` as in `OptionSpec`."""
     long, *others = sorted(flags.split(), key=lambda flag: not flag.startswith("--"))
-    spec = {"kind": kind, "flags": (long, *others), "group": group, "help": text, **more}
+    spec = {"kind": kind, "flags": (long, *others), "group": group, "help": about, **more}
     spec.setdefault("metavar", "TEXT")
     return field(default=_DEFAULTS.get(kind), metadata=spec)
+
+
+flag = partial(option, Kind.FLAG)
+text = partial(option, Kind.TEXT)
+texts = partial(option, Kind.TEXTS)
+secret = partial(option, Kind.SECRET)
+secrets = partial(option, Kind.SECRETS)
+number = partial(option, Kind.NUMBER)
 
 
 _TRUE = {"1", "true", "yes", "on"}

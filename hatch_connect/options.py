@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hatch_connect.errors import UsageError
-from hatch_connect.option_kinds import Kind, OptionSpec, convert, option
+from hatch_connect.option_kinds import (
+    OptionSpec,
+    convert,
+    flag,
+    number,
+    secret,
+    secrets,
+    text,
+    texts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,151 +31,161 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What one call gave: None, False or () where it gave nothing."""
+    """What one call gave: None, False or () where it gave nothing.
+
+    Each field names its flags, the group of verbs that take it, and what it is for.
+    """
 
     # what the verb is about
-    file: str | None = option(
-        Kind.TEXT,
+    file: str | None = text(
         "--file",
         "file",
         "Deploy this bundle (.tar.gz), manifest.json, or folder that holds one, as it is.",
         metavar="FILE",
         positional=True,
     )
-    directory: str | None = option(
-        Kind.TEXT,
+    bundle_id: str | None = text(
+        "--bundle-id",
+        "rollback",
+        "The bundle to activate. Default: the one before the active one.",
+        metavar="BUNDLE",
+        positional=True,
+    )
+    directory: str | None = text(
         "--directory",
         "project",
-        "The project's folder, or one below it. Default: the working directory.",
+        "The project's folder. Default: where you are, or above.",
         metavar="FOLDER",
     )
+    content: tuple[str, ...] = texts(
+        "--content",
+        "contents",
+        "Only this piece of content: NAME of [tool.hatch-connect.content.NAME].",
+        metavar="NAME",
+    )
+    all: bool = flag("--all", "contents", "Every piece of content of the project.")
     # which server
-    name: str | None = option(
-        Kind.TEXT, "-n --name", "server", "The server's nickname, as `add` stored it."
+    name: str | None = text("-n --name", "server", "The server's nickname, as `add` stored it.")
+    server: str | None = text(
+        "-s --server", "server", "The server's URL ($CONNECT_SERVER).", metavar="URL"
     )
-    server: str | None = option(
-        Kind.TEXT, "-s --server", "server", "The server's URL ($CONNECT_SERVER).", metavar="URL"
-    )
-    api_key: Secret | None = option(
-        Kind.SECRET,
+    api_key: Secret | None = secret(
         "-k --api-key",
         "server",
         "The API key. Others on this machine can see a command line: better $CONNECT_API_KEY.",
         metavar="KEY",
     )
-    insecure: bool = option(
-        Kind.FLAG, "-i --insecure", "server", "Do not check the server's certificate."
+    insecure: bool = flag("-i --insecure", "server", "Do not check the server's certificate.")
+    cacert: str | None = text(
+        "-c --cacert", "server", "Trust this PEM file ($CONNECT_CA_CERTIFICATE).", metavar="FILE"
     )
-    cacert: str | None = option(
-        Kind.TEXT,
-        "-c --cacert",
-        "server",
-        "Trust the certificates in this PEM file ($CONNECT_CA_CERTIFICATE).",
-        metavar="FILE",
-    )
-    set_default: bool = option(
-        Kind.FLAG, "--set-default", "add", "Use this server where no other is named."
-    )
+    set_default: bool = flag("--set-default", "add", "Use it where no other is named.")
     # what the bundle holds
-    entrypoint: str | None = option(
-        Kind.TEXT,
+    entrypoint: str | None = text(
         "-e --entrypoint",
         "build",
         "What Connect starts: MODULE:OBJECT, or a file.",
-        key_in_table="entrypoint",
+        table="entrypoint",
     )
-    exclude: tuple[str, ...] = option(
-        Kind.TEXTS,
+    exclude: tuple[str, ...] = texts(
         "-x --exclude",
         "build",
         "Leave out what matches this pattern (gitignore's syntax).",
         metavar="PATTERN",
-        key_in_table="exclude",
+        table="exclude",
     )
-    lock: str | None = option(
-        Kind.TEXT,
-        "--lock",
+    lock: str | None = text(
+        "--lock", "build", "Take the packages from this lock file.", metavar="FILE", table="lock"
+    )
+    requirements_file: str | None = text(
+        "-r --requirements-file",
         "build",
-        "Take the packages from this lock file.",
+        "Ship this requirements file as it is.",
         metavar="FILE",
-        key_in_table="lock",
+        table="requirements-file",
     )
-    extra: tuple[str, ...] = option(
-        Kind.TEXTS,
-        "--extra",
+    force_generate: bool = flag(
+        "-g --force-generate",
         "build",
-        "Ship this extra's packages too.",
-        metavar="EXTRA",
-        key_in_table="extras",
+        "Ship an interpreter's packages, not the lock's.",
+        table="force-generate",
     )
-    group: tuple[str, ...] = option(
-        Kind.TEXTS,
-        "--group",
-        "build",
-        "Ship this dependency group's packages too.",
-        metavar="GROUP",
-        key_in_table="groups",
+    extra: tuple[str, ...] = texts(
+        "--extra", "build", "Ship this extra's packages too.", metavar="EXTRA", table="extras"
     )
-    python_version: str | None = option(
-        Kind.TEXT,
+    group: tuple[str, ...] = texts(
+        "--group", "build", "Ship this group's packages too.", metavar="GROUP", table="groups"
+    )
+    python: str | None = text(
+        "-p --python", "build", "The interpreter whose packages ship.", metavar="PATH"
+    )
+    python_version: str | None = text(
         "--python-version --override-python-version",
         "build",
-        "The Python that Connect shall run: X.Y or X.Y.Z.",
+        "The Python to ask for.",
         metavar="X.Y",
     )
-    python: str | None = option(
-        Kind.TEXT,
-        "--python",
+    image: str | None = text(
+        "-I --image", "build", "Build and run in this image.", metavar="IMAGE", table="image"
+    )
+    disable_env_management: bool = flag(
+        "--disable-env-management", "build", "Let the server install no package."
+    )
+    disable_env_management_py: bool = flag(
+        "--disable-env-management-py", "build", "The same for Python only."
+    )
+    disable_env_management_r: bool = flag(
+        "--disable-env-management-r", "build", "The same for R only."
+    )
+    package_installer: str | None = text(
+        "--package-installer",
         "build",
-        "Where nothing is locked: ship the packages of this interpreter.",
-        metavar="PATH",
+        "Let the server install with pip or with uv.",
+        metavar="pip|uv",
+        table="package-installer",
     )
-    list: bool = option(
-        Kind.FLAG, "--list", "build", "Show every file that ships, and what was left out and why."
-    )
-    in_place: bool = option(
-        Kind.FLAG,
+    list: bool = flag("--list", "build", "List what ships and what does not, and why.")
+    in_place: bool = flag(
         "--in-place",
         "manifest",
         "Write manifest.json beside pyproject.toml, for content that Connect pulls from git.",
     )
     # what becomes of it on the server
-    title: str | None = option(
-        Kind.TEXT, "-t --title", "deploy", "The content's title.", key_in_table="title"
+    title: str | None = text("-t --title", "deploy", "The content's title.", table="title")
+    new: bool = flag("-N --new", "deploy", "Deploy as new content.")
+    app_id: str | None = text(
+        "-a --app-id", "content", "The content's GUID, number or URL.", metavar="ID"
     )
-    new: bool = option(
-        Kind.FLAG, "-N --new", "deploy", "Deploy as new content, whatever was deployed before."
-    )
-    app_id: str | None = option(
-        Kind.TEXT, "-a --app-id", "content", "The content's GUID or number.", metavar="ID"
-    )
-    environment: tuple[Secret, ...] = option(
-        Kind.SECRETS,
+    environment: tuple[Secret, ...] = secrets(
         "-E --environment",
         "deploy",
         "Set a variable: NAME=VALUE, or NAME to take the value from the environment.",
         metavar="NAME[=VALUE]",
     )
-    env_file: str | None = option(
-        Kind.TEXT, "--env-file", "deploy", "Set the variables of this file.", metavar="FILE"
+    env_file: str | None = text(
+        "--env-file", "deploy", "Set the variables of this file.", metavar="FILE"
     )
-    draft: bool = option(Kind.FLAG, "--draft", "deploy", "Deploy without activating the bundle.")
-    no_verify: bool = option(
-        Kind.FLAG, "--no-verify", "deploy", "Do not ask whether the content answers."
+    unset: tuple[str, ...] = texts(
+        "--unset", "deploy", "Remove this variable from the content.", metavar="NAME"
     )
-    local: bool = option(
-        Kind.FLAG, "--local", "deploy", "Deploy to a Connect that is started on this machine."
+    metadata: tuple[str, ...] = texts(
+        "--metadata", "deploy", "Note this with the bundle.", metavar="KEY=VALUE"
     )
-    dry_run: bool = option(
-        Kind.FLAG, "--dry-run", "deploy", "Build and look, show what would be done, change nothing."
+    no_metadata: bool = flag("--no-metadata", "deploy", "Note nothing with the bundle.")
+    draft: bool = flag("--draft", "deploy", "Deploy without activating the bundle.")
+    no_verify: bool = flag("--no-verify", "activate", "Do not ask whether it answers.")
+    local: bool = flag("--local", "content", "On a Connect that is started on this machine.")
+    dry_run: bool = flag("--dry-run", "activate", "Only show what would be done.")
+    remove: str | None = text(
+        "--remove", "versions", "Remove this bundle from the server.", metavar="BUNDLE"
     )
-    port: int | None = option(
-        Kind.NUMBER, "--port", "local", "The port to listen on. Default: a free one.", metavar="N"
+    port: int | None = number(
+        "--port", "local", "The port to listen on. Default: a free one.", metavar="N"
     )
     # how it speaks
-    json: bool = option(Kind.FLAG, "--json", "all", "Print the result as one JSON object.")
-    verbose: bool = option(Kind.FLAG, "-v --verbose", "all", "Say more.")
-    quiet: bool = option(Kind.FLAG, "-q --quiet", "all", "Say only what goes wrong.")
+    json: bool = flag("--json", "all", "Print the result as one JSON object.")
+    verbose: bool = flag("-v --verbose", "all", "Say more.")
+    quiet: bool = flag("-q --quiet", "all", "Say only what goes wrong.")
 
     @classmethod
     def of(cls, given: Mapping[str, object]) -> Options:
@@ -188,11 +207,17 @@ class Options:
 
     def overrides(self) -> dict[str, object]:
         """Return what the call gave for keys of [tool.hatch-connect], by key."""
-        return {
-            spec.key_in_table: list(value) if spec.repeatable else value
+        given: dict[str, object] = {
+            spec.table: list(value) if spec.repeatable else value
             for spec in SPECS.values()
-            if spec.key_in_table and (value := getattr(self, spec.key))
+            if spec.table and (value := getattr(self, spec.key))
         }
+        disabled = {"python": self.disable_env_management_py, "r": self.disable_env_management_r}
+        if self.disable_env_management:
+            given["environment-management"] = False
+        elif any(disabled.values()):
+            given["environment-management"] = {k: False for k, v in disabled.items() if v}
+        return given
 
 
 SPECS: dict[str, OptionSpec] = {
@@ -200,13 +225,13 @@ SPECS: dict[str, OptionSpec] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Verb:
     """Something that can be asked for at every door; `writes` if it changes anything."""
 
     name: str
     help: str
-    groups: tuple[str, ...]
+    groups: tuple[str, ...] = ()
     writes: bool = False
 
     @property
@@ -215,48 +240,51 @@ class Verb:
         return tuple(spec for spec in SPECS.values() if spec.group in (*self.groups, "all"))
 
 
-_CONTENT = ("project", "server", "content")
+_CONTENT = ("project", "contents", "server", "content")
+_BUILD = ("project", "contents", "build")
 
 VERBS: dict[str, Verb] = {
     verb.name: verb
     for verb in (
         Verb(
-            name="deploy",
-            help="Build the bundle, deploy it, and verify that the content answers.",
-            groups=(*_CONTENT, "file", "build", "deploy"),
+            "deploy",
+            "Build the bundle, deploy it, and verify that the content answers.",
+            (*_CONTENT, "file", "build", "deploy", "activate"),
             writes=True,
         ),
         Verb(
-            name="manifest",
-            help="Write the bundle's content as a folder with its manifest.json.",
-            groups=("project", "build", "manifest"),
+            "manifest",
+            "Write the bundle's content as a folder with its manifest.json.",
+            (*_BUILD, "manifest"),
+            writes=True,
+        ),
+        Verb("bundle", "Build the bundle, offline.", _BUILD, writes=True),
+        Verb("add", "Store a server under a nickname.", ("server", "add"), writes=True),
+        Verb("list", "List the servers that are stored."),
+        Verb("remove", "Forget a stored server.", ("server",), writes=True),
+        Verb(
+            "details",
+            "Does this server answer, who am I there, what does it have?",
+            ("project", "server"),
+        ),
+        Verb("info", "What was this project deployed as, and where?", _CONTENT),
+        Verb("logs", "Print the content's newest job log.", _CONTENT),
+        Verb(
+            "versions",
+            "List the bundles that the server keeps of the content.",
+            (*_CONTENT, "versions"),
             writes=True,
         ),
         Verb(
-            name="bundle",
-            help="Build the bundle, offline.",
-            groups=("project", "build"),
+            "rollback",
+            "Activate an earlier bundle, verified first where the server can.",
+            (*_CONTENT, "rollback", "activate"),
             writes=True,
         ),
         Verb(
-            name="add",
-            help="Store a server under a nickname.",
-            groups=("server", "add"),
-            writes=True,
-        ),
-        Verb(name="list", help="List the servers that are stored.", groups=()),
-        Verb(name="remove", help="Forget a stored server.", groups=("server",), writes=True),
-        Verb(
-            name="details",
-            help="Does this server answer, who am I there, what does it have?",
-            groups=("project", "server"),
-        ),
-        Verb(name="info", help="What was this project deployed as, and where?", groups=_CONTENT),
-        Verb(name="logs", help="Print the content's newest job log.", groups=_CONTENT),
-        Verb(
-            name="local",
-            help="Start a Connect on this machine, for trying things out.",
-            groups=("local",),
+            "local",
+            "Start a Connect on this machine, for trying things out.",
+            ("local",),
             writes=True,
         ),
     )

@@ -105,7 +105,7 @@ class ConnectClient:
         """Tell whether the server itself fetches this content from a repository."""
         try:
             self._get(_content(guid, "repository"))
-        except NotFoundError:
+        except RefusedError:
             return False
         return True
 

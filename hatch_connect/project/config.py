@@ -28,7 +28,14 @@ if TYPE_CHECKING:
 
     from hatch_connect.project.tables import ProjectTables
 
-__all__ = ["EnvironmentEntry", "ProjectConfig", "content_tables", "find_root", "read_project"]
+__all__ = [
+    "EnvironmentEntry",
+    "ProjectConfig",
+    "all_contents",
+    "content_tables",
+    "find_root",
+    "read_project",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +95,18 @@ class ProjectConfig:
 def content_tables(root: Path) -> tuple[str, ...]:
     """Return the NAMEs of `[tool.hatch-connect.content.NAME]`, in the order of the file."""
     return tuple(read_tables(root).table("tool", "hatch-connect", "content") or {})
+
+
+def all_contents(root: Path) -> tuple[str | None, ...]:
+    """Return every piece of content: NAMEs, and None for the main table.
+
+    Beside `content` tables the main one is content of its own where it names its entrypoint;
+    else it only says what the others inherit.
+    """
+    tables = read_tables(root)
+    names = content_tables(root)
+    main = tables.table("tool", "hatch-connect") or tables.table("tool", "rsconnect") or {}
+    return (None, *names) if not names or "entrypoint" in main else names
 
 
 def read_project(

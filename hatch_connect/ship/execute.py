@@ -12,7 +12,7 @@ from hatch_connect.errors import (
     RefusedError,
 )
 from hatch_connect.events import Note, Step, Warned
-from hatch_connect.ship.plan import (
+from hatch_connect.ship.steps import (
     Activate,
     CreateContent,
     DeployDraft,
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.resources import Content, Visit
     from hatch_connect.events import Report
-    from hatch_connect.ship.plan import Plan, PlanStep
+    from hatch_connect.ship.plan import Plan
+    from hatch_connect.ship.steps import PlanStep
     from hatch_connect.ship.task import Pace
 
 _UNKNOWN_FIELD = 121
@@ -58,7 +59,7 @@ class _Held:
 
     content: Content | None
     created: bool = False
-    variables: tuple[str, ...] = ()
+    variables: str = ""
     previous_bundle_id: str | None = None
     bundle_id: str | None = None
     draft: bool = False
@@ -104,7 +105,7 @@ class Execution:
         """
         content = plan.content
         before = content.bundle_id if content else None
-        self._held = _Held(content=content, previous_bundle_id=before)
+        self._held = _Held(content=content, previous_bundle_id=before, bundle_id=plan.bundle_id)
         try:
             for step in plan.steps:
                 self._held = self._take(step)
@@ -128,9 +129,9 @@ class Execution:
             return "Nothing was changed on the server."
         facts = [f"content {held.content.guid}" + (" was created" if held.created else "")]
         if held.variables:
-            facts.append(f"{', '.join(held.variables)} were set and stay set")
+            facts.append(f"its variables stay as they were changed ({held.variables})")
         if held.bundle_id and not held.active:
-            facts.append(f"bundle {held.bundle_id} was uploaded and is not active")
+            facts.append(f"bundle {held.bundle_id} is there and not active")
         if held.active and held.previous_bundle_id:
             facts.append(f"bundle {held.bundle_id} is active, {held.previous_bundle_id} was before")
         elif held.previous_bundle_id:
@@ -161,9 +162,10 @@ class Execution:
         return replace(self._held, content=content, created=True)
 
     def _set_variables(self, step: SetVariables) -> _Held:
-        self._report(Step(text=f"Setting {', '.join(step.values)}"))
+        text = str(step)
+        self._report(Step(text=text[:1].upper() + text[1:]))
         self._client.set_environment(self._held.known.guid, step.values)
-        return replace(self._held, variables=tuple(step.values))
+        return replace(self._held, variables=str(step))
 
     def _set_title(self, step: SetTitle) -> _Held:
         self._report(Step(text=f"Setting the title to {step.title!r}"))

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from hatch_connect.errors import ContentError, PythonVersionError, UsageError
+from hatch_connect.ship.steps import (
+    Activate,
+    CreateContent,
+    DeployDraft,
+    SetTitle,
+    SetVariables,
+    Upload,
+    Verify,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from hatch_connect.connect.resources import Content
-    from hatch_connect.secret import Secret
     from hatch_connect.ship.find import Located
+    from hatch_connect.ship.steps import PlanStep
     from hatch_connect.ship.variables import Variables
 
 
@@ -56,96 +65,22 @@ class Found:
     drafts: bool | None
     pythons: tuple[str, ...] | None
     variable_names: frozenset[str]
+    git_managed: bool = False
     name_is_taken: Callable[[str], bool] = lambda _name: False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreateContent:
-    """Make new content."""
-
-    name: str
-
-    def __str__(self) -> str:
-        return f"create content named {self.name!r}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetVariables:
-    """Set environment variables; others stay as they are."""
-
-    values: Mapping[str, Secret]
-
-    def __str__(self) -> str:
-        return f"set {', '.join(self.values)}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetTitle:
-    """Change the title."""
-
-    title: str
-
-    def __str__(self) -> str:
-        return f"set the title to {self.title!r}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upload:
-    """Send the bundle."""
-
-    archive: Path
-    size: int
-    largest: tuple[tuple[str, int], ...] = ()
-
-    def __str__(self) -> str:
-        return f"upload {self.archive.name} ({self.size:,} bytes)"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeployDraft:
-    """Restore and start the bundle beside the active one.
-
-    `needed` is False where the bundle may be activated in one go if the server turns out not to
-    know drafts: some hide their version, and sources disagree on the first version that can.
-    """
-
-    needed: bool
-
-    def __str__(self) -> str:
-        return "deploy it as a draft" + ("" if self.needed else " first, if the server can")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verify:
-    """Ask whether it answers at `path` below the content's URL."""
-
-    path: str
-
-    def __str__(self) -> str:
-        return f"verify that it answers at /{self.path}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Activate:
-    """Make the bundle the active one."""
-
-    def __str__(self) -> str:
-        return "activate it"
-
-
-PlanStep: TypeAlias = (
-    CreateContent | SetVariables | SetTitle | Upload | DeployDraft | Verify | Activate
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The steps, in order, and the content that they start from (None where it is made)."""
+    """The steps, in order, and the content that they start from (None where it is made).
+
+    `bundle_id` is a bundle that is on the server already. `kept` are variables that are set there.
+    """
 
     content: Content | None
     because: str
     steps: tuple[PlanStep, ...]
     kept: tuple[str, ...] = ()
+    bundle_id: str | None = None
 
     def lines(self) -> tuple[str, ...]:
         """Say what would happen, a line a step."""
@@ -161,7 +96,8 @@ def make_plan(wanted: Wanted, found: Found) -> Plan:
     """
     content = None if wanted.new else found.located.content
     if content is not None:
-        _check_content(content, wanted)
+        check_content(content)
+        _check_kind(content, wanted, found)
     _check_python(wanted, found)
     on_server = found.variable_names if content is not None else frozenset()
     _check_variables(wanted.variables, on_server)
@@ -170,6 +106,26 @@ def make_plan(wanted: Wanted, found: Found) -> Plan:
         because="--new" if wanted.new else found.located.because,
         steps=(*_prepare(wanted, found, content), *_deploy(wanted, found)),
         kept=wanted.variables.relied_on,
+    )
+
+
+def make_rollback(
+    located: Located, bundle_id: str, *, drafts: bool | None, verify: str | None
+) -> Plan:
+    """Decide how to activate a bundle that the server keeps; `verify` is the path to ask at.
+
+    Raises ContentError.
+    """
+    content = located.content
+    if content is not None:
+        check_content(content)
+    asked: list[PlanStep] = [] if verify is None else [Verify(path=verify)]
+    first = [DeployDraft(needed=False), *asked] if asked and drafts is not False else []
+    return Plan(
+        content=content,
+        because=located.because,
+        steps=(*first, Activate(), *asked),
+        bundle_id=bundle_id,
     )
 
 
@@ -202,7 +158,22 @@ def _deploy(wanted: Wanted, found: Found) -> list[PlanStep]:
     return [DeployDraft(needed=False), *verify, Activate(), *verify]
 
 
-def _check_content(content: Content, wanted: Wanted) -> None:
+def check_content(content: Content) -> None:
+    """Refuse content that this key cannot change (ContentError)."""
+    if content.locked:
+        told = f" ({content.locked_message})" if content.locked_message else ""
+        raise ContentError(
+            f"Content {content.guid} is locked{told}.",
+            hint="Have it unlocked in Connect's dashboard, in the content's settings.",
+        )
+    if content.app_role in {"viewer", "none"}:
+        raise ContentError(
+            f"Content {content.guid} is not yours to change (your role there: {content.app_role}).",
+            hint="Have its owner make you a collaborator, or deploy with --new.",
+        )
+
+
+def _check_kind(content: Content, wanted: Wanted, found: Found) -> None:
     known = content.app_mode not in {None, "", "unknown"}
     if known and content.app_mode != wanted.app_mode:
         raise ContentError(
@@ -210,15 +181,11 @@ def _check_content(content: Content, wanted: Wanted) -> None:
             f"{wanted.app_mode!r}; Connect does not change the one into the other.",
             hint="Deploy with --new, or to other content with --app-id.",
         )
-    if content.locked:
+    if found.git_managed:
         raise ContentError(
-            f"Content {content.guid} is locked.",
-            hint="Have it unlocked in Connect's dashboard, in the content's settings.",
-        )
-    if content.app_role in {"viewer", "none"}:
-        raise ContentError(
-            f"Content {content.guid} is not yours to change (your role there: {content.app_role}).",
-            hint="Have its owner make you a collaborator, or deploy with --new.",
+            f"Content {content.guid} is fetched from git by the server: it takes no uploads.",
+            hint="Push to its repository (`hatch-connect manifest --in-place` writes what the "
+            "server reads there), or deploy with --new.",
         )
 
 

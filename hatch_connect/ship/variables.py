@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 class Variables:
     """The variables of one deployment.
 
-    `values` are set on the server before the upload. `relied_on` are names that the project's
-    table lists bare and that have no value here: they must be on the server already.
+    `values` are set on the server before the upload; those that are None are removed there.
+    `relied_on` are names that the project's table lists bare and that have no value here: they
+    must be on the server already.
     """
 
-    values: Mapping[str, Secret]
+    values: Mapping[str, Secret | None]
     relied_on: tuple[str, ...] = ()
 
     def missing(self, on_server: Collection[str]) -> tuple[str, ...]:
@@ -34,25 +35,30 @@ def collect_variables(
     table: Iterable[tuple[str, Secret | None]],
     env_file: Path | None,
     given: Iterable[Secret],
+    unset: Collection[str] = (),
     environ: Mapping[str, str],
 ) -> Variables:
     """Put together the project's table, a file of variables, and `-E`; the later one wins.
 
     `table` holds (name, value), the value None for a bare name. Raises UsageError naming every
-    variable that was asked for by name on this call and is not set.
+    variable that was asked for by name on this call and is not set, or both set and `unset`.
     """
     listed = dict(table)
     called = dict(_read_env_file(env_file)) if env_file else {}
     called.update(map(_split, given))
-    unset = [name for name, value in called.items() if value is None and name not in environ]
-    if unset:
+    absent = [name for name, value in called.items() if value is None and name not in environ]
+    if absent:
         raise UsageError(
-            f"Asked to take from the environment, and not set there: {', '.join(unset)}.",
+            f"Asked to take from the environment, and not set there: {', '.join(absent)}.",
             hint="Set the variable, or give its value: -E NAME=VALUE.",
         )
-    values: dict[str, Secret] = {}
+    if both := sorted(called.keys() & set(unset)):
+        raise UsageError(f"Asked to set and to remove: {', '.join(both)}.")
+    values: dict[str, Secret | None] = dict.fromkeys(unset)
     relied_on: list[str] = []
     for name, value in (listed | called).items():
+        if name in values:
+            continue
         known = value if value is not None else _from(environ, name)
         if known is None:
             relied_on.append(name)

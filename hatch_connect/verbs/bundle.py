@@ -6,18 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hatch_connect.verbs.listing import Listing
-from hatch_connect.verbs.project import build_project
+from hatch_connect.verbs.project import build_contents
+from hatch_connect.verbs.several import one_or_several
 
 if TYPE_CHECKING:
     from hatch_connect.bundle.archive import Bundle
     from hatch_connect.events import Report
     from hatch_connect.options import Options
+    from hatch_connect.verbs import Result
     from hatch_connect.verbs.surroundings import Surroundings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleResult:
-    """The bundle, and its content where that was asked for."""
+    """A bundle, and its content where that was asked for."""
 
     bundle: Bundle
     listing: Listing | None
@@ -37,7 +39,11 @@ class BundleResult:
         return facts | (self.listing.to_dict() if self.listing else {})
 
 
-def run(options: Options, surroundings: Surroundings, report: Report) -> BundleResult:
-    """Build the bundle. Raises ProjectError."""
-    built = build_project(options, surroundings, report)
-    return BundleResult(bundle=built.bundle, listing=Listing.of(built) if options.list else None)
+def run(options: Options, surroundings: Surroundings, report: Report) -> Result:
+    """Build the bundles. Raises ProjectError."""
+    return one_or_several(
+        tuple(
+            BundleResult(bundle=b.bundle, listing=Listing.of(b) if options.list else None)
+            for b in build_contents(options, surroundings, report)
+        )
+    )

@@ -7,19 +7,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import UsageError
-from hatch_connect.ship.find import Clues, find_content
-from hatch_connect.verbs.project import project_of
+from hatch_connect.ship.find import find_content
+from hatch_connect.verbs.project import content_of, project_of
 from hatch_connect.verbs.reach import chosen_server, client_of
-from hatch_connect.verbs.subject import records_of
+from hatch_connect.verbs.subject import clues_of, records_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hatch_connect.connect.client import ConnectClient
+    from hatch_connect.connect.deployments import RecordStore
     from hatch_connect.connect.resources import Content
     from hatch_connect.connect.servers import Server
     from hatch_connect.events import Report
     from hatch_connect.options import Options
+    from hatch_connect.project.config import ProjectConfig
     from hatch_connect.verbs.surroundings import Surroundings
 
 
@@ -31,6 +33,8 @@ class FoundContent:
     client: ConnectClient
     content: Content
     because: str
+    config: ProjectConfig
+    records: RecordStore
 
 
 @contextmanager
@@ -38,19 +42,13 @@ def found_content(
     options: Options, surroundings: Surroundings, report: Report
 ) -> Iterator[FoundContent]:
     """Find the content as `deploy` would. Raises UsageError where it was never deployed."""
-    config = project_of(options, surroundings)
+    name = content_of(options, surroundings)
+    config = project_of(options, surroundings, content=name)
     with chosen_server(options, surroundings, config.server, report) as server:
-        config = project_of(options, surroundings, on=server.name)
+        config = project_of(options, surroundings, content=name, on=server.name)
         client = client_of(server, surroundings, report)
         records = records_of(config.root, config.content, surroundings)
-        record = records.get(server.url)
-        clues = Clues(
-            app_id=options.app_id,
-            recorded=record.app_guid if record else None,
-            recorded_in=str(records.path),
-            guid=config.guid,
-            name=config.content_name,
-        )
+        clues = clues_of(records, options, server, guid=config.guid, name=config.content_name)
         located = find_content(client, client.me(), clues)
         if located.content is None:
             raise UsageError(
@@ -58,5 +56,10 @@ def found_content(
                 hint="Deploy it with `hatch-connect deploy`.",
             )
         yield FoundContent(
-            server=server, client=client, content=located.content, because=located.because
+            server=server,
+            client=client,
+            content=located.content,
+            because=located.because,
+            config=config,
+            records=records,
         )

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 from hatch_connect.bundle.in_place import write_in_place
 from hatch_connect.events import Note
 from hatch_connect.verbs.listing import Listing
-from hatch_connect.verbs.project import build_project, project_of
+from hatch_connect.verbs.project import build_contents, content_of, project_of
+from hatch_connect.verbs.several import one_or_several
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hatch_connect.bundle.request import Built
     from hatch_connect.events import Report
     from hatch_connect.options import Options
+    from hatch_connect.verbs import Result
     from hatch_connect.verbs.surroundings import Surroundings
 
 
@@ -38,18 +41,29 @@ class ManifestResult:
         return facts | (self.listing.to_dict() if self.listing else {})
 
 
-def run(options: Options, surroundings: Surroundings, report: Report) -> ManifestResult:
-    """Write the folder, or with `--in-place` the files beside pyproject.toml.
+def run(options: Options, surroundings: Surroundings, report: Report) -> Result:
+    """Write the folders, or with `--in-place` the files beside pyproject.toml.
 
     Raises ProjectError, also where `--in-place` would have to move files.
     """
-    built = build_project(options, surroundings, report)
-    config = project_of(options, surroundings)
     if options.in_place:
-        manifest = write_in_place(config, built.bundle)
-    else:
-        folder = built.bundle.path.parent / config.content_name
-        built.bundle.extract(folder)
-        manifest = folder / "manifest.json"
-        report(Note(text=f"Deploy it with: hatch-connect deploy {folder}"))
-    return ManifestResult(manifest=manifest, listing=Listing.of(built) if options.list else None)
+        content_of(options, surroundings)
+    return one_or_several(
+        tuple(
+            ManifestResult(
+                manifest=_written(built, options, surroundings, report),
+                listing=Listing.of(built) if options.list else None,
+            )
+            for built in build_contents(options, surroundings, report)
+        )
+    )
+
+
+def _written(built: Built, options: Options, surroundings: Surroundings, report: Report) -> Path:
+    config = project_of(options, surroundings, content=built.content)
+    if options.in_place:
+        return write_in_place(config, built.bundle)
+    folder = built.bundle.path.parent / config.content_name
+    built.bundle.extract(folder)
+    report(Note(text=f"Deploy it with: hatch-connect deploy {folder}"))
+    return folder / "manifest.json"

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.request import BuildRequest
 from hatch_connect.bundle.run import build
-from hatch_connect.errors import InterpreterError
+from hatch_connect.errors import InterpreterError, UsageError
 from hatch_connect.events import Detail, Note, Step, Warned
-from hatch_connect.project.config import ProjectConfig, find_root, read_project
+from hatch_connect.project.config import ProjectConfig, all_contents, find_root, read_project
 from hatch_connect.project.interpreter import find_interpreter, inspect_interpreter
 from hatch_connect.project.locks import find_lock
 from hatch_connect.project.pins import freeze
@@ -29,25 +29,70 @@ def root_of(options: Options, surroundings: Surroundings) -> Path:
 
 
 def project_of(
-    options: Options, surroundings: Surroundings, *, on: str | None = None
+    options: Options,
+    surroundings: Surroundings,
+    *,
+    content: str | None = None,
+    on: str | None = None,
 ) -> ProjectConfig:
-    """Read the project's configuration; `on` is the nickname of the server it is for."""
-    return read_project(root_of(options, surroundings), overrides=options.overrides(), on=on)
+    """Read the project's configuration for a piece of content.
+
+    `on` is the nickname of the server that it is for, whose table counts too.
+    """
+    root = root_of(options, surroundings)
+    return read_project(root, overrides=options.overrides(), content=content, on=on)
 
 
-def request_of(options: Options, surroundings: Surroundings, report: Report) -> BuildRequest:
+def contents_of(options: Options, surroundings: Surroundings) -> tuple[str | None, ...]:
+    """Return the pieces of content that the call is about; None is the main one.
+
+    Raises UsageError where the project describes several and the call names none.
+    """
+    every = all_contents(root_of(options, surroundings))
+    if options.all and options.content:
+        raise UsageError("--all is every piece of content, --content some: give one of them.")
+    chosen: tuple[str | None, ...] = every if options.all else options.content
+    if not chosen and (None in every or len(every) == 1):
+        chosen = every[:1]
+    if not chosen:
+        raise UsageError(
+            f"The project describes several pieces of content: {', '.join(map(str, every))}.",
+            hint="Name one with --content NAME, or all of them with --all.",
+        )
+    if len(chosen) > 1 and (options.title or options.entrypoint or options.app_id):
+        raise UsageError(
+            "--title, --entrypoint and --app-id are of one piece of content, and several are "
+            f"asked for: {', '.join(name or 'the main one' for name in chosen)}."
+        )
+    return tuple(dict.fromkeys(chosen))
+
+
+def content_of(options: Options, surroundings: Surroundings) -> str | None:
+    """Return the one piece of content that the call is about."""
+    first, *others = contents_of(options, surroundings)
+    if others:
+        raise UsageError("This is about one piece of content.", hint="Name it: --content NAME.")
+    return first
+
+
+def request_of(
+    content: str | None, options: Options, surroundings: Surroundings, report: Report
+) -> BuildRequest:
     """Return what the call asks of the build.
 
     Where nothing is locked, the packages of an environment are taken, as Connect's own guide
     promises. Raises LockError, InterpreterError.
     """
+    config = project_of(options, surroundings, content=content)
     request = BuildRequest(
-        root=root_of(options, surroundings),
+        root=config.root,
         overrides=options.overrides(),
+        contents=(content,) if content else (),
         python_option=options.python_version,
     )
-    config = project_of(options, surroundings)
-    locked = find_lock(config) is not None
+    if not config.app_mode.has_python:
+        return request
+    locked = not options.force_generate and find_lock(config) is not None
     try:
         path, because = find_interpreter(
             surroundings.environ, option=options.python, fallback=surroundings.interpreter
@@ -60,16 +105,29 @@ def request_of(options: Options, surroundings: Surroundings, report: Report) -> 
     request = replace(request, interpreter=interpreter)
     if locked:
         return request
-    report(Warned(text=f"Nothing is locked: shipping what is installed in {path} ({because})."))
-    return replace(
-        request, installed=freeze(interpreter, own_name=config.project_name, root=config.root)
+    told = "Shipping" if options.force_generate else "Nothing is locked: shipping"
+    report(Warned(text=f"{told} what is installed in {path} ({because})."))
+    frozen = freeze(interpreter, own_name=config.project_name, root=config.root)
+    return replace(request, installed=frozen)
+
+
+def build_contents(
+    options: Options, surroundings: Surroundings, report: Report
+) -> tuple[Built, ...]:
+    """Build the bundle of each piece of content that the call is about."""
+    return tuple(
+        build_content(name, options, surroundings, report)
+        for name in contents_of(options, surroundings)
     )
 
 
-def build_project(options: Options, surroundings: Surroundings, report: Report) -> Built:
-    """Build the project's bundle and say what it was made from."""
-    report(Step(text="Building the bundle"))
-    built, *_ = build(request_of(options, surroundings, report), surroundings.environ, report)
+def build_content(
+    content: str | None, options: Options, surroundings: Surroundings, report: Report
+) -> Built:
+    """Build one bundle and say what it was made from."""
+    report(Step(text=f"Building the bundle{f' of {content}' if content else ''}"))
+    request = request_of(content, options, surroundings, report)
+    built, *_ = build(request, surroundings.environ, report)
     bundle, lock = built.bundle, built.lock
     if lock is not None:
         named = lock.path.name if lock.path else lock.format

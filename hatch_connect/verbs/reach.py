@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.events import Report
     from hatch_connect.options import Options
+    from hatch_connect.ship.task import Pace
     from hatch_connect.verbs.surroundings import Surroundings
 
 
@@ -85,3 +87,17 @@ def state_folder(surroundings: Surroundings) -> Path:
     from platformdirs import user_state_path
 
     return user_state_path("hatch-connect", appauthor=False) / "local"
+
+
+def pace_of(surroundings: Surroundings) -> Pace:
+    """Return how to wait for tasks. Raises UsageError for a time-out that is no number."""
+    from hatch_connect.ship.task import Pace
+
+    pace = Pace(now=surroundings.now, sleep=surroundings.sleep)
+    given = surroundings.environ.get("CONNECT_TASK_TIMEOUT")
+    if not given:
+        return pace
+    try:
+        return replace(pace, timeout=float(given))
+    except ValueError:
+        raise UsageError("CONNECT_TASK_TIMEOUT must be a number of seconds.") from None

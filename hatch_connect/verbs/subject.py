@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hatch_connect.bundle.archive import Bundle
 from hatch_connect.connect.deployments import RecordStore, record_path
 from hatch_connect.errors import ProjectError, UsageError
-from hatch_connect.events import Note
-from hatch_connect.project.config import read_project
+from hatch_connect.options import SPECS
+from hatch_connect.project.config import all_contents
 from hatch_connect.project.rules import title_rule, valid_content_name
+from hatch_connect.ship.find import Clues
 from hatch_connect.verbs.listing import Listing
-from hatch_connect.verbs.project import build_project, project_of, root_of
+from hatch_connect.verbs.project import build_contents, contents_of, project_of, root_of
 
 if TYPE_CHECKING:
-    from hatch_connect.bundle.archive import Bundle
+    from hatch_connect.bundle.request import Built
     from hatch_connect.connect.servers import Server
     from hatch_connect.events import Report
     from hatch_connect.options import Options
@@ -42,33 +44,90 @@ class Subject:
     python_because: str = ""
     listing: Listing | None = None
 
+    @property
+    def home(self) -> Path:
+        """The folder that the bundle was made from, or where it lies."""
+        path = Path(self.filename)
+        return path if path.is_dir() else path.parent
 
-def configured_server(options: Options, surroundings: Surroundings) -> str | None:
-    """Return what pyproject.toml calls the server: needed before anything is built.
+    def clues(self, options: Options, server: Server) -> Clues:
+        """Return what is known of the content on a server."""
+        guid = self.config.guid if self.config else None
+        return clues_of(self.records, options, server, guid=guid, name=self.name)
 
-    A prepared bundle needs no project around it.
+
+def prepared_or_built(
+    options: Options, surroundings: Surroundings, report: Report, *, into: Path
+) -> tuple[Built | Bundle, ...]:
+    """Open the bundle that was named, or build the project's. Raises ProjectError.
+
+    A folder or a manifest is packed to a file in `into`.
     """
-    try:
-        return project_of(options, surroundings).server
-    except ProjectError:
-        if options.file:
-            return None
-        raise
+    if options.title and (wrong := title_rule(options.title)):
+        raise UsageError(f"The title {wrong}.")
+    if not options.file:
+        return build_contents(options, surroundings, report)
+    path = surroundings.directory / options.file
+    if not path.exists():
+        raise UsageError(f"There is no {path}.", hint="Name a bundle, a manifest or its folder.")
+    _refuse_build_options(options)
+    return (Bundle.open(path, into=into, report=report),)
 
 
 def subject_of(
-    options: Options, surroundings: Surroundings, server: Server, report: Report
+    made: Built | Bundle, options: Options, surroundings: Surroundings, server: Server
 ) -> Subject:
-    """Build the project's bundle, or open the one that was named. Raises ProjectError."""
-    if options.title and (wrong := title_rule(options.title)):
-        raise UsageError(f"The title {wrong}.")
-    if options.file:
-        return _prepared(options, surroundings, server, report)
-    built = build_project(options, surroundings, report)
-    config = project_of(options, surroundings, on=server.name)
-    because = built.python.because if built.python else ""
-    listing = Listing.of(built) if options.list else None
-    return _of_project(built.bundle, config, surroundings, because=because, listing=listing)
+    """Put together what is known of the content that a bundle becomes on a server."""
+    if isinstance(made, Bundle):
+        config = _owner(made, options, surroundings, on=server.name)
+        if config is not None:
+            return _of_project(made, config, surroundings)
+        return _independent(made, options, surroundings)
+    config = project_of(options, surroundings, content=made.content, on=server.name)
+    subject = _of_project(made.bundle, config, surroundings)
+    return replace(
+        subject,
+        python_because=made.python.because if made.python else "",
+        listing=Listing.of(made) if options.list else None,
+    )
+
+
+def configured_server(
+    made: Built | Bundle, options: Options, surroundings: Surroundings
+) -> str | None:
+    """Return what pyproject.toml calls the server; a prepared bundle needs no project."""
+    if isinstance(made, Bundle):
+        config = _owner(made, options, surroundings)
+        return config.server if config else None
+    return project_of(options, surroundings, content=made.content).server
+
+
+def _refuse_build_options(options: Options) -> None:
+    """Refuse what shapes a bundle where the bundle is made already."""
+    given = [
+        spec.flags[0]
+        for spec in SPECS.values()
+        if spec.group == "build" and spec.key != "list" and getattr(options, spec.key)
+    ]
+    if given:
+        raise UsageError(
+            f"{', '.join(given)}: a prepared bundle is deployed as it is.",
+            hint="Leave the option out, or make the bundle anew.",
+        )
+
+
+def clues_of(
+    records: RecordStore, options: Options, server: Server, *, guid: str | None, name: str
+) -> Clues:
+    """Put together what is known of content: the call, the record, the table, the name."""
+    record = records.get(server.url)
+    return Clues(
+        app_id=options.app_id,
+        recorded=record.app_guid if record else None,
+        recorded_in=str(records.path),
+        guid=guid,
+        name=name,
+    )
 
 
 def records_of(root: Path, content: str | None, surroundings: Surroundings) -> RecordStore:
@@ -77,14 +136,7 @@ def records_of(root: Path, content: str | None, surroundings: Surroundings) -> R
     return RecordStore(place)
 
 
-def _of_project(
-    bundle: Bundle,
-    config: ProjectConfig,
-    surroundings: Surroundings,
-    *,
-    because: str = "",
-    listing: Listing | None = None,
-) -> Subject:
+def _of_project(bundle: Bundle, config: ProjectConfig, surroundings: Surroundings) -> Subject:
     return Subject(
         bundle=bundle,
         config=config,
@@ -93,54 +145,38 @@ def _of_project(
         default_title=config.content_name,
         filename=str(config.root),
         records=records_of(config.root, config.content, surroundings),
-        python_because=because,
-        listing=listing,
     )
 
 
-def _prepared(
-    options: Options, surroundings: Surroundings, server: Server, report: Report
-) -> Subject:
-    from tempfile import gettempdir
-
-    from hatch_connect.bundle.archive import Bundle
-
-    path = surroundings.directory / str(options.file)
-    if not path.exists():
-        raise UsageError(f"There is no {path}.", hint="Name a bundle, a manifest or its folder.")
-    bundle = Bundle.open(path, into=Path(gettempdir()), report=report)
-    config = _owner(bundle, options, surroundings, server)
-    if config is not None:
-        report(Note(text=f"{path.name} is a bundle of this project, {config.project_name}."))
-        return _of_project(bundle, config, surroundings)
-    return _independent(path, bundle, options, surroundings)
-
-
 def _owner(
-    bundle: Bundle, options: Options, surroundings: Surroundings, server: Server
+    bundle: Bundle, options: Options, surroundings: Surroundings, *, on: str | None = None
 ) -> ProjectConfig | None:
-    """Return the project that a prepared bundle is of: one of the same mode and entrypoint."""
+    """Return the project's content that a prepared bundle is of: same mode and entrypoint."""
+    metadata = bundle.manifest.metadata
     try:
         root = root_of(options, surroundings)
-        config = read_project(root, overrides=options.overrides(), on=server.name)
+        names = contents_of(options, surroundings) if options.content else all_contents(root)
     except ProjectError:
         return None
-    metadata = bundle.manifest.metadata
-    same = (metadata.app_mode, metadata.entrypoint) == (config.app_mode.name, config.entrypoint)
-    return config if same else None
+    for name in names:
+        try:
+            config = project_of(options, surroundings, content=name, on=on)
+        except ProjectError:
+            continue
+        if (metadata.app_mode, metadata.entrypoint) == (config.app_mode.name, config.entrypoint):
+            return config
+    return None
 
 
-def _independent(
-    path: Path, bundle: Bundle, options: Options, surroundings: Surroundings
-) -> Subject:
+def _independent(bundle: Bundle, options: Options, surroundings: Surroundings) -> Subject:
     """Take a bundle for itself: its title comes from its primary file, else from its name."""
+    path = surroundings.directory / str(options.file)
     metadata = bundle.manifest.metadata
     primary = metadata.primary_html or metadata.primary_rmd or _file_entrypoint(bundle)
     home = path.parent if path.is_file() else path
     if path.name == "manifest.json" and primary is None:
         primary = home.name
-    title = _stem(Path(primary)) if primary else _stem(path)
-    default_title = options.title or title
+    default_title = options.title or _stem(Path(primary) if primary else path)
     return Subject(
         bundle=bundle,
         config=None,

@@ -197,4 +197,4 @@ def test_ctrl_c_says_what_remains_and_exits_with_130(
     _, stderr = process.communicate(timeout=20)
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
-    assert "was uploaded and is not active" in stderr
+    assert "is there and not active" in stderr

@@ -154,7 +154,7 @@ def test_a_task_that_fails_leaves_what_is_active_and_says_so(
         ship(server, wanted(tmp_path))
     [note] = caught.value.__notes__
     assert f"bundle {first.bundle_id} is still the active one" in note
-    assert "TOKEN were set and stay set" in note
+    assert "(set TOKEN)" in note
     assert "/draft/" in str(caught.value.hint)
     assert only(server).bundle_id == first.bundle_id
 
@@ -221,7 +221,7 @@ def test_an_interruption_says_what_remains(server: FakeConnect, tmp_path: Path) 
     found = Found(located=located, drafts=True, pythons=None, variable_names=frozenset())
     with pytest.raises(KeyboardInterrupt) as caught:
         Execution(client, interrupt, Clock().pace()).run(make_plan(wanted(tmp_path), found))
-    assert "was uploaded and is not active" in caught.value.__notes__[0]
+    assert "is there and not active" in caught.value.__notes__[0]
 
 
 def test_nothing_is_said_to_remain_where_nothing_was_done(

@@ -9,18 +9,15 @@ from hatch_connect.connect.resources import Content
 from hatch_connect.errors import ContentError, PythonVersionError, UsageError
 from hatch_connect.secret import Secret
 from hatch_connect.ship.find import Located
-from hatch_connect.ship.plan import (
+from hatch_connect.ship.plan import Found, Wanted, free_name, make_plan, make_rollback
+from hatch_connect.ship.steps import (
     Activate,
     CreateContent,
     DeployDraft,
-    Found,
     SetTitle,
     SetVariables,
     Upload,
     Verify,
-    Wanted,
-    free_name,
-    make_plan,
 )
 from hatch_connect.ship.variables import Variables
 
@@ -164,3 +161,34 @@ def test_a_plan_can_be_read_and_shows_no_value() -> None:
     assert "1. set A" in text
     assert "upload sales.tar.gz (10 bytes)" in text
     assert CONTENT.guid in text
+
+
+def test_content_that_the_server_fetches_from_git_takes_no_upload() -> None:
+    with pytest.raises(ContentError, match="git"):
+        make_plan(WANTED, replace(EXISTING, git_managed=True))
+
+
+def test_what_is_set_and_what_is_removed_is_told_apart() -> None:
+    assert str(SetVariables(values={"A": Secret("1"), "B": None})) == "set A; remove B"
+    assert str(SetVariables(values={"B": None})) == "remove B"
+
+
+@pytest.mark.parametrize(
+    ("drafts", "verify", "steps"),
+    [
+        (True, "", [DeployDraft, Verify, Activate, Verify]),
+        (None, "", [DeployDraft, Verify, Activate, Verify]),
+        (False, "", [Activate, Verify]),
+        (True, None, [Activate]),
+    ],
+)
+def test_an_earlier_bundle_is_verified_first_where_that_can_be(
+    *, drafts: bool | None, verify: str | None, steps: list[type]
+) -> None:
+    located = Located(content=CONTENT, because="x")
+    plan = make_rollback(located, "1", drafts=drafts, verify=verify)
+    assert [type(step) for step in plan.steps] == steps
+    assert plan.bundle_id == "1"
+    locked = replace(CONTENT, locked=True, locked_message="by Ada")
+    with pytest.raises(ContentError, match="by Ada"):
+        make_rollback(replace(located, content=locked), "1", drafts=True, verify=None)

@@ -18,18 +18,20 @@ def collect(
     *given_here: str,
     table: dict[str, str | None] | None = None,
     env_file: Path | None = None,
+    unset: tuple[str, ...] = (),
     environ: dict[str, str] | None = None,
 ) -> Variables:
     return collect_variables(
         table=[(n, None if v is None else Secret(v)) for n, v in (table or {}).items()],
         env_file=env_file,
         given=[Secret(text) for text in given_here],
+        unset=unset,
         environ=environ or {},
     )
 
 
 def revealed(variables: Variables) -> dict[str, str]:
-    return {name: value.reveal() for name, value in variables.values.items()}
+    return {n: v.reveal() for n, v in variables.values.items() if v is not None}
 
 
 names = st.text(st.characters(exclude_characters="=\0", exclude_categories=["Cs"]), min_size=1)
@@ -86,3 +88,10 @@ def test_a_file_that_cannot_be_read_is_an_error_that_names_it(tmp_path: Path) ->
     binary.write_bytes(b"A=\xff\xfe")
     with pytest.raises(UsageError, match="not UTF-8"):
         collect(env_file=binary)
+
+
+def test_a_variable_can_be_removed_but_not_set_as_well() -> None:
+    found = collect("A=1", table={"B": "2"}, unset=("B", "C"))
+    assert dict(found.values) == {"A": Secret("1"), "B": None, "C": None}
+    with pytest.raises(UsageError, match="to set and to remove: A"):
+        collect("A=1", unset=("A",))

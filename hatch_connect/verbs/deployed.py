@@ -1,0 +1,80 @@
+"""What comes of a deployment: done, planned, or several of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hatch_connect.connect.servers import Server
+    from hatch_connect.ship.execute import Deployment
+    from hatch_connect.ship.plan import Plan
+    from hatch_connect.verbs.listing import Listing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """What is on the server now."""
+
+    deployment: Deployment
+    server: Server
+    digest: str | None = None
+    listing: Listing | None = None
+
+    @property
+    def url(self) -> str:
+        """The content's URL, or the draft's."""
+        done = self.deployment
+        if done.active:
+            return done.content.content_url
+        return f"{done.content.content_url.rstrip('/')}/_bundle{done.bundle_id}/"
+
+    def lines(self) -> tuple[str, ...]:
+        """Return the URL, or the list."""
+        return (*(self.listing.lines() if self.listing else ()), self.url)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return content, bundle and answer."""
+        done, content = self.deployment, self.deployment.content
+        answer = done.answer
+        return {
+            "url": self.url,
+            "dashboard_url": content.dashboard_url,
+            "logs_url": content.logs_url,
+            "guid": content.guid,
+            "name": content.name,
+            "title": content.title,
+            "app_mode": content.app_mode,
+            "server": self.server.url,
+            "created": done.created,
+            "bundle_id": done.bundle_id,
+            "previous_bundle_id": done.previous_bundle_id,
+            "active": done.active,
+            "digest": self.digest,
+            "answer": {"status": answer.status, "text": answer.text} if answer else None,
+            **(self.listing.to_dict() if self.listing else {}),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """What would be done: `--dry-run`."""
+
+    plan: Plan
+    server: Server
+    listing: Listing | None = None
+
+    def lines(self) -> tuple[str, ...]:
+        """Return a line a step."""
+        server = f"on {self.server.url} ({self.server.source}):"
+        return (*(self.listing.lines() if self.listing else ()), server, *self.plan.lines())
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the steps as text."""
+        return {
+            "server": self.server.url,
+            "content": self.plan.content.guid if self.plan.content else None,
+            "because": self.plan.because,
+            "steps": [str(step) for step in self.plan.steps],
+            **(self.listing.to_dict() if self.listing else {}),
+        }

@@ -1,0 +1,61 @@
+"""`rollback`: activate an earlier bundle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hatch_connect.connect.resources import Feature
+from hatch_connect.errors import UsageError
+from hatch_connect.events import Note
+from hatch_connect.ship.execute import Execution
+from hatch_connect.ship.find import Located
+from hatch_connect.ship.plan import make_rollback
+from hatch_connect.verbs.deployed import Deployed, Planned
+from hatch_connect.verbs.found import found_content
+from hatch_connect.verbs.reach import pace_of
+from hatch_connect.verbs.versions import choose_bundle
+
+if TYPE_CHECKING:
+    from hatch_connect.connect.resources import BundleInfo
+    from hatch_connect.events import Report
+    from hatch_connect.options import Options
+    from hatch_connect.verbs.surroundings import Surroundings
+
+
+def run(options: Options, surroundings: Surroundings, report: Report) -> Deployed | Planned:
+    """Activate the bundle that was named, else the one before the active one.
+
+    It is verified as a draft first where the server can. Raises UsageError, ServerError,
+    DeploymentFailedError, NotAnsweringError.
+    """
+    with found_content(options, surroundings, report) as found:
+        client, config = found.client, found.config
+        bundles = client.bundles(found.content.guid)
+        bundle = (
+            choose_bundle(bundles, options.bundle_id) if options.bundle_id else _before(bundles)
+        )
+        if bundle.active:
+            raise UsageError(f"Bundle {bundle.id} is the active one already.")
+        verify = None if options.no_verify or not config.verify else config.verify_path
+        plan = make_rollback(
+            Located(content=found.content, because=found.because),
+            bundle.id,
+            drafts=client.server_settings().supports(Feature.DRAFT),
+            verify=verify,
+        )
+        if options.dry_run:
+            return Planned(plan=plan, server=found.server)
+        report(Note(text=f"Going back to bundle {bundle.id} of {bundle.created_time}"))
+        deployment = Execution(client, report, pace_of(surroundings)).run(plan)
+        return Deployed(deployment=deployment, server=found.server)
+
+
+def _before(bundles: tuple[BundleInfo, ...]) -> BundleInfo:
+    """Return the newest bundle that is older than the active one; `bundles` are newest first."""
+    after = iter(bundles)
+    if any(bundle.active for bundle in after) and (older := next(after, None)):
+        return older
+    raise UsageError(
+        "There is no bundle before the active one.",
+        hint="`hatch-connect versions` lists those that there are.",
+    )

@@ -1,0 +1,80 @@
+"""`versions`: the bundles that the server keeps of the content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hatch_connect.errors import UsageError
+from hatch_connect.events import Step
+from hatch_connect.verbs.found import found_content
+
+if TYPE_CHECKING:
+    from hatch_connect.connect.resources import BundleInfo
+    from hatch_connect.events import Report
+    from hatch_connect.options import Options
+    from hatch_connect.verbs.surroundings import Surroundings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versions:
+    """The bundles, newest first."""
+
+    guid: str
+    bundles: tuple[BundleInfo, ...]
+
+    def lines(self) -> tuple[str, ...]:
+        """Return a line a bundle: number, date, size, commit, and which one is active."""
+        return tuple(_line(bundle) for bundle in self.bundles)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the bundles as objects."""
+        return {
+            "guid": self.guid,
+            "bundles": [
+                {
+                    "id": b.id,
+                    "created_time": b.created_time,
+                    "size": b.size,
+                    "active": b.active,
+                    "metadata": dict(b.metadata),
+                }
+                for b in self.bundles
+            ],
+        }
+
+
+def _line(bundle: BundleInfo) -> str:
+    size = "" if bundle.size is None else f"{bundle.size:,} bytes"
+    commit = dict(bundle.metadata).get("source_commit", "")
+    parts = (bundle.id, bundle.created_time, size, commit, "active" if bundle.active else "")
+    return "  ".join(filter(None, parts))
+
+
+def run(options: Options, surroundings: Surroundings, report: Report) -> Versions:
+    """List the bundles; with `--remove` remove one first. Raises UsageError, ServerError."""
+    with found_content(options, surroundings, report) as found:
+        guid, client = found.content.guid, found.client
+        bundles = client.bundles(guid)
+        if options.remove:
+            chosen = choose_bundle(bundles, options.remove)
+            if chosen.active:
+                raise UsageError(
+                    f"Bundle {chosen.id} is the active one.",
+                    hint="Activate another first: hatch-connect rollback BUNDLE",
+                )
+            report(Step(text=f"Removing bundle {chosen.id}"))
+            client.remove_bundle(guid, chosen.id)
+            bundles = tuple(b for b in bundles if b is not chosen)
+        return Versions(guid=guid, bundles=bundles)
+
+
+def choose_bundle(bundles: tuple[BundleInfo, ...], bundle_id: str) -> BundleInfo:
+    """Return the bundle of that id. Raises UsageError with those that there are."""
+    for bundle in bundles:
+        if bundle.id == bundle_id:
+            return bundle
+    raise UsageError(
+        f"The content has no bundle {bundle_id}.",
+        hint=f"It has: {', '.join(b.id for b in bundles) or 'none'}.",
+    )

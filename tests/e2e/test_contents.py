@@ -1,0 +1,223 @@
+"""Several pieces of content, several servers, and what becomes of versions."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from support.fake_connect import FakeConnect
+from support.sandbox import Finished, Sandbox, committed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PROJECT = """\
+[tool.hatch-connect]
+app-mode = "fastapi"
+python-version = "3.12"
+env = ["MODE=test"]
+
+[tool.hatch-connect.content.orders]
+entrypoint = "orders:app"
+title = "Orders"
+
+[tool.hatch-connect.content.stock]
+entrypoint = "stock:app"
+env = ["MODE=stock"]
+
+[tool.hatch-connect.on.staging]
+title = "On staging"
+env = ["STAGE=yes"]
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[FakeConnect]:
+    with FakeConnect() as fake:
+        yield fake
+
+
+@pytest.fixture
+def project(tmp_path: Path, sandbox: Sandbox) -> Path:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
+    (folder / "requirements.txt").write_text("starlette==0.45.0\n", encoding="utf-8")
+    for name in ("orders", "stock"):
+        (folder / f"{name}.py").write_text("async def app(*_): ...\n", encoding="utf-8")
+    return committed(folder, sandbox)
+
+
+def call(
+    sandbox: Sandbox, server: FakeConnect, project: Path, *words: str, **environ: str
+) -> Finished:
+    keys = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.api_key}
+    return sandbox.connect(*words, cwd=project, **keys | environ)
+
+
+def names(server: FakeConnect) -> list[str]:
+    return sorted(content.name for content in server.contents.values())
+
+
+def test_each_piece_of_content_is_deployed_and_recorded_for_itself(
+    server: FakeConnect, project: Path, sandbox: Sandbox
+) -> None:
+    every = call(sandbox, server, project, "deploy", "--all", "--json")
+    assert every.code == 0, every.said
+    assert names(server) == ["shop-orders", "shop-stock"]
+    assert len(json.loads(every.stdout)["contents"]) == 2
+    one = call(sandbox, server, project, "deploy", "--content", "stock", "--json")
+    assert one.code == 0, one.said
+    stock = server.contents[json.loads(one.stdout)["guid"]]
+    assert stock.name == "shop-stock"
+    assert stock.environment == {"MODE": "stock"}
+    assert len(stock.bundles) == 2
+    assert sorted(p.name for p in (project / "rsconnect-python").glob("*.json")) == [
+        "orders.json", "stock.json",
+    ]  # fmt: skip
+    assert sandbox.git("status", "--porcelain", cwd=project) == ""
+
+
+def test_one_has_to_say_which_content(server: FakeConnect, project: Path, sandbox: Sandbox) -> None:
+    for verb in ("deploy", "bundle", "info"):
+        done = call(sandbox, server, project, verb)
+        assert done.code == 2
+        assert "orders, stock" in done.stderr
+        assert "--content" in done.stderr
+    unknown = call(sandbox, server, project, "bundle", "--content", "bills")
+    assert unknown.code == 2
+    assert "bills" in unknown.stderr
+    title = call(sandbox, server, project, "deploy", "--all", "--title", "Same for all")
+    assert title.code == 2
+    assert server.contents == {}
+
+
+def test_a_build_that_fails_stops_before_the_first_is_deployed(
+    server: FakeConnect, project: Path, sandbox: Sandbox
+) -> None:
+    (project / "stock.py").unlink()
+    done = call(sandbox, server, project, "deploy", "--all")
+    assert done.code == 2, done.said
+    assert server.contents == {}
+
+
+def test_what_differs_on_one_server_is_not_in_the_bundle(
+    server: FakeConnect, project: Path, sandbox: Sandbox
+) -> None:
+    key = {"CONNECT_API_KEY": server.api_key}
+    for name in ("staging", "production"):
+        added = sandbox.connect("add", "-n", name, "-s", server.url, cwd=project, **key)
+        assert added.code == 0, added.said
+    staging = sandbox.connect("deploy", "--content", "stock", "-n", "staging", cwd=project)
+    assert staging.code == 0, staging.said
+    [content] = server.contents.values()
+    assert content.title == "On staging"
+    assert content.environment == {"MODE": "stock", "STAGE": "yes"}
+    again = sandbox.connect("deploy", "--content", "stock", "-n", "production", cwd=project)
+    assert again.code == 0, again.said
+    assert len({bundle.archive for bundle in content.bundles.values()}) == 1
+
+
+def test_versions_are_listed_activated_and_removed(
+    server: FakeConnect, project: Path, sandbox: Sandbox
+) -> None:
+    stock = ("--content", "stock")
+    for _ in range(3):
+        assert call(sandbox, server, project, "deploy", *stock).code == 0
+    [content] = server.contents.values()
+    first, second, third = sorted(content.bundles, key=int)
+    listed = call(sandbox, server, project, "versions", *stock)
+    assert listed.code == 0, listed.said
+    commit = sandbox.git("rev-parse", "HEAD", cwd=project).strip()
+    assert f"{commit}  active" in listed.stdout
+    assert listed.stdout.split()[0] == third
+    back = call(sandbox, server, project, "rollback", *stock)
+    assert back.code == 0, back.said
+    assert content.bundle_id == second
+    planned = call(sandbox, server, project, "rollback", first, *stock, "--dry-run")
+    assert "activate it" in planned.stdout
+    assert content.bundle_id == second
+    assert call(sandbox, server, project, "rollback", first, *stock).code == 0
+    assert content.bundle_id == first
+    refused = call(sandbox, server, project, "versions", "--remove", first, *stock)
+    assert refused.code == 2
+    assert "active" in refused.stderr
+    removed = call(sandbox, server, project, "versions", "--remove", third, *stock, "--json")
+    assert removed.code == 0, removed.said
+    assert [b["id"] for b in json.loads(removed.stdout)["bundles"]] == [second, first]
+    assert sorted(content.bundles, key=int) == [first, second]
+    oldest = call(sandbox, server, project, "rollback", *stock)
+    assert oldest.code == 2
+    assert "no bundle before" in oldest.stderr
+    absent = call(sandbox, server, project, "rollback", "999", *stock)
+    assert absent.code == 2
+    assert first in absent.stderr
+    same = call(sandbox, server, project, "rollback", first, *stock)
+    assert "already" in same.stderr
+
+
+def test_git_and_the_call_say_what_is_noted_with_a_bundle(
+    server: FakeConnect, project: Path, sandbox: Sandbox
+) -> None:
+    stock = ("deploy", "--content", "stock")
+    assert call(sandbox, server, project, *stock, "--metadata", "ticket=7").code == 0
+    [content] = server.contents.values()
+    [bundle] = content.bundles.values()
+    assert bundle.metadata["ticket"] == "7"
+    assert bundle.metadata["source"] == "git"
+    assert call(sandbox, server, project, *stock, "--no-metadata").code == 0
+    assert [b.metadata for b in content.bundles.values()][1] == {}
+    server.version = "2024.09.0"
+    assert call(sandbox, server, project, *stock).code == 0
+    assert [b.metadata for b in content.bundles.values()][2] == {}
+    wrong = call(sandbox, server, project, *stock, "--metadata", "ticket")
+    assert wrong.code in {0, 2}
+    server.version = "2026.06.0"
+    wrong = call(sandbox, server, project, *stock, "--metadata", "ticket")
+    assert wrong.code == 2
+    assert "KEY=VALUE" in wrong.stderr
+
+
+def test_a_variable_is_removed_by_name(
+    server: FakeConnect, project: Path, sandbox: Sandbox
+) -> None:
+    stock = ("deploy", "--content", "stock")
+    assert call(sandbox, server, project, *stock, "-E", "OLD=1").code == 0
+    [content] = server.contents.values()
+    assert content.environment == {"MODE": "stock", "OLD": "1"}
+    assert call(sandbox, server, project, *stock, "--unset", "OLD").code == 0
+    assert content.environment == {"MODE": "stock"}
+
+
+def test_images_and_environment_management_are_in_the_manifest_or_refused(
+    server: FakeConnect, project: Path, sandbox: Sandbox
+) -> None:
+    options = ("--image", "team/python:1", "--disable-env-management-py")
+    done = call(sandbox, server, project, "deploy", "--content", "stock", *options)
+    assert done.code == 0, done.said
+    [content] = server.contents.values()
+    [bundle] = content.bundles.values()
+    environment = bundle.manifest["environment"]
+    assert isinstance(environment, dict)
+    assert environment["image"] == "team/python:1"
+    assert environment["environment_management"] == {"python": False}
+    path = project / "dist" / "connect"
+    [file] = path.glob("*.tar.gz")
+    prepared = call(sandbox, server, project, "deploy", str(file), "--image", "x")
+    assert prepared.code == 2
+    assert "--image" in prepared.stderr
+
+
+def test_content_that_the_server_fetches_from_git_is_refused_before_the_upload(
+    server: FakeConnect, project: Path, sandbox: Sandbox
+) -> None:
+    stock = ("deploy", "--content", "stock")
+    assert call(sandbox, server, project, *stock).code == 0
+    [content] = server.contents.values()
+    content.git = True
+    done = call(sandbox, server, project, *stock)
+    assert done.code == 3
+    assert "git" in done.stderr
+    assert len(content.bundles) == 1

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hatch_connect.project.git import git_metadata
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENVIRON = {
+    "PATH": os.environ["PATH"],
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_SYSTEM": os.devnull,
+    **{f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+}
+
+
+def git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, env=ENVIRON, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    git(tmp_path, "init", "--quiet", "--initial-branch=main")
+    (tmp_path / "file").write_text("1", encoding="ascii")
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "commit", "--quiet", "--message=first")
+    return tmp_path
+
+
+def test_a_commit_is_named_with_its_branch(repository: Path) -> None:
+    commit = git(repository, "rev-parse", "HEAD")
+    assert git_metadata(repository, ENVIRON) == {
+        "source": "git", "source_branch": "main", "source_commit": commit,
+    }  # fmt: skip
+    (repository / "file").write_text("2", encoding="ascii")
+    assert git_metadata(repository, ENVIRON)["source_commit"] == f"{commit}-dirty"
+
+
+def test_a_tag_stands_for_the_branch_where_there_is_none(repository: Path) -> None:
+    git(repository, "checkout", "--quiet", "--detach")
+    assert "source_branch" not in git_metadata(repository, ENVIRON)
+    git(repository, "tag", "v1")
+    assert git_metadata(repository, ENVIRON)["source_branch"] == "v1"
+
+
+@pytest.mark.parametrize(
+    ("remote", "told"),
+    [
+        ("git@example.com:team/app.git", "https://example.com/team/app.git"),
+        ("https://user:token@example.com/team/app", "https://example.com/team/app"),
+        ("ssh://git@example.com:2222/team/app.git", "https://example.com/team/app.git"),
+        ("https://example.com:8443/team/app.git", "https://example.com:8443/team/app.git"),
+        ("/srv/git/app.git", None),
+    ],
+)
+def test_a_remote_is_told_as_https_without_credentials(
+    remote: str, told: str | None, repository: Path
+) -> None:
+    git(repository, "remote", "add", "origin", remote)
+    assert git_metadata(repository, ENVIRON).get("source_repo") == told
+
+
+def test_where_git_does_not_answer_nothing_is_told(tmp_path: Path) -> None:
+    assert git_metadata(tmp_path, ENVIRON) == {}
+    assert git_metadata(tmp_path, {"PATH": ""}) == {}
+    assert git_metadata(tmp_path / "absent", ENVIRON) == {}
