@@ -1,0 +1,85 @@
+"""What the README shows is true: its examples are run, its options and keys exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from hatch_connect.cli import command_line
+from hatch_connect.options import SPECS, VERBS
+from hatch_connect.project.config import read_project
+
+if TYPE_CHECKING:
+    from support.sandbox import Sandbox
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROJECTS = ROOT / "tests" / "projects"
+
+CONTENT_ROW = re.compile(
+    r"^\| (?P<content>[^|]+) \| (?P<modes>`[^|]+`) \| (?P<entry>[^|]*)\| \[(?P<name>[\w-]+)\]",
+    re.MULTILINE,
+)
+CONTENTS = [match.groupdict() for match in CONTENT_ROW.finditer(README)]
+COMMANDS = re.findall(r"^\$ (?:hatch-connect |hatch run connect-)(.+)$", README, re.MULTILINE)
+TABLES = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+NEEDS_A_PROGRAM = {"notebook-static", "quarto-document"}
+
+
+def section(title: str) -> str:
+    return README.partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("row", CONTENTS, ids=lambda row: row["name"])
+def test_each_type_of_content_has_an_example_that_is_what_the_table_says(
+    row: dict[str, str],
+) -> None:
+    configured = tomllib.loads((PROJECTS / row["name"] / "pyproject.toml").read_text("utf-8"))
+    table = configured["tool"]["hatch-connect"]
+    assert f"`{table['app-mode']}`" in row["modes"]
+    assert row["entry"].strip().strip("`") in {table.get("entrypoint"), ""}
+
+
+@pytest.mark.parametrize(
+    "name", [row["name"] for row in CONTENTS if row["name"] not in NEEDS_A_PROGRAM]
+)
+def test_each_example_makes_a_bundle(name: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    project = tmp_path / name
+    shutil.copytree(PROJECTS / name, project)
+    done = sandbox.connect("bundle", "--python-version", "3.12", cwd=project)
+    assert done.code == 0, done.said
+    assert Path(done.stdout.strip()).is_file()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_is_one_that_there_is(command: str) -> None:
+    verb, *arguments = shlex.split(command)
+    command_line().commands[verb].make_context(verb, arguments)
+
+
+@pytest.mark.parametrize("text", TABLES)
+def test_each_table_is_one_that_is_understood(text: str, tmp_path: Path) -> None:
+    project = tmp_path / "pyproject.toml"
+    project.write_text(text, encoding="utf-8")
+    tables = tomllib.loads(text)["tool"].get("hatch-connect")
+    if tables is None:
+        return
+    for content in (*tables.get("content", {}), *([] if "content" in tables else [None])):
+        for server in (None, *tables.get("on", {})):
+            assert read_project(tmp_path, content=content, on=server).entrypoint
+
+
+def test_every_verb_and_every_option_is_explained() -> None:
+    verbs = section("The verbs")
+    assert [verb for verb in VERBS if f"`{verb}" not in verbs] == []
+    options = section("The options")
+    shown = {flag for spec in SPECS.values() for flag in spec.flags if f"`{flag}`" in options}
+    elsewhere = {"file", "rollback"}  # positional: among the verbs
+    specs = [spec for spec in SPECS.values() if spec.group not in elsewhere]
+    assert [spec.flags for spec in specs if not set(spec.flags) <= shown] == []
