@@ -11,13 +11,14 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 
 from hatch_connect.local.answers import BAD_KEY, ApiError, nobody_listens, refuse, refuse_http
 from hatch_connect.local.api import bundles, content, deployments, server
 from hatch_connect.local.machine import Machine
 from hatch_connect.local.pages import overview
 from hatch_connect.local.proxy import Visits
+from hatch_connect.local.sockets import Sockets
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -76,6 +77,7 @@ def create_app(setup: Setup, leases: Leases) -> Starlette:
             api,
             Route("/content/{guid}", visits.visit, methods=list(visits.methods)),
             Route("/content/{guid}/{path:path}", visits.visit, methods=list(visits.methods)),
+            WebSocketRoute("/content/{guid}/{path:path}", Sockets(machine).visit),
             Route("/connect/", overview),
             Route("/", overview),
         ],

@@ -6,18 +6,18 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from hatch_connect.errors import BundleError
 from hatch_connect.local.archives import MANIFEST, safe_name
+from hatch_connect.local.entrypoints import find_entrypoint
+from hatch_connect.local.modes import MODES, Mode
 
-SERVED: dict[str, Literal["wsgi", "asgi"]] = {"python-api": "wsgi", "python-fastapi": "asgi"}
-_NAME = r"[^\W\d]\w*"
-_ENTRYPOINT = re.compile(rf"{_NAME}(\.{_NAME})*(:{_NAME}(\.{_NAME})*)?")
+_OPTIONAL = ("notebooks", "document", "model", "none")
 _VERSION = re.compile(r"(\d+)\.(\d+)(\.\d+)?\S*")
 _CHECKSUM = re.compile(r"[0-9a-f]{32}")
 
@@ -26,32 +26,43 @@ _CHECKSUM = re.compile(r"[0-9a-f]{32}")
 class Manifest:
     """The parts of manifest.json that the server acts on.
 
-    `python` is a version such as "3.11.7", `requires` a specifier such as "~=3.11.0".
-    `package_file` is None where the server is not to install packages.
+    `python` is a version such as "3.11.7", or None for content that has no Python; `requires` is a
+    specifier such as "~=3.11.0"; `managed` says whether the server is to install packages, and is
+    None where that is left to it.
     """
 
     app_mode: str
-    entrypoint: str
-    python: str
-    requires: str | None
-    package_file: str | None
-    image: str | None
-    files: tuple[tuple[str, str], ...]
+    entrypoint: str = ""
+    primary_html: str | None = None
+    python: str | None = None
+    requires: str | None = None
+    package_file: str | None = None
+    managed: bool | None = None
+    image: str | None = None
+    hide_all_input: bool = False
+    hide_tagged_input: bool = False
+    files: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def mode(self) -> Mode:
+        """What this server does with such content."""
+        return MODES[self.app_mode]
 
 
 def check(root: Path, *, files: bool = True) -> Manifest:
     """Return the manifest of the unpacked bundle at `root` after checking the bundle against it.
 
-    Raises BundleError at the first thing that is wrong. Without `files` their list and checksums
-    are taken for granted.
+    Its entrypoint is the one that was found, a script's as the path of its file. Raises
+    BundleError at the first thing that is wrong. Without `files` their list and checksums are
+    taken for granted.
     """
     manifest = parse(_read(root / MANIFEST))
     if files:
         _check_files(root, dict(manifest.files))
-    _check_entrypoint(root, manifest.entrypoint)
-    if manifest.package_file is not None and not (root / manifest.package_file).is_file():
-        raise BundleError(f"The package file {manifest.package_file!r} is not in the bundle.")
-    return manifest
+    wanted = None if manifest.managed is False else manifest.package_file
+    if wanted is not None and not (root / wanted).is_file():
+        raise BundleError(f"The package file {wanted!r} is not in the bundle.")
+    return replace(manifest, entrypoint=find_entrypoint(root, manifest))
 
 
 def parse(text: bytes) -> Manifest:
@@ -65,16 +76,27 @@ def parse(text: bytes) -> Manifest:
     if whole.get("version") != 1 or isinstance(whole["version"], bool):
         raise BundleError("manifest.json: version must be 1.")
     app_mode = _get(whole, "metadata.appmode", str)
-    if app_mode not in SERVED:
-        known = ", ".join(SERVED)
+    if app_mode not in MODES:
+        known = ", ".join(MODES)
         raise BundleError(f"manifest.json: metadata.appmode {app_mode!r} is not one of: {known}.")
+    mode = MODES[app_mode]
+    primary_html = _get(whole, "metadata.primary_html", str, default=None)
+    optional = (
+        mode.entrypoint in {"notebooks", "document", "model", "none"} or primary_html is not None
+    )
+    otherwise: dict[str, None] = {"default": None} if optional else {}
+    python = _python(whole, mode)
     return Manifest(
         app_mode=app_mode,
-        entrypoint=_get(whole, "metadata.entrypoint", str),
-        python=_python(whole),
+        entrypoint=_get(whole, "metadata.entrypoint", str, **otherwise) or "",
+        primary_html=primary_html,
+        python=python,
         requires=_requires(whole),
-        package_file=_package_file(whole),
+        package_file=None if python is None else _package_file(whole),
+        managed=_get(whole, "environment.environment_management.python", bool, default=None),
         image=_get(whole, "environment.image", str, default=None),
+        hide_all_input=bool(_get(whole, "jupyter.hide_all_input", bool, default=None)),
+        hide_tagged_input=bool(_get(whole, "jupyter.hide_tagged_input", bool, default=None)),
         files=_files(whole),
     )
 
@@ -103,7 +125,9 @@ def _get(whole: dict[str, Any], key: str, kind: type, **otherwise: None) -> Any:
     return value
 
 
-def _python(whole: dict[str, Any]) -> str:
+def _python(whole: dict[str, Any], mode: Mode) -> str | None:
+    if mode.python == "none" or (mode.python == "optional" and whole.get("python") is None):
+        return None
     version: str = _get(whole, "python.version", str)
     if not _VERSION.fullmatch(version):
         raise BundleError(f"manifest.json: python.version {version!r} is not a version.")
@@ -119,12 +143,11 @@ def _requires(whole: dict[str, Any]) -> str | None:
     return requires
 
 
-def _package_file(whole: dict[str, Any]) -> str | None:
+def _package_file(whole: dict[str, Any]) -> str:
     if _get(whole, "python.package_manager.name", str) != "pip":
         raise BundleError("manifest.json: python.package_manager.name must be 'pip'.")
     file: str = _get(whole, "python.package_manager.package_file", str)
-    managed = _get(whole, "environment.environment_management.python", bool, default=None)
-    return None if managed is False else safe_name(file)
+    return safe_name(file)
 
 
 def _files(whole: dict[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -161,14 +184,3 @@ def _few(names: list[str]) -> str:
     most = 5
     shown = ", ".join(map(repr, names[:most]))
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
-
-
-def _check_entrypoint(root: Path, entrypoint: str) -> None:
-    if not _ENTRYPOINT.fullmatch(entrypoint):
-        raise BundleError(f"The entrypoint {entrypoint!r} is not of the form module:object.")
-    module = root.joinpath(*entrypoint.partition(":")[0].split("."))
-    if (
-        not module.with_name(module.name + ".py").is_file()
-        and not (module / "__init__.py").is_file()
-    ):
-        raise BundleError(f"The entrypoint {entrypoint!r} names no module of the bundle.")

@@ -7,10 +7,12 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from hatch_connect.errors import BundleError
 from hatch_connect.events import Detail
 from hatch_connect.local.archives import unpack
 from hatch_connect.local.checks import Manifest, check
 from hatch_connect.local.pythons import choose_python
+from hatch_connect.local.rendering import prepare_pages
 from hatch_connect.local.state import now
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ async def deploy(machine: Machine, bundle: StoredBundle, task: Task, *, activate
         return
     async with machine.content_lock(content):
         machine.setup.report(Detail(text=f"{content.name}: deploying bundle {bundle.id}"))
-        ready = await _prepare(machine, bundle, task)
+        ready = await _prepare(machine, content, bundle, task)
         # It may have been changed, or removed, while the packages were installed.
         content = machine.state.content_by_id(bundle.content)
         if content is None:
@@ -45,27 +47,62 @@ async def deploy(machine: Machine, bundle: StoredBundle, task: Task, *, activate
         task.write(f"Completed the deployment of {content.name}")
 
 
-async def _prepare(machine: Machine, bundle: StoredBundle, task: Task) -> StoredBundle:
+async def _prepare(
+    machine: Machine, content: Content, bundle: StoredBundle, task: Task
+) -> StoredBundle:
     root, manifest = await _unpacked(machine, bundle, task)
+    _check_possible(machine, manifest)
+    if manifest.image:
+        task.write(f"The image {manifest.image} is left aside: there are no images here.")
+    ready = replace(
+        bundle,
+        app_mode=manifest.app_mode,
+        entrypoint=manifest.entrypoint,
+        folder=root.relative_to(machine.setup.folder / "unpacked").as_posix(),
+    )
+    if manifest.python is not None:
+        ready = await _with_python(machine, content, ready, manifest, task)
+    if manifest.mode.kind == "process":
+        # Content without Python is launched by ours.
+        return ready if ready.environment else replace(ready, pages=f"unpacked/{ready.folder}")
+    return await prepare_pages(machine, content, ready, manifest, task)
+
+
+def _check_possible(machine: Machine, manifest: Manifest) -> None:
+    if manifest.mode.lacking:
+        raise BundleError(manifest.mode.lacking)
+    if manifest.mode.entrypoint == "document" and machine.quarto is None:
+        raise BundleError(
+            "This server has no Quarto: install it from https://quarto.org/docs/get-started/, so"
+            " that `quarto` is found on the PATH, and start the server again."
+        )
+
+
+async def _with_python(
+    machine: Machine, content: Content, bundle: StoredBundle, manifest: Manifest, task: Task
+) -> StoredBundle:
     python = choose_python(manifest, await machine.pythons())
     task.write(
         f"Bundle created with Python version {manifest.python} is compatible with environment"
         f" Local with Python version {python.version} from {python.path}"
     )
-    if manifest.image:
-        task.write(f"The image {manifest.image} is left aside: there are no images here.")
-    requirements = None if manifest.package_file is None else root / manifest.package_file
-    if requirements is None:
-        task.write("The manifest asks not to install packages.")
-    environment = await machine.environments.restore(requirements, python, task.write)
+    managed = manifest.managed
+    if managed is None:
+        managed = content.settings.get("default_py_environment_management") is not False
+    if managed and manifest.package_file is not None:
+        requirements = machine.unpacked(bundle).parent / (bundle.folder or "")
+        environment = await machine.environments.restore(
+            requirements / manifest.package_file, python, task.write
+        )
+    else:
+        task.write(
+            "Environment management is off, so nothing is installed: the content runs on"
+            f" {python.path} as it is, with the packages that it has."
+        )
+        environment = await machine.environments.as_it_is(python)
     await machine.runtime(python)
     return replace(
-        bundle,
-        app_mode=manifest.app_mode,
-        entrypoint=manifest.entrypoint,
-        folder=root.relative_to(machine.setup.folder / "unpacked").as_posix(),
-        environment=environment.folder.name,
-        python=python.version,
+        bundle, environment=environment.folder.name, python=python.version, managed=managed
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,11 @@ from hatch_connect.local.lines import lines
 from hatch_connect.local.process_groups import signal_group
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from hatch_connect.local.logs import JobLog
-    from hatch_connect.secret import Secret
+    from hatch_connect.local.modes import Interface
+    from hatch_connect.local.place import Place
 
 _RUNNER = Path(__file__).parent / "runner"
 _GRACE_SECONDS = 3.0
@@ -28,20 +28,18 @@ _GRACE_SECONDS = 3.0
 class Launch:
     """What to start.
 
-    `home` is a folder that belongs to the content; `system` holds the few variables of the machine
-    that any program needs there; `described` tells the content where and what it is; `patience` is
-    the number of seconds in which it has to be ready.
+    `command` is for the interface of that name; `prefix` is the path under which the process is
+    mounted, where it learns that at its start; `patience` is the number of seconds in which it has
+    to be ready.
     """
 
-    root: Path
-    python: Path
+    place: Place
+    runner: Path
     runtime: Path
-    home: Path
-    interface: Literal["asgi", "wsgi"]
+    interface: Interface
     entrypoint: str
-    variables: Mapping[str, Secret]
-    system: Mapping[str, str]
-    described: Mapping[str, str]
+    command: tuple[str, ...] = ()
+    prefix: str = ""
     patience: float
 
 
@@ -68,14 +66,14 @@ class ContentProcess:
     @classmethod
     async def start(cls, launch: Launch, log: JobLog) -> ContentProcess:
         """Start a process; `wait_ready` tells how it went. Raises StartError where it cannot."""
-        for folder in (launch.home, launch.home / "tmp"):
-            folder.mkdir(parents=True, exist_ok=True)
+        place = launch.place
+        place.make_home()
         try:
             process = await asyncio.create_subprocess_exec(
-                launch.python,
+                launch.runner,
                 _RUNNER,
-                cwd=launch.root,
-                env=content_environ(launch),
+                cwd=place.root,
+                env=place.environ() | _told(launch),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
@@ -131,6 +129,7 @@ class ContentProcess:
         request = {
             "entrypoint": launch.entrypoint,
             "interface": launch.interface,
+            "command": launch.command,
             "runtime": str(launch.runtime),
             "token": self._token,
         }
@@ -157,30 +156,26 @@ class ContentProcess:
                 self.log.write(source, line)
 
 
-def content_environ(launch: Launch) -> dict[str, str]:
-    """Return the whole environment of a content process: nothing of the developer's own.
-
-    The content's variables win, but for those that describe it.
-    """
-    return {
-        **launch.system,
-        "PATH": os.pathsep.join((str(launch.python.parent), os.defpath)),
-        "HOME": str(launch.home),
-        "TMPDIR": str(launch.home / "tmp"),
-        "LANG": "C.UTF-8",
-        "PYTHONUNBUFFERED": "1",
-        "VIRTUAL_ENV": str(launch.python.parent.parent),
-        **{name: value.reveal() for name, value in launch.variables.items()},
-        **launch.described,
-    }
+def _told(launch: Launch) -> dict[str, str]:
+    """Return the variables by which a framework learns where it is mounted."""
+    if launch.interface == "dash":
+        return {
+            "DASH_REQUESTS_PATHNAME_PREFIX": f"{launch.prefix}/",
+            "DASH_ROUTES_PATHNAME_PREFIX": "/",
+        }
+    if launch.interface == "gradio":
+        return {"GRADIO_ROOT_PATH": launch.prefix}
+    # Quarto looks for a Python of its own.
+    is_quarto = launch.interface == "command" and launch.place.python is not None
+    return {"QUARTO_PYTHON": str(launch.place.python)} if is_quarto else {}
 
 
 class Processes:
-    """The content processes of one server, one for each bundle at most."""
+    """The content processes of one server, one for each bundle and prefix at most."""
 
     def __init__(self) -> None:
-        self._running: dict[int, ContentProcess] = {}
-        self._locks: dict[int, asyncio.Lock] = {}
+        self._running: dict[tuple[int, str], ContentProcess] = {}
+        self._locks: dict[tuple[int, str], asyncio.Lock] = {}
 
     async def ensure(
         self,
@@ -194,20 +189,21 @@ class Processes:
 
         `started` is told of a new one before it is ready. Raises StartError.
         """
-        async with self._locks.setdefault(bundle, asyncio.Lock()):
-            process = self._running.get(bundle)
+        key = (bundle, launch.prefix)
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            process = self._running.get(key)
             if process is None or not process.alive:
                 process = await ContentProcess.start(launch, make_log())
-                self._running[bundle] = process
+                self._running[key] = process
                 started(process)
             await process.wait_ready(launch.patience)
             return process
 
     async def stop(self, *bundles: int) -> None:
         """End the processes of these bundles."""
-        ending = [self._running.pop(bundle) for bundle in bundles if bundle in self._running]
+        ending = [self._running.pop(key) for key in tuple(self._running) if key[0] in bundles]
         await asyncio.gather(*(process.stop() for process in ending))
 
     async def stop_all(self) -> None:
         """End every process."""
-        await self.stop(*self._running)
+        await self.stop(*(bundle for bundle, _prefix in self._running))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from hatch_connect.events import Detail
-from hatch_connect.local.checks import SERVED
+from hatch_connect.local.commands import Mount, serving_command
 from hatch_connect.local.launch import ContentProcess, Launch, Processes
 from hatch_connect.local.logs import JobLog
+from hatch_connect.local.modes import MODES
+from hatch_connect.local.place import Place
 from hatch_connect.local.pythons import Python, find_pythons
 from hatch_connect.local.restore import Environment, Environments
 from hatch_connect.local.runtime import prepare_runtime
@@ -20,7 +24,6 @@ from hatch_connect.local.tasks import Tasks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from hatch_connect.events import Report
     from hatch_connect.secret import Secret
@@ -52,6 +55,8 @@ class Machine:
         self.tasks = Tasks()
         self.environments = Environments(setup.folder / "environments", setup.environ)
         self.processes = Processes()
+        found = shutil.which("quarto", path=setup.environ.get("PATH", ""))
+        self.quarto = Path(found) if found else None
         self._content_locks: dict[int, asyncio.Lock] = {}
         self._runtime_lock = asyncio.Lock()
         self._watching: set[asyncio.Task[None]] = set()
@@ -86,6 +91,10 @@ class Machine:
         """Return the folder for the unpacked archive of a bundle."""
         return self.setup.folder / "unpacked" / str(bundle.id)
 
+    def rendered(self, bundle: StoredBundle) -> Path:
+        """Return the folder for the pages that were rendered of a bundle."""
+        return self.setup.folder / "rendered" / str(bundle.id)
+
     def log_path(self, key: str) -> Path:
         """Return where the log of a job is."""
         return self.setup.folder / "logs" / f"{key}.jsonl"
@@ -95,20 +104,42 @@ class Machine:
         async with self._runtime_lock:
             return await prepare_runtime(self.setup.folder / "runtime", python, self.environments)
 
-    async def process(self, content: Content, bundle: StoredBundle) -> ContentProcess:
-        """Return the process that serves a deployed bundle; raises StartError, BundleError."""
-        job = Job(
-            key=uuid4().hex[:16],
-            content=content.id,
-            bundle=bundle.id,
-            tag="run_app",
-            started=now(),
-        )
+    async def process(self, content: Content, bundle: StoredBundle, prefix: str) -> ContentProcess:
+        """Return the process that serves a deployed bundle below `prefix`.
+
+        Raises StartError, BundleError.
+        """
+        job = self._job(content, bundle, "run_app")
         return await self.processes.ensure(
             bundle.id,
-            await self._launch(content, bundle, job),
+            await self._launch(content, bundle, job, prefix),
             make_log=lambda: JobLog(self.log_path(job.key)),
             started=lambda process: self._watch(process, job, content),
+        )
+
+    def begin_job(self, content: Content, bundle: StoredBundle, tag: str) -> tuple[JobLog, Job]:
+        """Take note of work for a bundle that is no process of `process`; the caller ends it."""
+        job = self._job(content, bundle, tag)
+        self.state.save_job(job)
+        return JobLog(self.log_path(job.key)), job
+
+    def place(self, content: Content, bundle: StoredBundle, job: Job) -> Place:
+        """Return where a process for that job runs."""
+        environment = Environment(folder=self.environments.folder / (bundle.environment or ""))
+        environ = self.setup.environ
+        return Place(
+            root=self.setup.folder / "unpacked" / (bundle.folder or ""),
+            python=environment.python if bundle.environment else None,
+            home=self._home(content),
+            variables=self.state.variables(content),
+            system={name: environ[name] for name in _OF_ANY_PROGRAM if name in environ},
+            described={
+                "CONNECT_SERVER": self.setup.url,
+                "CONNECT_CONTENT_GUID": content.guid,
+                "CONNECT_CONTENT_JOB_KEY": job.key,
+                "POSIT_PRODUCT": "CONNECT",
+                "RSTUDIO_PRODUCT": "CONNECT",
+            },
         )
 
     async def restart(self, content: Content) -> None:
@@ -129,9 +160,10 @@ class Machine:
         await asyncio.to_thread(shutil.rmtree, self._home(content), ignore_errors=True)
 
     async def remove_files(self, bundle: StoredBundle) -> None:
-        """Remove the archive of a bundle, and what was unpacked from it."""
+        """Remove the archive of a bundle, and what was made of it."""
         self.archive(bundle).unlink(missing_ok=True)
-        await asyncio.to_thread(shutil.rmtree, self.unpacked(bundle), ignore_errors=True)
+        for folder in (self.unpacked(bundle), self.rendered(bundle)):
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     def content_url(self, content: Content) -> str:
         """Return where content is visited."""
@@ -144,29 +176,35 @@ class Machine:
     def _home(self, content: Content) -> Path:
         return self.setup.folder / "home" / content.guid
 
-    async def _launch(self, content: Content, bundle: StoredBundle, job: Job) -> Launch:
-        environment = Environment(folder=self.environments.folder / (bundle.environment or ""))
-        python = Python(version=bundle.python or "", path=environment.python)
+    @staticmethod
+    def _job(content: Content, bundle: StoredBundle, tag: str) -> Job:
+        key = uuid4().hex[:16]
+        return Job(key=key, content=content.id, bundle=bundle.id, tag=tag, started=now())
+
+    async def _launch(
+        self, content: Content, bundle: StoredBundle, job: Job, prefix: str
+    ) -> Launch:
+        mode = MODES[bundle.app_mode or ""]
+        place = self.place(content, bundle, job)
+        runner = place.python or Path(sys.executable)
+        version = bundle.python or ".".join(map(str, sys.version_info[:3]))
         patience = content.settings.get("init_timeout")
-        environ = self.setup.environ
         return Launch(
-            root=self.setup.folder / "unpacked" / (bundle.folder or ""),
-            python=environment.python,
-            runtime=await self.runtime(python),
-            home=self._home(content),
-            interface=SERVED[bundle.app_mode or ""],
+            place=place,
+            runner=runner,
+            runtime=await self.runtime(Python(version=version, path=runner)),
+            interface=mode.interface,
             entrypoint=bundle.entrypoint,
-            variables=self.state.variables(content),
-            system={name: environ[name] for name in _OF_ANY_PROGRAM if name in environ},
-            described={
-                "CONNECT_SERVER": self.setup.url,
-                "CONNECT_CONTENT_GUID": content.guid,
-                "CONNECT_CONTENT_JOB_KEY": job.key,
-                "POSIT_PRODUCT": "CONNECT",
-                "RSTUDIO_PRODUCT": "CONNECT",
-            },
+            command=self._command(bundle, prefix) if mode.interface == "command" else (),
+            prefix="" if mode.learns == "by request" else prefix,
             patience=patience if isinstance(patience, int) else _INIT_SECONDS,
         )
+
+    def _command(self, bundle: StoredBundle, prefix: str) -> tuple[str, ...]:
+        mount = Mount(server=self.setup.url, prefix=prefix)
+        command = serving_command(bundle.app_mode or "", bundle.entrypoint, mount)
+        # A content process has a search path of its own.
+        return (str(self.quarto), *command[1:]) if command[0] == "quarto" else command
 
     def _watch(self, process: ContentProcess, job: Job, content: Content) -> None:
         self.setup.report(Detail(text=f"{content.name}: started process {process.pid}"))

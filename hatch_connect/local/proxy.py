@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import httpx2
 from starlette.responses import RedirectResponse, StreamingResponse
 
 from hatch_connect.errors import BundleError
+from hatch_connect.local.files import describe_model, show_file
+from hatch_connect.local.headers import answer_headers, request_headers
 from hatch_connect.local.launch import StartError
 from hatch_connect.local.pages import not_started, page
+from hatch_connect.local.targets import find_target
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -19,14 +21,9 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from hatch_connect.local.machine import Machine
-    from hatch_connect.local.state import Content, StoredBundle
+    from hatch_connect.local.targets import Target
 
-# RFC 9110, 7.6.1: these are about one connection.
-_HOP_BY_HOP = frozenset(
-    b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade".split()
-)
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-Headers = list[tuple[bytes, bytes]]
 
 
 class Visits:
@@ -47,103 +44,42 @@ class Visits:
 
     async def visit(self, request: Request) -> Response:
         """Answer a request below `/content/{guid}/`, or `/content/{guid}/_bundle{id}/`."""
-        path = request.scope["path"]
-        content = self._machine.state.content(request.path_params["guid"])
-        prefix, bundle = self._find(content, request.path_params.get("path", ""))
-        deployed = bundle is not None and bundle.environment is not None
-        # A prefix with needless percent signs in it would be cut off at the wrong place.
-        plain = request.scope["raw_path"].startswith(prefix.encode())
-        if content is None or bundle is None or not deployed or not plain:
+        target = find_target(self._machine, request)
+        if target is None:
             return page("There is no such content", "", status=404)
-        if path == prefix:
+        if request.scope["path"] == target.prefix:
             query = f"?{request.url.query}" if request.url.query else ""
-            return RedirectResponse(f"{prefix}/{query}")
-        return await self._answer(request, prefix, content, bundle)
+            return RedirectResponse(f"{target.prefix}/{query}")
+        if target.mode.kind == "process":
+            return await self._answer(request, target)
+        folder = self._machine.setup.folder / (target.bundle.pages or "")
+        show = show_file if target.mode.kind == "files" else describe_model
+        return await show(folder, target, request)
 
-    async def _answer(
-        self, request: Request, prefix: str, content: Content, bundle: StoredBundle
-    ) -> Response:
+    async def _answer(self, request: Request, target: Target) -> Response:
         try:
-            process = await self._machine.process(content, bundle)
+            process = await self._machine.process(target.content, target.bundle, target.prefix)
         except StartError as error:
             return not_started(error.reason, error.tail)
         except BundleError as error:
             return not_started(str(error), ())
         try:
-            return await self._forward(request, prefix, f"http://127.0.0.1:{process.port}")
+            return await self._forward(request, target, f"http://127.0.0.1:{process.port}")
         except httpx2.RequestError as error:
             return not_started(f"Its process did not answer: {error}", process.log.tail)
 
-    def _find(self, content: Content | None, path: str) -> tuple[str, StoredBundle | None]:
-        if content is None:
-            return "", None
-        prefix = f"/content/{content.guid}"
-        first = path.partition("/")[0]
-        number = first.removeprefix("_bundle")
-        if first.startswith("_bundle") and number.isascii() and number.isdigit():
-            bundle = self._machine.state.bundle(int(number[:18]))
-            own = bundle is not None and bundle.content == content.id
-            return f"{prefix}/{first}", bundle if own else None
-        return prefix, self._machine.state.bundle(content.active_bundle or 0)
-
-    async def _forward(self, request: Request, prefix: str, target: str) -> Response:
-        raw_path: bytes = request.scope["raw_path"]
-        query: bytes = request.scope["query_string"]
-        rest = raw_path[len(prefix) :] + (b"?" + query if query else b"")
+    async def _forward(self, request: Request, target: Target, origin: str) -> Response:
         has_body = not {"content-length", "transfer-encoding"}.isdisjoint(request.headers)
         outgoing = httpx2.Request(
             request.method,
-            httpx2.URL(target).copy_with(raw_path=rest),
-            headers=request_headers(request, prefix),
+            httpx2.URL(origin).copy_with(raw_path=target.path(request)),
+            headers=request_headers(request, target.prefix),
             content=request.stream() if has_body else None,
         )
         answer = await self._transport.handle_async_request(outgoing)
         response = StreamingResponse(_body(answer), status_code=answer.status_code)
-        response.raw_headers = answer_headers(answer.headers.raw, prefix, target, request)
+        response.raw_headers = answer_headers(answer.headers.raw, target.prefix, origin, request)
         return response
-
-
-def request_headers(request: Request, prefix: str) -> Headers:
-    """Return the headers for a content process: what came, less the key, plus where it came from.
-
-    The names that Connect uses for its own say are only ever set here.
-    """
-    own = {
-        b"x-forwarded-for": (request.client.host if request.client else "127.0.0.1").encode(),
-        b"x-forwarded-proto": request.url.scheme.encode(),
-        b"x-forwarded-host": request.headers.get("host", "").encode(),
-        b"x-forwarded-prefix": prefix.encode(),
-        b"rstudio-connect-app-base-url": f"{str(request.base_url).rstrip('/')}{prefix}".encode(),
-        b"x-rsc-request": str(request.url).encode(),
-    }
-    headers = [
-        (name, value)
-        for name, value in request.headers.raw
-        if name not in own.keys() | _HOP_BY_HOP
-        and not name.startswith((b"rstudio-connect-", b"posit-connect-"))
-        and not (name == b"authorization" and value.lower().startswith(b"key "))
-    ]
-    return [*headers, *own.items()]
-
-
-def answer_headers(headers: Headers, prefix: str, target: str, request: Request) -> Headers:
-    """Return the headers for the visitor; a redirect of the content stays below its prefix."""
-    return [
-        (name, _location(value, prefix, target, request) if name.lower() == b"location" else value)
-        for name, value in headers
-        if name.lower() not in _HOP_BY_HOP
-    ]
-
-
-def _location(value: bytes, prefix: str, target: str, request: Request) -> bytes:
-    location = value.decode("latin-1")
-    parts = urlsplit(location)
-    ours = {"", urlsplit(target).netloc, request.headers.get("host", "")}
-    if parts.netloc not in ours or not parts.path.startswith("/"):
-        return value
-    below = parts.path == prefix or parts.path.startswith(prefix + "/")
-    path = parts.path if below else prefix + parts.path
-    return parts._replace(scheme="", netloc="", path=path).geturl().encode("latin-1")
 
 
 async def _body(answer: httpx2.Response) -> AsyncIterator[bytes]:

@@ -57,10 +57,9 @@ def choose_python(manifest: Manifest, pythons: Iterable[Python]) -> Python:
         suitable = [python for python in newest_first if allowed.contains(python.version)]
         asked = manifest.requires
     else:
-        minor = _minor(manifest.python)
-        suitable = [python for python in newest_first if _minor(python.version) == minor]
-        suitable.sort(key=lambda python: python.version != manifest.python)
-        asked = manifest.python
+        asked = manifest.python or ""
+        suitable = [one for one in newest_first if _minor(one.version) == _minor(asked)]
+        suitable.sort(key=lambda python: python.version != asked)
     if not suitable:
         raise BundleError(
             "Cannot find compatible environment: no compatible Local environment with Python"

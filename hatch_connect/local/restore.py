@@ -5,33 +5,36 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import BundleError
-from hatch_connect.local.lines import lines
-from hatch_connect.local.process_groups import signal_group
+from hatch_connect.local.programs import run_program
 from hatch_connect.local.pythons import uv_environ
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from hatch_connect.local.pythons import Python
 
 LOCK = "requirements.txt.lock"
 _COMPLETE = ".complete"
+_INTERPRETER = "interpreter"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """A virtual environment that holds a package list."""
+    """A virtual environment that holds a package list, or the name of an interpreter as it is."""
 
     folder: Path
 
     @property
     def python(self) -> Path:
         """Its interpreter."""
+        with suppress(FileNotFoundError):
+            return Path((self.folder / _INTERPRETER).read_text(encoding="utf-8"))
         windows = self.folder / "Scripts" / "python.exe"
         return windows if windows.exists() else self.folder / "bin" / "python"
 
@@ -71,6 +74,15 @@ class Environments:
                 await self._make(environment, requirements, python, write)
         return environment
 
+    async def as_it_is(self, python: Python) -> Environment:
+        """Return an interpreter with whatever packages it has; nothing is installed."""
+        environment = Environment(folder=self.folder / f"{python.version}-as-it-is")
+        async with self._locks.setdefault(environment.folder.name, asyncio.Lock()):
+            environment.folder.mkdir(parents=True, exist_ok=True)
+            (environment.folder / _INTERPRETER).write_text(str(python.path), encoding="utf-8")
+            await self._complete(environment)
+        return environment
+
     async def _make(
         self,
         environment: Environment,
@@ -85,7 +97,11 @@ class Environments:
         if requirements is not None:
             write(f"Installing {requirements.name}")
             await self.uv("pip", "install", *target, "-r", requirements, write=write)
+        await self._complete(environment)
+
+    async def _complete(self, environment: Environment) -> None:
         installed: list[str] = []
+        target = ("--python", environment.python)
         await self.uv("pip", "freeze", "--quiet", *target, write=installed.append)
         (environment.folder / LOCK).write_text(
             "".join(f"{line}\n" for line in installed), encoding="utf-8"
@@ -97,24 +113,11 @@ class Environments:
         import uv
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        process = await asyncio.create_subprocess_exec(
-            uv.find_uv_bin(),
-            *arguments,
-            env=self._environ,
-            cwd=self.folder,  # no configuration of the bundle's or of a developer's project
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
+        code = await run_program(
+            (uv.find_uv_bin(), *arguments),
+            environ=self._environ,
+            folder=self.folder,  # no configuration of the bundle's or of a developer's project
+            write=write,
         )
-        try:
-            assert process.stdout is not None  # noqa: S101 - asked for above; for the type checker
-            async for line in lines(process.stdout):
-                write(line)
-            code = await process.wait()
-        except asyncio.CancelledError:
-            signal_group(process, "SIGKILL")  # with the builds that it runs
-            await process.wait()
-            raise
         if code:
             raise BundleError(f"Restoring the packages failed: uv ended with exit code {code}.")

@@ -1,4 +1,4 @@
-"""What launches content, in a folder of its own: uvicorn and a2wsgi with what they need.
+"""What launches content, in a folder of its own: uvicorn, a2wsgi, websockets and what they need.
 
 They are no part of the user's lock, so they are appended to the end of the content's `sys.path`.
 They are copied from the server's own installation, which needs no package registry, unless they
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hatch_connect.local.pythons import Python
     from hatch_connect.local.restore import Environments
 
-_PACKAGES = ("uvicorn", "a2wsgi")
+_PACKAGES = ("uvicorn", "a2wsgi", "websockets")
 _COMPLETE = ".complete"
 
 

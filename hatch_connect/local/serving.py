@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 _GRACE_SECONDS = 2
+_LARGEST_MESSAGE = 1 << 28  # bytes of one WebSocket message; what is larger is the content's to say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +143,7 @@ class _Server(uvicorn.Server):
                 # What came as X-Forwarded-For is not taken for the truth.
                 proxy_headers=False,
                 timeout_graceful_shutdown=_GRACE_SECONDS,
+                ws_max_size=_LARGEST_MESSAGE,
             )
         )
         self._leases = leases

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
     from hatch_connect.secret import Secret
 
-NEEDED = ("a2wsgi", "httpx2", "python_multipart", "starlette", "uv", "uvicorn")
+NEEDED = ("a2wsgi", "httpx2", "python_multipart", "starlette", "uv", "uvicorn", "websockets")
 READY = "ready"
 BUSY = 75  # the exit code of a server process that finds another one on its state
 _LOG = "server.log"

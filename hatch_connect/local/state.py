@@ -53,7 +53,9 @@ class Content:
 class StoredBundle:
     """One uploaded archive. `app_mode` is None where its manifest could not be read.
 
-    `environment` is the folder of the restored packages; None until a deployment succeeded.
+    `environment` is the folder of the restored packages, and `pages` that of what is shown without
+    a process, below the state's; both are None until a deployment succeeded. `managed` is False
+    where the interpreter was taken as it is.
     """
 
     id: int
@@ -65,7 +67,14 @@ class StoredBundle:
     entrypoint: str = ""
     folder: str | None = None
     environment: str | None = None
+    pages: str | None = None
     python: str | None = None
+    managed: bool | None = None
+
+    @property
+    def deployed(self) -> bool:
+        """Whether it can be visited."""
+        return self.environment is not None or self.pages is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

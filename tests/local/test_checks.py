@@ -125,7 +125,7 @@ def test_a_manifest_that_is_no_object(text: bytes) -> None:
         ({"metadata": []}, "metadata must be an object"),
         ({"metadata": {}}, r"metadata\.appmode is missing"),
         ({"metadata": {"appmode": 1}}, r"metadata\.appmode has the wrong type, int"),
-        ({"metadata": {"appmode": "shiny"}}, "'shiny' is not one of: python-api, python-fastapi"),
+        ({"metadata": {"appmode": "cobol"}}, "'cobol' is not one of: python-api, python-fastapi"),
         ({"metadata": {"appmode": "python-api"}}, r"metadata\.entrypoint is missing"),
         ({"python": None}, r"python\.version is missing"),
         ({"python": {"version": "latest", "package_manager": _PIP}}, "is not a version"),
@@ -156,7 +156,7 @@ def test_packages_may_be_left_to_the_image() -> None:
 
     found = _parse(environment=environment)
 
-    assert found.package_file is None
+    assert found.managed is False
     assert found.image == "a/b:c"
 
 

@@ -135,7 +135,7 @@ def test_the_runtime_is_installed_for_a_python_that_ours_does_not_support(tmp_pa
     folder = asyncio.run(prepare_runtime(tmp_path / "runtime", python, environments))
 
     assert folder == tmp_path / "runtime" / "3.8"
-    assert environments.asked[-2:] == ("uvicorn", "a2wsgi")
+    assert environments.asked[-3:] == ("uvicorn", "a2wsgi", "websockets")
     assert Path("/python3.8") in environments.asked
 
 

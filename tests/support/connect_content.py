@@ -4,16 +4,19 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
 import sys
 import tarfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+PROJECTS = Path(__file__).parent.parent / "projects"
 PYTHON = ".".join(map(str, sys.version_info[:3]))
 
 # Answers with what it was asked and with its environment, as JSON.
@@ -86,12 +89,12 @@ def manifest(files: Mapping[str, bytes], /, **changes: Any) -> dict[str, Any]:
 def archive(files: Mapping[str, bytes], *, top: str = "") -> bytes:
     """Return a .tar.gz of exactly these files, below the folder `top`."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, content in files.items():
             member = tarfile.TarInfo(top + name)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
+    return gzip.compress(buffer.getvalue(), mtime=0)  # the same in each worker of pytest-xdist
 
 
 def bundle(files: Mapping[str, bytes] | None = None, /, **changes: Any) -> bytes:
@@ -99,3 +102,22 @@ def bundle(files: Mapping[str, bytes] | None = None, /, **changes: Any) -> bytes
     content = {"app.py": ASGI_APP, "requirements.txt": b"", **(files or {})}
     described = json.dumps(manifest(content, **changes)).encode()
     return archive({**content, "manifest.json": described})
+
+
+def bundle_of(files: Mapping[str, bytes], /, **changes: Any) -> bytes:
+    """Return a bundle of exactly these files with a manifest; `python` is left out where None."""
+    described = manifest(files, **changes)
+    kept = {key: value for key, value in described.items() if value is not None}
+    return archive({**files, "manifest.json": json.dumps(kept).encode()})
+
+
+def project_bundle(name: str, app_mode: str, entrypoint: str, /, **changes: Any) -> bytes:
+    """Return a bundle of one of the projects of these tests."""
+    root = PROJECTS / name
+    files = {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.name not in {"pyproject.toml", ".python-version"}
+    }
+    metadata = {"appmode": app_mode, "entrypoint": entrypoint}
+    return bundle_of(files, metadata=metadata, **changes)

@@ -12,10 +12,14 @@ import importlib
 import inspect
 import json
 import os
+import runpy
 import signal
 import socket
+import subprocess
 import sys
 import threading
+import time
+from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +37,10 @@ def main() -> None:
     end_with(watch_input())
     sys.path[0] = str(Path.cwd())
     sys.path.append(request["runtime"])
-    serve(load(request["entrypoint"]), request)
+    if request["interface"] == "command":
+        run(request["command"], request["token"])
+    else:
+        serve(load(request["entrypoint"]), request)
 
 
 def watch_input() -> int:
@@ -58,6 +65,31 @@ def end_with(descriptor: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def run(command: list[str], token: str) -> None:
+    """Run a program that serves by itself, on a port that is free now, and tell when it does."""
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [part.replace("{port}", str(port)) for part in command]
+    threading.Thread(target=announce, args=(port, token), daemon=True).start()
+    if command[0] == "-m":
+        sys.argv = command[1:]
+        runpy.run_module(command[1], run_name="__main__", alter_sys=True)
+    else:
+        raise SystemExit(subprocess.call(command))
+
+
+def announce(port: int, token: str) -> None:
+    """Tell the port as soon as somebody listens there."""
+    while True:
+        with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.05)
+    sys.stdout.write(f"{token} {port}\n")
+    sys.stdout.flush()
+
+
 def load(entrypoint: str) -> Application:
     """Return the object that an entrypoint names; a function without parameters makes it."""
     module_name, _, names = entrypoint.partition(":")
@@ -76,6 +108,23 @@ def load(entrypoint: str) -> Application:
 def is_factory(found: Application) -> bool:
     """Whether `found` is a function that can only be called without arguments."""
     return inspect.isroutine(found) and not inspect.signature(found).parameters
+
+
+def with_interface(found: Application, interface: str) -> tuple[Application, str]:
+    """Return the WSGI or ASGI application of an object, and which of the two it is.
+
+    That of a Dash app is its `server`; that of Gradio's Blocks has to be made.
+    """
+    if interface == "gradio":
+        if not hasattr(found, "launch"):
+            return found, "asgi"
+        gradio, fastapi = map(importlib.import_module, ("gradio", "fastapi"))
+        return gradio.mount_gradio_app(fastapi.FastAPI(), found, path=""), "asgi"
+    if interface == "dash":
+        server = getattr(found, "server", found)
+        is_async = inspect.iscoroutinefunction(type(server).__call__)
+        return server, "asgi" if is_async else "wsgi"
+    return found, interface
 
 
 def wants_whole_path(application: Application) -> bool:
@@ -116,7 +165,8 @@ def serve(application: Application, request: Mapping[str, str]) -> None:
     """Serve an application on a free port until a signal comes."""
     import uvicorn
 
-    if request["interface"] == "wsgi":
+    application, interface = with_interface(application, request["interface"])
+    if interface == "wsgi":
         from a2wsgi import WSGIMiddleware
 
         mounted = Mounted(WSGIMiddleware(application), whole_path=False)

@@ -1,0 +1,145 @@
+"""WebSockets between a visitor and a content process: every message, both ways."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from starlette.responses import Response
+from starlette.websockets import WebSocketDisconnect
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.typing import Origin
+
+from hatch_connect.errors import BundleError
+from hatch_connect.local.headers import request_headers
+from hatch_connect.local.launch import StartError
+from hatch_connect.local.pages import not_started, page
+from hatch_connect.local.targets import find_target
+
+if TYPE_CHECKING:
+    from starlette.websockets import WebSocket
+    from websockets.asyncio.client import ClientConnection
+
+    from hatch_connect.local.machine import Machine
+    from hatch_connect.local.targets import Target
+
+_OF_THIS_MACHINE = ("127.0.0.1", "localhost")
+# What the client of `websockets` sets by itself, for a connection of its own.
+_OF_CONNECTION = (b"sec-websocket-", b"host", b"origin", b"user-agent", b"content-length")
+# RFC 6455, 7.4.1: what a peer may not send, and what says the same where it has to.
+_UNSENDABLE = {1005: 1000, 1006: 1011, 1015: 1011}
+
+
+class Sockets:
+    """Relays the WebSockets of content."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    async def visit(self, socket: WebSocket) -> None:
+        """Connect a visitor of `/content/{guid}/` to the content; refuse pages of elsewhere."""
+        target = find_target(self._machine, socket)
+        if target is None or target.mode.kind != "process":
+            await socket.send_denial_response(page("There is no such content", "", status=404))
+        elif not _is_from_here(socket):
+            # Browsers let any page open a WebSocket to this machine.
+            await socket.send_denial_response(page("This page may not connect", "", status=403))
+        else:
+            await self._relay(socket, target)
+
+    async def _relay(self, socket: WebSocket, target: Target) -> None:
+        try:
+            process = await self._machine.process(target.content, target.bundle, target.prefix)
+        except StartError as error:
+            await socket.send_denial_response(not_started(error.reason, error.tail))
+            return
+        except BundleError as error:
+            await socket.send_denial_response(not_started(str(error), ()))
+            return
+        try:
+            content = await _open(socket, target, process.port or 0)
+        except InvalidStatus as error:
+            answer = error.response
+            await socket.send_denial_response(Response(answer.body, answer.status_code))
+        except (InvalidHandshake, OSError) as error:
+            denial = not_started(f"Its process takes no WebSocket: {error}", process.log.tail)
+            await socket.send_denial_response(denial)
+        else:
+            async with content:
+                await _accept(socket, content)
+                await _exchange(socket, content)
+
+
+def _is_from_here(socket: WebSocket) -> bool:
+    origin = socket.headers.get("origin")
+    return origin is None or urlsplit(origin).hostname in _OF_THIS_MACHINE
+
+
+async def _open(socket: WebSocket, target: Target, port: int) -> ClientConnection:
+    headers = [
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in request_headers(socket, target.prefix)
+        if not name.startswith(_OF_CONNECTION)
+    ]
+    origin = socket.headers.get("origin")
+    return await connect(
+        # The name that the visitor uses, which frameworks compare with the origin.
+        f"ws://{socket.headers['host']}{target.path(socket).decode('latin-1')}",
+        host="127.0.0.1",
+        port=port,
+        origin=Origin(origin) if origin else None,
+        subprotocols=socket.scope["subprotocols"] or None,
+        additional_headers=headers,
+        user_agent_header=socket.headers.get("user-agent"),
+        compression=None,
+        max_size=None,
+        ping_interval=None,
+        proxy=None,
+    )
+
+
+async def _accept(socket: WebSocket, content: ClientConnection) -> None:
+    answered = content.response.headers.get_all("set-cookie") if content.response else ()
+    cookies = [(b"set-cookie", value.encode("latin-1")) for value in answered]
+    await socket.accept(subprotocol=content.subprotocol, headers=cookies)
+
+
+async def _exchange(socket: WebSocket, content: ClientConnection) -> None:
+    """Relay until one of the two has closed, and close the other with what it said."""
+    relays = {
+        asyncio.create_task(_to_content(socket, content)),
+        asyncio.create_task(_to_visitor(socket, content)),
+    }
+    try:
+        await asyncio.wait(relays, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for relay in relays:
+            relay.cancel()
+    await asyncio.gather(*relays, return_exceptions=True)
+
+
+async def _to_content(socket: WebSocket, content: ClientConnection) -> None:
+    while (message := await socket.receive())["type"] == "websocket.receive":
+        text = message.get("text")
+        await content.send(message["bytes"] if text is None else text)
+    await content.close(_sendable(message.get("code")), message.get("reason") or "")
+
+
+async def _to_visitor(socket: WebSocket, content: ClientConnection) -> None:
+    try:
+        while True:
+            data = await content.recv()
+            if isinstance(data, str):
+                await socket.send_text(data)
+            else:
+                await socket.send_bytes(data)
+    except ConnectionClosed:
+        await socket.close(_sendable(content.close_code), content.close_reason or "")
+    except WebSocketDisconnect:
+        return  # the other direction learns of it as well, and closes
+
+
+def _sendable(code: int | None) -> int:
+    return 1000 if code is None else _UNSENDABLE.get(code, code)
