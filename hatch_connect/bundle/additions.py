@@ -49,6 +49,27 @@ def _files(root: Path, patterns: Patterns) -> Iterator[str]:
         yield file.path
 
 
+def files_of_folder(config: ProjectConfig) -> Iterator[Candidate]:
+    """Give the files of the folder that becomes the bundle's root.
+
+    Where no Python runs, it is often what another program made (a site, a model), and git ignores
+    it: it was asked for, so git has no say.
+    """
+    left_out: list[LeftOut] = []
+    root = config.content_root
+
+    def skip(folder: str) -> str | None:
+        return generated(config.root, f"{config.folder}/{folder}")
+
+    for file in Walk(root=root, skip=skip, left_out=left_out).files():
+        yield Candidate(
+            path=file.path,
+            source=root / file.path,
+            origin=f"{config.folder}/{file.path}",
+            asked=not config.app_mode.has_python,
+        )
+
+
 def entry_outside(config: ProjectConfig, have: Collection[str]) -> Iterator[Candidate]:
     """Give the entrypoint's file where the wheel does not hold it and the tree does.
 
@@ -57,7 +78,7 @@ def entry_outside(config: ProjectConfig, have: Collection[str]) -> Iterator[Cand
     wanted = entry_files(config)
     if has_entry(wanted, have):
         return
-    for path in wanted:
+    for path in () if config.folder else wanted:
         if (config.root / path).is_file():
             top, below, _ = path.partition("/")
             module = below and path.endswith(".py")

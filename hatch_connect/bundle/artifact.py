@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.assemble import describe
+from hatch_connect.bundle.describe import describe, needs_packages
 from hatch_connect.bundle.entry import entry_files, has_entry
 from hatch_connect.bundle.guard import forbidden
 from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.bundle.names import check_names
 from hatch_connect.bundle.packages import decide_packages
 from hatch_connect.bundle.parts import PACKAGE_FILE, ListedFile
+from hatch_connect.bundle.quarto import inspect_quarto
 from hatch_connect.bundle.request import BuildRequest
-from hatch_connect.errors import BundleError
+from hatch_connect.errors import BuildError, BundleError
 from hatch_connect.project.python_version import nearest_version_file
 
 if TYPE_CHECKING:
@@ -39,12 +40,12 @@ class Description:
     notes: tuple[str, ...]
 
 
-def inputs(config: ProjectConfig) -> tuple[tuple[str, Path], ...]:
+def inputs(config: ProjectConfig, environ: Mapping[str, str]) -> tuple[tuple[str, Path], ...]:
     """Give the files that say which packages and which Python, by their path in an sdist.
 
     An unpacked source distribution needs them to be described again.
     """
-    if not config.app_mode.has_python:
+    if not needs_packages(config, inspect_quarto(config, environ)):
         return ()
     packages = decide_packages(config, BuildRequest(root=config.root))
     files = {file: file for file in packages.lock.files}
@@ -61,14 +62,25 @@ def inputs(config: ProjectConfig) -> tuple[tuple[str, Path], ...]:
 
 
 def describe_artifact(
-    config: ProjectConfig, files: Mapping[str, Path | bytes], *, folder: str = ""
+    config: ProjectConfig,
+    files: Mapping[str, Path | bytes],
+    environ: Mapping[str, str],
+    *,
+    folder: str = "",
 ) -> Description:
     """Describe an artifact that holds these files (by their path in its unpacked root).
 
-    What is generated goes into `folder` of it (with its final slash).
+    What is generated goes into `folder` of it (with its final slash). Raises BuildError for a
+    notebook that is rendered: its HTML is in a bundle alone.
     """
+    if config.rendered:
+        raise BuildError(
+            f"`static = true` has {config.rendered} rendered, and only a bundle holds its HTML.",
+            hint="Use the build target `connect`, not the build hook.",
+        )
     request = BuildRequest(root=config.root)
-    packages = decide_packages(config, request) if config.app_mode.has_python else None
+    inspection = inspect_quarto(config, environ)
+    packages = decide_packages(config, request) if needs_packages(config, inspection) else None
     content: dict[str, Path | bytes] = {
         path: source for path, source in files.items() if path != folder + MANIFEST_NAME
     }
@@ -89,7 +101,7 @@ def describe_artifact(
         for path, source in sorted(content.items())
         if path not in secrets
     )
-    manifest = describe(config, packages).with_files(listed)
+    manifest = describe(config, packages, inspection).with_files(listed)
     generated.append((folder + MANIFEST_NAME, manifest.to_json()))
     return Description(
         generated=tuple(generated),

@@ -57,6 +57,8 @@ def decide_place(config: ProjectConfig, environ: Mapping[str, str]) -> Placed:
     """
     if config.build_backend is None:
         return _without_backend(config)
+    if config.build_backend != _HATCHLING and not config.app_mode.has_python:
+        return Placed(place=Place.TREE, because="content without Python needs no build")
     if config.build_backend != _HATCHLING:
         return Placed(place=Place.WHEEL, because=f"the back end is {config.build_backend}")
     hatch = _Hatch(config)
@@ -70,8 +72,8 @@ def decide_place(config: ProjectConfig, environ: Mapping[str, str]) -> Placed:
 
 
 def _without_backend(config: ProjectConfig) -> Placed:
-    wanted = entry_files(config)
-    if not wanted or any((config.root / path).exists() for path in wanted):
+    wanted = (config.rendered,) if config.rendered else entry_files(config)
+    if not wanted or any((config.content_root / path).exists() for path in wanted):
         return Placed(place=Place.TREE, because="there is no [build-system]")
     if config.metadata.has_project:
         return Placed(place=Place.WHEEL, because="without [build-system], setuptools builds")

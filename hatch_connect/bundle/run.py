@@ -48,7 +48,10 @@ def build(request: BuildRequest, environ: Mapping[str, str], report: Report) -> 
     if placed.place is Place.HERE:
         return _here(request, environ, report)
     if placed.place in {Place.WHEEL, Place.TREE}:
-        return tuple(_foreign(config, request, placed, environ, report) for config in configs)
+        return tuple(
+            _foreign(config, request, decide_place(config, environ), environ, report)
+            for config in configs
+        )
     return _elsewhere(request, placed, environ, report)
 
 

@@ -20,6 +20,7 @@ from hatchling.builders.plugin.interface import BuilderInterface
 from hatchling.builders.wheel import WheelBuilder
 from hatchling.plugin.manager import PluginManager
 
+from hatch_connect.bundle.additions import files_of_folder
 from hatch_connect.bundle.assemble import Material, assemble
 from hatch_connect.bundle.content import Candidate, LeftOut, Patterns, choose
 from hatch_connect.bundle.ignored import ignored_by_git
@@ -116,7 +117,8 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
             Path(self.root), overrides=request.overrides, content=content, on=request.on
         )
         with TemporaryDirectory(prefix="hatch-connect-") as folder:
-            material = self._from_wheel(config, Path(folder)) if self.has_package else None
+            packaged = self.has_package and config.app_mode.has_python
+            material = self._from_wheel(config, Path(folder)) if packaged else None
             built = assemble(
                 config,
                 material or self.from_tree(config, self.metadata.version),
@@ -152,9 +154,19 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
         return "force-include" in self.target_config or bool(self.config.build_force_include)
 
     def from_tree(self, config: ProjectConfig, version: str | None) -> Material:
-        """Give what the tree holds, by the selection of this target."""
+        """Give what the tree holds, by the selection of this target.
+
+        A file that needs no Python ships alone out of a package project: its sources are no
+        part of the content.
+        """
+        alone = config.entrypoint and not config.app_mode.has_python
+        if alone and not config.folder and self.has_package:
+            return Material(files=(), version=version)
         left_out: list[LeftOut] = []
-        candidates = [*self._selected(left_out), *self._forced()]
+        if config.folder:
+            candidates = list(files_of_folder(config))
+        else:
+            candidates = [*self._selected(left_out), *self._forced()]
         shipped, kept_back = self._choose(config, candidates)
         return Material(
             files=tuple(shipped), left_out=(*left_out, *kept_back), version=version, tree=True

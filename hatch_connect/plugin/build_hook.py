@@ -47,12 +47,12 @@ class ConnectBuildHook(BuildHookInterface[BuilderConfig]):
 
     def _add(self, config: ProjectConfig, build_data: dict[str, Any]) -> None:
         if self.target_name == "sdist":
-            for path, source in inputs(config):
+            for path, source in inputs(config, os.environ):
                 build_data["force_include"].setdefault(str(source), path)
         files = self._files(build_data)
         wheel = self.target_name == "wheel"
         folder = f"{self._project_id()}.dist-info/extra_metadata/connect/" if wheel else ""
-        described = describe_artifact(config, files, folder=folder)
+        described = describe_artifact(config, files, os.environ, folder=folder)
         self._folder = TemporaryDirectory(prefix="hatch-connect-", ignore_cleanup_errors=True)
         for path, text in described.generated:
             name = path.removeprefix(folder)

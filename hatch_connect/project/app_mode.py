@@ -16,13 +16,15 @@ from hatch_connect.errors import UsageError
 class EntrypointKind(Enum):
     """What an entrypoint names.
 
-    A SCRIPT may be written as a file (`app.py`) or as a module with or without an object. For
-    Quarto the FILE is the document to render; its manifest has no entrypoint.
+    A SCRIPT may be written as a file (`app.py`) or as a module with or without an object. A FILE
+    may be a folder that holds the one that is meant, but for notebooks with their source. For
+    Quarto it is the document or the project to render; its manifest has no entrypoint.
     """
 
     OBJECT = "an object in a module"
     SCRIPT = "a script"
     FILE = "a file"
+    FOLDER = "a folder"
     NONE = "nothing"
 
 
@@ -79,7 +81,7 @@ APP_MODES: tuple[AppMode, ...] = (
     ),
     AppMode(
         name="python-shiny",
-        short_names=("shiny",),
+        short_names=("shiny", "express"),
         title="Shiny for Python",
         entrypoint=EntrypointKind.SCRIPT,
         frameworks=("shiny",),
@@ -135,7 +137,7 @@ APP_MODES: tuple[AppMode, ...] = (
         name="tensorflow-saved-model",
         short_names=("tensorflow",),
         title="TensorFlow SavedModel",
-        entrypoint=EntrypointKind.NONE,
+        entrypoint=EntrypointKind.FOLDER,
         has_python=False,
     ),
     *(

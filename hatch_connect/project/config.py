@@ -11,13 +11,13 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from hatch_connect.errors import ConfigurationError, UsageError
+from hatch_connect.errors import ConfigurationError
 from hatch_connect.project import rules
-from hatch_connect.project.app_mode import AppMode, find_app_mode
-from hatch_connect.project.entrypoint import entrypoint_candidates, entrypoint_problem
 from hatch_connect.project.hatch_environment import HatchEnvironment, read_hatch_environment
+from hatch_connect.project.kind import Kind, read_kind
 from hatch_connect.project.layers import layers_of
 from hatch_connect.project.metadata import Metadata, read_metadata
+from hatch_connect.project.runtime import EnvironmentManagement, read_runtime
 from hatch_connect.project.settings import Settings
 from hatch_connect.project.tables import find_root, read_tables
 from hatch_connect.secret import Secret
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from hatch_connect.project.app_mode import AppMode
     from hatch_connect.project.tables import ProjectTables
 
 __all__ = [
@@ -52,8 +53,9 @@ class ProjectConfig:
 
     `content` is the NAME of the `content` table that this was read for. `build_backend` is None
     without `[build-system]`, and setuptools' legacy one where that table names none, as for pip.
-    `environment_management` and `package_installer` are None where the server decides.
-    `markers` is "target" (evaluated for one Python) or "keep".
+    `entrypoint` is as in the manifest, with `folder` as the bundle's root; `rendered` is a notebook
+    of which only the HTML ships. `environment_management` and `package_installer` are None where
+    the server decides.
     """
 
     root: Path
@@ -71,15 +73,20 @@ class ProjectConfig:
     entrypoint: str | None
     title: str | None
     content_name: str
+    folder: str = ""
+    rendered: str | None = None
+    hide_all_input: bool = False
+    hide_tagged_input: bool = False
     env: tuple[EnvironmentEntry, ...] = ()
     lock: str | None = None
     requirements_file: str | None = None
+    force_generate: bool = False
     extras: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     python_version: str | None = None
     hatch_env: str = "default"
     image: str | None = None
-    environment_management: bool | None = None
+    environment_management: EnvironmentManagement | None = None
     package_installer: str | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -90,6 +97,11 @@ class ProjectConfig:
     draft: bool = False
     strict: bool = False
     hashes: bool = False
+
+    @property
+    def content_root(self) -> Path:
+        """The folder whose content becomes the bundle's root, where it is the tree that ships."""
+        return self.root / self.folder if self.folder else self.root
 
 
 def content_tables(root: Path) -> tuple[str, ...]:
@@ -126,7 +138,7 @@ def read_project(
     metadata = read_metadata(tables, problems)
     layers = layers_of(tables, overrides=overrides or {}, content=content, on=on, problems=problems)
     settings = Settings(layers=layers, problems=problems)
-    mode = _app_mode(settings)
+    kind = read_kind(settings, tables.root, packaged=metadata.build_backend is not None)
     hatch_env = settings.text("hatch-env") or "default"
     config = ProjectConfig(
         root=tables.root,
@@ -142,78 +154,28 @@ def read_project(
             tables, hatch_env, asked=settings.called("hatch-env"), problems=problems
         ),
         content=content,
-        app_mode=mode or _NO_MODE,
-        entrypoint=_entrypoint(settings, mode, tables.root),
+        app_mode=kind.mode,
+        entrypoint=kind.entrypoint,
+        folder=kind.folder,
+        rendered=kind.rendered,
+        hide_all_input=kind.hide_all_input,
+        hide_tagged_input=kind.hide_tagged_input,
         title=settings.text("title", rules.title_rule),
         content_name=_content_name(settings, metadata.name, content),
         hatch_env=hatch_env,
     )
-    config = _shipping(_packages(config, settings), settings)
-    _check_environment(settings, mode)
+    config = _shipping(_packages(_runtime(config, settings, kind), settings), settings)
     if problems:
         raise ConfigurationError(
-            tuple(dict.fromkeys(problems)), where=str(tables.path), hint=_hint(tables, mode)
+            tuple(dict.fromkeys(problems)), where=str(tables.path), hint=_hint(tables, kind)
         )
     return config
 
 
-_NO_MODE = find_app_mode("python-api")
-
-
-def _hint(tables: ProjectTables, mode: AppMode | None) -> str | None:
-    if mode is not None or tables.table("tool", "hatch-connect"):
+def _hint(tables: ProjectTables, kind: Kind) -> str | None:
+    if kind.known or tables.table("tool", "hatch-connect"):
         return None
-    return 'The least there is: [tool.hatch-connect] with app-mode = "fastapi" and an entrypoint.'
-
-
-def _app_mode(settings: Settings) -> AppMode | None:
-    name = settings.text("app-mode")
-    called = settings.called("app-mode")
-    if name is None:
-        if settings.found("app-mode") is None:
-            settings.problems.append(f"{called} is missing: what kind of content is this?")
-        return None
-    try:
-        mode = find_app_mode(name)
-    except UsageError as error:
-        settings.problems.append(f"{called}: {error.message} {error.hint}")
-        return None
-    if mode.prepared:
-        settings.problems.append(
-            f"{called}: {mode.title} content is deployed from a prepared manifest.json only."
-        )
-    return mode
-
-
-def _entrypoint(settings: Settings, mode: AppMode | None, root: Path) -> str | None:
-    from hatch_connect.project.app_mode import EntrypointKind
-
-    text = settings.text("entrypoint")
-    called = settings.called("entrypoint")
-    if mode is None:
-        return text
-    if text is not None:
-        wrong = entrypoint_problem(text, mode)
-        if wrong:
-            settings.problems.append(f"{called} {wrong}.")
-        return text
-    if mode.entrypoint is not EntrypointKind.NONE and settings.found("entrypoint") is None:
-        settings.problems.append(f"{called} is missing: {_usual(mode, root)}")
-    return None
-
-
-def _usual(mode: AppMode, root: Path) -> str:
-    from hatch_connect.project.app_mode import EntrypointKind
-
-    if mode.entrypoint is EntrypointKind.FILE:
-        return "name the file, by its path from the project's root."
-    rule = "write `module:object`, such as `sales_api.main:app`"
-    if mode.entrypoint is EntrypointKind.SCRIPT:
-        rule = "name the script, such as `app.py`"
-    candidates = entrypoint_candidates(root)
-    if not candidates:
-        return f"{rule}."
-    return f"{rule}. Modules that may hold it: {', '.join(candidates)}."
+    return 'The least there is: [tool.hatch-connect] with app-mode = "fastapi".'
 
 
 def _content_name(settings: Settings, project: str, content: str | None) -> str:
@@ -227,25 +189,22 @@ def _packages(config: ProjectConfig, settings: Settings) -> ProjectConfig:
         config,
         lock=named.text("lock", rules.project_file_rule),
         requirements_file=named.text("requirements-file", rules.project_file_rule),
-        extras=_normalized(settings.texts("extras")),
-        groups=_normalized(settings.texts("groups")),
+        force_generate=settings.flag("force-generate") or False,
+        extras=_normalized(settings.added_texts("extras")),
+        groups=_normalized(settings.added_texts("groups")),
         python_version=settings.text("python-version"),
-        image=settings.text("image"),
-        environment_management=settings.flag("environment-management"),
-        package_installer=settings.text("package-installer", rules.choice("pip", "uv")),
         strict=settings.flag("strict") or False,
         hashes=settings.flag("hashes") or False,
     )
 
 
-def _check_environment(settings: Settings, mode: AppMode | None) -> None:
-    """Refuse what configures an environment for content that has none."""
-    if mode is None or mode.has_python:
-        return
-    settings.problems.extend(
-        f"{settings.called(key)} has no meaning for {mode.title} content, which has no environment."
-        for key in ("image", "environment-management", "package-installer")
-        if settings.found(key)
+def _runtime(config: ProjectConfig, settings: Settings, kind: Kind) -> ProjectConfig:
+    runtime = read_runtime(settings, kind.mode if kind.known else None)
+    return replace(
+        config,
+        image=runtime.image,
+        environment_management=runtime.management,
+        package_installer=runtime.package_installer,
     )
 
 
@@ -271,8 +230,8 @@ def _shipping(config: ProjectConfig, settings: Settings) -> ProjectConfig:
     return replace(
         config,
         env=_environment(settings),
-        include=settings.texts("include"),
-        exclude=settings.texts("exclude"),
+        include=settings.added_texts("include"),
+        exclude=settings.added_texts("exclude"),
         server=settings.text("server", rules.server_rule),
         guid=settings.text("guid", rules.guid_rule),
         verify=True if verify is None else verify,

@@ -24,6 +24,8 @@ def entrypoint_problem(entrypoint: str, mode: AppMode) -> str | None:
         return _object_problem(entrypoint)
     if mode.entrypoint is EntrypointKind.SCRIPT and _OBJECT.fullmatch(entrypoint):
         return None
+    if mode.name == "jupyter-static" and not entrypoint.endswith(".ipynb"):
+        return f"must be a notebook (.ipynb), not `{entrypoint}`"
     return _file_problem(entrypoint)
 
 

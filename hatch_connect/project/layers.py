@@ -32,6 +32,8 @@ KEYS = SERVER_KEYS | {
     "extras",
     "groups",
     "hashes",
+    "hide-all-input",
+    "hide-tagged-input",
     "hatch-env",
     "image",
     "include",
@@ -39,8 +41,12 @@ KEYS = SERVER_KEYS | {
     "package-installer",
     "python-version",
     "requirements-file",
+    "static",
     "strict",
 }
+
+CALL_KEYS = KEYS | {"force-generate"}
+"""What a call may say: what is not lasting has no place in a table."""
 
 _OFFICIAL = {
     "app-mode": "app_mode",
@@ -75,7 +81,7 @@ def layers_of(
     by_content = {name: _sub("content", name, contents[name], KEYS) for name in contents}
     by_server = {name: _sub("on", name, servers[name], SERVER_KEYS) for name in servers}
     given = {key: value for key, value in overrides.items() if value is not None}
-    call = Layer(where=None, table=given, keys=KEYS)
+    call = Layer(where=None, table=given, keys=CALL_KEYS)
     general = _general(tables, main)
     for layer in (call, *by_server.values(), *by_content.values(), general):
         problems += layer.unknown()

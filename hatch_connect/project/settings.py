@@ -6,7 +6,7 @@ Whoever reads collects problems; nothing here raises before all of them are know
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -122,6 +122,17 @@ class Settings:
         """Read an array of strings."""
         found = self.found(key)
         return () if found is None else self._texts(*found, rule)
+
+    def added_texts(self, key: str, rule: Rule | None = None) -> tuple[str, ...]:
+        """Read an array of strings: what a call gave is added to the strongest table's."""
+        call, table = self._parted(key)
+        return tuple(dict.fromkeys((*table.texts(key, rule), *call.texts(key, rule))))
+
+    def _parted(self, key: str) -> tuple[Settings, Settings]:
+        """Part what a call gave from the tables; a key's problems are found in both."""
+        call = tuple(layer for layer in self.layers if layer.where is None and key in layer.table)
+        tables = tuple(layer for layer in self.layers if layer.where is not None)
+        return replace(self, layers=call), replace(self, layers=tables)
 
     def merged_texts(self, key: str, rule: Rule | None = None) -> tuple[str, ...]:
         """Read an array of strings from every layer, the weakest first."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def config(tmp_path: Path, app_mode: str, entrypoint: str | None) -> ProjectConfig:
     line = f'entrypoint = "{entrypoint}"\n' if entrypoint else ""
     connect = f'[tool.hatch-connect]\napp-mode = "{app_mode}"\n{line}'
-    return read_project(project(tmp_path, PACKAGE, connect=connect))
+    return read_project(project(tmp_path, {**PACKAGE, "saved_model.pb": ""}, connect=connect))
 
 
 @pytest.mark.parametrize(

@@ -589,6 +589,6 @@ def test_the_time_of_the_files_can_be_set(tmp_path: Path, environ: dict[str, str
 
 def test_nothing_to_ship(tmp_path: Path, environ: dict[str, str]) -> None:
     connect = '[tool.hatch-connect]\napp-mode = "tensorflow-saved-model"\nexclude = ["*"]\n'
-    root = project(tmp_path / "p", LOCKED, connect=connect)
+    root = project(tmp_path / "p", {"saved_model.pb": ""}, connect=connect)
     with pytest.raises(BundleError, match="Nothing of"):
         build_one(root, environ)

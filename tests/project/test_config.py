@@ -12,6 +12,7 @@ from hatch_connect.project.config import (
     find_root,
     read_project,
 )
+from hatch_connect.project.runtime import EnvironmentManagement
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
@@ -137,7 +138,8 @@ hashes = true
     )
     assert (config.extras, config.groups) == (("big-data",), ("prod",))
     assert (config.python_version, config.hatch_env) == ("3.12", "prod")
-    assert (config.image, config.environment_management) == ("registry/image:1", False)
+    assert config.image == "registry/image:1"
+    assert config.environment_management == EnvironmentManagement(python=False, r=False)
     assert (config.package_installer, config.include, config.exclude) == (
         "uv",
         ("data/*.csv",),
@@ -357,6 +359,7 @@ app-mode = "flask"
         assert said in problems(tmp_path, f"[tool.hatch-connect]\napp-mode = '{mode}'")[0]
 
     def test_content_without_an_entrypoint_needs_none(self, tmp_path: Path) -> None:
+        (tmp_path / "saved_model.pb").touch()
         config = read(tmp_path, "[tool.hatch-connect]\napp-mode = 'tensorflow'")
         assert config.entrypoint is None
 

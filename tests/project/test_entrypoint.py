@@ -42,7 +42,9 @@ def test_what_connect_takes_is_taken(mode: str, entrypoint: str) -> None:
         ("notebook", "/home/me/n.ipynb", "below the project's root"),
         ("notebook", "C:/n.ipynb", "below the project's root"),
         ("notebook", "sub\\n.ipynb", "forward slashes"),
-        ("tensorflow", "x", "has no meaning"),
+        ("tensorflow", "../x", "below the project's root"),
+        ("rmd-static", "x", "has no meaning"),
+        ("notebook", "report.qmd", "must be a notebook"),
     ],
 )
 def test_what_it_does_not_take_is_said(mode: str, entrypoint: str, said: str) -> None:

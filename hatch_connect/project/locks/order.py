@@ -61,11 +61,13 @@ class LockFile:
 
 
 def find_lock(config: ProjectConfig) -> LockFile | None:
-    """Return the lock that counts, or None where the project has none.
+    """Return the lock that counts, or None where the project has none or a call wants none.
 
     Raises LockError for a lock that is named and not there, and for one that stands alone in a
     format that its own tool has to export.
     """
+    if config.force_generate:
+        return None
     found = _named(config) or _found(config)
     if found is not None:
         return _with_python(found)

@@ -1,0 +1,148 @@
+"""Asks Quarto what a document or project is: `quarto inspect`, as the official client does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hatch_connect.errors import BuildError, InterpreterError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hatch_connect.project.config import ProjectConfig
+
+INSTALL = "https://quarto.org/docs/get-started/"
+_ELSEWHERE = (
+    "/usr/local/bin/quarto",
+    "/opt/quarto/bin/quarto",
+    "/Applications/RStudio.app/Contents/MacOS/quarto/bin/quarto",
+)
+_ENGINES = frozenset({"markdown", "jupyter"})
+_UNKNOWN_VERSION = "99.9.9"  # as the official client writes it
+_LAST_LINES = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What Quarto said; paths are those below the folder that was asked for.
+
+    `inputs` are the documents of a project that are rendered, `output` is the folder that they
+    are rendered into; a document alone has neither.
+    """
+
+    version: str
+    engines: tuple[str, ...]
+    inputs: tuple[str, ...] = ()
+    output: str | None = None
+
+    @property
+    def needs_python(self) -> bool:
+        """Whether rendering runs Python code."""
+        return "jupyter" in self.engines
+
+    @property
+    def category(self) -> str | None:
+        """What Connect calls content of several pages."""
+        return "site" if len(self.inputs) > 1 else None
+
+    def derived(self, path: str) -> bool:
+        """Tell what rendering makes: it is made again on the server."""
+        if self.output and self.output != "." and path.startswith(f"{self.output}/"):
+            return True
+        for source in self.inputs:
+            stem = source.rpartition(".")[0]
+            if path == f"{stem}.html" or path.startswith(f"{stem}_files/"):
+                return True
+        return False
+
+
+def inspect_quarto(config: ProjectConfig, environ: Mapping[str, str]) -> Inspection | None:
+    """Inspect Quarto content; None for other content.
+
+    Raises InterpreterError where Quarto is not installed, BuildError where it cannot say what
+    the content is, and for code that is not Python's.
+    """
+    if not config.app_mode.name.startswith("quarto"):
+        return None
+    folder = config.content_root
+    target = folder / config.entrypoint if config.entrypoint else folder
+    inspection = _inspection(_ask(target, environ), folder, config.entrypoint)
+    foreign = sorted(set(inspection.engines) - _ENGINES)
+    if foreign:
+        raise BuildError(
+            f"{target} is rendered by {', '.join(foreign)}, which is not Python.",
+            hint="Let its own tools write a manifest.json, and deploy that: "
+            "`hatch-connect deploy path/to/manifest.json`.",
+        )
+    return inspection
+
+
+def _ask(target: Path, environ: Mapping[str, str]) -> object:
+    done = subprocess.run(
+        [str(_executable(environ)), "inspect", str(target)],
+        env=dict(environ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    if done.returncode == 0:
+        try:
+            return json.loads(done.stdout)
+        except ValueError:
+            pass
+    said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_LAST_LINES:])
+    raise BuildError(
+        f"`quarto inspect {target}` ended with exit code {done.returncode} and without an"
+        f" answer:\n{said}",
+        hint="Correct the document; `quarto render` must work here before it can on Connect.",
+    )
+
+
+def _executable(environ: Mapping[str, str]) -> Path:
+    named = environ.get("QUARTO_PATH")
+    for place in (named,) if named else ("quarto", *_ELSEWHERE):
+        if found := shutil.which(place, path=environ.get("PATH", "")):
+            return Path(found)
+    where = f"at {named}, which QUARTO_PATH names" if named else "on the PATH"
+    raise InterpreterError(
+        f"There is no Quarto {where}, and only Quarto can say what a document needs.",
+        hint=f"Install it: {INSTALL}, or `pip install quarto-cli`.",
+    )
+
+
+def _inspection(answer: object, folder: Path, document: str | None) -> Inspection:
+    engines = _get(answer, "engines")
+    inputs = () if document else _get(answer, "files", "input")
+    output = None if document else _get(answer, "config", "project", "output-dir")
+    version = _get(answer, "quarto", "version")
+    return Inspection(
+        version=version if isinstance(version, str) else _UNKNOWN_VERSION,
+        engines=_texts(engines),
+        inputs=tuple(_below(text, folder) for text in _texts(inputs)),
+        output=output.strip("/") if isinstance(output, str) and output else None,
+    )
+
+
+def _get(answer: object, *keys: str) -> object:
+    for key in keys:
+        answer = answer.get(key) if isinstance(answer, dict) else None
+    return answer
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
+
+
+def _below(path: str, folder: Path) -> str:
+    """Give a path of Quarto's answer, which is absolute, as one below the folder."""
+    real = os.path.realpath(folder / path)
+    return os.path.relpath(real, os.path.realpath(folder)).replace(os.sep, "/")

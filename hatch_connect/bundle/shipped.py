@@ -1,0 +1,153 @@
+"""Which files a bundle holds: what the build selected, what goes with it, what is held back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from hatch_connect.bundle.additions import entry_outside, files_of_folder, included
+from hatch_connect.bundle.content import (
+    Candidate,
+    ContentFile,
+    LeftOut,
+    Patterns,
+    Selection,
+    choose,
+    in_order,
+)
+from hatch_connect.bundle.entry import require_entry
+from hatch_connect.bundle.ignored import ignored_by_git
+from hatch_connect.bundle.manifest import MANIFEST_NAME
+from hatch_connect.bundle.tree import regular_file
+from hatch_connect.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from hatch_connect.bundle.packages import Packages
+    from hatch_connect.bundle.quarto import Inspection
+    from hatch_connect.events import Report
+    from hatch_connect.project.config import ProjectConfig
+
+# What describes a project to its tools. Where no Python runs it has no use on the server, and a
+# static site would hand it out to its visitors.
+_OF_THE_PROJECT = frozenset(
+    {"pyproject.toml", "hatch.toml", "setup.py", "setup.cfg", "tasks.py", "requirements.txt"}
+    | {"uv.lock", "poetry.lock", "pdm.lock", "Pipfile", "Pipfile.lock"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What the build selected: of its wheel, or of the tree.
+
+    `version` is the project's as the build knows it, None where it has none.
+    """
+
+    files: tuple[Candidate, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    version: str | None = None
+    tree: bool = False
+
+    def only(self, made: Path) -> Material:
+        """Give the same with nothing but a file that was made in place of all others."""
+        file = Candidate(path=made.name, source=made, origin=None, named=True)
+        return replace(self, files=(file,), left_out=(), tree=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What decides which of the files ship into a bundle in `directory`."""
+
+    config: ProjectConfig
+    directory: Path
+    packages: Packages | None = None
+    inspection: Inspection | None = None
+
+    def against(self, file: Candidate) -> str | None:
+        """Give the rule that holds a file back, or None."""
+        if file.named:
+            return None
+        if self._is_output(file):
+            return "an output of an earlier build"
+        if self.inspection is not None and self.inspection.derived(file.path):
+            return "rendered by Quarto, which the server does again"
+        if self.packages is None and _describes_project(file.path):
+            asked = Patterns(self.config.include).match(file.path)
+            return None if asked else "about the project, which the content has no use for"
+        return None
+
+    def _is_output(self, file: Candidate) -> bool:
+        if not file.source.is_relative_to(self.directory):
+            return False
+        name = file.source.name
+        ours = name.startswith(self.config.content_name) and name.endswith(".tar.gz")
+        return self.directory != self.config.root or ours
+
+
+def _describes_project(path: str) -> bool:
+    pylock = path.startswith("pylock.") and path.endswith(".toml")
+    return "/" not in path and (path in _OF_THE_PROJECT or pylock or path.startswith("."))
+
+
+def select(
+    material: Material, added: tuple[list[Candidate], list[LeftOut]], rules: Rules
+) -> Selection:
+    """Give the files of the bundle, all but the manifest.
+
+    `added` is what ships, and does not, beside the material.
+    """
+    config, packages = rules.config, rules.packages
+    beside, kept_back = added
+    files = {file.path: file for file in (*beside, *material.files)}
+    files.pop(MANIFEST_NAME, None)
+    # What one rule left out and `include` brought back is not left out.
+    left_out = [i for i in (*material.left_out, *kept_back) if i.path not in files]
+    for path, file in tuple(files.items()):
+        if (rule := rules.against(file)) is not None:
+            left_out.append(LeftOut(path=path, rule=rule))
+            del files[path]
+    require_entry(config, files.keys(), left_out, tree=material.tree)
+    shipped = [
+        ContentFile(path=file.path, source=file.source, size=file.source.stat().st_size)
+        for file in files.values()
+        if not packages or file.path not in packages.paths
+    ]
+    if not shipped:
+        raise BundleError(
+            f"Nothing of {config.root} would ship.",
+            hint="Name files in `include` of [tool.hatch-connect].",
+        )
+    if packages:
+        shipped += packages.files()
+        if packages.path in files and packages.lock.verbatim is None:
+            rule = f"the package list comes from {_lock_name(packages)}"
+            left_out.append(LeftOut(path=packages.path, rule=rule))
+    return Selection(files=in_order(shipped), left_out=_sorted(left_out))
+
+
+def additions(
+    config: ProjectConfig, material: Material, environ: Mapping[str, str], report: Report
+) -> tuple[list[Candidate], list[LeftOut]]:
+    """Give what `include` and the entrypoint add, and what of it does not ship."""
+    have = {file.path for file in material.files}
+    proposed = list(included(config, have, report))
+    if config.folder and not material.tree:
+        proposed += files_of_folder(config)
+    if not material.tree:
+        proposed += entry_outside(config, {*have, *(file.path for file in proposed)})
+    ignored = partial(ignored_by_git, config.root, environ=environ)
+    added, left_out = choose(proposed, Patterns(config.exclude), ignored)
+    for file in added:
+        regular_file(file.path, file.source, config.root)
+    return added, left_out
+
+
+def _lock_name(packages: Packages) -> str:
+    return packages.lock.path.name if packages.lock.path else "the installed packages"
+
+
+def _sorted(left_out: Sequence[LeftOut]) -> tuple[LeftOut, ...]:
+    return tuple(sorted({item.path: item for item in left_out}.values(), key=lambda i: i.path))

@@ -1,0 +1,199 @@
+"""What a project's Python files say of themselves, read without running them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hatch_connect.project.walk import walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+_NOT_CONTENT = frozenset({"setup", "conftest", "noxfile", "tasks", "hatch_build"})
+_TESTS = frozenset({"test", "tests", "testing"})
+_SHINY_MODE = re.compile(r"^#[ \t]*shiny_mode:[ \t]*(core|express)[ \t]*$", re.MULTILINE)
+_SHINY_MODE_WITHIN = 1000  # characters, as Shiny itself looks
+_ASSIGNED = (ast.Assign, ast.AnnAssign)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFile:
+    """One Python file, its path as in the bundle: `src/` is no part of it.
+
+    `objects` are the names that the module gives to what a call returned, each with what was
+    called, spelled in full (`flask.app.Flask` or `flask.Flask`, as it was imported); `names` are
+    all that it defines; `imports` is what it imports at its top level, spelled in full; `texts`
+    are its string constants, some of which may name files.
+    """
+
+    path: str
+    objects: tuple[tuple[str, str], ...]
+    names: frozenset[str]
+    imports: frozenset[str]
+    texts: frozenset[str]
+    express: bool
+
+    @property
+    def module(self) -> str:
+        """The name by which Python imports it."""
+        return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+    @property
+    def importable(self) -> bool:
+        """Whether that name is one that Python takes."""
+        return all(part.isidentifier() for part in self.module.split("."))
+
+    def uses(self, package: str) -> bool:
+        """Whether it imports a package, or something in it."""
+        return any(name == package or name.startswith(f"{package}.") for name in self.imports)
+
+
+def read_sources(root: Path) -> tuple[SourceFile, ...]:
+    """Read the Python files that may be content: no tests, nothing that builds or configures."""
+    found = []
+    for path in walk(root):
+        *folders, name = path.split("/")
+        stem = name.removesuffix(".py")
+        if not name.endswith(".py") or _TESTS & set(folders) or stem in _NOT_CONTENT:
+            continue
+        if stem.startswith("test_") or stem.endswith("_test"):
+            continue
+        if (source := read_source(root, path)) is not None:
+            found.append(source)
+    return tuple(found)
+
+
+def read_source(root: Path, path: str) -> SourceFile | None:
+    """Read one file; None where it cannot be read as Python."""
+    try:
+        text = (root / path).read_text(encoding="utf-8-sig")
+        tree = ast.parse(text)
+    except (OSError, UnicodeDecodeError, SyntaxError, ValueError, RecursionError):
+        return None
+    shipped = path.removeprefix("src/")
+    reading = _Reading(shipped)
+    reading.read(tree.body)
+    constants = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return SourceFile(
+        path=shipped,
+        objects=tuple(reading.objects.items()),
+        names=frozenset(reading.names),
+        imports=frozenset(reading.imports),
+        texts=frozenset(value for value in constants if isinstance(value, str)),
+        express=_is_express(text, reading.imports),
+    )
+
+
+def _is_express(text: str, imports: set[str]) -> bool:
+    """Tell Shiny Express as Shiny does: by a magic comment, else by its import."""
+    said = _SHINY_MODE.search(text[:_SHINY_MODE_WITHIN])
+    return said[1] == "express" if said else "shiny.express" in imports
+
+
+class _Reading:
+    """Reads the statements that importing a module runs."""
+
+    def __init__(self, path: str) -> None:
+        self.objects: dict[str, str] = {}
+        self.names: set[str] = set()
+        self.imports: set[str] = set()
+        self._meaning: dict[str, str] = {}
+        folders = path.split("/")[:-1]
+        self._package = ".".join(folders)
+
+    def read(self, statements: Iterable[ast.stmt]) -> None:
+        """Read statements and the blocks in them that are run."""
+        for statement in statements:
+            self._read(statement)
+            for block in _blocks(statement):
+                self.read(block)
+
+    def _read(self, statement: ast.stmt) -> None:
+        if isinstance(statement, ast.Import):
+            for alias in statement.names:
+                self._import(alias.asname or alias.name.partition(".")[0], alias)
+        elif isinstance(statement, ast.ImportFrom):
+            self._import_from(statement)
+        elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            self.names.add(statement.name)
+        elif isinstance(statement, ast.ClassDef):
+            self._class(statement)
+        elif isinstance(statement, _ASSIGNED):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            for target in targets:
+                self._assign(target, statement.value)
+        elif isinstance(statement, ast.With | ast.AsyncWith):
+            for item in statement.items:
+                self._assign(item.optional_vars, item.context_expr)
+
+    def _import(self, name: str, alias: ast.alias) -> None:
+        self.imports.add(alias.name)
+        self._meaning[name] = alias.name if alias.asname else name
+
+    def _import_from(self, statement: ast.ImportFrom) -> None:
+        module = self._absolute(statement)
+        self.imports.add(module)
+        for alias in statement.names:
+            full = f"{module}.{alias.name}"
+            self.imports.add(full)
+            self.names.add(alias.asname or alias.name)
+            self._meaning[alias.asname or alias.name] = full
+
+    def _absolute(self, statement: ast.ImportFrom) -> str:
+        module = statement.module or ""
+        if not statement.level:
+            return module
+        parts = self._package.split(".")
+        above = parts[: len(parts) - statement.level + 1]
+        return ".".join((*above, module)).strip(".")
+
+    def _class(self, statement: ast.ClassDef) -> None:
+        """Take an own class for the first of its bases that was imported."""
+        bases = (self._spelled(base) for base in statement.bases)
+        self.names.add(statement.name)
+        self._meaning[statement.name] = next((base for base in bases if "." in base), "")
+
+    def _assign(self, target: ast.expr | None, value: ast.expr | None) -> None:
+        if not isinstance(target, ast.Name) or value is None:
+            return
+        self.names.add(target.id)
+        self.objects.pop(target.id, None)
+        if isinstance(value, ast.Call) and (called := self._spelled(value.func)):
+            self.objects[target.id] = called
+
+    def _spelled(self, expression: ast.expr) -> str:
+        """Spell a dotted name in full; "" for anything else."""
+        if isinstance(expression, ast.Name):
+            return self._meaning.get(expression.id, expression.id)
+        if isinstance(expression, ast.Attribute):
+            owner = self._spelled(expression.value)
+            return f"{owner}.{expression.attr}" if owner else ""
+        return ""
+
+
+def _blocks(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
+    if isinstance(statement, ast.If):
+        if not _is_main_guard(statement.test):
+            yield statement.body
+        yield statement.orelse
+    elif isinstance(statement, ast.Try):
+        yield statement.body
+        for handler in statement.handlers:
+            yield handler.body
+        yield statement.orelse
+        yield statement.finalbody
+    elif isinstance(statement, ast.With | ast.AsyncWith):
+        yield statement.body
+
+
+def _is_main_guard(test: ast.expr) -> bool:
+    """Tell `if __name__ == "__main__"`: a server imports the module and does not run that."""
+    return (
+        isinstance(test, ast.Compare)
+        and isinstance(test.left, ast.Name)
+        and test.left.id == "__name__"
+    )
