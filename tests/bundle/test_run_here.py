@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.bundles import Heard, members_of, write_files
-from support.projects import APP, CONNECT, LOCKED, PACKAGE, build_one, paths, project, rules
+from support.projects import APP, CONNECT, PACKAGE, build_one, paths, project, rules
 
 from hatch_connect.bundle.request import BuildRequest
 from hatch_connect.bundle.run import build
