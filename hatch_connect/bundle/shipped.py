@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
     from hatch_connect.project.config import ProjectConfig
 
-# What describes a project to its tools. Where no Python runs it has no use on the server, and a
-# static site would hand it out to its visitors.
+# What describes a project to its tools: a static site would hand it out to its visitors.
 _OF_THE_PROJECT = frozenset(
     {"pyproject.toml", "hatch.toml", "setup.py", "setup.cfg", "tasks.py", "requirements.txt"}
     | {"uv.lock", "poetry.lock", "pdm.lock", "Pipfile", "Pipfile.lock"}
@@ -74,9 +73,9 @@ class Rules:
             return "an output of an earlier build"
         if self.inspection is not None and self.inspection.derived(file.path):
             return "rendered by Quarto, which the server does again"
-        if self.packages is None and _describes_project(file.path):
+        if self.config.app_mode.name == "static" and _describes_project(file.path):
             asked = Patterns(self.config.include).match(file.path)
-            return None if asked else "about the project, which the content has no use for"
+            return None if asked else "about the project, not for the visitors of a site"
         return None
 
     def _is_output(self, file: Candidate) -> bool:

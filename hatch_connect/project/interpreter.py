@@ -22,10 +22,13 @@ _OLDEST = (3, 8)
 _QUOTED = 200
 _MARK = "hatch-connect:"
 
-# Run by the interpreter asked, with -I: nothing of ours is installed there, nor is pip, and what
-# lies in the working directory must not be imported. Written for any Python that knows -I.
+# Run by the interpreter asked: nothing of ours is installed there, nor is pip. What lies in the
+# working directory must not be imported; -I would do that, and hide the packages of the user's own
+# site that pip lists. Written for any Python 3.
 _INSPECTION = """
-import json, platform, sys
+import sys
+sys.path[:] = [entry for entry in sys.path if entry]
+import json, platform
 answer = {"version": platform.python_version(), "implementation": sys.implementation.name}
 if sys.version_info >= (3, 8):
     import sysconfig
@@ -123,7 +126,7 @@ def _normalized(name: str) -> str:
 
 
 def _ask(python: Path) -> dict[str, Any]:
-    command = [str(python), "-I", "-c", _INSPECTION]
+    command = [str(python), "-E", "-c", _INSPECTION]
     try:
         done = subprocess.run(
             command,
