@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx2
+from websockets.sync.client import ClientConnection, connect
 
 from support.connect_content import bundle
 
@@ -76,6 +77,14 @@ class Api:
         """Ask for the content itself, without a key."""
         url = f"{self.server.url}/content/{guid}/{path}"
         return httpx2.request(how.pop("method", "GET"), url, trust_env=False, timeout=60, **how)
+
+    def connect(self, guid: str, path: str, **how: Any) -> ClientConnection:
+        """Open a WebSocket to the content itself, as a page of this server would."""
+        address = self.server.url.removeprefix("http://")
+        url = f"ws://{address}/content/{guid}/{path}"
+        how.setdefault("origin", self.server.url)
+        socket: ClientConnection = connect(url, proxy=None, max_size=None, open_timeout=60, **how)
+        return socket
 
 
 @contextmanager
