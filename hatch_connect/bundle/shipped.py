@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
     from hatch_connect.project.config import ProjectConfig
 
-# What describes a project to its tools: a static site would hand it out to its visitors.
+# What describes a project to its tools: a site would hand it out to its visitors, and a document
+# goes without, as with the official client.
 _OF_THE_PROJECT = frozenset(
     {"pyproject.toml", "hatch.toml", "setup.py", "setup.cfg", "tasks.py", "requirements.txt"}
     | {"uv.lock", "poetry.lock", "pdm.lock", "Pipfile", "Pipfile.lock"}
@@ -73,10 +74,16 @@ class Rules:
             return "an output of an earlier build"
         if self.inspection is not None and self.inspection.derived(file.path):
             return "rendered by Quarto, which the server does again"
-        if self.config.app_mode.name == "static" and _describes_project(file.path):
+        packages = self.packages.paths if self.packages else frozenset()
+        if self._is_document() and _describes_project(file.path) and file.path not in packages:
             asked = Patterns(self.config.include).match(file.path)
-            return None if asked else "about the project, not for the visitors of a site"
+            return None if asked else "about the project, no part of a document"
         return None
+
+    def _is_document(self) -> bool:
+        mode = self.config.app_mode.name
+        alone = mode.startswith("quarto") and bool(self.config.entrypoint)
+        return alone or mode in {"static", "jupyter-static"}
 
     def _is_output(self, file: Candidate) -> bool:
         if not file.source.is_relative_to(self.directory):

@@ -36,10 +36,15 @@ def read(
 
 
 def problem(
-    root: Path, mode: str, files: list[str] | dict[str, str], more: str = "", **override: object
+    root: Path,
+    mode: str,
+    files: list[str] | dict[str, str],
+    more: str = "",
+    *,
+    overrides: Mapping[str, object] | None = None,
 ) -> str:
     with pytest.raises(ConfigurationError) as caught:
-        read(root, mode, files, more, overrides=override)
+        read(root, mode, files, more, overrides=overrides)
     return "\n".join(caught.value.problems)
 
 
@@ -231,7 +236,7 @@ class TestRuntime:
     @pytest.mark.parametrize("key", ["image", "environment-management", "package-installer"])
     def test_html_has_no_environment(self, tmp_path: Path, key: str) -> None:
         value = {"image": "a/b:1", "environment-management": False, "package-installer": "uv"}[key]
-        said = problem(tmp_path, "html", ["index.html"], **{key: value})
+        said = problem(tmp_path, "html", ["index.html"], overrides={key: value})
         assert f"`{key}` (given on this call) has no meaning for static HTML content" in said
         assert "no environment" in said
 
@@ -265,7 +270,9 @@ class TestCalls:
         assert config.exclude == ("own", "call")
 
     def test_a_bad_list_of_a_call_is_named_as_such(self, tmp_path: Path) -> None:
-        said = problem(tmp_path, "flask", {"app.py": FLASK}, "exclude = 1\n", exclude="x")
+        said = problem(
+            tmp_path, "flask", {"app.py": FLASK}, "exclude = 1\n", overrides={"exclude": "x"}
+        )
         assert "`exclude` (given on this call) must be an array" in said
         assert "`tool.hatch-connect.exclude` must be an array" in said
 
