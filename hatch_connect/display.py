@@ -10,6 +10,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from hatch_connect.errors import INTERRUPTED
 from hatch_connect.events import Detail, LogLine, Note, Progress, Step, Warned
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ def clean(text: str) -> str:
     return _CONTROLS.sub("", _SEQUENCES.sub("", text))
 
 
+def notes_of(error: BaseException) -> tuple[str, ...]:
+    """Return what was noted about an exception on its way: what remained, for instance."""
+    return tuple(getattr(error, "__notes__", ()))
+
+
 class PlainDisplay:
     """Lines on stderr, for CI, pipes and files."""
 
@@ -56,15 +62,14 @@ class PlainDisplay:
 
     def error(self, error: HatchConnectError) -> None:
         """Show what went wrong, what remained, and what to do next."""
-        notes = getattr(error, "__notes__", ())
-        rest = "\n".join(filter(None, (error.hint, *notes)))
+        rest = "\n".join(filter(None, (error.hint, *notes_of(error))))
         self._line("error: ", error.message, style="bold red")
         if rest:
             self._line("       ", rest)
 
     def interrupted(self, error: KeyboardInterrupt) -> None:
         """Say that the person ended it, and what remained."""
-        self._line("interrupted ", " ".join(getattr(error, "__notes__", ())), style="bold red")
+        self._line("interrupted: ", " ".join(notes_of(error)) or "by you", style="bold red")
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -163,7 +168,12 @@ def show_result(result: Result, *, as_json: bool) -> None:
         print(clean(line))
 
 
-def show_error_object(error: HatchConnectError) -> None:
+def show_error_object(error: HatchConnectError | KeyboardInterrupt) -> None:
     """Print a failure to stdout as one JSON object, for programs."""
-    facts = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
-    print(json.dumps({"error": facts}, indent=2))
+    if isinstance(error, KeyboardInterrupt):
+        facts: dict[str, object] = {"message": "Interrupted.", "hint": None}
+        code = INTERRUPTED
+    else:
+        facts, code = {"message": error.message, "hint": error.hint}, error.exit_code
+    notes = list(notes_of(error))
+    print(json.dumps({"error": {**facts, "notes": notes, "exit_code": code}}, indent=2))

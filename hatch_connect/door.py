@@ -42,6 +42,8 @@ def perform(verb: str, options: Options, *, key_typed: bool = False) -> int:
     except KeyboardInterrupt as error:
         display.close()
         display.interrupted(error)
+        if options.json:
+            show_error_object(error)
         return INTERRUPTED
     return DONE
 

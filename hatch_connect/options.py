@@ -82,10 +82,7 @@ class Options:
     set_default: bool = flag("--set-default", "add", "Use it where no other is named.")
     # what the bundle holds
     entrypoint: str | None = text(
-        "-e --entrypoint",
-        "build",
-        "What Connect starts: MODULE:OBJECT, or a file.",
-        table="entrypoint",
+        "-e --entrypoint", "build", "What starts: MODULE:OBJECT, or a file.", table="entrypoint"
     )
     exclude: tuple[str, ...] = texts(
         "-x --exclude",
@@ -116,6 +113,7 @@ class Options:
     group: tuple[str, ...] = texts(
         "--group", "build", "Ship this group's packages too.", metavar="GROUP", table="groups"
     )
+    explain: bool = flag("--explain", "requirements", "Say why each package is there, or is not.")
     python: str | None = text(
         "-p --python", "build", "The interpreter whose packages ship.", metavar="PATH"
     )
@@ -124,6 +122,13 @@ class Options:
         "build",
         "The Python to ask for.",
         metavar="X.Y",
+    )
+    architecture: str | None = text(
+        "--architecture",
+        "build",
+        "The server's machine.",
+        metavar="x86_64|aarch64",
+        table="architecture",
     )
     image: str | None = text(
         "-I --image", "build", "Build and run in this image.", metavar="IMAGE", table="image"
@@ -259,6 +264,7 @@ VERBS: dict[str, Verb] = {
             writes=True,
         ),
         Verb("bundle", "Build the bundle, offline.", _BUILD, writes=True),
+        Verb("requirements", "Print the packages to install.", (*_BUILD, "requirements")),
         Verb("add", "Store a server under a nickname.", ("server", "add"), writes=True),
         Verb("list", "List the servers that are stored."),
         Verb("remove", "Forget a stored server.", ("server",), writes=True),

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MASK = "***"
+# A shorter value stands in ordinary text too often to be looked for there.
+_SHORTEST = 6
+
+
+def masked(text: str, secrets: Iterable[Secret]) -> str:
+    """Return the text with the values of these secrets hidden.
+
+    For text from elsewhere, such as a server's log, that may hold what was sent there. Values of
+    fewer than 6 characters are not looked for.
+    """
+    values = {value for secret in secrets if len(value := secret.reveal()) >= _SHORTEST}
+    for value in sorted(values, key=len, reverse=True):
+        text = text.replace(value, MASK)
+    return text
 
 
 class Secret:

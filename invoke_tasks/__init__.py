@@ -13,7 +13,7 @@ from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
 from hatch_connect.door import perform
-from hatch_connect.errors import HatchConnectError
+from hatch_connect.errors import HatchConnectError, UsageError
 from hatch_connect.option_kinds import Kind
 from hatch_connect.options import SPECS, VERBS, Options
 
@@ -58,8 +58,11 @@ def _argument(spec: OptionSpec) -> Argument:
 def _perform(verb: Verb, context: Context, given: dict[str, object]) -> None:
     typed = {key: value for key, value in given.items() if value not in (None, False, [])}
     keys = {spec.key for spec in verb.options}
-    configured = context.config.get("connect", {})
-    merged: dict[str, Any] = {k: v for k, v in configured.items() if k in keys and v is not None}
+    section = {k.replace("-", "_"): v for k, v in context.config.get("connect", {}).items()}
+    if unknown := sorted(section.keys() - SPECS.keys()):
+        names = ", ".join(f"connect.{name}" for name in unknown)
+        raise Exit(f"Invoke's configuration has no such option: {names}.", UsageError.exit_code)
+    merged: dict[str, Any] = {k: v for k, v in section.items() if k in keys and v is not None}
     merged |= typed
     if context.config.run.dry:
         if "dry_run" in keys:

@@ -104,7 +104,7 @@ def test_an_interruption_says_what_remains() -> None:
     interruption = KeyboardInterrupt()
     interruption.add_note("On the server: content x.")
     PlainDisplay(stderr=stream).interrupted(interruption)
-    assert stream.getvalue() == "interrupted On the server: content x.\n"
+    assert stream.getvalue() == "interrupted: On the server: content x.\n"
 
 
 def test_results_go_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:

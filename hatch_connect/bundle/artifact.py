@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,9 +91,7 @@ def describe_artifact(
         if path != shipped or packages.lock.verbatim is None:
             generated.append((path, packages.content))
             content[path] = packages.content
-        packages = type(packages)(
-            python=packages.python, lock=packages.lock, path=path, content=packages.content
-        )
+        packages = replace(packages, path=path, included=())
     check_names(content)
     secrets = [path for path, source in content.items() if _is_secret(path, source)]
     listed = (

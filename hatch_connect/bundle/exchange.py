@@ -19,7 +19,7 @@ from hatch_connect.bundle.manifest import Manifest
 from hatch_connect.bundle.request import BuildRequest, Built
 from hatch_connect.events import Note, Warned
 from hatch_connect.project.interpreter import DirectUrl, Installed, Interpreter
-from hatch_connect.project.pins import Lock, Pin
+from hatch_connect.project.pins import LocalPackage, Lock, Omitted, Pin
 from hatch_connect.project.python_version import PythonTarget
 
 if TYPE_CHECKING:
@@ -144,7 +144,11 @@ def _lock(data: Mapping[str, Any] | None) -> Lock | None:
         verbatim=base64.b64decode(data["verbatim"]) if data["verbatim"] is not None else None,
         markers_kept=data["markers_kept"],
         files=tuple(Path(file) for file in data["files"]),
+        requires_python=data["requires_python"],
         notes=tuple(data["notes"]),
+        local=tuple(LocalPackage(**{**one, "path": Path(one["path"])}) for one in data["local"]),
+        omitted=tuple(Omitted(**one) for one in data["omitted"]),
+        indexes=tuple(data["indexes"]),
     )
 
 

@@ -51,7 +51,7 @@ _GENERATED_FILES = {
     **_rules("left by a session", ".RData", ".Rhistory", ".coverage", ".coverage.*"),
 }
 _SECRET_FILES = {
-    **_rules("environment variables", ".env", ".env.*", ".envrc", ".Renviron"),
+    **_rules("environment variables", ".env", ".env.*", "*.env", ".envrc", ".Renviron"),
     **_rules("a private key", "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "*.key", "*.ppk"),
     **_rules("a key store", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx"),
     **_rules(
@@ -90,6 +90,8 @@ def forbidden(path: str, source: Path | None = None) -> Forbidden | None:
 
 def forbidden_folder(name: str, *, at_top: bool) -> Forbidden | None:
     """Say which rule keeps a folder of this name back, or None."""
+    if name.endswith(".egg-info"):
+        return Forbidden(rule="build outputs", secret=False)
     if name in _SECRET_FOLDERS:
         return Forbidden(rule="credentials", secret=True)
     rule = _GENERATED_FOLDERS.get(name) or (_GENERATED_AT_TOP.get(name) if at_top else None)

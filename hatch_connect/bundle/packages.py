@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.bundle.request import BuildRequest
     from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.locks import LockFile
     from hatch_connect.project.pins import Lock
 
 
@@ -25,10 +26,13 @@ class Packages:
     """The package file of a bundle: its path there and its bytes, and what they come from.
 
     `included` are the files that it includes, by their path in the bundle: it ships as written.
+    `because` says why it is this lock.
     """
 
     python: PythonTarget
+    target: Target
     lock: Lock
+    because: str
     path: str
     content: bytes
     included: tuple[tuple[str, Path], ...] = ()
@@ -58,28 +62,52 @@ def decide_packages(config: ProjectConfig, request: BuildRequest) -> Packages:
     if found is None:
         if request.installed is None:
             raise _nothing_installed(config)
-        lock = request.installed
         python = choose_python(
             config, option=request.python_option, interpreter=request.interpreter
         )
-        target = Target(python=python.minor)
+        target = Target(python=python.minor, machine=config.architecture)
+        lock = request.installed
     else:
-        python = choose_python(
-            config,
-            option=request.python_option,
-            lock_python=found.lock_python,
-            interpreter=request.interpreter,
-            one_minor=found.one_minor,
-        )
-        target = Target(python=python.minor)
+        python = _python(config, request, found)
+        target = Target(python=python.minor, machine=config.architecture)
         lock = read_lock(found, config, target)
+    _check_framework(config, lock)
     path, included = _places(lock, config)
     return Packages(
         python=python,
+        target=target,
         lock=lock,
+        because=found.because if found else "nothing is locked",
         path=path,
         content=lock.requirements(target),
         included=included,
+    )
+
+
+def _python(config: ProjectConfig, request: BuildRequest, found: LockFile) -> PythonTarget:
+    evaluated = found.one_minor or config.compile_requirements
+    # A lock that was made for one minor has no markers that could be kept for others.
+    kept = evaluated and config.keep_markers and found.python is None
+    return choose_python(
+        config,
+        option=request.python_option,
+        lock_python=found.lock_python,
+        interpreter=request.interpreter,
+        one_minor=evaluated and not kept,
+        kept=found.requires_python or "" if kept else None,
+    )
+
+
+def _check_framework(config: ProjectConfig, lock: Lock) -> None:
+    """Refuse content whose framework would not be installed, before the server does."""
+    wanted, managed = config.app_mode.frameworks, config.environment_management
+    installed = {*(pin.name for pin in lock.pins), *(one.name for one in lock.local)}
+    if not wanted or installed & set(wanted) or (managed and managed.python is False):
+        return
+    raise LockError(
+        f"{config.app_mode.title} content needs {' or '.join(wanted)}, which {lock.called} does"
+        " not have.",
+        hint=f"Add {wanted[0]} to the project's dependencies, and lock again.",
     )
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from .servers import ServerStore
 
+_ON = {"1", "t", "true", "y", "yes", "on"}
 _OFF = {"", "0", "f", "false", "n", "no", "off"}
 
 
@@ -161,7 +162,7 @@ def _completed(found: _Found, choice: ServerChoice, environ: Mapping[str, str]) 
         raise _no_key(found, environ)
     insecure = choice.insecure
     if insecure is None and told.get("CONNECT_INSECURE"):
-        insecure = told["CONNECT_INSECURE"].lower() not in _OFF
+        insecure = _switch("CONNECT_INSECURE", told["CONNECT_INSECURE"])
     cacert = choice.cacert or told.get("CONNECT_CA_CERTIFICATE")
     return replace(
         server,
@@ -169,6 +170,12 @@ def _completed(found: _Found, choice: ServerChoice, environ: Mapping[str, str]) 
         insecure=server.insecure if insecure is None else insecure,
         ca_cert=read_certificates(cacert) if cacert else server.ca_cert,
     )
+
+
+def _switch(name: str, value: str) -> bool:
+    if value.lower() not in _ON | _OFF:
+        raise UsageError(f"{name} must be true or false, not {value!r}.")
+    return value.lower() in _ON
 
 
 def _key(found: _Found, choice: ServerChoice, told: Mapping[str, str]) -> Secret | None:

@@ -38,6 +38,12 @@ _BY_STATUS = {
 }
 
 
-def next_step(status: int, code: int | None) -> str | None:
-    """Return what to do after a refusal."""
+_NOT_FOUND = 404
+_ALWAYS_THERE = {"server_settings", "v1/user"}
+
+
+def next_step(path: str, status: int, code: int | None) -> str | None:
+    """Return what to do after a request to `path` was refused."""
+    if status == _NOT_FOUND and path in _ALWAYS_THERE:
+        return _BY_STATUS[status]
     return _BY_CODE.get(code or 0) or _BY_STATUS.get(status)

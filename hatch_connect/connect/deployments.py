@@ -45,12 +45,20 @@ class RecordPath:
 
     path: Path
     fallback: Path
+    in_project: bool = True
 
 
 def record_path(
-    root: Path, content: str | None, *, environ: Mapping[str, str], platform: str
+    root: Path,
+    content: str | None,
+    *,
+    environ: Mapping[str, str],
+    platform: str,
+    in_project: bool = True,
 ) -> RecordPath:
     """Return the places for the record of a project, or of one of its pieces of content.
+
+    With `in_project` False the fallback is written, unless there is a record in the project.
 
     The names are the official client's: it keeps a folder's record under the folder's own name.
     """
@@ -62,7 +70,9 @@ def record_path(
     hashed = base64.urlsafe_b64encode(digest).decode("ascii").rstrip("=")
     applications = config_directory(environ, platform) / "applications"
     return RecordPath(
-        path=folder / FOLDER / f"{name}.json", fallback=applications / f"{hashed}.json"
+        path=folder / FOLDER / f"{name}.json",
+        fallback=applications / f"{hashed}.json",
+        in_project=in_project,
     )
 
 
@@ -98,6 +108,8 @@ class RecordStore:
     def put(self, record: DeploymentRecord) -> Path:
         """Write the record for its server and return the file that holds it now."""
         first, second = self._files
+        if not self._place.in_project and not first.path.exists():
+            first = second
         try:
             _prepare(first.path.parent)
             return _put(first, record)

@@ -208,7 +208,7 @@ class Session:
         number = f"HTTP {status}" if code is None else f"HTTP {status}, code {code}"
         found = NotFoundError if status == _NOT_FOUND else RefusedError
         message = f"{request} was refused by {self._host} ({number}): {why or 'no reason given'}"
-        return found(message, status=status, code=code, hint=next_step(status, code))
+        return found(message, status=status, code=code, hint=next_step(request.path, status, code))
 
     def _no_json(self, request: Request, response: requests.Response) -> AnswerError:
         shown = self._excerpt(response, request, response.content)

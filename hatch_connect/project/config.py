@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.errors import ConfigurationError
 from hatch_connect.project import rules
 from hatch_connect.project.hatch_environment import HatchEnvironment, read_hatch_environment
-from hatch_connect.project.kind import Kind, read_kind
+from hatch_connect.project.kind import Kind, read_kind, read_mode
 from hatch_connect.project.layers import layers_of
 from hatch_connect.project.metadata import Metadata, read_metadata
 from hatch_connect.project.runtime import EnvironmentManagement, read_runtime
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from hatch_connect.project.app_mode import AppMode
     from hatch_connect.project.tables import ProjectTables
+
+ARCHITECTURES = ("x86_64", "aarch64")
+"""The machines that Connect runs on, as markers call them."""
 
 __all__ = [
     "EnvironmentEntry",
@@ -97,6 +100,10 @@ class ProjectConfig:
     draft: bool = False
     strict: bool = False
     hashes: bool = False
+    keep_markers: bool = False
+    keep_indexes: bool = False
+    compile_requirements: bool = False
+    architecture: str = "x86_64"
 
     @property
     def content_root(self) -> Path:
@@ -127,10 +134,12 @@ def read_project(
     overrides: Mapping[str, object] | None = None,
     content: str | None = None,
     on: str | None = None,
+    packages_only: bool = False,
 ) -> ProjectConfig:
     """Read the project in `root`.
 
-    `overrides` are keys of `[tool.hatch-connect]` as given on a call; they win. Raises
+    `overrides` are keys of `[tool.hatch-connect]` as given on a call; they win. `packages_only`
+    needs no table of ours, and leaves the entrypoint alone. Raises
     ConfigurationError with all problems at once, UsageError for a content that is not there.
     """
     tables = read_tables(root.absolute())
@@ -138,7 +147,12 @@ def read_project(
     metadata = read_metadata(tables, problems)
     layers = layers_of(tables, overrides=overrides or {}, content=content, on=on, problems=problems)
     settings = Settings(layers=layers, problems=problems)
-    kind = read_kind(settings, tables.root, packaged=metadata.build_backend is not None)
+    packaged = metadata.build_backend is not None
+    kind = (
+        read_mode(settings)
+        if packages_only
+        else read_kind(settings, tables.root, packaged=packaged)
+    )
     hatch_env = settings.text("hatch-env") or "default"
     config = ProjectConfig(
         root=tables.root,
@@ -195,6 +209,10 @@ def _packages(config: ProjectConfig, settings: Settings) -> ProjectConfig:
         python_version=settings.text("python-version"),
         strict=settings.flag("strict") or False,
         hashes=settings.flag("hashes") or False,
+        keep_markers=settings.text("markers", rules.choice("target", "keep")) == "keep",
+        keep_indexes=settings.text("index-urls", rules.choice("none", "keep")) == "keep",
+        compile_requirements=settings.flag("compile-requirements") or False,
+        architecture=settings.text("architecture", rules.choice(*ARCHITECTURES)) or "x86_64",
     )
 
 

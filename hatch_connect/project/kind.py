@@ -72,6 +72,12 @@ def _rendered(kind: Kind) -> Kind:
     return replace(kind, mode=find_app_mode("static"), rendered=kind.entrypoint, entrypoint=html)
 
 
+def read_mode(settings: Settings) -> Kind:
+    """Read the app mode alone, where there is one."""
+    mode = _app_mode(settings) if settings.found("app-mode") else None
+    return Kind() if mode is None else Kind(mode=mode, known=True)
+
+
 def _of_notebook(settings: Settings, key: str, mode: AppMode) -> bool:
     flag = settings.flag(key) or False
     if flag and mode.name != _NOTEBOOK:

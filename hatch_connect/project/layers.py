@@ -26,6 +26,8 @@ IDENTITY_KEYS = frozenset({"content-name", "guid"})
 
 KEYS = SERVER_KEYS | {
     "app-mode",
+    "architecture",
+    "compile-requirements",
     "entrypoint",
     "environment-management",
     "exclude",
@@ -37,7 +39,9 @@ KEYS = SERVER_KEYS | {
     "hatch-env",
     "image",
     "include",
+    "index-urls",
     "lock",
+    "markers",
     "package-installer",
     "python-version",
     "requirements-file",

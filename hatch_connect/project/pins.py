@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
-
-from hatch_connect.errors import LockError
-from hatch_connect.project.rules import has_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from packaging.tags import Tag
-
-    from hatch_connect.project.interpreter import DirectUrl, Installed, Interpreter
 
 HIGH_PATCH = 99
 """Stands for the newest patch of a minor, where only X.Y is known."""
 
+PUBLIC_INDEX = "https://pypi.org/simple"
+
 _GLIBC_MINORS = range(39, 4, -1)
 """glibc 2.39 (Ubuntu 24.04) is the newest on a system that Connect supports, as of 2026."""
-
-PUBLISHING_TOOLS = frozenset({"hatch-connect", "rsconnect-python"})
 
 _LEGACY_MANYLINUX = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 
@@ -123,11 +116,34 @@ class Pin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Omitted:
+    """A package that a lock knows and the content does not install, and why."""
+
+    name: str
+    version: str | None
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalPackage:
+    """A package that no index has: it is built and goes into the bundle as files.
+
+    `path` is a folder with a project in it, a wheel, or an sdist; `because` as for a pin.
+    """
+
+    name: str
+    path: Path
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
     """The packages of a project, as one lock has them.
 
     `path` is None for a frozen environment; `verbatim` holds a requirements file that is shipped
-    as written; `files` are all files that were read; `notes` are worth a warning.
+    as written; `markers_kept` pins hold for every Python of `requires_python`; `files` are all
+    files that were read; `notes` are worth a warning; `local` packages are no pins; `indexes` are
+    the URLs to write above the pins.
     """
 
     path: Path | None
@@ -136,8 +152,17 @@ class Lock:
     sha256: str | None = None
     verbatim: bytes | None = None
     markers_kept: bool = False
+    requires_python: str | None = None
     files: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
+    local: tuple[LocalPackage, ...] = ()
+    omitted: tuple[Omitted, ...] = ()
+    indexes: tuple[str, ...] = ()
+
+    @property
+    def called(self) -> str:
+        """What a message calls it."""
+        return self.path.name if self.path else "the installed packages"
 
     def requirements(self, target: Target) -> bytes:
         """Return the requirements.txt that installs these pins.
@@ -146,81 +171,17 @@ class Lock:
         """
         if self.verbatim is not None:
             return self.verbatim
-        source = self.path.name if self.path else "the installed packages"
         digest = f" (sha256 {self.sha256})" if self.sha256 else ""
-        header = f"# Made by hatch-connect from {source}{digest}\n# for {target}.\n"
+        kept = ", with the lock's markers" if self.markers_kept else ""
+        header = f"# Made by hatch-connect from {self.called}{digest}\n# for {target}{kept}.\n"
         lines = sorted(self.pins, key=lambda pin: (pin.name, pin.requirement))
-        return (header + "".join(f"{pin.line()}\n" for pin in lines)).encode()
+        text = "".join(f"{line}\n" for line in (*self._options(), *(pin.line() for pin in lines)))
+        return (header + text).encode()
 
-
-def freeze(interpreter: Interpreter, *, own_name: str, root: Path | None = None) -> Lock:
-    """Make a lock of what is installed, less the project itself and publishing tools.
-
-    The list is that of `pip list --format=freeze`; what came from a repository keeps its URL and
-    commit. A package installed from `root` is the project too, whatever it is called. Raises
-    LockError for packages that only this machine has.
-    """
-    left_out = PUBLISHING_TOOLS | {normalized(own_name)}
-    pins, problems, notes = [], [], []
-    for installed in interpreter.packages:
-        if normalized(installed.name) in left_out or _is_from(installed.direct_url, root):
-            continue
-        problem = _problem(installed)
-        if problem:
-            problems.append(problem)
-        elif _is_file(installed.direct_url):
-            notes.append(
-                f"{installed.name} {installed.version} was installed from a file: the server takes"
-                " the one of that version from its index."
-            )
-        pins.append(_pin(installed, interpreter.path))
-    problems += [f"{folder} gives no name or no version." for folder in interpreter.broken]
-    if problems:
-        raise LockError(
-            listed(f"The packages of {interpreter.path} cannot be shipped:", problems),
-            hint="Lock the project (`uv lock`), or list its packages in a requirements.txt.",
-        )
-    return Lock(path=None, format="installed", pins=tuple(pins), notes=tuple(notes))
-
-
-def _pin(installed: Installed, python: Path) -> Pin:
-    url = installed.direct_url
-    name = normalized(installed.name)
-    requirement = f"{name}=={installed.version}"
-    if url is not None and not _is_file(url):
-        below = f"#subdirectory={url.subdirectory}" if url.subdirectory else ""
-        source = f"{url.vcs}+{url.url}@{url.commit}" if url.vcs else url.url
-        requirement = f"{name} @ {source}{below}"
-    return Pin(
-        name=name,
-        requirement=requirement,
-        version=installed.version,
-        because=f"installed for {python}",
-    )
-
-
-def _problem(installed: Installed) -> str | None:
-    url = installed.direct_url
-    if url is None:
-        return None
-    called = f"{installed.name} {installed.version}"
-    if has_credentials(url.url):
-        return f"{called} was installed from a URL with credentials in it."
-    if url.editable or (url.directory and _path(url).is_dir()):
-        return f"{called} was installed from a folder of this machine: {url.url}."
-    return None
-
-
-def _is_from(url: DirectUrl | None, root: Path | None) -> bool:
-    if url is None or root is None or not url.directory:
-        return False
-    return _path(url).resolve() == root.resolve()
-
-
-def _is_file(url: DirectUrl | None) -> bool:
-    """Whether it came from a file; conda's packages all did, by folders that are gone."""
-    return url is not None and url.url.startswith("file:")
-
-
-def _path(url: DirectUrl) -> Path:
-    return Path(url2pathname(urlsplit(url.url).path))
+    def _options(self) -> tuple[str, ...]:
+        """Return the lines on indexes; what is not on PyPI's own takes its place."""
+        if PUBLIC_INDEX in self.indexes:
+            others = [index for index in self.indexes if index != PUBLIC_INDEX]
+            return tuple(f"--extra-index-url {index}" for index in others)
+        options = ("--index-url", *("--extra-index-url",) * len(self.indexes))
+        return tuple(f"{o} {index}" for o, index in zip(options, self.indexes, strict=False))

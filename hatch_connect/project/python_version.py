@@ -68,12 +68,14 @@ def choose_python(
     lock_python: tuple[str, str] | None = None,
     interpreter: Interpreter | None = None,
     one_minor: bool = True,
+    kept: str | None = None,
 ) -> PythonTarget:
     """Choose X.Y in the documented order; `requires-python` bounds the choice.
 
     `lock_python` is the minor that a lock was made for, with the reason. `one_minor` says that
     the pins are evaluated for one minor, so that no other may run them; it is False for a
-    requirements file that is shipped as written. Raises PythonVersionError.
+    requirements file that is shipped as written. `kept` is the range of a lock whose markers are
+    kept: any Python in it and in the project's may run the pins. Raises PythonVersionError.
     """
     bounds = _bounds(config)
     undecided = []
@@ -86,6 +88,8 @@ def choose_python(
         requires: str | None = f"~={version}" if chosen.count(".") == 1 else f"~={_first(chosen)}"
         if not one_minor and not source.explicit:
             requires = config.requires_python
+        if kept is not None:
+            requires = str(bounds & _lock_bounds(kept, config)) or None
         return PythonTarget(version=version, requires=requires, because=source.because)
     said = "".join(f"\n  - {text}." for text in undecided)
     raise PythonVersionError(
@@ -193,6 +197,20 @@ def _bounds(config: ProjectConfig) -> SpecifierSet:
         raise PythonVersionError(
             f"`project.requires-python` of {config.path} is `{bounds}`: no version satisfies it.",
             hint="Widen it.",
+        )
+    return bounds
+
+
+def _lock_bounds(text: str, config: ProjectConfig) -> SpecifierSet:
+    from packaging.specifiers import SpecifierSet
+
+    bounds = SpecifierSet(text)
+    both = bounds & SpecifierSet(config.requires_python or "")
+    if both.is_unsatisfiable():
+        raise PythonVersionError(
+            f"The lock is for Python `{bounds}`, and `project.requires-python` of {config.path} is"
+            f" `{config.requires_python}`: no version satisfies both.",
+            hint="Lock the project again.",
         )
     return bounds
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,11 +20,20 @@ class Variables:
 
     `values` are set on the server before the upload; those that are None are removed there.
     `relied_on` are names that the project's table lists bare and that have no value here: they
-    must be on the server already.
+    must be on the server already. `plain` are names whose value stands in pyproject.toml, for all
+    to see.
     """
 
     values: Mapping[str, Secret | None]
     relied_on: tuple[str, ...] = ()
+    plain: frozenset[str] = frozenset()
+
+    @property
+    def hidden(self) -> tuple[Secret, ...]:
+        """The values that nobody may see in what a server says."""
+        return tuple(
+            value for name, value in self.values.items() if value and name not in self.plain
+        )
 
     def missing(self, on_server: Collection[str]) -> tuple[str, ...]:
         """Return the names that have a value neither here nor on the server."""
@@ -64,7 +74,8 @@ def collect_variables(
             relied_on.append(name)
         else:
             values[name] = known
-    return Variables(values=values, relied_on=tuple(relied_on))
+    plain = {name for name, value in listed.items() if value and values.get(name) == value}
+    return Variables(values=values, relied_on=tuple(relied_on), plain=frozenset(plain))
 
 
 def _from(environ: Mapping[str, str], name: str) -> Secret | None:
@@ -73,8 +84,8 @@ def _from(environ: Mapping[str, str], name: str) -> Secret | None:
 
 def _split(given: Secret) -> tuple[str, Secret | None]:
     name, separator, value = given.reveal().partition("=")
-    if not name or "\0" in given.reveal():
-        raise UsageError("-E takes NAME=VALUE or NAME, and one was given that has no name.")
+    if not name or re.search(r"[\s\0]", name) or "\0" in value:
+        raise UsageError("-E takes NAME=VALUE or NAME, with a name that has no space in it.")
     return name, Secret(value) if separator else None
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hatch_connect.errors import NotAnsweringError
-from hatch_connect.events import Note
+from hatch_connect.errors import NotAnsweringError, ServerError
+from hatch_connect.events import LogLine, Note
 
 if TYPE_CHECKING:
     from hatch_connect.connect.client import ConnectClient
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
 
 _BROKEN = 500
+_LAST_LINES = 20
 
 
 def verify(
@@ -27,9 +28,25 @@ def verify(
     where = f"{'The draft' if bundle_id else 'The content'} at /{path}"
     said = f": {visit.text}" if visit.text else ""
     if visit.status >= _BROKEN:
+        _show_log(client, content, report)
         raise NotAnsweringError(
             f"{where} answered {visit.status}{said}",
             hint=f"Its log: {content.draft_url(bundle_id) if bundle_id else content.logs_url}",
         )
     report(Note(text=f"{where} answered {visit.status}{said}"))
     return visit
+
+
+def _show_log(client: ConnectClient, content: Content, report: Report) -> None:
+    """Report the end of the newest job's log, where the server has one."""
+    try:
+        jobs = client.jobs(content.guid)
+        if not jobs:
+            return
+        newest = max(jobs, key=lambda job: job.start_time)
+        lines = client.job_log(content.guid, newest.key)
+    except ServerError:
+        # The log is a courtesy: that the content does not answer is what has to be told.
+        return
+    for line in lines[-_LAST_LINES:]:
+        report(LogLine(text=line))

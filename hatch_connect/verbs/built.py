@@ -5,30 +5,40 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import UsageError
-from hatch_connect.project.config import read_project
+from hatch_connect.project.config import all_contents, read_project
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hatch_connect.project.config import ProjectConfig
+
 
 def built_bundles(root: Path) -> tuple[Path, ...]:
-    """Return the bundle in dist/connect/ that the project's version names.
+    """Return the bundle in dist/connect/ of each piece of content, of the project's version.
 
-    Where there is none of that version, the only bundle there is. Raises UsageError where there
-    is none, or one cannot tell which is meant.
+    Raises UsageError where one of them is not there, naming those that are.
     """
-    config = read_project(root)
     folder = root / "dist" / "connect"
-    found = sorted(folder.glob(f"{config.content_name}*.tar.gz"))
-    current = [p for p in found if p.name == f"{config.content_name}-{config.version}.tar.gz"]
-    chosen = current or found
-    if not chosen:
-        raise UsageError(
-            f"There is no bundle in {folder}.", hint="Build it first: hatch build -t connect"
-        )
-    if len(chosen) > 1:
-        raise UsageError(
-            f"There are several bundles: {', '.join(p.name for p in chosen)}.",
-            hint="Name the one to deploy: hatch publish -p connect FILE",
-        )
-    return tuple(chosen)
+    there = sorted(path.name for path in folder.glob("*.tar.gz"))
+    contents = (read_project(root, content=name) for name in all_contents(root))
+    return tuple(folder / _chosen(config, there, folder) for config in contents)
+
+
+def _chosen(config: ProjectConfig, there: list[str], folder: Path) -> str:
+    name = config.content_name
+    if config.version is None:
+        # The version comes from the build: only one that was built can be meant.
+        built = [file for file in there if file == f"{name}.tar.gz" or _is_version(file, name)]
+        if len(built) == 1:
+            return built[0]
+    elif f"{name}-{config.version}.tar.gz" in there:
+        return f"{name}-{config.version}.tar.gz"
+    version = f" {config.version}" if config.version else ""
+    raise UsageError(
+        f"Which bundle of {name}{version}? In {folder} there is: {', '.join(there) or 'none'}.",
+        hint="Build it with `hatch build -t connect`, or name one: hatch publish -p connect FILE",
+    )
+
+
+def _is_version(file: str, name: str) -> bool:
+    return file.startswith(f"{name}-") and file[len(name) + 1].isdigit()

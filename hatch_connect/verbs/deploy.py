@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from hatch_connect.ship.find import Located, find_content
 from hatch_connect.ship.plan import Found, Wanted, make_plan
 from hatch_connect.ship.variables import collect_variables
 from hatch_connect.verbs.deployed import Deployed, Planned
+from hatch_connect.verbs.masking import masking
 from hatch_connect.verbs.reach import chosen_server, client_of, pace_of
 from hatch_connect.verbs.several import one_or_several
 from hatch_connect.verbs.subject import configured_server, prepared_or_built, subject_of
@@ -54,7 +56,11 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Result:
             choice = chosen_server(options, surroundings, configured, report)
             server = stack.enter_context(choice)
             subject = subject_of(each, options, surroundings, server)
-            results.append(_deploy(subject, server, options, surroundings, report))
+            if options.file:
+                whose = subject.config.content_name if subject.config else None
+                told = f"content {whose!r} of this project" if whose else "content of its own"
+                report(Note(text=f"{options.file} is {told}."))
+            results.append(_deploy(_Call(subject, server, options, surroundings), report))
         if options.local and surroundings.wait_for_person and not options.json:
             where = "\n".join(result.lines()[-1] for result in results)
             report(Note(text=f"This runs until you press Ctrl-C:\n{where}"))
@@ -62,34 +68,43 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Result:
     return one_or_several(tuple(results))
 
 
-def _deploy(
-    subject: Subject,
-    server: Server,
-    options: Options,
-    surroundings: Surroundings,
-    report: Report,
-) -> Deployed | Planned:
-    wanted = _wanted(subject, _variables(subject, options, surroundings), options)
-    report(Step(text=f"Connecting to {server.url} ({server.source})"))
-    client = client_of(server, surroundings, report)
-    settings = client.server_settings()
-    plan = make_plan(wanted, _look(client, settings, subject, options))
-    if options.dry_run:
-        return Planned(plan=plan, server=server, listing=subject.listing)
-    _announce(plan, report)
-    metadata = _metadata(subject, settings, options, surroundings)
-    deployment = Execution(client, report, pace_of(surroundings), metadata).run(plan)
-    _record(subject, server, deployment, report)
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One deployment of a call."""
+
+    subject: Subject
+    server: Server
+    options: Options
+    surroundings: Surroundings
+
+
+def _deploy(call: _Call, report: Report) -> Deployed | Planned:
+    variables = _variables(call)
+    server = call.server
+    with masking((server.api_key, *variables.hidden), report) as told:
+        told(Step(text=f"Connecting to {server.url} ({server.source})"))
+        client = client_of(server, call.surroundings, told)
+        settings = client.server_settings()
+        wanted = _wanted(call.subject, variables, call.options)
+        plan = make_plan(wanted, _look(client, settings, call.subject, call.options))
+        if call.options.dry_run:
+            return Planned(plan=plan, server=server, listing=call.subject.listing)
+        _announce(plan, told)
+        metadata = _metadata(call, settings)
+        deployment = Execution(client, told, pace_of(call.surroundings), metadata).run(plan)
+    _record(call.subject, server, deployment, report)
     return Deployed(
         deployment=deployment,
         server=server,
-        digest=subject.bundle.digest,
-        listing=subject.listing,
+        digest=call.subject.bundle.digest,
+        listing=call.subject.listing,
+        hidden=(*variables.hidden, *filter(None, [server.api_key])),
     )
 
 
-def _variables(subject: Subject, options: Options, surroundings: Surroundings) -> Variables:
-    table = subject.config.env if subject.config else ()
+def _variables(call: _Call) -> Variables:
+    options, surroundings, config = call.options, call.surroundings, call.subject.config
+    table = config.env if config else ()
     return collect_variables(
         table=((entry.name, entry.value) for entry in table),
         env_file=surroundings.directory / options.env_file if options.env_file else None,
@@ -99,13 +114,12 @@ def _variables(subject: Subject, options: Options, surroundings: Surroundings) -
     )
 
 
-def _metadata(
-    subject: Subject, settings: ServerSettings, options: Options, surroundings: Surroundings
-) -> dict[str, str] | None:
+def _metadata(call: _Call, settings: ServerSettings) -> dict[str, str] | None:
     """Return what is noted with the bundle: what git knows, then what the call gave."""
+    options = call.options
     if options.no_metadata or settings.supports(Feature.BUNDLE_METADATA) is not True:
         return None
-    found = git_metadata(subject.home, surroundings.environ)
+    found = git_metadata(call.subject.home, call.surroundings.environ)
     for given in options.metadata:
         key, separator, value = given.partition("=")
         if not key or not separator:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hatch_connect.secret import masked
+
 if TYPE_CHECKING:
     from hatch_connect.connect.servers import Server
+    from hatch_connect.secret import Secret
     from hatch_connect.ship.execute import Deployment
     from hatch_connect.ship.plan import Plan
     from hatch_connect.verbs.listing import Listing
@@ -14,12 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed:
-    """What is on the server now."""
+    """What is on the server now; `hidden` are values that its answer may not show."""
 
     deployment: Deployment
     server: Server
     digest: str | None = None
     listing: Listing | None = None
+    hidden: tuple[Secret, ...] = ()
 
     @property
     def url(self) -> str:
@@ -51,7 +55,9 @@ class Deployed:
             "previous_bundle_id": done.previous_bundle_id,
             "active": done.active,
             "digest": self.digest,
-            "answer": {"status": answer.status, "text": answer.text} if answer else None,
+            "answer": {"status": answer.status, "text": masked(answer.text, self.hidden)}
+            if answer
+            else None,
             **(self.listing.to_dict() if self.listing else {}),
         }
 

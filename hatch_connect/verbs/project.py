@@ -10,9 +10,9 @@ from hatch_connect.bundle.run import build
 from hatch_connect.errors import InterpreterError, UsageError
 from hatch_connect.events import Detail, Note, Step, Warned
 from hatch_connect.project.config import ProjectConfig, all_contents, find_root, read_project
+from hatch_connect.project.frozen import freeze
 from hatch_connect.project.interpreter import find_interpreter, inspect_interpreter
 from hatch_connect.project.locks import find_lock
-from hatch_connect.project.pins import freeze
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,16 +78,23 @@ def content_of(options: Options, surroundings: Surroundings) -> str | None:
 def request_of(
     content: str | None, options: Options, surroundings: Surroundings, report: Report
 ) -> BuildRequest:
-    """Return what the call asks of the build.
+    """Return what the call asks of the build. Raises ProjectError."""
+    config = project_of(options, surroundings, content=content)
+    return request_for(config, options, surroundings, report)
+
+
+def request_for(
+    config: ProjectConfig, options: Options, surroundings: Surroundings, report: Report
+) -> BuildRequest:
+    """Return what the call asks of the build of this content.
 
     Where nothing is locked, the packages of an environment are taken, as Connect's own guide
     promises. Raises LockError, InterpreterError.
     """
-    config = project_of(options, surroundings, content=content)
     request = BuildRequest(
         root=config.root,
         overrides=options.overrides(),
-        contents=(content,) if content else (),
+        contents=(config.content,) if config.content else (),
         python_option=options.python_version,
     )
     if not config.app_mode.has_python:

@@ -12,6 +12,7 @@ from hatch_connect.ship.find import Located
 from hatch_connect.ship.plan import make_rollback
 from hatch_connect.verbs.deployed import Deployed, Planned
 from hatch_connect.verbs.found import found_content
+from hatch_connect.verbs.masking import masking
 from hatch_connect.verbs.reach import pace_of
 from hatch_connect.verbs.versions import choose_bundle
 
@@ -46,8 +47,12 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Deploye
         if options.dry_run:
             return Planned(plan=plan, server=found.server)
         report(Note(text=f"Going back to bundle {bundle.id} of {bundle.created_time}"))
-        deployment = Execution(client, report, pace_of(surroundings)).run(plan)
-        return Deployed(deployment=deployment, server=found.server)
+        key = found.server.api_key
+        with masking((key,), report) as told:
+            deployment = Execution(client, told, pace_of(surroundings)).run(plan)
+        return Deployed(
+            deployment=deployment, server=found.server, hidden=tuple(filter(None, [key]))
+        )
 
 
 def _before(bundles: tuple[BundleInfo, ...]) -> BundleInfo:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
+from os.path import normpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.archive import Bundle
-from hatch_connect.connect.deployments import RecordStore, record_path
+from hatch_connect.bundle.content import Patterns
+from hatch_connect.connect.deployments import FOLDER, RecordStore, record_path
 from hatch_connect.errors import ProjectError, UsageError
 from hatch_connect.options import SPECS
 from hatch_connect.project.config import all_contents
@@ -131,9 +133,28 @@ def clues_of(
 
 
 def records_of(root: Path, content: str | None, surroundings: Surroundings) -> RecordStore:
-    """Return the records of a project's deployments."""
-    place = record_path(root, content, environ=surroundings.environ, platform=sys.platform)
+    """Return the records of a project's deployments.
+
+    They are kept in the project where its `.gitignore` names their folder, or where there is one
+    already: otherwise the folder would be taken into the project's sdist, since build back ends
+    read no other ignore file than that.
+    """
+    place = record_path(
+        root,
+        content,
+        environ=surroundings.environ,
+        platform=sys.platform,
+        in_project=(root / FOLDER).is_dir() or _ignores_records(root / ".gitignore"),
+    )
     return RecordStore(place)
+
+
+def _ignores_records(file: Path) -> bool:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return False
+    return Patterns(lines).match(f"{FOLDER}/record.json")
 
 
 def _of_project(bundle: Bundle, config: ProjectConfig, surroundings: Surroundings) -> Subject:
@@ -151,21 +172,33 @@ def _of_project(bundle: Bundle, config: ProjectConfig, surroundings: Surrounding
 def _owner(
     bundle: Bundle, options: Options, surroundings: Surroundings, *, on: str | None = None
 ) -> ProjectConfig | None:
-    """Return the project's content that a prepared bundle is of: same mode and entrypoint."""
-    metadata = bundle.manifest.metadata
+    """Return the project's content that a prepared bundle is of, or None.
+
+    It is the one that `--content` names; else the bundle lies where the project's builds go or
+    has the content's name, and is of the content's mode and entrypoint.
+    """
     try:
         root = root_of(options, surroundings)
         names = contents_of(options, surroundings) if options.content else all_contents(root)
+        configs = [project_of(options, surroundings, content=name, on=on) for name in names]
     except ProjectError:
         return None
-    for name in names:
-        try:
-            config = project_of(options, surroundings, content=name, on=on)
-        except ProjectError:
-            continue
-        if (metadata.app_mode, metadata.entrypoint) == (config.app_mode.name, config.entrypoint):
-            return config
-    return None
+    if options.content:
+        return configs[0]
+    path = Path(normpath(surroundings.directory / str(options.file)))
+    return next((c for c in configs if _is_named_for(path, c) and _is_like(bundle, c)), None)
+
+
+def _is_named_for(path: Path, config: ProjectConfig) -> bool:
+    if (config.root / "dist" / "connect") in path.parents:
+        return True
+    name = path.parent.name if path.name == "manifest.json" else _stem(path)
+    return name == config.content_name or name.startswith(f"{config.content_name}-")
+
+
+def _is_like(bundle: Bundle, config: ProjectConfig) -> bool:
+    metadata = bundle.manifest.metadata
+    return (metadata.app_mode, metadata.entrypoint) == (config.app_mode.name, config.entrypoint)
 
 
 def _independent(bundle: Bundle, options: Options, surroundings: Surroundings) -> Subject:
@@ -176,7 +209,8 @@ def _independent(bundle: Bundle, options: Options, surroundings: Surroundings) -
     home = path.parent if path.is_file() else path
     if path.name == "manifest.json" and primary is None:
         primary = home.name
-    default_title = options.title or _stem(Path(primary) if primary else path)
+    found = _stem(Path(primary)) if primary else _project_name(bundle, path)
+    default_title = options.title or found or _stem(path)
     return Subject(
         bundle=bundle,
         config=None,
@@ -186,6 +220,17 @@ def _independent(bundle: Bundle, options: Options, surroundings: Surroundings) -
         filename=str(path),
         records=records_of(home, _stem(path) if path.is_file() else None, surroundings),
     )
+
+
+def _project_name(bundle: Bundle, path: Path) -> str | None:
+    """Return the name less the version, where the bundle's own metadata tell the two apart."""
+    stem = _stem(path)
+    for file in bundle.manifest.files:
+        info, _, rest = file.path.partition("/")
+        version = info.removesuffix(".dist-info").rpartition("-")[2]
+        if rest == "METADATA" and stem.endswith(f"-{version}"):
+            return stem.removesuffix(f"-{version}")
+    return None
 
 
 def _file_entrypoint(bundle: Bundle) -> str | None:

@@ -34,7 +34,7 @@ def revealed(variables: Variables) -> dict[str, str]:
     return {n: v.reveal() for n, v in variables.values.items() if v is not None}
 
 
-names = st.text(st.characters(exclude_characters="=\0", exclude_categories=["Cs"]), min_size=1)
+names = st.from_regex(r"[^\s=\0]+", fullmatch=True).filter(lambda name: name.isprintable())
 values = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
+from hatch_connect.project.pins import PUBLIC_INDEX
 from hatch_connect.project.rules import has_credentials, without_credentials
 
 if TYPE_CHECKING:
@@ -14,8 +16,8 @@ if TYPE_CHECKING:
 
     from hatch_connect.project.pins import Target
 
-_PUBLIC_INDEX = "https://pypi.org/simple"
 _SHOWN_TAGS = 6
+_SECRET_KEYS = {"access_token", "api_key", "apikey", "password", "private_token", "sig", "token"}
 _LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}  # noqa: S104 -- compared, not bound
 
 
@@ -29,6 +31,7 @@ def fits(wheels: Iterable[str], tags: frozenset[Tag]) -> bool:
     return any(not tags.isdisjoint(wheel_tags(wheel)) for wheel in wheels)
 
 
+@cache
 def wheel_tags(wheel: str) -> frozenset[Tag]:
     """Return the tags of a wheel by its file name; none for a name that is not a wheel's."""
     from packaging.utils import InvalidWheelFilename, parse_wheel_filename
@@ -49,7 +52,7 @@ def misfit(called: str, wheels: Iterable[str], target: Target) -> str:
 
 def index_note(index: str | None) -> str | None:
     """Word the note on packages of an index that a server may not know, or None."""
-    if index is None or index.rstrip("/") == _PUBLIC_INDEX:
+    if index is None or index.rstrip("/") == PUBLIC_INDEX:
         return None
     shown = without_credentials(index)
     return f"Packages come from {shown}: the index that the server uses must have them."
@@ -61,6 +64,14 @@ def url_problem(called: str, url: str) -> str | None:
     if has_credentials(url):
         return f"{called} has credentials in its URL: {shown}."
     parts = urlsplit(url)
+    secret = _SECRET_KEYS & {key.lower() for key, _ in parse_qsl(parts.query)}
+    if secret:
+        return f"{without_query(called)} has a `{min(secret)}` in its URL: {without_query(url)}."
     if parts.scheme.rpartition("+")[2] == "file" or parts.hostname in _LOCAL_HOSTS:
         return f"{called} comes from a place that only this machine can reach: {shown}."
     return None
+
+
+def without_query(text: str) -> str:
+    """Return a text that ends in a URL without the URL's query, fit for a message."""
+    return without_credentials(text).partition("?")[0]

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
     from packaging.specifiers import SpecifierSet
 
-    from hatch_connect.project.config import ProjectConfig
     from hatch_connect.project.locks.uv_graph import Graph, Package
+    from hatch_connect.project.metadata import Metadata
 
 Table: TypeAlias = dict[str, Any]
 
@@ -31,21 +31,21 @@ _MANIFEST = {"constraints": "constraint-dependencies", "overrides": "override-de
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """What is compared: a lock, the project's package in it, and the project.
+    """What is compared: a lock, a project's package in it, and that project.
 
     `workspace` is `[tool.uv]` beside the lock, which holds for all members of a workspace.
     """
 
     graph: Graph
     root: Package
-    config: ProjectConfig
+    metadata: Metadata
     workspace: Table
 
     @property
     def sources(self) -> dict[str, object]:
         """`tool.uv.sources` by normalized name; a member's own win over the workspace's."""
         found: dict[str, object] = {}
-        for uv in (self.workspace, self.config.metadata.uv):
+        for uv in (self.workspace, self.metadata.uv):
             table = uv.get("sources")
             if isinstance(table, dict):
                 found |= {normalized(name): source for name, source in table.items()}
@@ -63,16 +63,22 @@ class Compared:
 
     def differences(self) -> list[str]:
         """Return what differs, one sentence each; nothing where the lock is fresh."""
-        found = _python_differences(self.graph, self.config)
-        metadata = self.config.metadata
-        if not {"dependencies", "optional-dependencies"} & set(metadata.dynamic):
-            found += self._compared(_locked_dist(self.root.metadata), self._project_dist())
-            found += _compared_extras(
+        found = _python_differences(self.graph, self.metadata.requires_python)
+        found += self.dependency_differences()
+        found += self._compared(_locked_groups(self.root.metadata), self._project_groups())
+        return found + self._compared(_locked_manifest(self.graph), self._workspace_lists())
+
+    def dependency_differences(self) -> list[str]:
+        """Return what differs of the dependencies and extras alone, as for a neighbour."""
+        metadata = self.metadata
+        if {"dependencies", "optional-dependencies"} & set(metadata.dynamic):
+            return []
+        return self._compared(_locked_dist(self.root.metadata), self._project_dist()) + (
+            _compared_extras(
                 {normalized(str(name)) for name in self.root.metadata.get("provides-extras", ())},
                 {normalized(name) for name, _ in metadata.extras},
             )
-        found += self._compared(_locked_groups(self.root.metadata), self._project_groups())
-        return found + self._compared(_locked_manifest(self.graph), self._workspace_lists())
+        )
 
     def _compared(self, locked: Iterable[Wanted], asked: Iterable[Wanted]) -> list[str]:
         in_lock = {wanted for wanted in locked if wanted.name not in self.split}
@@ -83,7 +89,7 @@ class Compared:
         ]
 
     def _project_dist(self) -> Iterator[Wanted]:
-        metadata, sources = self.config.metadata, self.sources
+        metadata, sources = self.metadata, self.sources
         extras = tuple(normalized(name) for name, _ in metadata.extras)
         for requirement in _requirements(metadata.dependencies):
             marker = str(requirement.marker) if requirement.marker else None
@@ -95,8 +101,8 @@ class Compared:
                 yield from_project(requirement, sources, where=_place(extra), extra=extra)
 
     def _project_groups(self) -> Iterator[Wanted]:
-        groups = dict(self.config.metadata.groups)
-        legacy = self.config.metadata.uv.get("dev-dependencies", [])
+        groups = dict(self.metadata.groups)
+        legacy = self.metadata.uv.get("dev-dependencies", [])
         if isinstance(legacy, list) and legacy:
             groups["dev"] = (*groups.get("dev", ()), *map(str, legacy))
         for name, texts in groups.items():
@@ -110,20 +116,20 @@ class Compared:
                 yield from_project(requirement, {}, where=f"tool.uv.{key}")
 
 
-def _python_differences(graph: Graph, config: ProjectConfig) -> list[str]:
+def _python_differences(graph: Graph, requires: str | None) -> list[str]:
     """Compare the ranges of Python: a workspace's is that of all its members together."""
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-    if graph.requires_python is None or config.requires_python is None:
+    if graph.requires_python is None or requires is None:
         return []
     try:
         locked = _allowed(SpecifierSet(graph.requires_python))
     except InvalidSpecifier:
         locked = frozenset()
-    asked = _allowed(SpecifierSet(config.requires_python))
+    asked = _allowed(SpecifierSet(requires))
     if locked == asked or (len(graph.members) > 1 and locked and locked < asked):
         return []
-    asked_for = f"`project.requires-python` is `{config.requires_python}`"
+    asked_for = f"`project.requires-python` is `{requires}`"
     return [f"{asked_for}, and the lock has `{graph.requires_python}`."]
 
 

@@ -146,29 +146,46 @@ def _edges(tables: Iterable[Table]) -> tuple[Edge, ...]:
     )
 
 
+def chosen(root: Package, extras: Iterable[str], groups: Iterable[str]) -> set[str]:
+    """Return what is chosen as uv encodes it in the markers of what conflicts."""
+    own = f"{len(root.name)}-{root.name}"
+    return {
+        f"project-{own}",
+        *(f"extra-{own}-{extra}" for extra in extras),
+        *(f"group-{own}-{group}" for group in groups),
+    }
+
+
+def starts(
+    root: Package, extras: Iterable[str], groups: Iterable[str]
+) -> list[tuple[str, tuple[Edge, ...]]]:
+    """Return who asks for what in the project itself."""
+    return [
+        ("the project", root.dependencies),
+        *((f"the extra {extra}", root.extras.get(extra, ())) for extra in extras),
+        *((f"the group {group}", root.groups.get(group, ())) for group in groups),
+    ]
+
+
 @dataclass(slots=True, kw_only=True)
 class Walk:
     """One walk, for one environment.
 
-    `reached` holds each package with the names of those that ask for it. `active` holds extras
+    `reached` holds each package with the names of those that ask for it, `extras` the extras of
+    packages that were asked for. `active` holds extras
     and groups as uv encodes them in the markers of conflicting ones (`extra-4-name-cpu`).
     """
 
     graph: Graph
     environment: dict[str, str]
     reached: dict[Package, dict[str, None]] = field(default_factory=dict)
+    extras: set[tuple[Package, str]] = field(default_factory=set)
     active: frozenset[str] = frozenset()
 
     def run(self, root: Package, extras: Iterable[str], groups: Iterable[str]) -> None:
         """Walk from the project; what an extra of a dependency activates may change the way."""
-        wanted = {f"extra-{len(root.name)}-{root.name}-{extra}" for extra in extras}
-        wanted |= {f"group-{len(root.name)}-{root.name}-{group}" for group in groups}
-        wanted.add(f"project-{len(root.name)}-{root.name}")
-        start = [
-            ("the project", root.dependencies),
-            *((f"the extra {extra}", root.extras.get(extra, ())) for extra in extras),
-            *((f"the group {group}", root.groups.get(group, ())) for group in groups),
-        ]
+        wanted = chosen(root, extras, groups)
+        start = starts(root, extras, groups)
         while True:
             self.active = frozenset(wanted)
             wanted |= self._once(root, start)
@@ -176,7 +193,7 @@ class Walk:
                 return
 
     def _once(self, root: Package, start: list[tuple[str, tuple[Edge, ...]]]) -> set[str]:
-        self.reached = {}
+        self.reached, self.extras = {}, set()
         activated: set[str] = set()
         seen: set[tuple[Package, str | None]] = {(root, None)}
         pending = list(start)
@@ -189,8 +206,9 @@ class Walk:
                 if extra is None:
                     pending.append((package.name, package.dependencies))
                 else:
+                    self.extras.add((package, extra))
                     activated.add(f"extra-{len(package.name)}-{package.name}-{extra}")
-                    pending.append((package.name, package.extras.get(extra, ())))
+                    pending.append((f"{package.name}[{extra}]", package.extras.get(extra, ())))
         self.reached.pop(root, None)
         return activated
 

@@ -141,10 +141,16 @@ class TestChoice:
         other, target = copy("forked", tmp_path / "a b"), Target(python="3.11")
         assert read(DATA / "forked").requirements(target) == read(other).requirements(target)
 
-    def test_another_index_is_noted_without_its_credentials(self, tmp_path: Path) -> None:
-        change = ("uv.lock", "https://pypi.org/simple", "https://me:hunter2@index.example/simple")
+    def test_another_index_is_noted(self, tmp_path: Path) -> None:
+        change = ("uv.lock", "https://pypi.org/simple", "https://index.example/simple")
         (note,) = read(copy("forked", tmp_path, change)).notes
-        assert "https://***@index.example/simple" in note
+        assert "https://index.example/simple" in note
+
+    def test_credentials_of_an_index_are_refused_and_not_shown(self, tmp_path: Path) -> None:
+        change = ("uv.lock", "https://pypi.org/simple", "https://me:hunter2@index.example/simple")
+        with pytest.raises(LockError, match=r"https://\*\*\*@index\.example/simple") as caught:
+            read(copy("forked", tmp_path, change))
+        assert "hunter2" not in str(caught.value)
 
     def test_a_package_without_a_wheel_is_noted_when_it_has_an_sdist(self, tmp_path: Path) -> None:
         change = ("uv.lock", "six-1.17.0-py2.py3-none-any.whl", "six-1.17.0-cp27-none-win32.whl")
@@ -170,11 +176,21 @@ class TestRefused:
         with pytest.raises(LockError, match=r"iniconfig 2\.1\.0 has no wheel"):
             read(copy("repository", tmp_path, *changes))
 
-    def test_path_dependencies_all_at_once(self) -> None:
-        with pytest.raises(LockError) as caught:
-            read(DATA / "workspace")
-        assert "member 0.1" in str(caught.value)
-        assert "pathdep 0.1 is a path dependency (`libs/pathdep`)" in str(caught.value)
+    def test_neighbours_are_built_from_their_folders_and_are_no_lines(self) -> None:
+        lock = read(DATA / "workspace")
+        assert [(one.name, one.path, one.because) for one in lock.local] == [
+            ("member", DATA / "workspace/member", "the project"),
+            ("pathdep", DATA / "workspace/libs/pathdep", "the project"),
+        ]
+        assert not {"member", "pathdep", "leader"} & {pin.name for pin in lock.pins}
+
+    def test_a_neighbour_that_is_not_there(self, tmp_path: Path) -> None:
+        root = copy("workspace", tmp_path)
+        shutil.rmtree(root / "libs")
+        with pytest.raises(
+            LockError, match=r"pathdep 0\.1 is built from libs/pathdep, which is not"
+        ):
+            read(root)
 
     @pytest.mark.parametrize(
         ("url", "said"),

@@ -1,0 +1,99 @@
+"""A lock made of what is installed in an environment, for want of one that was kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from hatch_connect.errors import LockError
+from hatch_connect.project.pins import Lock, Omitted, Pin, listed, normalized
+from hatch_connect.project.rules import has_credentials
+
+if TYPE_CHECKING:
+    from hatch_connect.project.interpreter import DirectUrl, Installed, Interpreter
+
+PUBLISHING_TOOLS = frozenset({"hatch-connect", "rsconnect-python"})
+
+
+def freeze(interpreter: Interpreter, *, own_name: str, root: Path | None = None) -> Lock:
+    """Make a lock of what is installed, less the project itself and publishing tools.
+
+    The list is that of `pip list --format=freeze`; what came from a repository keeps its URL and
+    commit. A package installed from `root` is the project too, whatever it is called. Raises
+    LockError for packages that only this machine has.
+    """
+    left_out = PUBLISHING_TOOLS | {normalized(own_name)}
+    pins, problems, notes, omitted = [], [], [], []
+    for installed in interpreter.packages:
+        name = normalized(installed.name)
+        if name in left_out or _is_from(installed.direct_url, root):
+            why = "a tool for publishing" if name in PUBLISHING_TOOLS else "the project itself"
+            omitted.append(Omitted(name=name, version=installed.version, because=why))
+            continue
+        problem = _problem(installed)
+        if problem:
+            problems.append(problem)
+        elif _is_file(installed.direct_url):
+            notes.append(
+                f"{installed.name} {installed.version} was installed from a file: the server takes"
+                " the one of that version from its index."
+            )
+        pins.append(_pin(installed, interpreter.path))
+    problems += [f"{folder} gives no name or no version." for folder in interpreter.broken]
+    if problems:
+        raise LockError(
+            listed(f"The packages of {interpreter.path} cannot be shipped:", problems),
+            hint="Lock the project (`uv lock`), or list its packages in a requirements.txt.",
+        )
+    return Lock(
+        path=None,
+        format="installed",
+        pins=tuple(pins),
+        notes=tuple(notes),
+        omitted=tuple(omitted),
+    )
+
+
+def _pin(installed: Installed, python: Path) -> Pin:
+    url = installed.direct_url
+    # As pip lists it: names are compared normalized, and written as in the metadata.
+    requirement = f"{installed.name}=={installed.version}"
+    if url is not None and not _is_file(url):
+        below = f"#subdirectory={url.subdirectory}" if url.subdirectory else ""
+        source = f"{url.vcs}+{url.url}@{url.commit}" if url.vcs else url.url
+        requirement = f"{installed.name} @ {source}{below}"
+    return Pin(
+        name=normalized(installed.name),
+        requirement=requirement,
+        version=installed.version,
+        because=f"installed for {python}",
+    )
+
+
+def _problem(installed: Installed) -> str | None:
+    url = installed.direct_url
+    if url is None:
+        return None
+    called = f"{installed.name} {installed.version}"
+    if has_credentials(url.url):
+        return f"{called} was installed from a URL with credentials in it."
+    if url.editable or (url.directory and _path(url).is_dir()):
+        return f"{called} was installed from a folder of this machine: {url.url}."
+    return None
+
+
+def _is_from(url: DirectUrl | None, root: Path | None) -> bool:
+    if url is None or root is None or not url.directory:
+        return False
+    return _path(url).resolve() == root.resolve()
+
+
+def _is_file(url: DirectUrl | None) -> bool:
+    """Whether it came from a file; conda's packages all did, by folders that are gone."""
+    return url is not None and url.url.startswith("file:")
+
+
+def _path(url: DirectUrl) -> Path:
+    return Path(url2pathname(urlsplit(url.url).path))

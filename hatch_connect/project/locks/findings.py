@@ -1,0 +1,61 @@
+"""What reading a lock finds: all that is wrong with it, at once, and what is worth a note."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hatch_connect.errors import LockError
+from hatch_connect.project.locks.fit import index_note
+from hatch_connect.project.pins import listed
+from hatch_connect.project.rules import has_credentials, without_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hatch_connect.project.pins import LocalPackage
+
+
+@dataclass(slots=True, kw_only=True)
+class Findings:
+    """Problems by their heading and remedy; each thing is kept once, in the order of finding."""
+
+    problems: dict[tuple[str, str], dict[str, None]] = field(default_factory=dict)
+    notes: dict[str, None] = field(default_factory=dict)
+    indexes: dict[str, None] = field(default_factory=dict)
+    local: dict[str, LocalPackage] = field(default_factory=dict)
+
+    def wrong(self, heading: str, remedy: str, problems: Iterable[str]) -> None:
+        """Take note of problems that have one heading and one remedy."""
+        for problem in problems:
+            self.problems.setdefault((heading, remedy), {})[problem] = None
+
+    def note(self, text: str) -> None:
+        """Take note of what is worth a warning."""
+        self.notes[text] = None
+
+    def index(self, url: str | None) -> None:
+        """Take note of an index that packages come from."""
+        if url is None:
+            return
+        if text := index_note(url):
+            self.note(text)
+        if "://" in url and not url.startswith("file:"):
+            self.indexes[url.rstrip("/")] = None
+
+    def check(self) -> None:
+        """Raise LockError with all problems, if there are any."""
+        if not self.problems:
+            return
+        messages = (listed(heading, problems) for (heading, _), problems in self.problems.items())
+        remedies = dict.fromkeys(remedy for _, remedy in self.problems)
+        raise LockError("\n".join(messages), hint="\n".join(remedies))
+
+
+def credential_problems(text: str) -> list[str]:
+    """Return a sentence for each URL with credentials that a lock holds, masked."""
+    if not has_credentials(text):
+        return []
+    words = (word.strip("'\",;[]{}()<>") for word in text.split() if "@" in word)
+    urls = {without_credentials(word) for word in words if has_credentials(word)}
+    return [f"There are credentials in the URL {url}." for url in sorted(urls)]
