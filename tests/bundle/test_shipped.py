@@ -25,7 +25,7 @@ HTML = '[tool.hatch-connect]\napp-mode = "html"\n'
 VOILA = '[tool.hatch-connect]\napp-mode = "voila"\nentrypoint = "notebooks"\n'
 REQUIREMENTS = {
     "requirements/prod.txt": "-r base.txt\n-c ../constraints.txt\nfastapi==0.115.0\n",
-    "requirements/base.txt": "idna==3.10\n",
+    "requirements/base.txt": "voila==0.5\n",
     "constraints.txt": "anyio==4.0\n",
 }
 INSTALLED = Lock(
@@ -146,6 +146,7 @@ class TestFolders:
         self, tmp_path: Path, sandbox: Sandbox
     ) -> None:
         files = {**PACKAGE, "notebooks/a.ipynb": "", "notebooks/b.ipynb": "", "other.txt": ""}
+        files["requirements.txt"] = "voila==0.5\n"
         root = committed(project(tmp_path / "p", files, connect=VOILA), sandbox)
         shipped = paths(build_one(root, sandbox.environ))
         assert {"a.ipynb", "b.ipynb", "sales_api/main.py"} <= set(shipped)
