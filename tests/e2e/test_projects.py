@@ -198,3 +198,126 @@ def test_ctrl_c_says_what_remains_and_exits_with_130(
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
     assert "is there and not active" in stderr
+
+
+def bundle_of(sandbox: Sandbox, project: Path, name: str) -> Path:
+    """Build the bundle of a tree project that is called something."""
+    text = f'[project]\nname = "{name}"\nversion = "2.0"\n{TABLE}'
+    (project / "pyproject.toml").write_text(text, encoding="utf-8")
+    (project / "requirements.txt").write_text("starlette==0.45.0\n", encoding="utf-8")
+    (project / ".python-version").write_text("3.12\n", encoding="utf-8")
+    done = sandbox.connect("bundle", cwd=project)
+    assert done.code == 0, done.said
+    return project / done.stdout.strip()
+
+
+def test_a_bundle_of_another_project_is_content_of_its_own(
+    server: FakeConnect, tree: Path, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "app.py").write_text(APP, encoding="utf-8")
+    foreign = bundle_of(sandbox, other, "other-thing")
+    own = bundle_of(sandbox, tree, "our-thing")
+    assert deploy(sandbox, server, tree).code == 0
+    done = deploy(sandbox, server, tree, str(foreign))
+    assert done.code == 0, done.said
+    assert "content of its own" in done.stderr
+    assert len(server.contents) == 2
+    moved = tmp_path / "elsewhere" / own.name
+    moved.parent.mkdir()
+    own.rename(moved)
+    done = deploy(sandbox, server, tree, str(moved))
+    assert "content 'our-thing' of this project" in done.stderr
+    assert len(server.contents) == 2
+    assert not (moved.parent / "rsconnect-python").exists()
+
+
+def test_a_bundle_without_its_project_is_known_by_its_name_less_the_version(
+    server: FakeConnect, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    project = copy_example("fastapi-app", tmp_path)
+    assert sandbox.connect("bundle", cwd=project).code == 0
+    away = tmp_path / "away"
+    away.mkdir()
+    file = away / "sales-api-1.2.0.tar.gz"
+    (project / "dist" / "connect" / file.name).rename(file)
+    done = deploy(sandbox, server, away, file.name)
+    assert done.code == 0, done.said
+    assert only(server).name == "sales-api"
+    assert sorted(p.name for p in away.iterdir()) == [file.name]
+
+
+def test_a_record_stays_in_a_project_that_ignores_its_folder(
+    server: FakeConnect, tree: Path, sandbox: Sandbox
+) -> None:
+    assert deploy(sandbox, server, tree).code == 0
+    assert not (tree / "rsconnect-python").exists()
+    (tree / ".gitignore").write_text("/rsconnect-python/\n", encoding="utf-8")
+    assert deploy(sandbox, server, tree).code == 0
+    assert (tree / "rsconnect-python" / "tree.json").is_file()
+    assert len(server.contents) == 1
+
+
+def test_what_a_server_says_of_secrets_is_not_repeated(
+    server: FakeConnect, tree: Path, sandbox: Sandbox
+) -> None:
+    value = "correct-horse-battery"
+    said = f"key {server.api_key} value {value}"
+    server.next_task = FakeTask(code=1, error=said, lines=(said,))
+    failed = deploy(sandbox, server, tree, "-E", "TOKEN", "--json", TOKEN=value)
+    assert failed.code == 4
+    server.page = Reply(200, said.encode(), "text/plain")
+    done = deploy(sandbox, server, tree, "-E", f"TOKEN={value}", "--json")
+    assert done.code == 0, done.said
+    only(server).jobs["k"] = [said]
+    server.page = Reply(500, said.encode(), "text/plain")
+    broken = deploy(sandbox, server, tree, "-E", f"TOKEN={value}")
+    assert broken.code == 5
+    assert "  | key *** value ***" in broken.stderr
+    logs = sandbox.connect(
+        "logs", cwd=tree, CONNECT_SERVER=server.url, CONNECT_API_KEY=server.api_key
+    )
+    for finished in (failed, done, broken, logs):
+        assert server.api_key not in finished.said
+    for finished in (failed, done, broken):
+        assert value not in finished.said
+
+
+def test_an_error_object_says_what_remained(
+    server: FakeConnect, tree: Path, sandbox: Sandbox
+) -> None:
+    server.next_task = FakeTask(code=1, error="no")
+    done = deploy(sandbox, server, tree, "--json")
+    error = json.loads(done.stdout)["error"]
+    assert error["exit_code"] == 4
+    assert only(server).guid in error["notes"][0]
+
+
+def test_invoke_knows_no_option_that_is_not_there(
+    server: FakeConnect, tree: Path, sandbox: Sandbox
+) -> None:
+    (tree / "tasks.py").write_text("from invoke_tasks import ns\n", encoding="utf-8")
+    (tree / "invoke.yaml").write_text("connect: {tilte: x}\n", encoding="utf-8")
+    done = sandbox.invoke("deploy", cwd=tree)
+    assert done.code == 2
+    assert "connect.tilte" in done.stderr
+    (tree / "invoke.yaml").write_text("connect: {dry-run: true}\n", encoding="utf-8")
+    keys = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.api_key}
+    done = sandbox.invoke("deploy", cwd=tree, **keys)
+    assert done.code == 0, done.said
+    assert server.contents == {}
+
+
+def test_a_publisher_deploys_only_what_was_built_of_this_version(
+    server: FakeConnect, tree: Path, sandbox: Sandbox
+) -> None:
+    bundle = bundle_of(sandbox, tree, "thing")
+    bundle.rename(bundle.with_name("thing-1.0.tar.gz"))
+    text = (tree / "pyproject.toml").read_text(encoding="utf-8")
+    text += '[tool.hatch.env]\nrequires = ["hatch-connect"]\n'
+    (tree / "pyproject.toml").write_text(text, encoding="utf-8")
+    done = sandbox.hatch("publish", "-p", "connect", cwd=tree)
+    assert done.code == 2, done.said
+    assert "thing-1.0.tar.gz" in done.said
+    assert server.contents == {}
