@@ -95,6 +95,6 @@ def notebook_command(python: Path, manifest: Manifest, output: Path) -> tuple[st
     )
 
 
-def quarto_command(document: str, output: str) -> tuple[str, ...]:
+def quarto_command(quarto: Path, document: str, output: str) -> tuple[str | Path, ...]:
     """Return how to render a document, or a project with `.`, to the folder `output` below it."""
-    return ("quarto", "render", document, "--output-dir", output)
+    return (quarto, "render", document, "--output-dir", output)

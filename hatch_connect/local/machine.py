@@ -16,7 +16,8 @@ from hatch_connect.local.launch import ContentProcess, Launch, Processes
 from hatch_connect.local.logs import JobLog
 from hatch_connect.local.modes import MODES
 from hatch_connect.local.place import Place
-from hatch_connect.local.pythons import Python, find_pythons
+from hatch_connect.local.programs import run_program
+from hatch_connect.local.pythons import Python, find_pythons, uv_environ
 from hatch_connect.local.restore import Environment, Environments
 from hatch_connect.local.runtime import prepare_runtime
 from hatch_connect.local.state import Content, Job, State, StoredBundle, now
@@ -78,6 +79,16 @@ class Machine:
     async def pythons(self) -> tuple[Python, ...]:
         """Return the interpreters found when the server started."""
         return await asyncio.shield(self._pythons) if self._pythons else ()
+
+    async def quarto_version(self) -> str | None:
+        """Return the version of the machine's Quarto; None where it has none."""
+        if self.quarto is None:
+            return None
+        said: list[str] = []
+        environ = uv_environ(self.setup.environ)
+        command = (self.quarto, "--version")
+        await run_program(command, environ=environ, folder=self.setup.folder, write=said.append)
+        return said[-1].strip() if said else None
 
     def content_lock(self, content: Content) -> asyncio.Lock:
         """Return what serializes the deployments of one piece of content."""

@@ -63,7 +63,7 @@ async def _render(
     if manifest.app_mode == "jupyter-static":
         command = notebook_command(_of(place.python), manifest, output)
     else:
-        command = (_of(machine.quarto), *quarto_command(manifest.entrypoint, output.name)[1:])
+        command = quarto_command(_of(machine.quarto), manifest.entrypoint, output.name)
         environ |= {"QUARTO_PYTHON": str(place.python)} if place.python else {}
 
     def write(line: str) -> None:

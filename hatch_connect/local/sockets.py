@@ -61,8 +61,8 @@ class Sockets:
         try:
             content = await _open(socket, target, process.port or 0)
         except InvalidStatus as error:
-            answer = error.response
-            await socket.send_denial_response(Response(answer.body, answer.status_code))
+            body, status = bytes(error.response.body or b""), error.response.status_code
+            await socket.send_denial_response(Response(body, status))
         except (InvalidHandshake, OSError) as error:
             denial = not_started(f"Its process takes no WebSocket: {error}", process.log.tail)
             await socket.send_denial_response(denial)

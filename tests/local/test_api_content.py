@@ -46,7 +46,7 @@ def test_the_interpreters_are_listed(api: Api) -> None:
     assert {one["version"] for one in python["installations"]} == {
         one["version"] for one in environments[0]["python"]["installations"]
     }
-    for other in ("r", "quarto", "nodejs"):
+    for other in ("r", "nodejs"):
         assert api.ask("GET", f"v1/server_settings/{other}") == {"installations": []}
 
 

@@ -166,16 +166,36 @@ def test_the_same_packages_are_installed_once(api: Api) -> None:
     assert any("unchanged" in line for line in task["output"])
 
 
-def test_packages_and_images_that_are_not_managed_here(api: Api) -> None:
+def test_an_interpreter_is_taken_as_it_is(api: Api) -> None:
     guid = api.create()
     environment = {"image": "an/image:1", "environment_management": {"python": False}}
     files = {"requirements.txt": b"no such requirement\n"}
+    number = api.upload(guid, bundle(files, environment=environment))
 
-    task = api.deploy(guid, api.upload(guid, bundle(files, environment=environment)))
+    task = api.deploy(guid, number)
 
     assert task["code"] == 0
     assert any("an/image:1" in line for line in task["output"])
+    assert any("nothing is installed" in line for line in task["output"])
     assert api.visit(guid).status_code == 200
+    assert api.ask("GET", f"v1/content/{guid}")["py_environment_management"] is False
+    bundles = f"v1/content/{guid}/bundles/{number}"
+    assert api.ask("GET", bundles)["py_environment_management"] is False
+    # Those of the interpreter that runs these tests.
+    names = {one["name"] for one in api.ask("GET", f"v1/content/{guid}/packages")}
+    assert {"pytest", "starlette"} <= names
+
+
+def test_management_may_be_off_for_content(api: Api) -> None:
+    guid = api.create(default_py_environment_management=False)
+    files = {"requirements.txt": b"no such requirement\n"}
+
+    left = api.deploy(guid, api.upload(guid, bundle(files)))
+    wanted = {"environment_management": {"python": True}}
+    managed = api.deploy(guid, api.upload(guid, bundle(files, environment=wanted)))
+
+    assert left["code"] == 0
+    assert "uv ended with exit code" in managed["error"]
 
 
 def test_the_python_is_what_the_manifest_requires(api: Api) -> None:

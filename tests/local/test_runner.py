@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,100 @@ def test_no_object_is_found(module: Path) -> None:
 
     with pytest.raises(SystemExit, match="none of: app, application, create_app, make_app"):
         runner.load("content_program")
+
+
+def test_a_program_is_announced_when_it_serves(
+    module: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    module.write_text(_LISTENING.format(port="sys.argv[1]"))
+
+    runner.run(["-m", "content_program", "{port}"], "token")
+
+    assert _announced(capsys) == "token"
+
+
+def test_an_executable_is_announced_and_its_exit_code_kept(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    program = _LISTENING.format(port="sys.argv[1]") + "sys.exit(7)"
+
+    with pytest.raises(SystemExit) as caught:
+        runner.run([sys.executable, "-c", program, "{port}"], "token")
+
+    assert caught.value.code == 7
+    assert _announced(capsys) == "token"
+
+
+_LISTENING = """
+import socket, sys
+with socket.create_server(("127.0.0.1", int({port}))) as listening:
+    listening.accept()[0].close()
+"""
+
+
+def _announced(capsys: pytest.CaptureFixture[str]) -> str:
+    deadline = time.monotonic() + 20
+    output = ""
+    while not output.endswith("\n"):
+        assert time.monotonic() < deadline
+        output += capsys.readouterr().out
+    token, port = output.split()
+    assert port.isdigit()
+    return token
+
+
+class _Dash:
+    def __init__(self, server: object) -> None:
+        self.server = server
+
+
+class _Blocks:
+    def launch(self) -> None: ...
+
+
+def _wsgi(environ: object, start_response: object) -> None: ...
+
+
+class _Asgi:
+    async def __call__(self, scope: object, receive: object, send: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("found", "interface", "expected"),
+    [
+        (_wsgi, "wsgi", (_wsgi, "wsgi")),
+        (_wsgi, "dash", (_wsgi, "wsgi")),
+        (_Dash(_wsgi), "dash", (_wsgi, "wsgi")),
+        (_Asgi, "asgi", (_Asgi, "asgi")),
+        (_Asgi, "gradio", (_Asgi, "asgi")),
+    ],
+)
+def test_the_application_of_an_object(
+    found: object, interface: str, expected: tuple[object, str]
+) -> None:
+    assert runner.with_interface(found, interface) == expected
+
+
+def test_a_dash_app_may_be_asynchronous() -> None:
+    server = _Asgi()
+
+    assert runner.with_interface(_Dash(server), "dash") == (server, "asgi")
+
+
+def test_blocks_of_gradio_are_mounted(module: Path) -> None:
+    module.with_name("gradio.py").write_text(
+        "def mount_gradio_app(*given, path): return (*given, path)"
+    )
+    module.with_name("fastapi.py").write_text("def FastAPI(): return 'outer'")
+    blocks = _Blocks()
+    try:
+        mounted = runner.with_interface(blocks, "gradio")
+    finally:
+        for name in ("gradio", "fastapi"):
+            sys.modules.pop(name, None)
+
+    assert mounted == (("outer", blocks, ""), "asgi")
 
 
 class _Framework:

@@ -35,6 +35,7 @@ _WRITABLE = frozenset(("name", "owner_guid", *DEFAULTS))
 
 def content_json(machine: Machine, content: Content) -> dict[str, object]:
     """Return content as Connect describes it."""
+    active = machine.state.bundle(content.active_bundle or 0)
     return {
         "guid": content.guid,
         "id": str(content.id),
@@ -53,7 +54,7 @@ def content_json(machine: Machine, content: Content) -> dict[str, object]:
         "py_version": content.python,
         "quarto_version": None,
         "r_environment_management": None,
-        "py_environment_management": True if content.python else None,
+        "py_environment_management": active.managed if active else None,
         "owner_guid": USER_GUID,
         "content_url": machine.content_url(content),
         "dashboard_url": machine.dashboard_url(content),

@@ -31,8 +31,14 @@ async def python(request: Request) -> Response:
     return JSONResponse({"installations": installations, "api_enabled": True})
 
 
+async def quarto(request: Request) -> Response:
+    """`GET v1/server_settings/quarto`."""
+    version = await machine_of(request).quarto_version()
+    return JSONResponse({"installations": [{"version": version}] if version else []})
+
+
 async def none_installed(_request: Request) -> Response:
-    """`GET v1/server_settings/r`, `quarto`, `nodejs`."""
+    """`GET v1/server_settings/r`, `nodejs`."""
     return JSONResponse({"installations": []})
 
 
@@ -94,7 +100,7 @@ SETTINGS = Route("/server_settings", settings, methods=["GET"])
 ROUTES = (
     Route("/v1/server_settings/python", python, methods=["GET"]),
     Route("/v1/server_settings/r", none_installed, methods=["GET"]),
-    Route("/v1/server_settings/quarto", none_installed, methods=["GET"]),
+    Route("/v1/server_settings/quarto", quarto, methods=["GET"]),
     Route("/v1/server_settings/nodejs", none_installed, methods=["GET"]),
     Route("/v1/user", user, methods=["GET"]),
     Route("/v1/environments", environments, methods=["GET"]),
