@@ -6,6 +6,7 @@ of [tool.hatch-connect], the guard and git decide.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,8 +67,11 @@ class Patterns:
         from pathspec import GitIgnoreSpec
 
         self.lines = tuple(lines)
-        self._spec = GitIgnoreSpec.from_lines(lines)
-        self._each = [(line, GitIgnoreSpec.from_lines([line])) for line in lines]
+        with warnings.catch_warnings():
+            # `[[]` is a pattern of gitignore, and a regular expression that Python may change.
+            warnings.simplefilter("ignore", FutureWarning)
+            self._spec = GitIgnoreSpec.from_lines(lines)
+            self._each = [(line, GitIgnoreSpec.from_lines([line])) for line in lines]
         self._literal = {line.strip("/") for line in lines if not _WILD & set(line)}
 
     def match(self, path: str) -> bool:

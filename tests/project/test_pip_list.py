@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from hatch_connect.project.frozen import freeze
 from hatch_connect.project.interpreter import inspect_interpreter
-from hatch_connect.verbs.project import freeze
 
 
 @pytest.mark.skipif(find_spec("pip") is None, reason="pip is what this compares with")
