@@ -54,6 +54,7 @@ def read_kind(settings: Settings, root: Path, *, packaged: bool) -> Kind:
     """Read it; problems are added. `packaged` projects have a back end that builds a package."""
     mode = _app_mode(settings)
     if mode is None:
+        settings.text("entrypoint")  # what is wrong with it is told as well
         return Kind()
     found = _located(settings, mode, root, packaged=packaged)
     kind = Kind(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from os.path import normpath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.request import BuildRequest
@@ -15,8 +17,6 @@ from hatch_connect.project.interpreter import find_interpreter, inspect_interpre
 from hatch_connect.project.locks import find_lock
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hatch_connect.bundle.request import Built
     from hatch_connect.events import Report
     from hatch_connect.options import Options
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def root_of(options: Options, surroundings: Surroundings) -> Path:
     """Return the project's root: the nearest pyproject.toml upward of where the call points."""
-    return find_root(surroundings.directory / (options.directory or ""))
+    return find_root(Path(normpath(surroundings.directory / (options.directory or ""))))
 
 
 def project_of(
@@ -138,9 +138,11 @@ def build_content(
     bundle, lock = built.bundle, built.lock
     if lock is not None:
         named = lock.path.name if lock.path else lock.format
-        report(Note(text=f"{len(lock.pins)} packages from {named}"))
+        count = len(lock.pins)
+        report(Note(text=f"{count} package{'' if count == 1 else 's'} from {named}"))
     if built.python is not None:
         report(Note(text=f"Python {built.python.minor}: {built.python.because}"))
-    report(Note(text=f"{len(bundle.manifest.files)} files, {bundle.size:,} bytes: {bundle.path}"))
+    files = len(bundle.manifest.files) + 1  # with the manifest
+    report(Note(text=f"{files} files, {bundle.size:,} bytes: {bundle.path}"))
     report(Detail(text=f"digest {bundle.digest}"))
     return built
