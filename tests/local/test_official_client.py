@@ -13,6 +13,8 @@ import pytest
 from support.connect_content import ASGI_APP
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from support.local_api import Api
 
 _BESIDE = str(Path(sys.executable).parent)
@@ -21,14 +23,12 @@ _RSCONNECT = shutil.which("rsconnect", path=_BESIDE) or shutil.which("rsconnect"
 pytestmark = pytest.mark.skipif(_RSCONNECT is None, reason="rsconnect-python is not installed")
 
 
-def test_the_official_client_adds_the_server_and_deploys(api: Api, tmp_path: Path) -> None:
-    project = tmp_path / "a project"
-    project.mkdir()
-    (project / "app.py").write_bytes(ASGI_APP)
-    (project / "requirements.txt").write_text("")
+@pytest.fixture
+def rsconnect(api: Api, tmp_path: Path) -> Callable[..., str]:
+    """Runs the official client, which knows the server as `here`."""
     environ = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "config")}
 
-    def rsconnect(*arguments: str) -> str:
+    def run(*arguments: str | Path) -> str:
         done = subprocess.run(
             (str(_RSCONNECT), *arguments),
             env=environ,
@@ -40,18 +40,55 @@ def test_the_official_client_adds_the_server_and_deploys(api: Api, tmp_path: Pat
         return done.stdout + done.stderr
 
     key = api.server.api_key.reveal()
-    rsconnect("add", "--server", api.server.url, "--api-key", key, "--name", "here")
+    run("add", "--server", api.server.url, "--api-key", key, "--name", "here")
+    return run
+
+
+def test_the_official_client_deploys(
+    api: Api, tmp_path: Path, rsconnect: Callable[..., str]
+) -> None:
+    project = tmp_path / "a project"
+    project.mkdir()
+    (project / "app.py").write_bytes(ASGI_APP)
+    (project / "requirements.txt").write_text("")
+
     assert "2026.06.0" in rsconnect("details", "-n", "here")
     deploy = ("deploy", "fastapi", "-n", "here", "-t", "By them", "-E", "MODE=theirs")
-    rsconnect(*deploy, str(project))
+    rsconnect(*deploy, project)
 
     (content,) = [one for one in api.ask("GET", "v1/content") if one["title"] == "By them"]
     assert api.visit(content["guid"]).json()["environ"]["MODE"] == "theirs"
 
-    said = rsconnect(*deploy, "--draft", str(project))
+    said = rsconnect(*deploy, "--draft", project)
 
     draft, active = api.ask("GET", f"v1/content/{content['guid']}/bundles")
     assert active["active"]
     assert f"/draft/{draft['id']}" in said
     described = rsconnect("content", "describe", "-n", "here", "-g", content["guid"])
     assert '"app_mode": "python-fastapi"' in described
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        ("html", "index.html", b"<p>a page", "<p>a page"),
+        ("tensorflow", "1/saved_model.pb", b"x", '"saved_models":["1"]'),
+    ],
+)
+def test_the_official_client_deploys_files_and_updates_them(
+    api: Api,
+    tmp_path: Path,
+    rsconnect: Callable[..., str],
+    sample: tuple[str, str, bytes, str],
+) -> None:
+    verb, name, content, shown = sample
+    project = tmp_path / "files"
+    (project / name).parent.mkdir(parents=True)
+    (project / name).write_bytes(content)
+
+    for _ in range(2):
+        rsconnect("deploy", verb, "-n", "here", "-t", f"Their {verb}", project)
+
+    (found,) = [one for one in api.ask("GET", "v1/content") if one["title"] == f"Their {verb}"]
+    assert shown in api.visit(found["guid"]).text
+    assert len(api.ask("GET", f"v1/content/{found['guid']}/bundles")) == 2
