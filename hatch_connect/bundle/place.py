@@ -57,10 +57,8 @@ def decide_place(config: ProjectConfig, environ: Mapping[str, str]) -> Placed:
     """
     if config.build_backend is None:
         return _without_backend(config)
-    if config.build_backend != _HATCHLING and not config.app_mode.has_python:
-        return Placed(place=Place.TREE, because="content without Python needs no build")
     if config.build_backend != _HATCHLING:
-        return Placed(place=Place.WHEEL, because=f"the back end is {config.build_backend}")
+        return _by_other_backend(config)
     hatch = _Hatch(config)
     reasons = list(hatch.foreign())
     if not reasons:
@@ -69,6 +67,14 @@ def decide_place(config: ProjectConfig, environ: Mapping[str, str]) -> Placed:
     if command and hatch.knows_target():
         return Placed(place=Place.HATCH, because=reasons[0], hatch=command)
     return Placed(place=Place.ISOLATED, because=reasons[0], requires=hatch.requirements())
+
+
+def _by_other_backend(config: ProjectConfig) -> Placed:
+    if config.is_whole_tree:
+        return Placed(place=Place.TREE, because="the tree is the content")
+    if not config.app_mode.has_python:
+        return Placed(place=Place.TREE, because="content without Python needs no build")
+    return Placed(place=Place.WHEEL, because=f"the back end is {config.build_backend}")
 
 
 def _without_backend(config: ProjectConfig) -> Placed:

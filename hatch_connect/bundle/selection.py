@@ -117,8 +117,8 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
             Path(self.root), overrides=request.overrides, content=content, on=request.on
         )
         with TemporaryDirectory(prefix="hatch-connect-") as folder:
-            packaged = self.has_package and config.app_mode.has_python
-            material = self._from_wheel(config, Path(folder)) if packaged else None
+            wheel = config.app_mode.has_python and not config.is_whole_tree and self.has_package
+            material = self._from_wheel(config, Path(folder)) if wheel else None
             built = assemble(
                 config,
                 material or self.from_tree(config, self.metadata.version),

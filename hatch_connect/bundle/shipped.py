@@ -74,16 +74,26 @@ class Rules:
             return "an output of an earlier build"
         if self.inspection is not None and self.inspection.derived(file.path):
             return "rendered by Quarto, which the server does again"
-        packages = self.packages.paths if self.packages else frozenset()
-        if self._is_document() and _describes_project(file.path) and file.path not in packages:
-            asked = Patterns(self.config.include).match(file.path)
-            return None if asked else "about the project, no part of a document"
+        included = Patterns(self.config.include).match(file.path)
+        return None if included else self._against_neighbour(file)
+
+    def _against_neighbour(self, file: Candidate) -> str | None:
+        """Give the rule that parts a document from what merely lies beside it."""
+        if self._is_document() and _describes_project(file.path):
+            listed = self.packages is not None and file.path in self.packages.paths
+            return None if listed else "about the project, no part of a document"
+        if self._is_quarto_document() and _is_document_at_top(file.path):
+            own = file.path == self.config.entrypoint
+            return None if own else f"another document than {self.config.entrypoint}"
         return None
 
     def _is_document(self) -> bool:
         mode = self.config.app_mode.name
-        alone = mode.startswith("quarto") and bool(self.config.entrypoint)
-        return alone or mode in {"static", "jupyter-static"}
+        return mode in {"static", "jupyter-static"} or self._is_quarto_document()
+
+    def _is_quarto_document(self) -> bool:
+        # Nothing in its manifest says which document it is: the server takes the only one.
+        return self.config.app_mode.name.startswith("quarto") and bool(self.config.entrypoint)
 
     def _is_output(self, file: Candidate) -> bool:
         if not file.source.is_relative_to(self.directory):
@@ -91,6 +101,11 @@ class Rules:
         name = file.source.name
         ours = name.startswith(self.config.content_name) and name.endswith(".tar.gz")
         return self.directory != self.config.root or ours
+
+
+def _is_document_at_top(path: str) -> bool:
+    """Tell what Quarto renders: what begins with an underscore is for others to include."""
+    return "/" not in path and path.endswith(".qmd") and not path.startswith("_")
 
 
 def _describes_project(path: str) -> bool:

@@ -110,6 +110,11 @@ class ProjectConfig:
         """The folder whose content becomes the bundle's root, where it is the tree that ships."""
         return self.root / self.folder if self.folder else self.root
 
+    @property
+    def is_whole_tree(self) -> bool:
+        """Whether the project's tree is the content: a Quarto project, notebooks, a model."""
+        return not self.entrypoint and not self.folder
+
 
 def content_tables(root: Path) -> tuple[str, ...]:
     """Return the NAMEs of `[tool.hatch-connect.content.NAME]`, in the order of the file."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.bundles import write_files
 from support.fake_quarto import install_quarto
-from support.projects import LOCKED, build_one, paths, rules
+from support.projects import HATCHLING, LOCKED, PACKAGE, build_one, paths, project, rules
 from support.sandbox import REPOSITORY
 
 from hatch_connect.bundle import quarto as module
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a script stands for Quarto")
 
 PROJECTS = REPOSITORY / "tests" / "projects"
+SETUPTOOLS = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
 WEBSITE = "project:\n  type: website\n  output-dir: _site\n"
 PYTHON = "```{python}\nprint(1)\n```\n"
 
@@ -130,3 +131,23 @@ def test_an_odd_answer_is_read_as_far_as_it_goes(tmp_path: Path, sandbox: Sandbo
     manifest = built(tmp_path, {"_quarto.yml": "", "a.qmd": ""}, environ).bundle.manifest
     assert manifest.quarto is not None
     assert (manifest.quarto.version, manifest.quarto.engines) == ("99.9.9", ())
+
+
+def test_a_document_ships_without_its_neighbours(tmp_path: Path, environ: dict[str, str]) -> None:
+    connect = '[tool.hatch-connect]\napp-mode = "quarto"\nentrypoint = "a.qmd"\n'
+    connect += 'include = ["/c.qmd"]\n'
+    files = {"a.qmd": "", "b.qmd": "", "c.qmd": "", "_part.qmd": "", "data/d.qmd": "", "x.csv": ""}
+    root = write_files(tmp_path / "p", {"pyproject.toml": connect, **files})
+    result = build_one(root, environ)
+    assert paths(result) == ["_part.qmd", "a.qmd", "c.qmd", "data/d.qmd", "x.csv"]
+    assert rules(result)["b.qmd"] == "another document than a.qmd"
+
+
+@pytest.mark.parametrize("system", [HATCHLING, SETUPTOOLS])
+def test_a_site_at_the_top_of_a_package_project_is_its_tree(
+    tmp_path: Path, environ: dict[str, str], system: str
+) -> None:
+    connect = '[tool.hatch-connect]\napp-mode = "quarto"\n'
+    files = {**PACKAGE, "_quarto.yml": WEBSITE, "index.qmd": PYTHON, "about.qmd": ""}
+    root = project(tmp_path / "p", files, connect=connect, system=system)
+    assert {"_quarto.yml", "index.qmd", "about.qmd"} <= set(paths(build_one(root, environ)))
