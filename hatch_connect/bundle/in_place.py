@@ -25,12 +25,12 @@ _SHOWN = 5
 def write_in_place(config: ProjectConfig, bundle: Bundle) -> Path:
     """Write what a checkout lacks to be this bundle; give the manifest's path.
 
-    Raises BundleError where files of the bundle lie elsewhere in the project (a package project,
+    Raises BundleError where files of the bundle lie elsewhere in the project (a `src/` layout,
     whose wheel is unpacked), or where a file that we did not write is in the way. An earlier
     manifest is ours when it is, byte by byte, what we write, with the constants that stand for a
     machine's locale and pip; an earlier list when its first line says so.
     """
-    manifest = bundle.manifest
+    manifest = _without_metadata(bundle.manifest)
     package_file = manifest.python.package_file if manifest.python else None
     _require_same_paths(config.root, manifest, package_file)
     target = config.root / MANIFEST_NAME
@@ -45,6 +45,13 @@ def write_in_place(config: ProjectConfig, bundle: Bundle) -> Path:
             _write(package_path, _member(bundle, package_file))
     _write(target, manifest.to_json())
     return target
+
+
+def _without_metadata(manifest: Manifest) -> Manifest:
+    """Leave out the package's own metadata: a build makes it, and a checkout runs without."""
+    return manifest.with_files(
+        file for file in manifest.files if not file.path.partition("/")[0].endswith(".dist-info")
+    )
 
 
 def _require_same_paths(root: Path, manifest: Manifest, package_file: str | None) -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hatch_connect.project.tables import ProjectTables, Toml
 
 
@@ -18,7 +20,8 @@ class HatchEnvironment:
     """What we need of one environment; `where` is how a message calls its table.
 
     `lock_file` is where Hatch writes its lock, whether there is one or not. An environment that
-    installs the project has the project's dependencies in its lock.
+    installs the project has the project's dependencies in its lock. `members` are the folders of
+    its workspace, as patterns.
     """
 
     name: str
@@ -26,6 +29,7 @@ class HatchEnvironment:
     python: str | None
     lock_file: str
     installs_project: bool = True
+    members: tuple[str, ...] = ()
 
 
 def read_hatch_environment(
@@ -44,6 +48,7 @@ def read_hatch_environment(
         python=_text(_inherited(environments, name, "python")),
         lock_file=_lock_file(configured, name, where, problems),
         installs_project=_installs_project(environments, name),
+        members=tuple(_members(_inherited(environments, name, "workspace"))),
     )
 
 
@@ -71,6 +76,15 @@ def _installs_project(environments: Toml, name: str) -> bool:
     if isinstance(table, dict) and _is_detached(table):
         return False
     return _inherited(environments, name, "skip-install") is not True
+
+
+def _members(workspace: object) -> Iterator[str]:
+    """Return the paths of the members, each of which is a text or a table with its `path`."""
+    members = workspace.get("members") if isinstance(workspace, dict) else None
+    for member in members if isinstance(members, list) else ():
+        path = member.get("path") if isinstance(member, dict) else member
+        if isinstance(path, str):
+            yield path.replace("{root}/", "").removeprefix("./")
 
 
 def _text(value: object) -> str | None:

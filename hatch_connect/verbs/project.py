@@ -15,11 +15,15 @@ from hatch_connect.project.config import ProjectConfig, all_contents, find_root,
 from hatch_connect.project.frozen import freeze
 from hatch_connect.project.interpreter import find_interpreter, inspect_interpreter
 from hatch_connect.project.locks import find_lock
+from hatch_connect.project.locks.satisfied import unsatisfied
+from hatch_connect.project.pins import Target
 
 if TYPE_CHECKING:
     from hatch_connect.bundle.request import Built
     from hatch_connect.events import Report
     from hatch_connect.options import Options
+    from hatch_connect.project.interpreter import Interpreter
+    from hatch_connect.project.pins import Lock
     from hatch_connect.verbs.surroundings import Surroundings
 
 
@@ -114,8 +118,16 @@ def request_for(
         return request
     told = "Shipping" if options.force_generate else "Nothing is locked: shipping"
     report(Warned(text=f"{told} what is installed in {path} ({because})."))
+    return replace(request, installed=_installed(interpreter, config, report))
+
+
+def _installed(interpreter: Interpreter, config: ProjectConfig, report: Report) -> Lock:
+    """Return what is installed as a lock; what the project asks for and is not there is told."""
     frozen = freeze(interpreter, own_name=config.project_name, root=config.root)
-    return replace(request, installed=frozen)
+    target = Target(python=".".join(interpreter.version.split(".")[:2]))
+    for missing in unsatisfied(config, frozen.pins, target, called=str(interpreter.path)):
+        report(Warned(text=f"{missing} Another interpreter? --python PATH"))
+    return frozen
 
 
 def build_contents(
@@ -137,7 +149,7 @@ def build_content(
     built, *_ = build(request, surroundings.environ, report)
     bundle, lock = built.bundle, built.lock
     if lock is not None:
-        named = lock.path.name if lock.path else lock.format
+        named = lock.path.name if lock.path else "what is installed"
         count = len(lock.pins)
         report(Note(text=f"{count} package{'' if count == 1 else 's'} from {named}"))
     if built.python is not None:

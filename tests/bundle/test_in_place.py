@@ -95,10 +95,21 @@ def test_a_package_list_of_others_is_not_overwritten(tmp_path: Path, sandbox: Sa
     assert not (root / "manifest.json").exists()
 
 
-def test_a_package_project_cannot_be_in_place(tmp_path: Path, sandbox: Sandbox) -> None:
+def test_a_package_in_src_cannot_be_in_place(tmp_path: Path, sandbox: Sandbox) -> None:
     files = {**PACKAGE, **{f"src/sales_api/m{n}.py": "" for n in range(9)}}
     with pytest.raises(BundleError) as caught:
         write(project(tmp_path / "p", files), sandbox)
     assert "makes or moves" in caught.value.message
-    assert "and 7 more" in caught.value.message
+    assert "and 6 more" in caught.value.message
     assert "Without --in-place" in str(caught.value)
+
+
+def test_a_package_beside_pyproject_is_in_place_but_for_its_metadata(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    files = {name.removeprefix("src/"): text for name, text in PACKAGE.items()}
+    manifest, built = write(project(tmp_path / "p", files), sandbox)
+    written = json.loads(manifest.read_text("utf-8"))
+    shipped = {file.path for file in built.bundle.manifest.files}
+    assert shipped - set(written["files"]) == {"sales_api-1.2.0.dist-info/METADATA"}
+    assert "sales_api/main.py" in written["files"]

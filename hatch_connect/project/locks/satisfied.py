@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hatch_connect.project.locks.neighbours import in_context, metadata_in
 from hatch_connect.project.pins import normalized
 
 if TYPE_CHECKING:
@@ -12,42 +13,66 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
     from hatch_connect.project.config import ProjectConfig
-    from hatch_connect.project.pins import Pin, Target
+    from hatch_connect.project.pins import LocalPackage, Pin, Target
 
 
-def unsatisfied(config: ProjectConfig, pins: Iterable[Pin], target: Target) -> list[str]:
-    """Return a sentence for each direct dependency without a pin that satisfies it."""
-    versions: dict[str, set[str | None]] = {}
+def unsatisfied(
+    config: ProjectConfig, pins: Iterable[Pin], target: Target, local: Iterable[LocalPackage] = ()
+) -> list[str]:
+    """Return a sentence for each direct dependency without a pin that satisfies it.
+
+    Those of local packages count too: nothing else would install them.
+    """
+    found: dict[str, list[Pin]] = {}
     for pin in pins:
-        versions.setdefault(pin.name, set()).add(pin.version)
-    problems = []
-    for requirement in _wanted(config, target):
-        name = normalized(requirement.name)
-        if name == normalized(config.project_name):
-            continue
-        found = versions.get(name)
-        if found is None:
-            problems.append(f"`{requirement}` is not in the lock.")
-        elif not any(_allows(requirement, version) for version in found):
-            locked = ", ".join(sorted(str(version) for version in found))
-            problems.append(f"`{requirement}` does not allow {locked}, which the lock has.")
+        found.setdefault(pin.name, []).append(pin)
+    neighbours = {one.name: one for one in local}
+    there = {normalized(config.project_name), *neighbours}
+    problems = _problems(direct(config), found, there, target)
+    for one in neighbours.values():
+        metadata = metadata_in(one.path)
+        if metadata is not None:
+            wanted = ((text, one.name) for text in metadata.dependencies)
+            problems += [
+                f"{problem} {one.name} asks for it."
+                for problem in _problems(wanted, found, there, target)
+            ]
     return problems
 
 
-def _wanted(config: ProjectConfig, target: Target) -> Iterator[Requirement]:
+def direct(config: ProjectConfig) -> Iterator[tuple[str, str]]:
+    """Return the requirements of the project as written, each with who asks for it."""
+    yield from ((text, "the project") for text in config.dependencies)
+    for kind, tables, chosen in (
+        ("the extra", config.metadata.extras, config.extras),
+        ("the group", config.metadata.groups, config.groups),
+    ):
+        for name, texts in tables:
+            if normalized(name) in chosen:
+                yield from ((text, f"{kind} {normalized(name)}") for text in texts)
+
+
+def _problems(
+    wanted: Iterable[tuple[str, str]], found: dict[str, list[Pin]], there: set[str], target: Target
+) -> list[str]:
     from packaging.requirements import InvalidRequirement, Requirement
 
-    extras, groups = dict(config.metadata.extras), dict(config.metadata.groups)
-    texts = [*config.dependencies]
-    texts += [t for name, ts in extras.items() if normalized(name) in config.extras for t in ts]
-    texts += [t for name, ts in groups.items() if normalized(name) in config.groups for t in ts]
-    for text in texts:
+    problems = []
+    for text, _ in wanted:
         try:
-            requirement = Requirement(text)
+            requirement = Requirement(in_context(text))
         except InvalidRequirement:
             continue
-        if _holds(requirement, target):
-            yield requirement
+        name = normalized(requirement.name)
+        if name in there or not _holds(requirement, target):
+            continue
+        pins = found.get(name, ())
+        if not pins:
+            problems.append(f"`{text}` is not in the lock.")
+        elif not any(_allows(requirement, pin) for pin in pins):
+            locked = ", ".join(sorted(pin.version or pin.requirement for pin in pins))
+            problems.append(f"`{text}` does not allow {locked}, which the lock has.")
+    return problems
 
 
 def _holds(requirement: Requirement, target: Target) -> bool:
@@ -58,7 +83,7 @@ def _holds(requirement: Requirement, target: Target) -> bool:
     )
 
 
-def _allows(requirement: Requirement, version: str | None) -> bool:
-    if version is None or requirement.url is not None:
-        return True
-    return requirement.specifier.contains(version, prereleases=True)
+def _allows(requirement: Requirement, pin: Pin) -> bool:
+    if requirement.url is not None:
+        return "@" in pin.requirement
+    return pin.version is None or requirement.specifier.contains(pin.version, prereleases=True)
