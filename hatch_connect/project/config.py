@@ -236,6 +236,11 @@ def _lock_files(settings: Settings) -> Settings:
     layer = settings.strongest("lock", "requirements-file")
     if layer is None:
         return settings
+    if layer.where is None and settings.flag("force-generate"):
+        settings.problems.append(
+            "`force-generate` takes what is installed, and `lock` and `requirements-file` name a"
+            " list: give one of them."
+        )
     if {"lock", "requirements-file"} <= set(layer.table):
         settings.problems.append(
             f"{layer.called('lock')} and {layer.called('requirements-file')} exclude one another:"

@@ -283,3 +283,11 @@ class TestCalls:
         assert config.force_generate
         said = problem(tmp_path, "flask", files, "force-generate = true\n")
         assert "`tool.hatch-connect.force-generate` is no setting" in said
+
+    @pytest.mark.parametrize("key", ["lock", "requirements-file"])
+    def test_generating_and_a_named_list_exclude_each_other(self, tmp_path: Path, key: str) -> None:
+        overrides = {"force-generate": True, key: "requirements.txt"}
+        said = problem(tmp_path, "flask", {"app.py": FLASK}, overrides=overrides)
+        assert "give one of them" in said
+        config = read(tmp_path, "flask", {}, f'{key} = "x"\n', overrides={"force-generate": True})
+        assert config.force_generate
