@@ -108,12 +108,17 @@ class TestOfHatch:
         assert "`cycler` is not in the lock" in str(caught.value)
         assert "`markdown` is not in the lock" in str(caught.value)
 
-    def test_a_dependency_on_a_url_is_satisfied_by_its_name(self, tmp_path: Path) -> None:
+    def test_a_dependency_on_a_url_is_not_satisfied_by_its_name_on_an_index(
+        self, tmp_path: Path
+    ) -> None:
         dependencies = '["a @ https://h/a.whl", "b @ {root:uri}/b", "locked"]'
         text = PROJECT.replace('version = "1"', f'version = "1"\ndependencies = {dependencies}')
         (tmp_path / "pyproject.toml").write_text(text)
         (tmp_path / "pylock.toml").write_text(HEAD + package("a") + package("b"))
-        assert lines(read_there(tmp_path)) == ["a==1.0", "b==1.0"]
+        with pytest.raises(LockError) as caught:
+            read_there(tmp_path)
+        assert "`a @ https://h/a.whl` does not allow 1.0" in str(caught.value)
+        assert "`b @ {root:uri}/b` does not allow 1.0" in str(caught.value)
 
 
 class TestSelection:
@@ -172,8 +177,13 @@ archive = { url = "https://h.example/c-1-py3-none-any.whl", hashes = { sha256 = 
         assert pin.hashes == ("sha256:aa",)
 
     def test_another_index_is_noted(self, tmp_path: Path) -> None:
-        lock = read(tmp_path, package("a", "index = 'https://me:hunter2@index.example/simple'"))
-        assert "https://***@index.example/simple" in lock.notes[0]
+        lock = read(tmp_path, package("a", "index = 'https://index.example/simple'"))
+        assert "https://index.example/simple" in lock.notes[0]
+
+    def test_credentials_of_an_index_are_refused_and_not_shown(self, tmp_path: Path) -> None:
+        with pytest.raises(LockError, match=r"https://\*\*\*@index\.example/simple") as caught:
+            read(tmp_path, package("a", "index = 'https://me:hunter2@index.example/simple'"))
+        assert "hunter2" not in str(caught.value)
 
     def test_an_sdist_beside_wheels_for_others_is_noted(self, tmp_path: Path) -> None:
         sdist = "sdist = { url = 'https://h.example/a-1.0.tar.gz', hashes = { sha256 = 'aa' } }"
@@ -211,10 +221,10 @@ sdist = { url = "https://h.example/g-1.0.tar.gz", hashes = { sha256 = "aa" } }
         for part in (
             "a 1.0 has no wheel for CPython 3.11 on linux x86_64 and no sdist",
             "b 1.0 has no wheel",
-            "c is a path dependency (`libs/c`)",
+            "c is built from libs/c, which is not there",
             "d has credentials in its URL",
             "d has no hash in it",
-            "e comes from a file that only this machine has",
+            "e is built from e-1-py3-none-any.whl, which is not there",
             "f has no wheel for CPython 3.11",
             "g has no version in it",
             "universal = true",
@@ -224,7 +234,7 @@ sdist = { url = "https://h.example/g-1.0.tar.gz", hashes = { sha256 = "aa" } }
         assert "skipped" not in said
 
     def test_two_of_one_name(self, tmp_path: Path) -> None:
-        with pytest.raises(LockError, match="Multiple packages with the name 'a'"):
+        with pytest.raises(LockError, match=r"a 1\.0 and a 2\.0 exclude one another"):
             read(tmp_path, package("a") + package("a", version="2.0"))
 
     def test_other_environments(self, tmp_path: Path) -> None:

@@ -1,0 +1,88 @@
+"""Packages that lie beside a project: how they are named, and which a Hatch workspace has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from hatch_connect.errors import ConfigurationError
+from hatch_connect.project.metadata import read_metadata
+from hatch_connect.project.pins import LocalPackage, normalized
+from hatch_connect.project.tables import PYPROJECT, read_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.metadata import Metadata
+
+_CONTEXT = ("{root:uri}", "{root:parent:uri}", "{root}")
+
+
+def local_path(place: str, folder: Path) -> Path:
+    """Return the path that a `file:` URL or a path relative to a folder means."""
+    if place.startswith("file:"):
+        parts = urlsplit(place)
+        return (folder / url2pathname(parts.path)).absolute()
+    return (folder / place.partition("#")[0]).absolute()
+
+
+def metadata_in(folder: Path) -> Metadata | None:
+    """Read `[project]` of a folder; None where there is none that can be read."""
+    if not (folder / PYPROJECT).is_file():
+        return None
+    try:
+        found = read_metadata(read_tables(folder), [])
+    except ConfigurationError:
+        return None
+    return found if found.has_project else None
+
+
+def hatch_members(config: ProjectConfig) -> dict[str, Path]:
+    """Return the members of the workspace of the chosen Hatch environment, by normalized name."""
+    found = {}
+    for pattern in config.hatch_environment.members:
+        for folder in sorted(config.root.glob(pattern)):
+            metadata = metadata_in(folder)
+            if metadata is not None:
+                found[normalized(metadata.name)] = folder
+    return found
+
+
+def wanted_members(
+    config: ProjectConfig, requirements: tuple[tuple[str, str], ...]
+) -> Iterator[LocalPackage]:
+    """Return the members that the project depends on, and those that they depend on.
+
+    `requirements` are (name, who asks). Hatch installs a member in place of what an index has
+    under its name.
+    """
+    members, pending, seen = hatch_members(config), list(requirements), set[str]()
+    while pending:
+        name, asking = pending.pop(0)
+        if name not in members or name in seen:
+            continue
+        seen.add(name)
+        yield LocalPackage(name=name, path=members[name], because=asking)
+        metadata = metadata_in(members[name])
+        texts = metadata.dependencies if metadata else ()
+        pending += [(required, name) for text in texts if (required := required_name(text))]
+
+
+def required_name(text: str) -> str:
+    """Return the normalized name of a requirement, also of one with a context field of Hatch."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        return normalized(Requirement(in_context(text)).name)
+    except InvalidRequirement:
+        return ""
+
+
+def in_context(text: str) -> str:
+    """Make a URL of `{root:uri}` and the like, so that a requirement can be parsed."""
+    for field in _CONTEXT:
+        text = text.replace(field, "file:///root")
+    return text

@@ -1,0 +1,299 @@
+"""Turns what is selected from a PEP 751 lock into pins, and says what is wrong with them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from hatch_connect.project.locks.fit import file_name, fits, misfit, url_problem
+from hatch_connect.project.locks.markers import reduced
+from hatch_connect.project.locks.neighbours import local_path, required_name
+from hatch_connect.project.locks.satisfied import direct
+from hatch_connect.project.pins import LocalPackage, Omitted, Pin, normalized
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from packaging.pylock import (
+        Package,
+        PackageArchive,
+        PackageDirectory,
+        PackageSdist,
+        PackageVcs,
+        PackageWheel,
+        Pylock,
+    )
+    from packaging.tags import Tag
+
+    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.locks.findings import Findings
+    from hatch_connect.project.pins import Target
+
+    Source = PackageVcs | PackageDirectory | PackageArchive | PackageWheel | PackageSdist
+
+AGAIN = "Lock again with the tool that made it"
+_SDISTS = (".tar.gz", ".zip")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """The extras and groups to select."""
+
+    extras: frozenset[str]
+    groups: frozenset[str]
+
+    def variables(self) -> dict[str, frozenset[str]]:
+        """Return them by the variables of a lock's markers."""
+        return {"extras": self.extras, "dependency_groups": self.groups}
+
+
+@dataclass(slots=True, kw_only=True)
+class Pinning:
+    """Makes the pins of one lock."""
+
+    path: Path
+    config: ProjectConfig
+    target: Target
+    tags: tuple[Tag, ...]
+    chosen: Chosen
+    findings: Findings
+    _asking: dict[str, list[str]] = field(default_factory=dict)
+
+    def choose(self, pylock: Pylock, environment: dict[str, str]) -> tuple[Pin, ...]:
+        """Select for one environment."""
+        self._asking = _asking(pylock, self.config)
+        return tuple(
+            self._checked(package, source)
+            for package, source in self._selected(pylock, environment)
+            if not self._is_local(package)
+        )
+
+    def kept(self, pylock: Pylock) -> tuple[Pin, ...]:
+        """Make the pins for every Python and machine, each with its marker."""
+        pins = []
+        for package in pylock.packages:
+            if self._is_local(package):
+                continue
+            marker = (
+                reduced(str(package.marker), self.chosen.variables()) if package.marker else True
+            )
+            if isinstance(marker, str):
+                pin = self._pin(package)
+                pins.append(replace(pin, requirement=f"{pin.requirement} ; {marker}"))
+            elif marker:
+                pins.append(self._pin(package))
+        return tuple(pins)
+
+    def omitted(
+        self, pylock: Pylock, pins: tuple[Pin, ...], environment: dict[str, str]
+    ) -> tuple[Omitted, ...]:
+        """Return the packages of the lock that are no pins, and why."""
+        there = {(pin.name, pin.version) for pin in pins}
+        found = []
+        for package in pylock.packages:
+            version = str(package.version) if package.version else None
+            if self._is_project(package):
+                because = "the project itself"
+            elif package.name in self.findings.local or (package.name, version) in there:
+                continue
+            else:
+                because = self._why_not(package, environment)
+            found.append(Omitted(name=package.name, version=version, because=because))
+        return tuple(found)
+
+    def _why_not(self, package: Package, environment: dict[str, str]) -> str:
+        everything = Chosen(
+            extras=frozenset(_named(package, "extras")),
+            groups=frozenset(_named(package, "dependency_groups")),
+        )
+        if package.marker and _holds(package, environment, everything):
+            names = [f"the extra {name}" for name in everything.extras - self.chosen.extras]
+            names += [f"the group {name}" for name in everything.groups - self.chosen.groups]
+            return f"only {' or '.join(sorted(names))} asks for it"
+        return f"the lock has it only where {package.marker}"
+
+    def _is_project(self, package: Package) -> bool:
+        if package.name == normalized(self.config.project_name):
+            return True
+        directory = package.directory
+        if directory is None:
+            return False
+        return local_path(directory.path, self.path.parent).resolve() == self.config.root.resolve()
+
+    def _is_local(self, package: Package) -> bool:
+        return package.name in self.findings.local or self._is_project(package)
+
+    def _selected(
+        self, pylock: Pylock, environment: dict[str, str]
+    ) -> Iterator[tuple[Package, Source]]:
+        from packaging.pylock import PylockSelectError
+
+        complete: Any = environment
+        selectable = replace(pylock, packages=list(self._selectable(pylock, complete)))
+        try:
+            for package, source in selectable.select(
+                environment=complete,
+                tags=self.tags,
+                extras=self.chosen.extras,
+                dependency_groups=self.chosen.groups,
+            ):
+                if place := _local_place(source):
+                    self._local(package, place)
+                else:
+                    yield package, source
+        except PylockSelectError as error:
+            self._wrong(f"{error}.")
+
+    def _selectable(self, pylock: Pylock, environment: Any) -> Iterator[Package]:  # noqa: ANN401 -- a TypedDict that packaging does not export under one name
+        """Leave out what `select` would stop at: it knows one problem at a time."""
+        names: dict[str, Package] = {}
+        for package in pylock.packages:
+            if not _holds(package, environment, self.chosen):
+                continue
+            problem = self._problem(package, environment)
+            if package.name in names:
+                versions = f"{_called(names[package.name])} and {_called(package)}"
+                problem = f"{versions} exclude one another, and the lock has both for the target."
+            if problem is None:
+                names[package.name] = package
+                yield package
+            else:
+                self._wrong(problem)
+
+    def _problem(self, package: Package, environment: dict[str, str]) -> str | None:
+        python, requires = environment["python_full_version"], package.requires_python
+        if requires is not None and not requires.contains(python, prereleases=True):
+            return f"{_called(package)} needs Python {requires}, and {python} may be met."
+        wheels = [wheel.filename for wheel in package.wheels or ()]
+        alone = package.sdist is None and not package.is_direct
+        if alone and wheels and not fits(wheels, frozenset(self.tags)):
+            return misfit(_called(package), wheels, self.target)
+        return None
+
+    def _local(self, package: Package, place: str) -> None:
+        path = local_path(place, self.path.parent)
+        below = (package.directory and package.directory.subdirectory) or ""
+        if not path.exists():
+            self._wrong(f"{_called(package)} is built from {place}, which is not there.")
+        self.findings.local[package.name] = LocalPackage(
+            name=package.name, path=path / below if below else path, because=self._because(package)
+        )
+
+    def _wrong(self, problem: str) -> None:
+        self.findings.wrong(
+            f"{self.path} cannot be installed on Connect:",
+            f"{AGAIN}, for linux (Hatch: `[tool.uv.pip] universal = true`).",
+            (problem,),
+        )
+
+    def _checked(self, package: Package, source: Source) -> Pin:
+        called, place = _called(package), _place(source)
+        for problem in (self._source_problem(package, place), self._hash_problem(package)):
+            if problem is not None:
+                self._wrong(problem)
+        if file_name(place).endswith(_SDISTS) and package.wheels:
+            self.findings.note(f"{called} has no wheel for the target: the server builds it.")
+        if not package.is_direct and (place.startswith("file:") or "://" not in place):
+            self.findings.note(
+                f"{self.path.name} names files of this machine: the server takes their versions"
+                " from its own index, which must have them."
+            )
+        self.findings.index(package.index)
+        return self._pin(package)
+
+    def _pin(self, package: Package) -> Pin:
+        return Pin(
+            name=package.name,
+            requirement=_requirement(package),
+            version=str(package.version) if package.version else None,
+            hashes=_hashes(package) if self.config.hashes else (),
+            because=self._because(package),
+        )
+
+    def _because(self, package: Package) -> str:
+        return ", ".join(self._asking.get(package.name, (self.path.name,)))
+
+    def _source_problem(self, package: Package, place: str) -> str | None:
+        called = _called(package)
+        if package.is_direct:
+            wheel = file_name(place)
+            if wheel.endswith(".whl") and not fits([wheel], frozenset(self.tags)):
+                return misfit(called, [wheel], self.target)
+            return url_problem(called, f"{package.vcs.type}+{place}" if package.vcs else place)
+        return None if package.version else f"{called} has no version in it."
+
+    def _hash_problem(self, package: Package) -> str | None:
+        if not self.config.hashes or _hashes(package):
+            return None
+        return f"{_called(package)} has no hash in it, and `hashes = true` needs one for each."
+
+
+def _asking(pylock: Pylock, config: ProjectConfig) -> dict[str, list[str]]:
+    """Return who asks for each package, as far as the lock and the project say so."""
+    found: dict[str, list[str]] = {}
+    for text, asking in direct(config):
+        found.setdefault(required_name(text), []).append(asking)
+    for package in pylock.packages:
+        for dependency in package.dependencies or ():
+            found.setdefault(normalized(str(dependency.get("name", ""))), []).append(package.name)
+    return {name: sorted(set(asking)) for name, asking in found.items()}
+
+
+def _holds(package: Package, environment: Any, chosen: Chosen) -> bool:  # noqa: ANN401 -- as above
+    if package.marker is None:
+        return True
+    return package.marker.evaluate({**environment, **chosen.variables()}, context="lock_file")
+
+
+def _named(package: Package, variable: str) -> set[str]:
+    """Return the names that a package's marker looks for in a variable."""
+    import re
+
+    return set(re.findall(rf"[\"']([^\"']+)[\"'] in {variable}\b", str(package.marker)))
+
+
+def _called(package: Package) -> str:
+    return f"{package.name} {package.version}" if package.version else str(package.name)
+
+
+def _place(source: Source) -> str:
+    url = getattr(source, "url", None)
+    return str(url or getattr(source, "path", None) or "")
+
+
+def _local_place(source: Source) -> str | None:
+    """Return where a package lies on this machine, if it is not in an index or on a host."""
+    from packaging.pylock import PackageArchive, PackageDirectory
+
+    if isinstance(source, PackageDirectory):
+        return source.path
+    if isinstance(source, PackageArchive):
+        place = _place(source)
+        return place if place.startswith("file:") or "://" not in place else None
+    return None
+
+
+def _requirement(package: Package) -> str:
+    if package.vcs is not None:
+        vcs = package.vcs
+        below = f"#subdirectory={vcs.subdirectory}" if vcs.subdirectory else ""
+        return f"{package.name} @ {vcs.type}+{_place(vcs)}@{vcs.commit_id}{below}"
+    if package.archive is not None:
+        archive = package.archive
+        below = f"#subdirectory={archive.subdirectory}" if archive.subdirectory else ""
+        return f"{package.name} @ {_place(archive)}{below}"
+    return f"{package.name}=={package.version}"
+
+
+def _hashes(package: Package) -> tuple[str, ...]:
+    files: list[Any] = [*(package.wheels or ()), package.sdist, package.archive]
+    return tuple(
+        sorted(
+            f"{algorithm}:{digest}"
+            for file in files
+            if file is not None
+            for algorithm, digest in file.hashes.items()
+        )
+    )
