@@ -96,7 +96,7 @@ def _check_fresh(
     findings.wrong(
         f"{found.path} is stale: it is not what {config.path} asks for.",
         f"{AGAIN}{with_hatch}.",
-        unsatisfied(config, pins, target, findings.local.values()),
+        unsatisfied(config, pins, target, local=findings.local.values()),
     )
 
 

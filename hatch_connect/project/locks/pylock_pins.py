@@ -249,8 +249,6 @@ def _holds(package: Package, environment: Any, chosen: Chosen) -> bool:  # noqa:
 
 def _named(package: Package, variable: str) -> set[str]:
     """Return the names that a package's marker looks for in a variable."""
-    import re
-
     return set(re.findall(rf"[\"']([^\"']+)[\"'] in {variable}\b", str(package.marker)))
 
 

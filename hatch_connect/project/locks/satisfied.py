@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hatch_connect.project.locks.neighbours import in_context, metadata_in
@@ -17,25 +18,31 @@ if TYPE_CHECKING:
 
 
 def unsatisfied(
-    config: ProjectConfig, pins: Iterable[Pin], target: Target, local: Iterable[LocalPackage] = ()
+    config: ProjectConfig,
+    pins: Iterable[Pin],
+    target: Target,
+    *,
+    local: Iterable[LocalPackage] = (),
+    called: str = "the lock",
 ) -> list[str]:
     """Return a sentence for each direct dependency without a pin that satisfies it.
 
-    Those of local packages count too: nothing else would install them.
+    Those of local packages count too: nothing else would install them. `called` is where the
+    pins come from, as a sentence names it.
     """
     found: dict[str, list[Pin]] = {}
     for pin in pins:
         found.setdefault(pin.name, []).append(pin)
     neighbours = {one.name: one for one in local}
     there = {normalized(config.project_name), *neighbours}
-    problems = _problems(direct(config), found, there, target)
+    judged = _Judged(found=found, there=there, target=target, called=called)
+    problems = judged.problems(direct(config))
     for one in neighbours.values():
         metadata = metadata_in(one.path)
         if metadata is not None:
             wanted = ((text, one.name) for text in metadata.dependencies)
             problems += [
-                f"{problem} {one.name} asks for it."
-                for problem in _problems(wanted, found, there, target)
+                f"{problem} {one.name} asks for it." for problem in judged.problems(wanted)
             ]
     return problems
 
@@ -52,27 +59,35 @@ def direct(config: ProjectConfig) -> Iterator[tuple[str, str]]:
                 yield from ((text, f"{kind} {normalized(name)}") for text in texts)
 
 
-def _problems(
-    wanted: Iterable[tuple[str, str]], found: dict[str, list[Pin]], there: set[str], target: Target
-) -> list[str]:
-    from packaging.requirements import InvalidRequirement, Requirement
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """What is there: pins by name, and names that need none."""
 
-    problems = []
-    for text, _ in wanted:
-        try:
-            requirement = Requirement(in_context(text))
-        except InvalidRequirement:
-            continue
-        name = normalized(requirement.name)
-        if name in there or not _holds(requirement, target):
-            continue
-        pins = found.get(name, ())
-        if not pins:
-            problems.append(f"`{text}` is not in the lock.")
-        elif not any(_allows(requirement, pin) for pin in pins):
-            locked = ", ".join(sorted(pin.version or pin.requirement for pin in pins))
-            problems.append(f"`{text}` does not allow {locked}, which the lock has.")
-    return problems
+    found: dict[str, list[Pin]]
+    there: set[str]
+    target: Target
+    called: str
+
+    def problems(self, wanted: Iterable[tuple[str, str]]) -> list[str]:
+        """Return a sentence for each requirement that is not satisfied."""
+        from packaging.requirements import InvalidRequirement, Requirement
+
+        problems = []
+        for text, _ in wanted:
+            try:
+                requirement = Requirement(in_context(text))
+            except InvalidRequirement:
+                continue
+            name = normalized(requirement.name)
+            if name in self.there or not _holds(requirement, self.target):
+                continue
+            pins = self.found.get(name, ())
+            if not pins:
+                problems.append(f"`{text}` is not in {self.called}.")
+            elif not any(_allows(requirement, pin) for pin in pins):
+                locked = ", ".join(sorted(pin.version or pin.requirement for pin in pins))
+                problems.append(f"`{text}` does not allow {locked}, which {self.called} has.")
+        return problems
 
 
 def _holds(requirement: Requirement, target: Target) -> bool:
