@@ -44,7 +44,7 @@ def serving_command(app_mode: str, entrypoint: str, mount: Mount) -> tuple[str, 
             where = (f"--Voila.ip={HOST}", f"--port={PORT}", "--no-browser")
             return ("-m", "voila", *notebook, *where, f"--base_url={mount.prefix}/")
         case _:  # quarto-shiny
-            options = ("--host", HOST, "--port", PORT, "--no-browse")
+            options = ("--host", HOST, "--port", PORT)
             return ("quarto", "serve", entrypoint, *options)
 
 

@@ -20,7 +20,7 @@ _OBJECT = re.compile(rf"{_NAME}(\.{_NAME})*(:{_NAME}(\.{_NAME})*)?")
 _EXPRESS = "shiny.express.app:"
 _ESCAPED = re.compile("_([a-zA-Z0-9]+)_")
 _SCRIPTS = (".py", ".ipynb")
-_PROJECTS = ("_quarto.yml", "_quarto.yaml")
+QUARTO_PROJECTS = ("_quarto.yml", "_quarto.yaml")
 _DOCUMENTS = ("*.qmd", "*.ipynb", "*.Rmd", "*.md")
 _MODELS = ("saved_model.pb", "saved_model.pbtxt")
 
@@ -36,12 +36,17 @@ def find_entrypoint(root: Path, manifest: Manifest) -> str:
         "script": lambda root, manifest: _script(root, manifest.entrypoint),
         "notebook": lambda root, manifest: _file(root, manifest.entrypoint, (".ipynb",)),
         "notebooks": _notebooks,
-        "document": lambda root, _manifest: _document(root),
+        "document": lambda root, manifest: _document(root, project=manifest.mode.kind == "files"),
         "page": lambda root, manifest: _file(root, manifest.primary_html or manifest.entrypoint),
         "model": lambda root, _manifest: _model(root),
     }
     kind = manifest.mode.entrypoint
     return find[kind](root, manifest) if kind in find else ""
+
+
+def is_quarto_project(root: Path) -> bool:
+    """Whether Quarto takes a folder for a project."""
+    return any((root / name).is_file() for name in QUARTO_PROJECTS)
 
 
 def saved_models(root: Path) -> tuple[str, ...]:
@@ -56,9 +61,9 @@ def _model(root: Path) -> str:
     return ""
 
 
-def _document(root: Path) -> str:
-    """Return the document that Quarto is to render; `.` for a project."""
-    if any((root / name).is_file() for name in _PROJECTS):
+def _document(root: Path, *, project: bool) -> str:
+    """Return the document that Quarto is to render or to serve; `.` for a whole project."""
+    if project and is_quarto_project(root):
         return "."
     for pattern in _DOCUMENTS:
         names = sorted(path.name for path in root.glob(pattern))

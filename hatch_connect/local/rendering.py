@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import BundleError
 from hatch_connect.local.commands import notebook_command, quarto_command
+from hatch_connect.local.entrypoints import QUARTO_PROJECTS, is_quarto_project
 from hatch_connect.local.programs import run_program
 from hatch_connect.local.state import now
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from hatch_connect.local.checks import Manifest
@@ -74,12 +77,27 @@ async def _render(
     place.make_home()
     code: int | None = None
     try:
-        code = await run_program(command, environ=environ, folder=place.root, write=write)
+        with _as_project(place.root, needed=manifest.app_mode == "quarto-static"):
+            code = await run_program(command, environ=environ, folder=place.root, write=write)
     finally:
         log.close()
         machine.state.save_job(replace(job, ended=now(), exit_code=code))
     if code:
         raise BundleError(f"Rendering {manifest.entrypoint!r} failed with exit code {code}.")
+
+
+@contextmanager
+def _as_project(root: Path, *, needed: bool) -> Iterator[None]:
+    """Make a folder a Quarto project: of a single document none would be written elsewhere."""
+    if not needed or is_quarto_project(root):
+        yield
+        return
+    made = root / QUARTO_PROJECTS[0]
+    made.touch()
+    try:
+        yield
+    finally:
+        made.unlink(missing_ok=True)
 
 
 _TAGS = {"jupyter-static": "build_jupyter", "quarto-static": "build_report"}

@@ -49,7 +49,7 @@ _MOUNT = Mount(server="http://127.0.0.1:3939", prefix="/content/g")
             "quarto-shiny",
             "report.qmd",
             ("quarto", "serve", "report.qmd"),
-            {"--port", "{port}", "--no-browse"},
+            {"--host", "--port", "{port}"},
         ),
     ],
 )

@@ -100,6 +100,13 @@ def test_what_quarto_renders(tmp_path: Path, names: list[str], found: str) -> No
     assert find_entrypoint(tmp_path, Manifest(app_mode="quarto-static")) == found
 
 
+def test_quarto_serves_one_document_of_a_project(tmp_path: Path) -> None:
+    for name in ("_quarto.yml", "app.qmd"):
+        (tmp_path / name).touch()
+
+    assert find_entrypoint(tmp_path, Manifest(app_mode="quarto-shiny")) == "app.qmd"
+
+
 @pytest.mark.parametrize("names", [[], ["a.qmd", "b.qmd"]])
 def test_nothing_for_quarto_to_render(tmp_path: Path, names: list[str]) -> None:
     for name in names:

@@ -40,6 +40,8 @@ if sys.argv[1] == "serve":
     port = int(sys.argv[sys.argv.index("--port") + 1])
     http.server.HTTPServer(
         ("127.0.0.1", port), http.server.SimpleHTTPRequestHandler).serve_forever()
+if not pathlib.Path("_quarto.yml").exists():
+    sys.exit("The --output-dir flag can only be used when rendering projects.")
 folder = pathlib.Path(sys.argv[-1])
 folder.mkdir()
 name = "about.html" if sys.argv[2] == "." else "report.html"
