@@ -25,6 +25,7 @@ _SHOWN = 5
 def write_in_place(config: ProjectConfig, bundle: Bundle) -> Path:
     """Write what a checkout lacks to be this bundle; give the manifest's path.
 
+    It lies at the top of the content: in the folder that becomes the bundle's root, if one does.
     Raises BundleError where files of the bundle lie elsewhere in the project (a `src/` layout,
     whose wheel is unpacked), or where a file that we did not write is in the way. An earlier
     manifest is ours when it is, byte by byte, what we write, with the constants that stand for a
@@ -32,13 +33,14 @@ def write_in_place(config: ProjectConfig, bundle: Bundle) -> Path:
     """
     manifest = _without_metadata(bundle.manifest)
     package_file = manifest.python.package_file if manifest.python else None
-    _require_same_paths(config.root, manifest, package_file)
-    target = config.root / MANIFEST_NAME
+    root = config.content_root
+    _require_same_paths(root, manifest, package_file)
+    target = root / MANIFEST_NAME
     if target.exists() and not _is_our_manifest(target):
         raise _in_the_way(target)
     if package_file is not None:
         listed = next(file for file in manifest.files if file.path == package_file)
-        package_path = config.root.joinpath(*package_file.split("/"))
+        package_path = root.joinpath(*package_file.split("/"))
         if _md5(package_path) != listed.checksum:
             if package_path.exists() and not package_path.read_bytes().startswith(_OUR_LIST):
                 raise _in_the_way(package_path)

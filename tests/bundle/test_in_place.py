@@ -113,3 +113,12 @@ def test_a_package_beside_pyproject_is_in_place_but_for_its_metadata(
     shipped = {file.path for file in built.bundle.manifest.files}
     assert shipped - set(written["files"]) == {"sales_api-1.2.0.dist-info/METADATA"}
     assert "sales_api/main.py" in written["files"]
+
+
+def test_a_folder_that_becomes_the_root_gets_the_manifest(tmp_path: Path, sandbox: Sandbox) -> None:
+    connect = '[tool.hatch-connect]\napp-mode = "html"\n'
+    root = project(tmp_path / "p", {"site/index.html": ""}, connect=connect, system="")
+    manifest, built = write(root, sandbox)
+    assert manifest == root / "site" / "manifest.json"
+    assert manifest.read_bytes() == built.bundle.manifest.to_json()
+    assert write(root, sandbox)[1].bundle.digest == built.bundle.digest
