@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.bundle.request import BuildRequest
 from hatch_connect.bundle.run import build
 from hatch_connect.errors import InterpreterError, UsageError
-from hatch_connect.events import Detail, Note, Step, Warned
+from hatch_connect.events import Detail, Note, Step
 from hatch_connect.project.config import ProjectConfig, all_contents, find_root, read_project
 from hatch_connect.project.frozen import freeze
 from hatch_connect.project.interpreter import find_interpreter, inspect_interpreter
@@ -79,16 +79,14 @@ def content_of(options: Options, surroundings: Surroundings) -> str | None:
     return first
 
 
-def request_of(
-    content: str | None, options: Options, surroundings: Surroundings, report: Report
-) -> BuildRequest:
+def request_of(content: str | None, options: Options, surroundings: Surroundings) -> BuildRequest:
     """Return what the call asks of the build. Raises ProjectError."""
     config = project_of(options, surroundings, content=content)
-    return request_for(config, options, surroundings, report)
+    return request_for(config, options, surroundings)
 
 
 def request_for(
-    config: ProjectConfig, options: Options, surroundings: Surroundings, report: Report
+    config: ProjectConfig, options: Options, surroundings: Surroundings
 ) -> BuildRequest:
     """Return what the call asks of the build of this content.
 
@@ -117,17 +115,21 @@ def request_for(
     if locked:
         return request
     told = "Shipping" if options.force_generate else "Nothing is locked: shipping"
-    report(Warned(text=f"{told} what is installed in {path} ({because})."))
-    return replace(request, installed=_installed(interpreter, config, report))
+    warning = f"{told} what is installed in {path} ({because})."
+    return replace(request, installed=_installed(interpreter, config, warning))
 
 
-def _installed(interpreter: Interpreter, config: ProjectConfig, report: Report) -> Lock:
-    """Return what is installed as a lock; what the project asks for and is not there is told."""
+def _installed(interpreter: Interpreter, config: ProjectConfig, warning: str) -> Lock:
+    """Return what is installed as a lock.
+
+    Its notes, which are told where it ships, begin with the warning; then comes what the project
+    asks for and is not there.
+    """
     frozen = freeze(interpreter, own_name=config.project_name, root=config.root)
     target = Target(python=".".join(interpreter.version.split(".")[:2]))
-    for missing in unsatisfied(config, frozen.pins, target, called=str(interpreter.path)):
-        report(Warned(text=f"{missing} Another interpreter? --python PATH"))
-    return frozen
+    missing = unsatisfied(config, frozen.pins, target, called=str(interpreter.path))
+    told = (f"{sentence} Another interpreter? --python PATH" for sentence in missing)
+    return replace(frozen, notes=(warning, *told, *frozen.notes))
 
 
 def build_contents(
@@ -145,7 +147,7 @@ def build_content(
 ) -> Built:
     """Build one bundle and say what it was made from."""
     report(Step(text=f"Building the bundle{f' of {content}' if content else ''}"))
-    request = request_of(content, options, surroundings, report)
+    request = request_of(content, options, surroundings)
     built, *_ = build(request, surroundings.environ, report)
     bundle, lock = built.bundle, built.lock
     if lock is not None:

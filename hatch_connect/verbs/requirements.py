@@ -90,7 +90,7 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Result:
         config = read_project(
             root, overrides=options.overrides(), content=content, packages_only=True
         )
-        packages = decide_packages(config, request_for(config, options, surroundings, report))
+        packages = decide_packages(config, request_for(config, options, surroundings))
         for note in packages.lock.notes:
             report(Warned(text=note))
         report(Detail(text=f"{packages.lock.called}: {packages.because}"))
