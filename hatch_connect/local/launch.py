@@ -177,6 +177,12 @@ class Processes:
         self._running: dict[tuple[int, str], ContentProcess] = {}
         self._locks: dict[tuple[int, str], asyncio.Lock] = {}
 
+    def serving(self, bundle: int, prefix: str) -> ContentProcess | None:
+        """Return the process of a bundle, where it can be visited right now."""
+        process = self._running.get((bundle, prefix))
+        ready = process is not None and process.alive and process.port is not None
+        return process if ready else None
+
     async def ensure(
         self,
         bundle: int,

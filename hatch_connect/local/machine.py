@@ -120,10 +120,14 @@ class Machine:
 
         Raises StartError, BundleError.
         """
+        by_request = MODES[bundle.app_mode or ""].learns == "by request"
+        told = "" if by_request else prefix
+        if serving := self.processes.serving(bundle.id, told):
+            return serving
         job = self._job(content, bundle, "run_app")
         return await self.processes.ensure(
             bundle.id,
-            await self._launch(content, bundle, job, prefix),
+            await self._launch(content, bundle, job, told),
             make_log=lambda: JobLog(self.log_path(job.key)),
             started=lambda process: self._watch(process, job, content),
         )
@@ -207,7 +211,7 @@ class Machine:
             interface=mode.interface,
             entrypoint=bundle.entrypoint,
             command=self._command(bundle, prefix) if mode.interface == "command" else (),
-            prefix="" if mode.learns == "by request" else prefix,
+            prefix=prefix,
             patience=patience if isinstance(patience, int) else _INIT_SECONDS,
         )
 
