@@ -36,7 +36,6 @@ class Options:
     Each field names its flags, the group of verbs that take it, and what it is for.
     """
 
-    # what the verb is about
     file: str | None = text(
         "--file",
         "file",
@@ -64,7 +63,6 @@ class Options:
         metavar="NAME",
     )
     all: bool = flag("--all", "contents", "Every piece of content of the project.")
-    # which server
     name: str | None = text("-n --name", "server", "The server's nickname, as `add` stored it.")
     server: str | None = text(
         "-s --server", "server", "The server's URL ($CONNECT_SERVER).", metavar="URL"
@@ -80,7 +78,6 @@ class Options:
         "-c --cacert", "server", "Trust this PEM file ($CONNECT_CA_CERTIFICATE).", metavar="FILE"
     )
     set_default: bool = flag("--set-default", "add", "Use it where no other is named.")
-    # what the bundle holds
     entrypoint: str | None = text(
         "-e --entrypoint", "build", "What starts: MODULE:OBJECT, or a file.", table="entrypoint"
     )
@@ -130,6 +127,13 @@ class Options:
         metavar="x86_64|aarch64",
         table="architecture",
     )
+    static: bool = flag("-S --static", "build", "Ship a notebook as HTML.", table="static")
+    hide_all_input: bool = flag(
+        "--hide-all-input", "build", "Hide a notebook's code.", table="hide-all-input"
+    )
+    hide_tagged_input: bool = flag(
+        "--hide-tagged-input", "build", "Hide tagged code.", table="hide-tagged-input"
+    )
     image: str | None = text(
         "-I --image", "build", "Build and run in this image.", metavar="IMAGE", table="image"
     )
@@ -155,7 +159,6 @@ class Options:
         "manifest",
         "Write manifest.json beside pyproject.toml, for content that Connect pulls from git.",
     )
-    # what becomes of it on the server
     title: str | None = text("-t --title", "deploy", "The content's title.", table="title")
     new: bool = flag("-N --new", "deploy", "Deploy as new content.")
     app_id: str | None = text(
@@ -187,7 +190,6 @@ class Options:
     port: int | None = number(
         "--port", "local", "The port to listen on. Default: a free one.", metavar="N"
     )
-    # how it speaks
     json: bool = flag("--json", "all", "Print the result as one JSON object.")
     verbose: bool = flag("-v --verbose", "all", "Say more.")
     quiet: bool = flag("-q --quiet", "all", "Say only what goes wrong.")

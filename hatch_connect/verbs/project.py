@@ -99,9 +99,10 @@ def request_for(
         contents=(config.content,) if config.content else (),
         python_option=options.python_version,
     )
-    if not config.app_mode.has_python:
+    if not config.app_mode.has_python and not config.rendered:
         return request
-    locked = not options.force_generate and find_lock(config) is not None
+    needs_list = options.force_generate or find_lock(config) is None
+    locked = bool(config.rendered) or not needs_list
     try:
         path, because = find_interpreter(
             surroundings.environ, option=options.python, fallback=surroundings.interpreter

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.archive import Bundle
 from hatch_connect.bundle.content import Patterns
+from hatch_connect.bundle.describe import metadata_of
 from hatch_connect.connect.deployments import FOLDER, RecordStore, record_path
 from hatch_connect.errors import ProjectError, UsageError
 from hatch_connect.options import SPECS
@@ -197,8 +198,12 @@ def _is_named_for(path: Path, config: ProjectConfig) -> bool:
 
 
 def _is_like(bundle: Bundle, config: ProjectConfig) -> bool:
-    metadata = bundle.manifest.metadata
-    return (metadata.app_mode, metadata.entrypoint) == (config.app_mode.name, config.entrypoint)
+    ours, theirs = metadata_of(config), bundle.manifest.metadata
+    return (ours.app_mode, ours.entrypoint, ours.primary_html) == (
+        theirs.app_mode,
+        theirs.entrypoint,
+        theirs.primary_html,
+    )
 
 
 def _independent(bundle: Bundle, options: Options, surroundings: Surroundings) -> Subject:
