@@ -32,4 +32,4 @@ def read_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
         return read_pylock(found, config, target)
     from hatch_connect.project.locks.requirements_txt import read_requirements
 
-    return read_requirements(found, config)
+    return read_requirements(found, config, target)

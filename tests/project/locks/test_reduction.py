@@ -1,0 +1,205 @@
+"""Requirements files reduced to pins, with `compile-requirements = true`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.requirements import Requirement
+
+from hatch_connect.errors import LockError
+from hatch_connect.project.config import read_project
+from hatch_connect.project.locks import find_lock, read_lock
+from hatch_connect.project.pins import Lock, Target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROJECT = """\
+[project]
+name = "own"
+version = "1"
+{}
+[tool.hatch-connect]
+app-mode = "fastapi"
+entrypoint = "a"
+compile-requirements = true
+"""
+NEIGHBOUR = "[project]\nname = 'Near.By'\nversion = '1'\ndependencies = ['six']\n"
+
+
+def read(root: Path, text: str, *, more: str = "", python: str = "3.11", **asked: object) -> Lock:
+    root.mkdir(exist_ok=True)
+    (root / "pyproject.toml").write_text(PROJECT.format(more))
+    (root / "requirements.txt").write_text(text)
+    config = read_project(root, overrides=asked)
+    found = find_lock(config)
+    assert found is not None
+    return read_lock(found, config, Target(python=python))
+
+
+def requirements(lock: Lock) -> list[str]:
+    text = lock.requirements(Target(python="3.11")).decode()
+    return [line for line in text.splitlines() if not line.startswith("#")]
+
+
+def refused(root: Path, text: str, **asked: str) -> str:
+    with pytest.raises(LockError) as caught:
+        read(root, text, **asked)
+    return str(caught.value)
+
+
+def neighbour(root: Path) -> Path:
+    folder = root / "libs" / "near"
+    folder.mkdir(parents=True)
+    (folder / "pyproject.toml").write_text(NEIGHBOUR)
+    return folder
+
+
+def test_lines_are_sorted_normalized_and_chosen_for_the_target(tmp_path: Path) -> None:
+    (tmp_path / "limits.txt").write_text("idna==3.10\n")
+    lock = read(
+        tmp_path,
+        """\
+--index-url https://index.example/simple
+--find-links /opt/wheels
+Zope.Interface == 7.0 --hash=sha256:aa
+flask[async]==3.0 ; python_version >= "3.8"
+    # via
+    #   -r requirements.in
+    #   dash
+colorama==0.4 ; sys_platform == "win32"
+six==1.17 ; python_full_version >= "3.11.4"
+-c limits.txt
+idna
+""",
+    )
+    assert requirements(lock) == [
+        "flask[async]==3.0",
+        "idna==3.10",
+        'six==1.17 ; python_full_version >= "3.11.4"',
+        "zope-interface==7.0",
+    ]
+    assert {pin.name: pin.because for pin in lock.pins}["flask"] == "-r requirements.in, dash"
+    (left_out,) = lock.omitted
+    assert left_out.name == "colorama"
+    assert "sys_platform" in left_out.because
+
+
+def test_markers_indexes_and_hashes_are_kept_on_demand(tmp_path: Path) -> None:
+    text = (
+        "--extra-index-url https://index.example/simple/\n"
+        "b==1 ; sys_platform == 'win32' \\\n    --hash=sha256:bb\na==1 --hash=sha256:aa\n"
+    )
+    asked = {"markers": "keep", "index-urls": "keep", "hashes": True}
+    lock = read(tmp_path, text, **asked)  # type: ignore[arg-type] # as pyproject.toml has them
+    assert requirements(lock) == [
+        "--extra-index-url https://index.example/simple",
+        "a==1 \\",
+        "    --hash=sha256:aa",
+        'b==1 ; sys_platform == "win32" \\',
+        "    --hash=sha256:bb",
+    ]
+    assert lock.markers_kept
+    assert "https://index.example/simple" in lock.notes[0]
+
+
+def test_neighbours_go_into_the_bundle_and_the_project_is_no_line(tmp_path: Path) -> None:
+    folder = neighbour(tmp_path)
+    (tmp_path / "wheels").mkdir()
+    wheel = tmp_path / "wheels" / "tool-2.0-py3-none-any.whl"
+    wheel.touch()
+    lock = read(
+        tmp_path,
+        f"-e .\n-e ./libs/near[extra]\n./wheels/{wheel.name}\n"
+        f"own @ {tmp_path.as_uri()}\nsix==1.17\n",
+    )
+    assert requirements(lock) == ["six==1.17"]
+    assert {one.name: one.path for one in lock.local} == {"near-by": folder, "tool": wheel}
+    assert {one.because for one in lock.omitted} == {"the project itself"}
+
+
+def test_what_a_neighbour_needs_must_be_in_the_list(tmp_path: Path) -> None:
+    neighbour(tmp_path)
+    assert "`six` is not in requirements.txt. near-by asks for it." in refused(
+        tmp_path, "./libs/near\n"
+    )
+
+
+def test_repositories_and_urls_get_their_names(tmp_path: Path) -> None:
+    lock = read(
+        tmp_path,
+        "-e git+https://h.example/a@0123456789abcdef#egg=A_b\n"
+        "https://h.example/six-1.17.0-py2.py3-none-any.whl ; python_version > '3'\n"
+        "https://h.example/toolz-1.0.tar.gz#sha256=00\n",
+    )
+    assert requirements(lock) == [
+        "a-b @ git+https://h.example/a@0123456789abcdef#egg=A_b",
+        "six @ https://h.example/six-1.17.0-py2.py3-none-any.whl",
+        "toolz @ https://h.example/toolz-1.0.tar.gz#sha256=00",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("six\n", "requirements.txt:1: `six` is not pinned"),
+        ("six==1\nsix==2\n", "requirements.txt:2: `six==2` contradicts `six==1`"),
+        ("./nowhere\n", "there is no"),
+        ("./empty\n", "has no name in a [project] table"),
+        ("a @ git+https://h.example/a@main\n", "names no commit"),
+        ("a @ https://h.example/a-1-cp311-cp311-win32.whl\n", "has no wheel for CPython 3.11"),
+        ("a @ https://h.example/a-1.tar.gz?token=hunter2\n", "has a `token` in its URL"),
+        ("-c limits.txt\nidna==4\n", "`idna==4` contradicts `idna==3.10` of limits.txt:1"),
+    ],
+)
+def test_what_cannot_be_reduced(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "limits.txt").write_text("idna==3.10\n")
+    found = refused(tmp_path, text)
+    assert said in found
+    assert "hunter2" not in found
+
+
+def test_a_stale_file_names_what_differs(tmp_path: Path) -> None:
+    found = refused(tmp_path, "flask==2.0\n", more="dependencies = ['flask>=3', 'dash']\n")
+    assert "`flask>=3` does not allow 2.0, which requirements.txt has." in found
+    assert "`dash` is not in requirements.txt." in found
+
+
+def test_two_lines_of_one_name_may_be_for_two_systems(tmp_path: Path) -> None:
+    lock = read(tmp_path, "six==1 ; sys_platform == 'win32'\nsix==2 ; sys_platform != 'win32'\n")
+    assert requirements(lock) == ["six==2"]
+
+
+SYSTEMS = st.sampled_from(["linux", "win32", "darwin"])
+MINORS = st.sampled_from(["3.9", "3.11", "3.12"])
+ATOMS = st.one_of(
+    st.builds(lambda s, o: f"sys_platform {o} '{s}'", SYSTEMS, st.sampled_from(["==", "!="])),
+    st.builds(
+        lambda v, o: f"python_version {o} '{v}'", MINORS, st.sampled_from(["<", ">=", "==", "~="])
+    ),
+    st.just("extra == 'x'"),
+)
+MARKERS = st.recursive(
+    ATOMS,
+    lambda inner: st.builds(
+        lambda a, b, o: f"({a} {o} {b})", inner, inner, st.sampled_from(["and", "or"])
+    ),
+    max_leaves=6,
+)
+
+
+@given(marker=MARKERS, python=st.sampled_from(["3.9", "3.11", "3.12"]))
+def test_a_line_is_a_pin_exactly_where_its_marker_holds(
+    tmp_path_factory: pytest.TempPathFactory, marker: str, python: str
+) -> None:
+    root = tmp_path_factory.mktemp("marker")
+    lock = read(root, f"six==1 ; {marker}\n", python=python)
+    parsed = Requirement(f"six ; {marker}").marker
+    assert parsed is not None
+    environment = {**Target(python=python).environment(), "extra": ""}
+    assert len(lock.pins) == parsed.evaluate(environment)
+    assert len(lock.omitted) == 1 - len(lock.pins)
