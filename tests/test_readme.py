@@ -43,7 +43,8 @@ def test_each_type_of_content_has_an_example_that_is_what_the_table_says(
     configured = tomllib.loads((PROJECTS / row["name"] / "pyproject.toml").read_text("utf-8"))
     table = configured["tool"]["hatch-connect"]
     assert f"`{table['app-mode']}`" in row["modes"]
-    assert row["entry"].strip().strip("`") in {table.get("entrypoint"), ""}
+    found = read_project(PROJECTS / row["name"]).entrypoint
+    assert row["entry"].strip().strip("`") == (found or "")
 
 
 @pytest.mark.parametrize(
