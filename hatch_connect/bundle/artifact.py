@@ -20,8 +20,9 @@ from hatch_connect.errors import BuildError, BundleError
 from hatch_connect.project.python_version import nearest_version_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from hatch_connect.bundle.packages import Packages
     from hatch_connect.project.config import ProjectConfig
 
 
@@ -105,8 +106,17 @@ def describe_artifact(
         generated=tuple(generated),
         secrets=tuple(secrets),
         deployable=has_entry(entry_files(config), content.keys()),
-        notes=packages.lock.notes if packages else (),
+        notes=(*packages.lock.notes, *_missing(packages)) if packages else (),
     )
+
+
+def _missing(packages: Packages) -> Iterator[str]:
+    """Say what only a bundle holds: an artifact is of one project."""
+    for one in packages.lock.local:
+        yield (
+            f"{one.name} is built from {one.path} and is in no index: `hatch build -t connect` makes"
+            " a bundle that holds it, this artifact does not."
+        )
 
 
 def _is_secret(path: str, source: Path | bytes) -> bool:

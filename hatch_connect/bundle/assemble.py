@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.archive import Bundle
 from hatch_connect.bundle.describe import describe, needs_packages
+from hatch_connect.bundle.neighbours import build_neighbours, require_apart
 from hatch_connect.bundle.notebook import render
 from hatch_connect.bundle.packages import decide_packages
 from hatch_connect.bundle.packing import DEFAULT_EPOCH
@@ -49,6 +50,10 @@ def assemble(
             html = render(config, request, Path(folder), environ, report)
             material = material.only(html)
         added = additions(config, material, environ, report)
+        if packages and packages.lock.local:
+            beside = build_neighbours(config, packages, Path(folder), environ, report)
+            require_apart((*material.files, *added[0]), beside)
+            added = [*added[0], *beside.files], [*added[1], *beside.left_out]
         rules = Rules(config=config, directory=directory, packages=packages, inspection=inspection)
         selection = select(material, added, rules)
         bundle = _pack(

@@ -116,7 +116,8 @@ def _source(root: Path) -> Iterator[Path]:
     """Give a folder to build in: the project, or a copy of it where the back end leaves litter."""
     import tomllib
 
-    tables = tomllib.loads((root / "pyproject.toml").read_text("utf-8-sig"))
+    described = root / "pyproject.toml"
+    tables = tomllib.loads(described.read_text("utf-8-sig") if described.is_file() else "")
     if str(tables.get("build-system", {}).get("build-backend", "")).startswith(_TIDY):
         yield root
         return

@@ -1,0 +1,128 @@
+"""Packages that no index has, built and unpacked at the bundle's root beside the project's own."""
+
+from __future__ import annotations
+
+import tarfile
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hatch_connect.bundle.content import Candidate, LeftOut, Patterns, choose
+from hatch_connect.bundle.names import shown
+from hatch_connect.bundle.wheel import unpack_wheel
+from hatch_connect.errors import BuildError, BundleError
+from hatch_connect.events import Step
+from hatch_connect.project.locks.fit import fits
+from hatch_connect.project.pins import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from hatch_connect.bundle.packages import Packages
+    from hatch_connect.events import Report
+    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.pins import LocalPackage, Target
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbours:
+    """The files of all of them, and what of their wheels does not ship."""
+
+    files: tuple[Candidate, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+
+def build_neighbours(
+    config: ProjectConfig,
+    packages: Packages,
+    folder: Path,
+    environ: Mapping[str, str],
+    report: Report,
+) -> Neighbours:
+    """Build each package in `folder` and unpack it there.
+
+    Raises BuildError for one that cannot be built or is not for the target, BundleError for two
+    that have a file in common.
+    """
+    files: list[Candidate] = []
+    left_out: list[LeftOut] = []
+    owners: dict[str, str] = {}
+    for number, package in enumerate(packages.lock.local):
+        place = folder / str(number)
+        wheel = _wheel(package, place, environ, report)
+        _require_fit(package, wheel, packages.target)
+        unpacked = unpack_wheel(wheel, place / "content")
+        chosen, kept_back = choose(unpacked.files, Patterns(config.exclude), lambda _: {})
+        _claim(package.name, chosen, owners)
+        files += chosen
+        left_out += (*kept_back, *unpacked.left_out)
+    return Neighbours(files=tuple(files), left_out=tuple(left_out))
+
+
+def require_apart(own: Iterable[Candidate], neighbours: Neighbours) -> None:
+    """Refuse neighbours that would overwrite files of the project. Raises BundleError."""
+    there = {file.path for file in own}
+    _refuse_common(
+        "The project and its neighbours", (f for f in neighbours.files if f.path in there)
+    )
+
+
+def _claim(name: str, files: Iterable[Candidate], owners: dict[str, str]) -> None:
+    common: dict[str, list[Candidate]] = {}
+    for file in files:
+        owner = owners.setdefault(file.path, name)
+        if owner != name:
+            common.setdefault(owner, []).append(file)
+    for owner, theirs in common.items():
+        _refuse_common(f"{owner} and {name}", theirs)
+
+
+def _refuse_common(who: str, files: Iterable[Candidate]) -> None:
+    common = [shown(file.path) for file in files]
+    if common:
+        more = [f"and {len(common) - _SHOWN} more"] if len(common) > _SHOWN else []
+        raise BundleError(
+            listed(f"{who} would overwrite each other's files:", [*common[:_SHOWN], *more]),
+            hint="All of them are unpacked at the bundle's root: rename one of the modules.",
+        )
+
+
+def _wheel(package: LocalPackage, folder: Path, environ: Mapping[str, str], report: Report) -> Path:
+    if package.path.suffix == ".whl":
+        return package.path
+    from hatch_connect.bundle.isolated import build_wheel
+
+    report(Step(text=f"Building {package.name}, for {package.because}"))
+    source = package.path if package.path.is_dir() else _unpacked(package, folder / "source")
+    try:
+        return build_wheel(source, folder / "wheel", environ, report)
+    except BuildError as error:
+        raise BuildError(
+            f"{package.name} ({package.path}): {error.message}", hint=error.hint
+        ) from error
+
+
+def _unpacked(package: LocalPackage, folder: Path) -> Path:
+    """Unpack a source distribution; its one top folder is the project."""
+    try:
+        if zipfile.is_zipfile(package.path):
+            with zipfile.ZipFile(package.path) as archive:
+                archive.extractall(folder)  # noqa: S202 - zipfile takes `..` out of names
+        else:
+            with tarfile.open(package.path) as archive:
+                archive.extractall(folder, filter="data")
+    except (OSError, tarfile.TarError, zipfile.BadZipFile) as error:
+        raise BuildError(f"{package.path} cannot be unpacked: {error}.") from error
+    return next((path for path in sorted(folder.iterdir()) if path.is_dir()), folder)
+
+
+def _require_fit(package: LocalPackage, wheel: Path, target: Target) -> None:
+    if fits([wheel.name], frozenset(target.tags())):
+        return
+    raise BuildError(
+        f"{package.name} ({package.path}) is built as {wheel.name}, which {target} cannot install.",
+        hint="Build on such a machine (in CI, for instance), or publish wheels of it to an index.",
+    )
