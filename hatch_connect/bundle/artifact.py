@@ -114,8 +114,8 @@ def _missing(packages: Packages) -> Iterator[str]:
     """Say what only a bundle holds: an artifact is of one project."""
     for one in packages.lock.local:
         yield (
-            f"{one.name} is built from {one.path} and is in no index: `hatch build -t connect` makes"
-            " a bundle that holds it, this artifact does not."
+            f"{one.name} is built from {one.path} and is in no index: the bundle that"
+            " `hatch build -t connect` makes holds it, this artifact does not."
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hatch_connect.errors import LockError
 from hatch_connect.project.locks.order import (
     PYLOCK,
     REQUIREMENTS,
@@ -14,6 +15,8 @@ from hatch_connect.project.locks.order import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hatch_connect.project.config import ProjectConfig
     from hatch_connect.project.pins import Lock, Target
 
@@ -22,14 +25,24 @@ __all__ = ["PYLOCK", "REQUIREMENTS", "UV", "LockFile", "find_lock", "format_of",
 
 def read_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
     """Read a lock for a target; raises LockError with everything that is wrong with it."""
-    if found.format == UV:
+    try:
+        return _reader(found.format)(found, config, target)
+    except RecursionError:
+        raise LockError(
+            f"{found.path} has markers that are nested deeper than any tool writes them.",
+            hint="Lock the project again.",
+        ) from None
+
+
+def _reader(form: str) -> Callable[[LockFile, ProjectConfig, Target], Lock]:
+    if form == UV:
         from hatch_connect.project.locks.uv_lock import read_uv_lock
 
-        return read_uv_lock(found, config, target)
-    if found.format == PYLOCK:
+        return read_uv_lock
+    if form == PYLOCK:
         from hatch_connect.project.locks.pylock import read_pylock
 
-        return read_pylock(found, config, target)
+        return read_pylock
     from hatch_connect.project.locks.requirements_txt import read_requirements
 
-    return read_requirements(found, config, target)
+    return read_requirements

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,9 @@ from hatch_connect.project.rules import has_credentials, without_credentials
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hatch_connect.project.pins import LocalPackage
+    from hatch_connect.project.pins import LocalPackage, Pin
+
+_HASH = re.compile(r"[a-z0-9_]+:[0-9a-fA-F]+")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,6 +53,19 @@ class Findings:
         messages = (listed(heading, problems) for (heading, _), problems in self.problems.items())
         remedies = dict.fromkeys(remedy for _, remedy in self.problems)
         raise LockError("\n".join(messages), hint="\n".join(remedies))
+
+
+def line_problem(called: str, pin: Pin) -> str | None:
+    """Say why a pin would be no line of a requirements file, or None: a lock may be forged."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        Requirement(pin.requirement)
+    except InvalidRequirement:
+        return f"{called!r} gives no valid requirement."
+    if any(not _HASH.fullmatch(each) for each in pin.hashes):
+        return f"{called} has a hash that is none."
+    return None
 
 
 def credential_problems(text: str) -> list[str]:

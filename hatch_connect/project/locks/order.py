@@ -190,6 +190,10 @@ def read_lock_toml(path: Path, *, before: str | None = None) -> dict[str, object
         return read_toml(path, before=before)
     except ConfigurationError as error:
         raise LockError(str(error), hint="Lock the project again.") from None
+    except RecursionError:
+        raise LockError(
+            f"{path} is nested deeper than any lock.", hint="Lock the project again."
+        ) from None
 
 
 def _only_minor(requires: str) -> str | None:

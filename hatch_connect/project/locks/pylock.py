@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
     """Read the lock for a target; raises LockError with everything that is wrong with it."""
+    pylock = _parsed(found.path)
     data = found.path.read_bytes()
     text = data.decode()
-    pylock = _parsed(found.path)
     findings = Findings()
     findings.wrong(
         f"{found.path} holds credentials:",

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from hatch_connect.project.locks.findings import line_problem
 from hatch_connect.project.locks.fit import file_name, fits, misfit, url_problem
 from hatch_connect.project.locks.markers import reduced
 from hatch_connect.project.locks.neighbours import local_path, required_name
@@ -189,10 +190,10 @@ class Pinning:
         )
 
     def _checked(self, package: Package, source: Source) -> Pin:
-        called, place = _called(package), _place(source)
-        for problem in (self._source_problem(package, place), self._hash_problem(package)):
-            if problem is not None:
-                self._wrong(problem)
+        called, place, pin = _called(package), _place(source), self._pin(package)
+        wrong = self._source_problem(package, place) or line_problem(called, pin)
+        for problem in filter(None, (wrong, self._hash_problem(package))):
+            self._wrong(problem)
         if file_name(place).endswith(_SDISTS) and package.wheels:
             self.findings.note(f"{called} has no wheel for the target: the server builds it.")
         if not package.is_direct and (place.startswith("file:") or "://" not in place):
@@ -201,7 +202,7 @@ class Pinning:
                 " from its own index, which must have them."
             )
         self.findings.index(package.index)
-        return self._pin(package)
+        return pin
 
     def _pin(self, package: Package) -> Pin:
         return Pin(

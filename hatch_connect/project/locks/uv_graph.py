@@ -109,18 +109,24 @@ def read_graph(content: Table) -> Graph:
     )
 
 
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError(type(value).__name__)
+
+
 def _package(table: Table) -> Package:
     files = [*table.get("wheels", []), *([table["sdist"]] if "sdist" in table else [])]
     return Package(
-        name=table["name"],
-        version=table.get("version"),
-        source=table["source"],
+        name=_text(table["name"]),
+        version=_text(table["version"]) if "version" in table else None,
+        source={key: _text(value) for key, value in table["source"].items()},
         dependencies=_edges(table.get("dependencies", ())),
         extras=_named_edges(table.get("optional-dependencies", {})),
         groups=_named_edges(table.get("dev-dependencies", {})),
         wheels=tuple(_wheel_name(wheel) for wheel in table.get("wheels", ())),
         has_sdist="sdist" in table,
-        hashes=tuple(sorted(file["hash"] for file in files if "hash" in file)),
+        hashes=tuple(sorted(_text(file["hash"]) for file in files if "hash" in file)),
         metadata=table.get("metadata", {}),
     )
 
@@ -136,11 +142,11 @@ def _named_edges(table: Table) -> dict[str, tuple[Edge, ...]]:
 def _edges(tables: Iterable[Table]) -> tuple[Edge, ...]:
     return tuple(
         Edge(
-            name=table["name"],
-            version=table.get("version"),
-            source=table.get("source"),
-            marker=table.get("marker"),
-            extras=tuple(table.get("extra", ())),
+            name=_text(table["name"]),
+            version=_text(table["version"]) if "version" in table else None,
+            source=dict(table["source"]) if "source" in table else None,
+            marker=_text(table["marker"]) if "marker" in table else None,
+            extras=tuple(map(_text, table.get("extra", ()))),
         )
         for table in tables
     )

@@ -32,9 +32,9 @@ _AGAIN = "Lock again: uv lock"
 
 def read_uv_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
     """Read the lock for a target; raises LockError with everything that is wrong with it."""
+    graph = _graph(found.path)
     data = found.path.read_bytes()
     text = data.decode()
-    graph = _graph(found.path)
     root = _root(graph, found.path, config)
     findings = Findings()
     _check_lock(graph, root, found.path, config, findings)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
+from hatch_connect.project.locks.findings import line_problem
 from hatch_connect.project.locks.fit import file_name, fits, misfit, url_problem
 from hatch_connect.project.locks.uv_graph import Walk
 from hatch_connect.project.pins import LocalPackage, Pin
@@ -67,8 +68,9 @@ class Pinning:
                 continue
             local = package.folder or package.source.get("path")
             if local is None:
-                self._check(package)
-                pins.append(self._pin(package, asking))
+                pin = self._pin(package, asking)
+                self._check(package, pin)
+                pins.append(pin)
             else:
                 self._local(package, str(local), ", ".join(sorted(asking)))
         return tuple(pins)
@@ -97,9 +99,13 @@ class Pinning:
             because=", ".join(sorted(asking)),
         )
 
-    def _check(self, package: Package) -> None:
+    def _check(self, package: Package, pin: Pin) -> None:
         url = package.source.get("git") or package.source.get("url")
         problem = url_problem(str(package), url) if url else None
+        if problem is None and "git" in package.source and not urlsplit(url).fragment:
+            problem = f"{package} names no commit, and a branch or tag may move."
+        if problem is None:
+            problem = line_problem(str(package), pin)
         if problem is None and self.config.hashes and not package.hashes:
             problem = f"{package} has no hash in the lock, and `hashes = true` needs one for each."
         if problem is None:
