@@ -49,7 +49,7 @@ class Settling(Generic[T]):
                 return self.act()
             except ServerError as error:
                 late = lost and self.name_may_be_ours and _status(error) == _NAME_TAKEN
-                if not late and not _uncertain(error):
+                if not late and not is_uncertain(error):
                     raise
                 lost = True
                 found = self.look()
@@ -64,5 +64,6 @@ def _status(error: ServerError) -> int | None:
     return error.status if isinstance(error, RefusedError) else None
 
 
-def _uncertain(error: ServerError) -> bool:
+def is_uncertain(error: ServerError) -> bool:
+    """Tell whether a request that failed so may have been carried out all the same."""
     return _status(error) in _UNCERTAIN or isinstance(error, AnswerError | LostAnswerError)

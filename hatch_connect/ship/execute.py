@@ -10,8 +10,10 @@ from hatch_connect.errors import (
     HatchConnectError,
     NotAnsweringError,
     RefusedError,
+    ServerError,
 )
 from hatch_connect.events import Note, Step, Warned
+from hatch_connect.ship.held import Held, remains
 from hatch_connect.ship.steps import (
     Activate,
     CreateContent,
@@ -53,34 +55,8 @@ class Deployment:
     answer: Visit | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Held:
-    """What is known to be on the server so far."""
-
-    content: Content | None
-    created: bool = False
-    variables: str = ""
-    previous_bundle_id: str | None = None
-    bundle_id: str | None = None
-    draft: bool = False
-    active: bool = False
-    answer: Visit | None = None
-
-    @property
-    def known(self) -> Content:
-        if self.content is None:
-            raise AssertionError("a plan creates its content before it uses it")
-        return self.content
-
-    @property
-    def bundle(self) -> str:
-        if self.bundle_id is None:
-            raise AssertionError("a plan uploads its bundle before it deploys it")
-        return self.bundle_id
-
-
 class Execution:
-    """One plan on its way; `held` says at any moment what the server holds because of it."""
+    """One plan on its way."""
 
     def __init__(
         self,
@@ -93,7 +69,8 @@ class Execution:
         self._report = report
         self._pace = pace
         self._metadata = metadata
-        self._held = _Held(content=None)
+        self._held = Held(content=None)
+        self._under_way: PlanStep | None = None
 
     def run(self, plan: Plan) -> Deployment:
         """Take the steps in order.
@@ -105,12 +82,13 @@ class Execution:
         """
         content = plan.content
         before = content.bundle_id if content else None
-        self._held = _Held(content=content, previous_bundle_id=before, bundle_id=plan.bundle_id)
+        self._held = Held(content=content, previous_bundle_id=before, bundle_id=plan.bundle_id)
         try:
             for step in plan.steps:
+                self._under_way = step
                 self._held = self._take(step)
         except (HatchConnectError, KeyboardInterrupt) as error:
-            error.add_note(self.remains())
+            error.add_note(remains(self._held, self._under_way, error))
             raise
         held = self._held
         return Deployment(
@@ -122,23 +100,7 @@ class Execution:
             answer=held.answer,
         )
 
-    def remains(self) -> str:
-        """Say in one line what the server holds now."""
-        held = self._held
-        if held.content is None:
-            return "Nothing was changed on the server."
-        facts = [f"content {held.content.guid}" + (" was created" if held.created else "")]
-        if held.variables:
-            facts.append(f"its variables stay as they were changed ({held.variables})")
-        if held.bundle_id and not held.active:
-            facts.append(f"bundle {held.bundle_id} is there and not active")
-        if held.active and held.previous_bundle_id:
-            facts.append(f"bundle {held.bundle_id} is active, {held.previous_bundle_id} was before")
-        elif held.previous_bundle_id:
-            facts.append(f"bundle {held.previous_bundle_id} is still the active one")
-        return f"On the server: {'; '.join(facts)}."
-
-    def _take(self, step: PlanStep) -> _Held:
+    def _take(self, step: PlanStep) -> Held:
         match step:
             case CreateContent():
                 held = self._create(step)
@@ -156,23 +118,23 @@ class Execution:
                 held = self._activate()
         return held
 
-    def _create(self, step: CreateContent) -> _Held:
+    def _create(self, step: CreateContent) -> Held:
         content = self._client.create_content(step.name)
         self._report(Step(text=f"Created content {content.name!r}, GUID {content.guid}"))
         return replace(self._held, content=content, created=True)
 
-    def _set_variables(self, step: SetVariables) -> _Held:
+    def _set_variables(self, step: SetVariables) -> Held:
         text = str(step)
         self._report(Step(text=text[:1].upper() + text[1:]))
         self._client.set_environment(self._held.known.guid, step.values)
         return replace(self._held, variables=str(step))
 
-    def _set_title(self, step: SetTitle) -> _Held:
+    def _set_title(self, step: SetTitle) -> Held:
         self._report(Step(text=f"Setting the title to {step.title!r}"))
         content = self._client.update_content(self._held.known.guid, {"title": step.title})
         return replace(self._held, content=content)
 
-    def _upload(self, step: Upload) -> _Held:
+    def _upload(self, step: Upload) -> Held:
         self._report(Step(text=f"Uploading {step.archive.name} ({step.size:,} bytes)"))
         bundle = self._client.upload_bundle(
             self._held.known.guid,
@@ -183,7 +145,7 @@ class Execution:
         )
         return replace(self._held, bundle_id=bundle.id)
 
-    def _deploy_draft(self, step: DeployDraft) -> _Held:
+    def _deploy_draft(self, step: DeployDraft) -> Held:
         self._report(Step(text=f"Deploying bundle {self._held.bundle} as a draft"))
         try:
             self._deploy(activate=False)
@@ -194,20 +156,27 @@ class Execution:
             return self._activate()
         return replace(self._held, draft=True)
 
-    def _activate(self) -> _Held:
+    def _activate(self) -> Held:
         held = self._held
         if held.active:
             return held
         self._report(Step(text=f"Activating bundle {held.bundle}"))
         self._deploy(activate=None)
-        content = self._client.content(held.known.guid)
-        return replace(held, content=content, draft=False, active=True)
+        held = self._held = replace(self._held, draft=False, active=True)
+        try:
+            return replace(held, content=self._client.content(held.known.guid))
+        except ServerError as error:
+            # It is deployed: what is known of it already is enough to say so.
+            self._report(Warned(text=f"Cannot look at the content again: {error.message}"))
+            return held
 
     def _deploy(self, *, activate: bool | None) -> None:
         held = self._held
         content = held.known
         task_id = self._client.deploy(content.guid, held.bundle, activate=activate)
+        self._held = replace(held, task_id=task_id)
         status = follow(self._client, task_id, self._report, self._pace)
+        self._held = held
         if status.code:
             log = content.draft_url(held.bundle) if activate is False else content.logs_url
             raise DeploymentFailedError(
@@ -215,7 +184,7 @@ class Execution:
                 hint=f"The whole log: {log}",
             )
 
-    def _verify(self, step: Verify) -> _Held:
+    def _verify(self, step: Verify) -> Held:
         held = self._held
         draft = held.bundle if held.draft else None
         try:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hatch_connect.errors import DeploymentFailedError
-from hatch_connect.events import LogLine
+from hatch_connect.connect.settle import is_uncertain
+from hatch_connect.errors import DeploymentFailedError, ServerError, UnreachableError
+from hatch_connect.events import LogLine, Note
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,21 +32,24 @@ class Pace:
 
 _LONG_POLL = 5  # seconds that the server may wait for news before it answers
 _BREATH = 0.2  # seconds between two questions to a server that answers at once
+_POLLS_LOST = 4  # so many in a row, each with the client's own patience, or ...
+_SILENCE = 30.0  # ... so many seconds without an answer are borne
 
 
 def follow(client: ConnectClient, task_id: str, report: Report, pace: Pace) -> TaskStatus:
     """Report each line of the task's output once, in order, until the task is finished.
 
-    Raises DeploymentFailedError when the task takes longer than it may.
+    Polls may be lost: the task goes on meanwhile. Raises DeploymentFailedError when the task takes
+    longer than it may, ServerError when the server stays silent.
     """
     began = pace.now()
     first = 0
     while True:
         asked = pace.now()
-        status = client.task(task_id, first=first, wait=_LONG_POLL)
+        status = _poll(client, task_id, first, report, pace)
         for line in status.output:
             report(LogLine(text=line))
-        first = status.last
+        first = max(first, status.last)
         if status.finished:
             return status
         if pace.now() - began > pace.timeout:
@@ -55,3 +59,19 @@ def follow(client: ConnectClient, task_id: str, report: Report, pace: Pace) -> T
             )
         if pace.now() - asked < _BREATH:
             pace.sleep(_BREATH)
+
+
+def _poll(
+    client: ConnectClient, task_id: str, first: int, report: Report, pace: Pace
+) -> TaskStatus:
+    since = pace.now()
+    for left in reversed(range(_POLLS_LOST)):
+        try:
+            return client.task(task_id, first=first, wait=_LONG_POLL)
+        except ServerError as error:
+            bearable = isinstance(error, UnreachableError) or is_uncertain(error)
+            if not bearable or not left or pace.now() - since > _SILENCE:
+                raise
+            report(Note(text=f"No news of task {task_id}: {error.message} It is asked again."))
+            pace.sleep(1.0)
+    raise AssertionError("the last attempt returns or raises")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hatch_connect.connect.failures import LostAnswerError
 from hatch_connect.errors import NotAnsweringError, ServerError
 from hatch_connect.events import LogLine, Note
 
@@ -22,17 +23,18 @@ def verify(
     """Visit the content, or the draft of `bundle_id`, and report what it said.
 
     Connect answers 5xx where the content did not start. A 4xx counts as alive: many APIs have
-    nothing at `/`. Raises NotAnsweringError.
+    nothing at `/`. Raises NotAnsweringError, also where an answer never comes.
     """
-    visit = client.visit(content.guid, bundle_id=bundle_id, path=path)
     where = f"{'The draft' if bundle_id else 'The content'} at /{path}"
+    log = f"Its log: {content.draft_url(bundle_id) if bundle_id else content.logs_url}"
+    try:
+        visit = client.visit(content.guid, bundle_id=bundle_id, path=path)
+    except LostAnswerError as error:
+        raise NotAnsweringError(f"{where} does not answer: {error.message}", hint=log) from error
     said = f": {visit.text}" if visit.text else ""
     if visit.status >= _BROKEN:
         _show_log(client, content, report)
-        raise NotAnsweringError(
-            f"{where} answered {visit.status}{said}",
-            hint=f"Its log: {content.draft_url(bundle_id) if bundle_id else content.logs_url}",
-        )
+        raise NotAnsweringError(f"{where} answered {visit.status}{said}", hint=log)
     report(Note(text=f"{where} answered {visit.status}{said}"))
     return visit
 

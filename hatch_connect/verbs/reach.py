@@ -98,6 +98,9 @@ def pace_of(surroundings: Surroundings) -> Pace:
     if not given:
         return pace
     try:
-        return replace(pace, timeout=float(given))
+        timeout = float(given)
     except ValueError:
-        raise UsageError("CONNECT_TASK_TIMEOUT must be a number of seconds.") from None
+        timeout = -1.0
+    if not timeout > 0:
+        raise UsageError("CONNECT_TASK_TIMEOUT must be a number of seconds above 0.")
+    return replace(pace, timeout=timeout)

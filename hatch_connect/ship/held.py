@@ -1,0 +1,96 @@
+"""What the server holds because of a plan, at any moment, and how to go on from there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hatch_connect.connect.settle import is_uncertain
+from hatch_connect.errors import ServerError, UnreachableError
+from hatch_connect.ship.steps import Activate, CreateContent, DeployDraft, SetVariables, Upload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hatch_connect.connect.resources import Content, Visit
+    from hatch_connect.ship.steps import PlanStep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What is known to be on the server so far; `task_id` is a task that has not ended."""
+
+    content: Content | None
+    created: bool = False
+    variables: str = ""
+    previous_bundle_id: str | None = None
+    bundle_id: str | None = None
+    task_id: str | None = None
+    draft: bool = False
+    active: bool = False
+    answer: Visit | None = None
+
+    @property
+    def known(self) -> Content:
+        """The content, which a plan creates before it uses it."""
+        if self.content is None:
+            raise AssertionError("a plan creates its content before it uses it")
+        return self.content
+
+    @property
+    def bundle(self) -> str:
+        """The bundle, which a plan uploads before it deploys it."""
+        if self.bundle_id is None:
+            raise AssertionError("a plan uploads its bundle before it deploys it")
+        return self.bundle_id
+
+
+def remains(held: Held, under_way: PlanStep | None, error: BaseException) -> str:
+    """Say in one line what the server holds after `error` ended a step, and how to go on."""
+    doubts = tuple(_doubts(held, under_way)) if _is_open(error) else ()
+    facts = (*_facts(held), *doubts)
+    if not facts:
+        return "Nothing was changed on the server."
+    line = f"On the server: {'; '.join(facts)}."
+    if not isinstance(error, KeyboardInterrupt | UnreachableError):
+        return line
+    named = f" with --app-id {held.content.guid}" if held.content else ""
+    return f"{line} To go on, deploy again{named}."
+
+
+def _is_open(error: BaseException) -> bool:
+    """Tell whether the request that ended so may have been carried out all the same."""
+    if isinstance(error, ServerError):
+        return is_uncertain(error)
+    return isinstance(error, KeyboardInterrupt)
+
+
+def _facts(held: Held) -> Iterator[str]:
+    content = held.content
+    if content is None:
+        return
+    yield f"content {content.guid}" + (" was created" if held.created else "")
+    if held.variables:
+        yield f"its variables stay as they were changed ({held.variables})"
+    if held.task_id:
+        yield f"task {held.task_id} has not ended and may go on"
+    if held.bundle_id and not held.active:
+        yield f"bundle {held.bundle_id} is there and not active"
+    if held.active and held.previous_bundle_id:
+        yield f"bundle {held.bundle_id} is active, {held.previous_bundle_id} was before"
+    elif held.previous_bundle_id:
+        yield f"bundle {held.previous_bundle_id} is still the active one"
+    elif held.active:
+        yield f"bundle {held.bundle_id} is active"
+
+
+def _doubts(held: Held, under_way: PlanStep | None) -> Iterator[str]:
+    match under_way:
+        case CreateContent():
+            yield f"content named {under_way.name!r} may have been created"
+        case SetVariables():
+            yield f"its variables may have been changed ({under_way})"
+        case Upload():
+            yield "a part of the bundle was sent, or all of it"
+        case DeployDraft() | Activate() if not (held.task_id or held.active):
+            yield f"the deployment of bundle {held.bundle_id} may have begun"
