@@ -1,6 +1,11 @@
 """`python -m hatch_connect`: the command line."""
 
-from hatch_connect.cli import main
+import sys
 
 if __name__ == "__main__":
-    main()
+    try:
+        from hatch_connect.cli import main
+
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)  # before there was anything to say

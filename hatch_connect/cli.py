@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from hatch_connect import __version__
-from hatch_connect.errors import UsageError
+from hatch_connect.errors import INTERRUPTED, UsageError
 from hatch_connect.option_kinds import Kind
 from hatch_connect.options import VERBS, Options
 
@@ -23,7 +25,20 @@ _FROM_ARGUMENT = "_argument"
 
 def main() -> None:
     """Run the command line."""
-    command_line()(prog_name="hatch-connect")
+    try:
+        # Not by click's own way to end, which makes 1 of an interruption.
+        code = command_line().main(prog_name="hatch-connect", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted: by you", err=True)
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has gone; Python would complain once more at its end.
+        sys.stdout = sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for good
+        code = 1
+    sys.exit(code)
 
 
 def command_line() -> click.Group:

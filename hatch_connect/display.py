@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections import deque
 from typing import TYPE_CHECKING, TextIO
 
-from hatch_connect.errors import INTERRUPTED
+from hatch_connect.errors import INTERRUPTED, DeploymentFailedError, NotAnsweringError
 from hatch_connect.events import Detail, LogLine, Note, Progress, Step, Warned
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 # ECMA-48: control sequences (CSI), then operating system commands and their like, up to their end.
 _SEQUENCES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?")
+_LAST_LINES = 20
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -52,6 +54,7 @@ class PlainDisplay:
         elif not verbose:
             self._hidden = (Detail,)
         self._stderr = stderr or sys.stderr
+        self._unshown: deque[LogLine] = deque(maxlen=_LAST_LINES)
 
     def report(self, event: Event) -> None:
         """Show one event."""
@@ -59,9 +62,17 @@ class PlainDisplay:
             self._progress(event)
         elif not isinstance(event, self._hidden):
             self._message(event)
+        elif isinstance(event, LogLine):
+            self._unshown.append(event)
 
     def error(self, error: HatchConnectError) -> None:
-        """Show what went wrong, what remained, and what to do next."""
+        """Show what went wrong, what remained, and what to do next.
+
+        After a failure on the server the end of its log is shown, if it was not yet.
+        """
+        if isinstance(error, DeploymentFailedError | NotAnsweringError):
+            while self._unshown:
+                self._message(self._unshown.popleft())
         rest = "\n".join(filter(None, (error.hint, *notes_of(error))))
         self._line("error: ", error.message, style="bold red")
         if rest:
@@ -164,8 +175,10 @@ def show_result(result: Result, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(result.to_dict(), indent=2))
         return
+    encoding = sys.stdout.encoding or "utf-8"
     for line in result.lines():
-        print(clean(line))
+        # What this terminal or file cannot hold is written as an escape.
+        print(clean(line).encode(encoding, "backslashreplace").decode(encoding))
 
 
 def show_error_object(error: HatchConnectError | KeyboardInterrupt) -> None:
