@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import quote, quote_plus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 MASK = "***"
 # A shorter value stands in ordinary text too often to be looked for there.
 _SHORTEST = 6
+_SHORTEST_LINE = 12  # of a value of several lines, which a log shows one by one
 
 
 def masked(text: str, secrets: Iterable[Secret]) -> str:
-    """Return the text with the values of these secrets hidden.
+    """Return the text with the values of these secrets hidden, as `hiding` does."""
+    return hiding(secrets)(text)
 
-    For text from elsewhere, such as a server's log, that may hold what was sent there. Values of
-    fewer than 6 characters are not looked for.
+
+def hiding(secrets: Iterable[Secret]) -> Callable[[str], str]:
+    """Return a function that hides the values of these secrets in a text.
+
+    For text from elsewhere, such as a server's log, that may hold what was sent there: as it is,
+    escaped as in JSON or a URL, or one of its lines. Values of fewer than 6 characters are not
+    looked for.
     """
-    values = {value for secret in secrets if len(value := secret.reveal()) >= _SHORTEST}
-    for value in sorted(values, key=len, reverse=True):
-        text = text.replace(value, MASK)
-    return text
+    forms = {form for secret in secrets for form in _forms(secret.reveal())}
+    found = sorted((form for form in forms if len(form) >= _SHORTEST), key=len, reverse=True)
+    if not found:
+        return str
+    pattern = re.compile("|".join(map(re.escape, found)))
+    return lambda text: pattern.sub(MASK, text)
+
+
+def _forms(value: str) -> Iterator[str]:
+    yield value
+    yield from (line.strip() for line in value.splitlines() if len(line.strip()) >= _SHORTEST_LINE)
+    if not value.isalnum():
+        yield json.dumps(value)[1:-1]
+        yield json.dumps(value, ensure_ascii=False)[1:-1]
+        yield repr(value)[1:-1]
+        yield quote(value)
+        yield quote(value, safe="")
+        yield quote_plus(value)
 
 
 class Secret:

@@ -45,7 +45,7 @@ def without_markup(text: str) -> str:
 
 
 def refusal_in(body: bytes) -> tuple[int | None, str]:
-    """Return Connect's code and message from the body of a refusal, as far as they are there."""
+    """Return Connect's code and its message, as it came, from the body of a refusal."""
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
@@ -55,7 +55,7 @@ def refusal_in(body: bytes) -> tuple[int | None, str]:
     code, said = answer.get("code"), answer.get("error")
     return (
         code if isinstance(code, int) and not isinstance(code, bool) else None,
-        readable(said) if isinstance(said, str) else "no message",
+        said if isinstance(said, str) else "no message",
     )
 
 

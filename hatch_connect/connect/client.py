@@ -256,9 +256,16 @@ def _content(guid: str, *rest: str) -> str:
     return "/".join(("v1/content", *(quote(part, safe="") for part in (guid, *rest))))
 
 
-def connect(server: Server, *, environ: Mapping[str, str], report: Report) -> ConnectClient:
+def connect(
+    server: Server,
+    *,
+    environ: Mapping[str, str],
+    report: Report,
+    hidden: tuple[Secret, ...] = (),
+) -> ConnectClient:
     """Return a client for a server; nothing is sent yet.
 
-    `environ` gives the proxies, the certificates and CONNECT_REQUEST_TIMEOUT.
+    `environ` gives the proxies, the certificates and CONNECT_REQUEST_TIMEOUT; `hidden` are values
+    that no excerpt of an answer may show.
     """
-    return ConnectClient(Session(server, environ=environ, report=report))
+    return ConnectClient(Session(server, environ=environ, report=report, hidden=hidden))

@@ -14,7 +14,7 @@ import urllib3.exceptions
 from hatch_connect import __version__
 from hatch_connect.errors import AnswerError, NotFoundError, RefusedError, UsageError
 from hatch_connect.events import Note, Report, Warned
-from hatch_connect.secret import MASK
+from hatch_connect.secret import masked
 
 from .answer import readable, refusal_in, without_markup
 from .certificates import tls_context
@@ -67,7 +67,8 @@ class Session:
     """Requests to one server, with its key, its certificates and the proxies of `environ`.
 
     Nothing but this decides what is sent: no .netrc, no environment variable that requests would
-    read on its own, no redirect that is followed blindly.
+    read on its own, no redirect that is followed blindly. `hidden` are values, besides the key,
+    that are in no excerpt of an answer.
     """
 
     def __init__(
@@ -77,8 +78,10 @@ class Session:
         environ: Mapping[str, str],
         report: Report,
         patience: Patience | None = None,
+        hidden: tuple[Secret, ...] = (),
     ) -> None:
         self.server = server
+        self._hidden = (*hidden, *((server.api_key,) if server.api_key else ()))
         self.report = report
         self._environ = environ
         self._patience = (patience or Patience.usual()).new()
@@ -204,7 +207,8 @@ class Session:
     def _refused(self, request: Request, response: requests.Response) -> RefusedError:
         status = response.status_code
         code, said = refusal_in(response.content)
-        why = self._masked(said, request) or self._excerpt(response, request, response.content)
+        why = readable(self._masked(said, request))
+        why = why or self._excerpt(response, request, response.content)
         number = f"HTTP {status}" if code is None else f"HTTP {status}, code {code}"
         found = NotFoundError if status == _NOT_FOUND else RefusedError
         message = f"{request} was refused by {self._host} ({number}): {why or 'no reason given'}"
@@ -220,17 +224,15 @@ class Session:
         )
 
     def _excerpt(self, response: requests.Response, request: Request, body: bytes) -> str:
-        text = body.decode("utf-8", "replace")
+        # Before it is shortened: the beginning of a secret is a secret.
+        text = self._masked(body.decode("utf-8", "replace"), request)
         if "html" in response.headers.get("Content-Type", "") or text.lstrip().startswith("<"):
             text = without_markup(text)
         return readable(self._masked(text, request))
 
     def _masked(self, text: str, request: Request) -> str:
         """Remove what the server repeats of our secrets."""
-        for secret in (self.server.api_key, *request.secrets):
-            if secret:
-                text = text.replace(secret.reveal(), MASK)
-        return text
+        return masked(text, (*self._hidden, *request.secrets))
 
     @property
     def _host(self) -> str:

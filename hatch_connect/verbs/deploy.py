@@ -83,7 +83,7 @@ def _deploy(call: _Call, report: Report) -> Deployed | Planned:
     server = call.server
     with masking((server.api_key, *variables.hidden), report) as told:
         told(Step(text=f"Connecting to {server.url} ({server.source})"))
-        client = client_of(server, call.surroundings, told)
+        client = client_of(server, call.surroundings, told, variables.hidden)
         settings = client.server_settings()
         wanted = _wanted(call.subject, variables, call.options)
         plan = make_plan(wanted, _look(client, settings, call.subject, call.options))

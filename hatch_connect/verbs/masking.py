@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.errors import HatchConnectError
 from hatch_connect.events import Progress
-from hatch_connect.secret import Secret, masked
+from hatch_connect.secret import Secret, hiding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 @contextmanager
 def masking(secrets: Iterable[Secret | None], report: Report) -> Iterator[Report]:
     """Give a report that hides these values; exceptions that leave the block hide them too."""
-    known = tuple(secret for secret in secrets if secret)
+    hide = hiding(secret for secret in secrets if secret)
 
     def report_masked(event: Event) -> None:
         if not isinstance(event, Progress):
-            event = replace(event, text=masked(event.text, known))
+            event = replace(event, text=hide(event.text))
         report(event)
 
     try:
         yield report_masked
     except HatchConnectError as error:
-        error.message = masked(error.message, known)
-        error.hint = masked(error.hint, known) if error.hint else None
+        error.message = hide(error.message)
+        error.hint = hide(error.hint) if error.hint else None
         error.args = (error.message,)
-        error.__notes__ = [masked(note, known) for note in getattr(error, "__notes__", ())]
+        error.__notes__ = [hide(note) for note in getattr(error, "__notes__", ())]
         raise

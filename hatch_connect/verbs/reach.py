@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.events import Report
     from hatch_connect.options import Options
+    from hatch_connect.secret import Secret
     from hatch_connect.ship.task import Pace
     from hatch_connect.verbs.surroundings import Surroundings
 
@@ -41,15 +42,20 @@ def server_choice(options: Options, surroundings: Surroundings) -> ServerChoice:
     )
 
 
-def client_of(server: Server, surroundings: Surroundings, report: Report) -> ConnectClient:
-    """Return a client of this server; nothing is sent yet."""
+def client_of(
+    server: Server,
+    surroundings: Surroundings,
+    report: Report,
+    hidden: tuple[Secret, ...] = (),
+) -> ConnectClient:
+    """Return a client of this server that shows none of these values; nothing is sent yet."""
     from hatch_connect.connect.client import connect
 
     environ = surroundings.environ
     if server.source == LOCAL:
         # No proxy stands between this machine and itself.
         environ = {k: v for k, v in environ.items() if not k.lower().endswith("_proxy")}
-    return connect(server, environ=environ, report=report)
+    return connect(server, environ=environ, report=report, hidden=hidden)
 
 
 @contextmanager
