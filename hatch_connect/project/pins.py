@@ -124,6 +124,12 @@ class Omitted:
     because: str
 
 
+def less(omitted: Iterable[Omitted], pins: Iterable[Pin]) -> tuple[Omitted, ...]:
+    """Take out of what was left out what is a pin after all, with its marker."""
+    there = {(pin.name, pin.version) for pin in pins}
+    return tuple(one for one in omitted if (one.name, one.version) not in there)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalPackage:
     """A package that no index has: it is built and goes into the bundle as files.

@@ -44,9 +44,15 @@ def choose_for_patches(
     `text` is the lock's, in which the patches are looked for. Raises LockError for a lock
     that allows none, and whatever `choose` raises.
     """
-    from packaging.specifiers import SpecifierSet
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-    allowed = SpecifierSet(requires_python or "")
+    try:
+        allowed = SpecifierSet(requires_python or "")
+    except InvalidSpecifier:
+        raise LockError(
+            f"{path} is damaged: `{requires_python}` is no range of Python versions.",
+            hint="Lock the project again.",
+        ) from None
     environments = {patch: target.environment(patch) for patch in first_patches(text, target)}
     answers = {
         patch: choose(environment)

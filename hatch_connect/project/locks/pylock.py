@@ -12,7 +12,7 @@ from hatch_connect.project.locks.order import PYLOCK, read_lock_toml
 from hatch_connect.project.locks.patches import choose_for_patches
 from hatch_connect.project.locks.pylock_pins import AGAIN, Chosen, Pinning
 from hatch_connect.project.locks.satisfied import direct, unsatisfied
-from hatch_connect.project.pins import Lock, normalized
+from hatch_connect.project.pins import Lock, less, normalized
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,8 +58,7 @@ def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
     omitted = pinning.omitted(pylock, pins, target.environment())
     if kept:
         pins = pinning.kept(pylock)
-        there = {(pin.name, pin.version) for pin in pins}
-        omitted = tuple(one for one in omitted if (one.name, one.version) not in there)
+        omitted = less(omitted, pins)
     return Lock(
         path=found.path,
         format=PYLOCK,

@@ -140,7 +140,8 @@ class Pinning:
                 extras=self.chosen.extras,
                 dependency_groups=self.chosen.groups,
             ):
-                if place := _local_place(source):
+                place = None if self._is_project(package) else _local_place(source)
+                if place is not None:
                     self._local(package, place)
                 else:
                     yield package, source

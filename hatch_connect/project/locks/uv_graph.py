@@ -103,7 +103,7 @@ def read_graph(content: Table) -> Graph:
         packages[package.name] = (*packages.get(package.name, ()), package)
     return Graph(
         packages=packages,
-        requires_python=content.get("requires-python"),
+        requires_python=_text(content["requires-python"]) if "requires-python" in content else None,
         members=tuple(content.get("manifest", {}).get("members", ())),
         content=content,
     )

@@ -15,7 +15,7 @@ from hatch_connect.project.locks.uv_keep import Kept
 from hatch_connect.project.locks.uv_pins import Pinning
 from hatch_connect.project.locks.uv_reasons import omitted
 from hatch_connect.project.metadata import read_metadata
-from hatch_connect.project.pins import Lock, normalized
+from hatch_connect.project.pins import Lock, less, normalized
 from hatch_connect.project.tables import PYPROJECT, read_tables
 
 if TYPE_CHECKING:
@@ -55,12 +55,10 @@ def read_uv_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock
     )
     _check_neighbours(graph, found.path, config, findings)
     findings.check()
+    left_out = omitted(graph, root, pinning.walks, _chosen(config))
     if config.keep_markers:
         pins = pinning.kept(Kept.of(graph, root, config.extras, config.groups))
-    chosen = {
-        *(f"the extra {e}" for e in config.extras),
-        *(f"the group {g}" for g in config.groups),
-    }
+        left_out = less(left_out, pins)
     return Lock(
         path=found.path,
         format=UV,
@@ -71,9 +69,14 @@ def read_uv_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock
         files=(found.path,),
         notes=tuple(findings.notes),
         local=tuple(findings.local[name] for name in sorted(findings.local)),
-        omitted=omitted(graph, root, pinning.walks, chosen),
+        omitted=left_out,
         indexes=tuple(findings.indexes) if config.keep_indexes else (),
     )
+
+
+def _chosen(config: ProjectConfig) -> frozenset[str]:
+    extras = (f"the extra {name}" for name in config.extras)
+    return frozenset((*extras, *(f"the group {name}" for name in config.groups)))
 
 
 def _graph(path: Path) -> Graph:
@@ -136,7 +139,7 @@ def _check_lock(
     )
     try:
         stale = compared.differences()
-        unknown = list(_unknown(root, config))
+        unknown = [*_unknown(root, config), *_exclusive(graph, root, config)]
     except (KeyError, TypeError, AttributeError):
         raise _damaged(path) from None
     findings.wrong(f"{path} is stale: it does not say what {config.path} says.", _AGAIN, stale)
@@ -196,6 +199,21 @@ def _workspace(path: Path, config: ProjectConfig) -> dict[str, Any]:
     if not (path.parent / PYPROJECT).is_file():
         return {}
     return dict(read_tables(path.parent).table("tool", "uv") or {})
+
+
+def _exclusive(graph: Graph, root: Package, config: ProjectConfig) -> Iterator[str]:
+    """Say which of the extras and groups exclude one another, by what the lock declares."""
+    chosen = {("extra", name) for name in config.extras} | {("group", g) for g in config.groups}
+    for conflict in graph.content.get("conflicts", ()):
+        asked = [
+            f"the {kind} `{entry[kind]}`"
+            for entry in conflict
+            if entry["package"] == root.name
+            for kind in ("extra", "group")
+            if (kind, entry.get(kind)) in chosen
+        ]
+        if len(asked) > 1:
+            yield f"Of {' and '.join(asked)} only one can be installed: `tool.uv.conflicts`."
 
 
 def _unknown(root: Package, config: ProjectConfig) -> Iterator[str]:

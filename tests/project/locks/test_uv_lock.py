@@ -96,6 +96,8 @@ class TestAgainstUv:
         wanted = exported(root, target, *options)
         assert wanted
         assert pinned(root, target, extras=extras, groups=groups) == wanted
+        kept = pinned(root, target, extras=extras, groups=groups, markers="keep")
+        assert kept == wanted
 
     def test_repositories_and_urls(self, tmp_path: Path) -> None:
         root = copy("repository", tmp_path)
@@ -210,8 +212,11 @@ class TestRefused:
     def test_conflicting_extras(self) -> None:
         with pytest.raises(
             LockError, match=r"markupsafe is wanted in more than one version: 2\.1\.5, 3"
-        ):
+        ) as caught:
             read(DATA / "forked", extras=["old", "new"])
+        assert "Of the extra `new` and the extra `old` only one can be installed" in str(
+            caught.value
+        )
 
     def test_unknown_extras_and_groups(self) -> None:
         with pytest.raises(LockError) as caught:
