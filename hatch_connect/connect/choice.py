@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from hatch_connect.errors import UsageError
+from hatch_connect.errors import StoreError, UsageError
+from hatch_connect.events import Warned, silent
 from hatch_connect.secret import Secret
 
 from .certificates import read_certificates
@@ -13,8 +14,10 @@ from .servers import Server
 from .url import same_server, server_url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from hatch_connect.events import Report
 
     from .servers import ServerStore
 
@@ -39,6 +42,7 @@ def choose_server(
     environ: Mapping[str, str],
     configured: str | None,
     store: ServerStore,
+    report: Report = silent,
 ) -> Server:
     """Return the server that a call means, with the key that belongs to it.
 
@@ -46,13 +50,14 @@ def choose_server(
     pyproject.toml), the store's default. A key goes where it belongs: the call's anywhere that the
     call means; a stored one to its own URL; CONNECT_API_KEY to CONNECT_SERVER, or, where that is
     not set, to a URL of the call or of the store. So a key that is not the call's reaches a URL
-    that only pyproject.toml names in no way.
+    that only pyproject.toml names in no way. A store that cannot be understood is reported, and
+    needed only where a nickname is given.
 
     Raises:
         UsageError: where no server is named, or no key belongs to it; says what was tried.
 
     """
-    found = _Finder(environ, store).find(choice, configured)
+    found = _Finder(environ, store, report).find(choice, configured)
     return _completed(found, choice, environ)
 
 
@@ -75,9 +80,10 @@ class _Found:
 
 
 class _Finder:
-    def __init__(self, environ: Mapping[str, str], store: ServerStore) -> None:
+    def __init__(self, environ: Mapping[str, str], store: ServerStore, report: Report) -> None:
         self._environ = environ
         self._store = store
+        self._report = report
 
     def find(self, choice: ServerChoice, configured: str | None) -> _Found:
         if choice.name and choice.server:
@@ -106,13 +112,13 @@ class _Finder:
         return _usable(server)
 
     def _at(self, text: str, source: str) -> _Found:
-        if "/" not in text and self._store.get(text):
+        if "/" not in text and self._stored(self._store.get, text):
             raise UsageError(
                 f"`{text}`, which comes from {source}, is a nickname, not a URL.",
                 hint=f"Use --name {text}.",
             )
         url = _url_of(text, source)
-        stored = self._store.find(url)
+        stored = self._stored(self._store.find, url)
         server = replace(stored, url=url) if stored else Server(url=url)
         return _Found(server=replace(server, source=source), by_url=True)
 
@@ -121,10 +127,18 @@ class _Finder:
         if "://" not in text:
             return self._named(text, source)
         url = _url_of(text, source)
-        stored = self._store.find(url)
+        stored = self._stored(self._store.find, url)
         if stored:
             return _Found(server=replace(stored, url=url))
         return _Found(server=Server(url=url, source=source), key_may_come_from_environment=False)
+
+    def _stored(self, look: Callable[[str], Server | None], text: str) -> Server | None:
+        """Return what the store knows; nothing where it cannot be understood."""
+        try:
+            return look(text)
+        except StoreError as error:
+            self._report(Warned(text=f"{error.message} No server of it is known for now."))
+            return None
 
     def _default(self) -> _Found:
         name = self._store.default_name()

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import AnswerError, StoreError
+from hatch_connect.events import silent
 
 from .answer import Answer
 from .servers import config_directory
@@ -17,6 +18,8 @@ from .url import same_server
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from hatch_connect.events import Report
 
 FOLDER = "rsconnect-python"
 STORE_VERSION = 1
@@ -79,16 +82,21 @@ def record_path(
 class RecordStore:
     """The records of one project (or one of its contents), one a server.
 
+    `report` is told where a file that cannot be understood had to be set aside.
+
     Raises:
         StoreError: from every method, where the file cannot be understood or written.
 
     """
 
-    def __init__(self, place: RecordPath) -> None:
+    def __init__(self, place: RecordPath, report: Report = silent) -> None:
         self._place = place
         # The lock is not beside the record: nothing may be left behind in a project.
         lock = place.fallback.with_name(f"{place.fallback.name}.lock")
-        self._files = (JsonFile(place.path, lock=lock), JsonFile(place.fallback, lock=lock))
+        self._files = (
+            JsonFile(place.path, lock=lock, report=report),
+            JsonFile(place.fallback, lock=lock, report=report),
+        )
 
     @property
     def path(self) -> Path:
@@ -97,8 +105,11 @@ class RecordStore:
 
     def get(self, server_url: str) -> DeploymentRecord | None:
         """Return the record for a server, however its URL was written."""
-        found = [r for r in self.all() if same_server(r.server_url, server_url)]
-        return found[0] if found else None
+        file = self._current()
+        for url, entry in file.read().items():
+            if same_server(url, server_url):
+                return _record(file.path, url, entry)
+        return None
 
     def all(self) -> tuple[DeploymentRecord, ...]:
         """Return every record."""
@@ -138,8 +149,11 @@ def _put(file: JsonFile, record: DeploymentRecord) -> Path:
     with file.update() as entries:
         same = (url for url in entries if same_server(url, record.server_url))
         key = next(same, record.server_url)
-        old = entries.get(key)
-        entries[key] = (old if isinstance(old, dict) else {}) | asdict(record)
+        old = entries.get(key, {})
+        if not isinstance(old, dict):
+            file.set_aside(_no_record(file.path, key))
+            old = {}
+        entries[key] = old | asdict(record)
     return file.path
 
 
@@ -157,7 +171,11 @@ def _record(path: Path, url: str, entry: object) -> DeploymentRecord:
             app_store_version=fields.optional_integer("app_store_version") or STORE_VERSION,
         )
     except AnswerError as error:
-        raise StoreError(
-            f"{path} is broken: the record for {url} is not as it should be.",
-            hint="Mend the file, or move it out of the way; it was left as it is.",
-        ) from error
+        raise _no_record(path, url) from error
+
+
+def _no_record(path: Path, url: str) -> StoreError:
+    return StoreError(
+        f"{path} is broken: the record for {url} is not as it should be.",
+        hint="Mend the file, or move it out of the way; it was left as it is.",
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from hatch_connect.errors import StoreError, UsageError
+from hatch_connect.events import silent
 from hatch_connect.secret import Secret
 
 from .answer import kind
@@ -16,6 +17,8 @@ from .url import same_server, server_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from hatch_connect.events import Report
 
 Entry: TypeAlias = dict[str, object]
 
@@ -53,14 +56,16 @@ def config_directory(environ: Mapping[str, str], platform: str) -> Path:
 class ServerStore:
     """The servers in one `servers.json`; what we do not know in it is kept.
 
+    `report` is told where a file that cannot be understood had to be set aside.
+
     Raises:
         StoreError: from every method, where the file cannot be understood or written.
 
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, report: Report = silent) -> None:
         self.path = path
-        self._file = JsonFile(path)
+        self._file = JsonFile(path, report=report)
 
     @staticmethod
     def default_path(environ: Mapping[str, str], platform: str) -> Path:
@@ -126,12 +131,19 @@ class ServerStore:
     def _changing(self) -> Iterator[dict[str, Entry]]:
         try:
             with self._file.update() as value:
-                entries = self._checked(value)
+                entries = self._mended(value)
                 yield entries
                 value.clear()
                 value.update(entries)
         except OSError as error:
             raise StoreError(f"{self.path} cannot be written: {error.strerror}.") from error
+
+    def _mended(self, value: Mapping[str, object]) -> dict[str, Entry]:
+        try:
+            return self._checked(value)
+        except StoreError as error:
+            self._file.set_aside(error)
+            return {name: entry for name, entry in value.items() if isinstance(entry, dict)}
 
     def _checked(self, value: Mapping[str, object]) -> dict[str, Entry]:
         entries: dict[str, Entry] = {}

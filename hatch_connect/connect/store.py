@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import secrets
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import StoreError
+from hatch_connect.events import Warned, silent
 
 from .answer import kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from hatch_connect.events import Report
 
 _PATIENCE = 10.0
 
@@ -24,11 +28,12 @@ class JsonFile:
 
     A write is atomic and readable by nobody else from its first byte. Writers of ours wait for
     each other by the lock file `lock` (default: beside the file). A file that cannot be understood
-    is a `StoreError`: it is never overwritten.
+    is a `StoreError` to a reader; a writer sets it aside, under another name, and tells `report`.
     """
 
-    def __init__(self, path: Path, *, lock: Path | None = None) -> None:
+    def __init__(self, path: Path, *, lock: Path | None = None, report: Report = silent) -> None:
         self.path = path
+        self._report = report
         self._lock = lock or path.with_name(f"{path.name}.lock")
 
     def read(self) -> dict[str, object]:
@@ -55,9 +60,25 @@ class JsonFile:
         """
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._locked():
-            value = self.read()
+            try:
+                value, broken = self.read(), None
+            except _BrokenError as error:
+                value, broken = {}, error
             yield value
+            if broken:
+                self.set_aside(broken)
             self._write(json.dumps(value, indent=4).encode("ascii"))
+
+    def set_aside(self, why: StoreError) -> None:
+        """Keep the file as it is under another name, before it is written anew (OSError)."""
+        target = self.path.resolve()
+        names = (f"{target.name}.broken{number or ''}" for number in itertools.count())
+        aside = next(p for name in names if not (p := target.with_name(name)).exists())
+        try:
+            aside.hardlink_to(target)
+        except OSError:
+            target.rename(aside)
+        self._report(Warned(text=f"{why.message} It is kept as {aside}, and a new one is written."))
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -92,7 +113,11 @@ class JsonFile:
             raise
 
     def _broken(self, why: str) -> StoreError:
-        return StoreError(
+        return _BrokenError(
             f"{self.path} is broken: {why}.",
             hint="Mend the file, or move it out of the way; it was left as it is.",
         )
+
+
+class _BrokenError(StoreError):
+    """It can be read and not understood."""

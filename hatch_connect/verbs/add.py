@@ -53,7 +53,7 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Added:
     if choice.api_key is None and not environ.get("CONNECT_API_KEY"):
         choice = replace(choice, api_key=_ask(surroundings))
     server = server_to_add(choice, environ=environ)
-    store = server_store(surroundings)
+    store = server_store(surroundings, report)
     user = client_of(server, surroundings, report).me()
     known = store.get(options.name)
     if known is not None and known.url != server.url:

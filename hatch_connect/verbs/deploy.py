@@ -55,7 +55,7 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Result:
             configured = configured_server(each, options, surroundings)
             choice = chosen_server(options, surroundings, configured, report)
             server = stack.enter_context(choice)
-            subject = subject_of(each, options, surroundings, server)
+            subject = subject_of(each, options, surroundings, server, report)
             if options.file:
                 whose = subject.config.content_name if subject.config else None
                 told = f"content {whose!r} of this project" if whose else "content of its own"
@@ -86,7 +86,7 @@ def _deploy(call: _Call, report: Report) -> Deployed | Planned:
         client = client_of(server, call.surroundings, told, variables.hidden)
         settings = client.server_settings()
         wanted = _wanted(call.subject, variables, call.options)
-        plan = make_plan(wanted, _look(client, settings, call.subject, call.options))
+        plan = make_plan(wanted, _look(client, settings, call, told))
         if call.options.dry_run:
             return Planned(plan=plan, server=server, listing=call.subject.listing)
         _announce(plan, told)
@@ -150,15 +150,14 @@ def _wanted(subject: Subject, variables: Variables, options: Options) -> Wanted:
     )
 
 
-def _look(
-    client: ConnectClient, settings: ServerSettings, subject: Subject, options: Options
-) -> Found:
+def _look(client: ConnectClient, settings: ServerSettings, call: _Call, report: Report) -> Found:
     """Ask the server what the plan needs to know; nothing is changed."""
+    subject, options = call.subject, call.options
     user = client.me()
     if options.new:
         located = Located(content=None, because="--new")
     else:
-        located = find_content(client, user, subject.clues(options, client.server))
+        located = find_content(client, user, subject.clues(options, client.server, report))
     content = located.content
     pythons = client.python_installations() if subject.bundle.manifest.python else None
     return Found(

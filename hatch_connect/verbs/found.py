@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import UsageError
-from hatch_connect.ship.find import find_content
+from hatch_connect.ship.find import Clues, find_content
 from hatch_connect.verbs.project import content_of, project_of
 from hatch_connect.verbs.reach import chosen_server, client_of
 from hatch_connect.verbs.subject import clues_of, records_of
@@ -47,8 +47,9 @@ def found_content(
     with chosen_server(options, surroundings, config.server, report) as server:
         config = project_of(options, surroundings, content=name, on=server.name)
         client = client_of(server, surroundings, report)
-        records = records_of(config.root, config.content, surroundings)
-        clues = clues_of(records, options, server, guid=config.guid, name=config.content_name)
+        records = records_of(config.root, config.content, surroundings, report)
+        known = Clues(guid=config.guid, name=config.content_name)
+        clues = clues_of(records, options, server, known, report)
         located = find_content(client, client.me(), clues)
         if located.content is None:
             raise UsageError(

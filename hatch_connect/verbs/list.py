@@ -48,7 +48,7 @@ class ServerList:
 
 def run(_options: Options, surroundings: Surroundings, report: Report) -> ServerList:
     """Read the store. Raises StoreError."""
-    store = server_store(surroundings)
+    store = server_store(surroundings, report)
     servers = store.servers()
     if not servers:
         report(Note(text=f"No server is stored in {store.path}; `hatch-connect add` stores one."))

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 LOCAL = "the option --local"
 
 
-def server_store(surroundings: Surroundings) -> ServerStore:
+def server_store(surroundings: Surroundings, report: Report) -> ServerStore:
     """Return the servers that this person has stored."""
-    return ServerStore(ServerStore.default_path(surroundings.environ, sys.platform))
+    return ServerStore(ServerStore.default_path(surroundings.environ, sys.platform), report)
 
 
 def server_choice(options: Options, surroundings: Surroundings) -> ServerChoice:
@@ -68,7 +68,8 @@ def chosen_server(
             server_choice(options, surroundings),
             environ=surroundings.environ,
             configured=configured,
-            store=server_store(surroundings),
+            store=server_store(surroundings, report),
+            report=report,
         )
         return
     if options.name or options.server:

@@ -29,9 +29,9 @@ class Removed:
         return {"removed": self.name}
 
 
-def run(options: Options, surroundings: Surroundings, _report: Report) -> Removed:
+def run(options: Options, surroundings: Surroundings, report: Report) -> Removed:
     """Remove the server from the store. Raises UsageError, StoreError."""
-    store = server_store(surroundings)
+    store = server_store(surroundings, report)
     stored = store.find(options.server) if options.server and not options.name else None
     name = options.name or (stored.name if stored else None)
     if name is None:

@@ -12,7 +12,8 @@ from hatch_connect.bundle.archive import Bundle
 from hatch_connect.bundle.content import Patterns
 from hatch_connect.bundle.describe import metadata_of
 from hatch_connect.connect.deployments import FOLDER, RecordStore, record_path
-from hatch_connect.errors import ProjectError, UsageError
+from hatch_connect.errors import ProjectError, StoreError, UsageError
+from hatch_connect.events import Warned
 from hatch_connect.options import SPECS
 from hatch_connect.project.config import all_contents
 from hatch_connect.project.rules import title_rule, valid_content_name
@@ -53,10 +54,10 @@ class Subject:
         path = Path(self.filename)
         return path if path.is_dir() else path.parent
 
-    def clues(self, options: Options, server: Server) -> Clues:
+    def clues(self, options: Options, server: Server, report: Report) -> Clues:
         """Return what is known of the content on a server."""
-        guid = self.config.guid if self.config else None
-        return clues_of(self.records, options, server, guid=guid, name=self.name)
+        known = Clues(guid=self.config.guid if self.config else None, name=self.name)
+        return clues_of(self.records, options, server, known, report)
 
 
 def prepared_or_built(
@@ -78,18 +79,21 @@ def prepared_or_built(
 
 
 def subject_of(
-    made: Built | Bundle, options: Options, surroundings: Surroundings, server: Server
+    made: Built | Bundle,
+    options: Options,
+    surroundings: Surroundings,
+    server: Server,
+    report: Report,
 ) -> Subject:
     """Put together what is known of the content that a bundle becomes on a server."""
     if isinstance(made, Bundle):
         config = _owner(made, options, surroundings, on=server.name)
         if config is not None:
-            return _of_project(made, config, surroundings)
-        return _independent(made, options, surroundings)
+            return _of_project(made, config, surroundings, report)
+        return _independent(made, options, surroundings, report)
     config = project_of(options, surroundings, content=made.content, on=server.name)
-    subject = _of_project(made.bundle, config, surroundings)
     return replace(
-        subject,
+        _of_project(made.bundle, config, surroundings, report),
         python_because=made.python.because if made.python else "",
         listing=Listing.of(made) if options.list else None,
     )
@@ -120,20 +124,28 @@ def _refuse_build_options(options: Options) -> None:
 
 
 def clues_of(
-    records: RecordStore, options: Options, server: Server, *, guid: str | None, name: str
+    records: RecordStore, options: Options, server: Server, known: Clues, report: Report
 ) -> Clues:
-    """Put together what is known of content: the call, the record, the table, the name."""
-    record = records.get(server.url)
-    return Clues(
+    """Put together what is known of content: the call, the record, then what the table says.
+
+    A record that cannot be understood is reported, and left out of account.
+    """
+    try:
+        record = records.get(server.url)
+    except StoreError as error:
+        report(Warned(text=f"{error.message} The content is looked for without it."))
+        record = None
+    return replace(
+        known,
         app_id=options.app_id,
         recorded=record.app_guid if record else None,
         recorded_in=str(records.path),
-        guid=guid,
-        name=name,
     )
 
 
-def records_of(root: Path, content: str | None, surroundings: Surroundings) -> RecordStore:
+def records_of(
+    root: Path, content: str | None, surroundings: Surroundings, report: Report
+) -> RecordStore:
     """Return the records of a project's deployments.
 
     They are kept in the project where its `.gitignore` names their folder, or where there is one
@@ -147,7 +159,7 @@ def records_of(root: Path, content: str | None, surroundings: Surroundings) -> R
         platform=sys.platform,
         in_project=(root / FOLDER).is_dir() or _ignores_records(root / ".gitignore"),
     )
-    return RecordStore(place)
+    return RecordStore(place, report)
 
 
 def _ignores_records(file: Path) -> bool:
@@ -158,7 +170,9 @@ def _ignores_records(file: Path) -> bool:
     return Patterns(lines).match(f"{FOLDER}/record.json")
 
 
-def _of_project(bundle: Bundle, config: ProjectConfig, surroundings: Surroundings) -> Subject:
+def _of_project(
+    bundle: Bundle, config: ProjectConfig, surroundings: Surroundings, report: Report
+) -> Subject:
     return Subject(
         bundle=bundle,
         config=config,
@@ -166,7 +180,7 @@ def _of_project(bundle: Bundle, config: ProjectConfig, surroundings: Surrounding
         title=config.title,
         default_title=config.content_name,
         filename=str(config.root),
-        records=records_of(config.root, config.content, surroundings),
+        records=records_of(config.root, config.content, surroundings, report),
     )
 
 
@@ -206,7 +220,9 @@ def _is_like(bundle: Bundle, config: ProjectConfig) -> bool:
     )
 
 
-def _independent(bundle: Bundle, options: Options, surroundings: Surroundings) -> Subject:
+def _independent(
+    bundle: Bundle, options: Options, surroundings: Surroundings, report: Report
+) -> Subject:
     """Take a bundle for itself: its title comes from its primary file, else from its name."""
     path = surroundings.directory / str(options.file)
     metadata = bundle.manifest.metadata
@@ -223,7 +239,7 @@ def _independent(bundle: Bundle, options: Options, surroundings: Surroundings) -
         title=options.title,
         default_title=default_title,
         filename=str(path),
-        records=records_of(home, _stem(path) if path.is_file() else None, surroundings),
+        records=records_of(home, _stem(path) if path.is_file() else None, surroundings, report),
     )
 
 

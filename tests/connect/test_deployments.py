@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +18,10 @@ from hatch_connect.connect.deployments import (
     record_path,
 )
 from hatch_connect.errors import StoreError
+from hatch_connect.events import Warned
+
+if TYPE_CHECKING:
+    from hatch_connect.events import Event
 
 official = pytest.mark.skipif(
     importlib.util.find_spec("rsconnect") is None, reason="the official client is not installed"
@@ -125,6 +130,20 @@ def test_a_broken_file_is_reported_and_left_alone(root: Path, text: str) -> None
     with pytest.raises(StoreError, match="is broken"):
         RecordStore(place(root)).all()
     assert path.read_text() == text
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"https://a": 5, "https://b": {}}'])
+def test_a_broken_file_is_set_aside_by_who_writes(root: Path, text: str) -> None:
+    path = place(root).path
+    path.parent.mkdir()
+    path.write_text(text, encoding="utf-8")
+    events: list[Event] = []
+    record = replace(RECORD, server_url="https://a")
+    store = RecordStore(place(root), events.append)
+    assert store.put(record) == path
+    assert path.with_name(f"{path.name}.broken").read_text() == text
+    assert store.get("https://a") == record
+    assert [type(event) for event in events] == [Warned]
 
 
 def test_an_older_record_has_only_a_number(root: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,13 @@ from support.fake_connect import FakeConnect
 
 from hatch_connect.connect.servers import Server, ServerStore
 from hatch_connect.errors import StoreError, UsageError
+from hatch_connect.events import Warned
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from hatch_connect.events import Event
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX's")
 official = pytest.mark.skipif(
@@ -161,10 +165,33 @@ def test_a_broken_file_is_reported_and_left_alone(store: ServerStore, text: str,
     store.path.write_text(text, encoding="utf-8")
     with pytest.raises(StoreError, match=why):
         store.servers()
-    if why.startswith(("Expecting", "an array")):
-        with pytest.raises(StoreError):
-            store.add(Server(name="one", url="https://one"))
     assert store.path.read_text() == text
+
+
+@pytest.mark.parametrize("text", ["{broken", "", "[]", '{"prod": [], "two": {"url": "https://2"}}'])
+def test_a_broken_file_is_set_aside_and_reported_by_who_writes(tmp_path: Path, text: str) -> None:
+    events: list[Event] = []
+    store = ServerStore(tmp_path / "servers.json", events.append)
+    for number in ("", "1"):
+        store.path.write_text(text, encoding="utf-8")
+        store.add(Server(name="one", url="https://one"))
+        aside = tmp_path / f"servers.json.broken{number}"
+        assert aside.read_text() == text
+        assert store.get("one") is not None
+        assert ("two" in text) == (store.get("two") is not None)
+        [event] = events
+        assert isinstance(event, Warned)
+        assert str(aside) in event.text
+        events.clear()
+
+
+def test_writers_at_the_same_moment_lose_nothing(tmp_path: Path) -> None:
+    def add(number: int) -> None:
+        ServerStore(tmp_path / "servers.json").add(Server(name=f"s{number}", url="https://one"))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(24)))
+    assert len(ServerStore(tmp_path / "servers.json").servers()) == 24
 
 
 def test_a_file_that_cannot_be_read(store: ServerStore) -> None:
