@@ -217,3 +217,26 @@ class TestRequires:
         (tmp_path / ".python-version").write_text("3.11")
         found = choose_python(project(tmp_path, requires=">=3.9"), one_minor=False)
         assert found.requires == "~=3.11.0"
+
+
+class TestKeptMarkers:
+    @pytest.mark.parametrize(
+        ("requires", "kept", "wanted"),
+        [
+            ("", "", None),
+            (">=3.11", "", ">=3.11"),
+            ("", ">=3.10", ">=3.10"),
+            (">=3.11", "<3.14,>=3.10", "<3.14,>=3.10,>=3.11"),
+        ],
+    )
+    def test_any_python_of_the_lock_and_the_project_may_run_them(
+        self, tmp_path: Path, requires: str, kept: str, wanted: str | None
+    ) -> None:
+        config = project(tmp_path, requires=requires)
+        chosen = choose_python(config, option="3.12", one_minor=False, kept=kept)
+        assert (chosen.version, chosen.requires) == ("3.12.0", wanted)
+
+    def test_ranges_that_have_nothing_in_common(self, tmp_path: Path) -> None:
+        config = project(tmp_path, requires=">=3.12")
+        with pytest.raises(PythonVersionError, match="no version satisfies both"):
+            choose_python(config, option="3.12", one_minor=False, kept="<3.12")
