@@ -43,6 +43,6 @@ def _reader(form: str) -> Callable[[LockFile, ProjectConfig, Target], Lock]:
         from hatch_connect.project.locks.pylock import read_pylock
 
         return read_pylock
-    from hatch_connect.project.locks.requirements_txt import read_requirements
+    from hatch_connect.project.locks.requirements import read_requirements
 
     return read_requirements

@@ -10,7 +10,8 @@ from hatch_connect.project.locks.findings import Findings, credential_problems
 from hatch_connect.project.locks.neighbours import required_name, wanted_members
 from hatch_connect.project.locks.order import PYLOCK, read_lock_toml
 from hatch_connect.project.locks.patches import choose_for_patches
-from hatch_connect.project.locks.pylock_pins import AGAIN, Chosen, Pinning
+from hatch_connect.project.locks.pylock_pins import AGAIN, Pinning
+from hatch_connect.project.locks.pylock_reasons import Chosen
 from hatch_connect.project.locks.satisfied import direct, unsatisfied
 from hatch_connect.project.pins import Lock, less, normalized
 
@@ -52,6 +53,11 @@ def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
         choose=lambda environment: pinning.choose(pylock, environment),
     )
     _check_fresh(found, config, pins, target, findings)
+    findings.wrong(
+        f"{found.path} is stale: it has what nothing asks for.",
+        f"{AGAIN}.",
+        (f"`{name}` is in the lock only." for name in pinning.unasked(pylock, pins)),
+    )
     findings.check()
     # A lock that was made for one minor has no markers that hold for others.
     kept = config.keep_markers and found.python is None

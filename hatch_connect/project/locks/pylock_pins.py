@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hatch_connect.project.locks.findings import line_problem
 from hatch_connect.project.locks.fit import file_name, fits, misfit, url_problem
 from hatch_connect.project.locks.markers import reduced
-from hatch_connect.project.locks.neighbours import local_path, required_name
-from hatch_connect.project.locks.satisfied import direct
+from hatch_connect.project.locks.neighbours import local_path, metadata_in, required_name
+from hatch_connect.project.locks.pylock_reasons import Chosen, asking, holds, says_all, why_not
 from hatch_connect.project.pins import LocalPackage, Omitted, Pin, normalized
 
 if TYPE_CHECKING:
@@ -38,18 +37,6 @@ AGAIN = "Lock again with the tool that made it"
 _SDISTS = (".tar.gz", ".zip")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
-    """The extras and groups to select."""
-
-    extras: frozenset[str]
-    groups: frozenset[str]
-
-    def variables(self) -> dict[str, frozenset[str]]:
-        """Return them by the variables of a lock's markers."""
-        return {"extras": self.extras, "dependency_groups": self.groups}
-
-
 @dataclass(slots=True, kw_only=True)
 class Pinning:
     """Makes the pins of one lock."""
@@ -64,12 +51,24 @@ class Pinning:
 
     def choose(self, pylock: Pylock, environment: dict[str, str]) -> tuple[Pin, ...]:
         """Select for one environment."""
-        self._asking = _asking(pylock, self.config)
+        self._asking = asking(pylock, self.config)
         return tuple(
             self._checked(package, source)
             for package, source in self._selected(pylock, environment)
             if not self._is_local(package)
         )
+
+    def unasked(self, pylock: Pylock, pins: tuple[Pin, ...]) -> tuple[str, ...]:
+        """Return the pins that nothing asks for, in a lock that says who asks for what."""
+        if not says_all(pylock, self.config):
+            return ()
+        found = set(self._asking)
+        for one in self.findings.local.values():
+            metadata = metadata_in(one.path)
+            if metadata is None or metadata.dynamic:
+                return ()
+            found |= {required_name(text) for text in metadata.dependencies}
+        return tuple(sorted(pin.name for pin in pins if pin.name not in found))
 
     def kept(self, pylock: Pylock) -> tuple[Pin, ...]:
         """Make the pins for every Python and machine, each with its marker."""
@@ -100,20 +99,9 @@ class Pinning:
             elif package.name in self.findings.local or (package.name, version) in there:
                 continue
             else:
-                because = self._why_not(package, environment)
+                because = why_not(package, environment, self.chosen)
             found.append(Omitted(name=package.name, version=version, because=because))
         return tuple(found)
-
-    def _why_not(self, package: Package, environment: dict[str, str]) -> str:
-        everything = Chosen(
-            extras=frozenset(_named(package, "extras")),
-            groups=frozenset(_named(package, "dependency_groups")),
-        )
-        if package.marker and _holds(package, environment, everything):
-            names = [f"the extra {name}" for name in everything.extras - self.chosen.extras]
-            names += [f"the group {name}" for name in everything.groups - self.chosen.groups]
-            return f"only {' or '.join(sorted(names))} asks for it"
-        return f"the lock has it only where {package.marker}"
 
     def _is_project(self, package: Package) -> bool:
         if package.name == normalized(self.config.project_name):
@@ -152,7 +140,7 @@ class Pinning:
         """Leave out what `select` would stop at: it knows one problem at a time."""
         names: dict[str, Package] = {}
         for package in pylock.packages:
-            if not _holds(package, environment, self.chosen):
+            if not holds(package, environment, self.chosen):
                 continue
             problem = self._problem(package, environment)
             if package.name in names:
@@ -230,28 +218,6 @@ class Pinning:
         if not self.config.hashes or _hashes(package):
             return None
         return f"{_called(package)} has no hash in it, and `hashes = true` needs one for each."
-
-
-def _asking(pylock: Pylock, config: ProjectConfig) -> dict[str, list[str]]:
-    """Return who asks for each package, as far as the lock and the project say so."""
-    found: dict[str, list[str]] = {}
-    for text, asking in direct(config):
-        found.setdefault(required_name(text), []).append(asking)
-    for package in pylock.packages:
-        for dependency in package.dependencies or ():
-            found.setdefault(normalized(str(dependency.get("name", ""))), []).append(package.name)
-    return {name: sorted(set(asking)) for name, asking in found.items()}
-
-
-def _holds(package: Package, environment: Any, chosen: Chosen) -> bool:  # noqa: ANN401 -- as above
-    if package.marker is None:
-        return True
-    return package.marker.evaluate({**environment, **chosen.variables()}, context="lock_file")
-
-
-def _named(package: Package, variable: str) -> set[str]:
-    """Return the names that a package's marker looks for in a variable."""
-    return set(re.findall(rf"[\"']([^\"']+)[\"'] in {variable}\b", str(package.marker)))
 
 
 def _called(package: Package) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hatch_connect.project.config import ProjectConfig
-    from hatch_connect.project.locks.requirements_lines import Line
+    from hatch_connect.project.locks.requirements_txt import Line
     from hatch_connect.project.pins import Target
 
 

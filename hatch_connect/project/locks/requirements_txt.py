@@ -1,233 +1,282 @@
-"""Reads requirements files: shipped as they are written, or reduced like any other lock."""
+"""The lines of requirements files and of those that they include.
+
+`pip-requirements-parser` knows the syntax of lines and options; what a line means is decided
+with `packaging`, because the parser is of 2022 and has its traps.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import re
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 from hatch_connect.errors import LockError
-from hatch_connect.project.locks.fit import file_name, fits, misfit, url_problem
-from hatch_connect.project.locks.order import REQUIREMENTS
-from hatch_connect.project.locks.reduction import Reduction
-from hatch_connect.project.locks.requirements_lines import Reading
-from hatch_connect.project.locks.satisfied import unsatisfied
-from hatch_connect.project.pins import Lock, Pin, listed, normalized
-from hatch_connect.project.rules import without_credentials
+from hatch_connect.project.locks.fit import file_name
+from hatch_connect.project.locks.neighbours import local_path, metadata_in
+from hatch_connect.project.pins import normalized
+from hatch_connect.project.rules import has_credentials, without_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from hatch_connect.project.config import ProjectConfig
-    from hatch_connect.project.locks.order import LockFile
-    from hatch_connect.project.locks.requirements_lines import Line
-    from hatch_connect.project.pins import Target
+    from packaging.requirements import Requirement
 
-_COMMIT = re.compile(r"[0-9a-fA-F]{7,64}")
-
-
-def read_requirements(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
-    """Check a requirements file and its includes; raises LockError with all problems."""
-    reading = Reading(root=config.root)
-    reading.read(found.path)
-    problems = [*reading.problems, *_line_problems(reading.lines, target)]
-    if config.hashes or not config.compile_requirements:
-        problems += _unhashed(reading.lines, asked=config.hashes)
-    lock = (_reduced if config.compile_requirements else _as_written)(
-        found, config, target, reading, problems
-    )
-    stale = unsatisfied(config, lock.pins, target, local=lock.local, called=found.path.name)
-    messages = []
-    if problems:
-        ordered = sorted(dict.fromkeys(problems), key=_by_place)
-        messages.append(listed(f"{found.path} cannot be used on Connect:", ordered))
-    if unknown := list(_unknown(config)):
-        messages.append(listed(f"{config.path} has not all that is asked for:", unknown))
-    if stale:
-        messages.append(
-            listed(f"{found.path} is stale: it is not what {config.path} asks for.", stale)
-        )
-    if messages:
-        raise LockError("\n".join(messages), hint="\n".join(_remedies(problems, unknown, stale)))
-    return lock
+_HASH = re.compile(r"\s--hash[= ]\S+")
+_PER_LINE_OPTION = re.compile(r"\s--?(config-settings?|C|global-option)\b.*")
+_EDITABLE = re.compile(r"(-e|--editable)[\s=]\s*")
+_LOCAL = re.compile(r"(\.{0,2}[/\\]|~|[A-Za-z]:[/\\]|\.{1,2}$)|file:")
+_FILE = re.compile(r"[^\s;@=<>]+\.(whl|tar\.gz|zip)(?=\s|\[|$)")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_EXTRAS = re.compile(r"\[([^\]]*)\]$")
+_VIA = re.compile(r"#\s+via\b\s*(.*)")
+_PLACES = ("index_url", "extra_index_urls", "find_links")
 
 
-def _remedies(problems: list[str], unknown: list[str], stale: list[str]) -> Iterator[str]:
-    if problems:
-        yield "Correct these lines, or lock the project (uv lock) and let the lock be used."
-    if unknown:
-        yield "Correct `extras` and `groups`."
-    if stale:
-        yield "Compile it again, or correct the project's dependencies."
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One requirement, at `place`; `asking` is who asks for it, where a comment says so.
 
+    `requirement` is None where no name is known; `local` is what lies on this machine. `text` is
+    as written, without hashes; that of an editable one without the word for it.
+    """
 
-def _as_written(
-    found: LockFile,
-    config: ProjectConfig,
-    target: Target,
-    reading: Reading,
-    problems: list[str],
-) -> Lock:
-    """Ship the file itself: what its installer meets there must work on the server."""
-    unpinned = list(_unpinned(reading.lines))
-    if config.strict:
-        problems += unpinned
-    problems += _local_problems(reading)
-    problems += Reduction(config=config, target=target).conflicts(reading.lines)
-    notes = []
-    if config.extras or config.groups:
-        notes.append(
-            f"{found.path.name} ships as it is: `extras` and `groups` choose nothing from it."
-        )
-    data = found.path.read_bytes()
-    return Lock(
-        path=found.path,
-        format=REQUIREMENTS,
-        pins=tuple(_pin(line) for line in reading.lines if not line.constraint and line.name),
-        sha256=hashlib.sha256(data).hexdigest(),
-        verbatim=data,
-        markers_kept=True,
-        files=tuple(reading.files),
-        notes=tuple(notes) if config.strict else (*notes, *unpinned),
-    )
+    place: str
+    text: str
+    hashes: tuple[str, ...]
+    requirement: Requirement | None
+    constraint: bool
+    editable: bool = False
+    local: Path | None = None
+    asking: tuple[str, ...] = ()
 
+    @property
+    def name(self) -> str | None:
+        """The normalized name."""
+        return normalized(self.requirement.name) if self.requirement else None
 
-def _reduced(
-    found: LockFile,
-    config: ProjectConfig,
-    target: Target,
-    reading: Reading,
-    problems: list[str],
-) -> Lock:
-    """Reduce the file and its includes to pins for the target."""
-    problems += _unpinned(line for line in reading.lines if line.local is None)
-    reduction = Reduction(config=config, target=target)
-    pins = reduction.reduce(reading.lines)
-    problems += reduction.problems
-    digest = hashlib.sha256()
-    for file in reading.files:
-        digest.update(file.read_bytes())
-    indexes, notes = _indexes(reading)
-    return Lock(
-        path=found.path,
-        format=REQUIREMENTS,
-        pins=pins,
-        sha256=digest.hexdigest(),
-        markers_kept=config.keep_markers,
-        files=tuple(reading.files),
-        notes=notes,
-        local=tuple(reduction.local.values()),
-        omitted=tuple(reduction.omitted),
-        indexes=indexes if config.keep_indexes else (),
-    )
+    @property
+    def url(self) -> str | None:
+        """The URL that it is installed from; None for what comes from an index."""
+        if self.requirement is None:
+            return self.text
+        return self.requirement.url
 
-
-def _indexes(reading: Reading) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    from hatch_connect.project.locks.findings import Findings
-    from hatch_connect.project.pins import PUBLIC_INDEX
-
-    findings = Findings()
-    kinds = {kind for _, kind, _ in reading.indexes}
-    if "index_url" not in kinds:
-        findings.index(PUBLIC_INDEX)
-    for _, kind, value in sorted(reading.indexes, key=lambda each: each[1] != "index_url"):
-        if kind != "find_links":
-            findings.index(value)
-    return tuple(findings.indexes), tuple(findings.notes)
-
-
-def _pin(line: Line) -> Pin:
-    return Pin(
-        name=line.name or "",
-        requirement=line.text,
-        version=line.version,
-        hashes=line.hashes,
-        because=line.because,
-    )
-
-
-def _line_problems(lines: list[Line], target: Target) -> Iterator[str]:
-    """Say what neither a list as written nor a reduced one could hold."""
-    tags = frozenset(target.tags())
-    for line in lines:
-        if line.url is None or line.local is not None:
-            continue
-        shown = f"{line.place}: `{without_credentials(line.text)}`"
-        wheel = file_name(line.url)
-        if problem := url_problem(shown, line.url):
-            yield problem
-        elif wheel.endswith(".whl") and not fits([wheel], tags):
-            yield misfit(f"{line.place}: {wheel}", [wheel], target)
-
-
-def _local_problems(reading: Reading) -> Iterator[str]:
-    for line in reading.lines:
-        shown = without_credentials(line.text)
-        if line.editable:
-            yield f"{line.place}: `-e {shown}` is editable, which the server cannot install."
-        elif line.local is not None and line.text.partition("@")[2].strip().startswith("file:"):
-            place = line.text.partition("@")[2].strip()
-            yield f"{line.place}: it comes from a place that only this machine can reach: {place}."
-        elif line.local is not None:
-            yield f"{line.place}: `{shown}` is a path of this machine."
-    for place, _, value in reading.indexes:
-        if "://" not in value or value.startswith("file:"):
-            yield f"{place}: {value} is a folder of this machine."
-
-
-def _unhashed(lines: list[Line], *, asked: bool) -> Iterator[str]:
-    """Return a sentence for each line without a hash, where all must have one."""
-    wanted = [line for line in lines if not line.constraint]
-    if not asked and not any(line.hashes for line in lines):
-        return
-    reason = (
-        "`hashes = true` needs one for each" if asked else "other lines have: pip takes all or none"
-    )
-    for line in wanted:
-        if not line.hashes:
-            yield f"{line.place}: `{without_credentials(line.text)}` has no hash, and {reason}."
-
-
-def _unpinned(lines: Iterator[Line] | list[Line]) -> Iterator[str]:
-    """Return a sentence for each line that leaves the version open."""
-    every = list(lines)
-    fixed = {line.name for line in every if line.constraint and line.version}
-    for line in every:
-        if line.constraint or line.name in fixed:
-            continue
-        if reason := _open(line):
-            yield f"{line.place}: `{without_credentials(line.text)}` {reason}."
-
-
-def _open(line: Line) -> str | None:
-    """Say in which way a line leaves open what is installed, or None."""
-    if line.url is None:
-        return None if line.version else "is not pinned to one version"
-    if line.requirement is None:
-        return "names no package, only a URL"
-    parts = urlsplit(line.url)
-    if "+" not in parts.scheme:
+    @property
+    def version(self) -> str | None:
+        """The one version that the line allows, if it does."""
+        specifiers = list(self.requirement.specifier) if self.requirement else []
+        if len(specifiers) == 1 and specifiers[0].operator in {"==", "==="}:
+            version = specifiers[0].version
+            return None if version.endswith(".*") else version
         return None
-    named = parts.path.rpartition("@")
-    if named[1] and _COMMIT.fullmatch(named[2]):
+
+    @property
+    def because(self) -> str:
+        """Who asks for it, else where it stands."""
+        return ", ".join(self.asking) or self.place
+
+
+@dataclass(slots=True, kw_only=True)
+class Reading:
+    """Reads one file and those that it includes; places are named from the project's root.
+
+    `indexes` are (option, URL or folder) as written.
+    """
+
+    root: Path
+    lines: list[Line] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    indexes: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def read(self, path: Path, *, constraints: bool = False, via: tuple[Path, ...] = ()) -> None:
+        """Read a file; `via` are those that include it."""
+        if path in self.files:
+            return
+        self.files.append(path)
+        parsed = _parse(path)
+        asking = _asking(path)
+        for option in parsed.options:
+            place = self._place(path, option.requirement_line.line_number)
+            self._option(place, option.options, constraints=constraints, via=(*via, path))
+        for line in parsed.invalid_lines:
+            self._add(self._place(path, line.line_number), line.line, constraint=constraints)
+        for entry in parsed.requirements:
+            number = entry.requirement_line.line_number
+            self._add(
+                self._place(path, number),
+                entry.requirement_line.line,
+                constraint=constraints,
+                hashes=tuple(entry.hash_options),
+                asking=asking.get(number, ()),
+            )
+
+    def _place(self, path: Path, number: int | None) -> str:
+        shown = path.relative_to(self.root) if path.is_relative_to(self.root) else path
+        return f"{shown.as_posix()}:{number}"
+
+    def _option(
+        self, place: str, options: dict[str, Any], *, constraints: bool, via: tuple[Path, ...]
+    ) -> None:
+        folder = via[-1].parent
+        for included in options.get("requirements", ()):
+            self._include(place, folder / included, constraints=constraints, via=via)
+        for included in options.get("constraints", ()):
+            self._include(place, folder / included, constraints=True, via=via)
+        for kind, value in _values(options):
+            if has_credentials(value):
+                shown = without_credentials(value)
+                self.problems.append(f"{place}: the URL {shown} has credentials in it.")
+            else:
+                self.indexes.append((place, kind, value))
+
+    def _include(self, place: str, path: Path, *, constraints: bool, via: tuple[Path, ...]) -> None:
+        path = Path(*_without_dots(path))
+        if path in via:
+            self.problems.append(f"{place}: {path.name} includes itself.")
+        elif not path.is_file():
+            self.problems.append(f"{place}: there is no {path}, which it includes.")
+        elif not path.is_relative_to(self.root):
+            self.problems.append(f"{place}: {path} is outside of the project and is not shipped.")
+        else:
+            self.read(path, constraints=constraints, via=via)
+
+    def _add(
+        self,
+        place: str,
+        written: str,
+        *,
+        constraint: bool,
+        hashes: tuple[str, ...] = (),
+        asking: tuple[str, ...] = (),
+    ) -> None:
+        text = _PER_LINE_OPTION.sub("", _HASH.sub("", written)).strip()
+        plain = _EDITABLE.sub("", text, count=1) if _EDITABLE.match(text) else text
+        local = self._local(plain)
+        requirement = _requirement(plain) or _named(plain, local)
+        if requirement is None and local is None and not _URL.match(plain):
+            shown = without_credentials(text)
+            self.problems.append(f"{place}: `{shown}` is no requirement.")
+            return
+        self.lines.append(
+            Line(
+                place=place,
+                text=plain,
+                hashes=hashes,
+                requirement=requirement,
+                constraint=constraint,
+                editable=plain != text,
+                local=local,
+                asking=asking,
+            )
+        )
+
+    def _local(self, text: str) -> Path | None:
+        """Return the folder or file of this machine that a line names, as pip finds it."""
+        requirement = _requirement(text)
+        place = requirement.url if requirement else text.partition(" ;")[0].strip()
+        if place is None or (requirement and not place.startswith("file:")):
+            return None
+        place = _EXTRAS.sub("", place)
+        if _LOCAL.match(place) or (not _URL.match(place) and _FILE.match(place)):
+            return local_path(place, self.root)
         return None
-    return "names no commit, and a branch or tag may move"
 
 
-def _unknown(config: ProjectConfig) -> Iterator[str]:
-    for kind, names, tables in (
-        ("extra", config.extras, config.metadata.extras),
-        ("dependency group", config.groups, config.metadata.groups),
-    ):
-        known = {normalized(name) for name, _ in tables}
-        for name in names:
-            if name not in known:
-                there = ", ".join(sorted(known)) or "none"
-                yield f"There is no {kind} `{name}` (there are: {there})."
+def _parse(path: Path) -> Any:  # noqa: ANN401 -- the parser has no annotations
+    """Parse one file; the only place that knows the parser."""
+    from pip_requirements_parser import PipError, RequirementsFile
+
+    try:
+        return RequirementsFile.from_file(str(path), include_nested=False)
+    except (PipError, LookupError, ValueError, OSError) as error:
+        reason = without_credentials(str(error))
+        raise LockError(f"{path} cannot be read: {reason}.", hint="Write it as UTF-8.") from None
 
 
-def _by_place(problem: str) -> tuple[str, int]:
-    file, _, rest = problem.partition(":")
-    number = re.match(r"\d+", rest)
-    return file, int(number[0]) if number else 0
+def _asking(path: Path) -> dict[int, tuple[str, ...]]:
+    """Return who asks for the requirement that begins at a line, by the comments of its tool."""
+    found: dict[int, tuple[str, ...]] = {}
+    at, continued, listing = 0, False, False
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    for number, line in enumerate(lines, start=1):
+        text = line.strip()
+        via = _VIA.search(text)
+        if text and not text.startswith("#"):
+            at = at if continued else number
+            listing = False
+        elif listing and text.startswith("#") and not via:
+            found[at] = (*found.get(at, ()), text.lstrip("# "))
+        continued = text.endswith("\\")
+        if via and at:
+            listing = not via[1]
+            found[at] = tuple(name.strip() for name in via[1].split(",") if name.strip())
+    return found
+
+
+def _values(options: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for key in _PLACES:
+        value = options.get(key) or ()
+        for each in (value,) if isinstance(value, str) else value:
+            yield key, each
+
+
+def _without_dots(path: Path) -> Iterable[str]:
+    """Resolve `..` by its text: links are followed nowhere."""
+    parts: list[str] = []
+    for part in path.parts:
+        if part == ".." and parts:
+            parts.pop()
+        else:
+            parts.append(part)
+    return parts
+
+
+def _requirement(text: str) -> Requirement | None:
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        return Requirement(text)
+    except InvalidRequirement:
+        return None
+
+
+def _named(text: str, local: Path | None) -> Requirement | None:
+    """Make a requirement of a URL or path whose name can be told without building it."""
+    place, _, marker = text.partition(" ;")
+    extras = _EXTRAS.search(place.strip())
+    place = _EXTRAS.sub("", place.strip())
+    name = (_name_of_folder(local) if local else "") or _name_of_file(place)
+    if not name:
+        return None
+    url = local.as_uri() if local else place
+    return _requirement(
+        f"{name}{extras[0] if extras else ''} @ {url}{f' ; {marker}' * bool(marker)}"
+    )
+
+
+def _name_of_folder(folder: Path) -> str:
+    metadata = metadata_in(folder)
+    return metadata.name if metadata else ""
+
+
+def _name_of_file(place: str) -> str:
+    """Return the name that a file name or `#egg=` gives."""
+    from packaging.utils import (
+        InvalidSdistFilename,
+        InvalidWheelFilename,
+        parse_sdist_filename,
+        parse_wheel_filename,
+    )
+
+    egg = parse_qs(urlsplit(place).fragment).get("egg", [""])[0]
+    if egg:
+        return egg.partition("[")[0]
+    for parse in (parse_wheel_filename, parse_sdist_filename):
+        try:
+            return str(parse(file_name(place))[0])
+        except (InvalidWheelFilename, InvalidSdistFilename):
+            continue
+    return ""

@@ -373,3 +373,37 @@ class TestFiles:
     def test_a_package_for_other_pythons(self, tmp_path: Path) -> None:
         with pytest.raises(LockError, match=r"a 1\.0 needs Python >=3\.12"):
             read(tmp_path, package("a", "requires-python = '>=3.12'"))
+
+
+def of_pdm(name: str, *wanted: str) -> str:
+    return package(name) + f"[packages.tool.pdm]\ndependencies = {list(wanted)}\n"
+
+
+class TestUnasked:
+    LOCKED = of_pdm("flask", "Click>=8") + of_pdm("click") + of_pdm("old")
+
+    def read(self, root: Path, dependencies: list[str], text: str = LOCKED) -> Lock:
+        project = PROJECT.replace("\nversion", f"\ndependencies = {dependencies}\nversion", 1)
+        (root / "pyproject.toml").write_text(project)
+        (root / "pylock.toml").write_text(HEAD + text)
+        return read_there(root)
+
+    def test_what_nothing_asks_for_any_more_is_stale(self, tmp_path: Path) -> None:
+        with pytest.raises(LockError, match="`old` is in the lock only"):
+            self.read(tmp_path, ["flask"])
+        lock = self.read(tmp_path, ["flask", "old"])
+        assert {pin.name: pin.because for pin in lock.pins} == {
+            "flask": "the project",
+            "click": "flask",
+            "old": "the project",
+        }
+
+    def test_where_extras_may_ask_nobody_can_tell(self, tmp_path: Path) -> None:
+        assert len(self.read(tmp_path, ["flask[async]"]).pins) == 3
+
+    def test_a_neighbour_asks_too(self, tmp_path: Path) -> None:
+        neighbour(tmp_path / "near", needs=("old",))
+        text = f"{self.LOCKED}[[packages]]\nname = 'near'\ndirectory = {{ path = 'near' }}\n"
+        assert len(self.read(tmp_path, ["flask", "near"], text).pins) == 3
+        (tmp_path / "near" / "pyproject.toml").unlink()
+        assert len(self.read(tmp_path, ["flask", "near"], text).pins) == 3
