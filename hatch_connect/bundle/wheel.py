@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import zipfile
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ _FIELDS = (
     *("license-expression", "keywords", "classifier", "platform", "requires-python"),
     *("requires-dist", "provides-extra", "description-content-type"),
 )
+# A requirement on a folder names where it lies on the machine that built.
+_FOLDER = re.compile(rb"^(Requires-Dist:[^@;]*?)\s*@\s*file:[^\s;]*")
 _LIBRARIES = frozenset({"purelib", "platlib"})
 
 
@@ -104,7 +107,7 @@ def canonical_metadata(text: bytes) -> bytes:
             fields.append((name, value + b"\n" + line))
         else:
             fields.append((line.partition(b":")[0].decode("ascii", "replace").lower(), line))
-    known = [field for field in fields if field[0] in _FIELDS]
+    known = [(name, _FOLDER.sub(rb"\1", line)) for name, line in fields if name in _FIELDS]
     known.sort(key=lambda field: _FIELDS.index(field[0]))
     lines = [_METADATA_VERSION.encode(), *(line for _, line in known)]
     return b"\n".join(lines) + (blank + description or b"\n")

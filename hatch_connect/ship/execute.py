@@ -181,7 +181,7 @@ class Execution:
             log = content.draft_url(held.bundle) if activate is False else content.logs_url
             raise DeploymentFailedError(
                 f"The deployment failed: {status.error or f'code {status.code}'}",
-                hint=f"The whole log: {log}",
+                hint=f"{_cure(status.error)}The whole log: {log}",
             )
 
     def _verify(self, step: Verify) -> Held:
@@ -193,7 +193,17 @@ class Execution:
             )
         except NotAnsweringError:
             if held.active and held.previous_bundle_id:
-                back = f"Go back in the dashboard to bundle {held.previous_bundle_id}"
+                back = f"Go back with `hatch-connect rollback {held.previous_bundle_id}`"
                 self._report(Warned(text=f"{back}: the one that is active now does not answer."))
             raise
         return replace(held, answer=visit)
+
+
+def _cure(error: str) -> str:
+    """Say what to do about an error that the server explains in its own words only."""
+    if "compatible environment" not in error.lower():
+        return ""
+    return (
+        "The server matches Python as its administrator set it up, exactly or by minor version: "
+        "`hatch-connect details` lists what it has; ask for one with --python-version X.Y.Z.\n"
+    )

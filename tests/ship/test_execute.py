@@ -159,6 +159,16 @@ def test_a_task_that_fails_leaves_what_is_active_and_says_so(
     assert only(server).bundle_id == first.bundle_id
 
 
+def test_a_server_that_matches_python_exactly_is_explained(
+    server: FakeConnect, tmp_path: Path
+) -> None:
+    error = "Cannot find compatible environment: no compatible Local environment with Python 3.11.0"
+    server.next_task = FakeTask(code=1, error=error)
+    with pytest.raises(DeploymentFailedError) as caught:
+        ship(server, wanted(tmp_path))
+    assert "--python-version X.Y.Z" in str(caught.value.hint)
+
+
 def test_a_draft_that_does_not_answer_is_not_activated(server: FakeConnect, tmp_path: Path) -> None:
     server.page = Reply(500, b"Internal Server Error", "text/plain")
     with pytest.raises(NotAnsweringError, match="500: Internal Server Error"):
