@@ -209,7 +209,7 @@ def test_what_does_not_answer_after_activation_names_the_way_back(
     with pytest.raises(NotAnsweringError) as caught:
         ship(server, wanted(tmp_path), events)
     warnings = [e.text for e in events if isinstance(e, Warned)]
-    assert any(f"bundle {first.bundle_id}" in text for text in warnings)
+    assert any(f"rollback {first.bundle_id}" in text for text in warnings)
     assert f"{first.bundle_id} was before" in caught.value.__notes__[0]
 
 
