@@ -115,3 +115,16 @@ def test_metadata_without_a_description() -> None:
     assert canonical_metadata(b"Metadata-Version: 2.1\nName: x\n") == (
         b"Metadata-Version: 2.4\nName: x\n"
     )
+
+
+def test_metadata_names_no_folder_of_the_machine_that_built() -> None:
+    text = (
+        b"Metadata-Version: 2.4\nName: x\n"
+        b"Requires-Dist: near[a]@ file:///home/me/near ; python_version > '3'\n"
+        b"Requires-Dist: six @ https://h.example/six.whl\n"
+    )
+    assert canonical_metadata(text) == (
+        b"Metadata-Version: 2.4\nName: x\n"
+        b"Requires-Dist: near[a] ; python_version > '3'\n"
+        b"Requires-Dist: six @ https://h.example/six.whl\n"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -12,13 +13,14 @@ from hatch_connect.project.pins import LocalPackage, normalized
 from hatch_connect.project.tables import PYPROJECT, read_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from hatch_connect.project.config import ProjectConfig
     from hatch_connect.project.metadata import Metadata
 
-_CONTEXT = ("{root:uri}", "{root:parent:uri}", "{root}")
+_CONTEXT = re.compile(r"\{(?:root|home)[^}]*\}")
+_ROOT = re.compile(r"@\s*(?:file://)?\{root((?::parent)*)(?::uri|:real)*\}/?([^\s;#]*)")
 
 
 def local_path(place: str, folder: Path) -> Path:
@@ -83,6 +85,19 @@ def required_name(text: str) -> str:
 
 def in_context(text: str) -> str:
     """Make a URL of `{root:uri}` and the like, so that a requirement can be parsed."""
-    for field in _CONTEXT:
-        text = text.replace(field, "file:///root")
-    return text
+    return _CONTEXT.sub("file:///root", text)
+
+
+def below_root(config: ProjectConfig, texts: Iterable[str]) -> dict[str, Path]:
+    """Return the folders of requirements that say `{root:uri}/...`, by normalized name.
+
+    Hatch locks the path that such a folder has on the machine at hand.
+    """
+    found = {}
+    for text in texts:
+        place = _ROOT.search(text)
+        if place is not None:
+            above = place[1].count(":parent")
+            root = config.root.parents[above - 1] if above else config.root
+            found[required_name(text)] = root / place[2]
+    return found

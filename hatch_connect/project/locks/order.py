@@ -95,7 +95,8 @@ def _named(config: ProjectConfig) -> LockFile | None:
                 f"There is no {path}, which `{key}` names.",
                 hint="Write the file's path from the project's root, or make the lock.",
             )
-        return LockFile(path=path, format=format_of(path), because=f"`{key}` names it")
+        hatch = path == config.root / config.hatch_environment.lock_file
+        return LockFile(path=path, format=format_of(path), because=f"`{key}` names it", hatch=hatch)
     return None
 
 
@@ -105,6 +106,10 @@ def _found(config: ProjectConfig) -> LockFile | None:
     if own.is_file():
         because = f"the lock of the Hatch environment `{environment.name}`"
         return LockFile(path=own, format=format_of(own), because=because, hatch=True)
+    compiled = root / "requirements" / f"requirements-{environment.name}.txt"
+    if environment.name != "default" and compiled.is_file():
+        because = f"hatch-pip-compile made it for the Hatch environment `{environment.name}`"
+        return LockFile(path=compiled, format=REQUIREMENTS, because=because)
     if (uv := _uv_lock(config.root)) is not None:
         return uv
     for name, form in (("pylock.toml", PYLOCK), (REQUIREMENTS, REQUIREMENTS)):
@@ -149,7 +154,7 @@ def format_of(path: Path) -> str:
         return UV
     if _PYLOCK_NAME.fullmatch(path.name):
         return PYLOCK
-    if path.suffix in {".txt", ".in", ".pip"}:
+    if path.suffix in {".txt", ".in", ".pip"} or path.name.startswith("requirements"):
         return REQUIREMENTS
     raise LockError(
         f"{path} is no lock that can be read.",

@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Any
 from hatch_connect.project.locks.findings import line_problem
 from hatch_connect.project.locks.fit import file_name, fits, misfit, url_problem
 from hatch_connect.project.locks.markers import reduced
-from hatch_connect.project.locks.neighbours import local_path, metadata_in, required_name
+from hatch_connect.project.locks.neighbours import (
+    below_root,
+    local_path,
+    metadata_in,
+    required_name,
+)
 from hatch_connect.project.locks.pylock_reasons import Chosen, asking, holds, says_all, why_not
+from hatch_connect.project.locks.satisfied import direct
 from hatch_connect.project.pins import LocalPackage, Omitted, Pin, normalized
 
 if TYPE_CHECKING:
@@ -163,13 +169,18 @@ class Pinning:
         return None
 
     def _local(self, package: Package, place: str) -> None:
-        path = local_path(place, self.path.parent)
+        path = self._in_project(package.name) or local_path(place, self.path.parent)
         below = (package.directory and package.directory.subdirectory) or ""
         if not path.exists():
             self._wrong(f"{_called(package)} is built from {place}, which is not there.")
         self.findings.local[package.name] = LocalPackage(
             name=package.name, path=path / below if below else path, because=self._because(package)
         )
+
+    def _in_project(self, name: str) -> Path | None:
+        """Return the folder that the project itself names: that of a lock may be a colleague's."""
+        found = below_root(self.config, (text for text, _ in direct(self.config))).get(name)
+        return found if found is not None and found.exists() else None
 
     def _wrong(self, problem: str) -> None:
         self.findings.wrong(

@@ -166,3 +166,23 @@ class TestPython:
     ) -> None:
         (tmp_path / "pylock.toml").write_text(PYLOCK + text)
         assert found(tmp_path).python == python
+
+
+def test_the_lock_of_hatch_pip_compile(tmp_path: Path) -> None:
+    (tmp_path / "requirements").mkdir()
+    (tmp_path / "requirements" / "requirements-prod.txt").write_text("six==1\n")
+    (tmp_path / "requirements.txt").write_text("six==2\n")
+    assert found(tmp_path).path.name == "requirements.txt"
+    lock = found(tmp_path, "hatch-env = 'prod'\n[tool.hatch.envs.prod]\n")
+    assert lock.path.name == "requirements-prod.txt"
+    assert "hatch-pip-compile" in lock.because
+
+
+def test_a_requirements_file_with_another_ending(tmp_path: Path) -> None:
+    (tmp_path / "requirements.lock").write_text("six==1\n")
+    assert found(tmp_path, "lock = 'requirements.lock'\n").format == "requirements.txt"
+
+
+def test_hatchs_own_lock_stays_that_when_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "pylock.toml").write_text(PYLOCK)
+    assert found(tmp_path, "lock = 'pylock.toml'\n").hatch

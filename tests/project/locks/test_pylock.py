@@ -289,6 +289,30 @@ directory = {{ path = "." }}
             ("other-name", "the project itself")
         ]
 
+    def test_the_folder_is_where_the_project_says_not_where_a_colleague_had_it(
+        self, tmp_path: Path
+    ) -> None:
+        root = tmp_path / "p"
+        near, up = neighbour(root / "libs" / "near"), neighbour(tmp_path / "up", "up")
+        wanted = ["near @ {root:uri}/libs/near", "up @ {root:parent:uri}/up", "gone @ {root:uri}/x"]
+        project = PROJECT.replace("\nversion", f"\ndependencies = {wanted}\nversion", 1)
+        (root / "pyproject.toml").write_text(project)
+        (root / "pylock.toml").write_text(
+            HEAD
+            + "".join(
+                f"[[packages]]\nname = '{name}'\ndirectory = {{ path = '/colleague/{name}' }}\n"
+                for name in ("near", "up", "gone")
+            )
+        )
+        with pytest.raises(LockError, match="gone is built from /colleague/gone"):
+            read_there(root)
+        (root / "x").mkdir()
+        assert {one.name: one.path for one in read_there(root).local} == {
+            "near": near,
+            "up": up,
+            "gone": root / "x",
+        }
+
     def test_what_a_neighbour_needs_must_be_locked(self, tmp_path: Path) -> None:
         neighbour(tmp_path / "near", needs=("six>=2", "idna"))
         text = "[[packages]]\nname = 'near'\ndirectory = { path = 'near' }\n" + package("six")
