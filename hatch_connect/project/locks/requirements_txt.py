@@ -190,10 +190,15 @@ def _parse(path: Path) -> Any:  # noqa: ANN401 -- the parser has no annotations
     from pip_requirements_parser import PipError, RequirementsFile
 
     try:
+        if b"\0" in path.read_bytes():
+            raise _unreadable(path, "it holds a NUL byte")
         return RequirementsFile.from_file(str(path), include_nested=False)
     except (PipError, LookupError, ValueError, OSError) as error:
-        reason = without_credentials(str(error))
-        raise LockError(f"{path} cannot be read: {reason}.", hint="Write it as UTF-8.") from None
+        raise _unreadable(path, without_credentials(str(error))) from None
+
+
+def _unreadable(path: Path, reason: str) -> LockError:
+    return LockError(f"{path} cannot be read: {reason}.", hint="Write it as UTF-8.")
 
 
 def _asking(path: Path) -> dict[int, tuple[str, ...]]:

@@ -203,3 +203,33 @@ def test_a_line_is_a_pin_exactly_where_its_marker_holds(
     environment = {**Target(python=python).environment(), "extra": ""}
     assert len(lock.pins) == parsed.evaluate(environment)
     assert len(lock.omitted) == 1 - len(lock.pins)
+
+
+WORDS = ("six", "==1", "@", "git+", "-e ", "-r ", "-c ", "./x", "[a]", "#egg=a", "${X}", "C:\\x")
+PLACES = ("https://h.example/a-1-py3-none-any.whl", "file:///x", "https://me:hunter2@h")
+SIGNS = (*" ;#()'=\t\x00é\n", "\\\n", "python_version", "<'3'", "--hash=sha256:a", "--index-url ")
+PIECES = st.sampled_from((*WORDS, *PLACES, *SIGNS))
+
+
+def read_or_refused(root: Path) -> tuple[Lock | None, str]:
+    config = read_project(root)
+    found = find_lock(config)
+    assert found is not None
+    try:
+        return read_lock(found, config, Target(python="3.11")), ""
+    except LockError as error:
+        return None, str(error)
+
+
+@given(text=st.one_of(st.text(max_size=60), st.lists(PIECES, max_size=12).map("".join)))
+@pytest.mark.parametrize("reduce", ["true", "false"])
+def test_whatever_a_file_holds_is_read_or_refused_in_words(
+    tmp_path_factory: pytest.TempPathFactory, reduce: str, text: str
+) -> None:
+    root = tmp_path_factory.mktemp("any")
+    (root / "pyproject.toml").write_text(PROJECT.format("").replace("true", reduce))
+    (root / "requirements.txt").write_bytes(text.encode("utf-8", "surrogatepass"))
+    lock, said = read_or_refused(root)
+    assert "https://me:hunter2@h" not in said
+    if lock is not None and reduce == "true":
+        assert all(Requirement(pin.requirement).name for pin in lock.pins)
