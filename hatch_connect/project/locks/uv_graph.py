@@ -64,11 +64,15 @@ class Package:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
-    """All packages by name, and what the lock says of itself."""
+    """All packages by name, and what the lock says of itself.
+
+    `systems` are the markers of those that it was made for; empty for all.
+    """
 
     packages: dict[str, tuple[Package, ...]]
     requires_python: str | None
     members: tuple[str, ...]
+    systems: tuple[str, ...]
     content: Table
 
     def in_folder(self, folder: str) -> Package | None:
@@ -104,7 +108,8 @@ def read_graph(content: Table) -> Graph:
     return Graph(
         packages=packages,
         requires_python=_text(content["requires-python"]) if "requires-python" in content else None,
-        members=tuple(content.get("manifest", {}).get("members", ())),
+        members=tuple(map(_text, content.get("manifest", {}).get("members", ()))),
+        systems=tuple(map(_text, content.get("supported-markers", ()))),
         content=content,
     )
 

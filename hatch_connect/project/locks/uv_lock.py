@@ -179,16 +179,15 @@ def _check_text(text: str, graph: Graph, path: Path, target: Target, findings: F
         "Keep them in uv's own store (`uv auth login`) or in the environment, and lock again.",
         credential_problems(text),
     )
-    systems = graph.content.get("supported-markers", ())
-    if systems and not any(
+    if graph.systems and not any(
         marker_of(marker).evaluate({**environment, "extras": frozenset()}, context="lock_file")
-        for marker in systems
+        for marker in graph.systems
         for environment in target.environments()
     ):
         findings.wrong(
             f"{path} was made for other machines:",
             "Add linux to `tool.uv.environments`, and lock again: uv lock",
-            (f"`{marker}` does not hold on {target}." for marker in systems),
+            (f"`{marker}` does not hold on {target}." for marker in graph.systems),
         )
 
 
