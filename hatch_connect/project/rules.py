@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _CONNECT_NAME = re.compile(r"[A-Za-z0-9_-]{3,64}")
 _CONTENT_TABLE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _VARIABLE = re.compile(r"[^\s=\x00]+")
-_URL_WITH_USER = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s]*@")
+_URL_WITH_USER = re.compile(r"(://)[^/?#\s]*@")
 TITLE_LENGTH = range(3, 1025)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from hatch_connect.project.pins import PUBLIC_INDEX
 from hatch_connect.project.rules import has_credentials, without_credentials
@@ -21,9 +21,17 @@ _SECRET_KEYS = {"access_token", "api_key", "apikey", "password", "private_token"
 _LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}  # noqa: S104 -- compared, not bound
 
 
+def parted(url: str) -> SplitResult:
+    """Return the parts of a URL; those of one that is none are empty."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
+
+
 def file_name(place: str) -> str:
     """Return the file name at the end of a URL or a path."""
-    return unquote(urlsplit(place).path).replace("\\", "/").rpartition("/")[2]
+    return unquote(parted(place).path).replace("\\", "/").rpartition("/")[2]
 
 
 def fits(wheels: Iterable[str], tags: frozenset[Tag]) -> bool:
@@ -63,7 +71,9 @@ def url_problem(called: str, url: str) -> str | None:
     shown = without_credentials(url)
     if has_credentials(url):
         return f"{called} has credentials in its URL: {shown}."
-    parts = urlsplit(url)
+    parts = parted(url)
+    if not parts.scheme:
+        return f"{called} has a URL that is none: {shown}."
     secret = _SECRET_KEYS & {key.lower() for key, _ in parse_qsl(parts.query)}
     if secret:
         return f"{without_query(called)} has a `{min(secret)}` in its URL: {without_query(url)}."

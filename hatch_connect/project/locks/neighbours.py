@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from hatch_connect.errors import ConfigurationError
+from hatch_connect.project.locks.fit import parted
 from hatch_connect.project.metadata import read_metadata
 from hatch_connect.project.pins import LocalPackage, normalized
 from hatch_connect.project.tables import PYPROJECT, read_tables
@@ -26,7 +26,7 @@ _ROOT = re.compile(r"@\s*(?:file://)?\{root((?::parent)*)(?::uri|:real)*\}/?([^\
 def local_path(place: str, folder: Path) -> Path:
     """Return the path that a `file:` URL or a path relative to a folder means."""
     if place.startswith("file:"):
-        parts = urlsplit(place)
+        parts = parted(place)
         return (folder / url2pathname(parts.path)).absolute()
     return (folder / place.partition("#")[0]).absolute()
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from hatch_connect.errors import LockError
-from hatch_connect.project.locks.fit import file_name, fits, misfit, url_problem
+from hatch_connect.project.locks.fit import file_name, fits, misfit, parted, url_problem
 from hatch_connect.project.locks.order import REQUIREMENTS
 from hatch_connect.project.locks.reduction import Reduction
 from hatch_connect.project.locks.requirements_txt import Reading
@@ -206,7 +205,7 @@ def _open(line: Line) -> str | None:
         return None if line.version else "is not pinned to one version"
     if line.requirement is None:
         return "names no package, only a URL"
-    parts = urlsplit(line.url)
+    parts = parted(line.url)
     if "+" not in parts.scheme:
         return None
     named = parts.path.rpartition("@")

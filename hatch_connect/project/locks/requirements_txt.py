@@ -10,10 +10,10 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from hatch_connect.errors import LockError
-from hatch_connect.project.locks.fit import file_name
+from hatch_connect.project.locks.fit import file_name, parted
 from hatch_connect.project.locks.neighbours import local_path, metadata_in
 from hatch_connect.project.pins import normalized
 from hatch_connect.project.rules import has_credentials, without_credentials
@@ -276,7 +276,7 @@ def _name_of_file(place: str) -> str:
         parse_wheel_filename,
     )
 
-    egg = parse_qs(urlsplit(place).fragment).get("egg", [""])[0]
+    egg = parse_qs(parted(place).fragment).get("egg", [""])[0]
     if egg:
         return egg.partition("[")[0]
     for parse in (parse_wheel_filename, parse_sdist_filename):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlunsplit
 
 from hatch_connect.project.locks.findings import line_problem
-from hatch_connect.project.locks.fit import file_name, fits, misfit, url_problem
+from hatch_connect.project.locks.fit import file_name, fits, misfit, parted, url_problem
 from hatch_connect.project.locks.uv_graph import Walk
 from hatch_connect.project.pins import LocalPackage, Pin
 
@@ -102,7 +102,11 @@ class Pinning:
     def _check(self, package: Package, pin: Pin) -> None:
         url = package.source.get("git") or package.source.get("url")
         problem = url_problem(str(package), url) if url else None
-        if problem is None and "git" in package.source and not urlsplit(url).fragment:
+        if (
+            problem is None
+            and "git" in package.source
+            and not parted(package.source["git"]).fragment
+        ):
             problem = f"{package} names no commit, and a branch or tag may move."
         if problem is None:
             problem = line_problem(str(package), pin)
@@ -142,7 +146,7 @@ def _requirement(package: Package) -> str:
 
 def _git_url(url: str) -> str:
     """Turn uv's `URL?rev=REV&subdirectory=SUB#COMMIT` into pip's `git+URL@COMMIT`."""
-    parts = urlsplit(url)
+    parts = parted(url)
     below = parse_qs(parts.query).get("subdirectory")
     plain = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
     fragment = f"#subdirectory={below[0]}" if below else ""

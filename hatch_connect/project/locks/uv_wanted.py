@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode
 
+from hatch_connect.project.locks.fit import parted
 from hatch_connect.project.pins import Target, normalized
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _shown_source(url: str) -> str:
 
     pip writes `git+URL@REV#subdirectory=SUB`.
     """
-    parts = urlsplit(url.removeprefix("git+"))
+    parts = parted(url.removeprefix("git+"))
     path, pinned = parts.path, ""
     if url.startswith("git+"):
         path, _, pinned = parts.path.partition("@")
