@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
-from hatch_connect.errors import NotFoundError, RefusedError, UnreachableError
+from hatch_connect.errors import AnswerError, NotFoundError, RefusedError, UnreachableError
 from hatch_connect.events import Report, silent
 
 from .answer import Answer, objects, strings
@@ -138,7 +138,18 @@ class ConnectClient:
         body = [{"name": n, "value": v.reveal() if v else None} for n, v in variables.items()]
         secrets = tuple(v for v in variables.values() if v)
         request = Request("PATCH", _content(guid, "environment"), body=body, secrets=secrets)
-        self._session.done(request)
+        told = self._session.done(request)
+        wanted = {name for name, value in variables.items() if value}
+        if not (isinstance(told, list) and wanted <= {n for n in told if isinstance(n, str)}):
+            # Whether it was Connect that answered is settled by looking.
+            self._check_names(guid, wanted, str(request))
+
+    def _check_names(self, guid: str, wanted: set[str], request: str) -> None:
+        if missing := sorted(wanted - set(self.environment_names(guid))):
+            raise AnswerError(
+                f"{request} was answered, and {', '.join(missing)} is not set all the same.",
+                hint="A proxy or a login page may have answered instead of Connect.",
+            )
 
     def upload_bundle(
         self,

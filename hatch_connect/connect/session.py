@@ -92,17 +92,22 @@ class Session:
         self._upgraded = False
         self._warn()
 
-    def json(self, request: Request) -> object:
-        """Return the JSON that answers a request."""
+    def json(self, request: Request, *, empty: bool = False) -> object:
+        """Return the JSON that answers a request; None for nothing where it may be `empty`."""
         response = self._accepted(request)
+        if empty and not response.content:
+            return None
         try:
             return json.loads(response.content)
         except (ValueError, RecursionError):
             raise self._no_json(request, response) from None
 
-    def done(self, request: Request) -> None:
-        """Carry out a request whose answer says no more than that."""
-        self._accepted(request)
+    def done(self, request: Request) -> object:
+        """Carry out a request whose answer says no more than that: JSON, or None where it is empty.
+
+        A page is the answer of something in front of Connect, which did not carry it out.
+        """
+        return self.json(request, empty=True)
 
     def pauses(self, attempts: int) -> Pauses:
         """Return the waits between `attempts` at something that is not simply repeated."""

@@ -164,6 +164,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else a body waits 40 ms for the headers' acknowledgement
     server: _Server
 
     def do_GET(self) -> None:

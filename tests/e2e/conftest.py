@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from support.calling import Caller
+from support.fake_connect import FakeConnect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def caller(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Caller:
+    return Caller(folder=tmp_path, capsys=capsys, monkeypatch=monkeypatch)
+
+
+@pytest.fixture
+def fake(caller: Caller) -> Iterator[FakeConnect]:
+    """A server that the caller's environment names."""
+    with FakeConnect() as server:
+        caller.knows(server)
+        yield server
