@@ -125,18 +125,25 @@ def _chosen(pylock: Pylock, found: LockFile, config: ProjectConfig, findings: Fi
     extras = frozenset(normalized(name) for name in pylock.extras or ())
     groups = frozenset(normalized(name) for name in pylock.dependency_groups or ())
     default = frozenset(normalized(name) for name in pylock.default_groups or ())
+    baked_extras, baked_groups = _baked(pylock)
     findings.wrong(
         f"{found.path} has not all that is asked for:",
         f"{AGAIN}, with these extras and groups, or do not ask for them.",
         (
             f"There is no {kind} `{name}` in it (there are: {', '.join(sorted(known)) or 'none'})."
             for kind, names, known in (
-                ("extra", config.extras, extras),
-                ("dependency group", config.groups, groups | default),
+                ("extra", config.extras, extras | baked_extras),
+                ("dependency group", config.groups, groups | default | baked_groups),
             )
             for name in names
             if name not in known
         ),
+    )
+    more = (baked_extras - {*config.extras}) | (baked_groups - {"main", *config.groups})
+    findings.wrong(
+        f"{found.path} has more than is asked for:",
+        "Export it again without: poetry export -f pylock.toml -o pylock.toml",
+        (f"It was exported with `{name}`." for name in sorted(more)),
     )
     # Naming groups takes the place of the default ones, which hold pdm's main dependencies. A
     # group of the project's own is for development, whatever its tool installs by default.
@@ -144,3 +151,16 @@ def _chosen(pylock: Pylock, found: LockFile, config: ProjectConfig, findings: Fi
     return Chosen(
         extras=frozenset(config.extras), groups=(default - own) | frozenset(config.groups)
     )
+
+
+def _baked(pylock: Pylock) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the extras and groups that poetry put in without markers, as it notes."""
+    note = (pylock.tool or {}).get("poetry-plugin-export")
+    told = note if isinstance(note, dict) else {}
+    extras, groups = (
+        frozenset(normalized(str(name)) for name in names)
+        if isinstance(names, list)
+        else frozenset()
+        for names in (told.get("extras"), told.get("groups"))
+    )
+    return extras, groups

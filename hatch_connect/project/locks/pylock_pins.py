@@ -214,7 +214,9 @@ class Pinning:
         )
 
     def _because(self, package: Package) -> str:
-        return ", ".join(self._asking.get(package.name, (self.path.name,)))
+        return ", ".join(
+            self._asking.get(package.name, (f"{self.path.name}, which does not say who asks",))
+        )
 
     def _source_problem(self, package: Package, place: str) -> str | None:
         called = _called(package)
