@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from support.calling import Caller
+from support.fake_connect import FakeConnect
 from support.sandbox import Sandbox
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -15,3 +18,19 @@ if TYPE_CHECKING:
 def sandbox(tmp_path: Path) -> Sandbox:
     """A fresh user, below a folder with a space in its name."""
     return Sandbox.make(tmp_path / "a user")
+
+
+@pytest.fixture
+def caller(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Caller:
+    """A user who calls verbs in this process."""
+    return Caller(folder=tmp_path, capsys=capsys, monkeypatch=monkeypatch)
+
+
+@pytest.fixture
+def fake(caller: Caller) -> Iterator[FakeConnect]:
+    """A server that the caller's environment names."""
+    with FakeConnect() as server:
+        caller.knows(server)
+        yield server

@@ -232,12 +232,13 @@ def _independent(
         primary = home.name
     found = _stem(Path(primary)) if primary else _project_name(bundle, path)
     default_title = options.title or found or _stem(path)
+    name = valid_content_name(default_title)
     return Subject(
         bundle=bundle,
         config=None,
-        name=valid_content_name(default_title),
+        name=name,
         title=options.title,
-        default_title=default_title,
+        default_title=name if title_rule(default_title) else default_title,
         filename=str(path),
         records=records_of(home, _stem(path) if path.is_file() else None, surroundings, report),
     )

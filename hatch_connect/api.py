@@ -1,0 +1,225 @@
+"""The interface for programs: what `from hatch_connect import ...` gives.
+
+It is stable: these names and the fields of these values stay, others may be added. Everything
+raises `HatchConnectError` or one of its kinds (see `hatch_connect.errors`), prints nothing and
+reads the process's environment only as the default of `environ`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+from hatch_connect.bundle.archive import Bundle
+from hatch_connect.bundle.request import BuildRequest, Built
+from hatch_connect.bundle.run import build as run_build
+from hatch_connect.connect.choice import ServerChoice, choose_server
+from hatch_connect.connect.client import ConnectClient
+from hatch_connect.connect.client import connect as connect_to
+from hatch_connect.connect.resources import BundleInfo, Content, ServerSettings, TaskStatus, User
+from hatch_connect.connect.servers import Server, ServerStore
+from hatch_connect.connect.url import server_url
+from hatch_connect.errors import (
+    AnswerError,
+    BuildError,
+    BundleError,
+    ConfigurationError,
+    ContentError,
+    DeploymentFailedError,
+    HatchConnectError,
+    InterpreterError,
+    LockError,
+    NotAnsweringError,
+    NotFoundError,
+    ProjectError,
+    PythonVersionError,
+    RefusedError,
+    ServerError,
+    StoreError,
+    UnreachableError,
+    UsageError,
+)
+from hatch_connect.events import Report, silent
+from hatch_connect.options import Options
+from hatch_connect.project.config import ProjectConfig, find_root, read_project
+from hatch_connect.secret import Secret
+from hatch_connect.ship.execute import Deployment
+from hatch_connect.verbs.deploy import run as run_deploy
+from hatch_connect.verbs.deployed import Deployed
+from hatch_connect.verbs.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "AnswerError",
+    "BuildError",
+    "Built",
+    "Bundle",
+    "BundleError",
+    "BundleInfo",
+    "ConfigurationError",
+    "ConnectClient",
+    "Content",
+    "ContentError",
+    "Deployment",
+    "DeploymentFailedError",
+    "HatchConnectError",
+    "InterpreterError",
+    "LockError",
+    "NotAnsweringError",
+    "NotFoundError",
+    "ProjectConfig",
+    "ProjectError",
+    "PythonVersionError",
+    "RefusedError",
+    "Report",
+    "Secret",
+    "Server",
+    "ServerError",
+    "ServerSettings",
+    "StoreError",
+    "TaskStatus",
+    "UnreachableError",
+    "UsageError",
+    "User",
+    "build",
+    "client",
+    "configuration",
+    "deploy",
+    "find_server",
+]
+
+
+class DeployOptions(TypedDict, total=False):
+    """What `deploy` takes besides the project and the server: the options of the command line."""
+
+    file: str | Path
+    content: str
+    app_id: str
+    new: bool
+    title: str
+    environment: Mapping[str, str | Secret]
+    draft: bool
+    no_verify: bool
+    metadata: Mapping[str, str]
+
+
+def configuration(
+    directory: Path | str = ".", *, content: str | None = None, on: str | None = None
+) -> ProjectConfig:
+    """Read the project in, or above, a folder; `content` and `on` name tables of it."""
+    return read_project(find_root(Path(directory).absolute()), content=content, on=on)
+
+
+def build(
+    directory: Path | str = ".",
+    *,
+    contents: tuple[str, ...] = (),
+    environ: Mapping[str, str] | None = None,
+    report: Report = silent,
+) -> tuple[Built, ...]:
+    """Build the project's bundles into dist/connect/, offline; `contents` names some of several."""
+    request = BuildRequest(root=find_root(Path(directory).absolute()), contents=contents)
+    return run_build(request, _environ(environ), report)
+
+
+def find_server(
+    name: str | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    report: Report = silent,
+) -> Server:
+    """Return a stored server by its nickname, else CONNECT_SERVER, else the store's default."""
+    known = _environ(environ)
+    return choose_server(
+        ServerChoice(name=name),
+        environ=known,
+        configured=None,
+        store=ServerStore(ServerStore.default_path(known, sys.platform), report),
+        report=report,
+    )
+
+
+def client(
+    server: Server | str,
+    api_key: Secret | str | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    report: Report = silent,
+) -> ConnectClient:
+    """Return a client of a server, which is a `Server` or a URL that goes with a key."""
+    if isinstance(server, str):
+        key = Secret(api_key) if isinstance(api_key, str) else api_key
+        server = Server(url=server_url(server), api_key=key, source="the call")
+    return connect_to(server, environ=_environ(environ), report=report)
+
+
+def deploy(
+    directory: Path | str = ".",
+    *,
+    server: Server | str | None = None,
+    api_key: Secret | str | None = None,
+    environ: Mapping[str, str] | None = None,
+    report: Report = silent,
+    **options: Unpack[DeployOptions],
+) -> Deployment:
+    """Build and deploy one piece of content, as the verb `deploy` does.
+
+    `server` is a `Server`, a URL or a nickname; without one it is chosen as at the command line.
+    `app_id` takes what other programs know of content: a GUID, a number or a URL.
+    """
+    surroundings = Surroundings(
+        environ=_environ(environ),
+        directory=Path(directory).absolute(),
+        interpreter=Path(sys.executable),
+        now=time.monotonic,
+        sleep=time.sleep,
+    )
+    with TemporaryDirectory(prefix="hatch-connect-") as folder:
+        call = Options(**_server_options(server, api_key, Path(folder)), **_options(options))
+        result = run_deploy(call, surroundings, report)
+    if not isinstance(result, Deployed):
+        raise UsageError("The project has several pieces of content.", hint="Name one: content=...")
+    return result.deployment
+
+
+def _server_options(
+    server: Server | str | None, api_key: Secret | str | None, folder: Path
+) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    if isinstance(server, Server):
+        given = {"server": server.url, "api_key": server.api_key, "insecure": server.insecure}
+        if server.ca_cert:
+            path = folder / "ca.pem"
+            path.write_text(server.ca_cert, encoding="utf-8")
+            given["cacert"] = str(path)
+    elif server:
+        given = {"server" if "://" in server else "name": server}
+    if api_key:
+        given["api_key"] = Secret(api_key) if isinstance(api_key, str) else api_key
+    return given
+
+
+def _options(given: DeployOptions) -> dict[str, Any]:
+    """Translate to the options of the verb, which are words of a command line."""
+    options: dict[str, Any] = dict(given)
+    if "file" in given:
+        options["file"] = str(Path(given["file"]).absolute())
+    if "content" in given:
+        options["content"] = (given["content"],)
+    values = {
+        name: value.reveal() if isinstance(value, Secret) else value
+        for name, value in given.get("environment", {}).items()
+    }
+    options["environment"] = tuple(Secret(f"{name}={value}") for name, value in values.items())
+    options["metadata"] = tuple(f"{k}={v}" for k, v in given.get("metadata", {}).items())
+    return options
+
+
+def _environ(given: Mapping[str, str] | None) -> dict[str, str]:
+    return dict(os.environ if given is None else given)
