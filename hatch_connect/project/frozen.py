@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from hatch_connect.errors import LockError
-from hatch_connect.project.pins import Lock, Omitted, Pin, listed, normalized
+from hatch_connect.project.pins import LocalPackage, Lock, Omitted, Pin, listed, normalized
 from hatch_connect.project.rules import has_credentials
 
 if TYPE_CHECKING:
@@ -21,16 +21,19 @@ def freeze(interpreter: Interpreter, *, own_name: str, root: Path | None = None)
     """Make a lock of what is installed, less the project itself and publishing tools.
 
     The list is that of `pip list --format=freeze`; what came from a repository keeps its URL and
-    commit. A package installed from `root` is the project too, whatever it is called. Raises
-    LockError for packages that only this machine has.
+    commit. A package installed from `root` is the project too, whatever it is called; one that is
+    installed from another folder is built from there. Raises LockError for what cannot ship.
     """
     left_out = PUBLISHING_TOOLS | {normalized(own_name)}
-    pins, problems, notes, omitted = [], [], [], []
+    pins, problems, notes, omitted, local = [], [], [], [], []
     for installed in interpreter.packages:
         name = normalized(installed.name)
         if name in left_out or _is_from(installed.direct_url, root):
             why = "a tool for publishing" if name in PUBLISHING_TOOLS else "the project itself"
             omitted.append(Omitted(name=name, version=installed.version, because=why))
+            continue
+        if (neighbour := _neighbour(installed, interpreter.path)) is not None:
+            local.append(neighbour)
             continue
         problem = _problem(installed)
         if problem:
@@ -52,6 +55,7 @@ def freeze(interpreter: Interpreter, *, own_name: str, root: Path | None = None)
         format="installed",
         pins=tuple(pins),
         notes=tuple(notes),
+        local=tuple(local),
         omitted=tuple(omitted),
     )
 
@@ -69,6 +73,19 @@ def _pin(installed: Installed, python: Path) -> Pin:
         requirement=requirement,
         version=installed.version,
         because=f"installed for {python}",
+    )
+
+
+def _neighbour(installed: Installed, python: Path) -> LocalPackage | None:
+    """Return a package whose project is still in the folder that it was installed from."""
+    url = installed.direct_url
+    if url is None or not (url.directory or url.editable) or has_credentials(url.url):
+        return None
+    folder = _path(url) / (url.subdirectory or "")
+    if not any((folder / name).is_file() for name in ("pyproject.toml", "setup.py")):
+        return None
+    return LocalPackage(
+        name=normalized(installed.name), path=folder, because=f"installed for {python}"
     )
 
 

@@ -133,6 +133,31 @@ class TestFreeze:
         assert [pin.requirement for pin in lock.pins] == ["a==1"]
         assert "a 1 was installed from a file" in lock.notes[0]
 
+    def test_a_neighbour_is_built_from_the_folder_that_it_was_installed_from(
+        self, tmp_path: Path
+    ) -> None:
+        (tmp_path / "below").mkdir()
+        (tmp_path / "below" / "setup.py").touch()
+        (tmp_path / "pyproject.toml").touch()
+        url = tmp_path.as_uri()
+        lock = self.frozen(
+            Installed(
+                name="Near.By",
+                version="1",
+                direct_url=DirectUrl(url=url, editable=True, directory=True),
+            ),
+            Installed(
+                name="below",
+                version="1",
+                direct_url=DirectUrl(url=url, directory=True, subdirectory="below"),
+            ),
+        )
+        assert lock.pins == ()
+        assert [(one.name, one.path) for one in lock.local] == [
+            ("near-by", tmp_path),
+            ("below", tmp_path / "below"),
+        ]
+
     def test_what_only_this_machine_has_is_refused_all_at_once(self, tmp_path: Path) -> None:
         with pytest.raises(LockError) as caught:
             self.frozen(
