@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from hatch_connect.errors import LockError
+from hatch_connect.project.pins import HIGH_PATCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -33,7 +34,8 @@ def first_patches(text: str, target: Target) -> tuple[int, ...]:
         return (0,)
     version = re.compile(rf"(?<![\d.]){re.escape(target.minor)}\.(\d+)")
     named = {int(n) for found in _COMPARED.findall(text) for n in version.findall(found)}
-    return tuple(sorted({0, *named, *(patch + 1 for patch in named)}))
+    starts = {0, *named, *(patch + 1 for patch in named)}
+    return tuple(sorted(patch for patch in starts if patch <= HIGH_PATCH))
 
 
 def choose_for_patches(

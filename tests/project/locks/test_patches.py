@@ -66,3 +66,8 @@ def test_markers_read_well() -> None:
         'python_full_version >= "3.11.3" and python_full_version < "3.11.5"'
         ' or python_full_version >= "3.11.9"'
     )
+
+
+def test_patches_that_no_minor_ever_had_are_not_looked_at() -> None:
+    text = "".join(f"python_full_version < '3.11.{n}'\n" for n in range(0, 100_000, 7))
+    assert max(first_patches(text, Target(python="3.11"))) < 100
