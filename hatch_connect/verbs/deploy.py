@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +24,8 @@ from hatch_connect.verbs.several import one_or_several
 from hatch_connect.verbs.subject import configured_server, prepared_or_built, subject_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.resources import ServerSettings
     from hatch_connect.connect.servers import Server
@@ -49,7 +51,8 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Result:
         raise UsageError("--new makes other content, --app-id names content: give one of them.")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="hatch-connect-")))
-        made = prepared_or_built(options, surroundings, report, into=folder)
+        with _nothing_changed():
+            made = prepared_or_built(options, surroundings, report, into=folder)
         results: list[Result] = []
         for each in made:
             configured = configured_server(each, options, surroundings)
@@ -83,10 +86,11 @@ def _deploy(call: _Call, report: Report) -> Deployed | Planned:
     server = call.server
     with masking((server.api_key, *variables.hidden), report) as told:
         told(Step(text=f"Connecting to {server.url} ({server.source})"))
-        client = client_of(server, call.surroundings, told, variables.hidden)
-        settings = client.server_settings()
-        wanted = _wanted(call.subject, variables, call.options)
-        plan = make_plan(wanted, _look(client, settings, call, told))
+        with _nothing_changed():
+            client = client_of(server, call.surroundings, told, variables.hidden)
+            settings = client.server_settings()
+            wanted = _wanted(call.subject, variables, call.options)
+            plan = make_plan(wanted, _look(client, settings, call, told))
         if call.options.dry_run:
             return Planned(plan=plan, server=server, listing=call.subject.listing)
         _announce(plan, told)
@@ -100,6 +104,16 @@ def _deploy(call: _Call, report: Report) -> Deployed | Planned:
         listing=call.subject.listing,
         hidden=(*variables.hidden, *filter(None, [server.api_key])),
     )
+
+
+@contextmanager
+def _nothing_changed() -> Iterator[None]:
+    """Say so where the person ends what only looks."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        error.add_note("Nothing was changed on the server.")
+        raise
 
 
 def _variables(call: _Call) -> Variables:
