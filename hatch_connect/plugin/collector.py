@@ -22,11 +22,12 @@ def scripts(root: Path, *, prefix: str) -> dict[str, str]:
 
     The project is named, because `hatch -p PROJECT run` leaves the working directory alone. `-P`
     keeps modules in the working directory from standing in for ours. Braces are doubled, since
-    Hatch formats scripts.
+    Hatch formats scripts. A shell that traps Ctrl-C waits for us and passes our exit code on.
     """
+    trap = "" if sys.platform == "win32" else "trap : INT; "
     python, project = _quote(sys.executable), _quote(str(root))
     return {
-        f"{prefix}{verb.name}": f"{python} -P -m hatch_connect {verb.name}"
+        f"{prefix}{verb.name}": f"{trap}{python} -P -m hatch_connect {verb.name}"
         + (f" --directory {project}" if any(o.key == "directory" for o in verb.options) else "")
         + " {args}"
         for verb in VERBS.values()
