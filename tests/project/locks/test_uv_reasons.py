@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import re
-import shutil
 import tomllib
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from support.uvlocks import DATA, copy, read
 
 from hatch_connect.errors import LockError
-from hatch_connect.project.config import read_project
-from hatch_connect.project.locks import find_lock, read_lock
 from hatch_connect.project.pins import Lock, Target
 
-DATA = Path(__file__).parents[1] / "data"
-
-
-def read(root: Path, python: str = "3.11", **asked: object) -> Lock:
-    config = read_project(root, overrides=asked, packages_only=True)
-    found = find_lock(config)
-    assert found is not None
-    return read_lock(found, config, Target(python=python))
-
-
-def copy(name: str, to: Path, *changes: tuple[str, str, str]) -> Path:
-    shutil.copytree(DATA / name, to, dirs_exist_ok=True)
-    for file, old, new in changes:
-        text = (to / file).read_text()
-        assert old in text
-        (to / file).write_text(text.replace(old, new))
-    return to
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class TestLeftOut:
