@@ -58,9 +58,14 @@ class Pinning:
     def choose(self, pylock: Pylock, environment: dict[str, str]) -> tuple[Pin, ...]:
         """Select for one environment."""
         self._asking = asking(pylock, self.config)
+        selected = list(self._selected(pylock, environment))
+        for one in self.findings.local.values():
+            metadata = metadata_in(one.path)
+            for text in metadata.dependencies if metadata else ():
+                self._asking.setdefault(required_name(text), []).append(one.name)
         return tuple(
             self._checked(package, source)
-            for package, source in self._selected(pylock, environment)
+            for package, source in selected
             if not self._is_local(package)
         )
 
@@ -68,13 +73,11 @@ class Pinning:
         """Return the pins that nothing asks for, in a lock that says who asks for what."""
         if not says_all(pylock, self.config):
             return ()
-        found = set(self._asking)
         for one in self.findings.local.values():
             metadata = metadata_in(one.path)
             if metadata is None or metadata.dynamic:
                 return ()
-            found |= {required_name(text) for text in metadata.dependencies}
-        return tuple(sorted(pin.name for pin in pins if pin.name not in found))
+        return tuple(sorted(pin.name for pin in pins if pin.name not in self._asking))
 
     def kept(self, pylock: Pylock) -> tuple[Pin, ...]:
         """Make the pins for every Python and machine, each with its marker."""

@@ -42,7 +42,7 @@ directory = {{ path = "." }}
 """
         lock = read(tmp_path, text + package("six"))
         assert {one.name: one.path for one in lock.local} == {"near": near, "far": far}
-        assert lines(lock) == ["six==1.0"]
+        assert [(pin.requirement, pin.because) for pin in lock.pins] == [("six==1.0", "near")]
         assert [(one.name, one.because) for one in lock.omitted] == [
             ("other-name", "the project itself")
         ]
