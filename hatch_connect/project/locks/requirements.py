@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import LockError
@@ -37,6 +38,8 @@ def read_requirements(found: LockFile, config: ProjectConfig, target: Target) ->
         found, config, target, reading, problems
     )
     stale = unsatisfied(config, lock.pins, target, local=lock.local, called=found.path.name)
+    if stale and _is_choice(config):
+        lock, stale = replace(lock, notes=(*lock.notes, *stale)), []
     messages = []
     if problems:
         ordered = sorted(dict.fromkeys(problems), key=_by_place)
@@ -50,6 +53,12 @@ def read_requirements(found: LockFile, config: ProjectConfig, target: Target) ->
     if messages:
         raise LockError("\n".join(messages), hint="\n".join(_remedies(problems, unknown, stale)))
     return lock
+
+
+def _is_choice(config: ProjectConfig) -> bool:
+    """Whether a person chose the file for what it lists: one notebook needs less than a project."""
+    named = config.lock or config.requirements_file
+    return bool(named) and not (config.compile_requirements or config.strict)
 
 
 def _remedies(problems: list[str], unknown: list[str], stale: list[str]) -> Iterator[str]:

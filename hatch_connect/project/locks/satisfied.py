@@ -100,5 +100,5 @@ def _holds(requirement: Requirement, target: Target) -> bool:
 
 def _allows(requirement: Requirement, pin: Pin) -> bool:
     if requirement.url is not None:
-        return "@" in pin.requirement
+        return "://" in pin.requirement
     return pin.version is None or requirement.specifier.contains(pin.version, prereleases=True)

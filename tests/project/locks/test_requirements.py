@@ -130,6 +130,19 @@ def test_hashes_are_all_or_an_error(tmp_path: Path) -> None:
         read_there(tmp_path, hashes=True)
 
 
+def test_a_file_that_was_named_may_list_less_than_the_project_needs(tmp_path: Path) -> None:
+    read(tmp_path, "six @ https://h.example/six-1-py3-none-any.whl\n")
+    project = "[project]\nname = 'p'\ndependencies = ['flask', 'six @ https://h.example/x']\n"
+    (tmp_path / "pyproject.toml").write_text(project + SETTINGS)
+    said = "`flask` is not in requirements.txt."
+    with pytest.raises(LockError, match="stale") as caught:
+        read_there(tmp_path)
+    assert said in str(caught.value)
+    assert read_there(tmp_path, **{"requirements-file": "requirements.txt"}).notes == (said,)
+    with pytest.raises(LockError, match="stale"):
+        read_there(tmp_path, **{"requirements-file": "requirements.txt", "strict": True})
+
+
 class TestRefused:
     def test_everything_at_once_in_the_order_of_the_lines(self, tmp_path: Path) -> None:
         said = refused(
