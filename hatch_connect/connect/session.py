@@ -144,8 +144,9 @@ class Session:
                 return response
             if request.method != "GET" or not followed(url, target):
                 if api:
+                    shown = self._masked(target, request)
                     raise redirect_refused(
-                        str(request), response.status_code, self.server.url, target
+                        str(request), response.status_code, self.server.url, shown
                     )
                 return response
             self._warn_of_upgrade(url, target)

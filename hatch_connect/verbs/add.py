@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hatch_connect.connect.choice import server_to_add
-from hatch_connect.errors import UsageError
+from hatch_connect.errors import StoreError, UsageError
 from hatch_connect.events import Note
 from hatch_connect.verbs.reach import client_of, server_choice, server_store
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hatch_connect.connect.resources import User
-    from hatch_connect.connect.servers import Server
+    from hatch_connect.connect.servers import Server, ServerStore
     from hatch_connect.events import Report
     from hatch_connect.options import Options
     from hatch_connect.secret import Secret
@@ -55,11 +55,18 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Added:
     server = server_to_add(choice, environ=environ)
     store = server_store(surroundings, report)
     user = client_of(server, surroundings, report).me()
-    known = store.get(options.name)
+    known = _known(store, options.name)
     if known is not None and known.url != server.url:
         report(Note(text=f"{options.name!r} was {known.url} until now."))
     store.add(server, default=options.set_default)
     return Added(server=server, user=user, store=store.path)
+
+
+def _known(store: ServerStore, name: str) -> Server | None:
+    try:
+        return store.get(name)
+    except StoreError:
+        return None  # what is broken is told when it is set aside
 
 
 def _ask(surroundings: Surroundings) -> Secret:

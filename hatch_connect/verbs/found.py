@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import UsageError
+from hatch_connect.secret import Secret
 from hatch_connect.ship.find import Clues, find_content
 from hatch_connect.verbs.project import content_of, project_of
 from hatch_connect.verbs.reach import chosen_server, client_of
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundContent:
-    """A project's content on one server, and what led there."""
+    """A project's content on one server, and what led there.
+
+    `hidden` are values that nothing which the server says may show: the key, and what the project
+    takes from the environment.
+    """
 
     server: Server
     client: ConnectClient
@@ -35,6 +40,7 @@ class FoundContent:
     because: str
     config: ProjectConfig
     records: RecordStore
+    hidden: tuple[Secret, ...]
 
 
 @contextmanager
@@ -46,7 +52,11 @@ def found_content(
     config = project_of(options, surroundings, content=name)
     with chosen_server(options, surroundings, config.server, report) as server:
         config = project_of(options, surroundings, content=name, on=server.name)
-        client = client_of(server, surroundings, report)
+        environ = surroundings.environ
+        bare = (entry.name for entry in config.env if entry.value is None)
+        values = (Secret(environ[name]) for name in bare if name in environ)
+        hidden = (*values, *filter(None, [server.api_key]))
+        client = client_of(server, surroundings, report, hidden)
         records = records_of(config.root, config.content, surroundings, report)
         known = Clues(guid=config.guid, name=config.content_name)
         clues = clues_of(records, options, server, known, report)
@@ -63,4 +73,5 @@ def found_content(
             because=located.because,
             config=config,
             records=records,
+            hidden=hidden,
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hatch_connect.events import Note
-from hatch_connect.secret import masked
+from hatch_connect.secret import hiding
 from hatch_connect.verbs.found import found_content
 
 if TYPE_CHECKING:
@@ -46,10 +46,10 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> JobLog:
         if not jobs:
             report(Note(text=f"Content {guid} has not run yet: {found.content.logs_url}"))
             return JobLog(guid=guid, job=None, log=())
-        hidden = tuple(filter(None, [found.server.api_key]))
+        hide = hiding(found.hidden)
         newest = max(jobs, key=lambda job: job.start_time)
         return JobLog(
             guid=guid,
             job=newest,
-            log=tuple(masked(line, hidden) for line in found.client.job_log(guid, newest.key)),
+            log=tuple(hide(line) for line in found.client.job_log(guid, newest.key)),
         )

@@ -47,12 +47,9 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Deploye
         if options.dry_run:
             return Planned(plan=plan, server=found.server)
         report(Note(text=f"Going back to bundle {bundle.id} of {bundle.created_time}"))
-        key = found.server.api_key
-        with masking((key,), report) as told:
+        with masking(found.hidden, report) as told:
             deployment = Execution(client, told, pace_of(surroundings)).run(plan)
-        return Deployed(
-            deployment=deployment, server=found.server, hidden=tuple(filter(None, [key]))
-        )
+        return Deployed(deployment=deployment, server=found.server, hidden=found.hidden)
 
 
 def _before(bundles: tuple[BundleInfo, ...]) -> BundleInfo:
