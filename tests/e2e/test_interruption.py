@@ -18,6 +18,7 @@ from support.fake_content import FakeTask
 from support.faults import Hang
 from support.projects import PACKAGE, project
 from support.sample_bundle import sample_bundle
+from support.sandbox import copy_example
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -151,3 +152,23 @@ def test_a_second_one_ends_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
     assert process.wait(timeout=10) == 130
     process.communicate()
+
+
+def test_a_hatch_script_passes_the_exit_code_on(
+    server: FakeConnect, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    root = copy_example("fastapi-app", tmp_path)
+    server.misbehave("POST", "bundles$", Hang(30))
+    process = started(
+        sandbox,
+        *("-m", "hatch", "run", "connect:deploy"),
+        cwd=root,
+        CONNECT_SERVER=server.url,
+        CONNECT_API_KEY=server.api_key,
+        SALES_REGION="north",
+    )
+    until(lambda: any(call.endswith("/bundles") for call in server.calls()), process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 130, err
+    assert "To go on, deploy again" in err

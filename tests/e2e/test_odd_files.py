@@ -1,0 +1,113 @@
+"""Odd files and hostile archives: each ships exactly, or is an error before a server is asked."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import tarfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.projects import PACKAGE, project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from support.calling import Caller
+    from support.fake_connect import FakeConnect
+
+posix_only = pytest.mark.skipif(os.name != "posix", reason="names and files that POSIX allows")
+
+
+def add(path: Path, name: str, data: bytes = b"", **attributes: Any) -> None:  # noqa: ANN401 - of a TarInfo
+    """Add a member to the bundle, after all that it holds."""
+    with tarfile.open(path) as old:
+        members = [(m, old.extractfile(m)) for m in old.getmembers()]
+        held = [(m, content.read() if content else b"") for m, content in members]
+    extra = tarfile.TarInfo(name)
+    extra.size = len(data)
+    for key, value in attributes.items():
+        setattr(extra, key, value)
+    with tarfile.open(path, "w:gz") as new:
+        for member, content in (*held, (extra, data)):
+            new.addfile(member, io.BytesIO(content))
+
+
+HOSTILE: dict[str, Callable[[Path], object]] = {
+    "absolute": lambda path: add(path, "/etc/passwd"),
+    "upward": lambda path: add(path, "a/../../b"),
+    "link": lambda path: add(path, "l", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+    "link upward": lambda path: add(path, "l", type=tarfile.SYMTYPE, linkname="../../x"),
+    "hard link": lambda path: add(path, "l", type=tarfile.LNKTYPE, linkname="/etc/passwd"),
+    "device": lambda path: add(path, "d", type=tarfile.CHRTYPE),
+    "unlisted": lambda path: add(path, "more.py", b"import os"),
+    "twice": lambda path: add(path, "app.py", b"other"),
+    "terminal": lambda path: add(path, "\x1b[31mred"),
+    "bomb": lambda path: path.write_bytes(gzip.compress(bytes(1 << 29), 9)),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-20]),
+    "empty": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("<html>404</html>"),
+    "folder": lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+@pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_archive_is_refused_here(
+    caller: Caller, fake: FakeConnect, change: Callable[[Path], object]
+) -> None:
+    change(caller.folder / "sales.tar.gz")
+    done = caller.deploy()
+    assert done.code == 2, done.said
+    assert fake.requests == []
+    assert "Traceback" not in done.said
+    assert "\x1b" not in done.said
+
+
+ODD: dict[str, tuple[Callable[[Path], object], str | None]] = {
+    "empty": (lambda p: (p / "none.txt").touch(), "none.txt"),
+    "long": (lambda p: (p / ("x" * 240)).write_text("1"), "x" * 240),
+    "not ASCII": (lambda p: (p / "né 東京.txt").write_text("1"), "né 東京.txt"),
+    "trailing dot": (lambda p: (p / "end.").write_text("1"), "end."),
+    "link inside": (lambda p: (p / "l.py").symlink_to("main.py"), "l.py"),
+    "newline": (lambda p: (p / "a\nb").write_text("1"), None),
+    "backslash": (lambda p: (p / "a\\b").write_text("1"), None),
+    "link outside": (lambda p: (p / "l.py").symlink_to("/etc/hostname"), None),
+    "dead link": (lambda p: (p / "l.py").symlink_to("nothing"), None),
+    "two forms": (lambda p: [(p / n).write_text("1") for n in ("\u00e9.txt", "e\u0301.txt")], None),
+    "two cases": (lambda p: [(p / n).write_text("1") for n in ("A.txt", "a.txt")], None),
+    "pipe": (lambda p: os.mkfifo(p / "pipe"), None),
+}
+
+
+@posix_only
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_file_ships_exactly_or_stops_the_build(
+    caller: Caller, fake: FakeConnect, name: str
+) -> None:
+    make, shipped = ODD[name]
+    root = project(caller.folder / "p", PACKAGE)
+    make(root / "src" / "sales_api")
+    done = caller.call("deploy", directory=str(root))
+    assert "Traceback" not in done.said
+    if shipped is None:
+        assert done.code == 2, done.said
+        assert fake.requests == []
+        return
+    assert done.code == 0, done.said
+    (content,) = fake.contents.values()
+    (bundle,) = content.bundles.values()
+    with tarfile.open(fileobj=io.BytesIO(bundle.archive)) as archive:
+        member = archive.getmember(f"sales_api/{shipped}")
+    assert member.isreg()
+    assert member.size == (root / "src" / "sales_api" / shipped).stat().st_size
+
+
+@posix_only
+def test_a_link_in_circles_is_walked_once(caller: Caller, fake: FakeConnect) -> None:
+    root = project(caller.folder / "p", PACKAGE)
+    (root / "src" / "sales_api" / "again").symlink_to(".")
+    done = caller.call("deploy", directory=str(root))
+    assert done.code in {0, 2}
+    assert len(fake.contents) == (done.code == 0)
