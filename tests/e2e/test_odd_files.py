@@ -49,7 +49,7 @@ HOSTILE: dict[str, Callable[[Path], object]] = {
     "cut": lambda path: path.write_bytes(path.read_bytes()[:-20]),
     "empty": lambda path: path.write_bytes(b""),
     "text": lambda path: path.write_text("<html>404</html>"),
-    "folder": lambda path: (path.unlink(), path.mkdir()),
+    "nothing": lambda path: path.unlink(),
 }
 
 
