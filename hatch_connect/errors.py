@@ -108,8 +108,10 @@ class RefusedError(ServerError):
     """Connect refused a request.
 
     `status` is the HTTP status; `code` is Connect's own error code, or None where the answer had
-    none (a proxy's, for instance).
+    none (a proxy's, for instance); `retry_after` are the seconds that it asks to wait.
     """
+
+    retry_after: float | None = None
 
     def __init__(
         self, message: str, *, status: int, code: int | None = None, hint: str | None = None

@@ -22,7 +22,7 @@ from .codes import next_step
 from .failures import failure
 from .redirects import followed, redirect_refused, target_of
 from .resources import Visit
-from .transport import Adapter, Http, KeyAuth, Patience, Pauses, proxy_for
+from .transport import Adapter, Http, KeyAuth, Patience, Pauses, proxy_for, seconds_in
 from .url import is_local
 
 if TYPE_CHECKING:
@@ -218,7 +218,9 @@ class Session:
         number = f"HTTP {status}" if code is None else f"HTTP {status}, code {code}"
         found = NotFoundError if status == _NOT_FOUND else RefusedError
         message = f"{request} was refused by {self._host} ({number}): {why or 'no reason given'}"
-        return found(message, status=status, code=code, hint=next_step(request.path, status, code))
+        error = found(message, status=status, code=code, hint=next_step(request.path, status, code))
+        error.retry_after = seconds_in(response.headers.get("Retry-After"))
+        return error
 
     def _no_json(self, request: Request, response: requests.Response) -> AnswerError:
         shown = self._excerpt(response, request, response.content)

@@ -56,7 +56,8 @@ class Settling(Generic[T]):
                 if found is not None:
                     report(Detail(text=f"It had arrived all the same: {error.message}"))
                     return found
-                if late or not pauses.another():
+                asked = error.retry_after if isinstance(error, RefusedError) else None
+                if late or not pauses.another(asked):
                     raise
 
 

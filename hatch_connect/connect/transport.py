@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import time
 import urllib.request
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -112,15 +113,31 @@ class Pauses:
 
     def __init__(self, patience: Patience, attempts: int) -> None:
         self._left: Retry = patience.new(total=attempts - 1, read=None, status=None)
+        self._tell = patience.tell
 
-    def another(self) -> bool:
-        """Wait and tell whether there may be another attempt."""
+    def another(self, asked: float | None = None) -> bool:
+        """Wait, also as long as the server asked, and tell whether there may be another attempt."""
         try:
             self._left = self._left.increment("GET", error=ProtocolError())
         except HTTPError:
             return False
-        self._left.sleep()
+        if asked and asked > LONGEST_RETRY_AFTER:
+            return False
+        if asked:
+            self._tell(asked)
+            time.sleep(asked)
+        else:
+            self._left.sleep()
         return True
+
+
+def seconds_in(retry_after: str | None) -> float | None:
+    """Return what a `Retry-After` asks for; None where there is none that can be understood."""
+    if retry_after is None:
+        return None
+    with contextlib.suppress(InvalidHeader):
+        return Retry().parse_retry_after(retry_after)
+    return None
 
 
 class KeyAuth(AuthBase):

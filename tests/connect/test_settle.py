@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 from support.faults import Do, Drop, LoseAnswer, Say, Truncate, html
 
-from hatch_connect.errors import (
-    RefusedError,
-)
+from hatch_connect.errors import RefusedError
+from hatch_connect.events import Note
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from support.fake_connect import FakeConnect
 
     from hatch_connect.connect.client import ConnectClient
+    from hatch_connect.events import Event
 
 
 class TestCreate:
@@ -41,6 +41,23 @@ class TestCreate:
         fake.misbehave("POST", "v1/content$", html(504, "<h1>Gateway Time-out</h1>"))
         client.create_content("sales")
         assert fake.calls().count("POST v1/content") == 2
+
+    def test_a_server_that_asks_to_wait_is_waited_for(
+        self, client: ConnectClient, fake: FakeConnect, events: list[Event]
+    ) -> None:
+        busy = Say(503, headers=(("Retry-After", "1"),))
+        fake.misbehave("POST", "v1/content$", busy)
+        client.create_content("sales")
+        assert len(fake.contents) == 1
+        assert any(isinstance(e, Note) and "asks to wait 1 s" in e.text for e in events)
+
+    def test_a_server_that_asks_to_wait_for_long_is_told_of(
+        self, client: ConnectClient, fake: FakeConnect
+    ) -> None:
+        fake.misbehave("POST", "v1/content$", Say(503, headers=(("Retry-After", "3600"),)))
+        with pytest.raises(RefusedError, match="HTTP 503"):
+            client.create_content("sales")
+        assert fake.calls().count("POST v1/content") == 1
 
     def test_a_gateway_that_never_knows_is_an_error(
         self, client: ConnectClient, fake: FakeConnect
