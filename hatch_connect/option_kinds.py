@@ -90,17 +90,24 @@ def convert(spec: OptionSpec, given: object) -> object:
         case Kind.NUMBER:
             return _number(spec, given)
         case Kind.TEXT:
-            return str(given)
+            return _filled(spec, str(given))
         case Kind.SECRET:
-            return given if isinstance(given, Secret) else Secret(str(given))
+            return given if isinstance(given, Secret) else Secret(_filled(spec, str(given)))
         case Kind.TEXTS:
-            return tuple(map(str, _several(given)))
+            return tuple(_filled(spec, str(each)) for each in _several(given))
         case Kind.SECRETS:
             return tuple(v if isinstance(v, Secret) else Secret(str(v)) for v in _several(given))
 
 
 def _several(given: object) -> Iterable[object]:
     return given if isinstance(given, (list, tuple)) else (given,)
+
+
+def _filled(spec: OptionSpec, given: str) -> str:
+    """Refuse an empty value: it is a variable that is not set where the call was written."""
+    if not given.strip():
+        raise UsageError(f"The option --{spec.long} is given, and its value is empty.")
+    return given
 
 
 def _flag(spec: OptionSpec, given: object) -> bool:

@@ -135,11 +135,13 @@ class ConnectClient:
 
     def set_environment(self, guid: str, variables: Mapping[str, Secret | None]) -> None:
         """Set environment variables; None removes one, those that are not named stay."""
-        body = [{"name": n, "value": v.reveal() if v else None} for n, v in variables.items()]
+        body = [
+            {"name": n, "value": None if v is None else v.reveal()} for n, v in variables.items()
+        ]
         secrets = tuple(v for v in variables.values() if v)
         request = Request("PATCH", _content(guid, "environment"), body=body, secrets=secrets)
         told = self._session.done(request)
-        wanted = {name for name, value in variables.items() if value}
+        wanted = {name for name, value in variables.items() if value is not None}
         if not (isinstance(told, list) and wanted <= {n for n in told if isinstance(n, str)}):
             # Whether it was Connect that answered is settled by looking.
             self._check_names(guid, wanted, str(request))

@@ -6,7 +6,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from hatch_connect.errors import HatchConnectError
-from hatch_connect.options import Options
+from hatch_connect.option_kinds import Kind
+from hatch_connect.options import SPECS, Options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +19,10 @@ _FOREIGN = ("no_prompt", "initialize_auth")
 def publish_options(configured: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Merge [tool.hatch.publish.connect] and `-o key=value`, by the keys of `Options`."""
     merged = {k: v for k, v in {**configured, **given}.items() if k not in (*_FOREIGN, "disable")}
-    return {key.replace("-", "_"): value for key, value in merged.items()}
+    named = {key.replace("-", "_"): value for key, value in merged.items()}
+    # `-o draft` arrives with an empty value.
+    flags = {key for key, spec in SPECS.items() if spec.kind is Kind.FLAG}
+    return {key: True if value == "" and key in flags else value for key, value in named.items()}
 
 
 @cache
@@ -41,7 +45,9 @@ def publisher_class() -> type[Any]:
             except HatchConnectError as error:
                 self.app.abort(str(error), error.exit_code)
             for call in calls:
-                if code := perform("deploy", call):
+                if code := perform(
+                    "deploy", call, key_typed="api_key" in publish_options({}, options)
+                ):
                     self.app.abort(code=code)
 
         def _files(self, artifacts: list[str]) -> tuple[str, ...]:

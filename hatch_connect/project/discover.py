@@ -78,8 +78,25 @@ def discover(mode: AppMode, root: Path) -> tuple[Found, ...]:
     if mode.name in _SCRIPTS:
         found = _scripts(sources, _SCRIPTS[mode.name])
     else:
-        found = _objects(sources, mode.name)
+        found = _in_app(sources, mode.name) or _objects(sources, mode.name)
     return tuple(Found(entrypoint=each) for each in dict.fromkeys(found or _usual(mode, sources)))
+
+
+def _in_app(sources: Iterable[SourceFile], mode: str) -> list[str]:
+    """Take `app.py` for the entrypoint where it names an object as a server looks for it.
+
+    As the official client does: the object may come from a function, or from a package of the
+    project's own that another module fills.
+    """
+    looked_for = ("demo", *GUESSED) if mode == "python-gradio" else GUESSED
+    for source in sources:
+        if source.path == "app.py" and not source.express:
+            name = next((name for name in looked_for if name in source.names), None)
+            if name is not None and not any(
+                _made_by(c) in _OBJECTS[mode] for _, c in source.objects
+            ):
+                return ["app"] if name in GUESSED else [f"app:{name}"]
+    return []
 
 
 def _objects(sources: Iterable[SourceFile], mode: str) -> list[str]:

@@ -198,7 +198,9 @@ def find_interpreter(
         return _named(option, "the option --python", environ)
     if named := environ.get("RETICULATE_PYTHON"):
         return _named(named, "RETICULATE_PYTHON", environ)
-    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+    # The environment `connect` that our collector adds has nothing installed.
+    ours = environ.get("HATCH_ENV_ACTIVE") == "connect"
+    for variable in ("CONDA_PREFIX",) if ours else ("VIRTUAL_ENV", "CONDA_PREFIX"):
         if prefix := environ.get(variable):
             return _in_environment(Path(prefix), variable), variable
     return fallback, "the interpreter that runs this"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hatch_connect.connect.url import content_guid
+from hatch_connect.connect.url import content_guid, same_server, server_url
 from hatch_connect.errors import ContentError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -21,14 +21,15 @@ class Clues:
 
     `app_id` was given on the call (a GUID, a number or a URL); `recorded` is the GUID of an earlier
     deployment and `recorded_in` the file that says so; `guid` stands in the project's table;
-    `name` is the content's name.
+    `name` is the content's name, None where it says
+    nothing of what the content is.
     """
 
     app_id: str | None = None
     recorded: str | None = None
     recorded_in: str | None = None
     guid: str | None = None
-    name: str
+    name: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +52,18 @@ def find_content(client: ConnectClient, user: User, clues: Clues) -> Located:
         return _named(client, clues.recorded, f"the record {clues.recorded_in}")
     if clues.guid:
         return _named(client, clues.guid, "`guid` in pyproject.toml")
+    if clues.name is None:
+        return Located(content=None, because="it was not deployed from here before")
     return _by_name(client, user, clues.name)
 
 
 def _named(client: ConnectClient, named: str, because: str) -> Located:
     app_id = content_guid(named) or named
+    if "://" in named and not same_server(server_url(named), client.server.url):
+        raise UsageError(
+            f"{named} is on another server than {client.server.url}, which the call is about.",
+            hint="Name the server too (--name, --server), or give the GUID alone.",
+        )
     try:
         number = app_id.isdecimal()
         content = client.content_by_number(app_id) if number else client.content(app_id)

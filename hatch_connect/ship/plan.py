@@ -33,7 +33,8 @@ class Wanted:
     `size` is the archive's in bytes, `largest` its largest files with theirs, for the day on which
     it is too large. `title` was asked for, `default_title` is for new content without one.
     `python` and `python_requires` are the manifest's version and range, None for content without
-    Python, and `python_because` is what asked for them. `draft` leaves the active bundle as it is.
+    Python, and `python_because` is what asked for them. `any_name` makes the name a
+    proposal: where it is taken, it gets a number. `draft` leaves the active bundle as it is.
     """
 
     archive: Path
@@ -48,6 +49,7 @@ class Wanted:
     python_requires: str | None = None
     python_because: str = ""
     new: bool = False
+    any_name: bool = False
     draft: bool = False
     verify: bool = True
     verify_path: str = ""
@@ -133,7 +135,9 @@ def _prepare(wanted: Wanted, found: Found, content: Content | None) -> list[Plan
     steps: list[PlanStep] = []
     title = wanted.title
     if content is None:
-        name = free_name(wanted.name, found.name_is_taken) if wanted.new else wanted.name
+        name = wanted.name
+        if wanted.new or wanted.any_name:
+            name = free_name(wanted.name, found.name_is_taken)
         steps.append(CreateContent(name=name))
         title = title or wanted.default_title
     if wanted.variables.values:

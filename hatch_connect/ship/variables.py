@@ -62,6 +62,8 @@ def collect_variables(
             f"Asked to take from the environment, and not set there: {', '.join(absent)}.",
             hint="Set the variable, or give its value: -E NAME=VALUE.",
         )
+    if odd := sorted(name for name in unset if not name or re.search(r"[\s=]", name)):
+        raise UsageError(f"--unset takes names of variables, not {', '.join(map(repr, odd))}.")
     if both := sorted(called.keys() & set(unset)):
         raise UsageError(f"Asked to set and to remove: {', '.join(both)}.")
     values: dict[str, Secret | None] = dict.fromkeys(unset)
@@ -90,13 +92,16 @@ def _split(given: Secret) -> tuple[str, Secret | None]:
 
 
 def _read_env_file(path: Path) -> dict[str, Secret | None]:
-    from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
 
     try:
         with path.open(encoding="utf-8") as file:
-            # No interpolation: a "$" in a password is a "$".
-            found = dotenv_values(stream=file, interpolate=False)
+            # The parser alone interpolates nothing: a "$" in a password is a "$".
+            bindings = list(parse_stream(file))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"Cannot read the variables of {path}: {reason}.") from None
-    return {name: None if value is None else Secret(value) for name, value in found.items()}
+    broken = [str(binding.original.line) for binding in bindings if binding.error]
+    if broken:
+        raise UsageError(f"{path} is not understood at line {', '.join(broken)}.")
+    return {b.key: None if b.value is None else Secret(b.value) for b in bindings if b.key}

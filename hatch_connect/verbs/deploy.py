@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.connect.deployments import DeploymentRecord
 from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import UsageError
-from hatch_connect.events import Note, Step
+from hatch_connect.events import Note, Step, Warned
 from hatch_connect.project.git import git_metadata
 from hatch_connect.ship.execute import Execution
 from hatch_connect.ship.find import Located, find_content
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from hatch_connect.connect.servers import Server
     from hatch_connect.events import Report
     from hatch_connect.options import Options
+    from hatch_connect.secret import Secret
     from hatch_connect.ship.execute import Deployment
     from hatch_connect.ship.plan import Plan
     from hatch_connect.ship.variables import Variables
@@ -45,15 +46,17 @@ _LARGEST = 5  # files that are named when a bundle is too large for the server
 def run(options: Options, surroundings: Surroundings, report: Report) -> Result:
     """Deploy the project, or the bundle that was named. Raises HatchConnectError.
 
-    Everything is built before the first server is spoken to.
+    Everything is built and planned before anything is changed.
     """
     if options.new and options.app_id:
         raise UsageError("--new makes other content, --app-id names content: give one of them.")
+    if options.metadata and options.no_metadata:
+        raise UsageError("--metadata notes something, --no-metadata nothing: give one of them.")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="hatch-connect-")))
         with _nothing_changed():
             made = prepared_or_built(options, surroundings, report, into=folder)
-        results: list[Result] = []
+        ready: list[_Ready] = []
         for each in made:
             configured = configured_server(each, options, surroundings)
             choice = chosen_server(options, surroundings, configured, report)
@@ -63,12 +66,13 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Result:
                 whose = subject.config.content_name if subject.config else None
                 told = f"content {whose!r} of this project" if whose else "content of its own"
                 report(Note(text=f"{options.file} is {told}."))
-            results.append(_deploy(_Call(subject, server, options, surroundings), report))
+            ready.append(_plan(_Call(subject, server, options, surroundings), report))
+        results = tuple(_deploy(each, report) for each in ready)
         if options.local and surroundings.wait_for_person and not options.json:
             where = "\n".join(result.lines()[-1] for result in results)
             report(Note(text=f"This runs until you press Ctrl-C:\n{where}"))
             surroundings.wait_for_person()
-    return one_or_several(tuple(results))
+    return one_or_several(results)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,28 +85,47 @@ class _Call:
     surroundings: Surroundings
 
 
-def _deploy(call: _Call, report: Report) -> Deployed | Planned:
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A deployment that is planned."""
+
+    call: _Call
+    client: ConnectClient
+    plan: Plan
+    metadata: dict[str, str] | None
+    hidden: tuple[Secret, ...]
+
+
+def _plan(call: _Call, report: Report) -> _Ready:
     variables = _variables(call)
     server = call.server
-    with masking((server.api_key, *variables.hidden), report) as told:
+    hidden = (*variables.hidden, *filter(None, [server.api_key]))
+    with masking(hidden, report) as told, _nothing_changed():
         told(Step(text=f"Connecting to {server.url} ({server.source})"))
-        with _nothing_changed():
-            client = client_of(server, call.surroundings, told, variables.hidden)
-            settings = client.server_settings()
-            wanted = _wanted(call.subject, variables, call.options)
-            plan = make_plan(wanted, _look(client, settings, call, told))
-        if call.options.dry_run:
-            return Planned(plan=plan, server=server, listing=call.subject.listing)
-        _announce(plan, told)
-        metadata = _metadata(call, settings)
-        deployment = Execution(client, told, pace_of(call.surroundings), metadata).run(plan)
-    _record(call.subject, server, deployment, report)
+        client = client_of(server, call.surroundings, told, variables.hidden)
+        settings = client.server_settings()
+        wanted = _wanted(call.subject, variables, call.options)
+        plan = make_plan(wanted, _look(client, settings, call, told))
+        metadata = _metadata(call, settings, told)
+    return _Ready(call, client, plan, metadata, hidden)
+
+
+def _deploy(ready: _Ready, report: Report) -> Deployed | Planned:
+    call = ready.call
+    listing = call.subject.listing
+    if call.options.dry_run:
+        return Planned(plan=ready.plan, server=call.server, listing=listing)
+    with masking(ready.hidden, report) as told:
+        _announce(ready.plan, told)
+        pace = pace_of(call.surroundings)
+        deployment = Execution(ready.client, told, pace, ready.metadata).run(ready.plan)
+    _record(call.subject, call.server, deployment, report)
     return Deployed(
         deployment=deployment,
-        server=server,
+        server=call.server,
         digest=call.subject.bundle.digest,
-        listing=call.subject.listing,
-        hidden=(*variables.hidden, *filter(None, [server.api_key])),
+        listing=listing,
+        hidden=ready.hidden,
     )
 
 
@@ -128,10 +151,14 @@ def _variables(call: _Call) -> Variables:
     )
 
 
-def _metadata(call: _Call, settings: ServerSettings) -> dict[str, str] | None:
+def _metadata(call: _Call, settings: ServerSettings, report: Report) -> dict[str, str] | None:
     """Return what is noted with the bundle: what git knows, then what the call gave."""
     options = call.options
-    if options.no_metadata or settings.supports(Feature.BUNDLE_METADATA) is not True:
+    if settings.supports(Feature.BUNDLE_METADATA) is not True:
+        if options.metadata:
+            report(Warned(text="This server takes no --metadata (Connect 2025.12 and later do)."))
+        return None
+    if options.no_metadata:
         return None
     found = git_metadata(call.subject.home, call.surroundings.environ)
     for given in options.metadata:
@@ -158,6 +185,7 @@ def _wanted(subject: Subject, variables: Variables, options: Options) -> Wanted:
         python_requires=bundle.manifest.environment.python_requires,
         python_because=subject.python_because,
         new=options.new,
+        any_name=not subject.known_by_name,
         draft=options.draft or bool(config and config.draft),
         verify=not options.no_verify and (config is None or config.verify),
         verify_path=config.verify_path if config else "",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.request import BuildRequest
 from hatch_connect.bundle.run import build
-from hatch_connect.errors import InterpreterError, UsageError
+from hatch_connect.errors import InterpreterError, LockError, UsageError
 from hatch_connect.events import Detail, Note, Step
 from hatch_connect.project.config import ProjectConfig, all_contents, find_root, read_project
 from hatch_connect.project.frozen import freeze
@@ -123,14 +123,18 @@ def request_for(
 def _installed(interpreter: Interpreter, config: ProjectConfig, warning: str) -> Lock:
     """Return what is installed as a lock.
 
-    Its notes, which are told where it ships, begin with the warning; then comes what the project
-    asks for and is not there.
+    Its notes, which are told where it ships, begin with the warning. Raises LockError where
+    something that the project asks for is not there.
     """
     frozen = freeze(interpreter, own_name=config.project_name, root=config.root)
     target = Target(python=".".join(interpreter.version.split(".")[:2]))
     missing = unsatisfied(config, frozen.pins, target, called=str(interpreter.path))
-    told = (f"{sentence} Another interpreter? --python PATH" for sentence in missing)
-    return replace(frozen, notes=(warning, *told, *frozen.notes))
+    if missing:
+        raise LockError(
+            "\n".join((warning, *missing)),
+            hint="Lock the project (`uv lock`), or name the interpreter it runs on: --python PATH",
+        )
+    return replace(frozen, notes=(warning, *frozen.notes))
 
 
 def build_contents(

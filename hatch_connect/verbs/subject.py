@@ -35,7 +35,8 @@ class Subject:
     """A bundle, and what is known of the content that it becomes.
 
     `config` is None for a prepared bundle that is not the project's. `python_because` is empty
-    where nothing says why the manifest asks for its Python.
+    where nothing says why the manifest asks for its Python. `known_by_name` is False where the
+    name was made of a file's, which says nothing of what the content is.
     """
 
     bundle: Bundle
@@ -45,6 +46,7 @@ class Subject:
     default_title: str
     filename: str
     records: RecordStore
+    known_by_name: bool = True
     python_because: str = ""
     listing: Listing | None = None
 
@@ -56,7 +58,8 @@ class Subject:
 
     def clues(self, options: Options, server: Server, report: Report) -> Clues:
         """Return what is known of the content on a server."""
-        known = Clues(guid=self.config.guid if self.config else None, name=self.name)
+        guid = self.config.guid if self.config else None
+        known = Clues(guid=guid, name=self.name if self.known_by_name else None)
         return clues_of(self.records, options, server, known, report)
 
 
@@ -230,7 +233,8 @@ def _independent(
     home = path.parent if path.is_file() else path
     if path.name == "manifest.json" and primary is None:
         primary = home.name
-    found = _stem(Path(primary)) if primary else _project_name(bundle, path)
+    of_project = _project_name(bundle, path)
+    found = _stem(Path(primary)) if primary else of_project
     default_title = options.title or found or _stem(path)
     name = valid_content_name(default_title)
     return Subject(
@@ -240,7 +244,9 @@ def _independent(
         title=options.title,
         default_title=name if title_rule(default_title) else default_title,
         filename=str(path),
-        records=records_of(home, _stem(path) if path.is_file() else None, surroundings, report),
+        # The official client files a manifest's record as if the manifest were a folder.
+        records=records_of(path, None, surroundings, report),
+        known_by_name=found is not None and found == of_project,
     )
 
 
