@@ -12,6 +12,8 @@ from support.calling import KEY, VALUE, Caller, error_in, judge
 from support.fake_connect import FakeConnect
 from support.fake_content import FakeTask
 from support.faults import Do, Drop, Hang, LoseAnswer, Say, html
+from support.projects import PACKAGE
+from support.projects import project as a_project
 from support.sample_bundle import sample_bundle
 from support.sandbox import Sandbox
 from support.tls import CA, CERTIFICATES, closed_port, serving
@@ -100,8 +102,6 @@ def test_two_deployments_of_the_same_new_name_at_the_same_moment(
         assert "Nothing was changed" in second.stderr
         (content,) = fake.contents.values()
         assert len(content.bundles) == 1
-        assert deploy("hatch_connect", project, users[1], fake).code == 0
-        assert len(fake.contents) == 1
 
 
 ODD = (
@@ -206,20 +206,22 @@ def test_a_server_that_is_not_there_and_a_proxy_that_is_not(caller: Caller) -> N
 
 
 def test_broken_stores_are_kept_and_told_of(caller: Caller, fake: FakeConnect) -> None:
+    caller.environ["TOKEN"] = VALUE
+    here = {"directory": str(a_project(caller.folder / "p", PACKAGE))}
     stores = caller.folder / "home" / ".rsconnect-python"
     stores.mkdir()
     (stores / "servers.json").write_text("{broken", encoding="ascii")
-    done = caller.deploy()
+    done = caller.call("deploy", **here)
     assert done.code == 0, done.said
     assert "servers.json is broken" in done.stderr
     (record,) = (stores / "applications").glob("*.json")
     record.write_text("[]", encoding="ascii")
-    again = caller.deploy()
+    again = caller.call("deploy", **here)
     assert again.code == 0, again.said
     assert len(fake.contents) == 1
     assert record.with_name(f"{record.name}.broken").read_text() == "[]"
     assert (stores / "servers.json").read_text() == "{broken"
-    named = caller.deploy(name="prod")
+    named = caller.call("deploy", name="prod", **here)
     assert (named.code, "is broken" in named.stderr) == (2, True)
     assert caller.call("add", name="prod", server=fake.url).code == 0
     assert (stores / "servers.json.broken").read_text() == "{broken"

@@ -112,7 +112,9 @@ def test_while_a_task_runs(server: FakeConnect, sandbox: Sandbox, tmp_path: Path
     _, err = process.communicate(timeout=10)
     assert process.returncode == 130, err
     assert "task task-3 has not ended and may go on" in err
-    again = sandbox.connect("deploy", "sales.tar.gz", cwd=tmp_path, **environ)
+    told = re.search(r"deploy again with (--app-id) ([0-9a-f-]+)\.", err)
+    assert told is not None, err
+    again = sandbox.connect("deploy", "sales.tar.gz", *told.groups(), cwd=tmp_path, **environ)
     assert again.code == 0, again.said
     assert len(server.contents) == 1
 
