@@ -70,8 +70,8 @@ def layers_of(
 ) -> tuple[Layer, ...]:
     """Return the layers, the strongest first.
 
-    The call, then the server's table, then the content's, then the main one, or
-    `[tool.rsconnect]` where a project has no table of ours. A content's table inherits all but
+    The call, then the content's table for the server, the server's, the content's, the main one,
+    or `[tool.rsconnect]` where a project has no table of ours. A content's table inherits all but
     the identity of the main one. An option of the call that is None was not given.
     """
     main = _table(tables.table("tool"), "hatch-connect", MAIN, problems)
@@ -82,18 +82,31 @@ def layers_of(
         for name in contents
         if (wrong := rules.content_table_rule(name))
     ]
-    by_content = {name: _sub("content", name, contents[name], KEYS) for name in contents}
+    by_both = {
+        name: _named(contents[name], "on", problems, where=f"{MAIN}.content.{name}")
+        for name in contents
+    }
+    by_content = {
+        name: _sub("content", name, {k: v for k, v in table.items() if k != "on"}, KEYS)
+        for name, table in contents.items()
+    }
     by_server = {name: _sub("on", name, servers[name], SERVER_KEYS) for name in servers}
     given = {key: value for key, value in overrides.items() if value is not None}
     call = Layer(where=None, table=given, keys=CALL_KEYS)
     general = _general(tables, main)
-    for layer in (call, *by_server.values(), *by_content.values(), general):
+    both = [
+        _sub(f"content.{name}.on", nickname, table, SERVER_KEYS)
+        for name, tables_of_servers in by_both.items()
+        for nickname, table in tables_of_servers.items()
+    ]
+    for layer in (call, *both, *by_server.values(), *by_content.values(), general):
         problems += layer.unknown()
     own = [by_server[on]] if on in by_server else []
     if content is None:
         return (call, *own, general)
     inherited = [replace(layer, table=_without_identity(layer.table)) for layer in (*own, general)]
-    return (call, *inherited[:-1], _content(by_content, content), inherited[-1])
+    here = [layer for layer in both if layer.where == f"{MAIN}.content.{content}.on.{on}"]
+    return (call, *here, *inherited[:-1], _content(by_content, content), inherited[-1])
 
 
 def _without_identity(table: Toml) -> Toml:
@@ -120,9 +133,9 @@ def _content(layers: Mapping[str, Layer], name: str) -> Layer:
     raise UsageError(f"There is no `{MAIN}.content.{name}`.", hint=there)
 
 
-def _named(main: Toml, kind: str, problems: list[str]) -> dict[str, Toml]:
-    named = _table(main, kind, f"{MAIN}.{kind}", problems)
-    return {name: _table(named, name, f"{MAIN}.{kind}.{name}", problems) for name in named}
+def _named(parent: Toml, kind: str, problems: list[str], *, where: str = MAIN) -> dict[str, Toml]:
+    named = _table(parent, kind, f"{where}.{kind}", problems)
+    return {name: _table(named, name, f"{where}.{kind}.{name}", problems) for name in named}
 
 
 def _table(parent: Toml | None, key: str, called: str, problems: list[str]) -> Toml:

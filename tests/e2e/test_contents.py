@@ -28,8 +28,10 @@ entrypoint = "stock:app"
 env = ["MODE=stock"]
 
 [tool.hatch-connect.on.staging]
-title = "On staging"
 env = ["STAGE=yes"]
+
+[tool.hatch-connect.content.stock.on.staging]
+title = "On staging"
 """
 
 
