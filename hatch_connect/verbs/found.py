@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hatch_connect.errors import UsageError
+from hatch_connect.errors import ProjectError, UsageError
 from hatch_connect.secret import Secret
 from hatch_connect.ship.find import Clues, find_content
 from hatch_connect.verbs.project import content_of, project_of
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hatch_connect.connect.client import ConnectClient
-    from hatch_connect.connect.deployments import RecordStore
     from hatch_connect.connect.resources import Content
     from hatch_connect.connect.servers import Server
     from hatch_connect.events import Report
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundContent:
-    """A project's content on one server, and what led there.
+    """Content on one server, and what led there; `config` is None where no project was needed.
 
     `hidden` are values that nothing which the server says may show: the key, and what the project
     takes from the environment.
@@ -38,8 +37,7 @@ class FoundContent:
     client: ConnectClient
     content: Content
     because: str
-    config: ProjectConfig
-    records: RecordStore
+    config: ProjectConfig | None
     hidden: tuple[Secret, ...]
 
 
@@ -47,23 +45,26 @@ class FoundContent:
 def found_content(
     options: Options, surroundings: Surroundings, report: Report
 ) -> Iterator[FoundContent]:
-    """Find the content as `deploy` would. Raises UsageError where it was never deployed."""
-    name = content_of(options, surroundings)
-    config = project_of(options, surroundings, content=name)
-    with chosen_server(options, surroundings, config.server, report) as server:
-        config = project_of(options, surroundings, content=name, on=server.name)
-        environ = surroundings.environ
-        bare = (entry.name for entry in config.env if entry.value is None)
-        values = (Secret(environ[name]) for name in bare if name in environ)
-        hidden = (*values, *filter(None, [server.api_key]))
+    """Find the content as `deploy` would; with `--app-id` no project is needed.
+
+    Raises UsageError where it was never deployed.
+    """
+    config = _project(options, surroundings)
+    configured = config.server if config else None
+    with chosen_server(options, surroundings, configured, report) as server:
+        config = _project(options, surroundings, on=server.name)
+        hidden = (*_values(config, surroundings), *filter(None, [server.api_key]))
         client = client_of(server, surroundings, report, hidden)
-        records = records_of(config.root, config.content, surroundings, report)
-        known = Clues(guid=config.guid, name=config.content_name)
-        clues = clues_of(records, options, server, known, report)
+        if config is None:
+            clues = Clues(app_id=options.app_id, name=None)
+        else:
+            records = records_of(config.root, config.content, surroundings, report)
+            known = Clues(guid=config.guid, name=config.content_name)
+            clues = clues_of(records, options, server, known, report)
         located = find_content(client, client.me(), clues)
         if located.content is None:
             raise UsageError(
-                f"{config.project_name} was not deployed to {server.url}: {located.because}.",
+                f"{clues.name} was not deployed to {server.url}: {located.because}.",
                 hint="Deploy it with `hatch-connect deploy`.",
             )
         yield FoundContent(
@@ -72,6 +73,24 @@ def found_content(
             content=located.content,
             because=located.because,
             config=config,
-            records=records,
             hidden=hidden,
         )
+
+
+def _project(
+    options: Options, surroundings: Surroundings, *, on: str | None = None
+) -> ProjectConfig | None:
+    """Return the project, or None where `--app-id` names content without one."""
+    try:
+        name = content_of(options, surroundings)
+        return project_of(options, surroundings, content=name, on=on)
+    except ProjectError:
+        if options.app_id and not options.content:
+            return None
+        raise
+
+
+def _values(config: ProjectConfig | None, surroundings: Surroundings) -> Iterator[Secret]:
+    environ = surroundings.environ
+    bare = (entry.name for entry in (config.env if config else ()) if entry.value is None)
+    return (Secret(environ[name]) for name in bare if name in environ)

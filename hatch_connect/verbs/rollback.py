@@ -37,12 +37,13 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Deploye
         )
         if bundle.active:
             raise UsageError(f"Bundle {bundle.id} is the active one already.")
-        verify = None if options.no_verify or not config.verify else config.verify_path
+        asked = not options.no_verify and (config is None or config.verify)
+        path = config.verify_path if config else ""
         plan = make_rollback(
             Located(content=found.content, because=found.because),
             bundle.id,
             drafts=client.server_settings().supports(Feature.DRAFT),
-            verify=verify,
+            verify=path if asked else None,
         )
         if options.dry_run:
             return Planned(plan=plan, server=found.server)

@@ -222,3 +222,34 @@ def test_content_that_the_server_fetches_from_git_is_refused_before_the_upload(
     assert done.code == 3
     assert "git" in done.stderr
     assert len(content.bundles) == 1
+
+
+def test_content_that_is_named_needs_no_project(
+    server: FakeConnect, project: Path, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    stock = ("deploy", "--content", "stock")
+    for _ in range(2):
+        assert call(sandbox, server, project, *stock).code == 0
+    [content] = server.contents.values()
+    for verb in ("info", "logs", "versions", "rollback"):
+        done = call(sandbox, server, tmp_path, verb, "--app-id", content.guid)
+        assert done.code == 0, done.said
+    elsewhere = f"https://other.example.com/content/{content.guid}/"
+    refused = call(sandbox, server, tmp_path, "info", "--app-id", elsewhere)
+    assert refused.code == 2
+    assert "another server" in refused.stderr
+    empty = call(sandbox, server, project, *stock, "--app-id", "")
+    assert empty.code == 2
+    assert "--app-id" in empty.stderr
+
+
+def test_all_are_planned_before_the_first_is_changed(
+    server: FakeConnect, project: Path, sandbox: Sandbox
+) -> None:
+    assert call(sandbox, server, project, "deploy", "--content", "stock").code == 0
+    [content] = server.contents.values()
+    content.locked = True
+    done = call(sandbox, server, project, "deploy", "--all")
+    assert done.code == 3
+    assert "locked" in done.stderr
+    assert len(server.contents) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -321,3 +322,44 @@ def test_a_publisher_deploys_only_what_was_built_of_this_version(
     assert done.code == 2, done.said
     assert "thing-1.0.tar.gz" in done.said
     assert server.contents == {}
+
+
+def test_prepared_content_is_not_taken_for_another_of_its_name(
+    server: FakeConnect, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    for name in ("first", "second"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "index.html").write_text(f"<p>{name}</p>", encoding="utf-8")
+        manifest = {
+            "version": 1,
+            "metadata": {
+                "appmode": "static",
+                "primary_html": "index.html",
+                "entrypoint": "index.html",
+            },
+            "files": {
+                "index.html": {"checksum": hashlib.md5(f"<p>{name}</p>".encode()).hexdigest()}
+            },
+        }
+        (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+        for _ in range(2):
+            done = deploy(sandbox, server, folder, "manifest.json")
+            assert done.code == 0, done.said
+    assert sorted(c.name for c in server.contents.values()) == ["index", "index1"]
+    assert [len(c.bundles) for c in server.contents.values()] == [2, 2]
+
+
+def test_an_empty_value_is_kept(server: FakeConnect, tree: Path, sandbox: Sandbox) -> None:
+    assert deploy(sandbox, server, tree, "-E", "EMPTY=").code == 0
+    assert only(server).environment == {"EMPTY": ""}
+
+
+def test_a_file_of_variables_that_is_broken_is_refused_by_line(
+    server: FakeConnect, tree: Path, sandbox: Sandbox
+) -> None:
+    (tree / "vars").write_text('GOOD=1\nBAD="unterminated\n', encoding="utf-8")
+    done = deploy(sandbox, server, tree, "--env-file", "vars")
+    assert done.code == 2
+    assert "line 2" in done.stderr
+    assert "unterminated" not in done.stderr
