@@ -92,7 +92,7 @@ def test_two_deployments_of_the_same_new_name_at_the_same_moment(
 ) -> None:
     both = threading.Barrier(2, timeout=30)
     with FakeConnect(api_key=KEY) as fake:
-        fake.misbehave("GET", "v1/server_settings/python$", Do(both.wait), times=2)
+        fake.misbehave("POST", "v1/content$", Do(both.wait), times=2)
         users = [Sandbox.make(tmp_path / name) for name in ("one", "two")]
         with ThreadPoolExecutor(2) as pool:
             done = list(pool.map(lambda user: deploy("hatch_connect", project, user, fake), users))
