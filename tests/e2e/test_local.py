@@ -1,0 +1,86 @@
+"""The Connect on one's own machine, as people start it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.sandbox import Sandbox
+
+APP = """\
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"hello from here"})
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "hello"
+    folder.mkdir()
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    (folder / "pyproject.toml").write_text(
+        f'[tool.hatch-connect]\napp-mode = "fastapi"\npython-version = "{python}"\n',
+        encoding="utf-8",
+    )
+    (folder / "app.py").write_text(APP, encoding="utf-8")
+    (folder / "requirements.txt").write_text("# nothing\n", encoding="utf-8")
+    return folder
+
+
+def test_a_deployment_to_this_machine_answers_and_is_updated(
+    project: Path, sandbox: Sandbox
+) -> None:
+    first = sandbox.connect("deploy", "--local", cwd=project)
+    assert first.code == 0, first.said
+    assert "answered 200: hello from here" in first.stderr
+    second = sandbox.connect("deploy", "--local", "--json", cwd=project)
+    assert second.code == 0, second.said
+    result = json.loads(second.stdout)
+    assert result["url"] == first.stdout.strip()
+    assert result["previous_bundle_id"] == "1"
+    logs = sandbox.connect("versions", "--local", cwd=project)
+    assert "active" in logs.stdout
+    both = sandbox.connect("deploy", "--local", "--server", "http://127.0.0.1:9", cwd=project)
+    assert both.code == 2
+
+
+def test_content_that_breaks_shows_the_end_of_its_log(project: Path, sandbox: Sandbox) -> None:
+    (project / "app.py").write_text("app = None\nraise RuntimeError('boom')\n", encoding="utf-8")
+    done = sandbox.connect("deploy", "--local", cwd=project)
+    assert done.code == 5, done.said
+    assert "boom" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_the_server_runs_until_it_is_stopped(project: Path, sandbox: Sandbox) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "hatch_connect", "local"],
+        cwd=project,
+        env=sandbox.environ,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        url = next(word for word in line.split() if word.startswith("http://")).rstrip(",")
+        with urllib.request.urlopen(f"{url}/__api__/server_settings", timeout=20) as answer:
+            assert json.load(answer)["version"]
+        done = sandbox.connect("deploy", "--local", cwd=project)
+        assert done.code == 0, done.said
+        assert done.stdout.startswith(url)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
