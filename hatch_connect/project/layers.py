@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 MAIN = "tool.hatch-connect"
 
 SERVER_KEYS = frozenset(
-    {"content-name", "draft", "env", "guid", "server", "title", "verify", "verify-path"}
+    {"content-name", "draft", "env", "guid", "image", "server", "title", "verify", "verify-path"}
 )
-"""What may differ on one server: nothing that is in the bundle, which is the same for all."""
+"""What may differ on one server. The bundle is the same for all: an image that differs is set as
+the content's own, not in the manifest."""
 
 IDENTITY_KEYS = frozenset({"content-name", "guid"})
 """Which content on a server is meant: a further content must not be taken for the main one."""

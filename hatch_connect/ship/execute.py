@@ -18,6 +18,7 @@ from hatch_connect.ship.steps import (
     Activate,
     CreateContent,
     DeployDraft,
+    SetImage,
     SetTitle,
     SetVariables,
     Upload,
@@ -108,6 +109,8 @@ class Execution:
                 held = self._set_variables(step)
             case SetTitle():
                 held = self._set_title(step)
+            case SetImage():
+                held = self._set_image(step)
             case Upload():
                 held = self._upload(step)
             case DeployDraft():
@@ -132,6 +135,12 @@ class Execution:
     def _set_title(self, step: SetTitle) -> Held:
         self._report(Step(text=f"Setting the title to {step.title!r}"))
         content = self._client.update_content(self._held.known.guid, {"title": step.title})
+        return replace(self._held, content=content)
+
+    def _set_image(self, step: SetImage) -> Held:
+        self._report(Step(text=f"Setting the image to {step.image!r}"))
+        changes = {"default_image_name": step.image}
+        content = self._client.update_content(self._held.known.guid, changes)
         return replace(self._held, content=content)
 
     def _upload(self, step: Upload) -> Held:

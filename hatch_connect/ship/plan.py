@@ -10,6 +10,7 @@ from hatch_connect.ship.steps import (
     Activate,
     CreateContent,
     DeployDraft,
+    SetImage,
     SetTitle,
     SetVariables,
     Upload,
@@ -33,7 +34,8 @@ class Wanted:
     `size` is the archive's in bytes, `largest` its largest files with theirs, for the day on which
     it is too large. `title` was asked for, `default_title` is for new content without one.
     `python` and `python_requires` are the manifest's version and range, None for content without
-    Python, and `python_because` is what asked for them. `any_name` makes the name a
+    Python, and `python_because` is what asked for them. `image` is the one
+    for this server, where the manifest names none. `any_name` makes the name a
     proposal: where it is taken, it gets a number. `draft` leaves the active bundle as it is.
     """
 
@@ -48,6 +50,7 @@ class Wanted:
     python: str | None = None
     python_requires: str | None = None
     python_because: str = ""
+    image: str | None = None
     new: bool = False
     any_name: bool = False
     draft: bool = False
@@ -144,6 +147,8 @@ def _prepare(wanted: Wanted, found: Found, content: Content | None) -> list[Plan
         steps.append(SetVariables(values=wanted.variables.values))
     if title and (content is None or content.title != title):
         steps.append(SetTitle(title=title))
+    if wanted.image and (content is None or content.image != wanted.image):
+        steps.append(SetImage(image=wanted.image))
     upload = Upload(archive=wanted.archive, size=wanted.size, largest=wanted.largest)
     return [*steps, upload]
 

@@ -46,6 +46,16 @@ class SetTitle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetImage:
+    """Have the content run in an image of this server."""
+
+    image: str
+
+    def __str__(self) -> str:
+        return f"set the image to {self.image!r}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
     """Send the bundle."""
 
@@ -90,5 +100,5 @@ class Activate:
 
 
 PlanStep: TypeAlias = (
-    CreateContent | SetVariables | SetTitle | Upload | DeployDraft | Verify | Activate
+    CreateContent | SetVariables | SetTitle | SetImage | Upload | DeployDraft | Verify | Activate
 )

@@ -184,12 +184,27 @@ def _wanted(subject: Subject, variables: Variables, options: Options) -> Wanted:
         python=python.version if python else None,
         python_requires=bundle.manifest.environment.python_requires,
         python_because=subject.python_because,
+        image=_image(subject),
         new=options.new,
         any_name=not subject.known_by_name,
         draft=options.draft or bool(config and config.draft),
         verify=not options.no_verify and (config is None or config.verify),
         verify_path=config.verify_path if config else "",
     )
+
+
+def _image(subject: Subject) -> str | None:
+    """Return the image that pyproject.toml names for this server, and the bundle does not."""
+    wanted = subject.config.image if subject.config else None
+    shipped = subject.bundle.manifest.environment.image
+    if wanted is None or wanted == shipped:
+        return None
+    if shipped is not None:
+        raise UsageError(
+            f"The bundle names the image {shipped!r}, and this server's table {wanted!r}.",
+            hint="Name images in the tables of the servers only: the bundle is the same for all.",
+        )
+    return wanted
 
 
 def _look(client: ConnectClient, settings: ServerSettings, call: _Call, report: Report) -> Found:

@@ -32,6 +32,7 @@ env = ["STAGE=yes"]
 
 [tool.hatch-connect.content.stock.on.staging]
 title = "On staging"
+image = "team/python:2"
 """
 
 
@@ -115,9 +116,21 @@ def test_what_differs_on_one_server_is_not_in_the_bundle(
     [content] = server.contents.values()
     assert content.title == "On staging"
     assert content.environment == {"MODE": "stock", "STAGE": "yes"}
+    assert content.fields["default_image_name"] == "team/python:2"
     again = sandbox.connect("deploy", "--content", "stock", "-n", "production", cwd=project)
     assert again.code == 0, again.said
     assert len({bundle.archive for bundle in content.bundles.values()}) == 1
+    by_call = ("-n", "staging", "--image", "team/python:3")
+    called = sandbox.connect("deploy", "--content", "stock", *by_call, cwd=project)
+    assert called.code == 0, called.said
+    newest = max(content.bundles.values(), key=lambda bundle: int(bundle.id))
+    assert newest.manifest["environment"]["image"] == "team/python:3"  # type: ignore[index]
+    text = (project / "pyproject.toml").read_text(encoding="utf-8")
+    text = text.replace('app-mode = "fastapi"', 'app-mode = "fastapi"\nimage = "team/python:1"')
+    (project / "pyproject.toml").write_text(text, encoding="utf-8")
+    twice = sandbox.connect("deploy", "--content", "stock", "-n", "staging", cwd=project)
+    assert twice.code == 2
+    assert "the bundle is the same for all" in twice.stderr
 
 
 def test_versions_are_listed_activated_and_removed(
