@@ -53,12 +53,16 @@ class PythonTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Source:
-    """One place that may name a version; `decisive` ones must name one if they speak at all."""
+    """One place that may name a version; `decisive` ones must name one if they speak at all.
+
+    A patch that an `exact` one names is that very patch, as for the official client's override.
+    """
 
     text: str
     because: str
     decisive: bool
     explicit: bool = True
+    exact: bool = False
 
 
 def choose_python(
@@ -86,6 +90,8 @@ def choose_python(
             continue
         version = _within(chosen, bounds, source.because, config)
         requires: str | None = f"~={version}" if chosen.count(".") == 1 else f"~={_first(chosen)}"
+        if source.exact and chosen.count(".") > 1:
+            requires = f"=={chosen}"
         if not one_minor and not source.explicit:
             requires = config.requires_python
         if kept is not None:
@@ -106,7 +112,8 @@ def _sources(
     interpreter: Interpreter | None,
 ) -> Iterator[_Source]:
     if option:
-        yield _Source(text=option, because="the option --python-version", decisive=True)
+        because = "the option --python-version"
+        yield _Source(text=option, because=because, decisive=True, exact=True)
     if config.python_version:
         because = "`tool.hatch-connect.python-version`"
         yield _Source(text=config.python_version, because=because, decisive=True)
@@ -115,8 +122,9 @@ def _sources(
         because = f"`{environment.where}.python`"
         yield _Source(text=environment.python, because=because, decisive=False)
     if file := nearest_version_file(config.root):
-        text = _first_version(file)
-        yield _Source(text=text, because=_called(file, config.root), decisive=False)
+        text, line = _first_version(file)
+        because = _called(file, config.root) + (f", line {line}" if line > 1 else "")
+        yield _Source(text=text, because=because, decisive=False)
     if lock_python:
         yield _Source(text=lock_python[0], because=lock_python[1], decisive=False, explicit=False)
     if interpreter:
@@ -146,14 +154,14 @@ def nearest_version_file(root: Path) -> Path | None:
     return next((f / VERSION_FILE for f in folders if (f / VERSION_FILE).is_file()), None)
 
 
-def _first_version(file: Path) -> str:
-    """Return the first line that is no comment: with several, the first is the default."""
+def _first_version(file: Path) -> tuple[str, int]:
+    """Return the first line that is no comment, and its number: the first is the default."""
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise PythonVersionError(f"{file} cannot be read: {error}.") from None
-    stripped = (line.partition("#")[0].strip() for line in lines)
-    return next((line for line in stripped if line), "")
+    stripped = ((line.partition("#")[0].strip(), n) for n, line in enumerate(lines, 1))
+    return next(((line, n) for line, n in stripped if line), ("", 1))
 
 
 def _called(file: Path, root: Path) -> str:

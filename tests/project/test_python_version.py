@@ -203,8 +203,16 @@ class TestBounds:
 
 class TestRequires:
     def test_pins_for_one_minor_ask_for_that_minor(self, tmp_path: Path) -> None:
-        found = choose_python(project(tmp_path, requires=">=3.9"), option="3.11.4")
+        found = choose_python(project(tmp_path, requires=">=3.9"), option="3.11")
+        assert (found.version, found.requires) == ("3.11.0", "~=3.11.0")
+        (tmp_path / ".python-version").write_text("# ours\n3.11.4\n", encoding="ascii")
+        found = choose_python(project(tmp_path, requires=">=3.9"))
         assert (found.version, found.requires) == ("3.11.4", "~=3.11.0")
+        assert found.because == ".python-version, line 2"
+
+    def test_a_patch_of_the_call_is_that_very_patch(self, tmp_path: Path) -> None:
+        found = choose_python(project(tmp_path, requires=">=3.9"), option="3.11.4")
+        assert (found.version, found.requires) == ("3.11.4", "==3.11.4")
 
     def test_a_file_shipped_as_written_leaves_the_projects_range(self, tmp_path: Path) -> None:
         config = project(tmp_path, requires=">=3.9")
