@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from hatch_connect.ship.task import Pace
 
 _UNKNOWN_FIELD = 121
+_FORGOTTEN_TASK = 141
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +185,14 @@ class Execution:
         content = held.known
         task_id = self._client.deploy(content.guid, held.bundle, activate=activate)
         self._held = replace(held, task_id=task_id)
-        status = follow(self._client, task_id, self._report, self._pace)
+        try:
+            status = follow(self._client, task_id, self._report, self._pace)
+        except RefusedError as error:
+            if error.code != _FORGOTTEN_TASK:
+                raise
+            self._held = held
+            self._look_at(held, draft=activate is False)
+            return
         self._held = held
         if status.code:
             log = content.draft_url(held.bundle) if activate is False else content.logs_url
@@ -192,6 +200,18 @@ class Execution:
                 f"The deployment failed: {status.error or f'code {status.code}'}",
                 hint=f"{_cure(status.error)}The whole log: {log}",
             )
+
+    def _look_at(self, held: Held, *, draft: bool) -> None:
+        """Settle a task that the server forgot, as after a restart, by what it holds.
+
+        Of a draft nothing is told: the visit that follows says whether it answers.
+        """
+        if not draft and self._client.content(held.known.guid).bundle_id != held.bundle:
+            raise DeploymentFailedError(
+                f"The server has forgotten the task, and bundle {held.bundle} is not active.",
+                hint=f"Deploy again. What happened is in its log: {held.known.logs_url}",
+            )
+        self._report(Note(text="The server has forgotten the task; going by what it holds."))
 
     def _verify(self, step: Verify) -> Held:
         held = self._held

@@ -15,6 +15,7 @@ from hatch_connect.connect.deployments import FOLDER, RecordStore, record_path
 from hatch_connect.errors import ProjectError, StoreError, UsageError
 from hatch_connect.events import Warned
 from hatch_connect.options import SPECS
+from hatch_connect.project.app_mode import EntrypointKind
 from hatch_connect.project.config import all_contents
 from hatch_connect.project.rules import title_rule, valid_content_name
 from hatch_connect.ship.find import Clues
@@ -181,10 +182,17 @@ def _of_project(
         config=config,
         name=config.content_name,
         title=config.title,
-        default_title=config.content_name,
+        default_title=_title_of(config),
         filename=str(config.root),
         records=records_of(config.root, config.content, surroundings, report),
     )
+
+
+def _title_of(config: ProjectConfig) -> str:
+    """Take the title from the file that is shown, where there is one, else from the content."""
+    file = config.app_mode.entrypoint is EntrypointKind.FILE and config.entrypoint
+    title = Path(file).stem if file else ""
+    return config.content_name if title in {"", "index"} or title_rule(title) else title
 
 
 def _owner(

@@ -287,3 +287,19 @@ def test_content_that_is_gone_is_not_replaced_in_silence(server: FakeConnect, cl
     gone = {clue: "25438b83-ea6d-4839-ae8e-53c52ac5f9ce"}
     with pytest.raises(ContentError, match="25438b83"):
         find_content(client, client.me(), Clues(**gone, recorded_in="r.json", name="sales"))
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_task_that_the_server_forgot_is_settled_by_looking(
+    server: FakeConnect, tmp_path: Path, after: int
+) -> None:
+    forgotten = Say(404, b'{"code": 141, "error": "no such task", "payload": null}')
+    server.misbehave("GET", "v1/tasks/", forgotten, skip=after)
+    if after:  # the task of the activation: it had not ended when the server forgot it
+        with pytest.raises(DeploymentFailedError, match="forgotten"):
+            ship(server, wanted(tmp_path))
+        assert only(server).bundle_id is None
+        return
+    events: list[Event] = []
+    assert ship(server, wanted(tmp_path), events).active
+    assert any("forgotten" in e.text for e in events if isinstance(e, Note))
