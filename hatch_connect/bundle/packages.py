@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.content import ContentFile
@@ -71,7 +71,7 @@ def decide_packages(config: ProjectConfig, request: BuildRequest) -> Packages:
         python = _python(config, request, found)
         target = Target(python=python.minor, machine=config.architecture)
         lock = read_lock(found, config, target)
-    lock = _with_framework(config, lock)
+    _check_framework(config, lock)
     path, included = _places(lock, config)
     return Packages(
         python=python,
@@ -98,23 +98,19 @@ def _python(config: ProjectConfig, request: BuildRequest, found: LockFile) -> Py
     )
 
 
-def _with_framework(config: ProjectConfig, lock: Lock) -> Lock:
-    """Refuse content whose framework would not be installed, before the server does.
-
-    A requirements file that ships as written may bring it along with another package: it is noted.
-    """
+def _check_framework(config: ProjectConfig, lock: Lock) -> None:
+    """Refuse content whose framework would not be installed, before the server does."""
     wanted, managed = config.app_mode.frameworks, config.environment_management
     installed = {*(pin.name for pin in lock.pins), *(one.name for one in lock.local)}
     if not wanted or installed & set(wanted) or (managed and managed.python is False):
-        return lock
-    message = (
-        f"{config.app_mode.title} content needs {' or '.join(wanted)}, which {lock.called} does"
-        " not have"
-    )
+        return
+    hint = f"Add {wanted[0]} to the project's dependencies, and lock again."
     if lock.verbatim is not None:
-        return replace(lock, notes=(*lock.notes, f"{message} by name."))
+        hint = f"Add {wanted[0]} to {lock.called}, even where another package brings it along."
     raise LockError(
-        f"{message}.", hint=f"Add {wanted[0]} to the project's dependencies, and lock again."
+        f"{config.app_mode.title} content needs {' or '.join(wanted)}, which {lock.called} does"
+        " not have.",
+        hint=hint,
     )
 
 
