@@ -30,7 +30,7 @@ ENDS: dict[str, tuple[str, Say | Hang, int, str]] = {
     "key": ("v1/user$", Say(401, b'{"code": 30, "error": "bad"}'), 3, "API key is not valid"),
     "hang": ("v1/user$", Hang(20), 3, "CONNECT_REQUEST_TIMEOUT"),
     "down": ("^/content/", html(503, "<h1>Down</h1>"), 5, "answered 503: Down"),
-    "task": ("v1/tasks/", Say(404, b'{"code": 141, "error": "gone"}'), 3, "task is forgotten"),
+    "task": ("v1/tasks/", Say(404, b'{"code": 141, "error": "gone"}'), 4, "forgotten the task"),
 }
 
 
