@@ -49,11 +49,6 @@ class OptionSpec:
         return self.flags[0].removeprefix("--")
 
     @property
-    def short(self) -> str | None:
-        """The letter of the short spelling, or None."""
-        return next((flag[1:] for flag in self.flags if not flag.startswith("--")), None)
-
-    @property
     def repeatable(self) -> bool:
         """Whether a call may give it more than once."""
         return self.kind in {Kind.TEXTS, Kind.SECRETS}

@@ -21,8 +21,7 @@ class Clues:
 
     `app_id` was given on the call (a GUID, a number or a URL); `recorded` is the GUID of an earlier
     deployment and `recorded_in` the file that says so; `guid` stands in the project's table;
-    `name` is the content's name, None where it says
-    nothing of what the content is.
+    `name` is the content's name, None where it says nothing of what the content is.
     """
 
     app_id: str | None = None

@@ -63,7 +63,8 @@ class Found:
     """What the server holds.
 
     `drafts` is None where the server hides its version; `pythons` is None where it does not tell
-    its installations; `name_is_taken` tells whether the user has content of a name already.
+    its installations; `reads_requires` is False for one that goes by the manifest's
+    `python.version` alone; `name_is_taken` tells whether the user has content of a name already.
     """
 
     located: Located
@@ -71,6 +72,7 @@ class Found:
     pythons: tuple[str, ...] | None
     variable_names: frozenset[str]
     git_managed: bool = False
+    reads_requires: bool = True
     name_is_taken: Callable[[str], bool] = lambda _name: False
 
 
@@ -210,7 +212,8 @@ def _check_variables(variables: Variables, on_server: frozenset[str]) -> None:
 def _check_python(wanted: Wanted, found: Found) -> None:
     if wanted.python is None or not found.pythons:
         return
-    if any(_runs(wanted, version) for version in found.pythons):
+    requires = wanted.python_requires if found.reads_requires else None
+    if any(_runs(wanted.python, requires, version) for version in found.pythons):
         return
     asked = f" ({wanted.python_because})" if wanted.python_because else ""
     raise PythonVersionError(
@@ -220,12 +223,12 @@ def _check_python(wanted: Wanted, found: Found) -> None:
     )
 
 
-def _runs(wanted: Wanted, version: str) -> bool:
+def _runs(wanted: str, requires: str | None, version: str) -> bool:
     from packaging.specifiers import SpecifierSet
 
-    if wanted.python and _minor(wanted.python) == _minor(version):
-        return True
-    return bool(wanted.python_requires) and version in SpecifierSet(wanted.python_requires or "")
+    return _minor(wanted) == _minor(version) or (
+        requires is not None and version in SpecifierSet(requires)
+    )
 
 
 def _minor(version: str) -> str:

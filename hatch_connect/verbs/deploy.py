@@ -220,6 +220,7 @@ def _look(client: ConnectClient, settings: ServerSettings, call: _Call, report: 
     return Found(
         located=located,
         drafts=settings.supports(Feature.DRAFT),
+        reads_requires=settings.supports(Feature.PYTHON_REQUIRES) is not False,
         pythons=None if pythons is None else tuple(p.version for p in pythons),
         variable_names=frozenset(client.environment_names(content.guid) if content else ()),
         git_managed=content is not None and client.is_git_managed(content.guid),

@@ -144,7 +144,10 @@ def test_a_python_that_the_server_has_not_stops_the_plan_with_what_it_has() -> N
 
 def test_a_wide_range_is_met_by_any_python_within_it() -> None:
     wanted = replace(WANTED, python_requires=">=3.11")
-    assert make_plan(wanted, replace(NEW, pythons=("3.13.0",))).steps
+    newer = replace(NEW, pythons=("3.13.0",))
+    assert make_plan(wanted, newer).steps
+    with pytest.raises(PythonVersionError, match=r"3\.13\.0"):
+        make_plan(wanted, replace(newer, reads_requires=False))
 
 
 @pytest.mark.parametrize("pythons", [None, ()])
