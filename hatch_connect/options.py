@@ -39,7 +39,8 @@ class Options:
     file: str | None = text(
         "--file",
         "file",
-        "Deploy this bundle (.tar.gz), manifest.json, or folder that holds one, as it is.",
+        "Deploy this bundle (.connect.tgz, .tar.gz), manifest.json, or folder that holds one,"
+        " as it is.",
         metavar="FILE",
         positional=True,
     )

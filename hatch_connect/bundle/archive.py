@@ -1,4 +1,4 @@
-"""A bundle: one reproducible `.tar.gz`."""
+"""A bundle: one reproducible gzip-compressed tar archive."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.archive import Bundle
 from hatch_connect.bundle.describe import describe, needs_packages
+from hatch_connect.bundle.names import SUFFIX
 from hatch_connect.bundle.neighbours import build_neighbours, require_apart
 from hatch_connect.bundle.notebook import render
 from hatch_connect.bundle.packages import decide_packages
@@ -76,7 +77,7 @@ def assemble(
 
 def _file_name(config: ProjectConfig, material: Material) -> str:
     version = f"-{material.version}" if material.version else ""
-    return f"{config.content_name}{version}.tar.gz"
+    return f"{config.content_name}{version}{SUFFIX}"
 
 
 def _pack(

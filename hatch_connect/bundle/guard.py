@@ -49,6 +49,7 @@ _GENERATED_FILES = {
     **_rules("compiled Python", "*.py[cod]"),
     **_rules("left by a file manager", ".DS_Store", "Thumbs.db", "desktop.ini"),
     **_rules("left by a session", ".RData", ".Rhistory", ".coverage", ".coverage.*"),
+    **_rules("a bundle of an earlier build", "*.connect.tgz"),
 }
 _SECRET_FILES = {
     **_rules("environment variables", ".env", ".env.*", "*.env", ".envrc", ".Renviron"),

@@ -14,6 +14,10 @@ from hatch_connect.errors import BundleError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+SUFFIX = ".connect.tgz"
+"""The ending of a bundle's name: that of sdists is left to them."""
+BUNDLE_SUFFIXES = (SUFFIX, ".tar.gz", ".tgz")
+"""What a bundle's name may end in; ours ended in `.tar.gz` once."""
 _LONGEST_COMPONENT = 255
 _FIRST_PRINTABLE, _DELETE = " ", "\x7f"
 _SHOWN = 10

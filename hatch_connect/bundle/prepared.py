@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.content import ContentFile, Selection
 from hatch_connect.bundle.manifest import MANIFEST_NAME, Manifest
-from hatch_connect.bundle.names import shown, unsafe
+from hatch_connect.bundle.names import SUFFIX, shown, unsafe
 from hatch_connect.bundle.packing import DEFAULT_EPOCH, pack
 from hatch_connect.errors import BundleError
 
@@ -45,7 +45,7 @@ def pack_prepared(path: Path, into: Path, report: Report) -> Path:
         return text
 
     identity = hashlib.sha256(text).hexdigest()[:12]
-    target = into / f"{root.name or 'content'}-{identity}.tar.gz"
+    target = into / f"{root.name or 'content'}-{identity}{SUFFIX}"
     pack(target, Selection(files=tuple(files)), same, epoch=DEFAULT_EPOCH, report=report)
     return target
 
@@ -56,7 +56,7 @@ def _read(manifest: Path) -> bytes:
     except OSError as error:
         raise BundleError(
             f"{manifest} cannot be read: {error.strerror}.",
-            hint="Name a bundle (.tar.gz), a manifest.json, or a folder that holds one.",
+            hint=f"Name a bundle ({SUFFIX}, .tar.gz), a manifest.json, or a folder that holds one.",
         ) from error
 
 

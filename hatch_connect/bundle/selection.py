@@ -8,6 +8,8 @@ the target `connect`.
 from __future__ import annotations
 
 import os
+import tarfile
+import zlib
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -24,7 +26,8 @@ from hatch_connect.bundle.additions import files_of_folder
 from hatch_connect.bundle.assemble import Material, assemble
 from hatch_connect.bundle.content import Candidate, LeftOut, Patterns, choose
 from hatch_connect.bundle.ignored import ignored_by_git
-from hatch_connect.bundle.names import check_names
+from hatch_connect.bundle.manifest import MANIFEST_NAME
+from hatch_connect.bundle.names import SUFFIX, check_names
 from hatch_connect.bundle.tree import Walk, generated, regular_file
 from hatch_connect.bundle.wheel import unpack_wheel
 from hatch_connect.project.config import ProjectConfig, all_contents, content_tables, read_project
@@ -87,8 +90,11 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
         return [name or MAIN for name in all_contents(Path(self.root))]
 
     def clean(self, directory: str, versions: list[str]) -> None:  # noqa: ARG002 - Hatchling's signature
-        """Remove the bundles of earlier builds."""
-        for bundle in Path(directory).glob("*.tar.gz"):
+        """Remove the bundles of earlier builds, those with the ending of earlier releases too."""
+        folder = Path(directory)
+        ours = folder == Path(self.root).joinpath(*DEFAULT_DIRECTORY.split("/"))
+        older = (path for path in folder.glob("*.tar.gz") if _is_older_bundle(path, ours=ours))
+        for bundle in (*folder.glob(f"*{SUFFIX}"), *older):
             bundle.unlink()
 
     def get_build_hooks(self, directory: str) -> dict[str, BuildHookInterface[Any]]:
@@ -222,6 +228,17 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
         for file in shipped:
             regular_file(file.path, file.source, root, outside=file.origin is None or file.asked)
         return shipped, left_out
+
+
+def _is_older_bundle(path: Path, *, ours: bool) -> bool:
+    """Whether a `.tar.gz` is a bundle and no sdist; in a folder of `ours`, whatever is no sdist."""
+    try:
+        with tarfile.open(path) as archive:
+            names = archive.getnames()
+    except (OSError, EOFError, tarfile.TarError, zlib.error):
+        return ours
+    sdist = any(name.count("/") == 1 and name.endswith("/PKG-INFO") for name in names)
+    return MANIFEST_NAME in names or (ours and not sdist)
 
 
 class _Wheel(WheelBuilder):

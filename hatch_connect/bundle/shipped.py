@@ -19,6 +19,7 @@ from hatch_connect.bundle.content import (
 from hatch_connect.bundle.entry import require_entry
 from hatch_connect.bundle.ignored import ignored_by_git
 from hatch_connect.bundle.manifest import MANIFEST_NAME
+from hatch_connect.bundle.names import BUNDLE_SUFFIXES
 from hatch_connect.bundle.tree import regular_file
 from hatch_connect.errors import BundleError
 
@@ -99,7 +100,7 @@ class Rules:
         if not file.source.is_relative_to(self.directory):
             return False
         name = file.source.name
-        ours = name.startswith(self.config.content_name) and name.endswith(".tar.gz")
+        ours = name.startswith(self.config.content_name) and name.endswith(BUNDLE_SUFFIXES)
         return self.directory != self.config.root or ours
 
 

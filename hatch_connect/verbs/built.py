@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hatch_connect.bundle.names import SUFFIX
 from hatch_connect.errors import UsageError
 from hatch_connect.project.config import all_contents, read_project
 
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
 def built_bundles(root: Path) -> tuple[Path, ...]:
     """Return the bundle in dist/connect/ of each piece of content, of the project's version.
 
-    Raises UsageError where one of them is not there, naming those that are.
+    Raises UsageError if one of them is not there, naming those that are. A `.tar.gz` is named and
+    not taken: earlier releases called bundles so, and so is an sdist called.
     """
     folder = root / "dist" / "connect"
-    there = sorted(path.name for path in folder.glob("*.tar.gz"))
+    there = sorted(path.name for end in (SUFFIX, ".tar.gz") for path in folder.glob(f"*{end}"))
     contents = (read_project(root, content=name) for name in all_contents(root))
     return tuple(folder / _chosen(config, there, folder) for config in contents)
 
@@ -28,17 +30,18 @@ def _chosen(config: ProjectConfig, there: list[str], folder: Path) -> str:
     name = config.content_name
     if config.version is None:
         # The version comes from the build: only one that was built can be meant.
-        built = [file for file in there if file == f"{name}.tar.gz" or _is_version(file, name)]
+        built = [f for f in there if f.endswith(SUFFIX) and _is_of(f.removesuffix(SUFFIX), name)]
         if len(built) == 1:
             return built[0]
-    elif f"{name}-{config.version}.tar.gz" in there:
-        return f"{name}-{config.version}.tar.gz"
+    elif f"{name}-{config.version}{SUFFIX}" in there:
+        return f"{name}-{config.version}{SUFFIX}"
     version = f" {config.version}" if config.version else ""
     raise UsageError(
         f"Which bundle of {name}{version}? In {folder} there is: {', '.join(there) or 'none'}.",
-        hint="Build it with `hatch build -t connect`, or name one: hatch publish -p connect FILE",
+        hint=f"Bundles end in {SUFFIX}. Build it with `hatch build -t connect`, or name one:"
+        " hatch publish -p connect FILE",
     )
 
 
-def _is_version(file: str, name: str) -> bool:
-    return file.startswith(f"{name}-") and file[len(name) + 1].isdigit()
+def _is_of(stem: str, name: str) -> bool:
+    return stem == name or (stem.startswith(f"{name}-") and stem[len(name) + 1].isdigit())

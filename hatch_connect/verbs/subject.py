@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.bundle.archive import Bundle
 from hatch_connect.bundle.content import Patterns
 from hatch_connect.bundle.describe import metadata_of
+from hatch_connect.bundle.names import BUNDLE_SUFFIXES
 from hatch_connect.connect.deployments import FOLDER, RecordStore, record_path
 from hatch_connect.errors import ProjectError, StoreError, UsageError
 from hatch_connect.events import Warned
@@ -276,4 +277,5 @@ def _file_entrypoint(bundle: Bundle) -> str | None:
 
 
 def _stem(path: Path) -> str:
-    return path.name.removesuffix(".tar.gz") if path.name.endswith(".tar.gz") else path.stem
+    ending = next((end for end in BUNDLE_SUFFIXES if path.name.endswith(end)), path.suffix)
+    return path.name.removesuffix(ending)

@@ -55,7 +55,7 @@ def test_a_project_with_a_hook_of_its_own(
     assert has(heard, "the build hook 'custom' is used")
     assert {"sales_api/made.txt", "docs/x.md"} <= set(paths(built))
     assert members_of(built.bundle.path)["sales_api/made.txt"] == b"made"
-    assert built.bundle.path == root / "dist" / "connect" / "sales-api-1.2.0.tar.gz"
+    assert built.bundle.path == root / "dist" / "connect" / "sales-api-1.2.0.connect.tgz"
     assert built.bundle.size == built.bundle.path.stat().st_size
     assert built.python is not None
     assert built.lock is not None
@@ -144,7 +144,7 @@ def test_a_tree_without_a_back_end(tmp_path: Path, environ: dict[str, str]) -> N
     built = build_one(root, environ)
     assert {"app.py", "lib/x.py", "pyproject.toml"} <= set(paths(built))
     assert rules(built)["x.md"] == "exclude: *.md"
-    assert built.bundle.path.name == "sales-api-1.2.0.tar.gz"
+    assert built.bundle.path.name == "sales-api-1.2.0.connect.tgz"
 
 
 def test_a_tree_without_a_project_table(tmp_path: Path, environ: dict[str, str]) -> None:
@@ -152,7 +152,7 @@ def test_a_tree_without_a_project_table(tmp_path: Path, environ: dict[str, str])
     text = CONNECT.replace("sales_api.main", "app")
     (root / "pyproject.toml").write_text(text, encoding="utf-8")
     built = build_one(root, environ)
-    assert built.bundle.path.name == "some-app.tar.gz"
+    assert built.bundle.path.name == "some-app.connect.tgz"
 
 
 def test_a_selection_that_is_wrong(tmp_path: Path, environ: dict[str, str]) -> None:

@@ -46,7 +46,7 @@ def test_a_src_package_is_at_the_root_of_its_bundle(
         "sales_api/__init__.py",
         "sales_api/main.py",
     ]
-    assert built.bundle.path == root / "dist" / "connect" / "sales-api-1.2.0.tar.gz"
+    assert built.bundle.path == root / "dist" / "connect" / "sales-api-1.2.0.connect.tgz"
     assert (root / "dist" / "connect" / ".gitignore").read_text("utf-8") == "*\n"
     assert built.python is not None
     assert built.python.minor == "3.11"
@@ -269,7 +269,7 @@ def test_a_project_without_a_package_ships_its_tree(
         *("requirements.txt", ".python-version", "app.py", "data/x.csv", "lib/x.py"),
         "pyproject.toml",
     ]
-    assert built.bundle.path.name == "sales-api-1.2.0.tar.gz"
+    assert built.bundle.path.name == "sales-api-1.2.0.connect.tgz"
     assert rules(built) == {
         ".env": "guard: environment variables",
         ".github/": "a folder whose name begins with a dot",
@@ -391,8 +391,8 @@ def test_several_pieces_of_content(tmp_path: Path, environ: dict[str, str]) -> N
     built = build(request, environ, Heard())
     assert [one.content for one in built] == ["api", "docs"]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        "sales-api-api-1.2.0.tar.gz",
-        "sales-api-docs-1.2.0.tar.gz",
+        "sales-api-api-1.2.0.connect.tgz",
+        "sales-api-docs-1.2.0.connect.tgz",
     ]
     with pytest.raises(UsageError, match="no content `other`"):
         build_one(root, environ, contents=("other",))
@@ -448,7 +448,7 @@ def test_no_bundle_without_its_entrypoint(
     with pytest.raises(BundleError) as caught:
         build_one(root, environ)
     assert said in str(caught.value)
-    assert not list((root / "dist").rglob("*.tar.gz"))
+    assert not list((root / "dist").rglob("*.connect.tgz"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no links without rights")

@@ -218,7 +218,7 @@ def test_images_and_environment_management_are_in_the_manifest_or_refused(
     assert environment["image"] == "team/python:1"
     assert environment["environment_management"] == {"python": False}
     path = project / "dist" / "connect"
-    [file] = path.glob("*.tar.gz")
+    [file] = path.glob("*.connect.tgz")
     prepared = call(sandbox, server, project, "deploy", str(file), "--image", "x")
     assert prepared.code == 2
     assert "--image" in prepared.stderr

@@ -79,7 +79,7 @@ def test_the_build_target_gives_the_same_bytes_each_time(
 ) -> None:
     built = user.run(hatch, "build", "-t", "connect", cwd=project)
     assert built.code == 0, built.said
-    bundle = project / "dist" / "connect" / "sales-api-1.2.0.tar.gz"
+    bundle = project / "dist" / "connect" / "sales-api-1.2.0.connect.tgz"
     first = bundle.read_bytes()
     copy = user.home / "elsewhere" / "a copy"
     user.git("clone", "--quiet", str(project), str(copy), cwd=user.home)

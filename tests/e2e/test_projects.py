@@ -241,7 +241,7 @@ def test_a_bundle_without_its_project_is_known_by_its_name_less_the_version(
     assert sandbox.connect("bundle", cwd=project).code == 0
     away = tmp_path / "away"
     away.mkdir()
-    file = away / "sales-api-1.2.0.tar.gz"
+    file = away / "sales-api-1.2.0.connect.tgz"
     (project / "dist" / "connect" / file.name).rename(file)
     done = deploy(sandbox, server, away, file.name)
     assert done.code == 0, done.said
@@ -314,13 +314,16 @@ def test_a_publisher_deploys_only_what_was_built_of_this_version(
     server: FakeConnect, tree: Path, sandbox: Sandbox
 ) -> None:
     bundle = bundle_of(sandbox, tree, "thing")
-    bundle.rename(bundle.with_name("thing-1.0.tar.gz"))
+    bundle.rename(bundle.with_name("thing-1.0.connect.tgz"))
+    older = bundle.with_name("thing-2.0.tar.gz")
+    older.write_bytes(b"an earlier release called bundles so")
     text = (tree / "pyproject.toml").read_text(encoding="utf-8")
     text += '[tool.hatch.env]\nrequires = ["hatch-connect"]\n'
     (tree / "pyproject.toml").write_text(text, encoding="utf-8")
     done = sandbox.hatch("publish", "-p", "connect", cwd=tree)
     assert done.code == 2, done.said
-    assert "thing-1.0.tar.gz" in done.said
+    assert "thing-1.0.connect.tgz, thing-2.0.tar.gz" in done.said
+    assert "Bundles end in .connect.tgz" in done.said
     assert server.contents == {}
 
 

@@ -48,7 +48,7 @@ def search(said: str, folder: Path) -> None:
         if not path.is_file() or path.name.startswith("servers.json"):
             continue
         data = path.read_bytes()
-        data = gzip.decompress(data) if path.suffix == ".gz" else data
+        data = gzip.decompress(data) if path.suffix in {".gz", ".tgz"} else data
         assert KEY.encode() not in data, path
         assert VALUE.encode() not in data, path
 

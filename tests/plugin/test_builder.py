@@ -16,7 +16,7 @@ from hatch_connect.bundle.exchange import VARIABLE
 if TYPE_CHECKING:
     from pathlib import Path
 
-NAME = "sales-api-1.2.0.tar.gz"
+NAME = "sales-api-1.2.0.connect.tgz"
 
 
 def hatchling(sandbox: Sandbox, root: Path, *arguments: str, **environ: str) -> Finished:
@@ -105,13 +105,39 @@ def test_a_bundle_for_each_piece_of_content(tmp_path: Path, sandbox: Sandbox) ->
     root = project(tmp_path, files, more=CONTENTS)
     assert hatchling(sandbox, root, "-t", "connect").code == 0
     folder = root / "dist" / "connect"
-    assert sorted(p.name for p in folder.glob("*.gz")) == [
+    assert sorted(p.name for p in folder.glob("*.connect.tgz")) == [
         NAME,
-        "sales-api-api-1.2.0.tar.gz",
-        "sales-api-docs-1.2.0.tar.gz",
+        "sales-api-api-1.2.0.connect.tgz",
+        "sales-api-docs-1.2.0.connect.tgz",
     ]
     assert hatchling(sandbox, root, "-c", "-t", "connect:docs").code == 0
-    assert [p.name for p in folder.glob("*.gz")] == ["sales-api-docs-1.2.0.tar.gz"]
+    assert [p.name for p in folder.glob("*.connect.tgz")] == ["sales-api-docs-1.2.0.connect.tgz"]
+
+
+def test_targets_that_share_a_folder_keep_their_artifacts(tmp_path: Path, sandbox: Sandbox) -> None:
+    root = project(tmp_path, {**PACKAGE, ".python-version": "3.12\n"})
+    folder = root / "out"
+    names = {"sales_api-1.2.0.tar.gz", "sales_api-1.2.0-py3-none-any.whl", NAME}
+    for clean in ((), ("-c",), ("-c",)):
+        for target in ("sdist", "wheel", "connect"):
+            done = hatchling(sandbox, root, *clean, "-t", target, "-d", str(folder))
+            assert done.code == 0, done.said
+        assert {p.name for p in folder.iterdir()} - {".gitignore"} == names
+
+
+def test_cleaning_removes_bundles_with_the_older_ending(tmp_path: Path, sandbox: Sandbox) -> None:
+    root = project(tmp_path, PACKAGE)
+    assert hatchling(sandbox, root, "-t", "connect").code == 0
+    (bundle,) = (root / "dist" / "connect").glob("*.connect.tgz")
+    (root / "out").mkdir()
+    for folder, name in (("dist/connect", "sales-api-1.1.0"), ("out", "sales-api-1.1.0")):
+        (root / folder / f"{name}.tar.gz").write_bytes(bundle.read_bytes())
+    (root / "dist/connect/broken-1.tar.gz").write_bytes(b"")
+    (root / "out/data.tar.gz").write_bytes(b"")
+    assert hatchling(sandbox, root, "-c", "-t", "connect").code == 0
+    assert hatchling(sandbox, root, "-c", "-t", "connect", "-d", str(root / "out")).code == 0
+    assert {p.name for p in bundle.parent.iterdir()} == {NAME, ".gitignore"}
+    assert {p.name for p in (root / "out").iterdir()} == {NAME, "data.tar.gz"}
 
 
 def test_a_main_table_that_is_only_inherited_from(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -119,7 +145,7 @@ def test_a_main_table_that_is_only_inherited_from(tmp_path: Path, sandbox: Sandb
     more = '[tool.hatch-connect.content.api]\nentrypoint = "sales_api.main:app"\n'
     root = project(tmp_path, PACKAGE, connect=connect, more=more)
     assert hatchling(sandbox, root, "-t", "connect").code == 0
-    assert [p.name for p in root.rglob("*.tar.gz")] == ["sales-api-api-1.2.0.tar.gz"]
+    assert [p.name for p in root.rglob("*.connect.tgz")] == ["sales-api-api-1.2.0.connect.tgz"]
 
 
 def test_hooks_run_once_and_in_the_wheel(tmp_path: Path, sandbox: Sandbox) -> None:
