@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 MASK = "***"
 # A shorter value stands in ordinary text too often to be looked for there.
 _SHORTEST = 6
+_REFERENCE = re.compile(r"\$\([\w.-]+\)|\$\{\{.*\}\}")  # Azure Pipelines', GitHub Actions'
 _SHORTEST_LINE = 12  # of a value of several lines, which a log shows one by one
 
 
@@ -34,6 +35,18 @@ def hiding(secrets: Iterable[Secret]) -> Callable[[str], str]:
         return str
     pattern = re.compile("|".join(map(re.escape, found)))
     return lambda text: pattern.sub(MASK, text)
+
+
+def why_absent(value: str | None) -> str | None:
+    """Return how a variable of the environment has no value, such as "empty"; else None.
+
+    A secret that is not set reaches a CI job as an empty text, or as the reference to it.
+    """
+    if value is None:
+        return "not set"
+    if not value:
+        return "empty"
+    return "an unexpanded reference" if _REFERENCE.fullmatch(value) else None
 
 
 def _forms(value: str) -> Iterator[str]:

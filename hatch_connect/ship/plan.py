@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hatch_connect.connect.resources import Content
     from hatch_connect.ship.find import Located
     from hatch_connect.ship.steps import PlanStep
-    from hatch_connect.ship.variables import Variables
+    from hatch_connect.ship.variables import Unset, Variables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +62,15 @@ class Wanted:
 class Found:
     """What the server holds.
 
-    `drafts` is None where the server hides its version; `pythons` is None where it does not tell
-    its installations; `reads_requires` is False for one that goes by the manifest's
+    `drafts` is None where the server hides its version; `pythons` and `variable_names` are None
+    where it does not tell them; `reads_requires` is False for one that goes by the manifest's
     `python.version` alone; `name_is_taken` tells whether the user has content of a name already.
     """
 
     located: Located
     drafts: bool | None
     pythons: tuple[str, ...] | None
-    variable_names: frozenset[str]
+    variable_names: frozenset[str] | None
     git_managed: bool = False
     reads_requires: bool = True
     name_is_taken: Callable[[str], bool] = lambda _name: False
@@ -86,7 +86,7 @@ class Plan:
     content: Content | None
     because: str
     steps: tuple[PlanStep, ...]
-    kept: tuple[str, ...] = ()
+    kept: tuple[Unset, ...] = ()
     bundle_id: str | None = None
 
     def lines(self) -> tuple[str, ...]:
@@ -200,12 +200,13 @@ def _check_kind(content: Content, wanted: Wanted, found: Found) -> None:
         )
 
 
-def _check_variables(variables: Variables, on_server: frozenset[str]) -> None:
-    if missing := variables.missing(on_server):
+def _check_variables(variables: Variables, on_server: frozenset[str] | None) -> None:
+    if missing := variables.missing(on_server or ()):
+        listed = "".join(f"\n  {u.name}: {u.state} here; named by {u.asked_by}" for u in missing)
+        told = "does not tell which it has" if on_server is None else "has none either"
         raise UsageError(
-            f"`env` in pyproject.toml lists {', '.join(missing)}: set neither here nor on the "
-            "server.",
-            hint="Set the variable and deploy again; its value is taken from the environment.",
+            f"These environment variables have no value here, and the server {told}:{listed}",
+            hint="Set them where this runs and deploy again. `NAME=` sets one to nothing.",
         )
 
 

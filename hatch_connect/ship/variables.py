@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import UsageError
-from hatch_connect.secret import Secret
+from hatch_connect.secret import Secret, why_absent
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -15,29 +15,34 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unset:
+    """A variable that was asked for by its bare name and has no value here.
+
+    `state` is how it stands here ("not set", "empty"); `asked_by` is where its name is given.
+    """
+
+    name: str
+    state: str
+    asked_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Variables:
     """The variables of one deployment.
 
     `values` are set on the server before the upload; those that are None are removed there.
-    `relied_on` are names that the project's table lists bare and that have no value here: they
-    must be on the server already. `plain` are names whose value stands in pyproject.toml, for all
-    to see.
+    `relied_on` have no value here: they must be on the server already. `hidden` are the values
+    that nobody may see in what a server says, overridden ones included: all but those that stand
+    in pyproject.toml.
     """
 
     values: Mapping[str, Secret | None]
-    relied_on: tuple[str, ...] = ()
-    plain: frozenset[str] = frozenset()
+    relied_on: tuple[Unset, ...] = ()
+    hidden: tuple[Secret, ...] = ()
 
-    @property
-    def hidden(self) -> tuple[Secret, ...]:
-        """The values that nobody may see in what a server says."""
-        return tuple(
-            value for name, value in self.values.items() if value and name not in self.plain
-        )
-
-    def missing(self, on_server: Collection[str]) -> tuple[str, ...]:
-        """Return the names that have a value neither here nor on the server."""
-        return tuple(name for name in self.relied_on if name not in on_server)
+    def missing(self, on_server: Collection[str]) -> tuple[Unset, ...]:
+        """Return those that have a value neither here nor on the server."""
+        return tuple(unset for unset in self.relied_on if unset.name not in on_server)
 
 
 def collect_variables(
@@ -50,38 +55,37 @@ def collect_variables(
 ) -> Variables:
     """Put together the project's table, a file of variables, and `-E`; the later one wins.
 
-    `table` holds (name, value), the value None for a bare name. Raises UsageError naming every
-    variable that was asked for by name on this call and is not set, or both set and `unset`.
+    `table` holds (name, value), the value None for a bare name, which takes its value from the
+    environment. Raises UsageError naming every variable that is both set and `unset`.
     """
-    listed = dict(table)
-    called = dict(_read_env_file(env_file)) if env_file else {}
-    called.update(map(_split, given))
-    absent = [name for name, value in called.items() if value is None and name not in environ]
-    if absent:
-        raise UsageError(
-            f"Asked to take from the environment, and not set there: {', '.join(absent)}.",
-            hint="Set the variable, or give its value: -E NAME=VALUE.",
-        )
+    sources = {
+        "`env` in pyproject.toml": dict(table),
+        str(env_file): dict(_read_env_file(env_file)) if env_file else {},
+        "-E": dict(map(_split, given)),
+    }
+    listed, *called = sources.values()
     if odd := sorted(name for name in unset if not name or re.search(r"[\s=]", name)):
         raise UsageError(f"--unset takes names of variables, not {', '.join(map(repr, odd))}.")
-    if both := sorted(called.keys() & set(unset)):
+    if both := sorted({name for entries in called for name in entries} & set(unset)):
         raise UsageError(f"Asked to set and to remove: {', '.join(both)}.")
-    values: dict[str, Secret | None] = dict.fromkeys(unset)
-    relied_on: list[str] = []
-    for name, value in (listed | called).items():
-        if name in values:
-            continue
-        known = value if value is not None else _from(environ, name)
-        if known is None:
-            relied_on.append(name)
-        else:
-            values[name] = known
-    plain = {name for name, value in listed.items() if value and values.get(name) == value}
-    return Variables(values=values, relied_on=tuple(relied_on), plain=frozenset(plain))
+    asked = [
+        (name, value if value is not None else _look_up(name, environ, source))
+        for source, entries in sources.items()
+        for name, value in entries.items()
+    ]
+    last = {name: value for name, value in asked if name not in unset}
+    public = set(listed.values())
+    return Variables(
+        values=dict.fromkeys(unset) | {n: v for n, v in last.items() if isinstance(v, Secret)},
+        relied_on=tuple(value for value in last.values() if isinstance(value, Unset)),
+        hidden=tuple(v for _, v in asked if isinstance(v, Secret) and v not in public),
+    )
 
 
-def _from(environ: Mapping[str, str], name: str) -> Secret | None:
-    return Secret(environ[name]) if name in environ else None
+def _look_up(name: str, environ: Mapping[str, str], asked_by: str) -> Secret | Unset:
+    if state := why_absent(environ.get(name)):
+        return Unset(name=name, state=state, asked_by=asked_by)
+    return Secret(environ[name])
 
 
 def _split(given: Secret) -> tuple[str, Secret | None]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.connect.deployments import DeploymentRecord
 from hatch_connect.connect.resources import Feature
-from hatch_connect.errors import UsageError
+from hatch_connect.errors import RefusedError, UsageError
 from hatch_connect.events import Note, Step, Warned
 from hatch_connect.project.git import git_metadata
 from hatch_connect.ship.execute import Execution
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hatch_connect.connect.client import ConnectClient
-    from hatch_connect.connect.resources import ServerSettings
+    from hatch_connect.connect.resources import Content, ServerSettings
     from hatch_connect.connect.servers import Server
     from hatch_connect.events import Report
     from hatch_connect.options import Options
@@ -222,10 +222,17 @@ def _look(client: ConnectClient, settings: ServerSettings, call: _Call, report: 
         drafts=settings.supports(Feature.DRAFT),
         reads_requires=settings.supports(Feature.PYTHON_REQUIRES) is not False,
         pythons=None if pythons is None else tuple(p.version for p in pythons),
-        variable_names=frozenset(client.environment_names(content.guid) if content else ()),
+        variable_names=_variable_names(client, content),
         git_managed=content is not None and client.is_git_managed(content.guid),
         name_is_taken=lambda name: bool(client.find_content(name, owner_guid=user.guid)),
     )
+
+
+def _variable_names(client: ConnectClient, content: Content | None) -> frozenset[str] | None:
+    try:
+        return frozenset(client.environment_names(content.guid) if content else ())
+    except RefusedError:
+        return None
 
 
 def _announce(plan: Plan, report: Report) -> None:
@@ -233,8 +240,9 @@ def _announce(plan: Plan, report: Report) -> None:
         report(Note(text=f"Updating {plan.content.guid}: {plan.because}"))
     else:
         report(Note(text=f"Making new content: {plan.because}"))
-    for name in plan.kept:
-        report(Note(text=f"{name} is not set here: the server keeps the value that it has."))
+    for unset in plan.kept:
+        text = f"{unset.name} is {unset.state} here: the server keeps the value that it has."
+        report(Note(text=text))
 
 
 def _record(subject: Subject, server: Server, done: Deployment, report: Report) -> None:

@@ -8,7 +8,7 @@ import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
-from support.fake_connect import FakeConnect
+from support.fake_connect import FakeConnect, Say
 from support.sandbox import Finished, Sandbox, committed, copy_example
 
 if TYPE_CHECKING:
@@ -176,6 +176,32 @@ def test_a_variable_that_is_nowhere_stops_before_anything_is_changed(
     assert done.code == 0, done.said
     assert "SALES_REGION is not set here" in done.stderr
     assert only(server).environment["SALES_REGION"] == "north"
+
+
+@pytest.mark.parametrize("value", ["", "$(SALES_REGION)", "${{ secrets.SALES_REGION }}"])
+def test_a_secret_that_ci_does_not_have_is_not_set_to_nothing(
+    server: FakeConnect, project: Path, sandbox: Sandbox, value: str
+) -> None:
+    environ = keys(server) | {"SALES_REGION": value, "NEW": value}
+    done = sandbox.connect("deploy", cwd=project, **environ)
+    assert done.code == 2
+    assert server.contents == {}
+    content = server.add_content("sales-api", environment={"SALES_REGION": "north"})
+    done = sandbox.connect("deploy", "-E", "SALES_REGION", cwd=project, **environ)
+    assert done.code == 0, done.said
+    assert "the server keeps the value that it has" in done.stderr
+    assert content.environment["SALES_REGION"] == "north"
+    done = sandbox.connect("deploy", "-E", "NEW", cwd=project, **environ)
+    assert done.code == 2, done.said
+    assert "NEW: " in done.stderr
+    assert "named by -E" in done.stderr
+    server.misbehave("GET", "environment$", Say(403, b'{"code": 19, "error": "no"}'), times=2)
+    done = sandbox.connect("deploy", cwd=project, **environ)
+    assert done.code == 2, done.said
+    assert "does not tell which it has" in done.stderr
+    done = sandbox.connect("deploy", "-E", "SALES_REGION=", cwd=project, **environ)
+    assert done.code == 0, done.said
+    assert not content.environment["SALES_REGION"]
 
 
 def test_a_key_on_the_command_line_works_and_is_warned_of(

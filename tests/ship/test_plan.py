@@ -19,7 +19,7 @@ from hatch_connect.ship.steps import (
     Upload,
     Verify,
 )
-from hatch_connect.ship.variables import Variables
+from hatch_connect.ship.variables import Unset, Variables
 
 CONTENT = Content(
     guid="25438b83-ea6d-4839-ae8e-53c52ac5f9ce",
@@ -130,11 +130,16 @@ def test_content_that_was_never_deployed_takes_any_mode(mode: str) -> None:
 
 
 def test_a_variable_that_is_nowhere_stops_the_plan() -> None:
-    wanted = replace(WANTED, variables=Variables(values={}, relied_on=("TOKEN",)))
-    with pytest.raises(UsageError, match="TOKEN"):
-        make_plan(wanted, EXISTING)
+    token = Unset(name="TOKEN", state="empty", asked_by="-E")
+    wanted = replace(WANTED, variables=Variables(values={}, relied_on=(token,)))
+    for found in (EXISTING, NEW):
+        with pytest.raises(UsageError, match="has none either:\n  TOKEN: empty here; named by -E"):
+            make_plan(wanted, found)
+    with pytest.raises(UsageError, match="does not tell which it has:\n  TOKEN"):
+        make_plan(wanted, replace(EXISTING, variable_names=None))
+    assert make_plan(WANTED, replace(EXISTING, variable_names=None)).content == CONTENT
     plan = make_plan(wanted, replace(EXISTING, variable_names=frozenset({"TOKEN"})))
-    assert plan.kept == ("TOKEN",)
+    assert plan.kept == (token,)
 
 
 def test_a_python_that_the_server_has_not_stops_the_plan_with_what_it_has() -> None:

@@ -49,20 +49,63 @@ def test_a_bare_name_takes_its_value_from_the_environment() -> None:
     assert found.relied_on == ()
 
 
-def test_a_bare_name_that_was_asked_for_and_is_unset_is_an_error() -> None:
-    with pytest.raises(UsageError, match="TOKEN, OTHER"):
-        collect("TOKEN", "OTHER", "SET=1")
-
-
-def test_a_bare_name_of_the_table_that_is_unset_is_left_to_the_server() -> None:
-    found = collect(table={"REGION": None, "MODE": "x"})
+@pytest.mark.parametrize(
+    ("value", "state"),
+    [
+        (None, "not set"),
+        ("", "empty"),
+        ("$(TOKEN)", "an unexpanded reference"),
+        ("$(build.token-1)", "an unexpanded reference"),
+        ("${{ secrets.TOKEN }}", "an unexpanded reference"),
+        ("${{secrets.TOKEN}}", "an unexpanded reference"),
+    ],
+)
+def test_a_bare_name_without_a_value_is_left_to_the_server(
+    tmp_path: Path, value: str | None, state: str
+) -> None:
+    file = tmp_path / "vars"
+    file.write_text("IN_FILE\n", encoding="utf-8")
+    names = ("IN_TABLE", "IN_FILE", "CALLED")
+    environ = {} if value is None else dict.fromkeys(names, value)
+    found = collect("CALLED", table={"IN_TABLE": None, "MODE": "x"}, env_file=file, environ=environ)
     assert revealed(found) == {"MODE": "x"}
-    assert found.missing({"REGION"}) == ()
-    assert found.missing(()) == ("REGION",)
+    assert [(u.name, u.state, u.asked_by) for u in found.relied_on] == [
+        ("IN_TABLE", state, "`env` in pyproject.toml"),
+        ("IN_FILE", state, str(file)),
+        ("CALLED", state, "-E"),
+    ]
+    assert [u.name for u in found.missing({"IN_FILE"})] == ["IN_TABLE", "CALLED"]
+    assert found.hidden == ()
 
 
-def test_an_empty_value_is_a_value() -> None:
-    assert revealed(collect("EMPTY=")) == {"EMPTY": ""}
+@pytest.mark.parametrize("value", ["$TOKEN", "a$(TOKEN)", "$(a b)", "${TOKEN}", " ", "$()"])
+def test_what_only_resembles_a_reference_is_a_value(value: str) -> None:
+    assert revealed(collect("TOKEN", environ={"TOKEN": value})) == {"TOKEN": value}
+
+
+def test_an_empty_value_that_is_written_is_a_value(tmp_path: Path) -> None:
+    file = tmp_path / "vars"
+    file.write_text("IN_FILE=\n", encoding="utf-8")
+    found = collect("CALLED=", table={"IN_TABLE": ""}, env_file=file)
+    assert revealed(found) == {"IN_TABLE": "", "IN_FILE": "", "CALLED": ""}
+
+
+def test_the_last_to_name_a_variable_decides_also_by_a_bare_name() -> None:
+    found = collect("A", "B=call", table={"A": "table", "B": None})
+    assert revealed(found) == {"B": "call"}
+    assert [u.asked_by for u in found.relied_on] == ["-E"]
+
+
+def test_all_values_are_hidden_but_those_that_stand_in_pyproject_toml() -> None:
+    found = collect(
+        "MODE=from-the-call",
+        "KEPT=table-value",
+        table={"MODE": "mode-of-table", "KEPT": "table-value", "BARE": None, "OVER": None},
+        environ={"BARE": "bare-value", "OVER": "overridden"},
+    )
+    assert {secret.reveal() for secret in found.hidden} == {
+        "from-the-call", "bare-value", "overridden",
+    }  # fmt: skip
 
 
 def test_the_call_wins_over_the_file_and_the_file_over_the_table(tmp_path: Path) -> None:
