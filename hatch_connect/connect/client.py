@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
@@ -36,6 +37,7 @@ T = TypeVar("T")
 
 _ATTEMPTS = 4
 _HIDDEN = {401, 403, 404}
+_NO_SUCH_PAGE = {400, 404}
 
 
 class ConnectClient:
@@ -189,10 +191,27 @@ class ConnectClient:
         return next((b for b in same if body.metadata.items() <= dict(b.metadata).items()), None)
 
     def bundles(self, guid: str) -> tuple[BundleInfo, ...]:
-        """Return the content's bundles, newest first."""
-        request = Request("GET", _content(guid, "bundles"))
-        found = objects(self._session.json(request), str(request))
-        return tuple(BundleInfo.from_answer(a) for a in found)
+        """Return all bundles of the content, newest first; which is active, the content says.
+
+        The reference documents pages of 20 in either order, and older servers know no pages. So
+        the first request asks as for all, and further pages are asked for while new ones come: a
+        server that ignores the question repeats what is known, one that refuses it has no more.
+        """
+        path = _content(guid, "bundles")
+        found: dict[str, BundleInfo] = {}
+        for page in itertools.count(1):
+            request = Request("GET", path, query={"page_number": str(page)} if page > 1 else {})
+            try:
+                told = objects(self._session.json(request), str(request))
+            except RefusedError as error:
+                if page == 1 or error.status not in _NO_SUCH_PAGE:
+                    raise
+                break
+            new = {b.id: b for b in map(BundleInfo.from_answer, told) if b.id not in found}
+            if not new:
+                break
+            found |= new
+        return tuple(sorted(found.values(), key=lambda b: b.number, reverse=True))
 
     def bundle(self, guid: str, bundle_id: str) -> BundleInfo:
         """Return one bundle."""

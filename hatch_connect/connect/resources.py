@@ -167,12 +167,11 @@ class BundleInfo:
     """A bundle on the server; `archive_md5` (hexadecimal) is None where the server does not tell.
 
     `metadata` is what was sent with the upload (source_commit and so on), less the archive's
-    digests.
+    digests. Whether it is active the content says (`bundle_id`): not every server says it here.
     """
 
     id: str
     created_time: str
-    active: bool
     size: int | None
     archive_md5: str | None
     metadata: tuple[tuple[str, str], ...]
@@ -187,11 +186,15 @@ class BundleInfo:
         return cls(
             id=answer.string("id"),
             created_time=answer.optional_string("created_time") or "",
-            active=answer.boolean("active", default=False),
             size=answer.optional_integer("size"),
             archive_md5=md5.lower() if md5 else None,
             metadata=tuple(sorted(told.items())),
         )
+
+    @property
+    def number(self) -> int:
+        """The order of the uploads: ids are numbers that grow."""
+        return int(self.id) if self.id.isdecimal() else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,11 +31,14 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Deploye
     """
     with found_content(options, surroundings, report) as found:
         client, config = found.client, found.config
-        bundles = client.bundles(found.content.guid)
+        guid, active = found.content.guid, found.content.bundle_id
+        bundles = client.bundles(guid)
         bundle = (
-            choose_bundle(bundles, options.bundle_id) if options.bundle_id else _before(bundles)
+            choose_bundle(client, guid, options.bundle_id, bundles)
+            if options.bundle_id
+            else _before(bundles, active)
         )
-        if bundle.active:
+        if bundle.id == active:
             raise UsageError(f"Bundle {bundle.id} is the active one already.")
         asked = not options.no_verify and (config is None or config.verify)
         path = config.verify_path if config else ""
@@ -53,10 +56,10 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Deploye
         return Deployed(deployment=deployment, server=found.server, hidden=found.hidden)
 
 
-def _before(bundles: tuple[BundleInfo, ...]) -> BundleInfo:
+def _before(bundles: tuple[BundleInfo, ...], active: str | None) -> BundleInfo:
     """Return the newest bundle that is older than the active one; `bundles` are newest first."""
     after = iter(bundles)
-    if any(bundle.active for bundle in after) and (older := next(after, None)):
+    if any(bundle.id == active for bundle in after) and (older := next(after, None)):
         return older
     raise UsageError(
         "There is no bundle before the active one.",

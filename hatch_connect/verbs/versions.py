@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hatch_connect.errors import UsageError
+from hatch_connect.errors import NotFoundError, UsageError
 from hatch_connect.events import Step
 from hatch_connect.verbs.found import found_content
 
 if TYPE_CHECKING:
+    from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.resources import BundleInfo
     from hatch_connect.events import Report
     from hatch_connect.options import Options
@@ -18,14 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Versions:
-    """The bundles, newest first."""
+    """The bundles, newest first, and the id of the active one."""
 
     guid: str
     bundles: tuple[BundleInfo, ...]
+    active: str | None
 
     def lines(self) -> tuple[str, ...]:
         """Return a line a bundle: number, date, size, commit, and which one is active."""
-        return tuple(_line(bundle) for bundle in self.bundles)
+        return tuple(_line(b, active=b.id == self.active) for b in self.bundles)
 
     def to_dict(self) -> dict[str, object]:
         """Return the bundles as objects."""
@@ -36,7 +39,7 @@ class Versions:
                     "id": b.id,
                     "created_time": b.created_time,
                     "size": b.size,
-                    "active": b.active,
+                    "active": b.id == self.active,
                     "metadata": dict(b.metadata),
                 }
                 for b in self.bundles
@@ -44,36 +47,44 @@ class Versions:
         }
 
 
-def _line(bundle: BundleInfo) -> str:
+def _line(bundle: BundleInfo, *, active: bool) -> str:
     size = "" if bundle.size is None else f"{bundle.size:,} bytes"
     commit = dict(bundle.metadata).get("source_commit", "")
-    parts = (bundle.id, bundle.created_time, size, commit, "active" if bundle.active else "")
+    parts = (bundle.id, bundle.created_time, size, commit, "active" if active else "")
     return "  ".join(filter(None, parts))
 
 
 def run(options: Options, surroundings: Surroundings, report: Report) -> Versions:
     """List the bundles; with `--remove` remove one first. Raises UsageError, ServerError."""
     with found_content(options, surroundings, report) as found:
-        guid, client = found.content.guid, found.client
+        guid, client, active = found.content.guid, found.client, found.content.bundle_id
         bundles = client.bundles(guid)
         if options.remove:
-            chosen = choose_bundle(bundles, options.remove)
-            if chosen.active:
+            chosen = choose_bundle(client, guid, options.remove, bundles)
+            if chosen.id == active:
                 raise UsageError(
                     f"Bundle {chosen.id} is the active one.",
                     hint="Activate another first: hatch-connect rollback BUNDLE",
                 )
             report(Step(text=f"Removing bundle {chosen.id}"))
             client.remove_bundle(guid, chosen.id)
-            bundles = tuple(b for b in bundles if b is not chosen)
-        return Versions(guid=guid, bundles=bundles)
+            bundles = tuple(b for b in bundles if b.id != chosen.id)
+        return Versions(guid=guid, bundles=bundles, active=active)
 
 
-def choose_bundle(bundles: tuple[BundleInfo, ...], bundle_id: str) -> BundleInfo:
-    """Return the bundle of that id. Raises UsageError with those that there are."""
+def choose_bundle(
+    client: ConnectClient, guid: str, bundle_id: str, bundles: tuple[BundleInfo, ...]
+) -> BundleInfo:
+    """Return the bundle of that id, which the server is asked for where `bundles` lack it.
+
+    Raises UsageError with those that there are.
+    """
     for bundle in bundles:
         if bundle.id == bundle_id:
             return bundle
+    if bundle_id.isdecimal():
+        with suppress(NotFoundError):
+            return client.bundle(guid, bundle_id)
     raise UsageError(
         f"The content has no bundle {bundle_id}.",
         hint=f"It has: {', '.join(b.id for b in bundles) or 'none'}.",

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from support.faults import Say
@@ -101,14 +101,40 @@ def test_a_bundle_can_be_removed_unless_it_is_active(
     guid = fake.add_content("sales").guid
     first, second = client.upload_bundle(guid, bundle), client.upload_bundle(guid, bundle)
     client.task(client.deploy(guid, second.id))
-    assert [(b.id, b.active) for b in client.bundles(guid)] == [
-        (second.id, True),
-        (first.id, False),
-    ]
+    assert [b.id for b in client.bundles(guid)] == [second.id, first.id]
+    assert client.content(guid).bundle_id == second.id
     client.remove_bundle(guid, first.id)
     with pytest.raises(RefusedError, match="is active"):
         client.remove_bundle(guid, second.id)
-    assert client.bundle(guid, second.id).active
+    assert client.bundle(guid, second.id).id == second.id
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+@pytest.mark.parametrize("pages", [20, 7, None])
+def test_all_bundles_are_listed_by_their_numbers(
+    client: ConnectClient,
+    fake: FakeConnect,
+    bundle: Path,
+    order: Literal["newest", "oldest"],
+    pages: int | None,
+) -> None:
+    guid = fake.add_content("sales").guid
+    fake.bundle_order, fake.bundle_pages, fake.tells_active = order, pages, False
+    uploaded = [client.upload_bundle(guid, bundle).id for _ in range(47)]
+    assert [b.id for b in client.bundles(guid)] == uploaded[::-1]
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_server_may_refuse_to_be_asked_for_a_page(
+    client: ConnectClient, fake: FakeConnect, bundle: Path, status: int
+) -> None:
+    guid = fake.add_content("sales").guid
+    uploaded = client.upload_bundle(guid, bundle)
+    fake.misbehave("GET", "bundles$", Say(status, b'{"code": 32, "error": "no"}'), skip=1)
+    assert [b.id for b in client.bundles(guid)] == [uploaded.id]
+    fake.misbehave("GET", "bundles$", Say(403, b'{"code": 19, "error": "no"}'), skip=1)
+    with pytest.raises(RefusedError, match="code 19"):
+        client.bundles(guid)
 
 
 def test_a_bundle_that_is_not_there_cannot_be_removed(

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from support.fake_connect import FakeConnect
+from support.fake_connect import FakeConnect, Say
 from support.sandbox import Finished, Sandbox, committed
 
 if TYPE_CHECKING:
@@ -137,6 +137,7 @@ def test_versions_are_listed_activated_and_removed(
     server: FakeConnect, project: Path, sandbox: Sandbox
 ) -> None:
     stock = ("--content", "stock")
+    server.bundle_order, server.tells_active = "oldest", False
     for _ in range(3):
         assert call(sandbox, server, project, "deploy", *stock).code == 0
     [content] = server.contents.values()
@@ -169,6 +170,10 @@ def test_versions_are_listed_activated_and_removed(
     assert first in absent.stderr
     same = call(sandbox, server, project, "rollback", first, *stock)
     assert "already" in same.stderr
+    server.misbehave("GET", "bundles$", Say(200, b"[]"))
+    unlisted = call(sandbox, server, project, "rollback", second, *stock)
+    assert unlisted.code == 0, unlisted.said
+    assert content.bundle_id == second
 
 
 def test_git_and_the_call_say_what_is_noted_with_a_bundle(

@@ -8,7 +8,7 @@ import re
 import threading
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from support.fake_bundle import Refusal, Reply, manifest_in, parts_of
 from support.fake_content import FakeBundle, FakeContent, FakeTask, change, fields_of, list_of
@@ -37,6 +37,9 @@ class World:
     version: str = "2026.06.0"
     pythons: tuple[str, ...] | None = ("3.11.7", "3.12.4", "3.13.1")
     images: tuple[str, ...] | None = None
+    bundle_pages: int | None = 20  # so many bundles a page; None: the query is ignored
+    bundle_order: Literal["newest", "oldest"] = "newest"
+    tells_active: bool = True  # whether a bundle says that it is active
     contents: dict[str, FakeContent] = field(default_factory=dict)
     tasks: dict[str, FakeTask] = field(default_factory=dict)
     next_task: FakeTask | None = None
@@ -192,12 +195,28 @@ class World:
             raise Refusal(400, 104, "the checksum does not match")
         bundle = FakeBundle(self._number(), archive, manifest_in(archive), metadata)
         content.bundles[bundle.id] = bundle
-        return Reply.of(bundle.told(active=False), 201)
+        return Reply.of(self._told(content, bundle), 201)
 
-    def _bundles(self, _request: Recorded, guid: str) -> Reply:
+    def _bundles(self, request: Recorded, guid: str) -> Reply:
         content = self._content(guid)
-        newest = reversed(content.bundles.values())
-        return Reply.of([b.told(active=b.id == content.bundle_id) for b in newest])
+        bundles = [self._told(content, b) for b in content.bundles.values()]
+        if self.bundle_order == "newest":
+            bundles.reverse()
+        if self.bundle_pages is None:
+            return Reply.of(bundles)
+        if not request.query.keys() <= {"page_number", "page_size", "asc_order"}:
+            raise Refusal(400, 32, "unknown query")
+        number = int(request.query.get("page_number", 1))
+        size = int(request.query.get("page_size", self.bundle_pages))
+        if number < 1 or not 1 <= size <= 500:
+            raise Refusal(400, 13, "there is no such page")
+        return Reply.of(bundles[(number - 1) * size : number * size])
+
+    def _told(self, content: FakeContent, bundle: FakeBundle) -> dict[str, object]:
+        told = bundle.told(active=bundle.id == content.bundle_id)
+        if not self.tells_active:
+            del told["active"]
+        return told
 
     def _bundle(self, request: Recorded, guid: str, bundle_id: str) -> Reply:
         content = self._content(guid, change=request.method == "DELETE")
@@ -210,7 +229,7 @@ class World:
                 raise Refusal(409, 123, "the bundle is active")
             del content.bundles[bundle_id]
             return Reply(204, b"")
-        return Reply.of(bundle.told(active=active))
+        return Reply.of(self._told(content, bundle))
 
     def _deploy(self, request: Recorded, guid: str) -> Reply:
         content = self._content(guid, change=True)
