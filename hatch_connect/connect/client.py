@@ -23,7 +23,7 @@ from .resources import (
 )
 from .session import Request, Session
 from .settle import Settling
-from .upload import BundleBody, Largest, too_large
+from .upload import BundleBody, Largest, check_received, too_large
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -184,7 +184,9 @@ class ConnectClient:
             return self._uploaded(guid, body) if body.sent else None
 
         with body:
-            return self._settled(upload, look)
+            uploaded = self._settled(upload, look)
+        check_received(uploaded.archive_md5, body)
+        return uploaded
 
     def _uploaded(self, guid: str, body: BundleBody) -> BundleInfo | None:
         same = (b for b in self.bundles(guid) if b.archive_md5 == body.md5)

@@ -9,7 +9,7 @@ import json
 import secrets
 from typing import IO, TYPE_CHECKING, Self, TypeAlias
 
-from hatch_connect.errors import BundleError, RefusedError, UnreachableError
+from hatch_connect.errors import AnswerError, BundleError, RefusedError, UnreachableError
 from hatch_connect.events import Progress
 
 from .failures import LostAnswerError
@@ -74,14 +74,15 @@ class BundleBody:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers that belong to this body; the checksum is the archive's."""
+        """The headers that belong to this body.
+
+        Connect compares the checksum with the body, of which a form is more than the archive:
+        official clients send one with the raw archive only.
+        """
+        if self.metadata:
+            return {"Content-Type": f"multipart/form-data; boundary={self._boundary}"}
         checksum = base64.b64encode(bytes.fromhex(self.md5)).decode("ascii")
-        kind = (
-            f"multipart/form-data; boundary={self._boundary}"
-            if self.metadata
-            else "application/gzip"
-        )
-        return {"Content-Type": kind, "X-Content-Checksum": checksum}
+        return {"Content-Type": "application/gzip", "X-Content-Checksum": checksum}
 
     @property
     def sent(self) -> bool:
@@ -132,16 +133,20 @@ class BundleBody:
             )
 
     def _wrapping(self) -> tuple[bytes, bytes]:
+        """Return what stands before and after the archive, as the official client writes it."""
         mark = f"--{self._boundary}"
         head = (
-            f"{mark}\r\n"
-            'Content-Disposition: form-data; name="metadata"\r\n\r\n'
-            f"{json.dumps(self.metadata)}\r\n"
             f"{mark}\r\n"
             'Content-Disposition: form-data; name="archive"; filename="bundle.tar.gz"\r\n'
             "Content-Type: application/x-tar\r\n\r\n"
         )
-        return head.encode("ascii"), f"\r\n{mark}--\r\n".encode("ascii")
+        tail = (
+            f"\r\n{mark}\r\n"
+            'Content-Disposition: form-data; name="metadata"\r\n\r\n'
+            f"{json.dumps(self.metadata)}\r\n"
+            f"{mark}--\r\n"
+        )
+        return head.encode("ascii"), tail.encode("ascii")
 
 
 def too_large(
@@ -164,6 +169,20 @@ def too_large(
             message, hint=f"The network failed, or the bundle is too large. {hint}"
         )
     return error
+
+
+def check_received(received: str | None, body: BundleBody) -> None:
+    """Refuse to go on with an archive that is not the one that was sent (AnswerError).
+
+    `received` is its MD5 as the server tells it, None where it does not.
+    """
+    if received is not None and len(received) == len(body.md5) and received != body.md5:
+        raise AnswerError(
+            f"The server received another archive than the one that was sent (MD5 {received}, not "
+            f"{body.md5}); it was not deployed.",
+            hint="Something on the way, such as a proxy, changed it: try again, or ask the "
+            "administrator.",
+        )
 
 
 def _digest(file: IO[bytes]) -> tuple[str, int]:

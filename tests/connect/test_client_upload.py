@@ -9,6 +9,7 @@ from support.faults import Drop, Hang, LoseAnswer, Say, Truncate
 from support.sample_bundle import sample_bundle
 
 from hatch_connect.errors import (
+    AnswerError,
     BundleError,
     RefusedError,
     UnreachableError,
@@ -44,7 +45,31 @@ class TestUpload:
         (kept,) = fake.contents[guid].bundles.values()
         assert kept.archive == bundle.read_bytes()
         assert dict(uploaded.metadata) == {"source": "git", "source_branch": 'a"é\r\n'}
-        assert "content-length" in fake.last("POST .*bundles").headers
+        sent = fake.last("POST .*bundles").headers
+        assert "content-length" in sent
+        assert "x-content-checksum" not in sent
+
+    @pytest.mark.parametrize("metadata", [None, {"source": "git"}])
+    def test_one_that_arrives_changed_is_an_error(
+        self,
+        client: ConnectClient,
+        fake: FakeConnect,
+        bundle: Path,
+        metadata: dict[str, str] | None,
+    ) -> None:
+        told = b'{"id": "7", "metadata": {"archive_md5": "%s"}}' % (b"0" * 32)
+        fake.misbehave("POST", "bundles$", Say(200, told))
+        with pytest.raises(AnswerError, match="another archive") as caught:
+            client.upload_bundle(fake.add_content("sales").guid, bundle, metadata=metadata)
+        assert caught.value.exit_code == 3
+        assert len(fake.requests) == 1
+
+    @pytest.mark.parametrize("told", [b"{}", b'{"archive_md5": null}', b'{"archive_md5": "?"}'])
+    def test_a_server_need_not_tell_what_arrived(
+        self, client: ConnectClient, fake: FakeConnect, bundle: Path, told: bytes
+    ) -> None:
+        fake.misbehave("POST", "bundles$", Say(200, b'{"id": "7", "metadata": %s}' % told))
+        assert client.upload_bundle(fake.add_content("sales").guid, bundle).id == "7"
 
     def test_progress_is_what_the_connection_took(
         self, client: ConnectClient, fake: FakeConnect, tmp_path: Path, events: list[Event]
@@ -87,6 +112,36 @@ class TestUpload:
         uploaded = client.upload_bundle(guid, bundle, metadata=metadata)
         assert list(fake.contents[guid].bundles) == [uploaded.id]
         assert any(isinstance(event, Detail) for event in events)
+
+    def test_one_whose_answer_is_lost_is_known_by_its_archive_and_its_metadata(
+        self, client: ConnectClient, fake: FakeConnect, bundle: Path, tmp_path: Path
+    ) -> None:
+        guid = fake.add_content("sales").guid
+        other = sample_bundle(tmp_path / "other.tar.gz", files={"other.py": b"1"})
+        of_main = {"source_branch": "main"}
+        client.upload_bundle(guid, bundle, metadata={"source_branch": "draft"})
+        client.upload_bundle(guid, other, metadata=of_main)
+        before = set(fake.contents[guid].bundles)
+        fake.misbehave("POST", "bundles$", LoseAnswer())
+        uploaded = client.upload_bundle(guid, bundle, metadata=of_main)
+        assert {uploaded.id} == fake.contents[guid].bundles.keys() - before
+
+    def test_writing_it_may_take_longer_than_connecting(
+        self,
+        fake: FakeConnect,
+        connecting: Connecting,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        import random
+
+        monkeypatch.setattr("hatch_connect.connect.session._CONNECT_TIMEOUT", 0.1)
+        noise = random.Random(0).randbytes(8_000_000)  # more than the sockets' buffers hold
+        large = sample_bundle(tmp_path / "l.tar.gz", files={"noise.bin": noise})
+        guid = fake.add_content("sales").guid
+        fake.reading_pauses = 0.5
+        assert connecting(fake.url).upload_bundle(guid, large).id
+        assert fake.calls() == [f"POST v1/content/{guid}/bundles"]
 
     def test_a_slow_answer_is_found_too(
         self, fake: FakeConnect, bundle: Path, connecting: Connecting

@@ -41,7 +41,27 @@ def test_any_blocks_make_the_whole_body(
             body.seek(0)
             assert not body.sent
     digest = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
-    assert headers["x-content-checksum"] == digest
+    assert headers.get("x-content-checksum") == (None if metadata else digest)
+
+
+def test_a_form_is_the_official_clients(tmp_path: Path) -> None:
+    path = tmp_path / "b.tar.gz"
+    path.write_bytes(b"ARCHIVE")
+    with BundleBody(path, metadata={"source": "git", "x": "é"}, report=silent) as body:
+        kind, _, boundary = body.headers["Content-Type"].partition("; boundary=")
+        assert (kind, len(body.headers)) == ("multipart/form-data", 1)
+        assert b"".join(body).decode("ascii").split(f"--{boundary}") == [
+            "",
+            (
+                '\r\nContent-Disposition: form-data; name="archive"; filename="bundle.tar.gz"\r\n'
+                "Content-Type: application/x-tar\r\n\r\nARCHIVE\r\n"
+            ),
+            (
+                '\r\nContent-Disposition: form-data; name="metadata"\r\n\r\n'
+                '{"source": "git", "x": "\\u00e9"}\r\n'
+            ),
+            "--\r\n",
+        ]
 
 
 @pytest.mark.parametrize("metadata", [None, {"source": "git"}])

@@ -77,10 +77,12 @@ class _Rule:
 class FakeConnect(World):
     """The server, running while the block does.
 
-    `takes_chunks`: also bodies without a length, which the official client sends and we do not.
+    `takes_chunks`: also bodies without a length, which the official client sends and we do not;
+    `reading_pauses`: seconds that it waits before it reads a body.
     """
 
     takes_chunks: bool = False
+    reading_pauses: float = 0.0
     prefix: str = ""
     tls: ssl.SSLContext | None = None
     requests: list[Recorded] = field(default_factory=list)
@@ -220,6 +222,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Transfer-Encoding"):
             return self._chunks() if self.server.fake.takes_chunks else None
         length = int(self.headers.get("Content-Length") or 0)
+        if length:
+            self.server.fake.stopping.wait(self.server.fake.reading_pauses)
         body = self.rfile.read(length)
         if len(body) != length:
             self.close_connection = True
