@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.checking import check_archive, link_target, normalized, reading
 from hatch_connect.bundle.manifest import MANIFEST_NAME, Manifest
-from hatch_connect.bundle.names import check_names
+from hatch_connect.bundle.names import check_names, shown
 from hatch_connect.bundle.packing import DEFAULT_EPOCH, pack
 from hatch_connect.errors import BundleError
-from hatch_connect.events import silent
+from hatch_connect.events import Warned, silent
 
 if TYPE_CHECKING:
     import tarfile
@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from hatch_connect.bundle.content import Selection
     from hatch_connect.events import Report
 
+_SHOWN = 5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
     """A bundle on disk that was checked.
 
-    `digest` is the SHA-256 of the canonical manifest: it identifies the bundle. `md5` is that of
+    `digest` is the SHA-256 of the canonical manifest for the files as they are: it identifies the
+    bundle. `md5` is that of
     the archive's bytes (hex), `size` their number. `top` is the single folder in which an archive
     made elsewhere holds everything (with its slash), else "".
     """
@@ -75,11 +78,21 @@ class Bundle:
 
             path = pack_prepared(path, into, report)
         checked = check_archive(path)
+        if checked.changed:
+            names = ", ".join(shown(name) for name in checked.changed[:_SHOWN])
+            more = len(checked.changed) - _SHOWN
+            report(
+                Warned(
+                    text=f"Edited since manifest.json was written: {names}"
+                    f"{f' and {more} more' if more > 0 else ''}. The files ship as they are now; if"
+                    " packages or entrypoint changed too, write the manifest again."
+                )
+            )
         return cls(
             path=path,
             manifest=checked.manifest,
             size=checked.size,
-            digest=checked.manifest.digest,
+            digest=checked.digest,
             md5=checked.md5,
             top=checked.top,
         )
@@ -134,7 +147,8 @@ def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> N
 
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
+    copy = shutil.copytree if source.is_dir() else shutil.copyfile
+    copy(source, target)
 
 
 def _refuse_other_content(folder: Path) -> None:

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.manifest import MANIFEST_NAME, Manifest
+from hatch_connect.bundle.manifest import MANIFEST_NAME, Manifest, digest_of
 from hatch_connect.bundle.names import shown, unsafe
 from hatch_connect.bundle.packing import Tally
 from hatch_connect.errors import BundleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _BLOCK = 1 << 18
@@ -25,17 +25,21 @@ _FREE = 1 << 28  # 256 MiB may come out of any archive ...
 _RATIO = 200  # ... and beyond that so many bytes for each one that went in (text: 5 to 20)
 _LARGEST_MANIFEST = 1 << 27
 _MOST_MEMBERS = 1_000_000
-_DIFFERENCES = 5
+_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """An archive in which everything is as its manifest says.
+    """An archive that holds what its manifest lists, and perhaps more.
 
-    `top` is the single folder that holds everything, with its slash, or "".
+    `top` is the single folder that holds everything, with its slash, or "". `changed` are files
+    whose checksums differ from the listed ones. `digest` is that of the manifest with the
+    checksums of the archive's files.
     """
 
     manifest: Manifest
+    digest: str
+    changed: tuple[str, ...]
     top: str
     size: int
     md5: str
@@ -51,24 +55,55 @@ class _Found:
 
 
 def check_archive(path: Path) -> Checked:
-    """Read the whole archive and compare it with its manifest (BundleError)."""
+    """Read the whole archive and compare it with its manifest (BundleError).
+
+    It is judged as the server does: what is listed must be there. Checksums that differ and files
+    that are not listed are taken, as official clients write such archives too.
+    """
     found = _Found()
     with reading(path) as (archive, raw):
         for member in archive:
             _take(archive, member, found)
             if len(found.checksums) + len(found.links) > _MOST_MEMBERS:
                 raise BundleError(f"{path} holds more than {_MOST_MEMBERS:,} files.")
-    for name, target in found.links.items():
-        if target not in found.checksums:
-            raise BundleError(
-                f"{path}: the link {shown(name)} does not lead to a file of the archive."
-            )
-        found.checksums[name] = found.checksums[target]
+    _follow_links(found, path)
     _refuse_files_in_files(found)
     top = _top(found, path)
-    manifest = Manifest.from_json(found.manifests[top + MANIFEST_NAME])
-    _compare(manifest, found, top, path)
-    return Checked(manifest=manifest, top=top, size=raw.size, md5=raw.md5.hexdigest())
+    text = found.manifests.pop(top + MANIFEST_NAME)
+    manifest = Manifest.from_json(text)
+    archived = {n.removeprefix(top): c for n, c in found.checksums.items()}
+    del archived[MANIFEST_NAME]
+    # The official client's older versions list the manifest in itself, with a stale checksum.
+    listed = {f.path: f.checksum for f in manifest.files if f.path != MANIFEST_NAME}
+    _refuse_missing(listed.keys() - archived.keys(), path)
+    return Checked(
+        manifest=manifest,
+        digest=digest_of(text, archived),
+        changed=tuple(sorted(n for n, c in listed.items() if c and c != archived[n])),
+        top=top,
+        size=raw.size,
+        md5=raw.md5.hexdigest(),
+    )
+
+
+def _follow_links(found: _Found, path: Path) -> None:
+    """Take the checksums of what links lead to: a file of the archive, or a folder of it."""
+    pending = dict(found.links)
+    while pending:
+        for name, target in tuple(pending.items()):
+            below = {n: c for n, c in found.checksums.items() if n.startswith(f"{target}/")}
+            if target in found.checksums:
+                found.checksums[name] = found.checksums[target]
+            elif below and not name.startswith(f"{target}/"):
+                found.checksums |= {name + n.removeprefix(target): c for n, c in below.items()}
+            else:
+                continue
+            del pending[name]
+            break
+        else:
+            raise BundleError(
+                f"{path}: the link {shown(min(pending))} does not lead to a file of the archive."
+            )
 
 
 @contextmanager
@@ -182,24 +217,10 @@ def _top(found: _Found, path: Path) -> str:
     )
 
 
-def _compare(manifest: Manifest, found: _Found, top: str, path: Path) -> None:
-    listed = {top + file.path: file.checksum for file in manifest.files}
-    # The official client's older versions list the manifest in itself, with a stale checksum.
-    listed.pop(top + MANIFEST_NAME, None)
-    archived = {n: c for n, c in found.checksums.items() if n != top + MANIFEST_NAME}
-    problems = [
-        *(f"{shown(n)} is listed and not archived" for n in listed.keys() - archived.keys()),
-        *(f"{shown(n)} is archived and not listed" for n in archived.keys() - listed.keys()),
-        *(
-            f"{shown(n)} has another checksum"
-            for n in listed.keys() & archived.keys()
-            if listed[n] != archived[n]
-        ),
-    ]
-    if problems:
-        lines = "\n".join(f"  - {line}" for line in sorted(problems)[:_DIFFERENCES])
+def _refuse_missing(missing: Iterable[str], path: Path) -> None:
+    if names := sorted(missing):
+        lines = "\n".join(f"  - {shown(name)}" for name in names[:_SHOWN])
         raise BundleError(
-            f"{path} does not hold what its manifest.json says "
-            f"({len(problems)} difference(s)):\n{lines}",
+            f"{path} does not hold {len(names)} file(s) that its manifest.json lists:\n{lines}",
             hint="It was changed after it was made, or damaged: make it again.",
         )

@@ -51,8 +51,11 @@ class Manifest:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> Manifest:
-        """Read a manifest; a BundleError names the key that is wrong."""
-        if (version := data.get("version")) != 1:
+        """Read a manifest; a BundleError names the key that is wrong.
+
+        What official clients left out at some time may be missing.
+        """
+        if (version := data.get("version", 1)) != 1:
             message = f"manifest.json: `version` must be 1, not {json.dumps(version)}."
             raise BundleError(message)
         quarto = get(data, "quarto", dict)
@@ -65,7 +68,7 @@ class Manifest:
             python=None if python is None else Python.from_dict(python),
             environment=Environment.from_dict(get(data, "environment", dict) or {}),
             unread=tuple((k, json.dumps(v)) for k, v in data.items() if k not in _KEYS),
-            files=_listed_files(need(data, "files", dict)),
+            files=_listed_files(get(data, "files", dict) or {}),
         )
 
     @classmethod
@@ -106,13 +109,22 @@ class Manifest:
     @property
     def digest(self) -> str:
         """The SHA-256 (hex) of the canonical form: keys sorted, no white space."""
-        canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return _digest(self.to_dict())
 
 
 _KEYS = frozenset(
     {"version", "locale", "metadata", "jupyter", "quarto", "python", "environment", "files"}
 )
+
+
+def digest_of(text: bytes, checksums: Mapping[str, str]) -> str:
+    """Return the digest of a manifest's bytes with these files in place of the listed ones."""
+    return _digest({**parse(text), "files": {p: {"checksum": c} for p, c in checksums.items()}})
+
+
+def _digest(data: Mapping[str, object]) -> str:
+    canonical = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def parse(text: bytes) -> dict[str, object]:
@@ -132,5 +144,6 @@ def _listed_files(data: Mapping[str, object]) -> tuple[ListedFile, ...]:
         where = f"files[{json.dumps(path)}]"
         if not isinstance(entry, dict):
             raise BundleError(f"manifest.json: `{where}` must be an object.")
-        files.append(ListedFile(path=path, checksum=need(entry, "checksum", str, where).lower()))
+        checksum = get(entry, "checksum", str, where) or ""
+        files.append(ListedFile(path=path, checksum=checksum.lower()))
     return tuple(files)

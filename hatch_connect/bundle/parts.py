@@ -77,7 +77,7 @@ class Python:
         return cls(
             version=need(data, "version", str, "python"),
             package_file=get(manager, "package_file", str, where) or PACKAGE_FILE,
-            manager=need(manager, "name", str, where),
+            manager=get(manager, "name", str, where) or "pip",
             manager_version=get(manager, "version", str, where) or "",
             allow_uv=get(manager, "allow_uv", bool, where),
         )
@@ -163,7 +163,7 @@ class Quarto:
         """Read `quarto`."""
         engines = get(data, "engines", list, "quarto") or []
         return cls(
-            version=need(data, "version", str, "quarto"),
+            version=get(data, "version", str, "quarto") or "",
             engines=tuple(str(engine) for engine in engines),
         )
 
@@ -174,7 +174,7 @@ class Quarto:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedFile:
-    """A file of the bundle: its POSIX path and the MD5 of its bytes (lower-case hex)."""
+    """A file of the bundle: its POSIX path and the MD5 of its bytes (hex), "" if none is told."""
 
     path: str
     checksum: str

@@ -23,7 +23,8 @@ _SHOWN = 10
 def pack_prepared(path: Path, into: Path, report: Report) -> Path:
     """Pack the listed files and the manifest as it is; give the archive's path in `into`.
 
-    `path` is the folder or its `manifest.json`. Every listed file must be there, unchanged.
+    `path` is the folder or its `manifest.json`. Every listed file must be there; that one was
+    edited since is said when the archive is checked.
     """
     root = (path if path.is_dir() else path.parent).resolve()
     text = _read(root / MANIFEST_NAME)
@@ -33,20 +34,10 @@ def pack_prepared(path: Path, into: Path, report: Report) -> Path:
     files = sorted(
         (file for file in found if isinstance(file, ContentFile)), key=lambda file: file.path
     )
-    checksums = {file.path: file.checksum for file in listed}
-
-    def same(packed: tuple[ListedFile, ...]) -> bytes:
-        changed = [
-            f"{shown(file.path)} is not the file that was listed: its checksum differs"
-            for file in packed
-            if file.checksum != checksums[file.path]
-        ]
-        _refuse(changed, root)
-        return text
-
     identity = hashlib.sha256(text).hexdigest()[:12]
     target = into / f"{root.name or 'content'}-{identity}{SUFFIX}"
-    pack(target, Selection(files=tuple(files)), same, epoch=DEFAULT_EPOCH, report=report)
+    selection = Selection(files=tuple(files))
+    pack(target, selection, lambda _: text, epoch=DEFAULT_EPOCH, report=report)
     return target
 
 
@@ -78,7 +69,7 @@ def _refuse(problems: list[str], root: Path) -> None:
     if problems:
         lines = "\n".join(f"  - {line}" for line in problems[:_SHOWN])
         raise BundleError(
-            f"{root / MANIFEST_NAME} does not describe its folder "
-            f"({len(problems)} difference(s)):\n{lines}",
-            hint="Write the manifest again, with the program that wrote it.",
+            f"{root / MANIFEST_NAME} lists what its folder does not hold "
+            f"({len(problems)} problem(s)):\n{lines}",
+            hint="Put the files back, or write the manifest again with the program that wrote it.",
         )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -17,9 +15,11 @@ from hatch_connect.local.archives import MANIFEST, safe_name
 from hatch_connect.local.entrypoints import find_entrypoint
 from hatch_connect.local.modes import MODES, Mode
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 _OPTIONAL = ("notebooks", "document", "model", "none")
 _VERSION = re.compile(r"(\d+)\.(\d+)(\.\d+)?\S*")
-_CHECKSUM = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Manifest:
     image: str | None = None
     hide_all_input: bool = False
     hide_tagged_input: bool = False
-    files: tuple[tuple[str, str], ...] = ()
+    files: tuple[str, ...] = ()
 
     @property
     def mode(self) -> Mode:
@@ -53,15 +53,17 @@ def check(root: Path, *, files: bool = True) -> Manifest:
     """Return the manifest of the unpacked bundle at `root` after checking the bundle against it.
 
     Its entrypoint is the one that was found, a script's as the path of its file. Raises
-    BundleError at the first thing that is wrong. Without `files` their list and checksums are
-    taken for granted.
+    BundleError at the first thing that is wrong. What is listed must be there; as on Connect,
+    checksums may differ, and further files may be there. Without `files` it is not asked again,
+    as a process may have removed what it found.
     """
     manifest = parse(_read(root / MANIFEST))
-    if files:
-        _check_files(root, dict(manifest.files))
-    wanted = None if manifest.managed is False else manifest.package_file
-    if wanted is not None and not (root / wanted).is_file():
-        raise BundleError(f"The package file {wanted!r} is not in the bundle.")
+    wanted = manifest.files if files else ()
+    if missing := sorted(name for name in wanted if not os.path.lexists(root / name)):
+        raise BundleError(f"Listed in manifest.json but not in the archive: {_few(missing)}.")
+    packages = None if manifest.managed is False else manifest.package_file
+    if packages is not None and not (root / packages).is_file():
+        raise BundleError(f"The package file {packages!r} is not in the bundle.")
     return replace(manifest, entrypoint=find_entrypoint(root, manifest))
 
 
@@ -73,7 +75,8 @@ def parse(text: bytes) -> Manifest:
         raise BundleError(f"manifest.json is not JSON: {error}") from error
     if not isinstance(whole, dict):
         raise BundleError("manifest.json is not a JSON object.")
-    if whole.get("version") != 1 or isinstance(whole["version"], bool):
+    version = whole.get("version", 1)
+    if version != 1 or isinstance(version, bool):
         raise BundleError("manifest.json: version must be 1.")
     app_mode = _get(whole, "metadata.appmode", str)
     if app_mode not in MODES:
@@ -144,40 +147,19 @@ def _requires(whole: dict[str, Any]) -> str | None:
 
 
 def _package_file(whole: dict[str, Any]) -> str:
-    if _get(whole, "python.package_manager.name", str) != "pip":
-        raise BundleError("manifest.json: python.package_manager.name must be 'pip'.")
+    if _get(whole, "python.package_manager.name", str) not in {"pip", "uv"}:
+        raise BundleError("manifest.json: python.package_manager.name must be 'pip' or 'uv'.")
     file: str = _get(whole, "python.package_manager.package_file", str)
     return safe_name(file)
 
 
-def _files(whole: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    listed: dict[str, Any] = _get(whole, "files", dict)
+def _files(whole: dict[str, Any]) -> tuple[str, ...]:
+    listed: dict[str, Any] = _get(whole, "files", dict, default=None) or {}
     for name, entry in listed.items():
-        checksum = entry.get("checksum") if isinstance(entry, dict) else None
-        if not isinstance(checksum, str) or not _CHECKSUM.fullmatch(checksum):
-            raise BundleError(f"manifest.json: files[{name!r}].checksum is not a hex MD5.")
-    return tuple((name, entry["checksum"]) for name, entry in listed.items())
-
-
-def _check_files(root: Path, listed: dict[str, str]) -> None:
-    archived = {
-        Path(folder, name).relative_to(root).as_posix()
-        for folder, folders, names in os.walk(root)
-        for name in (*names, *(f for f in folders if Path(folder, f).is_symlink()))
-    } - {MANIFEST}
-    if missing := sorted(listed.keys() - archived):
-        raise BundleError(f"Listed in manifest.json but not in the archive: {_few(missing)}.")
-    if unlisted := sorted(archived - listed.keys()):
-        raise BundleError(f"In the archive but not listed in manifest.json: {_few(unlisted)}.")
-    for name, checksum in listed.items():
-        with (root / name).open("rb") as file:
-            found = hashlib.file_digest(file, _md5).hexdigest()
-        if found != checksum:
-            raise BundleError(f"The checksum of {name!r} is {found}, not {checksum} as listed.")
-
-
-def _md5() -> hashlib._Hash:
-    return hashlib.md5(usedforsecurity=False)
+        safe_name(name)
+        if not isinstance(entry, dict) or not isinstance(entry.get("checksum", ""), str):
+            raise BundleError(f"manifest.json: files[{name!r}].checksum must be a string.")
+    return tuple(name for name in listed if name != MANIFEST)
 
 
 def _few(names: list[str]) -> str:

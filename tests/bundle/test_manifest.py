@@ -105,7 +105,7 @@ def test_checksums_compare_in_lower_case() -> None:
         ({"metadata": {}}, "`metadata.appmode` is missing"),
         ({"metadata": {"appmode": 1}}, "`metadata.appmode` must be a string, not 1"),
         ({"files": {"a.py": "x"}}, '`files["a.py"]` must be an object'),
-        ({"files": {"a.py": {}}}, '`files["a.py"].checksum` is missing'),
+        ({"files": {"a.py": {"checksum": 1}}}, '`files["a.py"].checksum` must be a string'),
         ({"python": {"version": "3"}}, "`python.package_manager` is missing"),
         (
             {"environment": {"environment_management": {"python": "no"}}},

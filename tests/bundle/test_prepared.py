@@ -67,15 +67,34 @@ def test_listed_files_must_be_there_and_inside(tmp_path: Path) -> None:
     (root / "data" / "x.csv").symlink_to(tmp_path / "outside")
     (root / "report.Rmd").unlink()
     said = refused(root, tmp_path)
-    assert "2 difference(s)" in said
+    assert "2 problem(s)" in said
     assert "report.Rmd is not there" in said
     assert "data/x.csv is a link that leaves the folder" in said
 
 
-def test_a_file_that_changed_since(tmp_path: Path) -> None:
+def test_a_file_that_was_edited_since_ships_and_is_named(tmp_path: Path) -> None:
     root = prepared(tmp_path / "report")
+    before = Bundle.open(root, into=tmp_path / "1")
     (root / "report.Rmd").write_bytes(b"changed")
-    assert "report.Rmd is not the file that was listed" in refused(root, tmp_path)
+    heard = Heard()
+    after = Bundle.open(root, into=tmp_path / "2", report=heard)
+    assert members_of(after.path)["report.Rmd"] == b"changed"
+    assert "Edited since manifest.json was written: report.Rmd." in heard.text
+    assert before.manifest == after.manifest
+    assert before.digest != after.digest
+
+
+@pytest.mark.parametrize("key", ["version", "files", "checksum"])
+def test_a_manifest_that_lacks_what_the_server_does_not_ask_for(tmp_path: Path, key: str) -> None:
+    root = prepared(tmp_path / "report")
+    data = json.loads((root / "manifest.json").read_text("utf-8"))
+    for table in (data, *data["files"].values()):
+        table.pop(key, None)
+    (root / "manifest.json").write_text(json.dumps(data), encoding="utf-8")
+    heard = Heard()
+    bundle = Bundle.open(root, into=tmp_path / "into", report=heard)
+    assert set(members_of(bundle.path)) == {"manifest.json", *data.get("files", ())}
+    assert "Edited" not in heard.text
 
 
 def test_a_folder_that_is_listed_as_a_file(tmp_path: Path) -> None:
@@ -91,7 +110,7 @@ def test_a_path_that_leads_elsewhere(tmp_path: Path, path: str) -> None:
     data = json.loads((root / "manifest.json").read_text("utf-8"))
     data["files"][path] = {"checksum": "0" * 32}
     (root / "manifest.json").write_text(json.dumps(data), encoding="utf-8")
-    assert "does not describe its folder" in refused(root, tmp_path)
+    assert "lists what its folder does not hold" in refused(root, tmp_path)
 
 
 def test_a_folder_without_a_manifest(tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from typing import TYPE_CHECKING
 
@@ -351,6 +353,36 @@ def test_prepared_content_is_not_taken_for_another_of_its_name(
             assert done.code == 0, done.said
     assert sorted(c.name for c in server.contents.values()) == ["index", "index1"]
     assert [len(c.bundles) for c in server.contents.values()] == [2, 2]
+
+
+def test_prepared_content_is_judged_as_by_the_server(
+    server: FakeConnect, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    (tmp_path / "index.html").write_text("<p>edited</p>", encoding="utf-8")
+    (tmp_path / ".env").write_text("TOKEN=1", encoding="utf-8")
+    listed = {"index.html": {"checksum": "0" * 32}}
+    manifest = {"metadata": {"appmode": "static", "primary_html": "index.html"}, "files": listed}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    done = deploy(sandbox, server, tmp_path, "manifest.json")
+    assert done.code == 0, done.said
+    assert "Edited since manifest.json was written: index.html." in done.stderr
+    (bundle,) = only(server).bundles.values()
+    assert set(names_in(bundle.archive)) == {"index.html", "manifest.json"}
+    del manifest["files"]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with tarfile.open(tmp_path / "rendered.tar.gz", "w:gz") as archive:
+        for name in ("manifest.json", "index.html"):
+            archive.add(tmp_path / name, name)
+    done = deploy(sandbox, server, tmp_path, "rendered.tar.gz", "--new")
+    assert done.code == 0, done.said
+    assert "Edited" not in done.stderr
+    (bundle,) = max(server.contents.values(), key=lambda c: int(c.id)).bundles.values()
+    assert bundle.archive == (tmp_path / "rendered.tar.gz").read_bytes()
+
+
+def names_in(archive: bytes) -> list[str]:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        return tar.getnames()
 
 
 def test_an_empty_value_is_kept(server: FakeConnect, tree: Path, sandbox: Sandbox) -> None:

@@ -40,7 +40,7 @@ def test_a_good_bundle(tmp_path: Path) -> None:
     assert found.package_file == "requirements.txt"
     assert found.requires is None
     assert found.image is None
-    assert {name for name, _ in found.files} == files.keys()
+    assert set(found.files) == files.keys()
 
 
 @pytest.mark.parametrize(
@@ -87,23 +87,17 @@ def test_a_listed_file_is_missing(tmp_path: Path) -> None:
         check(tmp_path)
 
 
-def test_files_are_not_listed(tmp_path: Path) -> None:
+def test_files_that_are_not_listed_or_were_edited_are_taken_as_on_connect(tmp_path: Path) -> None:
     _bundle(tmp_path, {"app.py": b"", "requirements.txt": b""})
-    for number in range(7):
-        (tmp_path / f"more{number}").touch()
-    (tmp_path / "linked").symlink_to(tmp_path)
-
-    with pytest.raises(BundleError, match=r"not listed.*'linked', 'more0'.* and 3 more"):
-        check(tmp_path)
-
-
-def test_a_file_is_not_what_was_listed(tmp_path: Path) -> None:
-    _bundle(tmp_path, {"app.py": b"", "requirements.txt": b""})
+    (tmp_path / "more").touch()
     (tmp_path / "app.py").write_text("changed")
 
-    with pytest.raises(BundleError, match=r"checksum of 'app\.py'"):
-        check(tmp_path)
-    assert check(tmp_path, files=False).app_mode == "python-fastapi"
+    assert check(tmp_path).app_mode == "python-fastapi"
+
+
+@pytest.mark.parametrize("files", [None, {}, {"a": {}}, {"a": {"checksum": "ABC"}}])
+def test_a_list_of_files_as_other_clients_write_it(files: dict[str, Any] | None) -> None:
+    assert _parse(files=files).files == tuple(files or ())
 
 
 def test_the_package_file_is_missing(tmp_path: Path) -> None:
@@ -132,7 +126,7 @@ def test_a_manifest_that_is_no_object(text: bytes) -> None:
         ({"python": {"version": "3.11.7"}}, r"python\.package_manager\.name is missing"),
         (
             {"python": {"version": "3.11", "package_manager": {**_PIP, "name": "conda"}}},
-            "must be 'pip'",
+            "must be 'pip' or 'uv'",
         ),
         (
             {"python": {"version": "3.11", "package_manager": {**_PIP, "package_file": "../x"}}},
@@ -141,9 +135,9 @@ def test_a_manifest_that_is_no_object(text: bytes) -> None:
         ({"environment": {"python": {"requires": "three"}}}, r"environment\.python\.requires"),
         ({"environment": {"python": "3.11"}}, r"environment\.python must be an object"),
         ({"environment": {"image": 1}}, r"environment\.image has the wrong type"),
-        ({"files": None}, "files is missing"),
         ({"files": {"a": "x"}}, r"files\['a'\]\.checksum"),
-        ({"files": {"a": {"checksum": "ABC"}}}, r"files\['a'\]\.checksum"),
+        ({"files": {"a": {"checksum": 1}}}, r"files\['a'\]\.checksum"),
+        ({"files": {"../a": {}}}, "not allowed"),
     ],
 )
 def test_a_manifest_that_is_wrong(changes: dict[str, Any], message: str) -> None:

@@ -151,7 +151,7 @@ def test_what_this_server_cannot_have(api: Api, app_mode: str, why: str) -> None
     metadata = {"appmode": app_mode, "primary_rmd": "a.Rmd"}
     more: dict[str, Any] = {"platform": "4.3.1", "packages": {"knitr": {"Source": "CRAN"}}}
     good = bundle_of({"a.Rmd": b""}, metadata=metadata, python=None, **more)
-    wrong_files = {"a.Rmd": {"checksum": "0" * 32}}
+    wrong_files = {"b.Rmd": {"checksum": "0" * 32}}
     wrong = bundle_of({"a.Rmd": b""}, metadata=metadata, python=None, files=wrong_files)
 
     refused = api.deploy(guid, api.upload(guid, good))
@@ -159,5 +159,5 @@ def test_what_this_server_cannot_have(api: Api, app_mode: str, why: str) -> None
 
     assert refused["code"] == broken["code"] == 1
     assert why in refused["error"]
-    assert "The checksum of 'a.Rmd'" in broken["error"]
+    assert "not in the archive: 'b.Rmd'" in broken["error"]
     assert api.visit(guid).status_code == 404
