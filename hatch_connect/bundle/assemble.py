@@ -42,7 +42,9 @@ def assemble(
 ) -> Built:
     """Write the bundle of one piece of content into `directory`."""
     inspection = inspect_quarto(config, environ)
-    packages = decide_packages(config, request) if needs_packages(config, inspection) else None
+    packages = None
+    if needs_packages(config, inspection):
+        packages = request.packages or decide_packages(config, request)
     notes = packages.lock.notes if packages else ()
     for note in notes:
         report(Warned(text=note))

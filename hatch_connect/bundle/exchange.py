@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +32,9 @@ _HEARD: dict[str, Callable[..., Event]] = {"note": Note, "warned": Warned}
 
 
 def encode_request(request: BuildRequest, answer: Path) -> str:
-    """Give the value of the variable."""
-    return json.dumps({"request": asdict(request), "answer": answer}, default=_plain)
+    """Give the value of the variable; the other process decides the packages by itself."""
+    asked = asdict(replace(request, packages=None))
+    return json.dumps({"request": asked, "answer": answer}, default=_plain)
 
 
 def decode_request(text: str, root: Path) -> tuple[BuildRequest, Path | None]:

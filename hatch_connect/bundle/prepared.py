@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 _SHOWN = 10
 
 
+def read_manifest(path: Path) -> Manifest:
+    """Read the manifest of a folder, which `path` is or lies in; nothing is packed."""
+    return Manifest.from_json(_read((path if path.is_dir() else path.parent) / MANIFEST_NAME))
+
+
 def pack_prepared(path: Path, into: Path, report: Report) -> Path:
     """Pack the listed files and the manifest as it is; give the archive's path in `into`.
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.bundle.archive import Bundle
     from hatch_connect.bundle.content import LeftOut
+    from hatch_connect.bundle.packages import Packages
     from hatch_connect.project.interpreter import Interpreter
     from hatch_connect.project.pins import Lock
     from hatch_connect.project.python_version import PythonTarget
@@ -24,7 +25,8 @@ class BuildRequest:
     the names of the pieces of content (empty: the main one); `directory` where the bundles go
     (None: dist/connect in the root); `installed` the packages of an environment and `interpreter`
     the Python of it, for a project without a lock (interactive verbs only); `on` the nickname
-    whose table counts.
+    whose table counts. `packages` were decided already, for the one piece of content that is asked
+    for.
     """
 
     root: Path
@@ -35,6 +37,7 @@ class BuildRequest:
     installed: Lock | None = None
     interpreter: Interpreter | None = None
     on: str | None = None
+    packages: Packages | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,35 +13,29 @@ from hatch_connect.ship.steps import (
     SetImage,
     SetTitle,
     SetVariables,
-    Upload,
     Verify,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from hatch_connect.connect.resources import Content
     from hatch_connect.ship.find import Located
-    from hatch_connect.ship.steps import PlanStep
+    from hatch_connect.ship.steps import PlanStep, Upload
     from hatch_connect.ship.variables import Unset, Variables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a deployment shall come to.
+    """What a deployment is to come to; all of it is known before there is a bundle.
 
-    `size` is the archive's in bytes, `largest` its largest files with theirs, for the day on which
-    it is too large. `title` was asked for, `default_title` is for new content without one.
-    `python` and `python_requires` are the manifest's version and range, None for content without
-    Python, and `python_because` is what asked for them. `image` is the one
-    for this server, where the manifest names none. `any_name` makes the name a
-    proposal: where it is taken, it gets a number. `draft` leaves the active bundle as it is.
+    `title` was asked for, `default_title` is for new content without one. `python` and
+    `python_requires` are the manifest's version and range, None for content without Python or if
+    only the build tells, and `python_because` is what asked for them. `image` is the one for this
+    server, if the manifest names none. `any_name` makes the name a proposal: one that is taken
+    gets a number. `draft` leaves the active bundle as it is.
     """
 
-    archive: Path
-    size: int
-    largest: tuple[tuple[str, int], ...] = ()
     app_mode: str
     name: str
     title: str | None
@@ -95,23 +89,34 @@ class Plan:
         return known, *(f"{n}. {step}" for n, step in enumerate(self.steps, 1))
 
 
-def make_plan(wanted: Wanted, found: Found) -> Plan:
-    """Decide the steps, or say why there can be none.
+def check_wanted(wanted: Wanted, found: Found) -> None:
+    """Refuse what cannot succeed, before anything is built or changed.
 
-    Raises ContentError (the content cannot take this bundle), UsageError (a variable is missing)
-    or PythonVersionError (the server has no such Python): all of them before anything is changed.
+    Raises ContentError (the content or the server cannot take this deployment), UsageError (a
+    variable is missing) or PythonVersionError (the server has no such Python).
     """
     content = None if wanted.new else found.located.content
     if content is not None:
         check_content(content)
         _check_kind(content, wanted, found)
+    if wanted.draft and found.drafts is False:
+        raise ContentError(
+            "This server cannot deploy a draft (Connect 2025.06 and later can).",
+            hint="Deploy without --draft.",
+        )
     _check_python(wanted, found)
     on_server = found.variable_names if content is not None else frozenset()
     _check_variables(wanted.variables, on_server)
+
+
+def make_plan(wanted: Wanted, found: Found, upload: Upload) -> Plan:
+    """Decide the steps that bring a bundle there, or raise what `check_wanted` does."""
+    check_wanted(wanted, found)
+    content = None if wanted.new else found.located.content
     return Plan(
         content=content,
         because="--new" if wanted.new else found.located.because,
-        steps=(*_prepare(wanted, found, content), *_deploy(wanted, found)),
+        steps=(*_prepare(wanted, found, content), upload, *_deploy(wanted, found)),
         kept=wanted.variables.relied_on,
     )
 
@@ -151,16 +156,10 @@ def _prepare(wanted: Wanted, found: Found, content: Content | None) -> list[Plan
         steps.append(SetTitle(title=title))
     if wanted.image and (content is None or content.image != wanted.image):
         steps.append(SetImage(image=wanted.image))
-    upload = Upload(archive=wanted.archive, size=wanted.size, largest=wanted.largest)
-    return [*steps, upload]
+    return steps
 
 
 def _deploy(wanted: Wanted, found: Found) -> list[PlanStep]:
-    if wanted.draft and found.drafts is False:
-        raise ContentError(
-            "This server cannot deploy a draft (Connect 2025.06 and later can).",
-            hint="Deploy without --draft.",
-        )
     verify: list[PlanStep] = [Verify(path=wanted.verify_path)] if wanted.verify else []
     if wanted.draft:
         return [DeployDraft(needed=True), *verify]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from hatch_connect.bundle.archive import Bundle
 from hatch_connect.connect.deployments import DeploymentRecord
 from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import RefusedError, UsageError
@@ -15,17 +16,22 @@ from hatch_connect.events import Note, Step, Warned
 from hatch_connect.project.git import git_metadata
 from hatch_connect.ship.execute import Execution
 from hatch_connect.ship.find import Located, find_content
-from hatch_connect.ship.plan import Found, Wanted, make_plan
+from hatch_connect.ship.plan import Found, Wanted, check_wanted, make_plan
+from hatch_connect.ship.steps import Upload
 from hatch_connect.ship.variables import collect_variables
 from hatch_connect.verbs.deployed import Deployed, Planned
+from hatch_connect.verbs.listing import Listing
 from hatch_connect.verbs.masking import masking
+from hatch_connect.verbs.project import build_content
 from hatch_connect.verbs.reach import chosen_server, client_of, pace_of
 from hatch_connect.verbs.several import one_or_several
-from hatch_connect.verbs.subject import configured_server, prepared_or_built, subject_of
+from hatch_connect.verbs.subject import pieces_of, request_of_piece, subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hatch_connect.bundle.manifest import Manifest
+    from hatch_connect.bundle.request import BuildRequest, Built
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.resources import Content, ServerSettings
     from hatch_connect.connect.servers import Server
@@ -46,27 +52,20 @@ _LARGEST = 5  # files that are named when a bundle is too large for the server
 def run(options: Options, surroundings: Surroundings, report: Report) -> Result:
     """Deploy the project, or the bundle that was named. Raises HatchConnectError.
 
-    Everything is built and planned before anything is changed.
+    What the project, the call and the server tell is asked first, then everything is built and
+    planned, then the first thing is changed.
     """
-    if options.new and options.app_id:
-        raise UsageError("--new makes other content, --app-id names content: give one of them.")
-    if options.metadata and options.no_metadata:
-        raise UsageError("--metadata notes something, --no-metadata nothing: give one of them.")
+    _check_call(options)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="hatch-connect-")))
         with _nothing_changed():
-            made = prepared_or_built(options, surroundings, report, into=folder)
-        ready: list[_Ready] = []
-        for each in made:
-            configured = configured_server(each, options, surroundings)
-            choice = chosen_server(options, surroundings, configured, report)
-            server = stack.enter_context(choice)
-            subject = subject_of(each, options, surroundings, server, report)
-            if options.file:
-                whose = subject.config.content_name if subject.config else None
-                told = f"content {whose!r} of this project" if whose else "content of its own"
-                report(Note(text=f"{options.file} is {told}."))
-            ready.append(_plan(_Call(subject, server, options, surroundings), report))
+            asked = []
+            for piece in pieces_of(options, surroundings, report):
+                choice = chosen_server(options, surroundings, piece.server, report)
+                server = stack.enter_context(choice)
+                subject = subject_of(piece, options, surroundings, server, report)
+                asked.append(_ask(_Call(subject, server, options, surroundings), report))
+            ready = [_plan(each, folder, report) for each in asked]
         results = tuple(_deploy(each, report) for each in ready)
         if options.local and surroundings.wait_for_person and not options.json:
             where = "\n".join(result.lines()[-1] for result in results)
@@ -85,47 +84,120 @@ class _Call:
     surroundings: Surroundings
 
 
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """A deployment that is planned."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A deployment that nothing known so far speaks against; `request` is None if it is prepared.
+
+    `hidden` are values that nothing which is shown may hold.
+    """
 
     call: _Call
+    request: BuildRequest | None
     client: ConnectClient
-    plan: Plan
+    wanted: Wanted
+    found: Found
     metadata: dict[str, str] | None
     hidden: tuple[Secret, ...]
 
 
-def _plan(call: _Call, report: Report) -> _Ready:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """A deployment that is planned."""
+
+    asked: _Asked
+    plan: Plan
+    digest: str
+    listing: Listing | None
+
+
+def _check_call(options: Options) -> None:
+    if options.new and options.app_id:
+        raise UsageError("--new makes other content, --app-id names content: give one of them.")
+    if options.metadata and options.no_metadata:
+        raise UsageError("--metadata notes something, --no-metadata nothing: give one of them.")
+    for given in options.metadata:
+        if not given.partition("=")[0] or "=" not in given:
+            raise UsageError(f"--metadata takes KEY=VALUE, not {given!r}.")
+
+
+def _ask(call: _Call, report: Report) -> _Asked:
+    """Find out what can be known before there is a bundle, and refuse what cannot succeed."""
+    subject, server, options = call.subject, call.server, call.options
     variables = _variables(call)
-    server = call.server
     hidden = (*variables.hidden, *filter(None, [server.api_key]))
-    with masking(hidden, report) as told, _nothing_changed():
+    request = request_of_piece(subject.piece, options, call.surroundings)
+    with masking(hidden, report) as told:
+        if options.file:
+            whose = subject.config.content_name if subject.config else None
+            content = f"content {whose!r} of this project" if whose else "content of its own"
+            told(Note(text=f"{options.file} is {content}."))
         told(Step(text=f"Connecting to {server.url} ({server.source})"))
         client = client_of(server, call.surroundings, told, variables.hidden)
         settings = client.server_settings()
-        wanted = _wanted(call.subject, variables, call.options)
-        plan = make_plan(wanted, _look(client, settings, call, told))
-        metadata = _metadata(call, settings, told)
-    return _Ready(call, client, plan, metadata, hidden)
+        wanted = _wanted(call, variables, request)
+        found = _look(client, settings, call, told)
+        check_wanted(wanted, found)
+        return _Asked(
+            call=call,
+            request=request,
+            client=client,
+            wanted=wanted,
+            found=found,
+            metadata=_metadata(call, settings, told),
+            hidden=hidden,
+        )
+
+
+def _plan(asked: _Asked, folder: Path, report: Report) -> _Ready:
+    """Build the bundle, or open the one that is prepared, and decide the steps."""
+    with masking(asked.hidden, report) as told:
+        bundle, built = _made(asked, folder, told)
+        upload = Upload(
+            archive=bundle.path,
+            size=bundle.size,
+            largest=tuple(sorted(bundle.sizes(), key=lambda file: -file[1])[:_LARGEST]),
+        )
+        # Only the build tells whether a Quarto document needs Python.
+        wanted = replace(asked.wanted, **_python_of(bundle.manifest))
+        if built and built.python:
+            wanted = replace(wanted, python_because=built.python.because)
+        return _Ready(
+            asked=asked,
+            plan=make_plan(wanted, asked.found, upload),
+            digest=bundle.digest,
+            listing=Listing.of(built) if built and asked.call.options.list else None,
+        )
+
+
+def _made(asked: _Asked, folder: Path, report: Report) -> tuple[Bundle, Built | None]:
+    call = asked.call
+    piece = call.subject.piece
+    if piece.archive:
+        return piece.archive, None
+    if piece.path:
+        return Bundle.open(piece.path, into=folder, report=report), None
+    if asked.request is None:
+        raise AssertionError("what is not prepared is built")
+    built = build_content(asked.request, call.surroundings, report)
+    return built.bundle, built
 
 
 def _deploy(ready: _Ready, report: Report) -> Deployed | Planned:
-    call = ready.call
-    listing = call.subject.listing
+    asked = ready.asked
+    call = asked.call
     if call.options.dry_run:
-        return Planned(plan=ready.plan, server=call.server, listing=listing)
-    with masking(ready.hidden, report) as told:
+        return Planned(plan=ready.plan, server=call.server, listing=ready.listing)
+    with masking(asked.hidden, report) as told:
         _announce(ready.plan, told)
         pace = pace_of(call.surroundings)
-        deployment = Execution(ready.client, told, pace, ready.metadata).run(ready.plan)
+        deployment = Execution(asked.client, told, pace, asked.metadata).run(ready.plan)
     _record(call.subject, call.server, deployment, report)
     return Deployed(
         deployment=deployment,
         server=call.server,
-        digest=call.subject.bundle.digest,
-        listing=listing,
-        hidden=ready.hidden,
+        digest=ready.digest,
+        listing=ready.listing,
+        hidden=asked.hidden,
     )
 
 
@@ -162,28 +234,21 @@ def _metadata(call: _Call, settings: ServerSettings, report: Report) -> dict[str
         return None
     found = git_metadata(call.subject.home, call.surroundings.environ)
     for given in options.metadata:
-        key, separator, value = given.partition("=")
-        if not key or not separator:
-            raise UsageError(f"--metadata takes KEY=VALUE, not {given!r}.")
+        key, _, value = given.partition("=")
         found[key] = value
     return found or None
 
 
-def _wanted(subject: Subject, variables: Variables, options: Options) -> Wanted:
-    config, bundle = subject.config, subject.bundle
-    python = bundle.manifest.python
-    return Wanted(
-        archive=bundle.path,
-        size=bundle.size,
-        largest=tuple(sorted(bundle.sizes(), key=lambda file: -file[1])[:_LARGEST]),
-        app_mode=bundle.manifest.metadata.app_mode,
+def _wanted(call: _Call, variables: Variables, request: BuildRequest | None) -> Wanted:
+    subject, options, config = call.subject, call.options, call.subject.config
+    packages = request.packages if request else None
+    manifest = subject.piece.manifest
+    wanted = Wanted(
+        app_mode=subject.app_mode,
         name=subject.name,
         title=subject.title,
         default_title=subject.default_title,
         variables=variables,
-        python=python.version if python else None,
-        python_requires=bundle.manifest.environment.python_requires,
-        python_because=subject.python_because,
         image=_image(subject),
         new=options.new,
         any_name=not subject.known_by_name,
@@ -191,12 +256,31 @@ def _wanted(subject: Subject, variables: Variables, options: Options) -> Wanted:
         verify=not options.no_verify and (config is None or config.verify),
         verify_path=config.verify_path if config else "",
     )
+    if manifest:
+        return replace(wanted, **_python_of(manifest))
+    if packages is None:
+        return wanted
+    python = packages.python
+    return replace(
+        wanted,
+        python=python.version,
+        python_requires=python.requires,
+        python_because=python.because,
+    )
+
+
+def _python_of(manifest: Manifest) -> dict[str, Any]:
+    python = manifest.python
+    return {
+        "python": python.version if python else None,
+        "python_requires": manifest.environment.python_requires,
+    }
 
 
 def _image(subject: Subject) -> str | None:
     """Return the image that pyproject.toml names for this server, and the bundle does not."""
     wanted = subject.config.image if subject.config else None
-    shipped = subject.bundle.manifest.environment.image
+    shipped = subject.image
     if wanted is None or wanted == shipped:
         return None
     if shipped is not None:
@@ -216,7 +300,7 @@ def _look(client: ConnectClient, settings: ServerSettings, call: _Call, report: 
     else:
         located = find_content(client, user, subject.clues(options, client.server, report))
     content = located.content
-    pythons = client.python_installations() if subject.bundle.manifest.python else None
+    pythons = client.python_installations() if subject.has_python else None
     return Found(
         located=located,
         drafts=settings.supports(Feature.DRAFT),
@@ -255,7 +339,7 @@ def _record(subject: Subject, server: Server, done: Deployment, report: Report) 
             app_id=content.id,
             app_guid=content.guid,
             title=content.title,
-            app_mode=subject.bundle.manifest.metadata.app_mode,
+            app_mode=subject.app_mode,
         )
     )
     if done.created:

@@ -7,6 +7,7 @@ from os.path import normpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hatch_connect.bundle.packages import decide_packages
 from hatch_connect.bundle.request import BuildRequest
 from hatch_connect.bundle.run import build
 from hatch_connect.errors import InterpreterError, LockError, UsageError
@@ -79,12 +80,6 @@ def content_of(options: Options, surroundings: Surroundings) -> str | None:
     return first
 
 
-def request_of(content: str | None, options: Options, surroundings: Surroundings) -> BuildRequest:
-    """Return what the call asks of the build. Raises ProjectError."""
-    config = project_of(options, surroundings, content=content)
-    return request_for(config, options, surroundings)
-
-
 def request_for(
     config: ProjectConfig, options: Options, surroundings: Surroundings
 ) -> BuildRequest:
@@ -137,22 +132,32 @@ def _installed(interpreter: Interpreter, config: ProjectConfig, warning: str) ->
     return replace(frozen, notes=(warning, *frozen.notes))
 
 
+def with_packages(config: ProjectConfig, request: BuildRequest) -> BuildRequest:
+    """Decide the packages before the build, if that needs no look at the content.
+
+    Raises LockError, PythonVersionError: what is wrong is told before the project's build runs.
+    """
+    if not config.app_mode.has_python or config.app_mode.name.startswith("quarto"):
+        return request
+    return replace(request, packages=decide_packages(config, request))
+
+
 def build_contents(
     options: Options, surroundings: Surroundings, report: Report
 ) -> tuple[Built, ...]:
     """Build the bundle of each piece of content that the call is about."""
-    return tuple(
-        build_content(name, options, surroundings, report)
+    configs = (
+        project_of(options, surroundings, content=name)
         for name in contents_of(options, surroundings)
     )
+    requests = [with_packages(c, request_for(c, options, surroundings)) for c in configs]
+    return tuple(build_content(request, surroundings, report) for request in requests)
 
 
-def build_content(
-    content: str | None, options: Options, surroundings: Surroundings, report: Report
-) -> Built:
+def build_content(request: BuildRequest, surroundings: Surroundings, report: Report) -> Built:
     """Build one bundle and say what it was made from."""
-    report(Step(text=f"Building the bundle{f' of {content}' if content else ''}"))
-    request = request_of(content, options, surroundings)
+    of = "".join(f" of {content}" for content in request.contents)
+    report(Step(text=f"Building the bundle{of}"))
     built, *_ = build(request, surroundings.environ, report)
     bundle, lock = built.bundle, built.lock
     if lock is not None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from hatch_connect.bundle.archive import Bundle
 from hatch_connect.bundle.content import Patterns
 from hatch_connect.bundle.describe import metadata_of
+from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.bundle.names import BUNDLE_SUFFIXES
+from hatch_connect.bundle.prepared import read_manifest
 from hatch_connect.connect.deployments import FOLDER, RecordStore, record_path
 from hatch_connect.errors import ProjectError, StoreError, UsageError
 from hatch_connect.events import Warned
@@ -20,11 +22,17 @@ from hatch_connect.project.app_mode import EntrypointKind
 from hatch_connect.project.config import all_contents
 from hatch_connect.project.rules import title_rule, valid_content_name
 from hatch_connect.ship.find import Clues
-from hatch_connect.verbs.listing import Listing
-from hatch_connect.verbs.project import build_contents, contents_of, project_of, root_of
+from hatch_connect.verbs.project import (
+    contents_of,
+    project_of,
+    request_for,
+    root_of,
+    with_packages,
+)
 
 if TYPE_CHECKING:
-    from hatch_connect.bundle.request import Built
+    from hatch_connect.bundle.manifest import Manifest
+    from hatch_connect.bundle.request import BuildRequest
     from hatch_connect.connect.servers import Server
     from hatch_connect.events import Report
     from hatch_connect.options import Options
@@ -33,15 +41,35 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """A bundle, and what is known of the content that it becomes.
+class Piece:
+    """What one deployment of a call ships, before anything is built or packed.
 
-    `config` is None for a prepared bundle that is not the project's. `python_because` is empty
-    where nothing says why the manifest asks for its Python. `known_by_name` is False where the
-    name was made of a file's, which says nothing of what the content is.
+    `config` is the project's content without any server's table, None for a prepared bundle that
+    is not the project's; `path` and `manifest` are the prepared bundle's, None where it is built.
+    `archive` is one that needs no packing.
     """
 
-    bundle: Bundle
+    config: ProjectConfig | None
+    path: Path | None = None
+    manifest: Manifest | None = None
+    archive: Bundle | None = None
+
+    @property
+    def server(self) -> str | None:
+        """What pyproject.toml calls the server; a prepared bundle needs no project."""
+        return self.config.server if self.config else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What is known of the content that a piece becomes on a server.
+
+    `config` has that server's table; it is None for a prepared bundle that is not the project's.
+    `known_by_name` is False where the name was made of a file's, which says nothing of what the
+    content is.
+    """
+
+    piece: Piece
     config: ProjectConfig | None
     name: str
     title: str | None
@@ -49,14 +77,33 @@ class Subject:
     filename: str
     records: RecordStore
     known_by_name: bool = True
-    python_because: str = ""
-    listing: Listing | None = None
 
     @property
     def home(self) -> Path:
-        """The folder that the bundle was made from, or where it lies."""
+        """The folder that the bundle is made from, or where it lies."""
         path = Path(self.filename)
         return path if path.is_dir() else path.parent
+
+    @property
+    def app_mode(self) -> str:
+        """The app mode, as the manifest has it or is going to."""
+        if self.piece.manifest:
+            return self.piece.manifest.metadata.app_mode
+        return self.config.app_mode.name if self.config else ""
+
+    @property
+    def has_python(self) -> bool:
+        """Whether the server may run Python for it."""
+        if self.piece.manifest:
+            return self.piece.manifest.python is not None
+        return bool(self.config and self.config.app_mode.has_python)
+
+    @property
+    def image(self) -> str | None:
+        """The image that the bundle names, which is the same for all servers."""
+        if self.piece.manifest:
+            return self.piece.manifest.environment.image
+        return self.piece.config.image if self.piece.config else None
 
     def clues(self, options: Options, server: Server, report: Report) -> Clues:
         """Return what is known of the content on a server."""
@@ -65,53 +112,56 @@ class Subject:
         return clues_of(self.records, options, server, known, report)
 
 
-def prepared_or_built(
-    options: Options, surroundings: Surroundings, report: Report, *, into: Path
-) -> tuple[Built | Bundle, ...]:
-    """Open the bundle that was named, or build the project's. Raises ProjectError.
-
-    A folder or a manifest is packed to a file in `into`.
-    """
+def pieces_of(options: Options, surroundings: Surroundings, report: Report) -> tuple[Piece, ...]:
+    """Read what the call ships: the bundle that was named, or the project. Raises ProjectError."""
     if options.title and (wrong := title_rule(options.title)):
         raise UsageError(f"The title {wrong}.")
     if not options.file:
-        return build_contents(options, surroundings, report)
+        names = contents_of(options, surroundings)
+        return tuple(
+            Piece(config=project_of(options, surroundings, content=name)) for name in names
+        )
+    _refuse_build_options(options)
     path = surroundings.directory / options.file
     if not path.exists():
         raise UsageError(f"There is no {path}.", hint="Name a bundle, a manifest or its folder.")
-    _refuse_build_options(options)
-    return (Bundle.open(path, into=into, report=report),)
+    archive = None
+    if path.is_file() and path.name != MANIFEST_NAME:
+        archive = Bundle.open(path, into=path.parent, report=report)
+    manifest = archive.manifest if archive else read_manifest(path)
+    piece = Piece(config=None, path=path, manifest=manifest, archive=archive)
+    return (replace(piece, config=_owner(piece, options, surroundings)),)
+
+
+def request_of_piece(
+    piece: Piece, options: Options, surroundings: Surroundings
+) -> BuildRequest | None:
+    """Decide what can be decided before the build: the lock, the packages and the Python.
+
+    Returns None for a prepared bundle. Raises ProjectError.
+    """
+    if piece.path or not piece.config:
+        return None
+    return with_packages(piece.config, request_for(piece.config, options, surroundings))
 
 
 def subject_of(
-    made: Built | Bundle,
-    options: Options,
-    surroundings: Surroundings,
-    server: Server,
-    report: Report,
+    piece: Piece, options: Options, surroundings: Surroundings, server: Server, report: Report
 ) -> Subject:
-    """Put together what is known of the content that a bundle becomes on a server."""
-    if isinstance(made, Bundle):
-        config = _owner(made, options, surroundings, on=server.name)
-        if config is not None:
-            return _of_project(made, config, surroundings, report)
-        return _independent(made, options, surroundings, report)
-    config = project_of(options, surroundings, content=made.content, on=server.name)
-    return replace(
-        _of_project(made.bundle, config, surroundings, report),
-        python_because=made.python.because if made.python else "",
-        listing=Listing.of(made) if options.list else None,
+    """Put together what is known of the content that a piece becomes on a server."""
+    if piece.config is None:
+        return _independent(piece, options, surroundings, report)
+    name = piece.config.content
+    config = project_of(options, surroundings, content=name, on=server.name)
+    return Subject(
+        piece=piece,
+        config=config,
+        name=config.content_name,
+        title=config.title,
+        default_title=_title_of(config),
+        filename=str(config.root),
+        records=records_of(config.root, config.content, surroundings, report),
     )
-
-
-def configured_server(
-    made: Built | Bundle, options: Options, surroundings: Surroundings
-) -> str | None:
-    """Return what pyproject.toml calls the server; a prepared bundle needs no project."""
-    if isinstance(made, Bundle):
-        config = _owner(made, options, surroundings)
-        return config.server if config else None
-    return project_of(options, surroundings, content=made.content).server
 
 
 def _refuse_build_options(options: Options) -> None:
@@ -175,20 +225,6 @@ def _ignores_records(file: Path) -> bool:
     return Patterns(lines).match(f"{FOLDER}/record.json")
 
 
-def _of_project(
-    bundle: Bundle, config: ProjectConfig, surroundings: Surroundings, report: Report
-) -> Subject:
-    return Subject(
-        bundle=bundle,
-        config=config,
-        name=config.content_name,
-        title=config.title,
-        default_title=_title_of(config),
-        filename=str(config.root),
-        records=records_of(config.root, config.content, surroundings, report),
-    )
-
-
 def _title_of(config: ProjectConfig) -> str:
     """Take the title from the file that is shown, where there is one, else from the content."""
     file = config.app_mode.entrypoint is EntrypointKind.FILE and config.entrypoint
@@ -196,9 +232,7 @@ def _title_of(config: ProjectConfig) -> str:
     return config.content_name if title in {"", "index"} or title_rule(title) else title
 
 
-def _owner(
-    bundle: Bundle, options: Options, surroundings: Surroundings, *, on: str | None = None
-) -> ProjectConfig | None:
+def _owner(piece: Piece, options: Options, surroundings: Surroundings) -> ProjectConfig | None:
     """Return the project's content that a prepared bundle is of, or None.
 
     It is the one that `--content` names; else the bundle lies where the project's builds go or
@@ -207,24 +241,26 @@ def _owner(
     try:
         root = root_of(options, surroundings)
         names = contents_of(options, surroundings) if options.content else all_contents(root)
-        configs = [project_of(options, surroundings, content=name, on=on) for name in names]
+        configs = [project_of(options, surroundings, content=name) for name in names]
     except ProjectError:
         return None
     if options.content:
         return configs[0]
-    path = Path(normpath(surroundings.directory / str(options.file)))
-    return next((c for c in configs if _is_named_for(path, c) and _is_like(bundle, c)), None)
+    return next((c for c in configs if _is_named_for(piece, c) and _is_like(piece, c)), None)
 
 
-def _is_named_for(path: Path, config: ProjectConfig) -> bool:
+def _is_named_for(piece: Piece, config: ProjectConfig) -> bool:
+    path = Path(normpath(piece.path or ""))
     if (config.root / "dist" / "connect") in path.parents:
         return True
-    name = path.parent.name if path.name == "manifest.json" else _stem(path)
+    name = path.parent.name if path.name == MANIFEST_NAME else _stem(path)
     return name == config.content_name or name.startswith(f"{config.content_name}-")
 
 
-def _is_like(bundle: Bundle, config: ProjectConfig) -> bool:
-    ours, theirs = metadata_of(config), bundle.manifest.metadata
+def _is_like(piece: Piece, config: ProjectConfig) -> bool:
+    if piece.manifest is None:
+        return False
+    ours, theirs = metadata_of(config), piece.manifest.metadata
     return (ours.app_mode, ours.entrypoint, ours.primary_html) == (
         theirs.app_mode,
         theirs.entrypoint,
@@ -233,21 +269,23 @@ def _is_like(bundle: Bundle, config: ProjectConfig) -> bool:
 
 
 def _independent(
-    bundle: Bundle, options: Options, surroundings: Surroundings, report: Report
+    piece: Piece, options: Options, surroundings: Surroundings, report: Report
 ) -> Subject:
     """Take a bundle for itself: its title comes from its primary file, else from its name."""
-    path = surroundings.directory / str(options.file)
-    metadata = bundle.manifest.metadata
-    primary = metadata.primary_html or metadata.primary_rmd or _file_entrypoint(bundle)
+    path, manifest = piece.path, piece.manifest
+    if path is None or manifest is None:
+        raise AssertionError("what is not of the project is prepared")
+    metadata = manifest.metadata
+    primary = metadata.primary_html or metadata.primary_rmd or _file_entrypoint(manifest)
     home = path.parent if path.is_file() else path
-    if path.name == "manifest.json" and primary is None:
+    if path.name == MANIFEST_NAME and primary is None:
         primary = home.name
-    of_project = _project_name(bundle, path)
+    of_project = _project_name(manifest, path)
     found = _stem(Path(primary)) if primary else of_project
     default_title = options.title or found or _stem(path)
     name = valid_content_name(default_title)
     return Subject(
-        bundle=bundle,
+        piece=piece,
         config=None,
         name=name,
         title=options.title,
@@ -259,10 +297,10 @@ def _independent(
     )
 
 
-def _project_name(bundle: Bundle, path: Path) -> str | None:
+def _project_name(manifest: Manifest, path: Path) -> str | None:
     """Return the name less the version, where the bundle's own metadata tell the two apart."""
     stem = _stem(path)
-    for file in bundle.manifest.files:
+    for file in manifest.files:
         info, _, rest = file.path.partition("/")
         version = info.removesuffix(".dist-info").rpartition("-")[2]
         if rest == "METADATA" and stem.endswith(f"-{version}"):
@@ -270,9 +308,9 @@ def _project_name(bundle: Bundle, path: Path) -> str | None:
     return None
 
 
-def _file_entrypoint(bundle: Bundle) -> str | None:
-    entrypoint = bundle.manifest.metadata.entrypoint
-    listed = {file.path for file in bundle.manifest.files}
+def _file_entrypoint(manifest: Manifest) -> str | None:
+    entrypoint = manifest.metadata.entrypoint
+    listed = {file.path for file in manifest.files}
     return entrypoint if entrypoint in listed else None
 
 

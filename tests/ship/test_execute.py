@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,6 +27,7 @@ from hatch_connect.secret import Secret
 from hatch_connect.ship.execute import Deployment, Execution
 from hatch_connect.ship.find import Clues, Located, find_content
 from hatch_connect.ship.plan import Found, Wanted, make_plan
+from hatch_connect.ship.steps import Upload
 from hatch_connect.ship.task import Pace, follow
 from hatch_connect.ship.variables import Variables
 
@@ -70,11 +71,20 @@ def client_of(fake: FakeConnect) -> ConnectClient:
     return connect(found, environ={}, report=silent)
 
 
-def wanted(folder: Path) -> Wanted:
-    archive = sample_bundle(folder / "sales.tar.gz")
-    return Wanted(
-        archive=archive,
-        size=archive.stat().st_size,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample(Wanted):
+    """A deployment of an archive that is there already."""
+
+    archive: Path
+
+    @property
+    def upload(self) -> Upload:
+        return Upload(archive=self.archive, size=self.archive.stat().st_size)
+
+
+def wanted(folder: Path) -> Sample:
+    return Sample(
+        archive=sample_bundle(folder / "sales.tar.gz"),
         app_mode="python-fastapi",
         name="sales",
         title=None,
@@ -83,7 +93,7 @@ def wanted(folder: Path) -> Wanted:
     )
 
 
-def ship(fake: FakeConnect, what: Wanted, events: list[Event] | None = None) -> Deployment:
+def ship(fake: FakeConnect, what: Sample, events: list[Event] | None = None) -> Deployment:
     client = client_of(fake)
     found = Found(
         located=find_content(client, client.me(), Clues(name=what.name)),
@@ -92,7 +102,7 @@ def ship(fake: FakeConnect, what: Wanted, events: list[Event] | None = None) -> 
         variable_names=frozenset(),
     )
     report = silent if events is None else events.append
-    return Execution(client, report, Clock().pace()).run(make_plan(what, found))
+    return Execution(client, report, Clock().pace()).run(make_plan(what, found, what.upload))
 
 
 def steps(fake: FakeConnect) -> list[str]:
@@ -217,7 +227,7 @@ def test_a_refused_upload_says_what_remains(server: FakeConnect, tmp_path: Path)
     what = wanted(tmp_path)
     what.archive.write_bytes(b"no archive")
     with pytest.raises(RefusedError) as caught:
-        ship(server, replace(what, size=10))
+        ship(server, what)
     assert "was created" in caught.value.__notes__[0]
 
 
@@ -229,8 +239,10 @@ def test_an_interruption_says_what_remains(server: FakeConnect, tmp_path: Path) 
     client = client_of(server)
     located = Located(content=None, because="new")
     found = Found(located=located, drafts=True, pythons=None, variable_names=frozenset())
+    what = wanted(tmp_path)
+    plan = make_plan(what, found, what.upload)
     with pytest.raises(KeyboardInterrupt) as caught:
-        Execution(client, interrupt, Clock().pace()).run(make_plan(wanted(tmp_path), found))
+        Execution(client, interrupt, Clock().pace()).run(plan)
     assert "is there and not active" in caught.value.__notes__[0]
 
 

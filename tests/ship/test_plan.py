@@ -9,7 +9,7 @@ from hatch_connect.connect.resources import Content
 from hatch_connect.errors import ContentError, PythonVersionError, UsageError
 from hatch_connect.secret import Secret
 from hatch_connect.ship.find import Located
-from hatch_connect.ship.plan import Found, Wanted, free_name, make_plan, make_rollback
+from hatch_connect.ship.plan import Found, Plan, Wanted, free_name, make_plan, make_rollback
 from hatch_connect.ship.steps import (
     Activate,
     CreateContent,
@@ -39,8 +39,6 @@ CONTENT = Content(
     last_deployed_time=None,
 )
 WANTED = Wanted(
-    archive=Path("sales.tar.gz"),
-    size=10,
     app_mode="python-fastapi",
     name="sales",
     title=None,
@@ -59,8 +57,12 @@ NEW = Found(
 EXISTING = replace(NEW, located=Located(content=CONTENT, because="the record"))
 
 
+def planned(wanted: Wanted, found: Found) -> Plan:
+    return make_plan(wanted, found, Upload(archive=Path("sales.tar.gz"), size=10))
+
+
 def kinds(wanted: Wanted, found: Found) -> list[type]:
-    return [type(step) for step in make_plan(wanted, found).steps]
+    return [type(step) for step in planned(wanted, found).steps]
 
 
 def test_new_content_is_created_before_anything_else_and_activated_after_it_answered() -> None:
@@ -73,13 +75,13 @@ def test_new_content_is_created_before_anything_else_and_activated_after_it_answ
 def test_existing_content_keeps_its_title_unless_another_is_asked_for() -> None:
     assert kinds(WANTED, EXISTING) == [Upload, DeployDraft, Verify, Activate, Verify]
     assert SetTitle not in kinds(replace(WANTED, title="Sales"), EXISTING)
-    assert make_plan(replace(WANTED, title="Other"), EXISTING).steps[0] == SetTitle(title="Other")
+    assert planned(replace(WANTED, title="Other"), EXISTING).steps[0] == SetTitle(title="Other")
 
 
 def test_a_draft_is_not_activated() -> None:
     assert kinds(replace(WANTED, draft=True), EXISTING) == [Upload, DeployDraft, Verify]
     with pytest.raises(ContentError, match="draft"):
-        make_plan(replace(WANTED, draft=True), replace(EXISTING, drafts=False))
+        planned(replace(WANTED, draft=True), replace(EXISTING, drafts=False))
 
 
 def test_a_server_without_drafts_activates_and_verifies_then() -> None:
@@ -87,7 +89,7 @@ def test_a_server_without_drafts_activates_and_verifies_then() -> None:
 
 
 def test_a_server_that_hides_its_version_is_tried() -> None:
-    plan = make_plan(WANTED, replace(EXISTING, drafts=None))
+    plan = planned(WANTED, replace(EXISTING, drafts=None))
     assert DeployDraft(needed=False) in plan.steps
 
 
@@ -98,7 +100,7 @@ def test_without_verification_there_is_nothing_to_wait_for() -> None:
 def test_new_content_beside_existing_takes_a_free_name() -> None:
     taken = {"sales", "sales1"}
     found = replace(EXISTING, name_is_taken=lambda name: name in taken)
-    plan = make_plan(replace(WANTED, new=True), found)
+    plan = planned(replace(WANTED, new=True), found)
     assert plan.content is None
     assert plan.steps[0] == CreateContent(name="sales2")
     assert free_name("x" * 64, lambda name: name == "x" * 64) == "x" * 63 + "1"
@@ -118,15 +120,15 @@ def test_content_that_cannot_take_the_bundle_is_refused(
     content = replace(CONTENT, **changes)  # type: ignore[arg-type]  # any field
     found = replace(EXISTING, located=Located(content=content, because="x"))
     with pytest.raises(ContentError, match=says):
-        make_plan(WANTED, found)
-    assert make_plan(replace(WANTED, new=True), found).content is None
+        planned(WANTED, found)
+    assert planned(replace(WANTED, new=True), found).content is None
 
 
 @pytest.mark.parametrize("mode", ["unknown", ""])
 def test_content_that_was_never_deployed_takes_any_mode(mode: str) -> None:
     content = replace(CONTENT, app_mode=mode)
     found = replace(EXISTING, located=Located(content=content, because="x"))
-    assert make_plan(WANTED, found).content == content
+    assert planned(WANTED, found).content == content
 
 
 def test_a_variable_that_is_nowhere_stops_the_plan() -> None:
@@ -134,38 +136,38 @@ def test_a_variable_that_is_nowhere_stops_the_plan() -> None:
     wanted = replace(WANTED, variables=Variables(values={}, relied_on=(token,)))
     for found in (EXISTING, NEW):
         with pytest.raises(UsageError, match="has none either:\n  TOKEN: empty here; named by -E"):
-            make_plan(wanted, found)
+            planned(wanted, found)
     with pytest.raises(UsageError, match="does not tell which it has:\n  TOKEN"):
-        make_plan(wanted, replace(EXISTING, variable_names=None))
-    assert make_plan(WANTED, replace(EXISTING, variable_names=None)).content == CONTENT
-    plan = make_plan(wanted, replace(EXISTING, variable_names=frozenset({"TOKEN"})))
+        planned(wanted, replace(EXISTING, variable_names=None))
+    assert planned(WANTED, replace(EXISTING, variable_names=None)).content == CONTENT
+    plan = planned(wanted, replace(EXISTING, variable_names=frozenset({"TOKEN"})))
     assert plan.kept == (token,)
 
 
 def test_a_python_that_the_server_has_not_stops_the_plan_with_what_it_has() -> None:
     with pytest.raises(PythonVersionError, match=r"3\.11 \(\.python-version\).*3\.12\.1, 3\.13\.0"):
-        make_plan(WANTED, replace(NEW, pythons=("3.12.1", "3.13.0")))
+        planned(WANTED, replace(NEW, pythons=("3.12.1", "3.13.0")))
 
 
 def test_a_wide_range_is_met_by_any_python_within_it() -> None:
     wanted = replace(WANTED, python_requires=">=3.11")
     newer = replace(NEW, pythons=("3.13.0",))
-    assert make_plan(wanted, newer).steps
+    assert planned(wanted, newer).steps
     with pytest.raises(PythonVersionError, match=r"3\.13\.0"):
-        make_plan(wanted, replace(newer, reads_requires=False))
+        planned(wanted, replace(newer, reads_requires=False))
 
 
 @pytest.mark.parametrize("pythons", [None, ()])
 def test_a_server_that_does_not_tell_its_pythons_is_trusted(
     pythons: tuple[str, ...] | None,
 ) -> None:
-    assert make_plan(WANTED, replace(NEW, pythons=pythons)).steps
+    assert planned(WANTED, replace(NEW, pythons=pythons)).steps
 
 
 def test_a_plan_can_be_read_and_shows_no_value() -> None:
     wanted = replace(WANTED, title="S p", variables=Variables(values={"A": Secret("hunter2")}))
-    text = "\n".join(make_plan(wanted, EXISTING).lines())
-    assert "hunter2" not in text + repr(make_plan(wanted, EXISTING))
+    text = "\n".join(planned(wanted, EXISTING).lines())
+    assert "hunter2" not in text + repr(planned(wanted, EXISTING))
     assert "1. set A" in text
     assert "upload sales.tar.gz (10 bytes)" in text
     assert CONTENT.guid in text
@@ -173,7 +175,7 @@ def test_a_plan_can_be_read_and_shows_no_value() -> None:
 
 def test_content_that_the_server_fetches_from_git_takes_no_upload() -> None:
     with pytest.raises(ContentError, match="git"):
-        make_plan(WANTED, replace(EXISTING, git_managed=True))
+        planned(WANTED, replace(EXISTING, git_managed=True))
 
 
 def test_what_is_set_and_what_is_removed_is_told_apart() -> None:
