@@ -128,7 +128,9 @@ def _built(data: Mapping[str, Any]) -> Built:
             md5=data["bundle"]["md5"],
         ),
         left_out=tuple(LeftOut(**item) for item in data["left_out"]),
-        python=PythonTarget(**data["python"]) if data["python"] else None,
+        python=PythonTarget(**{**data["python"], "notes": tuple(data["python"]["notes"])})
+        if data["python"]
+        else None,
         lock=_lock(data["lock"]),
         notes=tuple(data["notes"]),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.content import ContentFile
@@ -72,6 +72,7 @@ def decide_packages(config: ProjectConfig, request: BuildRequest) -> Packages:
         target = Target(python=python.minor, machine=config.architecture)
         lock = read_lock(found, config, target)
     _check_framework(config, lock)
+    lock = replace(lock, notes=(*python.notes, *lock.notes))
     path, included = _places(lock, config)
     return Packages(
         python=python,

@@ -5,14 +5,19 @@ Dynamic fields stay unknown here: the version of a wheel is the business of whoe
 
 from __future__ import annotations
 
+from configparser import Error as ConfigParserError
+from configparser import RawConfigParser
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from hatch_connect.errors import ConfigurationError
 from hatch_connect.project.settings import type_of
+from hatch_connect.project.tables import read_utf8
 
 if TYPE_CHECKING:
     from hatch_connect.project.tables import ProjectTables, Toml
 
+SETUP_CFG = "setup.cfg"
 LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
 _DEFAULT_REQUIRES = ("setuptools>=40.8.0",)
 
@@ -23,7 +28,8 @@ class Metadata:
 
     `groups` holds each group's requirements with its includes resolved; names of extras and
     groups are as written. `dynamic` names what only a build can tell; `uv` is
-    `[tool.uv]`, which says where requirements come from.
+    `[tool.uv]`, which says where requirements come from. `python_elsewhere` holds what setuptools
+    and Poetry are told of Python, each with its place.
     """
 
     name: str
@@ -37,6 +43,7 @@ class Metadata:
     build_requires: tuple[str, ...]
     has_project: bool
     uv: Toml = field(hash=False)
+    python_elsewhere: tuple[tuple[str, str], ...] = ()
 
 
 def read_metadata(tables: ProjectTables, problems: list[str]) -> Metadata:
@@ -56,6 +63,7 @@ def read_metadata(tables: ProjectTables, problems: list[str]) -> Metadata:
         build_requires=requires or (_DEFAULT_REQUIRES if build else ()),
         has_project="project" in tables.pyproject,
         uv=tables.table("tool", "uv") or {},
+        python_elsewhere=(*_of_setup_cfg(tables, project, problems), *_of_poetry(tables)),
     )
 
 
@@ -85,6 +93,35 @@ def _requires_python(project: Toml, problems: list[str]) -> str | None:
         problems.append(f"`project.requires-python` is no version specifier: `{text}`.")
         return None
     return text
+
+
+def _of_setup_cfg(
+    tables: ProjectTables, project: Toml, problems: list[str]
+) -> tuple[tuple[str, str], ...]:
+    """Return `python_requires`, which counts where `[project]` says nothing of Python."""
+    path = tables.root / SETUP_CFG
+    if "requires-python" in project or not path.is_file():
+        return ()
+    parser = RawConfigParser()
+    try:
+        parser.read_string(read_utf8(path))
+    except ConfigurationError as error:
+        problems.extend(f"{SETUP_CFG}: {problem}" for problem in error.problems)
+    except ConfigParserError as error:
+        reason = str(error).splitlines()[0]
+        problems.append(f"{SETUP_CFG} cannot be read as setuptools reads it: {reason}.")
+    called = f"`python_requires` of {SETUP_CFG}"
+    for key in ("python_requires", "python-requires"):
+        if text := parser.get("options", key, fallback="").strip():
+            return ((called, " ".join(text.split())),)
+    return ()
+
+
+def _of_poetry(tables: ProjectTables) -> tuple[tuple[str, str], ...]:
+    python = (tables.table("tool", "poetry", "dependencies") or {}).get("python")
+    if isinstance(python, dict):
+        python = python.get("version")
+    return () if python is None else (("`tool.poetry.dependencies.python`", str(python)),)
 
 
 def _extras(project: Toml, problems: list[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hatch_connect.errors import PythonVersionError
+from hatch_connect.errors import ConfigurationError, PythonVersionError
+from hatch_connect.project.tables import read_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +22,15 @@ VERSION_FILE = ".python-version"
 
 _PATCHES = range(100)
 _OLDEST = (3, 8)
+_MINORS = range(_OLDEST[1], 40)
+"""Far beyond any Python 3 that there is."""
+
 _CPYTHON = re.compile(
-    r"(?:cpython|python|py)?[-@]?(?P<minor>\d+\.\d+)(?P<patch>\.\d+)?(?P<rest>.*)", re.IGNORECASE
+    r"(?:cpython|python|py)?[-@]?v?(?P<minor>\d+\.\d+)(?P<patch>\.\d+)?(?P<rest>.*)", re.IGNORECASE
 )
+_OF_VIRTUALENV = re.compile(r"(\d+\.\d+\.\d+)/envs/.*")
+_NAME_AFTER = re.compile(r"-(?!dev\b)[a-z_]", re.IGNORECASE)
+_COMPARED = re.compile(r"([\^~<>=!]*)\s*v?(\d[\w.*]*)")
 _OTHER = re.compile(
     r"pypy|graalpy|jython|ironpython|pyston|anaconda|miniconda|stackless", re.IGNORECASE
 )
@@ -38,31 +45,94 @@ class PythonTarget:
 
     `version` is the patch that was asked for, else the lowest that the project allows, which is
     X.Y.0 nearly always: older servers match MAJOR.MINOR. `requires` is what a newer server may
-    choose from; None leaves it to `version`.
+    choose from; None leaves it to `version`. `notes` say what was stated and not understood.
     """
 
     version: str
     requires: str | None
     because: str
+    notes: tuple[str, ...] = ()
 
     @property
     def minor(self) -> str:
         """The version as X.Y."""
         return ".".join(self.version.split(".")[:2])
 
+    @property
+    def asked(self) -> str:
+        """What the manifest asks for, as a message says it."""
+        if self.requires in {None, f"~={self.minor}.0"}:
+            return self.minor
+        if self.requires == f"=={self.version}":
+            return self.version
+        return f"{self.requires} ({self.minor} on servers that read no range)"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Source:
-    """One place that may name a version; `decisive` ones must name one if they speak at all.
+    """One place that may name a version or a range; `decisive` ones must if they speak at all.
 
     A patch that an `exact` one names is that very patch, as for the official client's override.
     """
 
     text: str
     because: str
-    decisive: bool
+    decisive: bool = False
     explicit: bool = True
     exact: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class _Choice:
+    """What the sources have said so far: ranges, and what is not understood."""
+
+    bounds: SpecifierSet
+    ranges: list[tuple[SpecifierSet, _Source]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def stated(self) -> SpecifierSet:
+        """What all ranges allow together."""
+        from packaging.specifiers import SpecifierSet
+
+        both = SpecifierSet()
+        for allowed, _ in self.ranges:
+            both &= allowed
+        return both
+
+    @property
+    def said(self) -> str:
+        """The ranges as a message says them."""
+        return " and ".join(f"{source.because} (`{source.text}`)" for _, source in self.ranges)
+
+    def hear(self, source: _Source) -> str | None:
+        """Return the version that a source names; what else it says is kept."""
+        meaning = _meaning(source)
+        if meaning is None:
+            self.notes.append(
+                f"{source.because} says `{source.text}`, which names no X.Y that is understood."
+            )
+        elif isinstance(meaning, str):
+            return meaning
+        elif str(meaning):
+            self.ranges.append((meaning, source))
+            if (self.stated & self.bounds).is_unsatisfiable():
+                also = f" and `project.requires-python` (`{self.bounds}`)" if self.bounds else ""
+                raise PythonVersionError(
+                    f"No version of Python satisfies {self.said}{also}.",
+                    hint="Correct one of them.",
+                )
+        return None
+
+    def by_range(self) -> str | None:
+        """Return X.Y of the ranges alone: the lowest, or the highest of one without a lower end."""
+        if not self.ranges:
+            return None
+        both = self.stated & self.bounds
+        minors = [f"3.{n}" for n in (_OLDEST[1] - 1, *_MINORS) if _lowest(f"3.{n}", both)]
+        if not minors or minors[0] != f"3.{_OLDEST[1] - 1}":
+            return minors[0] if minors else None
+        return minors[-1] if minors[-1] != f"3.{_MINORS[-1]}" else None
 
 
 def choose_python(
@@ -76,33 +146,70 @@ def choose_python(
 ) -> PythonTarget:
     """Choose X.Y in the documented order; `requires-python` bounds the choice.
 
-    `lock_python` is the minor that a lock was made for, with the reason. `one_minor` says that
-    the pins are evaluated for one minor, so that no other may run them; it is False for a
+    A range that comes before a version bounds it too: an interpreter outside of it does not
+    count. `lock_python` is the minor that a lock was made for, with the reason. `one_minor` says
+    that the pins are evaluated for one minor, so that no other may run them; it is False for a
     requirements file that is shipped as written. `kept` is the range of a lock whose markers are
     kept: any Python in it and in the project's may run the pins. Raises PythonVersionError.
     """
-    bounds = _bounds(config)
-    undecided = []
-    for source in _sources(config, option, lock_python, interpreter):
-        chosen = _version(source)
-        if chosen is None:
-            undecided.append(f"{source.because} says `{source.text}`, which names no X.Y")
-            continue
-        version = _within(chosen, bounds, source.because, config)
-        requires: str | None = f"~={version}" if chosen.count(".") == 1 else f"~={_first(chosen)}"
-        if source.exact and chosen.count(".") > 1:
-            requires = f"=={chosen}"
-        if not one_minor and not source.explicit:
-            requires = config.requires_python
-        if kept is not None:
-            requires = str(bounds & _lock_bounds(kept, config)) or None
-        return PythonTarget(version=version, requires=requires, because=source.because)
-    said = "".join(f"\n  - {text}." for text in undecided)
-    raise PythonVersionError(
+    choice = _Choice(bounds=_bounds(config))
+    source, chosen = _first_version_of(_sources(config, option, lock_python, interpreter), choice)
+    if source is None or (not source.explicit and not _lowest(chosen, choice.stated)):
+        if source is not None and lock_python and source.text == lock_python[0]:
+            raise PythonVersionError(
+                f"{source.because} is for Python {chosen}, and {choice.said} excludes that.",
+                hint="Lock the project again, or correct the range.",
+            )
+        source, chosen = None, choice.by_range() or ""
+    if not chosen:
+        raise _undecided(config, choice)
+    because = source.because if source else choice.said
+    version = _within(chosen, choice.bounds & choice.stated, because, config)
+    allowed = choice.bounds & choice.stated
+    if kept is not None:
+        allowed &= _lock_bounds(kept, config)
+    requires: str | None
+    if kept is not None:
+        requires = str(allowed) or None
+    elif source and source.explicit:
+        exact = source.exact and chosen.count(".") > 1
+        requires = f"=={chosen}" if exact else _of_minor(chosen, version, choice.bounds)
+    elif one_minor:
+        requires = _of_minor(chosen, version, allowed)
+    else:
+        requires = str(allowed) or None
+    if source and choice.ranges:
+        because = f"{because}, within {choice.said}"
+    return PythonTarget(
+        version=version, requires=requires, because=because, notes=tuple(choice.notes)
+    )
+
+
+def _first_version_of(sources: Iterator[_Source], choice: _Choice) -> tuple[_Source | None, str]:
+    for source in sources:
+        if (version := choice.hear(source)) is not None:
+            return source, version
+    return None, ""
+
+
+def _undecided(config: ProjectConfig, choice: _Choice) -> PythonVersionError:
+    ranges = [f"{source.because} says `{source.text}`." for _, source in choice.ranges]
+    said = "".join(f"\n  - {text}" for text in (*choice.notes, *ranges))
+    return PythonVersionError(
         f"Nothing says which Python the content of {config.path} is for.{said}",
         hint='Write python-version = "3.12" into [tool.hatch-connect], or 3.12 into a'
         f" {VERSION_FILE} file beside pyproject.toml.",
     )
+
+
+def _of_minor(chosen: str, version: str, allowed: SpecifierSet) -> str:
+    """Return the range of one minor, less what is not allowed of it."""
+    from packaging.specifiers import SpecifierSet
+
+    minor = SpecifierSet(f"~={version if chosen.count('.') == 1 else _first(chosen)}")
+    patches = (f"{_first(version).removesuffix('.0')}.{patch}" for patch in _PATCHES)
+    excluded = any(minor.contains(p) and not allowed.contains(p) for p in patches)
+    return str(minor & allowed) if excluded and chosen.count(".") == 1 else str(minor)
 
 
 def _sources(
@@ -119,14 +226,15 @@ def _sources(
         yield _Source(text=config.python_version, because=because, decisive=True)
     environment = config.hatch_environment
     if environment.python:
-        because = f"`{environment.where}.python`"
-        yield _Source(text=environment.python, because=because, decisive=False)
+        yield _Source(text=environment.python, because=f"`{environment.where}.python`")
     if file := nearest_version_file(config.root):
         text, line = _first_version(file)
         because = _called(file, config.root) + (f", line {line}" if line > 1 else "")
-        yield _Source(text=text, because=because, decisive=False)
+        yield _Source(text=text, because=because)
     if lock_python:
-        yield _Source(text=lock_python[0], because=lock_python[1], decisive=False, explicit=False)
+        yield _Source(text=lock_python[0], because=lock_python[1], explicit=False)
+    for because, text in config.metadata.python_elsewhere:
+        yield _Source(text=text, because=because)
     if interpreter:
         yield _of_interpreter(interpreter)
 
@@ -157,9 +265,9 @@ def nearest_version_file(root: Path) -> Path | None:
 def _first_version(file: Path) -> tuple[str, int]:
     """Return the first line that is no comment, and its number: the first is the default."""
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise PythonVersionError(f"{file} cannot be read: {error}.") from None
+        lines = read_utf8(file).splitlines()
+    except ConfigurationError as error:
+        raise PythonVersionError(error.message, hint=error.hint) from None
     stripped = ((line.partition("#")[0].strip(), n) for n, line in enumerate(lines, 1))
     return next(((line, n) for line, n in stripped if line), ("", 1))
 
@@ -168,26 +276,77 @@ def _called(file: Path, root: Path) -> str:
     return VERSION_FILE if file.parent == root else str(file)
 
 
-def _version(source: _Source) -> str | None:
-    """Return X.Y or X.Y.Z; None where the text names no minor and need not."""
-    text = source.text.strip().removeprefix("==").strip()
+def _meaning(source: _Source) -> str | SpecifierSet | None:
+    """Return X.Y or X.Y.Z, or a range; None where the text is neither and need not be."""
+    text = source.text.strip()
+    allowed = _range(text)
+    if allowed is not None:
+        return allowed
+    text = _OF_VIRTUALENV.sub(r"\1", text.removeprefix("==").strip())
     if "/" in text or "\\" in text:
         text = re.split(r"[/\\]", text)[-1].removesuffix(".exe")
     if _OTHER.match(text):
         raise _unusable(source, "Connect runs CPython only")
-    found = _CPYTHON.fullmatch(text)
+    # Of several words, pyenv takes the first for its default.
+    found = _CPYTHON.fullmatch(text) or _CPYTHON.fullmatch(text.partition(" ")[0])
     if found is None:
         if source.decisive:
-            raise _unusable(source, "a version is X.Y or X.Y.Z")
+            raise _unusable(source, "a version is X.Y or X.Y.Z, a range such as >=3.11,<3.13")
         return None
-    rest = found["rest"]
+    return _released(source, found)
+
+
+def _released(source: _Source, found: re.Match[str]) -> str | None:
+    rest = found["rest"].partition(" ")[0]
     if _FREE_THREADED.match(rest):
         raise _unusable(source, "Connect has no free-threaded Python")
     if _PRERELEASE.match(rest):
         raise _unusable(source, "Connect has released versions of Python only")
     if not _BUILD.fullmatch(rest):
+        if not source.decisive and _NAME_AFTER.match(rest):
+            return None
         raise _unusable(source, "a version is X.Y or X.Y.Z")
     return found["minor"] + (found["patch"] or "")
+
+
+def _range(text: str) -> SpecifierSet | None:
+    """Read a range as PEP 440 and as Poetry write it, or `3`; None for what is no range.
+
+    Of Poetry's alternatives (`~2.7 || ^3.8`) there must be one that Connect can have.
+    """
+    if text == "*":
+        return _conjunction("")
+    if re.fullmatch(r"(?:c?python|py)?[-@]?v?3(\.[*xX])?", text, re.IGNORECASE):
+        return _conjunction("~=3.0")
+    if not re.match(r"[\^~<>=!]", text) or re.fullmatch(r"==\s*[\d.]+(\.\*)?", text):
+        return None
+    ranges = [_conjunction(part) for part in re.split(r"\|\|?", text)]
+    if None in ranges:
+        return None
+    usable = [r for r in ranges if r is not None and any(_lowest(f"3.{n}", r) for n in _MINORS)]
+    chosen = usable if len(ranges) > 1 else ranges
+    return chosen[0] if len(chosen) == 1 else None
+
+
+def _conjunction(text: str) -> SpecifierSet | None:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    if _COMPARED.sub("", text).strip(" ,"):
+        return None
+    try:
+        return SpecifierSet(",".join(_as_pep440(*part) for part in _COMPARED.findall(text)))
+    except (InvalidSpecifier, ValueError):
+        return None
+
+
+def _as_pep440(operator: str, version: str) -> str:
+    """Spell Poetry's caret and tilde as PEP 440 does."""
+    parts = version.split(".")
+    if operator == "^" or (operator == "~" and len(parts) == 1):
+        return f">={version},<{int(parts[0]) + 1}"
+    if operator == "~":
+        return f">={version},<{parts[0]}.{int(parts[1]) + 1}"
+    return f"{operator or '=='}{version}"
 
 
 def _unusable(source: _Source, reason: str) -> PythonVersionError:
@@ -231,15 +390,21 @@ def _within(chosen: str, bounds: SpecifierSet, because: str, config: ProjectConf
             f"{because} asks for Python {chosen}, which is too old.",
             hint='Name a supported version, such as "3.12".',
         )
-    patches = (chosen,) if chosen.count(".") > 1 else (f"{chosen}.{patch}" for patch in _PATCHES)
-    version = next((patch for patch in patches if bounds.contains(patch)), None)
+    version = _lowest(chosen, bounds)
     if version is None:
         raise PythonVersionError(
             f"{because} asks for Python {chosen}, but `project.requires-python` of"
             f" {config.path} is `{bounds}`.",
-            hint="Change one of the two.",
+            hint="Change one of the two, or say which it is: --python-version, or `python-version`"
+            " in [tool.hatch-connect].",
         )
     return version
+
+
+def _lowest(chosen: str, allowed: SpecifierSet) -> str | None:
+    """Return the version itself, or the lowest patch of a minor, if it is allowed."""
+    patches = (chosen,) if chosen.count(".") > 1 else (f"{chosen}.{patch}" for patch in _PATCHES)
+    return next((patch for patch in patches if allowed.contains(patch)), None)
 
 
 def _first(version: str) -> str:

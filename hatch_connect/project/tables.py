@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -82,16 +83,42 @@ def read_toml(path: Path, *, before: str | None = None) -> dict[str, object]:
 
     What is not TOML is a ConfigurationError that says where.
     """
+    text = read_utf8(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
         return tomllib.loads(text if before is None else text.partition(before)[0])
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError((f"This is not valid TOML: {error}.",), where=str(path)) from None
+
+
+def read_utf8(path: Path) -> str:
+    """Read a text file that has to be UTF-8; ConfigurationError names the encoding it seems to be.
+
+    A byte-order mark of UTF-8 is no part of the text.
+    """
+    try:
+        data = path.read_bytes()
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigurationError(
-            (f"TOML is UTF-8; byte {error.start} is not.",), where=str(path)
+            (f"It is {encoding_of(data)}, and must be UTF-8: byte {error.start} is not.",),
+            where=str(path),
+            hint=f"Save {path.name} as UTF-8 (in PowerShell: Set-Content -Encoding utf8).",
         ) from None
     except OSError as error:
         raise ConfigurationError(
             (f"The file cannot be read: {error.strerror}.",), where=str(path)
         ) from None
+
+
+def encoding_of(data: bytes) -> str:
+    """Return what text that is no UTF-8 seems to be, for a message."""
+    marks = (
+        (codecs.BOM_UTF32_LE, "UTF-32"),
+        (codecs.BOM_UTF32_BE, "UTF-32"),
+        (codecs.BOM_UTF16_LE, "UTF-16"),
+        (codecs.BOM_UTF16_BE, "UTF-16"),
+    )
+    marked = next((name for mark, name in marks if data.startswith(mark)), None)
+    if marked is None and b"\0" in data[:4]:
+        marked = "UTF-16"
+    return f"text in {marked}" if marked else "text in another encoding, such as Windows-1252"

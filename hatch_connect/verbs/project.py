@@ -165,7 +165,7 @@ def build_content(request: BuildRequest, surroundings: Surroundings, report: Rep
         count = len(lock.pins)
         report(Note(text=f"{count} package{'' if count == 1 else 's'} from {named}"))
     if built.python is not None:
-        report(Note(text=f"Python {built.python.minor}: {built.python.because}"))
+        report(Note(text=f"Python {built.python.asked}: {built.python.because}"))
     files = len(bundle.manifest.files) + 1  # with the manifest
     report(Note(text=f"{files} files, {bundle.size:,} bytes: {bundle.path}"))
     report(Detail(text=f"digest {bundle.digest}"))

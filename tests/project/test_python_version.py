@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.specifiers import SpecifierSet
 
-from hatch_connect.errors import PythonVersionError
+from hatch_connect.errors import ConfigurationError, PythonVersionError
 from hatch_connect.project.config import ProjectConfig, read_project
 from hatch_connect.project.interpreter import Interpreter
 from hatch_connect.project.python_version import PythonTarget, choose_python
@@ -129,8 +133,38 @@ class TestVersionFile:
 
     def test_one_that_cannot_be_read_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / ".python-version").write_bytes(b"\xff")
-        with pytest.raises(PythonVersionError, match="cannot be read"):
+        with pytest.raises(PythonVersionError, match="must be UTF-8"):
             choose_python(project(tmp_path))
+
+    @pytest.mark.parametrize(
+        ("text", "version"),
+        [
+            ("v3.11", "3.11.0"),
+            ("3.11.4 3.10.9", "3.11.4"),
+            ("3.11.4/envs/my-app", "3.11.4"),
+        ],
+    )
+    def test_forms_of_other_tools(self, tmp_path: Path, text: str, version: str) -> None:
+        (tmp_path / ".python-version").write_text(text, encoding="utf-8")
+        runs = interpreter(tmp_path, "3.14.1")
+        assert choose_python(project(tmp_path), interpreter=runs).version == version
+
+    def test_one_of_powershell_names_its_encoding_and_the_cure(self, tmp_path: Path) -> None:
+        (tmp_path / ".python-version").write_text("3.11\n", encoding="utf-16")
+        with pytest.raises(PythonVersionError, match="UTF-16") as caught:
+            choose_python(project(tmp_path))
+        assert ".python-version" in str(caught.value)
+        assert "as UTF-8" in str(caught.value.hint)
+
+    @pytest.mark.parametrize("text", ["my-app", "3.11.4-my-app", "system", "latest"])
+    def test_a_name_that_is_not_understood_is_told_with_its_file(
+        self, tmp_path: Path, text: str
+    ) -> None:
+        (tmp_path / ".python-version").write_text(text, encoding="utf-8")
+        found = choose_python(project(tmp_path), interpreter=interpreter(tmp_path, "3.14.1"))
+        assert found.minor == "3.14"
+        (note,) = found.notes
+        assert note.startswith(f".python-version says `{text}`")
 
 
 class TestHatchPython:
@@ -155,9 +189,10 @@ class TestRefused:
             ("3.15-dev", "released"),
             ("3.14.0rc2", "released"),
             ("three", "X.Y"),
-            ("3", "X.Y"),
             ("3.11.4.5", "X.Y"),
-            (">=3.11", "X.Y"),
+            ("3", "--python-version says `3`"),
+            (">=3.6", "--python-version says `>=3.6`"),
+            (">=three", "a range such as"),
             ("2.7", "too old"),
             ("3.6.15", "too old"),
         ],
@@ -199,6 +234,111 @@ class TestBounds:
     def test_the_lowest_patch_that_is_allowed_is_asked_for(self, tmp_path: Path) -> None:
         found = choose_python(project(tmp_path, requires=">=3.11.5"), option="3.11")
         assert (found.version, found.requires) == ("3.11.5", "~=3.11.5")
+
+
+class TestRanges:
+    """A range bounds what comes after it, and decides where nothing in it does."""
+
+    @pytest.mark.parametrize(
+        ("text", "outside", "within"),
+        [
+            (">=3.12", ("3.12.0", ">=3.12"), ("3.13.0", ">=3.12")),
+            (">= 3.10, <3.11.5", ("3.10.0", "<3.11.5,>=3.10"), None),
+            ("~=3.12.2", ("3.12.2", "~=3.12.2"), None),
+            ("<3.13", ("3.12.0", "<3.13"), None),
+            ("3", None, ("3.13.0", "~=3.0")),
+            ("3.x", None, ("3.13.0", "~=3.0")),
+        ],
+    )
+    def test_of_the_version_file(
+        self,
+        tmp_path: Path,
+        text: str,
+        outside: tuple[str, str] | None,
+        within: tuple[str, str] | None,
+    ) -> None:
+        (tmp_path / ".python-version").write_text(text, encoding="utf-8")
+        config = project(tmp_path)
+        for version, wanted in (
+            ("3.9.1" if text[0] != "<" else "3.14.1", outside),
+            ("3.13.1", within),
+        ):
+            if wanted is None:
+                continue
+            runs = interpreter(tmp_path, version)
+            found = choose_python(config, interpreter=runs, one_minor=False)
+            assert (found.version, found.requires) == wanted
+            assert f".python-version (`{text}`)" in found.because
+            pinned = choose_python(config, interpreter=runs)
+            assert pinned.version == wanted[0]
+            assert str(pinned.requires).startswith("~=") or "~=" in str(pinned.requires)
+
+    def test_what_is_written_is_what_is_announced(self, tmp_path: Path) -> None:
+        config = project(tmp_path, requires=">=3.8")
+        runs = interpreter(tmp_path, "3.12.4")
+        assert choose_python(config, interpreter=runs).asked == "3.12"
+        asked = choose_python(config, interpreter=runs, one_minor=False).asked
+        assert asked == ">=3.8 (3.12 on servers that read no range)"
+        assert choose_python(config, option="3.12.4").asked == "3.12.4"
+
+    @pytest.mark.parametrize(
+        ("file", "text", "version"),
+        [
+            ("setup.cfg", "[options]\npython_requires = >=3.10,\n  <3.11\n", "3.10.0"),
+            ("pyproject.toml", "python = '^3.11'", "3.11.0"),
+            ("pyproject.toml", "python = '~3.11.2'", "3.11.2"),
+            ("pyproject.toml", "python = '>=3.10 <3.12'", "3.10.0"),
+            ("pyproject.toml", "python = '~2.7 || ^3.10'", "3.10.0"),
+            ("pyproject.toml", "python = '3.11.*'", "3.11.0"),
+            ("pyproject.toml", "python = { version = '~3.10' }", "3.10.0"),
+        ],
+    )
+    def test_of_setuptools_and_poetry(
+        self, tmp_path: Path, file: str, text: str, version: str
+    ) -> None:
+        project(tmp_path)
+        with (tmp_path / file).open("a", encoding="utf-8") as stream:
+            stream.write(f"\n[tool.poetry.dependencies]\n{text}\n" if file[0] == "p" else text)
+        runs = interpreter(tmp_path, "3.9.1")
+        found = choose_python(read_project(tmp_path), interpreter=runs)
+        assert found.version == version
+        assert ("setup.cfg" if file == "setup.cfg" else "tool.poetry") in found.because
+        (tmp_path / ".python-version").write_text("3.13")
+        assert choose_python(read_project(tmp_path), interpreter=runs).minor == "3.13"
+
+    def test_one_that_is_not_understood_is_told(self, tmp_path: Path) -> None:
+        project(tmp_path)
+        with (tmp_path / "pyproject.toml").open("a", encoding="utf-8") as stream:
+            stream.write("\n[tool.poetry.dependencies]\npython = '^3.8 || ^3.11 || dunno'\n")
+        found = choose_python(read_project(tmp_path), interpreter=interpreter(tmp_path, "3.13.1"))
+        assert found.minor == "3.13"
+        assert "`tool.poetry.dependencies.python` says" in found.notes[0]
+
+    def test_a_broken_setup_cfg_is_an_error_with_its_name(self, tmp_path: Path) -> None:
+        project(tmp_path)
+        for data in (b"[options\n", "[options]\n".encode("utf-16"), b"x=1"):
+            (tmp_path / "setup.cfg").write_bytes(data)
+            with pytest.raises(ConfigurationError, match=r"setup\.cfg"):
+                read_project(tmp_path)
+
+    def test_a_lock_for_a_minor_outside_of_it_contradicts_it(self, tmp_path: Path) -> None:
+        (tmp_path / ".python-version").write_text(">=3.12")
+        with pytest.raises(PythonVersionError, match=r"uv\.lock is for Python 3\.11"):
+            choose_python(project(tmp_path), lock_python=("3.11", "uv.lock"))
+        with pytest.raises(PythonVersionError, match="No version of Python satisfies"):
+            choose_python(project(tmp_path, requires="<3.12"))
+
+    @given(text=st.text(max_size=20) | st.from_regex(r"[\^~<>=!v]{0,2}3?\.?[\dx*. ,|<]{0,9}"))
+    def test_any_text_is_an_answer_or_an_error_of_ours(
+        self, tmp_path_factory: pytest.TempPathFactory, text: str
+    ) -> None:
+        root = tmp_path_factory.mktemp("p")
+        (root / ".python-version").write_text(text, encoding="utf-8", newline="")
+        runs = interpreter(root, "3.12.1")
+        with contextlib.suppress(PythonVersionError):
+            target = choose_python(project(root), interpreter=runs, one_minor=False)
+            allowed = SpecifierSet(target.requires or "")
+            assert allowed.contains(target.version)
 
 
 class TestRequires:
