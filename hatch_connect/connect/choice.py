@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.errors import StoreError, UsageError
 from hatch_connect.events import Warned, silent
-from hatch_connect.secret import Secret
+from hatch_connect.secret import Secret, why_absent
 
 from .certificates import read_certificates
 from .servers import Server
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _ON = {"1", "t", "true", "y", "yes", "on"}
 _OFF = {"", "0", "f", "false", "n", "no", "off"}
+_NO_TABLES: Mapping[str, str | None] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,24 +42,30 @@ def choose_server(
     *,
     environ: Mapping[str, str],
     configured: str | None,
+    tables: Mapping[str, str | None] = _NO_TABLES,
     store: ServerStore,
     report: Report = silent,
 ) -> Server:
     """Return the server that a call means, with the key that belongs to it.
 
     First found: the call (a nickname or a URL), CONNECT_SERVER, `configured` (`server` in
-    pyproject.toml), the store's default. A key goes where it belongs: the call's anywhere that the
-    call means; a stored one to its own URL; CONNECT_API_KEY to CONNECT_SERVER, or, where that is
+    pyproject.toml), the store's default. `tables` are the nicknames of `on` tables, with the URL
+    that each one gives or None: a nickname that is not stored is of the table's URL, or names the
+    table that speaks of CONNECT_SERVER. A key goes where it belongs: the call's anywhere that the
+    call means; a stored one to its own URL; CONNECT_API_KEY to CONNECT_SERVER, or, if that is
     not set, to a URL of the call or of the store. So a key that is not the call's reaches a URL
     that only pyproject.toml names in no way. A store that cannot be understood is reported, and
-    needed only where a nickname is given.
+    needed only for a nickname that no table has.
 
     Raises:
-        UsageError: where no server is named, or no key belongs to it; says what was tried.
+        UsageError: no server is named, no key belongs to it (says what was tried), or an `on`
+            table gives the nickname another URL.
 
     """
-    found = _Finder(environ, store, report).find(choice, configured)
-    return _completed(found, choice, environ)
+    finder = _Finder(environ, tables, store, report)
+    found = finder.find(choice, configured)
+    server = _completed(found, choice, environ)
+    return replace(server, table=finder.table_of(server))
 
 
 def server_to_add(choice: ServerChoice, *, environ: Mapping[str, str]) -> Server:
@@ -80,8 +87,15 @@ class _Found:
 
 
 class _Finder:
-    def __init__(self, environ: Mapping[str, str], store: ServerStore, report: Report) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        tables: Mapping[str, str | None],
+        store: ServerStore,
+        report: Report,
+    ) -> None:
         self._environ = environ
+        self._tables = tables
         self._store = store
         self._report = report
 
@@ -101,15 +115,61 @@ class _Finder:
             return self._configured(configured)
         return self._default()
 
-    def _named(self, name: str, source: str) -> _Found:
-        server = self._store.get(name)
-        if server is None:
+    def table_of(self, server: Server) -> str | None:
+        """Return the `on` table that speaks of this server; say so if none of several does.
+
+        It is the one of the nickname that was given, else of the URL, else of the stored nickname.
+        """
+        if server.table or not self._tables:
+            return server.table
+        fitting = [n for n, url in self._tables.items() if url and same_server(url, server.url)]
+        if len(fitting) > 1:
             raise UsageError(
-                f"No Connect server is called `{name}`, which {source} names.",
-                hint=f"{self._store.known_names()}\n"
-                f"Add it with: hatch-connect add --name {name} --server URL",
+                f"Several tables of `tool.hatch-connect.on` are for {server.url}: "
+                f"{', '.join(fitting)}.",
+                hint="Say with --name which one counts.",
             )
-        return _usable(server)
+        own = server.name or ""
+        if not fitting and self._tables.get(own, own) is None:
+            return own
+        if not fitting:
+            text = f"No table of `tool.hatch-connect.on` is for {server.url} ({server.source})"
+            advice = 'Name one with --name, or give it its `server = "URL"`.'
+            self._report(Warned(text=f"{text}; there are: {', '.join(self._tables)}. {advice}"))
+        return next(iter(fitting), None)
+
+    def _named(self, name: str, source: str) -> _Found:
+        known = name in self._tables
+        server = self._stored(self._store.get, name) if known else self._store.get(name)
+        named = self._environ.get("CONNECT_SERVER")
+        if server is not None:
+            found = _usable(server)
+        elif known and named:
+            found = self._at(named, "CONNECT_SERVER")
+        elif url := self._tables.get(name):
+            found = self._in_project(url, f"`tool.hatch-connect.on.{name}.server`")
+        else:
+            raise self._unknown(name, source)
+        self._compare(name, found.server.url, found.server.source)
+        self._compare(name, named, "CONNECT_SERVER")
+        return replace(found, server=replace(found.server, table=name if known else None))
+
+    def _unknown(self, name: str, source: str) -> UsageError:
+        there = f" Tables of `tool.hatch-connect.on`: {', '.join(self._tables)}."
+        return UsageError(
+            f"No saved server is named `{name}`, which {source} gives.",
+            hint=f"{self._store.known_names()}{there if self._tables else ''}\n"
+            f"Add it with: hatch-connect add --name {name} --server URL",
+        )
+
+    def _compare(self, name: str, other: str | None, source: str) -> None:
+        url = self._tables.get(name)
+        if url and other and not same_server(url, other):
+            raise UsageError(
+                f"`{name}` is {url} by `tool.hatch-connect.on.{name}.server` in pyproject.toml, "
+                f"and {source} says {other}.",
+                hint="Correct one of them, or name the table that is for this server (--name).",
+            )
 
     def _at(self, text: str, source: str) -> _Found:
         if "/" not in text and self._stored(self._store.get, text):
@@ -123,9 +183,13 @@ class _Finder:
         return _Found(server=replace(server, source=source), by_url=True)
 
     def _configured(self, text: str) -> _Found:
-        source = "`tool.hatch-connect.server` in pyproject.toml"
+        called = "`tool.hatch-connect.server`"
         if "://" not in text:
-            return self._named(text, source)
+            return self._named(text, f"{called} in pyproject.toml")
+        return self._in_project(text, called)
+
+    def _in_project(self, text: str, called: str) -> _Found:
+        source = f"{called} in pyproject.toml"
         url = _url_of(text, source)
         stored = self._stored(self._store.find, url)
         if stored:
@@ -142,16 +206,16 @@ class _Finder:
 
     def _default(self) -> _Found:
         name = self._store.default_name()
-        server = self._store.get(name) if name else None
-        if server is None:
-            raise UsageError(
-                "No server is named: not by --name or --server, not by CONNECT_SERVER, not by "
-                "`tool.hatch-connect.server`, and none is the only or the default one of "
-                f"{self._store.path}.",
-                hint=f"{self._store.known_names()}\n"
-                "Add one with: hatch-connect add --name NAME --server URL",
-            )
-        return _usable(server)
+        if name and self._store.get(name):
+            return self._named(name, "the store")
+        empty = ", which is empty" if "CONNECT_SERVER" in self._environ else ""
+        raise UsageError(
+            f"No server is named: not by --name or --server, not by CONNECT_SERVER{empty}, not by "
+            "`tool.hatch-connect.server`, and none is the only or the default one of "
+            f"{self._store.path}.",
+            hint=f"{self._store.known_names()}\n"
+            "Add one with: hatch-connect add --name NAME --server URL",
+        )
 
 
 def _usable(server: Server) -> _Found:
@@ -194,7 +258,7 @@ def _switch(name: str, value: str) -> bool:
 
 def _key(found: _Found, choice: ServerChoice, told: Mapping[str, str]) -> Secret | None:
     given = told.get("CONNECT_API_KEY") if found.key_may_come_from_environment else None
-    from_environment = Secret(given) if given else None
+    from_environment = None if given is None or why_absent(given) else Secret(given)
     stored = found.server.api_key
     if found.by_url or told.get("CONNECT_SERVER"):
         return choice.api_key or from_environment or stored
@@ -216,7 +280,10 @@ def _checked_key(key: Secret | None) -> Secret | None:
 def _no_key(found: _Found, environ: Mapping[str, str]) -> UsageError:
     url = found.server.url
     message = f"There is no API key for {url}, which comes from {found.server.source}."
-    if environ.get("CONNECT_API_KEY"):
+    key = environ.get("CONNECT_API_KEY")
+    if key is not None and (state := why_absent(key)):
+        message += f" CONNECT_API_KEY is {state}."
+    elif key:
         other = environ.get("CONNECT_SERVER")
         message += (
             " CONNECT_API_KEY belongs to CONNECT_SERVER, which is another server."

@@ -31,7 +31,8 @@ class Server:
     """A server and how to reach it.
 
     `url` is as `server_url` gives it; `ca_cert` is PEM text; `source` says where it was named, to
-    be put into a sentence: "the option --server", "the server 'prod' in .../servers.json".
+    be put into a sentence: "the option --server", "the server 'prod' in .../servers.json"; `table`
+    is the nickname of the `on` table in pyproject.toml that speaks of it.
     """
 
     url: str
@@ -40,6 +41,7 @@ class Server:
     insecure: bool = False
     ca_cert: str | None = None
     source: str = ""
+    table: str | None = None
 
 
 def config_directory(environ: Mapping[str, str], platform: str) -> Path:

@@ -15,7 +15,7 @@ from hatch_connect.errors import ConfigurationError
 from hatch_connect.project import rules
 from hatch_connect.project.hatch_environment import HatchEnvironment, read_hatch_environment
 from hatch_connect.project.kind import Kind, read_kind, read_mode
-from hatch_connect.project.layers import layers_of
+from hatch_connect.project.layers import layers_of, servers_of
 from hatch_connect.project.metadata import Metadata, read_metadata
 from hatch_connect.project.runtime import EnvironmentManagement, read_runtime
 from hatch_connect.project.settings import Settings
@@ -57,7 +57,8 @@ class ProjectConfig:
     `content` is the NAME of the `content` table that this was read for. `build_backend` is None
     without `[build-system]`, and setuptools' legacy one where that table names none, as for pip.
     `entrypoint` is as in the manifest, with `folder` as the bundle's root; `rendered` is a notebook
-    of which only the HTML ships. `environment_management` and `package_installer` are None where
+    of which only the HTML ships. `servers` are the nicknames of `on` tables, with the URL that each
+    one gives or None. `environment_management` and `package_installer` are None where
     the server decides.
     """
 
@@ -94,6 +95,7 @@ class ProjectConfig:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     server: str | None = None
+    servers: tuple[tuple[str, str | None], ...] = ()
     guid: str | None = None
     verify: bool = True
     verify_path: str = ""
@@ -182,6 +184,7 @@ def read_project(
         title=settings.text("title", rules.title_rule),
         content_name=_content_name(settings, metadata.name, content),
         hatch_env=hatch_env,
+        servers=servers_of(tables, content, problems),
     )
     config = _shipping(_packages(_runtime(config, settings, kind), settings), settings)
     if problems:

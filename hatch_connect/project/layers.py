@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.errors import UsageError
 from hatch_connect.project import rules
-from hatch_connect.project.settings import Layer, type_of
+from hatch_connect.project.settings import Layer, Settings, type_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,6 +108,21 @@ def layers_of(
     inherited = [replace(layer, table=_without_identity(layer.table)) for layer in (*own, general)]
     here = [layer for layer in both if layer.where == f"{MAIN}.content.{content}.on.{on}"]
     return (call, *here, *inherited[:-1], _content(by_content, content), inherited[-1])
+
+
+def servers_of(
+    tables: ProjectTables, content: str | None, problems: list[str]
+) -> tuple[tuple[str, str | None], ...]:
+    """Return the nicknames that have an `on` table, each with the URL that it gives or None."""
+    found: dict[str, str | None] = {}
+    for keys in (("on",), *([("content", content, "on")] if content else [])):
+        for name in tables.table("tool", "hatch-connect", *keys) or {}:
+            table = tables.table("tool", "hatch-connect", *keys, name) or {}
+            layer = _sub(".".join(keys), name, table, SERVER_KEYS)
+            settings = Settings(layers=(layer,), problems=problems)
+            url = settings.text("server", rules.server_url_rule)
+            found[name] = url or found.get(name)
+    return tuple(found.items())
 
 
 def _without_identity(table: Toml) -> Toml:

@@ -87,6 +87,13 @@ def server_rule(value: str) -> str | None:
     return None
 
 
+def server_url_rule(value: str) -> str | None:
+    """Check the URL of a server whose nickname is the table's name."""
+    if "://" not in value:
+        return f"must be the server's URL, not `{value}`: its nickname is the table's name"
+    return server_rule(value)
+
+
 def project_file_rule(value: str) -> str | None:
     """Check a file of the project, by its path from the root."""
     if value.startswith(("~", "file:")) or "://" in value:

@@ -61,7 +61,7 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Result:
         with _nothing_changed():
             asked = []
             for piece in pieces_of(options, surroundings, report):
-                choice = chosen_server(options, surroundings, piece.server, report)
+                choice = chosen_server(options, surroundings, piece.config, report)
                 server = stack.enter_context(choice)
                 subject = subject_of(piece, options, surroundings, server, report)
                 asked.append(_ask(_Call(subject, server, options, surroundings), report))

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import ProjectError
-from hatch_connect.verbs.project import project_of
+from hatch_connect.project.config import read_project
+from hatch_connect.verbs.project import root_of
 from hatch_connect.verbs.reach import chosen_server, client_of
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from hatch_connect.connect.servers import Server
     from hatch_connect.events import Report
     from hatch_connect.options import Options
+    from hatch_connect.project.config import ProjectConfig
     from hatch_connect.verbs.surroundings import Surroundings
 
 
@@ -63,7 +65,7 @@ class ServerDetails:
 
 def run(options: Options, surroundings: Surroundings, report: Report) -> ServerDetails:
     """Ask the server. Raises UsageError, ServerError."""
-    with chosen_server(options, surroundings, _configured(options, surroundings), report) as server:
+    with chosen_server(options, surroundings, _project(options, surroundings), report) as server:
         client = client_of(server, surroundings, report)
         return ServerDetails(
             server=server,
@@ -74,9 +76,9 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> ServerD
         )
 
 
-def _configured(options: Options, surroundings: Surroundings) -> str | None:
-    """Return the project's server where there is a project: this verb needs none."""
+def _project(options: Options, surroundings: Surroundings) -> ProjectConfig | None:
+    """Return the project if there is one: this verb needs none, nor content in it."""
     try:
-        return project_of(options, surroundings).server
+        return read_project(root_of(options, surroundings), packages_only=True)
     except ProjectError:
         return None

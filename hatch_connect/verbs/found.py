@@ -50,9 +50,8 @@ def found_content(
     Raises UsageError where it was never deployed.
     """
     config = _project(options, surroundings)
-    configured = config.server if config else None
-    with chosen_server(options, surroundings, configured, report) as server:
-        config = _project(options, surroundings, on=server.name)
+    with chosen_server(options, surroundings, config, report) as server:
+        config = _project(options, surroundings, on=server.table)
         hidden = (*_values(config, surroundings), *filter(None, [server.api_key]))
         client = client_of(server, surroundings, report, hidden)
         if config is None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.events import Report
     from hatch_connect.options import Options
+    from hatch_connect.project.config import ProjectConfig
     from hatch_connect.secret import Secret
     from hatch_connect.ship.task import Pace
     from hatch_connect.verbs.surroundings import Surroundings
@@ -60,14 +61,19 @@ def client_of(
 
 @contextmanager
 def chosen_server(
-    options: Options, surroundings: Surroundings, configured: str | None, report: Report
+    options: Options, surroundings: Surroundings, config: ProjectConfig | None, report: Report
 ) -> Iterator[Server]:
-    """Choose the server of the call; with `--local`, have one on this machine for the block."""
+    """Choose the server of the call; with `--local`, have one on this machine for the block.
+
+    `config` is what the project says without any server's table; some calls need no project.
+    """
+    tables = dict(config.servers if config else ())
     if not options.local:
         yield choose_server(
             server_choice(options, surroundings),
             environ=surroundings.environ,
-            configured=configured,
+            configured=config.server if config else None,
+            tables=tables,
             store=server_store(surroundings, report),
             report=report,
         )
@@ -80,7 +86,8 @@ def chosen_server(
     from hatch_connect.local.start import running
 
     with running(state_folder(surroundings), environ=surroundings.environ, report=report) as local:
-        yield Server(url=local.url, api_key=local.api_key, name="local", source=LOCAL)
+        table = "local" if "local" in tables else None
+        yield Server(url=local.url, api_key=local.api_key, name="local", source=LOCAL, table=table)
 
 
 def state_folder(surroundings: Surroundings) -> Path:

@@ -54,11 +54,6 @@ class Piece:
     manifest: Manifest | None = None
     archive: Bundle | None = None
 
-    @property
-    def server(self) -> str | None:
-        """What pyproject.toml calls the server; a prepared bundle needs no project."""
-        return self.config.server if self.config else None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
@@ -152,7 +147,7 @@ def subject_of(
     if piece.config is None:
         return _independent(piece, options, surroundings, report)
     name = piece.config.content
-    config = project_of(options, surroundings, content=name, on=server.name)
+    config = project_of(options, surroundings, content=name, on=server.table)
     return Subject(
         piece=piece,
         config=config,

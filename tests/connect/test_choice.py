@@ -3,10 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.bundles import Heard
 
 from hatch_connect.connect.choice import ServerChoice, choose_server, server_to_add
 from hatch_connect.connect.servers import Server, ServerStore
 from hatch_connect.errors import UsageError
+from hatch_connect.events import Warned
 from hatch_connect.secret import Secret
 
 CERTIFICATES = Path(__file__).parent / "certificates"
@@ -129,6 +131,19 @@ class TestKeys:
         said = self.refusal(empty, ServerChoice(server=OTHER), {})
         assert f"There is no API key for {OTHER}, which comes from the option --server." in said
 
+    @pytest.mark.parametrize(
+        ("value", "state"),
+        [("", "empty"), ("$(KEY)", "an unexpanded reference"), ("${{ x }}", "an unexpanded ref")],
+    )
+    def test_one_that_ci_does_not_have(
+        self, store: ServerStore, empty: ServerStore, value: str, state: str
+    ) -> None:
+        environ = {"CONNECT_SERVER": PROD, "CONNECT_API_KEY": value}
+        assert f"CONNECT_API_KEY is {state}" in self.refusal(empty, ServerChoice(), environ)
+        assert self.key(store, ServerChoice(), environ) == "PROD-KEY"
+        environ = {"CONNECT_SERVER": ""}
+        assert "by CONNECT_SERVER, which is empty" in self.refusal(empty, ServerChoice(), environ)
+
     def test_white_space_around_it_is_no_part_of_it(self, empty: ServerStore) -> None:
         assert self.key(empty, ServerChoice(server=PROD), {"CONNECT_API_KEY": " K\n"}) == "K"
 
@@ -140,12 +155,168 @@ class TestKeys:
         assert value not in said
 
 
+class TestTables:
+    """Tables of `on`, with the URL that each gives or None."""
+
+    def test_a_nickname_that_is_not_stored_says_which_table_speaks_of_connect_server(
+        self, store: ServerStore, empty: ServerStore
+    ) -> None:
+        environ = {"CONNECT_SERVER": OTHER, "CONNECT_API_KEY": "ENV-KEY"}
+        for table in (None, OTHER):
+            for known in (store, empty):
+                chosen = choose_server(
+                    ServerChoice(name="staging"),
+                    environ=environ,
+                    configured=None,
+                    tables={"staging": table, "prod": PROD},
+                    store=known,
+                )
+                assert (chosen.url, chosen.api_key) == (OTHER, Secret("ENV-KEY"))
+                assert (chosen.table, chosen.source) == ("staging", "CONNECT_SERVER")
+        with pytest.raises(UsageError, match=r"Tables of `tool.hatch-connect.on`: staging\."):
+            choose_server(
+                ServerChoice(name="stagin"),
+                environ=environ,
+                configured=None,
+                tables={"staging": None},
+                store=empty,
+            )
+
+    @pytest.mark.parametrize("stored", [True, False])
+    def test_a_nickname_beside_another_connect_server_than_the_tables_is_an_error(
+        self, store: ServerStore, empty: ServerStore, *, stored: bool
+    ) -> None:
+        environ = {"CONNECT_SERVER": OTHER, "CONNECT_API_KEY": "ENV-KEY"}
+        with pytest.raises(UsageError, match=f"`prod` is {PROD} by .*on.prod.server.*CONNECT_SERV"):
+            choose_server(
+                ServerChoice(name="prod"),
+                environ=environ,
+                configured=None,
+                tables={"prod": PROD},
+                store=store if stored else empty,
+            )
+
+    def test_the_store_and_the_table_must_agree(self, store: ServerStore) -> None:
+        for choice, configured in ((ServerChoice(name="prod"), None), (ServerChoice(), "prod")):
+            with pytest.raises(UsageError, match=f"is {OTHER} by .*'prod' in .* says {PROD}"):
+                choose_server(
+                    choice,
+                    environ={},
+                    configured=configured,
+                    tables={"prod": OTHER},
+                    store=store,
+                )
+
+    def test_a_table_is_found_by_its_url(self, store: ServerStore, empty: ServerStore) -> None:
+        tables = {"a": f"{OTHER}/", "lab": PROD, "c": None}
+        environ = {"CONNECT_SERVER": OTHER, "CONNECT_API_KEY": "ENV-KEY"}
+        heard = Heard()
+        for choice, told, known, table in (
+            (ServerChoice(), environ, empty, "a"),
+            (ServerChoice(server=f"{OTHER}/__api__"), environ, empty, "a"),
+            (ServerChoice(name="prod"), {}, store, "lab"),
+            (ServerChoice(server=PROD), {}, store, "lab"),
+        ):
+            chosen = choose_server(
+                choice, environ=told, configured=None, tables=tables, store=known, report=heard
+            )
+            assert chosen.table == table
+        assert heard.events == []
+        with pytest.raises(UsageError, match=rf"Several tables .* are for {OTHER}: a, b\."):
+            choose_server(
+                ServerChoice(),
+                environ=environ,
+                configured=None,
+                tables={"a": OTHER, "b": OTHER},
+                store=empty,
+            )
+
+    def test_a_stored_nickname_is_the_tables(self, store: ServerStore) -> None:
+        for choice, configured in (
+            (ServerChoice(name="prod"), None),
+            (ServerChoice(server=PROD), None),
+            (ServerChoice(), "prod"),
+        ):
+            chosen = choose_server(
+                choice, environ={}, configured=configured, tables={"prod": None}, store=store
+            )
+            assert chosen.table == "prod"
+
+    def test_where_none_is_for_the_server_a_warning_names_them(self, store: ServerStore) -> None:
+        environ = {"CONNECT_SERVER": OTHER, "CONNECT_API_KEY": "ENV-KEY"}
+        for choice, told in ((ServerChoice(), environ), (ServerChoice(name="prod"), {})):
+            heard = Heard()
+            chosen = choose_server(
+                choice,
+                environ=told,
+                configured=None,
+                tables={"staging": None, "lab": LAB},
+                store=store,
+                report=heard,
+            )
+            assert chosen.table is None
+            (event,) = heard.events
+            assert isinstance(event, Warned)
+            assert f"is for {chosen.url} (" in event.text
+            assert "there are: staging, lab." in event.text
+
+    @pytest.mark.parametrize("configured", [None, "staging"])
+    def test_no_key_but_the_calls_goes_to_a_url_that_only_a_table_gives(
+        self, store: ServerStore, empty: ServerStore, configured: str | None
+    ) -> None:
+        name = None if configured else "staging"
+        tables = {"staging": OTHER}
+        environ = {"CONNECT_API_KEY": "ENV-KEY"}
+        for known in (store, empty):
+            with pytest.raises(UsageError, match=r"only pyproject\.toml names") as caught:
+                choose_server(
+                    ServerChoice(name=name),
+                    environ=environ,
+                    configured=configured,
+                    tables=tables,
+                    store=known,
+                )
+            assert f"for {OTHER}, which comes from `tool.hatch-connect.on.staging.server`" in str(
+                caught.value
+            )
+        given = ServerChoice(name=name, api_key=Secret("CALL-KEY"))
+        chosen = choose_server(
+            given, environ=environ, configured=configured, tables=tables, store=empty
+        )
+        assert (chosen.url, chosen.api_key, chosen.table) == (OTHER, Secret("CALL-KEY"), "staging")
+        store.add(Server(name="else", url=OTHER, api_key=Secret("STORED")))
+        chosen = choose_server(
+            ServerChoice(name=name),
+            environ=environ,
+            configured=configured,
+            tables=tables,
+            store=store,
+        )
+        assert (chosen.api_key, chosen.table) == (Secret("STORED"), "staging")
+
+    def test_a_broken_store_is_not_needed_for_a_nickname_that_a_table_has(
+        self, tmp_path: Path
+    ) -> None:
+        (tmp_path / "servers.json").write_text("{", encoding="ascii")
+        heard = Heard()
+        chosen = choose_server(
+            ServerChoice(name="staging"),
+            environ={"CONNECT_SERVER": OTHER, "CONNECT_API_KEY": "K"},
+            configured=None,
+            tables={"staging": None},
+            store=ServerStore(tmp_path / "servers.json"),
+            report=heard,
+        )
+        assert (chosen.url, chosen.table) == (OTHER, "staging")
+        assert "is broken" in heard.text
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("choice", "environ", "configured", "expected"),
         [
             (ServerChoice(name="a", server=PROD), {}, None, "Both a nickname"),
-            (ServerChoice(name="nope"), {}, None, "called `nope`, which the option --name names"),
+            (ServerChoice(name="nope"), {}, None, "named `nope`, which the option --name gives"),
             (ServerChoice(), {}, "nope", r"`nope`, which `tool\.hatch-connect\.server`"),
             (ServerChoice(), {}, None, "No server is named"),
             (ServerChoice(server="prod"), {}, None, "is a nickname, not a URL"),

@@ -133,6 +133,44 @@ def test_what_differs_on_one_server_is_not_in_the_bundle(
     assert "the bundle is the same for all" in twice.stderr
 
 
+def test_in_ci_a_nickname_says_which_table_counts(
+    server: FakeConnect, project: Path, sandbox: Sandbox
+) -> None:
+    stock = ("--content", "stock")
+    none = call(sandbox, server, project, "deploy", *stock)
+    assert none.code == 0, none.said
+    assert f"is for {server.url} (CONNECT_SERVER); there are: staging." in none.stderr
+    [content] = server.contents.values()
+    assert content.environment == {"MODE": "stock"}
+    named = call(sandbox, server, project, "deploy", *stock, "--name", "staging")
+    assert named.code == 0, named.said
+    assert "there are: staging" not in named.stderr
+    assert content.environment == {"MODE": "stock", "STAGE": "yes"}
+    assert content.title == "On staging"
+    typo = call(sandbox, server, project, "deploy", *stock, "--name", "stagin")
+    assert typo.code == 2, typo.said
+    text = (project / "pyproject.toml").read_text(encoding="utf-8")
+    url = f'[tool.hatch-connect.on.staging]\nserver = "{server.url}/"'
+    text = text.replace("[tool.hatch-connect.on.staging]", url)
+    (project / "pyproject.toml").write_text(text, encoding="utf-8")
+    content.title = "Other"
+    for verb in ("deploy", "info"):
+        found = call(sandbox, server, project, verb, *stock)
+        assert found.code == 0, found.said
+        assert "there are: staging" not in found.stderr
+    assert content.title == "On staging"
+    elsewhere = {"CONNECT_SERVER": "http://127.0.0.1:9"}
+    for words in (["deploy", *stock], ["versions", *stock], ["details"]):
+        other = call(sandbox, server, project, *words, "--name", "staging", **elsewhere)
+        assert other.code == 2, other.said
+        assert "on.staging.server" in other.stderr
+    key = {"CONNECT_API_KEY": server.api_key}
+    alone = sandbox.connect("deploy", *stock, "--name", "staging", cwd=project, **key)
+    assert alone.code == 2, alone.said
+    assert "only pyproject.toml names" in alone.stderr
+    assert server.api_key not in alone.said
+
+
 def test_versions_are_listed_activated_and_removed(
     server: FakeConnect, project: Path, sandbox: Sandbox
 ) -> None:

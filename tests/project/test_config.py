@@ -183,6 +183,16 @@ env = ["B=2", "C=2"]
     def test_a_server_without_a_table_changes_nothing(self, tmp_path: Path) -> None:
         assert read(tmp_path, self.TEXT, on="elsewhere").title == "Main"
 
+    def test_the_nicknames_that_have_tables_are_known_with_their_urls(self, tmp_path: Path) -> None:
+        text = self.TEXT + "server = 'https://one.example'\n"
+        text += "[tool.hatch-connect.on.staging]\n[tool.hatch-connect.content.ui.on.lab]\n"
+        text += "[tool.hatch-connect.content.ui.on.production]\nserver = 'https://two.example'\n"
+        main, ui = read(tmp_path, text), read(tmp_path, text, content="ui")
+        assert dict(main.servers) == {"production": "https://one.example", "staging": None}
+        assert dict(ui.servers) == {
+            "production": "https://two.example", "staging": None, "lab": None,
+        }  # fmt: skip
+
     def test_a_call_wins_over_all(self, tmp_path: Path) -> None:
         config = read(tmp_path, self.TEXT, overrides={"title": "Called"}, on="production")
         assert config.title == "Called"
@@ -287,6 +297,9 @@ entrypoints = "x"
 [tool.hatch-connect.content."b c"]
 [tool.hatch-connect.on.prod]
 app-mode = "flask"
+server = "prod"
+[tool.hatch-connect.on.lab]
+server = "https://me:hunter2@host"
 """,
         )
         said = "\n".join(found)
@@ -316,6 +329,8 @@ app-mode = "flask"
             "`tool.hatch-connect.content.ui.entrypoints` is no setting (did you mean",
             "`tool.hatch-connect.content.b c` must have a name",
             "`tool.hatch-connect.on.prod.app-mode` is no setting",
+            "`tool.hatch-connect.on.prod.server` must be the server's URL, not `prod`",
+            "`tool.hatch-connect.on.lab.server` must not hold credentials",
         ):
             assert text in said
         assert "hunter2" not in said
