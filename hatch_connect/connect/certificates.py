@@ -11,9 +11,32 @@ from hatch_connect.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_PEM = "-----BEGIN "
 _DER = b"\x30\x82"
 # Well-known names for a file (or a folder) of certificates to believe instead of the system's.
 _BUNDLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+def stored_certificates(text: str | None, source: str) -> str | None:
+    """Return the PEM text that a stored `ca_cert` is, or that is in the file that it names.
+
+    Raises:
+        UsageError: it is neither.
+
+    """
+    if not text or not text.strip():
+        return None
+    try:
+        if _PEM not in text and "\n" not in text.strip():
+            return read_certificates(Path(text.strip()).expanduser())
+        _check(text, "It")
+    except (UsageError, ValueError) as error:
+        why = error.message if isinstance(error, UsageError) else f"It is no path: {error}."
+        raise UsageError(
+            f"`ca_cert` of {source} cannot be used. {why}",
+            hint="Store the server anew with `hatch-connect add --cacert FILE`, or give --cacert.",
+        ) from error
+    return text
 
 
 def read_certificates(path: str | Path) -> str:
@@ -28,20 +51,24 @@ def read_certificates(path: str | Path) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"The CA certificate {path} cannot be read: {error.strerror}.") from error
-    if b"-----BEGIN " not in data and data.startswith(_DER):
+    if _PEM.encode() not in data and data.startswith(_DER):
         raise UsageError(
             f"The CA certificate {path} is in DER form; PEM is needed.",
             hint=f"Convert it: openssl x509 -inform der -in {path} -out {path.with_suffix('.pem')}",
         )
     text = data.decode("utf-8", "replace")
+    _check(text, f"The CA certificate {path}")
+    return text
+
+
+def _check(text: str, called: str) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=_ascii(text))
     except (ssl.SSLError, ValueError) as error:
         raise UsageError(
-            f"The CA certificate {path} holds no certificate in PEM form.",
+            f"{called} holds no certificate in PEM form.",
             hint="Such a file has lines that begin with -----BEGIN CERTIFICATE-----.",
         ) from error
-    return text
 
 
 def tls_context(
@@ -66,6 +93,7 @@ def tls_context(
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     elif ca_cert:
+        _check(ca_cert, "The server's CA certificate")
         context.load_verify_locations(cadata=_ascii(ca_cert))
     elif not _load_named(context, environ):
         _load_system(context)

@@ -9,7 +9,7 @@ from hatch_connect.errors import StoreError, UsageError
 from hatch_connect.events import Warned, silent
 from hatch_connect.secret import Secret, why_absent
 
-from .certificates import read_certificates
+from .certificates import read_certificates, stored_certificates
 from .servers import Server
 from .url import same_server, server_url
 
@@ -241,12 +241,16 @@ def _completed(found: _Found, choice: ServerChoice, environ: Mapping[str, str]) 
     insecure = choice.insecure
     if insecure is None and told.get("CONNECT_INSECURE"):
         insecure = _switch("CONNECT_INSECURE", told["CONNECT_INSECURE"])
+    insecure = server.insecure if insecure is None else insecure
     cacert = choice.cacert or told.get("CONNECT_CA_CERTIFICATE")
+    stored = None if insecure or cacert else server.ca_cert
     return replace(
         server,
         api_key=key,
-        insecure=server.insecure if insecure is None else insecure,
-        ca_cert=read_certificates(cacert) if cacert else server.ca_cert,
+        insecure=insecure,
+        ca_cert=read_certificates(cacert)
+        if cacert
+        else stored_certificates(stored, f"the saved server `{server.name}`"),
     )
 
 

@@ -60,6 +60,9 @@ class ServerStore:
 
     `report` is told where a file that cannot be understood had to be set aside.
 
+    An entry that is not as it should be is refused where it is the one that is asked for, and left
+    alone, also by a writer, where it is not.
+
     Raises:
         StoreError: from every method, where the file cannot be understood or written.
 
@@ -75,24 +78,28 @@ class ServerStore:
         return config_directory(environ, platform) / "servers.json"
 
     def servers(self) -> tuple[Server, ...]:
-        """Return the Connect servers, by nickname; entries of other services are left out."""
-        entries = self._entries()
-        found = (self._server(name, entry) for name, entry in sorted(entries.items()))
-        return tuple(server for server in found if server is not None)
+        """Return the Connect servers, by nickname; what is none, or broken, is left out."""
+        return self._sorted_out()[0]
+
+    def broken(self) -> tuple[StoreError, ...]:
+        """Return what is wrong with entries."""
+        return self._sorted_out()[1]
 
     def get(self, name: str) -> Server | None:
         """Return the server of that nickname."""
-        entry = self._entries().get(name)
-        return None if entry is None else self._server(name, entry)
+        entries = self._file.read()
+        return self._server(name, entries[name]) if name in entries else None
 
     def find(self, url: str) -> Server | None:
         """Return the server of that URL, one with a key if there are several."""
-        found = [server for server in self.servers() if same_server(server.url, url)]
-        return min(found, key=lambda server: server.api_key is None, default=None)
+        found = self._sorted_out(url)
+        if found[1] and not found[0]:
+            raise found[1][0]
+        return min(found[0], key=lambda server: server.api_key is None, default=None)
 
     def default_name(self) -> str | None:
         """Return the nickname that is used when none is given, as the official client does."""
-        entries = self._entries()
+        entries = _objects(self._file.read())
         marked = [name for name, entry in entries.items() if entry.get("default")]
         return next(iter(marked or (entries if len(entries) == 1 else ())), None)
 
@@ -101,14 +108,14 @@ class ServerStore:
         if not server.name:
             raise UsageError("A server is stored under a nickname.", hint="Give one with --name.")
         with self._changing() as entries:
-            old = entries.get(server.name, {})
+            old = _objects(entries).get(server.name, {})
             # What is kept beside the key (tokens, for instance) belongs to the URL it was given to.
             kept = old if old.get("url") == server.url else {}
             new = kept | _as_stored(server)
             if default or old.get("default"):
                 new["default"] = True
             if default:
-                for entry in entries.values():
+                for entry in _objects(entries).values():
                     entry.pop("default", None)
             entries[server.name] = new
 
@@ -126,45 +133,44 @@ class ServerStore:
         names = ", ".join(f"`{server.name}`" for server in self.servers())
         return f"Known servers: {names}." if names else f"{self.path} holds no server."
 
-    def _entries(self) -> dict[str, Entry]:
-        return self._checked(self._file.read())
+    def _sorted_out(
+        self, url: str | None = None
+    ) -> tuple[tuple[Server, ...], tuple[StoreError, ...]]:
+        """Return the servers, all or those of a URL, and what is wrong with others."""
+        servers, wrong = [], []
+        for name, entry in sorted(self._file.read().items()):
+            own = str(entry.get("url")) if isinstance(entry, dict) else ""
+            if url is not None and not same_server(own, url):
+                continue
+            try:
+                servers.append(self._server(name, entry))
+            except StoreError as error:
+                wrong.append(error)
+        return tuple(filter(None, servers)), tuple(wrong)
 
     @contextlib.contextmanager
-    def _changing(self) -> Iterator[dict[str, Entry]]:
+    def _changing(self) -> Iterator[dict[str, object]]:
         try:
-            with self._file.update() as value:
-                entries = self._mended(value)
+            with self._file.update() as entries:
                 yield entries
-                value.clear()
-                value.update(entries)
         except OSError as error:
             raise StoreError(f"{self.path} cannot be written: {error.strerror}.") from error
 
-    def _mended(self, value: Mapping[str, object]) -> dict[str, Entry]:
-        try:
-            return self._checked(value)
-        except StoreError as error:
-            self._file.set_aside(error)
-            return {name: entry for name, entry in value.items() if isinstance(entry, dict)}
-
-    def _checked(self, value: Mapping[str, object]) -> dict[str, Entry]:
-        entries: dict[str, Entry] = {}
-        for name, entry in value.items():
-            if not isinstance(entry, dict):
-                raise self._wrong(name, entry, "an object")
-            entries[name] = entry
-        return entries
-
-    def _server(self, name: str, entry: Entry) -> Server | None:
+    def _server(self, name: str, entry: object) -> Server | None:
+        if not isinstance(entry, dict):
+            raise self._wrong(name, entry, "an object")
         url = self._text(name, entry, "url")
         if not url or any(entry.get(key) for key in _OTHER_SERVICES):
             return None
         key = self._text(name, entry, "api_key")
+        insecure = entry.get("insecure") or False
+        if not isinstance(insecure, bool):
+            raise self._wrong(f"{name}.insecure", insecure, "true or false")
         return Server(
             url=_normal(url),
             api_key=Secret(key) if key else None,
             name=name,
-            insecure=entry.get("insecure") is True,
+            insecure=insecure,
             ca_cert=self._text(name, entry, "ca_cert"),
             source=f"the server '{name}' in {self.path}",
         )
@@ -180,6 +186,10 @@ class ServerStore:
             f"{self.path} is broken: `{where}` is {kind(value)} instead of {expected}.",
             hint="Mend the file, or move it out of the way; it was left as it is.",
         )
+
+
+def _objects(entries: Mapping[str, object]) -> dict[str, Entry]:
+    return {name: entry for name, entry in entries.items() if isinstance(entry, dict)}
 
 
 def _normal(url: str) -> str:

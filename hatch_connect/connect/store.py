@@ -37,14 +37,15 @@ class JsonFile:
         self._lock = lock or path.with_name(f"{path.name}.lock")
 
     def read(self) -> dict[str, object]:
-        """Return the object; an absent file holds an empty one."""
+        """Return the object; a file that is absent or empty holds an empty one."""
         try:
-            value = json.loads(self.path.read_bytes().decode("utf-8"))
+            data = self.path.read_bytes()
+            value = json.loads(data) if data.strip() else {}  # in any UTF, with its mark or without
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as error:
             raise StoreError(f"{self.path} cannot be read: {error.strerror}.") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._broken(str(error)) from error
         if not isinstance(value, dict):
             raise self._broken(f"it holds {kind(value)} instead of an object")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hatch_connect.events import Note
+from hatch_connect.events import Note, Warned
 from hatch_connect.verbs.reach import server_store
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ def run(_options: Options, surroundings: Surroundings, report: Report) -> Server
     """Read the store. Raises StoreError."""
     store = server_store(surroundings, report)
     servers = store.servers()
+    for error in store.broken():
+        report(Warned(text=str(error)))
     if not servers:
         report(Note(text=f"No server is stored in {store.path}; `hatch-connect add` stores one."))
     return ServerList(servers=servers, default=store.default_name())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -371,16 +372,55 @@ class TestTrust:
 
     def test_certificates(self, store: ServerStore) -> None:
         pem = CERTIFICATES / "ca.pem"
-        store.add(Server(name="own", url=OTHER, api_key=Secret("K"), ca_cert="PEM"))
+        own = (CERTIFICATES / "server.pem").read_text()
+        store.add(Server(name="own", url=OTHER, api_key=Secret("K"), ca_cert=own))
         environ = {"CONNECT_CA_CERTIFICATE": str(pem)}
         for choice, told, expected in (
             (ServerChoice(name="prod"), {}, None),
-            (ServerChoice(name="own"), {}, "PEM"),
+            (ServerChoice(name="own"), {}, own),
+            (ServerChoice(name="own", insecure=True), {}, None),
             (ServerChoice(name="own"), environ, pem.read_text()),
             (ServerChoice(name="own", cacert=pem), {}, pem.read_text()),
         ):
             chosen = choose_server(choice, environ=told, configured=None, store=store)
             assert chosen.ca_cert == expected
+
+    def test_a_stored_certificate_may_be_a_path(self, store: ServerStore) -> None:
+        pem = CERTIFICATES / "ca.pem"
+        for stored, expected in ((str(pem), pem.read_text()), ("", None), (" \n", None)):
+            store.add(Server(name="own", url=OTHER, api_key=Secret("K"), ca_cert=stored))
+            for choice in (ServerChoice(name="own"), ServerChoice(server=OTHER)):
+                chosen = choose_server(choice, environ={}, configured=None, store=store)
+                assert chosen.ca_cert == expected
+
+    @pytest.mark.parametrize(
+        ("stored", "expected"),
+        [
+            ("/no/such/file.pem", "The CA certificate /no/such/file.pem cannot be read"),
+            ("PEM", "The CA certificate PEM cannot be read"),
+            ("a\0b", "It is no path"),
+            (str(CERTIFICATES / "ca.der"), "in DER form"),
+            ("two\nlines", "It holds no certificate in PEM form"),
+            (
+                "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+                "It holds no certificate in PEM form",
+            ),
+        ],
+    )
+    def test_a_stored_certificate_that_is_none_is_refused_where_it_is_used(
+        self, store: ServerStore, stored: str, expected: str
+    ) -> None:
+        store.add(Server(name="own", url=OTHER, api_key=Secret("K"), ca_cert=stored))
+        for choice in (ServerChoice(name="own"), ServerChoice(server=OTHER)):
+            with pytest.raises(UsageError, match=re.escape(expected)) as caught:
+                choose_server(choice, environ={}, configured=None, store=store)
+            assert "`ca_cert` of the saved server `own`" in str(caught.value)
+        for choice in (
+            ServerChoice(name="prod"),
+            ServerChoice(name="own", cacert=CERTIFICATES / "ca.pem"),
+            ServerChoice(name="own", insecure=True),
+        ):
+            choose_server(choice, environ={}, configured=None, store=store)
 
     @pytest.mark.parametrize(
         ("name", "data", "expected"),

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -153,22 +154,82 @@ def test_nobody_else_can_read_it(store: ServerStore) -> None:
     ("text", "why"),
     [
         ("{broken", "Expecting"),
-        ("", "Expecting value"),
         ("[]", "an array instead of an object"),
-        ('{"prod": []}', "`prod` is an array instead of an object"),
-        ('{"prod": {"url": 5}}', "`prod.url` is an integer instead of a string"),
-        ('{"prod": {"url": "https://a", "api_key": 5}}', "`prod.api_key` is an integer"),
+        ("[" * 100_000, "recursion"),
     ],
 )
 def test_a_broken_file_is_reported_and_left_alone(store: ServerStore, text: str, why: str) -> None:
     store.path.parent.mkdir()
     store.path.write_text(text, encoding="utf-8")
-    with pytest.raises(StoreError, match=why):
-        store.servers()
+    by_url = partial(store.find, "https://one")
+    for read in (store.servers, store.default_name, partial(store.get, "one"), by_url):
+        with pytest.raises(StoreError, match=why):
+            read()
     assert store.path.read_text() == text
 
 
-@pytest.mark.parametrize("text", ["{broken", "", "[]", '{"prod": [], "two": {"url": "https://2"}}'])
+@pytest.mark.parametrize("data", [b"", b"  \n", b"\xef\xbb\xbf{}", "{}".encode("utf-16")])
+def test_a_file_that_holds_nothing(store: ServerStore, data: bytes) -> None:
+    store.path.parent.mkdir()
+    store.path.write_bytes(data)
+    assert store.servers() == ()
+    store.add(Server(name="one", url="https://one"))
+    assert [server.name for server in store.servers()] == ["one"]
+    assert not list(store.path.parent.glob("*.broken*"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_a_file_that_windows_wrote(store: ServerStore, encoding: str) -> None:
+    store.path.parent.mkdir()
+    store.path.write_bytes(json.dumps(FROZEN).encode(encoding))
+    assert [server.name for server in store.servers()] == ["lab", "prod"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ([], "`odd` is an array instead of an object"),
+        (None, "`odd` is null instead of an object"),
+        ({"url": 5}, "`odd.url` is an integer instead of a string"),
+        ({"url": "https://odd", "api_key": 5}, "`odd.api_key` is an integer instead of a string"),
+        ({"url": "https://odd", "ca_cert": []}, "`odd.ca_cert` is an array instead of a string"),
+        ({"url": "https://odd", "insecure": "no"}, "`odd.insecure` is a string instead of true"),
+    ],
+)
+def test_a_broken_entry_is_refused_where_it_is_used_and_does_no_harm_where_not(
+    store: ServerStore, entry: object, why: str
+) -> None:
+    store.path.parent.mkdir()
+    one = {"name": "one", "url": "https://one", "api_key": "K"}
+    store.path.write_text(json.dumps({"odd": entry, "one": one}), encoding="utf-8")
+    with pytest.raises(StoreError, match=why):
+        store.get("odd")
+    if isinstance(entry, dict) and entry["url"] == "https://odd":
+        with pytest.raises(StoreError, match=why):
+            store.find("https://odd/")
+    good = store.get("one")
+    assert good is not None
+    assert store.find("https://one/") == good
+    assert store.servers() == (good,)
+    [error] = store.broken()
+    assert why in error.message
+    assert "`one`" in store.known_names()
+    store.add(Server(name="two", url="https://two"), default=True)
+    assert json.loads(store.path.read_text())["odd"] == entry
+    assert store.default_name() == "two"
+    store.add(Server(name="odd", url="https://mended"))
+    assert store.find("https://mended") is not None
+    store.remove("odd")
+    assert not list(store.path.parent.glob("*.broken*"))
+
+
+def test_an_only_server_beside_what_is_none_is_the_default(store: ServerStore) -> None:
+    store.path.parent.mkdir()
+    store.path.write_text('{"odd": 5, "one": {"url": "https://one"}}', encoding="utf-8")
+    assert store.default_name() == "one"
+
+
+@pytest.mark.parametrize("text", ["{broken", "[]"])
 def test_a_broken_file_is_set_aside_and_reported_by_who_writes(tmp_path: Path, text: str) -> None:
     events: list[Event] = []
     store = ServerStore(tmp_path / "servers.json", events.append)
@@ -178,7 +239,6 @@ def test_a_broken_file_is_set_aside_and_reported_by_who_writes(tmp_path: Path, t
         aside = tmp_path / f"servers.json.broken{number}"
         assert aside.read_text() == text
         assert store.get("one") is not None
-        assert ("two" in text) == (store.get("two") is not None)
         [event] = events
         assert isinstance(event, Warned)
         assert str(aside) in event.text

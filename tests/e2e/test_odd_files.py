@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import tarfile
 from typing import TYPE_CHECKING, Any
@@ -111,3 +112,24 @@ def test_a_link_in_circles_is_walked_once(caller: Caller, fake: FakeConnect) -> 
     done = caller.call("deploy", directory=str(root))
     assert done.code in {0, 2}
     assert len(fake.contents) == (done.code == 0)
+
+
+def test_one_odd_entry_of_the_store_does_no_harm(caller: Caller, fake: FakeConnect) -> None:
+    assert caller.call("add", name="prod", server=fake.url).code == 0
+    del caller.environ["CONNECT_SERVER"], caller.environ["CONNECT_API_KEY"]
+    store = caller.folder / "home" / ".rsconnect-python" / "servers.json"
+    entries = json.loads(store.read_text(encoding="utf-8"))
+    entries["prod"]["default"] = True
+    bad = entries["prod"] | {"name": "bad", "url": "https://bad.example", "ca_cert": "no PEM\n\n-"}
+    odd = {**entries, "odd": 5, "bad": bad}
+    store.write_text("\ufeff" + json.dumps(odd), encoding="utf-8")
+    listed = caller.call("list")
+    assert listed.code == 0, listed.said
+    assert "`odd` is an integer instead of an object" in listed.stderr
+    assert "prod" in listed.stdout
+    assert caller.deploy().code == 0
+    for name, why in (("odd", "`odd` is an integer"), ("bad", "It holds no certificate in PEM")):
+        done = caller.deploy(name=name)
+        assert done.code == 2, done.said
+        assert why in done.stderr
+        assert "Traceback" not in done.said
