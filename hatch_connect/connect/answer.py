@@ -22,6 +22,8 @@ _KINDS = {
     type(None): "null",
 }
 
+_HTTP_ERRORS = 400
+
 
 def kind(value: object) -> str:
     """Name the JSON type of `value`."""
@@ -45,7 +47,10 @@ def without_markup(text: str) -> str:
 
 
 def refusal_in(body: bytes) -> tuple[int | None, str]:
-    """Return Connect's code and its message, as it came, from the body of a refusal."""
+    """Return Connect's code and its message, as it came, from the body of a refusal.
+
+    Connect's codes are below 400: what a gateway calls its code is the HTTP status.
+    """
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
@@ -53,10 +58,8 @@ def refusal_in(body: bytes) -> tuple[int | None, str]:
     if not isinstance(answer, dict):
         return None, ""
     code, said = answer.get("code"), answer.get("error")
-    return (
-        code if isinstance(code, int) and not isinstance(code, bool) else None,
-        said if isinstance(said, str) else "no message",
-    )
+    known = isinstance(code, int) and not isinstance(code, bool) and 0 < code < _HTTP_ERRORS
+    return code if known else None, said if isinstance(said, str) else "no message"
 
 
 class Answer:

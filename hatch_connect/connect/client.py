@@ -173,7 +173,6 @@ class ConnectClient:
         request = Request("POST", _content(guid, "bundles"), stream=body)
 
         def upload() -> BundleInfo:
-            body.seek(0)
             try:
                 return BundleInfo.from_answer(Answer(self._session.json(request), str(request)))
             except (RefusedError, UnreachableError) as error:

@@ -14,6 +14,7 @@ from hatch_connect.errors import UnreachableError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_GATEWAY = {502, 503, 504}
 # OpenSSL's numbers for why a certificate is not accepted.
 _NOT_YET_VALID, _EXPIRED = 9, 10
 _UNKNOWN_ISSUER = {2, 18, 19, 20, 21}
@@ -22,6 +23,18 @@ _OTHER_NAME = {62, 64}
 
 class LostAnswerError(UnreachableError):
     """The request was sent, at least in part: nobody here knows whether it was carried out."""
+
+
+class TimedOutError(LostAnswerError):
+    """The whole answer did not come in time."""
+
+
+def is_gateways(status: int | None, code: int | None) -> bool:
+    """Tell whether an answer is that of a gateway, which does not know what Connect did.
+
+    Connect's own refusals have a code, also those with such a status, and are final.
+    """
+    return status in _GATEWAY and code is None
 
 
 def failure(
@@ -73,7 +86,7 @@ def _silence(
             hint=f"Check the URL and the network. {longer}",
         )
     if _any(causes, low.ReadTimeoutError, requests.exceptions.ReadTimeout, TimeoutError):
-        return LostAnswerError(f"{at} did not answer {what} within {timeout:g} s.", hint=longer)
+        return TimedOutError(f"{at} did not answer {what} within {timeout:g} s.", hint=longer)
     return LostAnswerError(
         f"The connection to {at} was lost before the whole answer to {what} came.",
         hint="Try again.",

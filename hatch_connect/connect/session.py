@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -13,16 +15,25 @@ import urllib3.exceptions
 
 from hatch_connect import __version__
 from hatch_connect.errors import AnswerError, NotFoundError, RefusedError, UsageError
-from hatch_connect.events import Note, Report, Warned
+from hatch_connect.events import Detail, Note, Report, Warned
 from hatch_connect.secret import masked
 
 from .answer import readable, refusal_in, without_markup
 from .certificates import tls_context
 from .codes import next_step
-from .failures import failure
+from .failures import TimedOutError, failure, is_gateways
 from .redirects import followed, redirect_refused, target_of
 from .resources import Visit
-from .transport import Adapter, Http, KeyAuth, Patience, Pauses, proxy_for, seconds_in
+from .transport import (
+    REPEATABLE,
+    Adapter,
+    Http,
+    KeyAuth,
+    Patience,
+    Pauses,
+    proxy_for,
+    seconds_asked,
+)
 from .url import is_local
 
 if TYPE_CHECKING:
@@ -38,8 +49,12 @@ READ_TIMEOUT = 300.0  # seconds, as the official client's
 _CONNECT_TIMEOUT = 15.0
 _NO_TIMEOUT = 86400.0  # what 0 means to the official client: a day is as good as for ever
 _MANY_HOPS = 5
-_READS_OF_AN_ANSWER = 3
+_ATTEMPTS = 6
+_VISITS = 4  # a first one, and three more ...
+_SLOWLY = 3  # ... within ten seconds or so: so many times the usual waits
 _EXCERPT_BYTES = 1 << 16
+_EXCERPT_SECONDS = 2.0
+_TOO_MANY_REQUESTS = 429
 _NOT_FOUND = 404
 
 
@@ -84,8 +99,7 @@ class Session:
         self._hidden = (*hidden, *((server.api_key,) if server.api_key else ()))
         self.report = report
         self._environ = environ
-        self._patience = (patience or Patience.usual()).new()
-        self._patience.tell = self._wait_asked
+        self._patience = patience or Patience.usual()
         self._timeout = _read_timeout(environ)
         self._auth = KeyAuth(server.api_key)
         self._http = self._opened()
@@ -111,20 +125,33 @@ class Session:
 
     def pauses(self, attempts: int) -> Pauses:
         """Return the waits between `attempts` at something that is not simply repeated."""
-        return Pauses(self._patience, attempts)
+        return Pauses(self._patience, attempts, self._wait_asked)
 
     def visit(self, path: str) -> Visit:
-        """Look at a path of the server outside its API; any status is an answer."""
+        """Look at a path of the server outside its API; any status is an answer.
+
+        A gateway's is asked for again before it counts: a server that starts the content, or one
+        of several that is restarted, is behind it.
+        """
         request = Request("GET", path)
         url = f"{self.server.url}/{path}"
-        response = self._answer(request, url, api=False)
-        with response:
-            return Visit(
-                url=url,
-                status=response.status_code,
-                content_type=response.headers.get("Content-Type", ""),
-                text=self._excerpt(response, request, beginning_of(response)),
-            )
+        slowly = self._patience.new(backoff_factor=self._patience.backoff_factor * _SLOWLY)
+        pauses = Pauses(slowly, _VISITS, self._wait_asked)
+        while True:
+            with self._answer(request, url, api=False) as response:
+                body = beginning_of(response)
+            status = response.status_code
+            if not is_gateways(status, refusal_in(body)[0]):
+                break
+            self.report(Detail(text=f"{url} answered {status}."))
+            if not pauses.another(seconds_asked(response.headers)):
+                break
+        return Visit(
+            url=url,
+            status=status,
+            content_type=response.headers.get("Content-Type", ""),
+            text=self._excerpt(response, request, body),
+        )
 
     def _accepted(self, request: Request) -> requests.Response:
         query = f"?{urlencode(request.query)}" if request.query else ""
@@ -162,17 +189,22 @@ class Session:
             self.report(Warned(text=text))
 
     def _whole(self, request: Request, url: str) -> requests.Response:
-        """Return an answer read to its end; what may be repeated is when it was cut short."""
-        pauses = self.pauses(_READS_OF_AN_ANSWER)
+        """Return an answer read to its end; the request is repeated while that may help."""
+        pauses = self.pauses(_ATTEMPTS)
         while True:
             response = self._sent(request, url)
             try:
                 _ = response.content  # reads it; json() and the rest take it from there
             except requests.RequestException as error:
-                if request.method == "POST" or not pauses.another():
-                    raise self._failure(error, request, url) from None
+                failed = self._failure(error, request, url)
+                # What trickled in for a whole time-out would do so again.
+                again = request.method in REPEATABLE and not isinstance(failed, TimedOutError)
+                if not (again and pauses.another()):
+                    raise failed from None
             else:
-                return response
+                again = _may_change(request, response)
+                if not (again and pauses.another(seconds_asked(response.headers))):
+                    return response
 
     def _sent(self, request: Request, url: str) -> requests.Response:
         """Send a request; the answer's body is still to be read."""
@@ -180,6 +212,8 @@ class Session:
         timeout = self._timeout + request.wait
         # While a body is sent, the time-out for connecting is the one for each write.
         connecting = timeout if request.stream else min(timeout, _CONNECT_TIMEOUT)
+        if request.stream:
+            request.stream.seek(0)
         try:
             with warnings.catch_warnings():
                 # The person was warned already, once.
@@ -219,7 +253,7 @@ class Session:
         found = NotFoundError if status == _NOT_FOUND else RefusedError
         message = f"{request} was refused by {self._host} ({number}): {why or 'no reason given'}"
         error = found(message, status=status, code=code, hint=next_step(request.path, status, code))
-        error.retry_after = seconds_in(response.headers.get("Retry-After"))
+        error.retry_after = seconds_asked(response.headers)
         return error
 
     def _no_json(self, request: Request, response: requests.Response) -> AnswerError:
@@ -254,9 +288,6 @@ class Session:
         http.headers["User-Agent"] = f"hatch-connect/{__version__}"
         for prefix in ("https://", "http://"):
             http.mount(prefix, Adapter(context, self._patience))
-        # What content answers is to be seen as it is: an app that does not start gives 5xx.
-        seen = self._patience.new(status_forcelist=())
-        http.mount(f"{self.server.url}/content/", Adapter(context, seen))
         return http
 
     def _wait_asked(self, seconds: float) -> None:
@@ -272,12 +303,24 @@ class Session:
             )
 
 
+def _may_change(request: Request, response: requests.Response) -> bool:
+    """Tell whether the same request may get another answer than this one."""
+    if response.status_code == _TOO_MANY_REQUESTS:
+        return True  # turned away unread
+    gateway = is_gateways(response.status_code, refusal_in(response.content)[0])
+    return gateway and request.method in REPEATABLE
+
+
 def beginning_of(response: requests.Response) -> bytes:
-    """Return the first bytes of an answer that may be long, endless or broken."""
-    try:
-        return next(response.iter_content(_EXCERPT_BYTES), b"")
-    except requests.RequestException:
-        return b""
+    """Return the first bytes of an answer that may be long, endless, slow or broken."""
+    body, began = b"", time.monotonic()
+    with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
+        while len(body) < _EXCERPT_BYTES and time.monotonic() - began < _EXCERPT_SECONDS:
+            block = response.raw.read1(_EXCERPT_BYTES, decode_content=True)
+            if not block:
+                break
+            body += block
+    return body
 
 
 def _read_timeout(environ: Mapping[str, str]) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from hatch_connect.errors import AnswerError, RefusedError, ServerError
 from hatch_connect.events import Detail
 
-from .failures import LostAnswerError
+from .failures import LostAnswerError, is_gateways
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NAME_TAKEN = 409
-# What a proxy answers when it does not know whether Connect carried the request out.
-_UNCERTAIN = {502, 503, 504}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,4 +65,6 @@ def _status(error: ServerError) -> int | None:
 
 def is_uncertain(error: ServerError) -> bool:
     """Tell whether a request that failed so may have been carried out all the same."""
-    return _status(error) in _UNCERTAIN or isinstance(error, AnswerError | LostAnswerError)
+    if isinstance(error, RefusedError):
+        return is_gateways(error.status, error.code)
+    return isinstance(error, AnswerError | LostAnswerError)

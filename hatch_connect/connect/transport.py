@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
+import io
 import ipaddress
 import time
 import urllib.request
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
+import urllib3.connection
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3.exceptions import (
-    HTTPError,
-    InvalidHeader,
-    MaxRetryError,
-    ProtocolError,
-    ReadTimeoutError,
-    ResponseError,
-)
+from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 from urllib3.util import Retry
 
 if TYPE_CHECKING:
+    import socket
     import ssl
     from collections.abc import Callable, Mapping
     from types import TracebackType
@@ -33,19 +33,17 @@ if TYPE_CHECKING:
 
     from hatch_connect.secret import Secret
 
+REPEATABLE = {"GET", "PATCH", "PUT"}  # what may be carried out twice
 LONGEST_RETRY_AFTER = 60.0  # seconds; a server that asks for more is told of instead
-TOO_MANY_REQUESTS = 429
 
 
 class Patience(Retry):
-    """What is repeated, and how long is waited for it.
+    """What is sent again when no answer came, and how long is waited for it.
 
-    Repeated are reads and the changes that may be carried out twice, and whatever never reached the
-    server or was turned away unread (429). After a time-out there is one more try only. `tell` is
-    called with the seconds that the server asks to wait, before they are waited.
+    Sent again are reads and the changes that may be carried out twice, and whatever never reached
+    the server. After a time-out there is one more try only. Answers are not judged here: whether
+    one is final stands in its body.
     """
-
-    tell: Callable[[float], None] = staticmethod(lambda _seconds: None)
 
     @classmethod
     def usual(cls) -> Self:
@@ -54,38 +52,12 @@ class Patience(Retry):
             total=5,
             connect=3,
             other=0,
-            allowed_methods={"GET", "PATCH", "PUT"},
-            status_forcelist={TOO_MANY_REQUESTS, 502, 503, 504},
+            allowed_methods=REPEATABLE,
             backoff_factor=0.5,
             backoff_jitter=0.25,
             backoff_max=10,
-            raise_on_status=False,
+            respect_retry_after_header=False,
         )
-
-    def new(self, **changes: Any) -> Self:  # noqa: ANN401 - urllib3's signature
-        """Return the same patience with some changes."""
-        patience = super().new(**changes)
-        patience.tell = self.tell
-        return patience
-
-    def sleep_for_retry(self, response: BaseHTTPResponse) -> bool:
-        """Wait as long as the server asks for, and tell whether it does."""
-        seconds = self.get_retry_after(response)
-        if seconds:
-            self.tell(seconds)
-        return super().sleep_for_retry(response)
-
-    def is_retry(self, method: str, status_code: int, has_retry_after: bool = False) -> bool:  # noqa: FBT001, FBT002 - urllib3's signature
-        """Tell whether an answer means that the request is to be repeated."""
-        return status_code == TOO_MANY_REQUESTS or super().is_retry(
-            method, status_code, has_retry_after
-        )
-
-    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
-        """Return how many seconds the server asks to wait; None where it cannot be understood."""
-        with contextlib.suppress(InvalidHeader):
-            return super().get_retry_after(response)
-        return None
 
     def increment(
         self,
@@ -97,10 +69,6 @@ class Patience(Retry):
         _stacktrace: TracebackType | None = None,
     ) -> Self:
         """Return the patience that is left, or raise when there is none."""
-        if response is not None and _pool is not None:
-            asked = self.get_retry_after(response)
-            if asked is not None and asked > LONGEST_RETRY_AFTER:
-                raise MaxRetryError(_pool, url or "", ResponseError("Retry-After is too long"))
         if isinstance(error, ReadTimeoutError) and any(
             isinstance(past.error, ReadTimeoutError) for past in self.history
         ):
@@ -109,11 +77,14 @@ class Patience(Retry):
 
 
 class Pauses:
-    """The waits between the attempts at something, by the same patience."""
+    """The waits between the attempts at something, by the same patience.
 
-    def __init__(self, patience: Patience, attempts: int) -> None:
-        self._left: Retry = patience.new(total=attempts - 1, read=None, status=None)
-        self._tell = patience.tell
+    `tell` is called with the seconds that the server asks to wait, before they are waited.
+    """
+
+    def __init__(self, patience: Patience, attempts: int, tell: Callable[[float], None]) -> None:
+        self._left: Retry = patience.new(total=attempts - 1, read=None)
+        self._tell = tell
 
     def another(self, asked: float | None = None) -> bool:
         """Wait, also as long as the server asked, and tell whether there may be another attempt."""
@@ -131,13 +102,75 @@ class Pauses:
         return True
 
 
-def seconds_in(retry_after: str | None) -> float | None:
-    """Return what a `Retry-After` asks for; None where there is none that can be understood."""
-    if retry_after is None:
-        return None
-    with contextlib.suppress(InvalidHeader):
-        return Retry().parse_retry_after(retry_after)
+def seconds_asked(headers: Mapping[str, str]) -> float | None:
+    """Return how long `Retry-After` asks to wait; None where it cannot be understood.
+
+    A date is read against the answer's own `Date` (RFC 9110, section 10.2.3, knows no other
+    clock): the server's clock and ours may differ by hours.
+    """
+    value = headers.get("Retry-After", "").strip()
+    with contextlib.suppress(ValueError, OverflowError):
+        if value.isdecimal():
+            return float(value)
+        until = _date(value)
+        now = _date(headers["Date"]) if "Date" in headers else datetime.now(UTC)
+        return max(0.0, (until - now).total_seconds())
     return None
+
+
+def _date(text: str) -> datetime:
+    date = parsedate_to_datetime(text)
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+class _WithDeadline(http.client.HTTPResponse):
+    """An answer whose every byte must be here within the time-out, headers and body together."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - http.client's signature
+        super().__init__(sock, *args, **kwargs)
+        timeout = sock.gettimeout()
+        if timeout is not None:
+            self.fp = io.BufferedReader(_Until(sock, self.fp.detach(), time.monotonic() + timeout))
+
+
+class _Until(io.RawIOBase):
+    """Reads a socket until a moment, however slowly the bytes come."""
+
+    def __init__(self, sock: socket.socket, raw: io.RawIOBase, moment: float) -> None:
+        self._sock, self._raw, self._moment = sock, raw, moment
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - io's signature
+        left = self._moment - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer takes too long")
+        self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Connection(urllib3.connection.HTTPConnection):
+    response_class = _WithDeadline
+
+
+class _TlsConnection(urllib3.connection.HTTPSConnection):
+    response_class = _WithDeadline
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+_POOLS = {"http": _Pool, "https": _TlsPool}
 
 
 class KeyAuth(AuthBase):
@@ -175,11 +208,13 @@ class Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - requests' signature
         """Make the pool for direct connections."""
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> ProxyManager:  # noqa: ANN401 - requests' signature
         """Make the pool for connections through a proxy."""
         contexts = {"ssl_context": self._context, "proxy_ssl_context": self._context}
         manager: ProxyManager = super().proxy_manager_for(proxy, **contexts, **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
         return manager
 
     def cert_verify(self, *args: object, **kwargs: object) -> None:

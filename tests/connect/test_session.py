@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.fake_bundle import Reply
-from support.faults import Hang, Say, Truncate, html
-from support.tls import closed_port
+from support.fake_connect import FakeConnect
+from support.fake_content import FakeBundle
+from support.fake_proxy import FakeProxy
+from support.faults import Hang, Say, Trickle, Truncate, html
+from support.tls import CA, closed_port, serving
 
 from hatch_connect.errors import (
     AnswerError,
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support.connecting import Connecting
-    from support.fake_connect import FakeConnect
 
     from hatch_connect.connect.client import ConnectClient
 
@@ -135,6 +137,34 @@ class TestTimeouts:
             client.me()
         assert len(fake.requests) == 2
 
+    @pytest.mark.parametrize("headers", [False, True])
+    def test_one_that_answers_byte_by_byte(
+        self, fake: FakeConnect, connecting: Connecting, *, headers: bool
+    ) -> None:
+        fake.misbehave("GET", "v1/user", Trickle(headers=headers), times=9)
+        client = connecting(fake.url, environ={"CONNECT_REQUEST_TIMEOUT": "0.5"})
+        with pytest.raises(UnreachableError, match=r"did not answer GET v1/user within 0.5 s"):
+            client.me()
+        assert len(fake.requests) == 1 + headers
+        assert client.find_content("sales") == ()
+
+    def test_one_that_answers_slowly_and_in_time(
+        self, fake: FakeConnect, connecting: Connecting
+    ) -> None:
+        fake.misbehave("GET", "v1/user", Trickle(pause=0.001, headers=True))
+        client = connecting(fake.url, environ={"CONNECT_REQUEST_TIMEOUT": "30"})
+        assert client.me().username == "ada"
+
+    def test_one_with_tls_that_answers_byte_by_byte(self, connecting: Connecting) -> None:
+        with FakeProxy() as proxy, FakeConnect(tls=serving("server")) as fake:
+            fake.misbehave("GET", "v1/user", Trickle(), times=9)
+            environ = {"CONNECT_REQUEST_TIMEOUT": "0.5", "SSL_CERT_FILE": str(CA)}
+            for more in ({}, {"HTTPS_PROXY": proxy.address}):
+                client = connecting(fake.url, environ=environ | more)
+                with pytest.raises(UnreachableError, match=r"within 0.5 s"):
+                    client.me()
+            assert len(fake.requests) == 2
+
     def test_a_long_poll_may_take_its_time(self, fake: FakeConnect, connecting: Connecting) -> None:
         fake.misbehave("GET", "v1/tasks", Hang(0.3))
         client = connecting(fake.url, environ={"CONNECT_REQUEST_TIMEOUT": "0.1"})
@@ -153,11 +183,37 @@ class TestTimeouts:
 
 
 class TestVisits:
-    def test_a_failure_is_seen_as_it_is(self, client: ConnectClient, fake: FakeConnect) -> None:
-        fake.misbehave("GET", "/content/", html(503, "<h1>The app did not start</h1>"))
+    @pytest.mark.parametrize(("status", "visits"), [(500, 1), (502, 4), (503, 4), (504, 4)])
+    def test_a_failure_is_seen_as_it_is(
+        self, client: ConnectClient, fake: FakeConnect, status: int, visits: int
+    ) -> None:
+        fake.misbehave("GET", "/content/", html(status, "<h1>The app did not start</h1>"), times=9)
         seen = client.visit("guid")
-        assert (seen.status, seen.content_type) == (503, "text/html")
+        assert (seen.status, seen.content_type) == (status, "text/html")
         assert seen.text == "The app did not start"
+        assert len(fake.requests) == visits
+
+    def test_a_gateways_answer_is_not_the_last_word(
+        self, client: ConnectClient, fake: FakeConnect
+    ) -> None:
+        fake.misbehave("GET", "/content/", html(502, "<h1>Bad Gateway</h1>"), times=3)
+        assert client.visit("guid").status == 404
+
+    def test_connects_own_answer_is(self, client: ConnectClient, fake: FakeConnect) -> None:
+        fake.misbehave("GET", "/content/", Say(502, b'{"code": 105, "error": "no"}'), times=9)
+        assert client.visit("guid").status == 502
+        assert len(fake.requests) == 1
+
+    def test_one_that_never_ends_is_looked_at_for_a_moment(
+        self, client: ConnectClient, fake: FakeConnect
+    ) -> None:
+        deployed = FakeBundle("1", b"", {}, {}, deployed=True)
+        guid = fake.add_content("sales", bundle_id="1", bundles={"1": deployed}).guid
+        fake.page = Reply(200, b"x" * 1000, "text/plain")
+        fake.misbehave("GET", "/content/", Trickle(pause=0.1))
+        seen = client.visit(guid)
+        assert seen.status == 200
+        assert 1 <= len(seen.text) < 300
 
     def test_a_broken_answer_is_one(self, client: ConnectClient, fake: FakeConnect) -> None:
         fake.page = Reply(200, b"x" * 100)

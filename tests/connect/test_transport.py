@@ -41,6 +41,29 @@ class TestRepeating:
             client.me()
         assert len(fake.requests) == 6
 
+    @pytest.mark.parametrize("status", [502, 503, 504])
+    def test_connects_own_refusals_are_final(
+        self, client: ConnectClient, fake: FakeConnect, status: int
+    ) -> None:
+        refused = Say(status, b'{"code": 105, "error": "TensorFlow is not licensed"}')
+        fake.misbehave("GET", "v1/user", refused, times=99)
+        fake.misbehave("POST", "v1/content$", refused, times=99)
+        with pytest.raises(RefusedError, match="code 105"):
+            client.me()
+        with pytest.raises(RefusedError, match="code 105"):
+            client.create_content("sales")
+        assert fake.calls() == ["GET v1/user", "POST v1/content"]
+
+    def test_a_gateways_code_is_not_connects(
+        self, client: ConnectClient, fake: FakeConnect
+    ) -> None:
+        gateways = Say(502, b'{"code": 502, "error": "Bad Gateway"}')
+        fake.misbehave("GET", "v1/user", gateways)
+        fake.misbehave("POST", "v1/content$", gateways)
+        assert client.me().username == "ada"
+        assert client.create_content("sales").name == "sales"
+        assert fake.calls().count("POST v1/content") == 2
+
     def test_changes_that_may_be_made_twice_are_repeated(
         self, client: ConnectClient, fake: FakeConnect
     ) -> None:
@@ -67,15 +90,33 @@ class TestRepeating:
         fake.misbehave("GET", "v1/user", Say(503, b"{}", (("Retry-After", date),)))
         assert client.me().username == "ada"
 
-    @pytest.mark.parametrize("value", ["soon", "-1", ""])
+    @pytest.mark.parametrize("hours", [-3, 0, 3])
+    def test_a_date_to_wait_for_is_read_by_the_servers_clock(
+        self, client: ConnectClient, fake: FakeConnect, events: list[Event], hours: int
+    ) -> None:
+        now = time.time() + hours * 3600
+        dates = (
+            ("Date", email.utils.formatdate(now, usegmt=True)),
+            ("Retry-After", email.utils.formatdate(now + 1, usegmt=True)),
+        )
+        fake.misbehave("GET", "v1/user", Say(503, b"{}", dates))
+        start = time.monotonic()
+        assert client.me().username == "ada"
+        assert time.monotonic() - start >= 1
+        assert events == [Note(text=f"127.0.0.1:{fake.port} asks to wait 1 s.")]
+
+    @pytest.mark.parametrize("value", ["soon", "-1", "Thu, 99 Foo 2026", ""])
     def test_nonsense_to_wait_for_is_ignored(
         self, client: ConnectClient, fake: FakeConnect, value: str
     ) -> None:
         fake.misbehave("GET", "v1/user", Say(503, b"{}", (("Retry-After", value),)))
         assert client.me().username == "ada"
 
-    def test_nobody_waits_an_hour(self, client: ConnectClient, fake: FakeConnect) -> None:
-        fake.misbehave("GET", "v1/user", Say(429, b"{}", (("Retry-After", "3600"),)))
+    @pytest.mark.parametrize("value", ["3600", "9" * 5000])
+    def test_nobody_waits_an_hour(
+        self, client: ConnectClient, fake: FakeConnect, value: str
+    ) -> None:
+        fake.misbehave("GET", "v1/user", Say(429, b"{}", (("Retry-After", value),)))
         with pytest.raises(RefusedError, match="HTTP 429"):
             client.me()
         assert len(fake.requests) == 1

@@ -110,9 +110,6 @@ def bed(request: pytest.FixtureRequest, caller: Caller, fake: FakeConnect) -> Be
     "path", (READS | READS_OF_AN_UPDATE).values(), ids=READS | READS_OF_AN_UPDATE
 )
 def test_a_read_that_fails_once_is_repeated(bed: Bed, path: str, fault: Fault) -> None:
-    # What content itself answers is seen as it is: a gateway's 5xx there is not repeated.
-    if path == READS["visit"] and isinstance(fault, Say) and fault.status != 429:
-        pytest.skip("an answer of the content")
     bed.fake.misbehave("GET", path, fault)
     assert bed.deploy().code == 0
 

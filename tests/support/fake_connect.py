@@ -25,7 +25,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from support.fake_bundle import Refusal, Reply
 from support.fake_world import World
-from support.faults import Do, Drop, Fault, Hang, LoseAnswer, Say, Truncate, html, redirect
+from support.faults import Do, Drop, Fault, Hang, LoseAnswer, Say, Trickle, Truncate, html, redirect
 
 if TYPE_CHECKING:
     import ssl
@@ -40,6 +40,7 @@ __all__ = [
     "LoseAnswer",
     "Recorded",
     "Say",
+    "Trickle",
     "Truncate",
     "html",
     "redirect",
@@ -216,6 +217,9 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(fault, LoseAnswer):
             self._close(reset=False)
             return
+        if isinstance(fault, Trickle):
+            self._trickle(reply, fault)
+            return
         self._reply(reply, truncated=isinstance(fault, Truncate))
 
     def _body(self) -> bytes | None:
@@ -249,8 +253,21 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.wfile.write(reply.body)
 
+    def _trickle(self, reply: Reply, fault: Trickle) -> None:
+        head = f"HTTP/1.1 {reply.status} OK\r\nContent-Length: {len(reply.body)}\r\n\r\n".encode()
+        self.close_connection = True
+        if not fault.headers:
+            self.wfile.write(head)
+        for byte in (head if fault.headers else b"") + reply.body:
+            self.wfile.write(bytes([byte]))
+            if self.server.fake.stopping.wait(fault.pause):
+                return
+
     def _say(self, fault: Say) -> None:
-        self.send_response(fault.status)
+        if any(name == "Date" for name, _ in fault.headers):
+            self.send_response_only(fault.status)
+        else:
+            self.send_response(fault.status)
         for name, value in fault.headers:
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(fault.body)))

@@ -46,6 +46,14 @@ class Hang:
 
 
 @dataclass(frozen=True)
+class Trickle:
+    """Carry the request out and send the answer byte by byte: its `headers`, or its body only."""
+
+    pause: float = 0.05
+    headers: bool = False
+
+
+@dataclass(frozen=True)
 class Do:
     """Do something on the side, then go on as usual."""
 
@@ -60,4 +68,4 @@ def html(status: int, text: str) -> Say:
     return Say(status, text.encode(), (("Content-Type", "text/html"),))
 
 
-Fault: TypeAlias = Drop | LoseAnswer | Say | Truncate | Hang | Do
+Fault: TypeAlias = Drop | LoseAnswer | Say | Truncate | Hang | Trickle | Do
