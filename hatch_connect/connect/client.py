@@ -6,7 +6,13 @@ import itertools
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
-from hatch_connect.errors import AnswerError, NotFoundError, RefusedError, UnreachableError
+from hatch_connect.errors import (
+    AnswerError,
+    NotFoundError,
+    RefusedError,
+    ServerError,
+    UnreachableError,
+)
 from hatch_connect.events import Report, silent
 
 from .answer import Answer, objects, strings
@@ -37,6 +43,8 @@ T = TypeVar("T")
 
 _ATTEMPTS = 4
 _HIDDEN = {401, 403, 404}
+_KEY_WITHOUT_USER = (403, 22)
+_MAY_EDIT = {"owner", "editor"}
 _NO_SUCH_PAGE = {400, 404}
 
 
@@ -83,8 +91,17 @@ class ConnectClient:
         )
 
     def me(self) -> User:
-        """Return whom the key belongs to."""
+        """Return whom the key belongs to; a key without a user is refused with code 22."""
         return User.from_answer(self._get("v1/user"))
+
+    def user(self) -> User | None:
+        """Return whom the key belongs to; None for the valid key of a service principal."""
+        try:
+            return self.me()
+        except RefusedError as error:
+            if (error.status, error.code) == _KEY_WITHOUT_USER:
+                return None
+            raise
 
     def find_content(self, name: str, owner_guid: str | None = None) -> tuple[Content, ...]:
         """Return the content of exactly that name that the key may see."""
@@ -95,6 +112,10 @@ class ConnectClient:
         )
         return tuple(c for c in found if c.name == name and owner_guid in {None, c.owner_guid})
 
+    def editable_content(self, name: str) -> tuple[Content, ...]:
+        """Return the content of exactly that name that the key may change, whoever owns it."""
+        return tuple(c for c in self.find_content(name) if c.app_role in _MAY_EDIT)
+
     def content(self, guid: str) -> Content:
         """Return one piece of content."""
         return Content.from_answer(self._get(_content(guid)))
@@ -104,10 +125,13 @@ class ConnectClient:
         return self.content(self._get(f"applications/{quote(number, safe='')}").string("guid"))
 
     def is_git_managed(self, guid: str) -> bool:
-        """Tell whether the server itself fetches this content from a repository."""
+        """Tell whether the server itself fetches this content from a repository, as far as known.
+
+        What it does not tell it refuses later: that only informs, and never raises.
+        """
         try:
             self._get(_content(guid, "repository"))
-        except RefusedError:
+        except ServerError:
             return False
         return True
 
@@ -122,7 +146,9 @@ class ConnectClient:
             return Content.from_answer(self._send("POST", "v1/content", body))
 
         def look() -> Content | None:
-            return next(iter(self.find_content(name, self.me().guid)), None)
+            user = self.user()
+            found = self.find_content(name, user.guid) if user else self.editable_content(name)
+            return found[0] if len(found) == 1 else None
 
         return self._settled(create, look, taken=True)
 

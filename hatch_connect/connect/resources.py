@@ -19,7 +19,8 @@ class Feature(enum.Enum):
     """What not every server of today can do; the value is the first version that can."""
 
     BUNDLE_METADATA = (2025, 12)
-    DRAFT = (2025, 6)
+    DRAFT_URL = (2025, 7)  # a draft can be visited
+    DRAFT = (2025, 6)  # the field `activate` is known
     PYTHON_REQUIRES = (2025, 3)
 
 

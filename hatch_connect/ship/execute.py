@@ -14,6 +14,7 @@ from hatch_connect.errors import (
 )
 from hatch_connect.events import Note, Step, Warned
 from hatch_connect.ship.held import Held, remains
+from hatch_connect.ship.plan import no_drafts
 from hatch_connect.ship.steps import (
     Activate,
     CreateContent,
@@ -160,8 +161,10 @@ class Execution:
         try:
             self._deploy(activate=False)
         except RefusedError as error:
-            if step.needed or error.code != _UNKNOWN_FIELD:
+            if error.code != _UNKNOWN_FIELD:
                 raise
+            if step.needed:
+                raise no_drafts() from error
             self._report(Note(text="This server knows no drafts: activating without one."))
             return self._activate()
         return replace(self._held, draft=True)
@@ -217,9 +220,7 @@ class Execution:
         held = self._held
         draft = held.bundle if held.draft else None
         try:
-            visit = verify(
-                self._client, held.known, bundle_id=draft, path=step.path, report=self._report
-            )
+            visit = verify(self._client, held.known, step, bundle_id=draft, report=self._report)
         except NotAnsweringError:
             if held.active and held.previous_bundle_id:
                 back = f"Go back with `hatch-connect rollback {held.previous_bundle_id}`"

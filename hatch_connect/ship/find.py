@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hatch_connect.connect.url import content_guid, same_server, server_url
-from hatch_connect.errors import ContentError, NotFoundError, UsageError
+from hatch_connect.errors import ContentError, NotFoundError, ServerError, UsageError
 
 if TYPE_CHECKING:
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.resources import Content, User
-
-_MAY_EDIT = {"owner", "editor"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +37,8 @@ class Located:
     because: str
 
 
-def find_content(client: ConnectClient, user: User, clues: Clues) -> Located:
-    """Look for the content without changing anything.
+def find_content(client: ConnectClient, user: User | None, clues: Clues) -> Located:
+    """Look for the content without changing anything; `user` is None for a key without one.
 
     Raises ContentError where a clue names content that is not there, UsageError where a name fits
     several pieces of content.
@@ -75,18 +73,28 @@ def _named(client: ConnectClient, named: str, because: str) -> Located:
     return Located(content=content, because=because)
 
 
-def _by_name(client: ConnectClient, user: User, name: str) -> Located:
-    mine = client.find_content(name, owner_guid=user.guid)
+def _by_name(client: ConnectClient, user: User | None, name: str) -> Located:
+    mine = client.find_content(name, owner_guid=user.guid) if user else ()
     if mine:
         return Located(content=mine[0], because=f"your content named {name!r}")
-    shared = [c for c in client.find_content(name) if c.app_role in _MAY_EDIT]
+    shared = client.editable_content(name)
+    who = "You" if user else "This key"
     if len(shared) > 1:
         listed = "\n".join(f"  {c.guid}  {c.title or c.name}" for c in shared)
         raise UsageError(
-            f"You may edit several pieces of content named {name!r}:\n{listed}",
+            f"{who} may edit several pieces of content named {name!r}:\n{listed}",
             hint="Say which one with --app-id GUID, or keep it as `guid` in pyproject.toml.",
         )
     if shared:
-        because = f"the only content named {name!r} that you may edit (it is another person's)"
+        because = f"the only content named {name!r} that {who.lower()} may edit"
+        because += " (it is another person's)" if user else ""
         return Located(content=shared[0], because=because)
     return Located(content=None, because=f"no content named {name!r} on the server")
+
+
+def variable_names(client: ConnectClient, content: Content) -> tuple[str, ...] | None:
+    """Return the names of the content's variables, None if they are not told: they only inform."""
+    try:
+        return client.environment_names(content.guid)
+    except ServerError:
+        return None

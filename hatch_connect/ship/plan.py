@@ -17,7 +17,7 @@ from hatch_connect.ship.steps import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from hatch_connect.connect.resources import Content
     from hatch_connect.ship.find import Located
@@ -56,13 +56,17 @@ class Wanted:
 class Found:
     """What the server holds.
 
-    `drafts` is None where the server hides its version; `pythons` and `variable_names` are None
-    where it does not tell them; `reads_requires` is False for one that goes by the manifest's
-    `python.version` alone; `name_is_taken` tells whether the user has content of a name already.
+    `role` is the user's, "" for a key without one. `drafts` and `draft_urls` (whether a draft can
+    be deployed, and visited) are None if the server hides its version; `pythons` and
+    `variable_names` are None if it does not tell them; `reads_requires` is False for one that goes
+    by the manifest's `python.version` alone; `name_is_taken` tells whether the user has content of
+    a name already.
     """
 
     located: Located
+    role: str = ""
     drafts: bool | None
+    draft_urls: bool | None = None
     pythons: tuple[str, ...] | None
     variable_names: frozenset[str] | None
     git_managed: bool = False
@@ -74,7 +78,8 @@ class Found:
 class Plan:
     """The steps, in order, and the content that they start from (None where it is made).
 
-    `bundle_id` is a bundle that is on the server already. `kept` are variables that are set there.
+    `bundle_id` is a bundle that is on the server already. `kept` are variables that are set there;
+    `notes` say what is not done.
     """
 
     content: Content | None
@@ -82,11 +87,12 @@ class Plan:
     steps: tuple[PlanStep, ...]
     kept: tuple[Unset, ...] = ()
     bundle_id: str | None = None
+    notes: tuple[str, ...] = ()
 
     def lines(self) -> tuple[str, ...]:
         """Say what would happen, a line a step."""
         known = f"content {self.content.guid} ({self.because})" if self.content else self.because
-        return known, *(f"{n}. {step}" for n, step in enumerate(self.steps, 1))
+        return known, *(f"{n}. {step}" for n, step in enumerate(self.steps, 1)), *self.notes
 
 
 def check_wanted(wanted: Wanted, found: Found) -> None:
@@ -95,15 +101,17 @@ def check_wanted(wanted: Wanted, found: Found) -> None:
     Raises ContentError (the content or the server cannot take this deployment), UsageError (a
     variable is missing) or PythonVersionError (the server has no such Python).
     """
+    if found.role == "viewer":
+        raise ContentError(
+            "The user of this key is a viewer on this server, and viewers cannot deploy.",
+            hint="Ask an administrator for the publisher's role, or use another key.",
+        )
     content = None if wanted.new else found.located.content
     if content is not None:
         check_content(content)
         _check_kind(content, wanted, found)
     if wanted.draft and found.drafts is False:
-        raise ContentError(
-            "This server cannot deploy a draft (Connect 2025.06 and later can).",
-            hint="Deploy without --draft.",
-        )
+        raise no_drafts()
     _check_python(wanted, found)
     on_server = found.variable_names if content is not None else frozenset()
     _check_variables(wanted.variables, on_server)
@@ -117,6 +125,7 @@ def make_plan(wanted: Wanted, found: Found, upload: Upload) -> Plan:
         content=content,
         because="--new" if wanted.new else found.located.because,
         steps=(*_prepare(wanted, found, content), upload, *_deploy(wanted, found)),
+        notes=(*_not_changed(wanted, found, content), *_not_verified(wanted, found)),
         kept=wanted.variables.relied_on,
     )
 
@@ -126,12 +135,12 @@ def make_rollback(
 ) -> Plan:
     """Decide how to activate a bundle that the server keeps; `verify` is the path to ask at.
 
-    Raises ContentError.
+    `drafts` tells whether it can be visited first. Raises ContentError.
     """
     content = located.content
     if content is not None:
         check_content(content)
-    asked: list[PlanStep] = [] if verify is None else [Verify(path=verify)]
+    asked: list[PlanStep] = [] if verify is None else [Verify(path=verify, sure=drafts is True)]
     first = [DeployDraft(needed=False), *asked] if asked and drafts is not False else []
     return Plan(
         content=content,
@@ -143,6 +152,8 @@ def make_rollback(
 
 def _prepare(wanted: Wanted, found: Found, content: Content | None) -> list[PlanStep]:
     steps: list[PlanStep] = []
+    if _is_beside(wanted, content):
+        return steps
     title = wanted.title
     if content is None:
         name = wanted.name
@@ -159,13 +170,50 @@ def _prepare(wanted: Wanted, found: Found, content: Content | None) -> list[Plan
     return steps
 
 
+def _is_beside(wanted: Wanted, content: Content | None) -> bool:
+    """Tell whether it is a draft beside an active bundle, whose content must not change."""
+    return wanted.draft and content is not None and content.bundle_id is not None
+
+
+def _not_changed(wanted: Wanted, found: Found, content: Content | None) -> Iterator[str]:
+    """Say what a deployment without --draft would change."""
+    if content is None or not _is_beside(wanted, content):
+        return
+    left = "The draft leaves the active content as it is"
+    there = found.variable_names
+    for name, value in wanted.variables.values.items():
+        if value is not None:
+            known = "may have another value there" if there is None or name in there else "is new"
+            yield f"{left}: the variable {name} is not set, and {known}."
+        elif there is None or name in there:
+            yield f"{left}: the variable {name} is not removed."
+    if wanted.title and content.title != wanted.title:
+        yield f"{left}: the title stays {content.title!r} and does not become {wanted.title!r}."
+    if wanted.image and content.image != wanted.image:
+        yield f"{left}: the image stays {content.image!r} and does not become {wanted.image!r}."
+
+
+def _not_verified(wanted: Wanted, found: Found) -> Iterator[str]:
+    if wanted.draft and wanted.verify and found.draft_urls is False:
+        yield "The draft is not verified: drafts can be visited on Connect 2025.07 and later."
+
+
 def _deploy(wanted: Wanted, found: Found) -> list[PlanStep]:
-    verify: list[PlanStep] = [Verify(path=wanted.verify_path)] if wanted.verify else []
+    sure = found.draft_urls is True
+    verify: list[PlanStep] = [Verify(path=wanted.verify_path, sure=sure)] if wanted.verify else []
     if wanted.draft:
-        return [DeployDraft(needed=True), *verify]
-    if found.drafts is False or not wanted.verify:
+        return [DeployDraft(needed=True), *(verify if found.draft_urls is not False else [])]
+    if False in {found.drafts, found.draft_urls} or not wanted.verify:
         return [Activate(), *verify]
     return [DeployDraft(needed=False), *verify, Activate(), *verify]
+
+
+def no_drafts() -> ContentError:
+    """Return the error for a draft that is asked for and cannot be."""
+    return ContentError(
+        "This server cannot deploy a draft (Connect 2025.06 and later can).",
+        hint="Deploy without --draft.",
+    )
 
 
 def check_content(content: Content) -> None:

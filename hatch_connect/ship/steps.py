@@ -83,9 +83,13 @@ class DeployDraft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verify:
-    """Ask whether it answers at `path` below the content's URL."""
+    """Ask whether it answers at `path` below the content's URL.
+
+    `sure` is False if the server may not know the URL of a draft: some hide their version.
+    """
 
     path: str
+    sure: bool = True
 
     def __str__(self) -> str:
         return f"verify that it answers at /{self.path}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.connect.choice import server_to_add
 from hatch_connect.errors import StoreError, UsageError
 from hatch_connect.events import Note
-from hatch_connect.verbs.reach import client_of, server_choice, server_store
+from hatch_connect.verbs.reach import client_of, server_choice, server_store, who
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,18 +26,20 @@ class Added:
     """The server as it was stored, and whom its key belongs to."""
 
     server: Server
-    user: User
+    user: User | None
     store: Path
 
     def lines(self) -> tuple[str, ...]:
         """Return one sentence."""
         server = self.server
-        return (f"Stored {server.url} as {server.name!r}; there you are {self.user.username}.",)
+        you = f"there you are {self.user.username}" if self.user else f"{who(None)} there"
+        return (f"Stored {server.url} as {server.name!r}; {you}.",)
 
     def to_dict(self) -> dict[str, object]:
         """Return nickname, URL and user."""
         server = self.server
-        return {"name": server.name, "url": server.url, "username": self.user.username}
+        username = self.user and self.user.username
+        return {"name": server.name, "url": server.url, "username": username}
 
 
 def run(options: Options, surroundings: Surroundings, report: Report) -> Added:
@@ -54,7 +56,7 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Added:
         choice = replace(choice, api_key=_ask(surroundings))
     server = server_to_add(choice, environ=environ)
     store = server_store(surroundings, report)
-    user = client_of(server, surroundings, report).me()
+    user = client_of(server, surroundings, report).user()
     known = _known(store, options.name)
     if known is not None and known.url != server.url:
         report(Note(text=f"{options.name!r} was {known.url} until now."))

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from hatch_connect.bundle.archive import Bundle
 from hatch_connect.connect.deployments import DeploymentRecord
 from hatch_connect.connect.resources import Feature
-from hatch_connect.errors import RefusedError, UsageError
+from hatch_connect.errors import UsageError
 from hatch_connect.events import Note, Step, Warned
 from hatch_connect.project.git import git_metadata
 from hatch_connect.ship.execute import Execution
-from hatch_connect.ship.find import Located, find_content
+from hatch_connect.ship.find import Located, find_content, variable_names
 from hatch_connect.ship.plan import Found, Wanted, check_wanted, make_plan
 from hatch_connect.ship.steps import Upload
 from hatch_connect.ship.variables import collect_variables
@@ -23,7 +23,7 @@ from hatch_connect.verbs.deployed import Deployed, Planned
 from hatch_connect.verbs.listing import Listing
 from hatch_connect.verbs.masking import masking
 from hatch_connect.verbs.project import build_content
-from hatch_connect.verbs.reach import chosen_server, client_of, pace_of
+from hatch_connect.verbs.reach import chosen_server, client_of, pace_of, settings_of
 from hatch_connect.verbs.several import one_or_several
 from hatch_connect.verbs.subject import pieces_of, request_of_piece, subject_of
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from hatch_connect.bundle.manifest import Manifest
     from hatch_connect.bundle.request import BuildRequest, Built
     from hatch_connect.connect.client import ConnectClient
-    from hatch_connect.connect.resources import Content, ServerSettings
+    from hatch_connect.connect.resources import ServerSettings
     from hatch_connect.connect.servers import Server
     from hatch_connect.events import Report
     from hatch_connect.options import Options
@@ -133,7 +133,7 @@ def _ask(call: _Call, report: Report) -> _Asked:
             told(Note(text=f"{options.file} is {content}."))
         told(Step(text=f"Connecting to {server.url} ({server.source})"))
         client = client_of(server, call.surroundings, told, variables.hidden)
-        settings = client.server_settings()
+        settings = settings_of(client, call.surroundings)
         wanted = _wanted(call, variables, request)
         found = _look(client, settings, call, told)
         check_wanted(wanted, found)
@@ -294,29 +294,27 @@ def _image(subject: Subject) -> str | None:
 def _look(client: ConnectClient, settings: ServerSettings, call: _Call, report: Report) -> Found:
     """Ask the server what the plan needs to know; nothing is changed."""
     subject, options = call.subject, call.options
-    user = client.me()
+    user = client.user()
     if options.new:
         located = Located(content=None, because="--new")
     else:
         located = find_content(client, user, subject.clues(options, client.server, report))
     content = located.content
     pythons = client.python_installations() if subject.has_python else None
+    names = variable_names(client, content) if content else ()
     return Found(
         located=located,
+        role=user.role if user else "",
         drafts=settings.supports(Feature.DRAFT),
+        draft_urls=settings.supports(Feature.DRAFT_URL),
         reads_requires=settings.supports(Feature.PYTHON_REQUIRES) is not False,
         pythons=None if pythons is None else tuple(p.version for p in pythons),
-        variable_names=_variable_names(client, content),
+        variable_names=frozenset(names) if names is not None else None,
         git_managed=content is not None and client.is_git_managed(content.guid),
-        name_is_taken=lambda name: bool(client.find_content(name, owner_guid=user.guid)),
+        name_is_taken=lambda name: bool(
+            client.find_content(name, user.guid) if user else client.editable_content(name)
+        ),
     )
-
-
-def _variable_names(client: ConnectClient, content: Content | None) -> frozenset[str] | None:
-    try:
-        return frozenset(client.environment_names(content.guid) if content else ())
-    except RefusedError:
-        return None
 
 
 def _announce(plan: Plan, report: Report) -> None:
@@ -324,6 +322,8 @@ def _announce(plan: Plan, report: Report) -> None:
         report(Note(text=f"Updating {plan.content.guid}: {plan.because}"))
     else:
         report(Note(text=f"Making new content: {plan.because}"))
+    for note in plan.notes:
+        report(Note(text=note))
     for unset in plan.kept:
         text = f"{unset.name} is {unset.state} here: the server keeps the value that it has."
         report(Note(text=text))

@@ -82,5 +82,6 @@ class Planned:
             "content": self.plan.content.guid if self.plan.content else None,
             "because": self.plan.because,
             "steps": [str(step) for step in self.plan.steps],
+            "notes": list(self.plan.notes),
             **(self.listing.to_dict() if self.listing else {}),
         }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.errors import ProjectError
 from hatch_connect.project.config import read_project
 from hatch_connect.verbs.project import root_of
-from hatch_connect.verbs.reach import chosen_server, client_of
+from hatch_connect.verbs.reach import chosen_server, client_of, settings_of, who
 
 if TYPE_CHECKING:
     from hatch_connect.connect.resources import ExecutionEnvironment, PythonInstallation, User
@@ -25,22 +25,20 @@ class ServerDetails:
 
     server: Server
     version: str
-    user: User
+    user: User | None
     pythons: tuple[PythonInstallation, ...] | None
     images: tuple[ExecutionEnvironment, ...]
 
     def lines(self) -> tuple[str, ...]:
         """Return a line a fact."""
-        user = self.user
         pythons = "not told"
         if self.pythons is not None:
             pythons = ", ".join(p.version for p in self.pythons) or "none"
-        role = f" ({user.role})" if user.role else ""
         return (
             f"Server   {self.server.url}",
             f"Because  {self.server.source}",
             f"Version  {self.version or 'hidden'}",
-            f"You      {user.username}{role}",
+            f"You      {who(self.user)}",
             f"Python   {pythons}",
             *(f"Image    {i.name}  Python {', '.join(i.pythons)}" for i in self.images),
         )
@@ -53,7 +51,8 @@ class ServerDetails:
             "name": self.server.name,
             "source": self.server.source,
             "version": self.version,
-            "user": {
+            "user": self.user
+            and {
                 "guid": self.user.guid,
                 "username": self.user.username,
                 "role": self.user.role,
@@ -69,8 +68,8 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> ServerD
         client = client_of(server, surroundings, report)
         return ServerDetails(
             server=server,
-            version=client.server_settings().version,
-            user=client.me(),
+            version=settings_of(client, surroundings).version,
+            user=client.user(),
             pythons=client.python_installations(),
             images=client.environments() or (),
         )

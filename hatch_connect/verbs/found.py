@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hatch_connect.connect.client import ConnectClient
-    from hatch_connect.connect.resources import Content
+    from hatch_connect.connect.resources import Content, User
     from hatch_connect.connect.servers import Server
     from hatch_connect.events import Report
     from hatch_connect.options import Options
@@ -29,12 +29,13 @@ if TYPE_CHECKING:
 class FoundContent:
     """Content on one server, and what led there; `config` is None where no project was needed.
 
-    `hidden` are values that nothing which the server says may show: the key, and what the project
-    takes from the environment.
+    `user` is None for the key of a service principal. `hidden` are values that nothing which the
+    server says may show: the key, and what the project takes from the environment.
     """
 
     server: Server
     client: ConnectClient
+    user: User | None
     content: Content
     because: str
     config: ProjectConfig | None
@@ -60,7 +61,8 @@ def found_content(
             records = records_of(config.root, config.content, surroundings, report)
             known = Clues(guid=config.guid, name=config.content_name)
             clues = clues_of(records, options, server, known, report)
-        located = find_content(client, client.me(), clues)
+        user = client.user()
+        located = find_content(client, user, clues)
         if located.content is None:
             raise UsageError(
                 f"{clues.name} was not deployed to {server.url}: {located.because}.",
@@ -69,6 +71,7 @@ def found_content(
         yield FoundContent(
             server=server,
             client=client,
+            user=user,
             content=located.content,
             because=located.because,
             config=config,

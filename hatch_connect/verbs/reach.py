@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_connect.connect.choice import ServerChoice, choose_server
+from hatch_connect.connect.resources import Feature
 from hatch_connect.connect.servers import Server, ServerStore
+from hatch_connect.connect.url import same_server
 from hatch_connect.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hatch_connect.connect.client import ConnectClient
+    from hatch_connect.connect.resources import ServerSettings, User
     from hatch_connect.events import Report
     from hatch_connect.options import Options
     from hatch_connect.project.config import ProjectConfig
@@ -57,6 +60,26 @@ def client_of(
         # No proxy stands between this machine and itself.
         environ = {k: v for k, v in environ.items() if not k.lower().endswith("_proxy")}
     return connect(server, environ=environ, report=report, hidden=hidden)
+
+
+def settings_of(client: ConnectClient, surroundings: Surroundings) -> ServerSettings:
+    """Return what the server says of itself; CONNECT_SERVER_VERSION says its version instead.
+
+    An administrator may hide the version. Raises UsageError for what is no version of Connect.
+    """
+    settings = client.server_settings()
+    environ = surroundings.environ
+    given, named = environ.get("CONNECT_SERVER_VERSION"), environ.get("CONNECT_SERVER")
+    # What the environment says of a server is said of CONNECT_SERVER, if that is set.
+    if not given or (named and not same_server(named, client.server.url)):
+        return settings
+    told = replace(settings, version=given)
+    if told.supports(Feature.DRAFT) is None:
+        raise UsageError(
+            f"CONNECT_SERVER_VERSION is {given!r}, which is no version of Connect.",
+            hint="Write it as Connect does, such as 2025.06.0, or unset it.",
+        )
+    return told
 
 
 @contextmanager
@@ -101,6 +124,13 @@ def state_folder(surroundings: Surroundings) -> Path:
     from platformdirs import user_state_path
 
     return user_state_path("hatch-connect", appauthor=False) / "local"
+
+
+def who(user: User | None) -> str:
+    """Return what to call the owner of a key."""
+    if user is None:
+        return "valid key without a user"
+    return f"{user.username} ({user.role})" if user.role else user.username
 
 
 def pace_of(surroundings: Surroundings) -> Pace:

@@ -13,7 +13,7 @@ from hatch_connect.ship.plan import make_rollback
 from hatch_connect.verbs.deployed import Deployed, Planned
 from hatch_connect.verbs.found import found_content
 from hatch_connect.verbs.masking import masking
-from hatch_connect.verbs.reach import pace_of
+from hatch_connect.verbs.reach import pace_of, settings_of
 from hatch_connect.verbs.versions import choose_bundle
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Deploye
         plan = make_rollback(
             Located(content=found.content, because=found.because),
             bundle.id,
-            drafts=client.server_settings().supports(Feature.DRAFT),
+            drafts=settings_of(client, surroundings).supports(Feature.DRAFT_URL),
             verify=path if asked else None,
         )
         if options.dry_run:

@@ -51,6 +51,7 @@ WANTED = Wanted(
 NEW = Found(
     located=Located(content=None, because="no content"),
     drafts=True,
+    draft_urls=True,
     pythons=("3.11.7", "3.12.1"),
     variable_names=frozenset(),
 )
@@ -89,8 +90,58 @@ def test_a_server_without_drafts_activates_and_verifies_then() -> None:
 
 
 def test_a_server_that_hides_its_version_is_tried() -> None:
-    plan = planned(WANTED, replace(EXISTING, drafts=None))
+    plan = planned(WANTED, replace(EXISTING, drafts=None, draft_urls=None))
     assert DeployDraft(needed=False) in plan.steps
+    assert Verify(path="", sure=False) in plan.steps
+
+
+def test_a_server_whose_drafts_cannot_be_visited_activates_and_verifies_then() -> None:
+    found = replace(EXISTING, draft_urls=False)
+    assert kinds(WANTED, found) == [Upload, Activate, Verify]
+    plan = planned(replace(WANTED, draft=True), found)
+    assert [type(step) for step in plan.steps] == [Upload, DeployDraft]
+    assert "not verified" in plan.notes[0]
+    assert not planned(replace(WANTED, draft=True, verify=False), found).notes
+
+
+DIFFERENT = replace(
+    WANTED,
+    draft=True,
+    title="Other",
+    image="team/python:2",
+    variables=Variables(values={"A": Secret("1"), "B": Secret("2"), "C": None, "D": None}),
+)
+
+
+def test_a_draft_beside_an_active_bundle_changes_nothing_and_lists_what_differs() -> None:
+    found = replace(EXISTING, variable_names=frozenset({"A", "C"}))
+    plan = planned(DIFFERENT, found)
+    assert [type(step) for step in plan.steps] == [Upload, DeployDraft, Verify]
+    told = "\n".join(plan.notes)
+    assert len(plan.notes) == 5
+    assert "A is not set, and may have another value" in told
+    assert "B is not set, and is new" in told
+    assert "C is not removed" in told
+    assert "title stays 'Sales' and does not become 'Other'" in told
+    assert "image stays None and does not become 'team/python:2'" in told
+    assert plan.lines()[-5:] == plan.notes
+    unknown = planned(DIFFERENT, replace(EXISTING, variable_names=None))
+    assert len(unknown.notes) == 6
+
+
+@pytest.mark.parametrize("content", [None, replace(CONTENT, bundle_id=None)])
+def test_a_draft_of_content_that_has_nothing_active_gets_what_it_needs(
+    content: Content | None,
+) -> None:
+    found = replace(NEW, located=Located(content=content, because="x"))
+    plan = planned(DIFFERENT, found)
+    assert SetVariables in [type(step) for step in plan.steps]
+    assert not plan.notes
+
+
+def test_a_viewer_is_told_so_before_anything_is_done() -> None:
+    with pytest.raises(ContentError, match="viewer"):
+        planned(WANTED, replace(NEW, role="viewer"))
 
 
 def test_without_verification_there_is_nothing_to_wait_for() -> None:

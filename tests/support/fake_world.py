@@ -30,11 +30,17 @@ _C = r"v1/content/([0-9a-f-]{36})"
 
 @dataclass
 class World:
-    """A server's state; set fields before (or while) it runs."""
+    """A server's state; set fields before (or while) it runs.
+
+    `user_role` None makes the key a service principal's: valid, and without a user.
+    `hides_version` keeps what the server does and hides which version does so.
+    """
 
     api_key: str = "fake-key-0123456789abcdef"
     username: str = "ada"
+    user_role: str | None = "publisher"
     version: str = "2026.06.0"
+    hides_version: bool = False
     pythons: tuple[str, ...] | None = ("3.11.7", "3.12.4", "3.13.1")
     images: tuple[str, ...] | None = None
     bundle_pages: int | None = 20  # so many bundles a page; None: the query is ignored
@@ -76,6 +82,8 @@ class World:
                 return Reply(404, b"<html>no such content</html>", "text/html")
             if request.headers.get("authorization") != f"Key {self.api_key}":
                 return Reply(401, b"<html>log in</html>", "text/html")
+            if match[2] and not self._knows(2025, 7):
+                return Reply(404, b"<html>no such page</html>", "text/html")
             bundle = content.bundles.get(match[2] or content.bundle_id or "")
             if bundle is None or not bundle.deployed:
                 return Reply(404, b"<html>not deployed</html>", "text/html")
@@ -91,7 +99,8 @@ class World:
 
     def _route(self, request: Recorded) -> Reply:
         if request.path == "server_settings":
-            return Reply.of({"version": self.version, "hostname": "fake"})
+            version = "" if self.hides_version else self.version
+            return Reply.of({"version": version, "hostname": "fake"})
         if request.headers.get("authorization") != f"Key {self.api_key}":
             raise Refusal(401, 30, "the key is not valid")
         for pattern, answer in self._ROUTES:
@@ -101,8 +110,10 @@ class World:
         raise Refusal(404, 4, "no such resource")
 
     def _user(self, _request: Recorded) -> Reply:
+        if self.user_role is None:
+            raise Refusal(403, 22, "You don't have permission to perform this operation.")
         return Reply.of(
-            {"guid": self.user_guid, "username": self.username, "user_role": "publisher"}
+            {"guid": self.user_guid, "username": self.username, "user_role": self.user_role}
         )
 
     def _pythons(self, _request: Recorded) -> Reply:
@@ -131,6 +142,8 @@ class World:
         )
 
     def _create(self, request: Recorded) -> Reply:
+        if self.user_role == "viewer":
+            raise Refusal(403, 22, "viewers do not publish")
         fields = fields_of(request, _CREATE)
         name = fields.pop("name", None)
         if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -234,6 +247,8 @@ class World:
 
     def _deploy(self, request: Recorded, guid: str) -> Reply:
         content = self._content(guid, change=True)
+        if self.user_role == "viewer":
+            raise Refusal(403, 22, "viewers do not deploy")
         allowed = {"bundle_id", "activate"} if self._knows(2025, 6) else {"bundle_id"}
         fields = fields_of(request, allowed)
         bundle = content.bundles.get(str(fields.get("bundle_id")))
