@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 SECONDS = 60
 """An interpreter that says nothing for so long is broken."""
 
+FALLBACK = "the interpreter that runs this"
+
 _OLDEST = (3, 8)
+_UV_CACHES = {"archive-v0", "environments-v2"}
 _QUOTED = 200
 _MARK = "hatch-connect:"
 
@@ -87,6 +90,18 @@ class Interpreter:
     def minor(self) -> str:
         """The version as X.Y."""
         return ".".join(self.version.split(".")[:2])
+
+
+def tool_of(interpreter: Interpreter) -> str | None:
+    """Return whose environment this is, if it is the one of a tool: no project runs in it."""
+    prefix = interpreter.path.parent.parent
+    if any(installed.name.lower() == "hatch" for installed in interpreter.packages):
+        return "Hatch's own environment"
+    if (prefix / "pipx_metadata.json").is_file() or "pipx" in prefix.parts:
+        return "an environment of pipx"
+    if (prefix / "uv-receipt.toml").is_file() or _UV_CACHES & {*prefix.parts}:
+        return "an environment of `uv tool`"
+    return None
 
 
 def inspect_interpreter(python: Path) -> Interpreter:
@@ -203,7 +218,7 @@ def find_interpreter(
     for variable in ("CONDA_PREFIX",) if ours else ("VIRTUAL_ENV", "CONDA_PREFIX"):
         if prefix := environ.get(variable):
             return _in_environment(Path(prefix), variable), variable
-    return fallback, "the interpreter that runs this"
+    return fallback, FALLBACK
 
 
 def _named(text: str, because: str, environ: Mapping[str, str]) -> tuple[Path, str]:

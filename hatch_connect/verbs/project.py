@@ -14,12 +14,20 @@ from hatch_connect.errors import InterpreterError, LockError, UsageError
 from hatch_connect.events import Detail, Note, Step
 from hatch_connect.project.config import ProjectConfig, all_contents, find_root, read_project
 from hatch_connect.project.frozen import freeze
-from hatch_connect.project.interpreter import find_interpreter, inspect_interpreter
+from hatch_connect.project.interpreter import (
+    FALLBACK,
+    find_interpreter,
+    inspect_interpreter,
+    tool_of,
+)
 from hatch_connect.project.locks import find_lock
 from hatch_connect.project.locks.satisfied import unsatisfied
 from hatch_connect.project.pins import Target
+from hatch_connect.project.tables import read_tables
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hatch_connect.bundle.request import Built
     from hatch_connect.events import Report
     from hatch_connect.options import Options
@@ -96,8 +104,7 @@ def request_for(
     )
     if not config.app_mode.has_python and not config.rendered:
         return request
-    needs_list = options.force_generate or find_lock(config) is None
-    locked = bool(config.rendered) or not needs_list
+    locked = bool(config.rendered) or find_lock(config) is not None
     try:
         path, because = find_interpreter(
             surroundings.environ, option=options.python, fallback=surroundings.interpreter
@@ -110,8 +117,17 @@ def request_for(
     request = replace(request, interpreter=interpreter)
     if locked:
         return request
-    told = "Shipping" if options.force_generate else "Nothing is locked: shipping"
+    told = "Shipping" if config.force_generate else "Nothing is locked: shipping"
     warning = f"{told} what is installed in {path} ({because})."
+    if because == FALLBACK and (tool := tool_of(interpreter)):
+        if not config.force_generate and not config.dependencies:
+            raise LockError(
+                f"Nothing is locked, and {path} is {tool}: what is installed there is not what"
+                " the project needs.",
+                hint="Lock the project (`uv lock`), or name the interpreter that it runs on:"
+                " --python PATH. `--force-generate` takes that environment all the same.",
+            )
+        warning = f"{told} what is installed in {path}, which is {tool}, not the project's."
     return replace(request, installed=_installed(interpreter, config, warning))
 
 
@@ -129,7 +145,23 @@ def _installed(interpreter: Interpreter, config: ProjectConfig, warning: str) ->
             "\n".join((warning, *missing)),
             hint="Lock the project (`uv lock`), or name the interpreter it runs on: --python PATH",
         )
-    return replace(frozen, notes=(warning, *frozen.notes))
+    return replace(frozen, notes=(warning, *_unread(config), *frozen.notes))
+
+
+def _unread(config: ProjectConfig) -> Iterator[str]:
+    """Say which file may know what the project needs, where `[project]` does not."""
+    if config.dependencies:
+        return
+    setup_cfg = config.root / "setup.cfg"
+    if (config.root / "setup.py").is_file():
+        name, command = "setup.py", "uv pip compile setup.py -o requirements.txt"
+    elif setup_cfg.is_file() and b"install_requires" in setup_cfg.read_bytes():
+        name, command = "setup.cfg", "uv pip compile setup.cfg -o requirements.txt"
+    elif read_tables(config.root).table("tool", "poetry", "dependencies"):
+        name, command = "`tool.poetry.dependencies`", "poetry export -f pylock.toml -o pylock.toml"
+    else:
+        return
+    yield f"{name} says what the project needs, and is not read: `{command}` makes a list of it."
 
 
 def with_packages(config: ProjectConfig, request: BuildRequest) -> BuildRequest:

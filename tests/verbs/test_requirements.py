@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from support.bundles import Heard, write_files
 from hatch_connect.display import show_result
 from hatch_connect.errors import ConfigurationError, LockError
 from hatch_connect.options import Options
+from hatch_connect.project.interpreter import inspect_interpreter, tool_of
 from hatch_connect.verbs import run_verb
 from hatch_connect.verbs.surroundings import Surroundings
 
@@ -102,8 +104,48 @@ def test_without_a_lock_it_is_what_is_installed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_files(tmp_path, {"pyproject.toml": '[project]\nname = "bare"\nversion = "1"\n'})
-    text = run(tmp_path, capsys)
+    text = run(tmp_path, capsys, python=sys.executable)
     assert "# Made by hatch-connect from the installed packages" in text
+
+
+def test_our_own_environment_is_not_taken_for_the_projects(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_files(tmp_path, {"pyproject.toml": '[project]\nname = "bare"\nversion = "1"\n'})
+    with pytest.raises(LockError, match="Hatch's own environment") as caught:
+        run(tmp_path, capsys)
+    assert "--python PATH" in str(caught.value.hint)
+    told = json.loads(run(tmp_path, capsys, force_generate=True, json=True))
+    assert "which is Hatch's own environment" in told["notes"][0]
+    with (tmp_path / "pyproject.toml").open("a") as file:
+        file.write('dependencies = ["click"]\n')
+    told = json.loads(run(tmp_path, capsys, json=True))
+    assert "which is Hatch's own environment" in told["notes"][0]
+
+
+@pytest.mark.parametrize("mark", ["pipx_metadata.json", "uv-receipt.toml"])
+def test_so_is_that_of_a_tool(tmp_path: Path, mark: str) -> None:
+    (tmp_path / mark).touch()
+    interpreter = inspect_interpreter(Path(sys.executable))
+    own = replace(interpreter, path=tmp_path / "bin" / "python", packages=())
+    assert tool_of(own) is not None
+    assert tool_of(replace(own, path=tmp_path / "v" / "bin" / "python")) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("setup.py", "setup()\n"),
+        ("setup.cfg", "[options]\ninstall_requires = six\n"),
+        ("pyproject.toml", "[project]\nname = 'a'\n[tool.poetry.dependencies]\nsix = '1'\n"),
+    ],
+)
+def test_what_is_not_read_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, text: str
+) -> None:
+    write_files(tmp_path, {"pyproject.toml": '[project]\nname = "a"\nversion = "1"\n', name: text})
+    told = json.loads(run(tmp_path, capsys, python=sys.executable, json=True))
+    assert "says what the project needs, and is not read" in told["notes"][1]
 
 
 def test_content_without_its_framework(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

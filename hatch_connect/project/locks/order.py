@@ -12,6 +12,8 @@ from hatch_connect.errors import ConfigurationError, LockError
 from hatch_connect.project.tables import read_toml
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from hatch_connect.project.config import ProjectConfig
 
 UV = "uv.lock"
@@ -28,8 +30,18 @@ _FOREIGN = {
     "pdm.lock": "pdm export -f pylock -o pylock.toml",
     "Pipfile.lock": "pipenv requirements > requirements.txt",
     "conda-lock.yml": "uv pip compile pyproject.toml -o requirements.txt",
+    "pixi.lock": "uv pip compile pyproject.toml -o requirements.txt",
+    "Pipfile": "pipenv lock && pipenv requirements > requirements.txt",
 }
 """Locks that only their own tool reads right, and the command that makes one that we read."""
+
+_CONDA = ("environment.yml", "environment.yaml")
+_LISTS = ("requirements*.txt", "requirements/*.txt", "*[-_]requirements.txt")
+_SOURCES = ("requirements*.in", "requirements/*.in")
+_INSTEAD = "\n`--force-generate` ships what is installed instead."
+_SHOWN = 5
+_SCRIPT = re.compile(r"^# /// script[ \t\r]*\n(?:#[^\n]*\n)*?# *dependencies *= *\[", re.MULTILINE)
+"""A script that says itself what it needs (PEP 723)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +75,8 @@ class LockFile:
 def find_lock(config: ProjectConfig) -> LockFile | None:
     """Return the lock that counts, or None where the project has none or a call wants none.
 
-    Raises LockError for a lock that is named and not there, and for one that stands alone in a
-    format that its own tool has to export.
+    Raises LockError for a lock that is named and not there, and where the project says what it
+    needs in a form that a tool has to lock or export: what happens to be installed is not that.
     """
     if config.force_generate:
         return None
@@ -73,14 +85,61 @@ def find_lock(config: ProjectConfig) -> LockFile | None:
         return _with_python(found)
     for name in _FOREIGN:
         if (config.root / name).is_file():
-            raise _foreign(config.root / name)
+            raise _foreign(config.root / name, instead=_INSTEAD)
+    _require_no_other_list(config)
     return None
 
 
-def _foreign(path: Path) -> LockError:
+def _require_no_other_list(config: ProjectConfig) -> None:
+    """Stop where the project says elsewhere what it needs: a list, or what one is made of."""
+    places = dict.fromkeys((config.root, config.content_root))
+    for said, hint in (*_conda(config.root), *_lists(config, places), *_scripts(config)):
+        raise LockError(
+            f"{config.root} has no lock, and {said} what it needs.",
+            hint=hint + _INSTEAD,
+        )
+
+
+def _conda(root: Path) -> Iterator[tuple[str, str]]:
+    for path in (root / name for name in _CONDA):
+        if path.is_file():
+            named = re.search(rb"^name:[ \t]*([\w.-]+)", path.read_bytes(), re.MULTILINE)
+            name = named[1].decode() if named else "NAME"
+            run = f"conda run -n {name} python -m pip list --format=freeze > {REQUIREMENTS}"
+            yield f"{path.name} says", f"Make a list of it: {run}"
+
+
+def _lists(config: ProjectConfig, places: Iterable[Path]) -> Iterator[tuple[str, str]]:
+    for patterns, made in ((_LISTS, False), (_SOURCES, True)):
+        found = [p for place in places for each in patterns for p in sorted(place.glob(each))]
+        names = [p.relative_to(config.root).as_posix() for p in dict.fromkeys(found)]
+        if not names:
+            continue
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        says = "says" if len(names) == 1 else "say"
+        said = f"{', '.join(names[:_SHOWN])}{more} {says}"
+        if made:
+            yield said, f"Make a list of it: uv pip compile {names[0]} -o {REQUIREMENTS}"
+        else:
+            line = f'requirements-file = "{names[0]}"'
+            yield said, f"Name the one that counts in [tool.hatch-connect]: {line}"
+
+
+def _scripts(config: ProjectConfig) -> Iterator[tuple[str, str]]:
+    text = (config.entrypoint or "").partition(":")[0]
+    files = [config.content_root / name for name in (text, f"{text.replace('.', '/')}.py")]
+    known = [file for file in files if file.suffix == ".py" and file.is_file()]
+    for path in known or sorted(config.root.glob("*.py")):
+        if _SCRIPT.search(path.read_text("utf-8", "replace")):
+            name = path.relative_to(config.root).as_posix()
+            command = f"uv export --script {name} -o {REQUIREMENTS}"
+            yield f"{name} says (PEP 723)", f"Make a list of it: {command}"
+
+
+def _foreign(path: Path, *, instead: str = "") -> LockError:
     return LockError(
         f"{path} is a lock that only its own tool reads right.",
-        hint=f"Make a lock of it that can be read here: {_FOREIGN[path.name]}",
+        hint=f"Make a lock of it that can be read here: {_FOREIGN[path.name]}{instead}",
     )
 
 

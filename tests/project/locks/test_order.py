@@ -105,6 +105,70 @@ def test_a_foreign_lock_that_stands_alone_brings_the_command_that_exports_it(
     assert found(tmp_path).format == "requirements.txt"
 
 
+SCRIPT = "import x\n# /// script\n# requires-python = '>=3.11'\n# dependencies = ['a']\n# ///\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "cure"),
+    [
+        ("environment.yml", "name: sales\n", "conda run -n sales python -m pip list"),
+        ("environment.yaml", "", "conda run -n NAME"),
+        ("requirements.in", "flask\n", "uv pip compile requirements.in -o requirements.txt"),
+        ("requirements/prod.in", "flask\n", "uv pip compile requirements/prod.in -o"),
+        ("requirements/prod.txt", "", 'requirements-file = "requirements/prod.txt"'),
+        ("requirements-prod.txt", "", 'requirements-file = "requirements-prod.txt"'),
+        ("requirements_prod.txt", "", 'requirements-file = "requirements_prod.txt"'),
+        ("prod-requirements.txt", "", 'requirements-file = "prod-requirements.txt"'),
+        ("a.py", SCRIPT, "uv export --script a.py -o requirements.txt"),
+        ("a.py", SCRIPT.replace("\n", "\r\n"), "uv export --script a.py"),
+        ("poetry.lock", "", "poetry export"),
+        ("pixi.lock", "", "uv pip compile"),
+        ("Pipfile", "", "pipenv lock"),
+    ],
+)
+def test_what_says_the_packages_is_not_passed_over_for_what_is_installed(
+    tmp_path: Path, name: str, text: str, cure: str
+) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(text.encode())
+    with pytest.raises(LockError, match=name.replace(".", r"\.")) as caught:
+        find_lock(project(tmp_path))
+    assert cure in str(caught.value.hint)
+    assert "--force-generate" in str(caught.value.hint)
+    forced = read_project(tmp_path, overrides={"force-generate": True})
+    assert find_lock(forced) is None
+    (tmp_path / "requirements.txt").touch()
+    assert found(tmp_path).path == tmp_path / "requirements.txt"
+
+
+def test_a_list_beside_the_content_counts_as_seen(tmp_path: Path) -> None:
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report/a.qmd").touch()
+    (tmp_path / "report/requirements.txt").touch()
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.hatch-connect]\napp-mode = 'quarto'\nentrypoint = 'report/a.qmd'\n"
+    )
+    with pytest.raises(LockError, match=r"report/requirements\.txt says"):
+        find_lock(read_project(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("other.py", SCRIPT),
+        ("a.py", "# /// script\n# requires-python = '>=3.11'\n# ///\n"),
+        ("a.py", " # /// script\n# dependencies = [1]\n"),
+        ("environment.py", ""),
+    ],
+)
+def test_what_says_nothing_of_the_content_stops_nothing(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / "a.py").touch()
+    (tmp_path / name).write_text(text)
+    assert find_lock(project(tmp_path)) is None
+
+
 def test_a_lock_that_is_no_toml_is_an_error_of_the_lock(tmp_path: Path) -> None:
     (tmp_path / "uv.lock").write_text("<<<<<<< HEAD")
     with pytest.raises(LockError, match=r"uv\.lock"):
