@@ -18,7 +18,7 @@ from hatch_connect.project.kind import Kind, read_kind, read_mode
 from hatch_connect.project.layers import layers_of, servers_of
 from hatch_connect.project.metadata import Metadata, read_metadata
 from hatch_connect.project.runtime import EnvironmentManagement, read_runtime
-from hatch_connect.project.settings import Settings
+from hatch_connect.project.settings import Settings, type_of
 from hatch_connect.project.tables import find_root, read_tables
 from hatch_connect.secret import Secret
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hatch_connect.project.app_mode import AppMode
-    from hatch_connect.project.tables import ProjectTables
+    from hatch_connect.project.tables import ProjectTables, Toml
 
 ARCHITECTURES = ("x86_64", "aarch64")
 """The machines that Connect runs on, as markers call them."""
@@ -58,8 +58,8 @@ class ProjectConfig:
     without `[build-system]`, and setuptools' legacy one where that table names none, as for pip.
     `entrypoint` is as in the manifest, with `folder` as the bundle's root; `rendered` is a notebook
     of which only the HTML ships. `servers` are the nicknames of `on` tables, with the URL that each
-    one gives or None. `environment_management` and `package_installer` are None where
-    the server decides.
+    one gives or None. `metadata_of_bundle` is None for `false`. `environment_management` and
+    `package_installer` are None where the server decides.
     """
 
     root: Path
@@ -82,6 +82,7 @@ class ProjectConfig:
     hide_all_input: bool = False
     hide_tagged_input: bool = False
     env: tuple[EnvironmentEntry, ...] = ()
+    metadata_of_bundle: tuple[tuple[str, str], ...] | None = ()
     lock: str | None = None
     requirements_file: str | None = None
     force_generate: bool = False
@@ -261,6 +262,7 @@ def _shipping(config: ProjectConfig, settings: Settings) -> ProjectConfig:
     return replace(
         config,
         env=_environment(settings),
+        metadata_of_bundle=_metadata_of_bundle(settings),
         include=settings.added_texts("include"),
         exclude=settings.added_texts("exclude"),
         server=settings.text("server", rules.server_rule),
@@ -278,3 +280,29 @@ def _environment(settings: Settings) -> tuple[EnvironmentEntry, ...]:
         name, given, value = text.partition("=")
         entries[name] = EnvironmentEntry(name=name, value=Secret(value) if given else None)
     return tuple(entries.values())
+
+
+def _metadata_of_bundle(settings: Settings) -> tuple[tuple[str, str], ...] | None:
+    """Return the notes of every layer, the strongest layer's last; None from a `false` on."""
+    noted: dict[str, str] | None = {}
+    for layer in reversed(settings.layers):
+        value = layer.table.get("metadata", {})
+        if value is False:
+            noted = None
+        elif not isinstance(value, dict):
+            told = "true" if value is True else type_of(value)
+            called = layer.called("metadata")
+            settings.problems.append(f"{called} must be a table of values, or false, not {told}.")
+        elif value:
+            noted = (noted or {}) | _notes(value, layer.called("metadata")[:-1], settings.problems)
+    return None if noted is None else tuple(noted.items())
+
+
+def _notes(table: Toml, called: str, problems: list[str]) -> dict[str, str]:
+    notes = {}
+    for key, value in table.items():
+        if isinstance(value, str | int | float):
+            notes[key] = str(value).lower() if isinstance(value, bool) else str(value)
+        else:
+            problems.append(f"{called}.{key}` must be a string or a number, not {type_of(value)}.")
+    return notes

@@ -17,12 +17,14 @@ _SHORT = re.compile(r"(?:[^/@:]+@)?([^/@:]+):(?!//)(.+)")
 _LONG = re.compile(r"(?:https?|ssh|git)://(?:[^/@]*@)?([^/]+)/(.+)")
 
 
-def git_metadata(root: Path, environ: Mapping[str, str]) -> dict[str, str]:
+def git_metadata(
+    root: Path, environ: Mapping[str, str], *, tracked: str | None = None
+) -> dict[str, str]:
     """Return what Connect notes with a bundle, by the official client's names.
 
     `source`, `source_repo` (as https, without credentials), `source_branch` (or the tag),
     `source_commit` (with `-dirty` where something is not committed). Empty outside of a
-    repository, and without git.
+    repository, without git, and if git does not track the file `tracked`.
     """
     git = shutil.which("git", path=environ.get("PATH", ""))
 
@@ -46,7 +48,7 @@ def git_metadata(root: Path, environ: Mapping[str, str]) -> dict[str, str]:
         return answer.stdout.strip() if answer.returncode == 0 else None
 
     commit = ask("rev-parse", "HEAD")
-    if not commit:
+    if not commit or (tracked and ask("ls-files", "--error-unmatch", "--", tracked) is None):
         return {}
     dirty = "-dirty" if ask("status", "--porcelain") else ""
     found = {

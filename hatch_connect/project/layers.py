@@ -17,7 +17,18 @@ if TYPE_CHECKING:
 MAIN = "tool.hatch-connect"
 
 SERVER_KEYS = frozenset(
-    {"content-name", "draft", "env", "guid", "image", "server", "title", "verify", "verify-path"}
+    {
+        "content-name",
+        "draft",
+        "env",
+        "guid",
+        "image",
+        "metadata",
+        "server",
+        "title",
+        "verify",
+        "verify-path",
+    }
 )
 """What may differ on one server. The bundle is the same for all: an image that differs is set as
 the content's own, not in the manifest."""

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from hatch_connect.bundle.archive import Bundle
+from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.connect.deployments import DeploymentRecord
 from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import UsageError
@@ -224,19 +225,35 @@ def _variables(call: _Call) -> Variables:
 
 
 def _metadata(call: _Call, settings: ServerSettings, report: Report) -> dict[str, str] | None:
-    """Return what is noted with the bundle: what git knows, then what the call gave."""
-    options = call.options
-    if settings.supports(Feature.BUNDLE_METADATA) is not True:
-        if options.metadata:
-            report(Warned(text="This server takes no --metadata (Connect 2025.12 and later do)."))
-        return None
+    """Return what is noted with the bundle: what git knows, then the table, then the call.
+
+    An empty value removes what is known by its key.
+    """
+    options, config = call.options, call.subject.config
     if options.no_metadata:
         return None
-    found = git_metadata(call.subject.home, call.surroundings.environ)
-    for given in options.metadata:
-        key, _, value = given.partition("=")
-        found[key] = value
-    return found or None
+    table = config.metadata_of_bundle if config else ()
+    called = dict(given.split("=", 1) for given in options.metadata)
+    if settings.supports(Feature.BUNDLE_METADATA) is not True:
+        sources = {"--metadata": called, "`metadata` in pyproject.toml": table}
+        if asked := [source for source, given in sources.items() if given]:
+            version = settings.version and f"is Connect {settings.version}"
+            text = f"Not sent: {' and '.join(asked)}. The server {version or 'hides its version'}"
+            report(Warned(text=f"{text}; Connect 2025.12 and later take what is noted."))
+        return None
+    found = {} if table is None else {**_of_git(call), **dict(table)}
+    return {key: value for key, value in (found | called).items() if value} or None
+
+
+def _of_git(call: _Call) -> dict[str, str]:
+    """Return the commit that the bundle is of; where an archive lies says nothing of it."""
+    piece, environ = call.subject.piece, call.surroundings.environ
+    if piece.archive:
+        return {}
+    if piece.path is None:
+        return git_metadata(call.subject.home, environ)
+    folder = piece.path if piece.path.is_dir() else piece.path.parent
+    return git_metadata(folder, environ, tracked=MANIFEST_NAME)
 
 
 def _wanted(call: _Call, variables: Variables, request: BuildRequest | None) -> Wanted:

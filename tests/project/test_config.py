@@ -183,6 +183,30 @@ env = ["B=2", "C=2"]
     def test_a_server_without_a_table_changes_nothing(self, tmp_path: Path) -> None:
         assert read(tmp_path, self.TEXT, on="elsewhere").title == "Main"
 
+    def test_notes_of_a_bundle_come_together_until_one_layer_says_false(
+        self, tmp_path: Path
+    ) -> None:
+        text = PROJECT + LEAST + "metadata = { team = 'a', build = 5, nightly = true }\n"
+        assert dict(read(tmp_path, text).metadata_of_bundle or ()) == {
+            "team": "a", "build": "5", "nightly": "true",
+        }  # fmt: skip
+        on = "[tool.hatch-connect.on.lab]\n"
+        config = read(tmp_path, f"{text}{on}metadata = {{ team = 'b' }}\n", on="lab")
+        assert dict(config.metadata_of_bundle or ())["team"] == "b"
+        assert read(tmp_path, f"{text}{on}metadata = false\n", on="lab").metadata_of_bundle is None
+        assert read(tmp_path, PROJECT + LEAST).metadata_of_bundle == ()
+
+    @pytest.mark.parametrize(
+        ("value", "told"),
+        [
+            ("true", "metadata` must be a table of values, or false, not true"),
+            ("'a=b'", "metadata` must be a table of values, or false, not a string"),
+            ("{ a = ['b'] }", "metadata.a` must be a string or a number, not an array"),
+        ],
+    )
+    def test_notes_of_a_bundle_are_values(self, tmp_path: Path, value: str, told: str) -> None:
+        assert told in "\n".join(problems(tmp_path, f"{PROJECT}{LEAST}metadata = {value}\n"))
+
     def test_the_nicknames_that_have_tables_are_known_with_their_urls(self, tmp_path: Path) -> None:
         text = self.TEXT + "server = 'https://one.example'\n"
         text += "[tool.hatch-connect.on.staging]\n[tool.hatch-connect.content.ui.on.lab]\n"
