@@ -253,9 +253,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """What content answered when looked at; `text` is the beginning of it, fit for a person."""
+    """What content answered when looked at; `text` is the beginning of it, fit for a person.
+
+    `url` is where the visit ended: where it was sent on to, also if that was not followed. `code`
+    is Connect's own, if it was Connect that answered. `doubt` says why the visit does not show
+    that the content is alive; "" if it does.
+    """
 
     url: str
     status: int
     content_type: str
     text: str
+    code: int | None = None
+    doubt: str = ""

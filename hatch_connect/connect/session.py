@@ -140,15 +140,17 @@ class Session:
         while True:
             with self._answer(request, url, api=False) as response:
                 body = beginning_of(response)
-            status = response.status_code
-            if not is_gateways(status, refusal_in(body)[0]):
+            status, (code, _) = response.status_code, refusal_in(body)
+            if not is_gateways(status, code):
                 break
             self.report(Detail(text=f"{url} answered {status}."))
             if not pauses.another(seconds_asked(response.headers)):
                 break
+        location = response.headers.get("Location") if response.is_redirect else None
         return Visit(
-            url=url,
+            url=target_of(response.url, location or "") or url,
             status=status,
+            code=code,
             content_type=response.headers.get("Content-Type", ""),
             text=self._excerpt(response, request, body),
         )
@@ -178,6 +180,8 @@ class Session:
                 return response
             self._warn_of_upgrade(url, target)
             url = target
+        if not api:
+            return response
         raise RefusedError(
             f"The server redirects {request} in circles.", status=response.status_code
         )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from hatch_connect.connect.failures import LostAnswerError
 from hatch_connect.errors import NotAnsweringError, ServerError
@@ -11,16 +14,25 @@ from hatch_connect.events import LogLine, Note, Warned
 if TYPE_CHECKING:
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.resources import Content, Visit
+    from hatch_connect.connect.servers import Server
     from hatch_connect.events import Report
     from hatch_connect.ship.steps import Verify
 
 _BROKEN = 500
 _NOT_FOUND = 404
+_REFUSED = {401, 403, _NOT_FOUND}
 _LAST_LINES = 20
+# Connect's own pages for people, and what those of proxies are called.
+_LOGIN = re.compile(
+    r"^/(__|connect(/|#|$))|(^|[/_.-])(log_?-?in|sign_?-?in|sso|saml2?|oauth2?|oidc|cas"
+    r"|auth(ori[sz]e|entica(te|tion))?)([/_.#-]|$)",
+    re.IGNORECASE,
+)
+_LEAVE_OUT = "`--no-verify` leaves the visit out."
 _NO_DRAFT_URL = (
-    "So the draft is not verified. This server hides its version: before Connect 2025.07 a draft "
-    "cannot be visited, which may be the reason. CONNECT_SERVER_VERSION=2025.06 tells so; if the "
-    "content has nothing at that path, name one that it has with `verify-path`."
+    "it answered 404. This server hides its version: before Connect 2025.07 a draft cannot be "
+    "visited, which may be the reason. CONNECT_SERVER_VERSION=2025.06 tells so; if the content has "
+    "nothing at that path, name one that it has with `verify-path`."
 )
 
 
@@ -34,8 +46,10 @@ def verify(
 ) -> Visit:
     """Visit the content, or the draft of `bundle_id`, and report what it said.
 
-    Connect answers 5xx where the content did not start. A 4xx counts as alive: many APIs have
-    nothing at `/`. Raises NotAnsweringError, also if an answer never comes.
+    Connect answers 5xx if the content did not start. A 4xx counts as alive: many APIs have
+    nothing at `/`, or a sign-in of their own. A visit that did not reach the content is a warning,
+    and so said by the `doubt` of what is returned. Raises NotAnsweringError, also if an answer
+    never comes.
     """
     where = f"{'The draft' if bundle_id else 'The content'} at /{step.path}"
     log = f"Its log: {content.draft_url(bundle_id) if bundle_id else content.logs_url}"
@@ -47,10 +61,31 @@ def verify(
     if visit.status >= _BROKEN:
         _show_log(client, content, report)
         raise NotAnsweringError(f"{where} answered {visit.status}{said}", hint=log)
-    report(Note(text=f"{where} answered {visit.status}{said}"))
-    if bundle_id and visit.status == _NOT_FOUND and not step.sure:
-        report(Warned(text=_NO_DRAFT_URL))
-    return visit
+    unsure = bundle_id is not None and not step.sure
+    doubt = _doubt(visit, client.server, content) or (_no_draft_url(visit) if unsure else "")
+    if not doubt:
+        report(Note(text=f"{where} answered {visit.status}{said}"))
+        return visit
+    report(Warned(text=f"{where} is not verified: {doubt}"))
+    return replace(visit, doubt=doubt)
+
+
+def _doubt(visit: Visit, server: Server, content: Content) -> str:
+    """Return why it is not the content that answered; "" if it is."""
+    own, end = urlsplit(server.url), urlsplit(visit.url)
+    if end.hostname != own.hostname:
+        return f"the visit was sent on to {end.hostname}, perhaps to sign in. {_LEAVE_OUT}"
+    path = end.path.removeprefix(own.path)
+    if not path.startswith(f"/content/{content.guid}") and _LOGIN.search(f"{path}#{end.fragment}"):
+        return f"the visit ended at {path}, which is no part of the content. {_LEAVE_OUT}"
+    if visit.code is not None and visit.status in _REFUSED:
+        why = f"Connect itself answered {visit.status} (code {visit.code}): {visit.text}"
+        return f"{why}\nThe key may not visit it, or the content is not there. {_LEAVE_OUT}"
+    return ""
+
+
+def _no_draft_url(visit: Visit) -> str:
+    return _NO_DRAFT_URL if visit.status == _NOT_FOUND else ""
 
 
 def _show_log(client: ConnectClient, content: Content, report: Report) -> None:

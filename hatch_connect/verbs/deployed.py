@@ -55,9 +55,12 @@ class Deployed:
             "previous_bundle_id": done.previous_bundle_id,
             "active": done.active,
             "digest": self.digest,
-            "answer": {"status": answer.status, "text": masked(answer.text, self.hidden)}
-            if answer
-            else None,
+            "answer": answer
+            and {
+                "status": answer.status,
+                "text": masked(answer.text, self.hidden),
+                "verified": not answer.doubt,
+            },
             **(self.listing.to_dict() if self.listing else {}),
         }
 

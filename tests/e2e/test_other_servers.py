@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from support.faults import Drop, Say, html
+from support.faults import Drop, Say, html, redirect
 
 if TYPE_CHECKING:
     from support.calling import Caller
@@ -170,3 +170,49 @@ def test_a_draft_leaves_variables_and_title_of_what_is_active(
     assert (content.title, set(content.environment)) == ("First", {"TOKEN"})
     for told in ("variable TOKEN", "variable MORE is not set, and is new", "'Second'"):
         assert told in done.stderr
+
+
+CODE = b'{"code": %d, "error": "no", "payload": null}'
+# What answers a visit that did not reach the content, and what is said of it.
+ELSEWHERE = {
+    "another host": (redirect("https://sso.example/start?x=1"), "sent on to sso.example"),
+    "login": (redirect("/__login__?url=x"), "ended at /__login__"),
+    "dashboard": (redirect("/connect/#/login"), "ended at /connect/"),
+    "a proxy's login": (redirect("/oauth2/sign_in"), "ended at /oauth2/sign_in"),
+    "Connect's 401": (Say(401, CODE % 24), "Connect itself answered 401 (code 24)"),
+    "Connect's 403": (Say(403, CODE % 22), "Connect itself answered 403 (code 22)"),
+    "Connect's 404": (Say(404, CODE % 4), "Connect itself answered 404 (code 4)"),
+}
+ALIVE = {
+    "own sign-in": Say(401, b'{"detail": "no token"}'),
+    "own code": Say(403, b'{"code": 403, "error": "no token"}'),
+    "nothing at /": html(404, "nope"),
+    "own login page": redirect("login"),
+    "a page of its own": redirect("/content/x/../../docs"),
+    "circles": redirect("?again"),
+}
+
+
+@pytest.mark.parametrize("reason", ELSEWHERE)
+def test_a_visit_that_did_not_reach_the_content_verifies_nothing(
+    reason: str, caller: Caller, fake: FakeConnect
+) -> None:
+    fault, told = ELSEWHERE[reason]
+    fake.misbehave("GET", "^/content/", fault, times=99)
+    done = caller.deploy(json=True)
+    assert done.code == 0, done.said
+    assert told in done.stderr
+    assert "not verified" in done.stderr
+    assert " answered 30" not in done.stderr
+    assert json.loads(done.stdout)["answer"]["verified"] is False
+
+
+@pytest.mark.parametrize("reason", ALIVE)
+def test_an_answer_of_the_content_itself_verifies_it(
+    reason: str, caller: Caller, fake: FakeConnect
+) -> None:
+    fake.misbehave("GET", "^/content/", ALIVE[reason], times=99)
+    done = caller.deploy(json=True)
+    assert done.code == 0, done.said
+    assert "not verified" not in done.stderr
+    assert json.loads(done.stdout)["answer"]["verified"] is True

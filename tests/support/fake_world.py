@@ -74,7 +74,9 @@ class World:
                 return refusal.reply()
 
     def visit(self, request: Recorded) -> Reply:
-        """Answer a look at content."""
+        """Answer a look at content, or at a page on which people sign in."""
+        if request.path.startswith(("/__login__", "/connect/", "/oauth2/sign_in")):
+            return Reply(200, b"<html>Who are you?</html>", "text/html")
         match = re.match(r"/content/([0-9a-f-]{36})/(?:_bundle(\d+)/)?", request.path)
         with self.lock:
             content = self.contents.get(match[1]) if match else None
