@@ -16,6 +16,7 @@ from hatch_connect.errors import (
 from hatch_connect.events import Report, silent
 
 from .answer import Answer, objects, strings
+from .codes import Code
 from .resources import (
     BundleInfo,
     Content,
@@ -43,7 +44,6 @@ T = TypeVar("T")
 
 _ATTEMPTS = 4
 _HIDDEN = {401, 403, 404}
-_KEY_WITHOUT_USER = (403, 22)
 _MAY_EDIT = {"owner", "editor"}
 _NO_SUCH_PAGE = {400, 404}
 
@@ -99,7 +99,7 @@ class ConnectClient:
         try:
             return self.me()
         except RefusedError as error:
-            if (error.status, error.code) == _KEY_WITHOUT_USER:
+            if error.code == Code.PERMISSION_DENIED:
                 return None
             raise
 

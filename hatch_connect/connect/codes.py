@@ -1,25 +1,270 @@
-"""Connect's error codes, and what a person does about each."""
+"""Connect's own error codes, and what a person does about each."""
 
 from __future__ import annotations
 
-# By Connect's own code.
-_BY_CODE = {
-    4: "It is gone, or this API key may not see it. `--new` makes new content.",
-    19: "This API key's user may not do that: ask the content's owner or an administrator.",
-    21: "The content is locked: unlock it in the dashboard, or ask its owner to.",
-    22: "This API key's user may not do that: ask the content's owner or an administrator.",
-    26: "Content of that name is there already: deploy to it with --app-id, or use another name.",
-    30: "The API key is not valid on this server: make another in the dashboard and store it with "
-    "`hatch-connect add`.",
-    48: "The type of content cannot be changed: deploy with `--new`, or set `app-mode` back.",
-    82: "The bundle belongs to other content: upload it to this one.",
-    104: "The bundle was changed on its way: try again.",
-    121: "This server is older and does not know a field that was sent: leave that option out.",
-    125: "The bundle holds no files: look at what is shipped with --list.",
-    141: "The task is forgotten, as after a restart of the server: look at the content's logs.",
-    144: "The server itself fetches this content from a git repository: push there, or deploy with "
-    "`--new`.",
-}
+import enum
+from typing import Self
+
+_ASK = "Ask the content's owner or an administrator for the right to."
+_ANOTHER = "Deploy with --new, or to other content with --app-id."
+_LICENCE = "Ask the server's administrator, or deploy to another server."
+_POLICY = "Ask the server's administrator what is allowed there."
+_AGAIN = "Try again; if it stays so, ask the server's administrator to look into its log."
+
+
+class Code(enum.IntEnum):
+    """The codes that our requests can meet: number, what it means, and what to do next.
+
+    The number alone decides: sources disagree on the HTTP status that comes with each. The names
+    are those of Connect's API reference (`APIErrorCode`).
+    """
+
+    meaning: str
+    next_step: str
+
+    def __new__(cls, number: int, meaning: str, next_step: str) -> Self:
+        """Make a member that is its number."""
+        code = int.__new__(cls, number)
+        code._value_ = number
+        code.meaning = meaning
+        code.next_step = next_step
+        return code
+
+    INTERNAL_FAILURE = 1, "The server failed.", _AGAIN
+    BAD_REQUEST = 2, "The server did not understand the request.", "Is its version supported?"
+    INVALID_ID = (
+        3,
+        "The server knows no such form of an id.",
+        "Check the GUID or number of the content or the bundle.",
+    )
+    OBJECT_DOES_NOT_EXIST = (
+        4,
+        "It is gone, or this API key may not see it.",
+        "Name other content with --app-id, or make new content with --new.",
+    )
+    INVALID_APPLICATION_NAME = (
+        5,
+        "The server does not take the content's name.",
+        "Set `content-name` in [tool.hatch-connect]: 3 to 64 letters, digits, `-` and `_`.",
+    )
+    NOT_OBJECT_OWNER = 10, "Only the content's owner may do that.", _ASK
+    PARAMETER_MISSING = 12, "The request lacks something.", "Is the server's version supported?"
+    NO_VIEW_PERMISSION = 19, "This API key may not see that.", _ASK
+    NO_REMOVE_PERMISSION = 20, "This API key may not remove that.", _ASK
+    NO_UPDATE_PERMISSION = (
+        21,
+        "This API key has no permission to change that content.",
+        "Have its owner or an administrator make you a collaborator, or deploy with --new.",
+    )
+    PERMISSION_DENIED = (
+        22,
+        "This API key may not do that.",
+        "Ask the content's owner or an administrator; to deploy takes the role of a publisher.",
+    )
+    AUTH_REQUIRED = (
+        24,
+        "The server wants an API key.",
+        "Store one with `hatch-connect add`, or set CONNECT_API_KEY.",
+    )
+    INVALID_PARAMETER = 25, "The server does not take a value that was sent.", _POLICY
+    DUPLICATE_NAME = (
+        26,
+        "Content of that name is there already.",
+        "Deploy to it with --app-id, or set another `content-name`.",
+    )
+    BUNDLE_MISSING = (
+        28,
+        "The server has lost the bundle's file.",
+        "Deploy again, or go back to another bundle; `hatch-connect versions` lists them.",
+    )
+    TOKEN_EXPIRED = (
+        29,
+        "The key has expired.",
+        "Make another in the dashboard and store it with `hatch-connect add`.",
+    )
+    INVALID_LOGIN = (
+        30,
+        "The API key is not valid on this server.",
+        "Make another in the dashboard and store it with `hatch-connect add`.",
+    )
+    INVALID_MANIFEST = (
+        38,
+        "The server does not understand the bundle's manifest.json.",
+        "`hatch-connect manifest` writes one; one made elsewhere may be for a newer server.",
+    )
+    USER_NOT_CONFIRMED = (
+        40,
+        "The account of this API key is not confirmed yet.",
+        "Confirm it by the e-mail that the server sent, or ask an administrator.",
+    )
+    APP_MODE_CHANGED = (
+        48,
+        "The type of content cannot be changed.",
+        f"Set `app-mode` back. {_ANOTHER}",
+    )
+    USER_LOCKED = (
+        50,
+        "The account of this API key is locked.",
+        "Ask an administrator of the server to unlock it.",
+    )
+    IMMUTABLE_FIELDS = (
+        53,
+        "The server does not let a field be changed.",
+        "Leave out the option or setting that changes it.",
+    )
+    API_NOT_LICENSED = 65, "The server's licence does not cover APIs.", _LICENCE
+    BUNDLE_ID_MISMATCH = 69, "That is not the bundle which is deployed.", "Deploy again."
+    DELETE_ACTIVE_BUNDLE = (
+        75,
+        "The active bundle cannot be removed.",
+        "Activate another first: hatch-connect rollback BUNDLE",
+    )
+    FOREIGN_BUNDLE = (
+        82,
+        "The bundle belongs to other content.",
+        "Upload it to this content: hatch-connect deploy FILE",
+    )
+    CANNOT_PARSE_REQUEST_BODY = (
+        87,
+        "The server did not understand the request.",
+        "Is its version supported?",
+    )
+    IN_RESTRICTED_ACCESS_MODE = (
+        99,
+        "The server lets only administrators in, as when its licence has run out.",
+        _LICENCE,
+    )
+    QUEUE_ITEM_IN_PROGRESS = (
+        100,
+        "The server is still at work on this content.",
+        "Try again when that is done.",
+    )
+    CONTENT_CHECKSUM = (
+        104,
+        "The bundle was changed on its way.",
+        "Try again; a proxy in between may be the reason.",
+    )
+    TENSORFLOW_NOT_LICENSED = 105, "The server's licence does not cover TensorFlow.", _LICENCE
+    ENVIRONMENT_VERSION_MISMATCH = (
+        106,
+        "The server has no such version of Python.",
+        "`hatch-connect details` lists what it has; ask for one with --python-version.",
+    )
+    PROHIBITED_ENVIRONMENT = (
+        108,
+        "The server does not let content run in that environment.",
+        "`hatch-connect details` lists the images; name another with `image`, or none.",
+    )
+    PROHIBITED_APP_MODE = 109, "The server does not allow this type of content.", _LICENCE
+    CONTENT_CATEGORY_CHANGED = (
+        110,
+        "The category of content (a site, a plot, none) cannot be changed.",
+        _ANOTHER,
+    )
+    HAS_PARAMETERS_CHANGED = (
+        111,
+        "Content with parameters and content without cannot take each other's bundles.",
+        _ANOTHER,
+    )
+    PROHIBITED_ACCESS_TYPE = 118, "The server does not allow that access.", _POLICY
+    INVALID_JSON = (
+        121,
+        "This server is older and does not know a field that was sent.",
+        "Leave out the option that needs it.",
+    )
+    INVALID_APPLICATION_TITLE = (
+        122,
+        "The server does not take the title.",
+        "Set `title` or --title to 3 to 1,024 characters.",
+    )
+    INVALID_APPLICATION_DESCRIPTION = (
+        123,
+        "The server does not take the description.",
+        "Make it shorter.",
+    )
+    INVALID_CONTENT_LENGTH = (
+        125,
+        "The upload was empty, or not as long as it said.",
+        "Look at what ships with --list, and try again.",
+    )
+    BYTES_WRITTEN_MISMATCH = (
+        126,
+        "The server did not store the whole upload.",
+        "Try again; its disk may be full: tell its administrator.",
+    )
+    BUNDLE_WRITE = (
+        134,
+        "The server could not store the bundle.",
+        "Its disk may be full: tell its administrator.",
+    )
+    BUNDLE_EXTRACT = (
+        135,
+        "The server could not unpack the bundle.",
+        "Is the file that was deployed a tar archive with gzip? Else tell its administrator.",
+    )
+    TASK_DOES_NOT_EXIST = (
+        141,
+        "The server does not know the task; a load balancer may have asked another server.",
+        "Look at the content's logs, and ask the administrator for sticky sessions.",
+    )
+    APP_IS_GIT_MANAGED = (
+        142,
+        "The server itself fetches this content from a git repository.",
+        "Push there, or deploy with --new.",
+    )
+    NO_BUNDLE_UPLOAD_FOR_GIT_MANAGED_APP = (
+        144,
+        "The server itself fetches this content from a git repository.",
+        "Push there, or deploy with --new.",
+    )
+    APP_MODE_IS_NOT_EXECUTABLE = 147, "Content of this type has nothing to run.", _ANOTHER
+    INVALID_APP_MODE = (
+        148,
+        "The server does not know this type of content.",
+        "Is its version new enough for `app-mode`? `hatch-connect details` tells it.",
+    )
+    DUPLICATE_ENVIRONMENT_VARIABLE = (
+        149,
+        "A variable was named twice.",
+        "Name it once; upper and lower case may count as one.",
+    )
+    INVALID_DEFAULT_IMAGE_NAME = (
+        193,
+        "The server does not know the image.",
+        "`hatch-connect details` lists the images; name one of them with `image`, or none.",
+    )
+    LOCKED_CONTENT_BUNDLE = (
+        222,
+        "The content is locked.",
+        "Have it unlocked in the dashboard, in the content's settings.",
+    )
+    LOCKED_CONTENT_PROCESS = (
+        223,
+        "The content is locked and does not run.",
+        "Have it unlocked in the dashboard, in the content's settings.",
+    )
+    EMPTY_ENVIRONMENT_VARIABLE_NAME = 266, "A variable has no name.", "Look at `env` and -E."
+    NODE_JS_NOT_LICENSED = 270, "The server's licence does not cover Node.js.", _LICENCE
+    NODE_JS_NOT_ENABLED = 271, "Node.js is not enabled on this server.", _LICENCE
+    PUBLISHERS_CANNOT_UPLOAD_BUNDLES = (
+        274,
+        "This server lets only administrators upload bundles.",
+        "Ask an administrator to deploy, or to allow it.",
+    )
+    OAUTH_CREDENTIAL_ID_TOKEN_VERIFICATION = (
+        275,
+        "The server does not accept the identity token.",
+        "Ask the administrator which issuer and which subject are trusted.",
+    )
+    OAUTH_MISSING_ID_TOKEN = (
+        276,
+        "The identity token is missing.",
+        "Let the CI job have one: its permissions decide.",
+    )
+    RATE_LIMIT_EXCEEDED = 277, "The server is asked too often.", "Try again later."
+    BUNDLE_FILE_NOT_FOUND = 278, "The bundle holds no such file.", "Check its path."
+
+
 # By HTTP status, where Connect gave no code that is known here.
 _BY_STATUS = {
     400: "The server did not understand the request: is its version supported?",
@@ -42,8 +287,12 @@ _NOT_FOUND = 404
 _ALWAYS_THERE = {"server_settings", "v1/user"}
 
 
-def next_step(path: str, status: int, code: int | None) -> str | None:
-    """Return what to do after a request to `path` was refused."""
+def next_step(path: str, status: int, number: int | None) -> str | None:
+    """Return what a refusal of a request to `path` means and what to do, as far as it is known."""
     if status == _NOT_FOUND and path in _ALWAYS_THERE:
         return _BY_STATUS[status]
-    return _BY_CODE.get(code or 0) or _BY_STATUS.get(status)
+    if number is None:
+        return _BY_STATUS.get(status)
+    code = next((code for code in Code if code == number), None)
+    # Of a code that is not known here the status says nothing that could be relied on.
+    return f"{code.meaning} {code.next_step}" if code else None

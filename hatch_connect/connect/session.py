@@ -56,6 +56,7 @@ _EXCERPT_BYTES = 1 << 16
 _EXCERPT_SECONDS = 2.0
 _TOO_MANY_REQUESTS = 429
 _NOT_FOUND = 404
+_LOGGED_AS = "X-Correlation-ID"  # by it an administrator finds the request in the server's log
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +254,13 @@ class Session:
         code, said = refusal_in(response.content)
         why = readable(self._masked(said, request))
         why = why or self._excerpt(response, request, response.content)
-        number = f"HTTP {status}" if code is None else f"HTTP {status}, code {code}"
+        logged = readable(self._masked(response.headers.get(_LOGGED_AS, ""), request), limit=80)
+        known = (
+            f"HTTP {status}",
+            "" if code is None else f"code {code}",
+            f"{_LOGGED_AS} {logged}" if logged else "",
+        )
+        number = ", ".join(filter(None, known))
         found = NotFoundError if status == _NOT_FOUND else RefusedError
         message = f"{request} was refused by {self._host} ({number}): {why or 'no reason given'}"
         error = found(message, status=status, code=code, hint=next_step(request.path, status, code))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from hatch_connect.connect.codes import Code
 from hatch_connect.errors import (
     DeploymentFailedError,
     HatchConnectError,
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
     from hatch_connect.ship.plan import Plan
     from hatch_connect.ship.steps import PlanStep
     from hatch_connect.ship.task import Pace
-
-_UNKNOWN_FIELD = 121
-_FORGOTTEN_TASK = 141
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +159,7 @@ class Execution:
         try:
             self._deploy(activate=False)
         except RefusedError as error:
-            if error.code != _UNKNOWN_FIELD:
+            if error.code != Code.INVALID_JSON:
                 raise
             if step.needed:
                 raise no_drafts() from error
@@ -191,7 +189,7 @@ class Execution:
         try:
             status = follow(self._client, task_id, self._report, self._pace)
         except RefusedError as error:
-            if error.code != _FORGOTTEN_TASK:
+            if error.code != Code.TASK_DOES_NOT_EXIST:
                 raise
             self._held = held
             self._look_at(held, draft=activate is False)

@@ -11,6 +11,7 @@ from support.fake_proxy import FakeProxy
 from support.faults import Hang, Say, Trickle, Truncate, html
 from support.tls import CA, closed_port, serving
 
+from hatch_connect.connect.codes import Code
 from hatch_connect.errors import (
     AnswerError,
     NotFoundError,
@@ -117,6 +118,34 @@ class TestRefusals:
         assert "GET v1/user" in caught.value.message
         assert f"HTTP {fault.status}" in caught.value.message
         assert caught.value.hint
+
+    @pytest.mark.parametrize("status", [400, 502])
+    def test_with_a_code_say_what_it_means_whatever_the_status(
+        self, client: ConnectClient, fake: FakeConnect, status: int
+    ) -> None:
+        for code in Code:
+            fake.misbehave("GET", "v1/user", Say(status, b'{"code": %d, "error": "no"}' % code))
+            with pytest.raises(RefusedError, match=f"code {int(code)}") as caught:
+                client.me()
+            assert caught.value.hint == f"{code.meaning} {code.next_step}"
+
+    def test_with_a_code_that_is_not_known_here_say_nothing_that_may_mislead(
+        self, client: ConnectClient, fake: FakeConnect
+    ) -> None:
+        fake.misbehave("GET", "v1/user", Say(400, b'{"code": 151, "error": "bad time-out"}'))
+        with pytest.raises(RefusedError, match=r"code 151.*bad time-out") as caught:
+            client.me()
+        assert caught.value.hint is None
+
+    def test_say_by_what_the_servers_log_knows_them(
+        self, client: ConnectClient, fake: FakeConnect
+    ) -> None:
+        known = ("X-Correlation-ID", "d3b0\x1b[31m7384")
+        fake.misbehave("GET", "v1/user", Say(403, b'{"code": 22, "error": "no"}', (known,)))
+        with pytest.raises(RefusedError, match=r"code 22, X-Correlation-ID d3b0 \[31m7384\): no"):
+            client.me()
+        with pytest.raises(NotFoundError, match=r"code 4, X-Correlation-ID [0-9a-f-]{36}\): no"):
+            client.content("none")
 
     def test_a_wrong_key_says_what_to_do(self, fake: FakeConnect, connecting: Connecting) -> None:
         with pytest.raises(RefusedError, match="code 30") as caught:

@@ -56,9 +56,9 @@ def parts_of(headers: Mapping[str, str], body: bytes) -> tuple[bytes, dict[str, 
         str(p.get_param("name", header="content-disposition")): p for p in message.iter_parts()
     }
     if found.keys() != {"archive", "metadata"}:
-        raise Refusal(400, 125, "multipart needs archive and metadata, and nothing else")
+        raise Refusal(400, 87, "multipart needs archive and metadata, and nothing else")
     if found["archive"].get_content_type() != "application/x-tar":
-        raise Refusal(400, 125, "the archive is no application/x-tar")
+        raise Refusal(400, 87, "the archive is no application/x-tar")
     metadata = json.loads(_payload(found["metadata"]))
     if not all(isinstance(v, str) for v in metadata.values()):
         raise Refusal(400, 121, "metadata holds strings only")
@@ -82,10 +82,10 @@ def manifest_in(archive: bytes) -> dict[str, object]:
             _check_names(members)
             files = {m.name: _read(tar, m) for m in members if m.isfile()}
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise Refusal(400, 125, f"the bundle cannot be read: {error}") from error
+        raise Refusal(400, 135, f"the bundle cannot be unpacked: {error}") from error
     manifest = json.loads(files.pop("manifest.json", b"null"))
     if not isinstance(manifest, dict):
-        raise Refusal(400, 125, "the bundle has no manifest")
+        raise Refusal(400, 38, "the bundle has no manifest")
     _check_manifest(manifest, files)
     return manifest
 
@@ -100,18 +100,18 @@ def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 def _check_names(members: list[tarfile.TarInfo]) -> None:
     names = [member.name for member in members]
     if len(names) != len(set(names)):
-        raise Refusal(400, 125, "a name is there twice")
+        raise Refusal(400, 135, "a name is there twice")
     for member in members:
         unsafe = member.name.startswith("/") or ".." in member.name.split("/")
         if unsafe or "\\" in member.name or not (member.isfile() or member.isdir()):
-            raise Refusal(400, 125, f"{member.name} is not safe")
+            raise Refusal(400, 135, f"{member.name} is not safe")
 
 
 def _check_manifest(manifest: dict[str, object], files: dict[str, bytes]) -> None:
     metadata, listed = manifest.get("metadata"), manifest.get("files") or {}
     if manifest.get("version", 1) != 1 or not isinstance(metadata, dict):
-        raise Refusal(400, 125, "the manifest has another version than 1 or no metadata")
+        raise Refusal(400, 38, "the manifest has another version than 1 or no metadata")
     if metadata.get("appmode") not in _APP_MODES:
-        raise Refusal(400, 125, f"there is no app mode {metadata.get('appmode')}")
+        raise Refusal(400, 148, f"there is no app mode {metadata.get('appmode')}")
     if not isinstance(listed, dict) or listed.keys() - files.keys():
-        raise Refusal(400, 125, "the manifest lists files that the archive does not hold")
+        raise Refusal(400, 38, "the manifest lists files that the archive does not hold")

@@ -18,6 +18,7 @@ import socket
 import socketserver
 import struct
 import threading
+import uuid
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Self
@@ -246,6 +247,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(reply.status)
         self.send_header("Content-Type", reply.content_type)
         self.send_header("Content-Length", str(len(reply.body)))
+        self.send_header("X-Correlation-ID", str(uuid.uuid4()))
         self.end_headers()
         if truncated:
             self.wfile.write(reply.body[: len(reply.body) // 2])

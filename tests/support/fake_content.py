@@ -80,7 +80,7 @@ class FakeTask:
 def fields_of(request: Recorded, allowed: set[str]) -> dict[str, object]:
     fields = _parsed(request)
     if not isinstance(fields, dict):
-        raise Refusal(400, 6, "an object is needed")
+        raise Refusal(400, 87, "an object is needed")
     if not fields.keys() <= allowed:
         raise Refusal(400, 121, f"unknown field: {sorted(fields.keys() - allowed)}")
     return fields
@@ -89,20 +89,20 @@ def fields_of(request: Recorded, allowed: set[str]) -> dict[str, object]:
 def list_of(request: Recorded) -> list[dict[str, object]]:
     entries = _parsed(request)
     if not isinstance(entries, list):
-        raise Refusal(400, 6, "an array is needed")
+        raise Refusal(400, 87, "an array is needed")
     return entries
 
 
 def _parsed(request: Recorded) -> object:
     if request.headers.get("content-type", "").partition(";")[0] != "application/json":
-        raise Refusal(400, 6, "JSON is needed")
+        raise Refusal(400, 87, "JSON is needed")
     return json.loads(request.body)
 
 
 def change(content: FakeContent, fields: dict[str, object]) -> None:
     title = fields.pop("title", content.title)
     if title is not None and not 3 <= len(str(title)) <= 1024:
-        raise Refusal(400, 7, "the title has a wrong length")
+        raise Refusal(400, 122, "the title has a wrong length")
     content.title = None if title is None else str(title)
     content.locked = bool(fields.pop("locked", content.locked))
     content.fields.update(fields)

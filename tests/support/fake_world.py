@@ -149,7 +149,7 @@ class World:
         fields = fields_of(request, _CREATE)
         name = fields.pop("name", None)
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise Refusal(400, 7, "the name is not valid")
+            raise Refusal(400, 5, "the name is not valid")
         if any(c.name == name and c.owner == self.user_guid for c in self.contents.values()):
             raise Refusal(409, 26, "there is content of that name")
         content = self.add_content(name)
@@ -161,9 +161,9 @@ class World:
         if content is None:
             raise Refusal(404, 4, "no such content")
         if change and content.role not in {"owner", "editor"}:
-            raise Refusal(403, 22, "you may not change this content")
+            raise Refusal(403, 21, "you may not change this content")
         if change and content.locked:
-            raise Refusal(409, 21, "the content is locked")
+            raise Refusal(403, 222, "the content is locked")
         return content
 
     def _get(self, _request: Recorded, guid: str) -> Reply:
@@ -201,9 +201,11 @@ class World:
         content = self._content(guid, change=True)
         if content.git:
             raise Refusal(409, 144, "the content is managed by git")
+        if not request.body:
+            raise Refusal(400, 125, "the bundle is empty")
         archive, metadata = parts_of(request.headers, request.body)
         if metadata and not self._knows(2025, 12):
-            raise Refusal(400, 125, "the bundle cannot be read")
+            raise Refusal(400, 135, "the bundle cannot be unpacked")
         # The header covers the body, whatever that is; no official client sends it with a form.
         sum_ = request.headers.get("x-content-checksum")
         md5 = hashlib.md5(request.body, usedforsecurity=False).digest()
@@ -242,7 +244,7 @@ class World:
         active = bundle_id == content.bundle_id
         if request.method == "DELETE":
             if active:
-                raise Refusal(409, 123, "the bundle is active")
+                raise Refusal(409, 75, "the bundle is active")
             del content.bundles[bundle_id]
             return Reply(204, b"")
         return Reply.of(self._told(content, bundle))
@@ -259,6 +261,11 @@ class World:
         metadata = cast("dict[str, str]", bundle.manifest["metadata"])
         if content.app_mode not in {"unknown", metadata["appmode"]}:
             raise Refusal(403, 48, "the type of content cannot be changed")
+        if content.app_mode != "unknown":
+            if content.fields.get("content_category", "") != metadata.get("content_category", ""):
+                raise Refusal(403, 110, "the category of content cannot be changed")
+            if content.fields.get("parameterized", False) != metadata.get("has_parameters", False):
+                raise Refusal(403, 111, "content cannot get or lose its parameters")
         task = self.next_task or self._matched(bundle)
         self.next_task = None
         task.done = lambda: self._deployed(content, bundle, fields.get("activate", True) is True)
@@ -279,6 +286,8 @@ class World:
         bundle.deployed = True
         metadata = cast("dict[str, str]", bundle.manifest["metadata"])
         content.app_mode = metadata["appmode"]
+        content.fields["content_category"] = metadata.get("content_category", "")
+        content.fields["parameterized"] = metadata.get("has_parameters", False)
         if activate:
             content.bundle_id = bundle.id
 
