@@ -17,7 +17,7 @@ from hatch_connect.bundle.quarto import inspect_quarto
 from hatch_connect.bundle.request import Built
 from hatch_connect.bundle.shipped import Material, Rules, additions, select
 from hatch_connect.errors import BuildError, BundleError
-from hatch_connect.events import Step, Warned
+from hatch_connect.events import Note, Step, Warned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,13 +52,15 @@ def assemble(
         if config.rendered:
             html = render(config, request, Path(folder), environ, report)
             material = material.only(html)
-        added = additions(config, material, environ, report)
+        added = additions(config, material, report)
         if packages and packages.lock.local:
             beside = build_neighbours(config, packages, Path(folder), environ, report)
             require_apart((*material.files, *added[0]), beside)
             added = [*added[0], *beside.files], [*added[1], *beside.left_out]
         rules = Rules(config=config, directory=directory, packages=packages, inspection=inspection)
         selection = select(material, added, rules)
+        if guessed := material.selector.note():
+            report(Note(text=guessed))
         bundle = _pack(
             directory / _file_name(config, material),
             describe(config, packages, inspection),

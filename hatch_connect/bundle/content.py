@@ -6,16 +6,27 @@ of [tool.hatch-connect], the guard and git decide.
 
 from __future__ import annotations
 
+import os
+import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.guard import forbidden
+from hatch_connect.bundle.guard import forbidden, forbidden_folder
+from hatch_connect.bundle.ignored import Repository
+from hatch_connect.bundle.names import shown
+from hatch_connect.errors import BundleError
+from hatch_connect.project.walk import is_hidden, no_content
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.walk import NoContent
+
+_OURS = "connect"  # in dist/, where bundles go
+_ANY = "any"  # stands for whatever a folder may hold
 _WILD = frozenset("*?[!#\\")
 
 
@@ -26,6 +37,7 @@ class ContentFile:
     path: str
     source: Path | bytes
     size: int
+    executable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +62,7 @@ class Candidate:
 
     `origin` is its path in the project (POSIX), None where it lies outside. `asked` files are
     artifacts of the build or were asked for by name: git has no say. `named` is the very file that
-    a user named: the guard has no say either.
+    a user named: the guard has no say either. `executable` is None where the file itself says it.
     """
 
     path: str
@@ -58,6 +70,7 @@ class Candidate:
     origin: str | None
     asked: bool = False
     named: bool = False
+    executable: bool | None = None
 
 
 class Patterns:
@@ -66,6 +79,8 @@ class Patterns:
     def __init__(self, lines: Sequence[str]) -> None:
         from pathspec import GitIgnoreSpec
 
+        # `./dist` is what people write for `/dist`; gitignore's syntax has no such path.
+        lines = [re.sub(r"^(!?)\.(?=/)", r"\1", line) for line in lines]
         self.lines = tuple(lines)
         with warnings.catch_warnings():
             # `[[]` is a pattern of gitignore, and a regular expression that Python may change.
@@ -94,64 +109,142 @@ class Patterns:
         """Tell whether a pattern is this very path."""
         return path in self._literal
 
-    def name_folder_of(self, path: str) -> bool:
-        """Tell whether a pattern is this very path or a folder above it."""
-        return path in self._literal or any(path.startswith(f"{at}/") for at in self._literal)
-
     def reach_into(self, folder: str) -> bool:
-        """Tell whether a pattern without wildcards names this folder or something in it."""
-        return self.name_folder_of(folder) or any(
-            at.startswith(f"{folder}/") for at in self._literal
+        """Return whether a pattern names this folder, one above it, or something in it."""
+        name = folder.rpartition("/")[2]
+        if any(name in line.split("/") for line in self.lines if not line.startswith("!")):
+            return True
+        return any(
+            folder == at or folder.startswith(f"{at}/") or at.startswith(f"{folder}/")
+            for at in self._literal
         )
 
 
-def choose(
-    candidates: Iterable[Candidate],
-    exclude: Patterns,
-    ignored: Callable[[Iterable[str]], Mapping[str, str]],
-) -> tuple[list[Candidate], list[LeftOut]]:
-    """Divide the candidates into those that ship and those that do not, with the rule.
+class Selector:
+    """Decides on every folder and file of a piece of content, whichever way it was proposed.
 
-    `ignored` answers for paths of the project: which of them git ignores, and why.
+    `above` is the folder that becomes the bundle's root: it was asked for, whatever its name.
     """
-    left_out: list[LeftOut] = []
-    kept = list(_permitted(candidates, exclude, left_out))
-    asked_of_git = [c.origin for c in kept if c.origin is not None and not c.asked]
-    rules = ignored(asked_of_git) if asked_of_git else {}
-    shipped = []
-    for candidate in kept:
-        rule = None if candidate.asked else rules.get(candidate.origin or "")
-        if rule is None:
-            shipped.append(candidate)
-        else:
-            left_out.append(LeftOut(path=candidate.origin or candidate.path, rule=rule))
-    return shipped, left_out
 
+    def __init__(self, config: ProjectConfig, environ: Mapping[str, str]) -> None:
+        self.root = Path(os.path.realpath(config.root))
+        self.exclude = Patterns(config.exclude)
+        self.repository = Repository(config.root, environ)
+        self._asked = (self.root, Path(os.path.realpath(config.content_root)))
+        self._known: dict[Path, NoContent | None] = {}
+        self._guessed = False
 
-def _permitted(
-    candidates: Iterable[Candidate], exclude: Patterns, left_out: list[LeftOut]
-) -> Iterator[Candidate]:
-    for candidate in candidates:
-        rule = _against(candidate, exclude)
-        if rule is None:
-            yield candidate
-        else:
-            left_out.append(LeftOut(path=candidate.origin or candidate.path, rule=rule))
+    def against_folder(self, path: str, source: Path, *, ignored: bool = True) -> str | None:
+        """Return the rule by which a folder of the tree is not entered, or None.
 
+        With `ignored` false, one that git ignores is entered, for files that were asked for.
+        """
+        name = path.rpartition("/")[2]
+        if forbids := forbidden_folder(name):
+            return forbids.rule
+        link = self.repository.real_path(source)
+        real = os.path.realpath(link)
+        found = self._no_content(Path(link))
+        if found is None and not is_hidden(name):
+            self._guessed = self._guessed or name.startswith(".")
+            by_link = self.repository.ignored(link) if real != link else None
+            rule_of_git = by_link or self.repository.ignored(real, folder=True)
+            return rule_of_git if ignored else None
+        if found is not None and not found.unless_tracked:
+            return found.rule
+        if self.repository.mode(link) or self.repository.tracks_in(real):
+            return None
+        self._guessed = self._guessed or any(each.name != _OURS for each in Path(real).iterdir())
+        rule = found.rule if found else "a folder whose name begins with a dot"
+        return rule if self.repository.unknown else f"{rule}, which git does not track"
 
-def _against(candidate: Candidate, exclude: Patterns) -> str | None:
-    for path in dict.fromkeys((candidate.origin, candidate.path)):
-        if path is not None and exclude.match(path):
-            return f"exclude: {exclude.which(path)}"
-    if candidate.named:
+    def require_checked_out(self, path: str) -> None:
+        """Refuse a folder that is a submodule of which there is nothing here (BundleError)."""
+        if path in self.repository.missing and not self.exclude.match(f"{path}/{_ANY}"):
+            raise BundleError(
+                f"The submodule {shown(path)} is not checked out, so its files cannot ship.",
+                hint="`git submodule update --init --recursive` checks it out; or leave it out: "
+                f'`exclude = ["/{path}/"]` in [tool.hatch-connect].',
+            )
+
+    def note(self) -> str | None:
+        """Return what must be known where git was not asked."""
+        why = self.repository.unknown
+        if why is None or not (self._guessed or self.repository.is_there):
+            return None
+        return (
+            f"Git does not say which files of {self.root} it tracks ({why}): `.gitignore` was read,"
+            " `.streamlit`, `.well-known` and `.chainlit` ship, and neither build outputs (`dist`,"
+            " `build`) nor other folders whose names begin with a dot do."
+        )
+
+    def choose(self, candidates: Iterable[Candidate]) -> tuple[list[Candidate], list[LeftOut]]:
+        """Divide the candidates into those that ship and those that do not, with the rule."""
+        shipped, left_out = [], []
+        for candidate in candidates:
+            if (rule := self._against(candidate)) is not None:
+                left_out.append(LeftOut(path=candidate.origin or candidate.path, rule=rule))
+            elif (item := self._ignored(candidate)) is not None:
+                left_out.append(item)
+            elif candidate.executable is None:
+                executable = self.repository.is_executable(candidate.source)
+                shipped.append(replace(candidate, executable=executable))
+            else:
+                shipped.append(candidate)
+        return shipped, left_out
+
+    def _against(self, candidate: Candidate) -> str | None:
+        for path in dict.fromkeys((candidate.origin, candidate.path)):
+            if path is not None and self.exclude.match(path):
+                return f"exclude: {self.exclude.which(path)}"
+        if candidate.named:
+            return None
+        # A file that Hatchling maps elsewhere is judged by both of its names.
+        for path in dict.fromkeys((candidate.path, candidate.origin)):
+            rule = forbidden(path, candidate.source) if path else None
+            if rule and (rule.secret or not candidate.asked):
+                kind = "guard" if rule.secret else "never shipped"
+                return f"{kind}: {rule.rule}"
+        return None if candidate.asked else self._against_folders(candidate)
+
+    def _against_folders(self, candidate: Candidate) -> str | None:
+        real = Path(self.repository.real_path(candidate.source))
+        for folder in self._folders(candidate, real):
+            found = self._no_content(folder)
+            if found and not (found.unless_tracked and self.repository.mode(str(real))):
+                return f"never shipped: {found.rule}"
         return None
-    # A file that Hatchling maps elsewhere is judged by both of its names.
-    for path in dict.fromkeys((candidate.path, candidate.origin)):
-        rule = forbidden(path, candidate.source) if path else None
-        if rule and (rule.secret or not candidate.asked):
-            kind = "guard" if rule.secret else "never shipped"
-            return f"{kind}: {rule.rule}"
-    return None
+
+    def _folders(self, candidate: Candidate, real: Path) -> Iterator[Path]:
+        """Give the folders of a file on disk: below the project, or a wheel that was unpacked."""
+        if real.is_relative_to(self.root):
+            yield from (f for f in real.parents if f.is_relative_to(self.root))
+        elif candidate.origin is None:
+            depth = candidate.path.count("/")
+            yield from real.parents[:depth]
+
+    def _no_content(self, folder: Path) -> NoContent | None:
+        if folder not in self._known:
+            asked = any(path.is_relative_to(folder) for path in self._asked)
+            at_top = folder.parent == self.root
+            self._known[folder] = None if asked else no_content(folder, at_top=at_top)
+        return self._known[folder]
+
+    def _ignored(self, candidate: Candidate) -> LeftOut | None:
+        if candidate.asked or candidate.origin is None:
+            return None
+        real = self.repository.real_path(candidate.source)
+        rule = self.repository.ignored(real)
+        if rule is None and candidate.source.is_symlink():
+            rule = self.repository.ignored(os.path.realpath(real))
+        if rule is None:
+            return None
+        path = candidate.origin
+        if real == str(self.root / path):
+            for folder in reversed(PurePosixPath(path).parents[:-1]):
+                if self.repository.ignored(str(self.root / folder), folder=True):
+                    return LeftOut(path=f"{folder}/", rule=rule)
+        return LeftOut(path=path, rule=rule)
 
 
 def in_order(files: Iterable[ContentFile]) -> tuple[ContentFile, ...]:

@@ -1,4 +1,4 @@
-"""What never ships, and why: secrets, caches, virtual environments, our own outputs.
+"""What never ships, and why: secrets, what sessions leave, our own outputs.
 
 A secret ships only where a user names that very file; what programs generate also where a user
 names its folder.
@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase, translate
 from typing import TYPE_CHECKING
+
+from hatch_connect.project.walk import never_content
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,26 +29,10 @@ def _rules(rule: str, *names: str) -> dict[str, str]:
     return dict.fromkeys(names, rule)
 
 
-_GENERATED_FOLDERS = {
-    **_rules("version control", ".git", ".hg", ".svn", ".bzr", "CVS"),
-    **_rules(
-        "a cache",
-        *("__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".cache"),
-        *(".ipynb_checkpoints", ".tox", ".nox", ".hatch", ".pixi", ".eggs", ".quarto"),
-    ),
-    **_rules("a virtual environment", ".venv", "__pypackages__"),
-    **_rules("installed packages", "node_modules"),
-    **_rules("records of deployments", "rsconnect-python", ".posit"),
-    **_rules("the session of an editor", ".Rproj.user", ".idea", ".vscode"),
-}
-_GENERATED_AT_TOP = {
-    **_rules("build outputs", "dist"),
-    **_rules("records of deployments", "rsconnect"),
-    **_rules("installed packages", "packrat", "renv"),
-}
 _SECRET_FOLDERS = frozenset({".aws", ".azure", ".docker", ".gnupg", ".kube", ".ssh"})
 _GENERATED_FILES = {
     **_rules("compiled Python", "*.py[cod]"),
+    **_rules("a virtual environment", "pyvenv.cfg"),
     **_rules("left by a file manager", ".DS_Store", "Thumbs.db", "desktop.ini"),
     **_rules("left by a session", ".RData", ".Rhistory", ".coverage", ".coverage.*"),
     **_rules("a bundle of an earlier build", "*.connect.tgz"),
@@ -72,8 +58,8 @@ _LOOKED_AT = 4096
 def forbidden(path: str, source: Path | None = None) -> Forbidden | None:
     """Say which rule keeps a file back, or None; its content counts where `source` is given."""
     *folders, name = path.split("/")
-    for depth, folder in enumerate(folders):
-        if rule := forbidden_folder(folder, at_top=depth == 0):
+    for folder in folders:
+        if rule := forbidden_folder(folder):
             return rule
     secret = _first(path, _SECRET_PATHS)
     generated = None
@@ -84,25 +70,19 @@ def forbidden(path: str, source: Path | None = None) -> Forbidden | None:
         secret = "a private key"  # noqa: S105 - the words, not a key
     if secret:
         return Forbidden(rule=secret, secret=True)
+    if generated is None and name.startswith(".git"):
+        generated = never_content(name)
     if path == "manifest.json":
         generated = "the manifest of an earlier build"
     return Forbidden(rule=generated, secret=False) if generated else None
 
 
-def forbidden_folder(name: str, *, at_top: bool) -> Forbidden | None:
-    """Say which rule keeps a folder of this name back, or None."""
-    if name.endswith(".egg-info"):
-        return Forbidden(rule="build outputs", secret=False)
+def forbidden_folder(name: str) -> Forbidden | None:
+    """Say which rule keeps a folder of this name back, tracked by git or not; or None."""
     if name in _SECRET_FOLDERS:
         return Forbidden(rule="credentials", secret=True)
-    rule = _GENERATED_FOLDERS.get(name) or (_GENERATED_AT_TOP.get(name) if at_top else None)
+    rule = never_content(name)
     return Forbidden(rule=rule, secret=False) if rule else None
-
-
-def is_environment(folder: Path) -> bool:
-    """Tell a virtual or conda environment by what is in it."""
-    marks = ("pyvenv.cfg", "conda-meta", "bin/python", "Scripts/python.exe")
-    return any((folder / mark).exists() for mark in marks)
 
 
 def _first(name: str, rules: dict[str, str]) -> str | None:

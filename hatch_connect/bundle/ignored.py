@@ -1,140 +1,211 @@
-"""Which files git ignores, nested `.gitignore` files included."""
+"""What git tracks and ignores of a project; without git, what its `.gitignore` files say."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
+import stat
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hatch_connect.project.git import Checkout, read_checkout
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pathspec import GitIgnoreSpec
 
-_NOTHING_IGNORED = 1
-_FIELDS = 4  # of an answer of `check-ignore --verbose -z`: file, line, pattern, path
+_LINK = "120000"
+_OWNER = 0o100
 
 
-def ignored_by_git(root: Path, paths: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
-    """Give those of the POSIX `paths` below `root` that git ignores, each with the rule.
+class Repository:
+    """A project in git, its submodules and the repositories in it included.
 
-    Where git cannot be asked (no repository, no git, a folder of somebody else), the `.gitignore`
-    files of the tree are read instead.
+    Files are named by where they really are (`real_path`): git refuses paths through links.
+    `roots` are folders elsewhere to which links of the project may lead.
     """
-    groups: dict[Path, dict[str, list[str]]] = {}
-    places = _Places(root)
-    for path in paths:
-        if (found := places.find(path)) is not None:
-            repository, inside = found
-            groups.setdefault(repository, {}).setdefault(inside, []).append(path)
-    ignored = {}
-    for repository, known in groups.items():
-        answer = _ask_git(repository, known, environ)
-        if answer is None:
-            answer = _read_files(repository, known)
-        ignored.update({path: rule for inside, rule in answer.items() for path in known[inside]})
-    return ignored
 
+    def __init__(self, root: Path, environ: Mapping[str, str], roots: Iterable[Path] = ()) -> None:
+        self._environ = environ
+        self.root = os.path.realpath(root)
+        self._roots = {self.root, *map(os.path.realpath, roots)}
+        self._bases: dict[str, _Base | None] = {}
+        self._real: dict[str, str] = {}
+        self._rules: dict[str, str | None] = {}
 
-class _Places:
-    """Finds where a file really is: git refuses paths through links and into submodules."""
+    @cached_property
+    def unknown(self) -> str | None:
+        """Why git has no answer for the project, or None."""
+        return self._checkout(self.root).unknown
 
-    def __init__(self, root: Path) -> None:
-        self._root = Path(os.path.realpath(root))
-        self._known: dict[str, tuple[Path, Path] | None] = {"": (self._root, self._root)}
+    @property
+    def is_there(self) -> bool:
+        """Whether the project lies in a repository, whatever git says of it."""
+        return any((at / ".git").exists() for at in (Path(self.root), *Path(self.root).parents))
 
-    def find(self, path: str) -> tuple[Path, str] | None:
-        """Give the repository (or the root) and the path in it; None for what is elsewhere."""
-        folder, _, name = path.rpartition("/")
-        place = self._folder(folder)
-        if place is None:
+    @cached_property
+    def missing(self) -> tuple[str, ...]:
+        """The submodules of the project that are not checked out, nested ones too."""
+        return tuple(self._missing(self.root, ""))
+
+    def _missing(self, folder: str, prefix: str) -> Iterator[str]:
+        checkout = self._checkout(folder)
+        yield from (f"{prefix}{path}" for path in checkout.missing)
+        for path in checkout.submodules:
+            yield from self._missing(f"{folder}{os.sep}{path}", f"{prefix}{path}/")
+
+    def real_path(self, source: Path | str) -> str:
+        """Return where a file or a link lies: its folder resolved, the link itself not."""
+        folder, name = os.path.split(source)
+        if folder not in self._real:
+            self._real[folder] = os.path.realpath(folder)
+        return os.path.join(self._real[folder], name)
+
+    def ignored(self, real: str, *, folder: bool = False) -> str | None:
+        """Return the rule by which git ignores a file or a folder, or None."""
+        if real in self._roots:
             return None
-        real, repository = place
-        return repository, (real / name).relative_to(repository).as_posix()
+        if folder:
+            if real not in self._rules:
+                self._rules[real] = self._rule(real, folder=True)
+            return self._rules[real]
+        return self._rule(real, folder=False)
 
-    def _folder(self, folder: str) -> tuple[Path, Path] | None:
-        if folder not in self._known:
-            parent, _, name = folder.rpartition("/")
-            self._known[folder] = self._below(self._folder(parent), name)
-        return self._known[folder]
-
-    def _below(self, parent: tuple[Path, Path] | None, name: str) -> tuple[Path, Path] | None:
-        if parent is None:
+    def _rule(self, real: str, *, folder: bool) -> str | None:
+        parent = os.path.dirname(real)
+        base = self._base(parent)
+        if base is None:
             return None
-        real, repository = parent
-        folder = real / name
-        if folder.is_symlink():
-            target = Path(os.path.realpath(folder))
-            if not target.is_relative_to(self._root):
-                return None
-            inside = target.relative_to(self._root).as_posix()
-            return self._folder("" if inside == "." else inside)
-        return folder, folder if (folder / ".git").exists() else repository
+        return self.ignored(parent, folder=True) or base.rule(real, folder=folder)
+
+    def mode(self, real: str) -> str | None:
+        """Return the mode of a file that git tracks, or None."""
+        base = self._base(os.path.dirname(real))
+        return base.checkout.tracked.get(base.inside(real)) if base else None
+
+    def tracks_in(self, folder: str) -> bool:
+        """Return whether git tracks a file of a folder that is on disk."""
+        base = self._base(os.path.dirname(folder))
+        return base is not None and base.tracks_in(folder)
+
+    def is_executable(self, source: Path) -> bool:
+        """Return whether the owner may execute a file: as git has it, else as it is on disk."""
+        real = self.real_path(source)
+        mode = self.mode(real)
+        if mode == _LINK or (mode is None and os.path.islink(real)):
+            real = os.path.realpath(real)
+            mode = self.mode(real)
+        if mode is not None:
+            return bool(int(mode, 8) & _OWNER)
+        return on_disk_executable(Path(real))
+
+    def _base(self, folder: str) -> _Base | None:
+        """Return the repository, or the root, that answers for a folder; None for elsewhere."""
+        if folder not in self._bases:
+            parent = os.path.dirname(folder)
+            if folder in self._roots or (
+                os.path.lexists(os.path.join(folder, ".git")) and self._base(parent) is not None
+            ):
+                self._bases[folder] = _Base(folder, self._environ)
+            else:
+                self._bases[folder] = self._base(parent) if parent != folder else None
+        return self._bases[folder]
+
+    def _checkout(self, folder: str) -> Checkout:
+        base = self._base(folder)
+        return base.checkout if base else Checkout()
 
 
-def _ask_git(root: Path, paths: Iterable[str], environ: Mapping[str, str]) -> dict[str, str] | None:
-    git = shutil.which("git", path=environ.get("PATH", ""))
-    # GIT_DIR and friends, as hooks of git set them, are about another call than this one.
-    clean = {name: value for name, value in environ.items() if not name.startswith("GIT_")}
-    if git is None or _root_is_ignored(git, root, clean):
-        return None
-    done = subprocess.run(
-        [git, "check-ignore", "--verbose", "-z", "--stdin"],
-        input=b"".join(os.fsencode(path) + b"\0" for path in paths),
-        capture_output=True,
-        check=False,
-        cwd=root,
-        env=clean,
-    )
-    if done.returncode not in {0, _NOTHING_IGNORED}:
-        return None
-    fields = [os.fsdecode(field) for field in done.stdout.split(b"\0")[:-1]]
-    answers = zip(*(fields[n::_FIELDS] for n in range(_FIELDS)), strict=True)
-    return {
-        path: f"git ignores it ({file}:{line}: {pattern})"
-        for file, line, pattern, path in answers
-        if not pattern.startswith("!")
-    }
+def on_disk_executable(file: Path) -> bool:
+    """Return whether the owner may execute a file; Windows has no such bit."""
+    if os.name == "nt":
+        return False
+    try:
+        return bool(file.stat().st_mode & stat.S_IXUSR)
+    except OSError:
+        return False
 
 
-def _root_is_ignored(git: str, root: Path, environ: Mapping[str, str]) -> bool:
-    """Tell whether the project itself lies in an ignored folder of some repository around it."""
-    done = subprocess.run(
-        [git, "check-ignore", "--quiet", "."],
-        capture_output=True,
-        check=False,
-        cwd=root,
-        env=environ,
-    )
-    return done.returncode == 0
+class _Base:
+    """A folder that is asked for what is below it."""
 
+    def __init__(self, folder: str, environ: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._environ = environ
+        self._specs: dict[str, GitIgnoreSpec | None] = {}
 
-def _read_files(root: Path, paths: Iterable[str]) -> dict[str, str]:
-    specs: dict[str, GitIgnoreSpec | None] = {}
-    ignored = {}
-    for path in paths:
-        parts = path.split("/")
+    @cached_property
+    def checkout(self) -> Checkout:
+        return read_checkout(Path(self._folder), self._environ)
+
+    def inside(self, real: str) -> str:
+        return real[len(self._folder.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
+
+    def rule(self, real: str, *, folder: bool) -> str | None:
+        """Return the rule for what lies in a folder that is not ignored itself."""
+        if self.checkout.unknown is None:
+            return self.checkout.ignored.get(self.inside(real) + ("/" if folder else ""))
+        return self._by_files(real, folder=folder)
+
+    def _by_files(self, real: str, *, folder: bool) -> str | None:
+        """Read the `.gitignore` files from the top of the repository down; the last word counts."""
         rule = None
-        for depth in range(len(parts)):
-            folder = "/".join(parts[:depth])
-            if folder not in specs:
-                specs[folder] = _spec(root / folder / ".gitignore")
-            spec = specs[folder]
-            said = spec.check_file("/".join(parts[depth:])).include if spec else None
+        for place in self._places(os.path.dirname(real)):
+            if place not in self._specs:
+                self._specs[place] = _spec(Path(place, ".gitignore"))
+            spec = self._specs[place]
+            path = os.path.relpath(real, place).replace(os.sep, "/") + ("/" if folder else "")
+            said = spec.check_file(path).include if spec else None
             if said is not None:
-                rule = f"{folder}/.gitignore" if folder else ".gitignore"
-                rule = rule if said else None
-        if rule:
-            ignored[path] = f"git would ignore it ({rule})"
-    return ignored
+                name = os.path.relpath(place, self._folder).replace(os.sep, "/")
+                where = ".gitignore" if name == "." else f"{name}/.gitignore"
+                rule = f"git would ignore it ({where})" if said else None
+        return rule
+
+    def _places(self, folder: str) -> list[str]:
+        places = [*self._above]
+        for part in Path(folder).relative_to(self._folder).parts:
+            places.append(os.path.join(places[-1], part))
+        return places
+
+    @cached_property
+    def _above(self) -> list[str]:
+        """The folders whose files count for this one, from the top of its repository down."""
+        above = [self._folder]
+        for parent in Path(self._folder).parents:
+            if os.path.lexists(os.path.join(above[0], ".git")):
+                break
+            above.insert(0, str(parent))
+        top = os.path.lexists(os.path.join(above[0], ".git"))
+        return above if top and not self._ignored_as_a_whole(above) else [self._folder]
+
+    @staticmethod
+    def _ignored_as_a_whole(above: list[str]) -> bool:
+        for number, folder in enumerate(above[1:], 1):
+            for place in above[:number]:
+                spec = _spec(Path(place, ".gitignore"))
+                path = os.path.relpath(folder, place).replace(os.sep, "/")
+                if spec and spec.match_file(f"{path}/"):
+                    return True
+        return False
+
+    def tracks_in(self, folder: str) -> bool:
+        start = self.inside(folder) + "/"
+        modules = (*self.checkout.submodules, *self.checkout.missing)
+        if any(f"{path}/".startswith(start) for path in modules):
+            return True
+        return any(
+            path.startswith(start) and os.path.lexists(os.path.join(self._folder, path))
+            for path in self.checkout.tracked
+        )
 
 
 def _spec(file: Path) -> GitIgnoreSpec | None:
     from pathspec import GitIgnoreSpec
 
     try:
-        return GitIgnoreSpec.from_lines(file.read_text("utf-8", "replace").splitlines())
+        text = file.read_text("utf-8-sig", "surrogateescape")
     except OSError:
         return None
+    return GitIgnoreSpec.from_lines(line.removesuffix("\r") for line in text.split("\n"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from contextlib import contextmanager
@@ -10,13 +11,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.guard import is_environment
+from hatch_connect.bundle.ignored import Repository
 from hatch_connect.bundle.place import OWN_NAME, own_url, requirement_name
 from hatch_connect.errors import BuildError
 from hatch_connect.events import Detail
+from hatch_connect.project.walk import BUILD_OUTPUTS, no_content
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from build.env import DefaultIsolatedEnv
     from pyproject_hooks import SubprocessRunner
@@ -27,7 +29,6 @@ _TAIL = 25
 _WIDEST = 400
 # These leave nothing in the folder that they build; others write build/, *.egg-info, target/ ...
 _TIDY = ("flit_core", "poetry.core", "uv_build")
-_NOT_COPIED = frozenset({".git", "node_modules", "__pycache__", ".venv", ".hatch", ".tox", ".nox"})
 
 
 def build_wheel(root: Path, into: Path, environ: Mapping[str, str], report: Report) -> Path:
@@ -35,7 +36,7 @@ def build_wheel(root: Path, into: Path, environ: Mapping[str, str], report: Repo
     from build import ProjectBuilder
 
     said: list[str] = []
-    with _environment(report, said) as isolated, _source(root) as source:
+    with _environment(report, said) as isolated, _source(root, environ) as source:
         builder = ProjectBuilder.from_isolated_env(isolated, source, runner=_quiet(environ, said))
         isolated.install(builder.build_system_requires)
         isolated.install(builder.get_requires_for_build("wheel"))
@@ -112,7 +113,7 @@ def _environment(report: Report, said: list[str]) -> Iterator[DefaultIsolatedEnv
 
 
 @contextmanager
-def _source(root: Path) -> Iterator[Path]:
+def _source(root: Path, environ: Mapping[str, str]) -> Iterator[Path]:
     """Give a folder to build in: the project, or a copy of it where the back end leaves litter."""
     import tomllib
 
@@ -123,7 +124,7 @@ def _source(root: Path) -> Iterator[Path]:
         return
     with TemporaryDirectory(prefix="hatch-connect-") as folder:
         copy = Path(folder) / (root.name or "project")
-        shutil.copytree(root, copy, symlinks=True, ignore=_not_copied)
+        shutil.copytree(root, copy, symlinks=True, ignore=_not_copied(root, environ))
         if (root / ".git").is_dir():
             # Version sources ask git; a file that names the repository is one for them.
             (copy / ".git").write_text(f"gitdir: {root / '.git'}\n", encoding="utf-8")
@@ -132,9 +133,17 @@ def _source(root: Path) -> Iterator[Path]:
         yield copy
 
 
-def _not_copied(folder: str, names: list[str]) -> set[str]:
-    here = Path(folder)
-    return {n for n in names if n in _NOT_COPIED or is_environment(here / n)}
+def _not_copied(root: Path, environ: Mapping[str, str]) -> Callable[[str, list[str]], set[str]]:
+    """Return the `ignore` of a copy: folders that are no content, outputs of builds excepted."""
+    repository = Repository(root, environ)
+
+    def is_left(folder: Path) -> bool:
+        found = no_content(folder, at_top=folder.parent == root) if folder.is_dir() else None
+        if found is None or found.rule == BUILD_OUTPUTS:
+            return False
+        return not (found.unless_tracked and repository.tracks_in(os.path.realpath(folder)))
+
+    return lambda folder, names: {name for name in names if is_left(Path(folder, name))}
 
 
 def _quiet(environ: Mapping[str, str], said: list[str]) -> SubprocessRunner:

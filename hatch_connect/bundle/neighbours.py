@@ -7,7 +7,7 @@ import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.content import Candidate, LeftOut, Patterns, choose
+from hatch_connect.bundle.content import Candidate, LeftOut, Selector
 from hatch_connect.bundle.names import shown
 from hatch_connect.bundle.wheel import unpack_wheel
 from hatch_connect.errors import BuildError, BundleError
@@ -50,12 +50,13 @@ def build_neighbours(
     files: list[Candidate] = []
     left_out: list[LeftOut] = []
     owners: dict[str, str] = {}
+    selector = Selector(config, environ)
     for number, package in enumerate(packages.lock.local):
         place = folder / str(number)
         wheel = _wheel(package, place, environ, report)
         _require_fit(package, wheel, packages.target)
         unpacked = unpack_wheel(wheel, place / "content")
-        chosen, kept_back = choose(unpacked.files, Patterns(config.exclude), lambda _: {})
+        chosen, kept_back = selector.choose(unpacked.files)
         _claim(package.name, chosen, owners)
         files += chosen
         left_out += (*kept_back, *unpacked.left_out)

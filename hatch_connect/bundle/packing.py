@@ -7,7 +7,6 @@ import hashlib
 import io
 import os
 import secrets
-import stat
 import tarfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
 
 # 2020-02-02, as Hatchling: zip cannot go below 1980, and some tools mistrust 1970.
 DEFAULT_EPOCH = 1580601600
-# The executable bit does not exist on every system, so no file carries it.
-_MODE = 0o644
+_MODE, _EXECUTABLE = 0o644, 0o755
 _ZLIB_LEVEL = 6
 _WHAT = "Packing the bundle"
 
@@ -119,7 +117,9 @@ def _add(
 ) -> ListedFile:
     with _opened(file) as (stream, size):
         content = _Source(file.path, stream, size, seen)
-        archive.addfile(_member(file.path, size, epoch), content)
+        member = _member(file.path, size, epoch)
+        member.mode = _EXECUTABLE if file.executable else _MODE
+        archive.addfile(member, content)
         content.end()
     return ListedFile(path=file.path, checksum=content.md5.hexdigest())
 
@@ -178,7 +178,7 @@ def _member(path: str, size: int, epoch: int) -> tarfile.TarInfo:
     member = tarfile.TarInfo(path)
     member.size = size
     member.mtime = epoch
-    member.mode = stat.S_IMODE(_MODE)
+    member.mode = _MODE
     return member
 
 

@@ -139,7 +139,7 @@ def _from_wheel(
     config: ProjectConfig, folder: Path, environ: Mapping[str, str], report: Report
 ) -> Material | None:
     from hatch_connect.bundle.assemble import Material
-    from hatch_connect.bundle.content import Patterns, choose
+    from hatch_connect.bundle.content import Selector
     from hatch_connect.bundle.isolated import build_wheel
     from hatch_connect.bundle.wheel import unpack_wheel
 
@@ -148,8 +148,10 @@ def _from_wheel(
     unpacked = unpack_wheel(wheel, folder / "content")
     if not unpacked.modules:
         return None
-    shipped, left_out = choose(unpacked.files, Patterns(config.exclude), lambda _: {})
+    selector = Selector(config, environ)
+    shipped, left_out = selector.choose(unpacked.files)
     return Material(
+        selector=selector,
         files=tuple(shipped),
         left_out=(*unpacked.left_out, *left_out),
         version=unpacked.version,
@@ -159,12 +161,13 @@ def _from_wheel(
 def _from_tree(
     config: ProjectConfig, request: BuildRequest, environ: Mapping[str, str], report: Report
 ) -> Material:
+    from hatch_connect.bundle.content import Selector
     from hatch_connect.bundle.selection import BundleBuilder, Task
 
     builder = BundleBuilder(str(config.root), app=_App(report))  # type: ignore[arg-type] # as above
     builder.task = Task(request=request, environ=environ, report=report)
     try:
-        return builder.from_tree(config, config.version)
+        return builder.from_tree(config, Selector(config, environ), config.version)
     except (ValueError, TypeError) as error:
         raise BuildError(f"The files of the project cannot be selected: {error}") from error
 

@@ -10,25 +10,25 @@ from __future__ import annotations
 import os
 import tarfile
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hatchling.builders.config import BuilderConfig
 from hatchling.builders.constants import EXCLUDED_FILES
 from hatchling.builders.plugin.interface import BuilderInterface
-from hatchling.builders.wheel import WheelBuilder
+from hatchling.builders.wheel import WheelBuilder, WheelBuilderConfig
 from hatchling.plugin.manager import PluginManager
 
 from hatch_connect.bundle.additions import files_of_folder
 from hatch_connect.bundle.assemble import Material, assemble
-from hatch_connect.bundle.content import Candidate, LeftOut, Patterns, choose
-from hatch_connect.bundle.ignored import ignored_by_git
+from hatch_connect.bundle.content import Candidate, LeftOut, Selector
 from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.bundle.names import SUFFIX, check_names
-from hatch_connect.bundle.tree import Walk, generated, regular_file
+from hatch_connect.bundle.tree import Walk, regular_file
 from hatch_connect.bundle.wheel import unpack_wheel
 from hatch_connect.project.config import ProjectConfig, all_contents, content_tables, read_project
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 DEFAULT_DIRECTORY = "dist/connect"
 MAIN = "standard"
 OWN = "connect"
-_NOT_SELECTED = "Hatchling's selection: [tool.hatch.build] or .gitignore"
+_NOT_SELECTED = "Hatchling's selection: [tool.hatch.build]"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,7 +57,20 @@ class Task:
     built: list[Built] = field(default_factory=list)
 
 
-class BundleConfig(BuilderConfig):
+class _Unfiltered(BuilderConfig):
+    """A selection that says nothing of git and of `dist`: both are decided once for all files."""
+
+    @cached_property
+    def vcs_exclusion_files(self) -> dict[str, list[str]]:
+        """Leave `.gitignore` out: Hatchling reads one of them, and cannot know what is tracked."""
+        return {**super().vcs_exclusion_files, "git": []}
+
+    def default_global_exclude(self) -> list[str]:
+        """Leave out compiled Python alone."""
+        return ["*.py[cdo]"]
+
+
+class BundleConfig(_Unfiltered):
     """The configuration of the target; its directory is one that no index publisher looks in."""
 
     @cached_property
@@ -122,12 +135,13 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
         config = read_project(
             Path(self.root), overrides=request.overrides, content=content, on=request.on
         )
+        selector = Selector(config, self.task.environ)
         with TemporaryDirectory(prefix="hatch-connect-") as folder:
             wheel = config.app_mode.has_python and not config.is_whole_tree and self.has_package
-            material = self._from_wheel(config, Path(folder)) if wheel else None
+            material = self._from_wheel(selector, Path(folder)) if wheel else None
             built = assemble(
                 config,
-                material or self.from_tree(config, self.metadata.version),
+                material or self.from_tree(config, selector, self.metadata.version),
                 request,
                 directory=Path(directory),
                 environ=self.task.environ,
@@ -136,9 +150,11 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
         self.task.built.append(built)
         return str(built.bundle.path)
 
-    def _from_wheel(self, config: ProjectConfig, folder: Path) -> Material | None:
+    def _from_wheel(self, selector: Selector, folder: Path) -> Material | None:
         wheel = self._wheel()
-        wheel.choose = partial(self._choose, config)
+        wheel.choose = partial(self._choose, selector)
+        for submodule in filter(wheel.selects, selector.repository.missing):
+            selector.require_checked_out(submodule)
         (artifact,) = wheel.build(
             directory=str(folder / "wheel"), versions=["standard"], hooks_only=False, clean=False
         )
@@ -148,9 +164,14 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
         # What the build itself made (metadata, what hooks add to the wheel) was not chosen from.
         made = [file for file in unpacked.files if file.path not in wheel.chosen]
         forced = self._forced() if self._has_forced_files() else []
-        shipped, left_out = self._choose(config, [*made, *forced])
-        chosen = (file for file in unpacked.files if file.path in wheel.chosen)
+        shipped, left_out = self._choose(selector, [*made, *forced])
+        chosen = (
+            replace(file, executable=wheel.chosen[file.path])
+            for file in unpacked.files
+            if file.path in wheel.chosen
+        )
         return Material(
+            selector=selector,
             files=(*chosen, *shipped),
             left_out=(*wheel.left_out, *left_out, *unpacked.left_out),
             version=unpacked.version,
@@ -159,7 +180,7 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
     def _has_forced_files(self) -> bool:
         return "force-include" in self.target_config or bool(self.config.build_force_include)
 
-    def from_tree(self, config: ProjectConfig, version: str | None) -> Material:
+    def from_tree(self, config: ProjectConfig, selector: Selector, version: str | None) -> Material:
         """Give what the tree holds, by the selection of this target.
 
         A file that needs no Python ships alone out of a package project: its sources are no
@@ -167,24 +188,30 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
         """
         alone = config.entrypoint and not config.app_mode.has_python
         if alone and not config.folder and self.has_package:
-            return Material(files=(), version=version)
+            return Material(selector=selector, files=(), version=version)
         left_out: list[LeftOut] = []
         if config.folder:
-            candidates = list(files_of_folder(config))
+            candidates = list(files_of_folder(config, selector))
         else:
-            candidates = [*self._selected(left_out), *self._forced()]
-        shipped, kept_back = self._choose(config, candidates)
+            candidates = [*self._selected(selector, left_out), *self._forced()]
+        shipped, kept_back = self._choose(selector, candidates)
         return Material(
-            files=tuple(shipped), left_out=(*left_out, *kept_back), version=version, tree=True
+            selector=selector,
+            files=tuple(shipped),
+            left_out=(*left_out, *kept_back),
+            version=version,
+            tree=True,
         )
 
-    def _selected(self, left_out: list[LeftOut]) -> Iterator[Candidate]:
+    def _selected(self, selector: Selector, left_out: list[LeftOut]) -> Iterator[Candidate]:
         if self.config.only_include:
             for chosen in self.recurse_explicit_files(self.config.only_include):
                 yield _candidate(chosen, asked=_is_artifact(self.config, chosen.relative_path))
             return
         root = Path(self.root)
-        for file in Walk(root=root, skip=self._skipped, left_out=left_out).files():
+        for file in Walk(
+            root=root, skip=partial(self._skipped, selector), left_out=left_out
+        ).files():
             relative = file.path.replace("/", os.sep)
             shipped_as = self.config.get_distribution_path(relative)
             reserved = self.config.path_is_reserved(shipped_as)
@@ -201,14 +228,17 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
             elif not reserved:
                 left_out.append(LeftOut(path=file.path, rule=_NOT_SELECTED))
 
-    def _skipped(self, folder: str) -> str | None:
+    def _skipped(self, selector: Selector, folder: str) -> str | None:
         parent, _, name = folder.rpartition("/")
-        if rule := generated(Path(self.root), folder):
+        has_artifacts = self.config.artifact_spec or self.config.build_artifact_spec
+        source = Path(self.root, folder)
+        if rule := selector.against_folder(folder, source, ignored=not has_artifacts):
             return rule
-        if name.startswith("."):
-            return "a folder whose name begins with a dot"
-        if self.config.directory_is_excluded(name, parent.replace("/", os.sep)):
+        excluded = self.config.directory_is_excluded(name, parent.replace("/", os.sep))
+        if excluded:
             return _NOT_SELECTED
+        if self.config.include_path(str(Path(folder, "any"))):
+            selector.require_checked_out(folder)
         return None
 
     def _forced(self) -> list[Candidate]:
@@ -219,11 +249,10 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
         ]
 
     def _choose(
-        self, config: ProjectConfig, candidates: Iterable[Candidate]
+        self, selector: Selector, candidates: Iterable[Candidate]
     ) -> tuple[list[Candidate], list[LeftOut]]:
         root = Path(self.root)
-        ignored = partial(ignored_by_git, root, environ=self.task.environ)
-        shipped, left_out = choose(candidates, Patterns(config.exclude), ignored)
+        shipped, left_out = selector.choose(candidates)
         check_names(file.path for file in shipped)
         for file in shipped:
             regular_file(file.path, file.source, root, outside=file.origin is None or file.asked)
@@ -241,12 +270,28 @@ def _is_older_bundle(path: Path, *, ours: bool) -> bool:
     return MANIFEST_NAME in names or (ours and not sdist)
 
 
+class _WheelConfig(_Unfiltered, WheelBuilderConfig):
+    """The configuration of the target `wheel`, from which the same is left to us."""
+
+
 class _Wheel(WheelBuilder):
     """Hatchling's wheel builder, from which files can be kept back."""
 
     choose: Callable[[list[Candidate]], tuple[list[Candidate], list[LeftOut]]]
     left_out: tuple[LeftOut, ...] = ()
-    chosen: frozenset[str] = frozenset()
+    chosen: Mapping[str, bool | None] = MappingProxyType({})
+
+    @classmethod
+    def get_config_class(cls) -> type[WheelBuilderConfig]:
+        """Return the class of the configuration."""
+        return _WheelConfig
+
+    def selects(self, folder: str) -> bool:
+        """Return whether a file of a folder would ship."""
+        file, chosen = Path(self.root, folder, "any"), self.config.only_include
+        if chosen and not any(file.is_relative_to(each) for each in chosen):
+            return False
+        return bool(self.config.include_path(str(Path(folder, "any")), explicit=bool(chosen)))
 
     def recurse_included_files(self) -> Iterator[IncludedFile]:
         """Give the files that ship."""
@@ -261,9 +306,10 @@ class _Wheel(WheelBuilder):
         }
         shipped, left_out = self.choose(list(found))
         self.left_out = tuple(left_out)
-        self.chosen = frozenset(candidate.path for candidate in shipped)
+        self.chosen = {candidate.path: candidate.executable for candidate in shipped}
+        files = {candidate.path: file for candidate, file in found.items()}
         for candidate in shipped:
-            yield found[candidate]
+            yield files[candidate.path]
 
     def get_build_hooks(self, directory: str) -> dict[str, BuildHookInterface[Any]]:
         """Leave our own hook out: it describes artifacts, and this is none."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.additions import entry_outside, files_of_folder, included
@@ -13,18 +12,17 @@ from hatch_connect.bundle.content import (
     LeftOut,
     Patterns,
     Selection,
-    choose,
+    Selector,
     in_order,
 )
 from hatch_connect.bundle.entry import require_entry
-from hatch_connect.bundle.ignored import ignored_by_git
 from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.bundle.names import BUNDLE_SUFFIXES
 from hatch_connect.bundle.tree import regular_file
 from hatch_connect.errors import BundleError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from hatch_connect.bundle.packages import Packages
@@ -47,6 +45,7 @@ class Material:
     `version` is the project's as the build knows it, None where it has none.
     """
 
+    selector: Selector
     files: tuple[Candidate, ...]
     left_out: tuple[LeftOut, ...] = ()
     version: str | None = None
@@ -133,7 +132,12 @@ def select(
             del files[path]
     require_entry(config, files.keys(), left_out, tree=material.tree)
     shipped = [
-        ContentFile(path=file.path, source=file.source, size=file.source.stat().st_size)
+        ContentFile(
+            path=file.path,
+            source=file.source,
+            size=file.source.stat().st_size,
+            executable=bool(file.executable),
+        )
         for file in files.values()
         if not packages or file.path not in packages.paths
     ]
@@ -151,17 +155,18 @@ def select(
 
 
 def additions(
-    config: ProjectConfig, material: Material, environ: Mapping[str, str], report: Report
+    config: ProjectConfig, material: Material, report: Report
 ) -> tuple[list[Candidate], list[LeftOut]]:
     """Give what `include` and the entrypoint add, and what of it does not ship."""
     have = {file.path for file in material.files}
-    proposed = list(included(config, have, report))
+    proposed = list(included(config, material.selector, have, report))
     if config.folder and not material.tree:
-        proposed += files_of_folder(config)
+        proposed += files_of_folder(config, material.selector)
     if not material.tree:
-        proposed += entry_outside(config, {*have, *(file.path for file in proposed)})
-    ignored = partial(ignored_by_git, config.root, environ=environ)
-    added, left_out = choose(proposed, Patterns(config.exclude), ignored)
+        proposed += entry_outside(
+            config, material.selector, {*have, *(file.path for file in proposed)}
+        )
+    added, left_out = material.selector.choose(proposed)
     for file in added:
         regular_file(file.path, file.source, config.root)
     return added, left_out

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.content import LeftOut
-from hatch_connect.bundle.guard import forbidden_folder, is_environment
 from hatch_connect.bundle.names import shown
 from hatch_connect.errors import BundleError
 
@@ -62,14 +61,6 @@ class Walk:
                 self.left_out.append(LeftOut(path=f"{path}/", rule=rule))
             elif target not in above:
                 yield from self._below(path, target, (*above, target))
-
-
-def generated(root: Path, path: str) -> str | None:
-    """Give the rule by which a folder is one that programs fill and nobody ships, or None."""
-    rule = forbidden_folder(path.rpartition("/")[2], at_top="/" not in path)
-    if rule is not None:
-        return rule.rule
-    return "a virtual environment" if is_environment(root / path) else None
 
 
 def regular_file(path: str, source: Path, root: Path, *, outside: bool = False) -> os.stat_result:

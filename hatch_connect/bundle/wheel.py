@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import stat
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -62,7 +63,10 @@ def unpack_wheel(wheel: Path, folder: Path) -> Unpacked:
                 modules = modules or not _is_metadata(path)
                 files.append(
                     Candidate(
-                        path=path, source=_extract(archive, member, path, folder), origin=None
+                        path=path,
+                        source=_extract(archive, member, path, folder),
+                        origin=None,
+                        executable=bool(member.external_attr >> 16 & stat.S_IXUSR),
                     )
                 )
     except zipfile.BadZipFile as error:

@@ -1,36 +1,108 @@
-"""Walks a project for files that may be content."""
+"""Walks a project for files that may be content, and says which folders never are."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_FILLED_BY_PROGRAMS = frozenset(
-    {"__pycache__", "__pypackages__", "build", "dist", "node_modules", "packrat", "renv"}
-    | {"rsconnect", "rsconnect-python", "site-packages"}
-)
+
+BUILD_OUTPUTS = "build outputs"
+
+
+def _rules(rule: str, *names: str) -> dict[str, str]:
+    return dict.fromkeys(names, rule)
+
+
+_NEVER = {
+    **_rules("version control", ".git", ".hg", ".svn", ".bzr", "CVS"),
+    **_rules(
+        "a cache",
+        *("__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".cache"),
+        *(".ipynb_checkpoints", ".tox", ".nox", ".hatch", ".pixi", ".eggs", ".quarto"),
+    ),
+    **_rules("a virtual environment", ".venv", "__pypackages__"),
+    **_rules("records of deployments", "rsconnect-python", ".posit"),
+    **_rules("the session of an editor", ".Rproj.user", ".idea", ".vscode", ".vs"),
+    **_rules("read by tools alone", ".circleci", ".devcontainer", ".forgejo", ".buildkite"),
+}
+_UNLESS_TRACKED = _rules("installed packages", "node_modules", "site-packages")
+_UNLESS_TRACKED_AT_TOP = {
+    **_rules(BUILD_OUTPUTS, "build", "dist"),
+    **_rules("records of deployments", "rsconnect"),
+    **_rules("installed packages", "packrat", "renv"),
+}
+_CONVENTIONAL = frozenset({".streamlit", ".well-known", ".chainlit"})
 _ENVIRONMENT = ("pyvenv.cfg", "conda-meta")
+_INTERPRETERS = ("bin/python", "bin/python3", "Scripts/python.exe")
+# What `python -m venv .` and `conda create -p .` leave beside the project's own files.
+_PARTS = frozenset(
+    {"bin", "conda-meta", "dlls", "etc", "include", "lib", "lib64", "library", "scripts", "share"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoContent:
+    """A rule by which a folder is no content; of some, what git tracks ships all the same."""
+
+    rule: str
+    unless_tracked: bool = False
+
+
+def never_content(name: str) -> str | None:
+    """Return the rule by which what is called so is no content, tracked by git or not."""
+    if name.startswith(".git") and name != ".gitkeep":
+        return _NEVER.get(name, "read by tools alone")
+    return _NEVER.get(name)
+
+
+def no_content(folder: Path, *, at_top: bool) -> NoContent | None:
+    """Return the rule by which a folder is no content, by its name and what is in it."""
+    name = folder.name
+    if rule := never_content(name) or ("a virtual environment" if is_environment(folder) else None):
+        return NoContent(rule=rule)
+    rule = BUILD_OUTPUTS if name.endswith(".egg-info") else _UNLESS_TRACKED.get(name)
+    if at_top and not rule:
+        rule = _UNLESS_TRACKED_AT_TOP.get(name)
+        if name.lower() in _PARTS and _is_marked(folder.parent):
+            rule = "a virtual environment"
+        if rule and (folder / "__init__.py").exists():
+            rule = None  # a package may be called `build` too
+    return NoContent(rule=rule, unless_tracked=True) if rule else None
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a folder of this name is content only if git tracks files of it."""
+    return name.startswith(".") and name not in _CONVENTIONAL
+
+
+def is_environment(folder: Path) -> bool:
+    """Return whether a folder is a virtual or conda environment, by what is in it."""
+    return _is_marked(folder) or any((folder / mark).exists() for mark in _INTERPRETERS)
+
+
+def _is_marked(folder: Path) -> bool:
+    return any((folder / mark).exists() for mark in _ENVIRONMENT)
 
 
 def walk(root: Path) -> Iterator[str]:
     """Give the files below `root` as POSIX paths, those of a folder before those below it.
 
-    Folders that programs fill, environments and what begins with a dot are passed over.
+    Folders that are no content, as far as their names and what is in them tell, and files whose
+    names begin with a dot are passed over.
     """
     for folder, folders, files in os.walk(root):
         here = Path(folder)
-        folders[:] = sorted(name for name in folders if _is_entered(here / name))
+        at_top = here == root
+        folders[:] = sorted(n for n in folders if _is_entered(here / n, at_top=at_top))
         for name in sorted(files):
             if not name.startswith("."):
                 yield (here / name).relative_to(root).as_posix()
 
 
-def _is_entered(folder: Path) -> bool:
-    name = folder.name
-    if name.startswith(".") or name in _FILLED_BY_PROGRAMS or name.endswith(".egg-info"):
-        return False
-    return not any((folder / mark).exists() for mark in _ENVIRONMENT)
+def _is_entered(folder: Path, *, at_top: bool) -> bool:
+    return not folder.name.startswith(".") and no_content(folder, at_top=at_top) is None

@@ -15,6 +15,9 @@ from hatch_connect.bundle.content import Patterns
         (["data"], "a/data/y", True),
         (["/data"], "a/data/y", False),
         (["*.md", "!README.md"], "README.md", False),
+        (["./data"], "data/x", True),
+        (["./data"], "a/data/x", False),
+        (["data/*", "!./data/x"], "data/x", False),
         ([], "a", False),
     ],
 )
@@ -22,16 +25,21 @@ def test_patterns_are_those_of_gitignore(lines: list[str], path: str, *, expecte
     assert Patterns(lines).match(path) is expected
 
 
-def test_a_pattern_without_wildcards_names_a_file_or_a_folder() -> None:
-    patterns = Patterns(["/conf/.env", "data/", "*.pem", "!x"])
+def test_a_pattern_without_wildcards_names_a_file() -> None:
+    patterns = Patterns(["/conf/.env", "data/", "*.pem", "!x", "./a/.env"])
     assert patterns.name("conf/.env")
+    assert patterns.name("a/.env")
     assert not patterns.name("other/conf/.env")
     assert not patterns.name("a.pem")
-    assert patterns.name_folder_of("data/x/y")
-    assert not patterns.name_folder_of("database/x")
+
+
+def test_a_pattern_reaches_into_the_folders_that_it_names() -> None:
+    patterns = Patterns(["/conf/.env", "data/", "*.pem", "!x", "**/node_modules/*.js"])
     assert patterns.reach_into("conf")
     assert patterns.reach_into("data/deeper")
+    assert patterns.reach_into("web/node_modules")
     assert not patterns.reach_into("con")
+    assert not patterns.reach_into("x")
 
 
 def test_the_last_pattern_that_matches_is_the_rule() -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.bundles import write_files
 
-from hatch_connect.bundle.guard import forbidden, is_environment
+from hatch_connect.bundle.guard import forbidden
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,16 +46,23 @@ def test_a_secret(path: str) -> None:
         "a/__pycache__/x.pyc",
         "x.pyc",
         ".venv/bin/python",
-        "node_modules/x",
         ".ipynb_checkpoints/x.ipynb",
         "rsconnect-python/x.json",
         "notebooks/rsconnect-python/x.json",
-        "dist/x.whl",
-        "renv/activate.R",
         ".DS_Store",
         "a/Thumbs.db",
         "manifest.json",
         ".coverage",
+        ".gitignore",
+        "data/.gitattributes",
+        ".gitlab-ci.yml",
+        ".github/workflows/ci.yml",
+        ".gitlab/x",
+        ".circleci/config.yml",
+        ".devcontainer/devcontainer.json",
+        ".vscode/settings.json",
+        ".posit/publish/a.toml",
+        "env/pyvenv.cfg",
     ],
 )
 def test_what_programs_generate(path: str) -> None:
@@ -78,6 +85,7 @@ def test_what_programs_generate(path: str) -> None:
         "secrets.toml",
         ".streamlit/config.toml",
         "git/x",
+        "uploads/.gitkeep",
         "netrc",
     ],
 )
@@ -109,9 +117,3 @@ def test_a_file_that_cannot_be_looked_into(tmp_path: Path) -> None:
     assert forbidden("a.pem", tmp_path / "a.pem") is None
     (tmp_path / "folder.pem").mkdir()
     assert forbidden("folder.pem", tmp_path / "folder.pem") is None
-
-
-@pytest.mark.parametrize("mark", ["pyvenv.cfg", "bin/python", "conda-meta/history"])
-def test_an_environment_is_known_by_what_is_in_it(tmp_path: Path, mark: str) -> None:
-    assert not is_environment(tmp_path)
-    assert is_environment(write_files(tmp_path, {mark: ""}))

@@ -1,29 +1,38 @@
+"""What git says of a project, asked with real repositories."""
+
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from support.bundles import write_files
 
-from hatch_connect.bundle.ignored import ignored_by_git
+from hatch_connect.bundle.ignored import Repository
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from support.sandbox import Sandbox
 
 FILES = {
-    ".gitignore": "*.log\n!kept.log\n/data/*\n",
-    "a/.gitignore": "x\n",
+    ".gitignore": "*.log\n!kept.log\n/data/*\ngen/\n",
+    "a/.gitignore": "x\n!here.log\n",
     "a/x": "",
     "a/b.log": "",
     "a/kept.log": "",
+    "a/here.log": "",
     "data/big": "",
+    "gen/.gitignore": "!y\n",
+    "gen/y": "",
     "naïve\tname.log": "",
     "main.py": "",
 }
-IGNORED = {"a/x", "a/b.log", "data/big", "naïve\tname.log"}
+IGNORED = {"a/x", "a/b.log", "data/big", "naïve\tname.log", "gen/y", "gen/.gitignore"}
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="no such names, links or owners")
 
 
 @pytest.fixture
@@ -31,63 +40,221 @@ def root(tmp_path: Path) -> Path:
     return write_files(tmp_path / "p", FILES)
 
 
+def ignored(root: Path, environ: Mapping[str, str], paths: Iterable[str] = FILES) -> set[str]:
+    repository = Repository(root, environ)
+    return {path for path in paths if repository.ignored(repository.real_path(root / path))}
+
+
 def test_git_is_asked_where_there_is_a_repository(root: Path, sandbox: Sandbox) -> None:
     sandbox.git("init", "--quiet", cwd=root)
-    answer = ignored_by_git(root, FILES, sandbox.environ)
-    assert answer.keys() == IGNORED
-    assert answer["a/x"] == "git ignores it (a/.gitignore:1: x)"
+    assert ignored(root, sandbox.environ) == IGNORED
+    repository = Repository(root, sandbox.environ)
+    assert repository.ignored(repository.real_path(root / "a/x")) == (
+        "git ignores it (a/.gitignore:1: x)"
+    )
+    assert repository.unknown is None
 
 
 def test_what_is_tracked_is_not_ignored(root: Path, sandbox: Sandbox) -> None:
     sandbox.git("init", "--quiet", cwd=root)
-    sandbox.git("add", "--force", "a/b.log", cwd=root)
-    assert "a/b.log" not in ignored_by_git(root, FILES, sandbox.environ)
+    sandbox.git("add", "--force", "a/b.log", "gen/y", cwd=root)
+    assert ignored(root, sandbox.environ) == IGNORED - {"a/b.log", "gen/y"}
+
+
+@pytest.mark.parametrize("quotepath", ["true", "false"])
+def test_names_of_any_bytes(tmp_path: Path, sandbox: Sandbox, quotepath: str) -> None:
+    names = ["a\nb.log", "é ü.log", '"quoted".log', "tab\t.log", "back\\slash.log"]
+    if sys.platform == "linux":
+        names.append(os.fsdecode(b"latin-\xe9.log"))
+    root = tmp_path / "p"
+    root.mkdir()
+    try:
+        for name in names:
+            (root / name).write_text("", encoding="utf-8")
+    except OSError:
+        pytest.skip("this file system has no such names")
+    (root / ".gitignore").write_text("*.log\n", encoding="utf-8")
+    sandbox.git("init", "--quiet", cwd=root)
+    sandbox.git("config", "core.quotepath", quotepath, cwd=root)
+    assert ignored(root, sandbox.environ, names) == set(names)
+    sandbox.git("add", "--force", ".", cwd=root)
+    repository = Repository(root, sandbox.environ)
+    assert all(repository.mode(repository.real_path(root / name)) == "100644" for name in names)
 
 
 def test_the_variables_of_another_call_of_git_do_not_count(root: Path, sandbox: Sandbox) -> None:
     sandbox.git("init", "--quiet", cwd=root)
-    environ = {**sandbox.environ, "GIT_DIR": "/nowhere", "GIT_INDEX_FILE": "/nowhere/index"}
-    assert ignored_by_git(root, FILES, environ).keys() == IGNORED
+    sandbox.git("add", "main.py", cwd=root)
+    environ = {
+        **sandbox.environ,
+        "GIT_DIR": "/nowhere",
+        "GIT_INDEX_FILE": "/nowhere/index",
+        "GIT_WORK_TREE": "/nowhere",
+        "GIT_LITERAL_PATHSPECS": "1",
+        "GIT_PREFIX": "x/",
+    }
+    assert ignored(root, environ) == IGNORED
+    repository = Repository(root, environ)
+    assert repository.unknown is None
+    assert repository.mode(repository.real_path(root / "main.py")) == "100644"
 
 
-@pytest.mark.parametrize("way", ["no repository", "no git"])
+@posix
+def test_no_program_that_a_repository_names_is_started(root: Path, sandbox: Sandbox) -> None:
+    sandbox.git("init", "--quiet", cwd=root)
+    hook = root.parent / "monitor"
+    hook.write_text(f"#!/bin/sh\ntouch {root.parent}/started\n", encoding="utf-8")
+    hook.chmod(0o755)
+    sandbox.git("config", "core.fsmonitor", str(hook), cwd=root)
+    assert ignored(root, sandbox.environ) == IGNORED
+    assert not (root.parent / "started").exists()
+    sandbox.git("ls-files", "--others", cwd=root)
+    assert (root.parent / "started").exists()
+
+
+@pytest.mark.parametrize("way", ["no repository", "no git", "a foreign owner"])
 def test_the_files_are_read_where_git_cannot_be_asked(
     root: Path, sandbox: Sandbox, way: str
 ) -> None:
     environ = sandbox.environ
-    if way == "no git":
+    if way != "no repository":
         sandbox.git("init", "--quiet", cwd=root)
+    if way == "no git":
         environ = {**environ, "PATH": ""}
-    answer = ignored_by_git(root, FILES, environ)
-    assert answer.keys() == IGNORED
-    assert answer["a/x"] == "git would ignore it (a/.gitignore)"
+    if way == "a foreign owner":
+        if sys.platform == "win32" or os.getuid() != 0:
+            pytest.skip("only root gives files away")
+        os.chown(root, 12345, 12345)
+        os.chown(root / ".git", 12345, 12345)
+    assert ignored(root, environ) == IGNORED
+    repository = Repository(root, environ)
+    assert repository.ignored(repository.real_path(root / "a/x")) == (
+        "git would ignore it (a/.gitignore)"
+    )
+    assert repository.unknown
+    assert repository.is_there == (way != "no repository")
+    assert ("dubious ownership" in repository.unknown) == (way == "a foreign owner")
 
 
+def test_a_folder_of_a_foreign_owner_that_the_user_trusts(root: Path, sandbox: Sandbox) -> None:
+    if sys.platform == "win32" or os.getuid() != 0:
+        pytest.skip("only root gives files away")
+    sandbox.git("init", "--quiet", cwd=root)
+    os.chown(root, 12345, 12345)
+    environ = {
+        **sandbox.environ,
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "safe.directory",
+        "GIT_CONFIG_VALUE_0": "*",
+    }
+    assert Repository(root, environ).unknown is None
+
+
+def test_without_git_the_files_above_count_too(tmp_path: Path, sandbox: Sandbox) -> None:
+    write_files(tmp_path, {".gitignore": "*.tmp\n/p/own\n", "p/a.tmp": "", "p/own": "", "p/b": ""})
+    environ = {**sandbox.environ, "PATH": ""}
+    paths = ["a.tmp", "own", "b"]
+    assert ignored(tmp_path / "p", environ, paths) == set()
+    (tmp_path / ".git").mkdir()
+    assert ignored(tmp_path / "p", environ, paths) == {"a.tmp", "own"}
+
+
+@pytest.mark.parametrize("git", [True, False])
 def test_a_project_in_an_ignored_folder_is_not_ignored_as_a_whole(
-    root: Path, sandbox: Sandbox
+    root: Path, sandbox: Sandbox, *, git: bool
 ) -> None:
     write_files(root.parent, {".gitignore": "/p/\n"})
     sandbox.git("init", "--quiet", cwd=root.parent)
-    assert ignored_by_git(root, FILES, sandbox.environ).keys() == IGNORED
+    environ = sandbox.environ if git else {**sandbox.environ, "PATH": ""}
+    assert ignored(root, environ) == IGNORED
 
 
 def test_a_repository_inside_answers_for_itself(root: Path, sandbox: Sandbox) -> None:
     sandbox.git("init", "--quiet", cwd=root)
     inner = write_files(root / "sub", {".gitignore": "*.tmp\n", "y.tmp": "", "z.log": ""})
     sandbox.git("init", "--quiet", cwd=inner)
-    answer = ignored_by_git(root, ["sub/y.tmp", "sub/z.log", "a/x"], sandbox.environ)
-    assert answer.keys() == {"sub/y.tmp", "a/x"}
+    paths = ["sub/y.tmp", "sub/z.log", "a/x"]
+    assert ignored(root, sandbox.environ, paths) == {"sub/y.tmp", "a/x"}
+    (root / ".gitignore").write_text("/sub/\n", encoding="utf-8")
+    assert ignored(root, sandbox.environ, paths) == {"sub/y.tmp", "sub/z.log", "a/x"}
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no links without rights")
+@posix
 def test_a_file_behind_a_link_is_asked_for_where_it_is(root: Path, sandbox: Sandbox) -> None:
     sandbox.git("init", "--quiet", cwd=root)
     (root / "link").symlink_to("a")
     (root / "up").symlink_to("..")
     (root / "self").symlink_to(".")
-    paths = ["link/x", "link/kept.log", "up/p/a/x", "self/a/x"]
-    assert ignored_by_git(root, paths, sandbox.environ).keys() == {"link/x", "self/a/x"}
+    paths = ["link/x", "link/kept.log", "self/a/x"]
+    assert ignored(root, sandbox.environ, paths) == {"link/x", "self/a/x"}
 
 
-def test_nothing_to_ask(root: Path, sandbox: Sandbox) -> None:
-    assert ignored_by_git(root, [], sandbox.environ) == {}
+def test_submodules_are_listed_through(tmp_path: Path, sandbox: Sandbox) -> None:
+    for name in ("inner", "outer"):
+        write_files(tmp_path / name, {f"{name}.py": "", ".gitignore": "*.tmp\n"})
+        sandbox.git("init", "--quiet", cwd=tmp_path / name)
+        if name == "outer":
+            _add_submodule(tmp_path / "outer", tmp_path / "inner", "deep", sandbox)
+        _commit(tmp_path / name, sandbox)
+    root = write_files(tmp_path / "p", {"main.py": ""})
+    sandbox.git("init", "--quiet", cwd=root)
+    _add_submodule(root, tmp_path / "outer", ".sub", sandbox)
+    _commit(root, sandbox)
+    assert Repository(root, sandbox.environ).missing == (".sub/deep",)
+    update = ("-c", "protocol.file.allow=always", "submodule", "update", "--init", "--recursive")
+    sandbox.git(*update, "--quiet", cwd=root)
+    write_files(root / ".sub/deep", {"x.tmp": ""})
+    repository = Repository(root, sandbox.environ)
+    assert repository.missing == ()
+    assert repository.tracks_in(str(root / ".sub"))
+    assert repository.mode(str(root / ".sub/deep/inner.py")) == "100644"
+    assert ignored(root, sandbox.environ, [".sub/deep/x.tmp"]) == {".sub/deep/x.tmp"}
+    sandbox.git("submodule", "deinit", "--quiet", "--force", "--all", cwd=root)
+    assert Repository(root, sandbox.environ).missing == (".sub",)
+
+
+def test_what_a_sparse_checkout_leaves_out_does_not_count(tmp_path: Path, sandbox: Sandbox) -> None:
+    files = {"main.py": "", ".kept/a": "", ".gone/a": ""}
+    root = write_files(tmp_path / "p", files)
+    sandbox.git("init", "--quiet", cwd=root)
+    _commit(root, sandbox)
+    sandbox.git("sparse-checkout", "set", ".kept", cwd=root)
+    write_files(root, {".gone/new": ""})
+    repository = Repository(root, sandbox.environ)
+    assert repository.tracks_in(str(root / ".kept"))
+    assert not repository.tracks_in(str(root / ".gone"))
+
+
+def test_a_work_tree_beside_its_repository(root: Path, sandbox: Sandbox) -> None:
+    sandbox.git("init", "--quiet", cwd=root)
+    sandbox.git("add", "--force", "main.py", "a/b.log", ".gitignore", cwd=root)
+    sandbox.git("commit", "--quiet", "--message", "start", cwd=root)
+    sandbox.git("worktree", "add", "--quiet", "../tree", cwd=root)
+    tree = write_files(root.parent / "tree", {"x.log": ""})
+    assert ignored(tree, sandbox.environ, ["a/b.log", "x.log", "main.py"]) == {"x.log"}
+
+
+@posix
+def test_the_executable_bit_is_gits_for_what_it_tracks(tmp_path: Path, sandbox: Sandbox) -> None:
+    root = write_files(tmp_path / "p", dict.fromkeys(("run", "data", "own", "other"), ""))
+    sandbox.git("init", "--quiet", cwd=root)
+    sandbox.git("add", "run", "data", cwd=root)
+    sandbox.git("update-index", "--chmod=+x", "run", cwd=root)
+    (root / "data").chmod(0o755)
+    (root / "own").chmod(0o744)
+    (root / "other").chmod(0o655)
+    (root / "link").symlink_to("run")
+    sandbox.git("add", "link", cwd=root)
+    repository = Repository(root, sandbox.environ)
+    found = {p.name for p in root.iterdir() if p.is_file() and repository.is_executable(p)}
+    assert found == {"run", "own", "link"}
+
+
+def _add_submodule(root: Path, source: Path, name: str, sandbox: Sandbox) -> None:
+    add = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add")
+    sandbox.git(*add, str(source), name, cwd=root)
+
+
+def _commit(root: Path, sandbox: Sandbox) -> None:
+    sandbox.git("add", "--all", cwd=root)
+    sandbox.git("commit", "--quiet", "--message", "start", cwd=root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 from pathlib import Path
@@ -68,7 +69,7 @@ def test_touched_copies_give_the_same_bytes(tmp_path: Path, environ: dict[str, s
     for path in second.rglob("*"):
         os.utime(path, (1, 1))
         if path.is_file():
-            path.chmod(0o755)
+            path.chmod(0o660)
     one, other = build_one(first, environ), build_one(second, environ)
     assert one.bundle.path.read_bytes() == other.bundle.path.read_bytes()
     assert one.bundle.digest == other.bundle.digest
@@ -185,22 +186,74 @@ def test_include_and_exclude(tmp_path: Path, environ: dict[str, str]) -> None:
     assert "`include` in [tool.hatch-connect]: '*.nothing' matches no file." in warned
 
 
-def test_a_wildcard_names_no_secret_and_nothing_that_git_ignores(
-    tmp_path: Path, environ: dict[str, str], sandbox: Sandbox
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("gen/**", {"gen/a.js", "gen/deep/b.js", "gen/c.css"}),
+        ("gen", {"gen/a.js", "gen/deep/b.js", "gen/c.css"}),
+        ("./gen", {"gen/a.js", "gen/deep/b.js", "gen/c.css"}),
+        ("gen/*.js", {"gen/a.js"}),
+        ("dist/*", {"dist/app.js", "dist/assets/x.js"}),
+        ("./dist", {"dist/app.js", "dist/assets/x.js"}),
+        ("dist/assets/*.js", {"dist/assets/x.js"}),
+        ("*.css", {"gen/c.css"}),
+        ("**/deep/*", {"gen/deep/b.js"}),
+        (
+            "*.js",
+            {"gen/a.js", "gen/deep/b.js", "dist/app.js", "dist/assets/x.js", ".hid/y.js"},
+        ),
+        (".hid/*", {".hid/y.js"}),
+        (".github/**", {".github/ci.yml"}),
+        ("node_modules/*.js", {"node_modules/m.js"}),
+        (".gitignore", {".gitignore"}),
+        ("one.bin", {"one.bin"}),
+        ("*.bin", {"one.bin"}),
+    ],
+)
+@pytest.mark.parametrize("git", [True, False])
+@pytest.mark.parametrize("package", [True, False])
+def test_include_reaches_what_is_left_out_by_default(  # noqa: PLR0913 - what is varied
+    tmp_path: Path,
+    environ: dict[str, str],
+    sandbox: Sandbox,
+    pattern: str,
+    expected: set[str],
+    *,
+    git: bool,
+    package: bool,
 ) -> None:
-    files = {**PACKAGE, "data/.env": "", "data/big.bin": "", "data/x.csv": ""}
-    wild = project(tmp_path / "a", files, connect=CONNECT + 'include = ["data/*"]\n')
-    named = project(tmp_path / "b", files, connect=CONNECT + 'include = ["/data/"]\n')
-    for root in (wild, named):
-        (root / ".gitignore").write_text("*.bin\n", encoding="utf-8")
+    left_out = {
+        "gen/a.js": "",
+        "gen/deep/b.js": "",
+        "gen/c.css": "",
+        "gen/.env": "",
+        "one.bin": "",
+        "dist/app.js": "",
+        "dist/assets/x.js": "",
+        ".hid/y.js": "",
+        ".github/ci.yml": "",
+        "node_modules/m.js": "",
+        ".gitignore": "gen/\n/dist\n*.bin\nnode_modules\n",
+    }
+    own, connect = (PACKAGE, CONNECT) if package else ({"app.py": APP}, TREE)
+    connect += f'include = ["{pattern}"]\n'
+    root = project(tmp_path / "p", {**own, **left_out}, connect=connect)
+    if git:
         sandbox.git("init", "--quiet", cwd=root)
-    built = build_one(wild, environ)
-    assert "data/x.csv" in paths(built)
-    assert "data/big.bin" not in paths(built)
-    assert rules(built)["data/big.bin"] == "git ignores it (.gitignore:1: *.bin)"
-    built = build_one(named, environ)
-    assert "data/big.bin" in paths(built)
-    assert "data/.env" not in paths(built)
+    heard = Heard()
+    built = build_one(root, environ, heard)
+    assert set(paths(built)) & left_out.keys() == expected
+    assert not [event for event in heard.events if isinstance(event, Warned)]
+
+
+def test_a_pattern_of_include_that_matches_nothing(tmp_path: Path, environ: dict[str, str]) -> None:
+    files = {**PACKAGE, "gen/.env": "", "src/sales_api/x.csv": ""}
+    connect = CONNECT + 'include = ["gen/*", "src/**/*.csv", "nothing/**"]\n'
+    heard = Heard()
+    built = build_one(project(tmp_path / "p", files, connect=connect), environ, heard)
+    warned = [event.text for event in heard.events if isinstance(event, Warned)]
+    assert warned == ["`include` in [tool.hatch-connect]: 'nothing/**' matches no file."]
+    assert rules(built)["gen/.env"] == "guard: environment variables"
 
 
 def test_the_guard_looks_into_packages(
@@ -255,6 +308,12 @@ def test_a_project_without_a_package_ships_its_tree(
         "data/x.csv": "",
         ".env": "X=1",
         ".github/workflows/ci.yml": "",
+        ".hid/x": "",
+        ".streamlit/config.toml": "",
+        ".streamlit/secrets.toml": "",
+        ".well-known/x": "",
+        ".chainlit/config.toml": "",
+        "web/dist/app.js": "",
         ".venv/bin/python": "",
         "env2/pyvenv.cfg": "",
         "dist/x.whl": "",
@@ -266,21 +325,179 @@ def test_a_project_without_a_package_ships_its_tree(
     more = '[tool.hatch.build.targets.connect]\nexclude = ["*.md"]\n'
     built = build_one(project(tmp_path / "p", files, connect=TREE, more=more), environ)
     assert paths(built) == [
-        *("requirements.txt", ".python-version", "app.py", "data/x.csv", "lib/x.py"),
-        "pyproject.toml",
+        *("requirements.txt", ".chainlit/config.toml", ".python-version"),
+        *(".streamlit/config.toml", ".well-known/x", "app.py", "data/x.csv", "lib/x.py"),
+        *("pyproject.toml", "web/dist/app.js"),
     ]
     assert built.bundle.path.name == "sales-api-1.2.0.connect.tgz"
     assert rules(built) == {
         ".env": "guard: environment variables",
-        ".github/": "a folder whose name begins with a dot",
+        ".streamlit/secrets.toml": "guard: credentials",
+        ".github/": "read by tools alone",
+        ".hid/": "a folder whose name begins with a dot",
         ".venv/": "a virtual environment",
         "env2/": "a virtual environment",
         "dist/": "build outputs",
         "rsconnect-python/": "records of deployments",
         "__pycache__/": "a cache",
         "manifest.json": "never shipped: the manifest of an earlier build",
-        "skipped.md": "Hatchling's selection: [tool.hatch.build] or .gitignore",
+        "skipped.md": "Hatchling's selection: [tool.hatch.build]",
     }
+
+
+TRACKED = {
+    ".gitignore": "dist/\n*.csv\n/ignored/\n/.hidden/\n",
+    "app.py": APP,
+    "new.py": "",
+    "kept.csv": "",
+    "lost.csv": "",
+    "dist/app.js": "",
+    "dist/x.whl": "",
+    "dist/connect/old.connect.tgz": "",
+    "build/lib/app.py": "",
+    ".streamlit/config.toml": "",
+    ".streamlit/secrets.toml": "",
+    ".hidden/kept": "",
+    ".hidden/lost": "",
+    ".other/x": "",
+    "data/.gitignore": "!*.csv\n",
+    "data/x.csv": "",
+    "ignored/x": "",
+    ".github/ci.yml": "",
+    ".vscode/settings.json": "",
+    ".gitattributes": "",
+    ".venv/pyvenv.cfg": "",
+    "uploads/.gitkeep": "",
+    "node_modules/x.js": "",
+}
+FORCED = (
+    *("app.py", "kept.csv", "dist/app.js", ".streamlit", ".hidden/kept", ".github", ".vscode"),
+    *(".gitattributes", ".venv", "uploads", "node_modules", "dist/connect/old.connect.tgz"),
+)
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+def test_what_git_tracks_is_content(
+    tmp_path: Path, environ: dict[str, str], sandbox: Sandbox, *, tracked: bool
+) -> None:
+    root = project(tmp_path / "p", TRACKED, connect=TREE)
+    sandbox.git("init", "--quiet", cwd=root)
+    if tracked:
+        sandbox.git("add", "--force", *FORCED, cwd=root)
+    heard = Heard()
+    built = build_one(root, environ, heard)
+    own = {"requirements.txt", ".python-version", "pyproject.toml"}
+    always = {"app.py", "new.py", "data/x.csv", ".streamlit/config.toml", "uploads/.gitkeep"}
+    only = {"kept.csv", "dist/app.js", ".hidden/kept", "node_modules/x.js"}
+    assert set(paths(built)) - own == always | (only if tracked else set())
+    left_out = rules(built)
+    assert not [path for path in TRACKED if path not in paths(built) and not told(path, left_out)]
+    assert ".github/" in left_out
+    assert left_out["lost.csv"] == "git ignores it (.gitignore:2: *.csv)"
+    if not tracked:
+        assert left_out["build/"] == "build outputs, which git does not track"
+        assert (
+            left_out[".hidden/"]
+            == "a folder whose name begins with a dot, which git does not track"
+        )
+    assert "Git does not say" not in heard.text
+
+
+def told(path: str, left_out: dict[str, str]) -> bool:
+    return path in left_out or any(
+        path.startswith(folder) for folder in left_out if folder.endswith("/")
+    )
+
+
+def test_a_package_ships_what_git_tracks_of_it(
+    tmp_path: Path, environ: dict[str, str], sandbox: Sandbox
+) -> None:
+    files = {
+        **PACKAGE,
+        ".gitignore": "*.csv\nlib/\n",
+        "src/sales_api/lib/a.py": "",
+        "src/sales_api/lib/b.py": "",
+        "src/sales_api/data/.gitignore": "!*.csv\n",
+        "src/sales_api/data/x.csv": "",
+        "src/sales_api/y.csv": "",
+        "src/sales_api/env/Scripts/python.exe": "",
+        "src/sales_api/env/Lib/x.py": "",
+        "src/sales_api/build/x.py": "",
+    }
+    root = project(tmp_path / "p", files)
+    sandbox.git("init", "--quiet", cwd=root)
+    sandbox.git("add", "--force", "src/sales_api/lib/a.py", cwd=root)
+    built = build_one(root, environ)
+    shipped = {path for path in paths(built) if path.startswith("sales_api/")}
+    assert shipped == {
+        *("sales_api/__init__.py", "sales_api/main.py", "sales_api/lib/a.py"),
+        *("sales_api/data/x.csv", "sales_api/build/x.py"),
+    }
+    assert rules(built)["src/sales_api/lib/b.py"] == "git ignores it (.gitignore:2: lib/)"
+    assert rules(built)["src/sales_api/env/Lib/x.py"] == "never shipped: a virtual environment"
+
+
+@pytest.mark.parametrize(
+    ("where", "more", "refused"),
+    [
+        ("theme", "", True),
+        (".theme", "", True),
+        ("dist", "", True),
+        ("theme", 'exclude = ["/theme/"]\n', False),
+        ("theme", '[tool.hatch.build]\nexclude = ["theme"]\n', False),
+        ("src/sales_api/theme", "", True),
+        ("docs/theme", "", False),
+        ("docs/theme", 'include = ["docs/**"]\n', True),
+    ],
+)
+def test_a_submodule_that_is_not_checked_out(
+    tmp_path: Path,
+    environ: dict[str, str],
+    sandbox: Sandbox,
+    where: str,
+    more: str,
+    *,
+    refused: bool,
+) -> None:
+    package = where.count("/") > 0
+    files, connect = (PACKAGE, CONNECT) if package else ({"app.py": APP}, TREE)
+    root = project(tmp_path / "p", files, connect=connect + more)
+    sandbox.git("init", "--quiet", cwd=root)
+    commit = "1" * 40
+    sandbox.git("update-index", "--add", "--cacheinfo", f"160000,{commit},{where}", cwd=root)
+    (root / where).mkdir(parents=True)
+    if not refused:
+        build_one(root, environ)
+        return
+    with pytest.raises(BundleError, match=f"{re.escape(where)} is not checked out") as caught:
+        build_one(root, environ)
+    assert "git submodule update --init" in str(caught.value.hint)
+
+
+def test_a_note_says_that_git_was_not_asked(tmp_path: Path, environ: dict[str, str]) -> None:
+    heard = Heard()
+    build_one(project(tmp_path / "a", {"app.py": APP}, connect=TREE), environ, heard)
+    assert "Git does not say" not in heard.text
+    files = {"app.py": APP, "dist/app.js": ""}
+    build_one(project(tmp_path / "b", files, connect=TREE), environ, heard)
+    assert "Git does not say which files of" in heard.text
+    assert "not a git repository" in heard.text
+
+
+def test_a_project_that_is_an_environment_itself(tmp_path: Path, environ: dict[str, str]) -> None:
+    files = {
+        "app.py": APP,
+        "pages/x.py": "",
+        "pyvenv.cfg": "",
+        "bin/python": "",
+        "bin/run": "",
+        "lib/python3.11/site-packages/x.py": "",
+        "include/x.h": "",
+        "Scripts/activate": "",
+    }
+    built = build_one(project(tmp_path / "p", files, connect=TREE), environ)
+    assert set(paths(built)) & files.keys() == {"app.py", "pages/x.py"}
+    assert all(told(path, rules(built)) for path in files.keys() - set(paths(built)))
 
 
 @pytest.mark.parametrize(
