@@ -95,9 +95,15 @@ def surroundings() -> Surroundings:
         interpreter=Path(sys.executable),
         now=time.monotonic,
         sleep=time.sleep,
+        ask=_ask if person else None,
         ask_secret=_ask_secret if person else None,
         wait_for_person=_wait_for_person if person else None,
     )
+
+
+def _ask(question: str) -> str:
+    print(question, end="", file=sys.stderr, flush=True)  # noqa: T201 - a door may print
+    return sys.stdin.readline()
 
 
 def _ask_secret(question: str) -> Secret:

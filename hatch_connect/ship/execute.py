@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hatch_connect.connect.codes import Code
+from hatch_connect.connect.settle import is_uncertain
 from hatch_connect.errors import (
     DeploymentFailedError,
     HatchConnectError,
@@ -14,7 +15,8 @@ from hatch_connect.errors import (
     ServerError,
 )
 from hatch_connect.events import Note, Step, Warned
-from hatch_connect.ship.held import Held, remains
+from hatch_connect.ship.held import Held, deploy_again, remains
+from hatch_connect.ship.history import ACTIVE_BEFORE, DRAFT
 from hatch_connect.ship.plan import no_drafts
 from hatch_connect.ship.steps import (
     Activate,
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.resources import Content, Visit
     from hatch_connect.events import Report
+    from hatch_connect.ship.held import GoOn
+    from hatch_connect.ship.history import Keeper
     from hatch_connect.ship.plan import Plan
     from hatch_connect.ship.steps import PlanStep
     from hatch_connect.ship.task import Pace
@@ -57,19 +61,23 @@ class Deployment:
 
 
 class Execution:
-    """One plan on its way."""
+    """One plan on its way; the keeper writes down what it comes to, as it comes."""
 
     def __init__(
         self,
         client: ConnectClient,
         report: Report,
         pace: Pace,
+        keeper: Keeper,
         metadata: Mapping[str, str] | None = None,
+        go_on: GoOn = deploy_again,
     ) -> None:
         self._client = client
         self._report = report
         self._pace = pace
+        self._keeper = keeper
         self._metadata = metadata
+        self._go_on = go_on
         self._held = Held(content=None)
         self._under_way: PlanStep | None = None
 
@@ -82,79 +90,103 @@ class Execution:
         server knows no drafts.
         """
         content = plan.content
-        before = content.bundle_id if content else None
-        self._held = Held(content=content, previous_bundle_id=before, bundle_id=plan.bundle_id)
+        self._held = Held(
+            content=content,
+            previous_bundle_id=content.bundle_id if content else None,
+            bundle_id=plan.bundle_id,
+            only_draft=not any(isinstance(step, Activate) for step in plan.steps),
+        )
         try:
             for step in plan.steps:
                 self._under_way = step
-                self._held = self._take(step)
+                self._take(step)
+            held = self._held
+            return Deployment(
+                content=held.known,
+                created=held.created,
+                bundle_id=held.bundle,
+                previous_bundle_id=held.previous_bundle_id,
+                active=held.active,
+                answer=held.answer,
+            )
         except (HatchConnectError, KeyboardInterrupt) as error:
-            error.add_note(remains(self._held, self._under_way, error))
+            error.add_note(remains(self._held, self._under_way, error, self._go_on))
             raise
-        held = self._held
-        return Deployment(
-            content=held.known,
-            created=held.created,
-            bundle_id=held.bundle,
-            previous_bundle_id=held.previous_bundle_id,
-            active=held.active,
-            answer=held.answer,
-        )
 
-    def _take(self, step: PlanStep) -> Held:
+    def _take(self, step: PlanStep) -> None:
         match step:
             case CreateContent():
-                held = self._create(step)
+                self._create(step)
             case SetVariables():
-                held = self._set_variables(step)
+                self._set_variables(step)
             case SetTitle():
-                held = self._set_title(step)
+                self._set_title(step)
             case SetImage():
-                held = self._set_image(step)
+                self._set_image(step)
             case Upload():
-                held = self._upload(step)
+                self._upload(step)
             case DeployDraft():
-                held = self._deploy_draft(step)
+                self._deploy_draft(step)
             case Verify():
-                held = self._verify(step)
+                self._verify(step)
             case Activate():
-                held = self._activate()
-        return held
+                self._activate()
 
-    def _create(self, step: CreateContent) -> Held:
-        content = self._client.create_content(step.name)
+    def _now(self, held: Held) -> None:
+        """Take note of what the server holds now, before anything else happens."""
+        self._held = held
+        self._keeper.note(held)
+
+    def _create(self, step: CreateContent) -> None:
+        self._keeper.creating(step.name)
+        try:
+            content = self._client.create_content(step.name)
+        except ServerError as error:
+            if not is_uncertain(error):
+                self._keeper.creating(None)
+            raise
+        self._now(replace(self._held, content=content, created=True))
         self._report(Step(text=f"Created content {content.name!r}, GUID {content.guid}"))
-        return replace(self._held, content=content, created=True)
 
-    def _set_variables(self, step: SetVariables) -> Held:
+    def _set_variables(self, step: SetVariables) -> None:
         text = str(step)
         self._report(Step(text=text[:1].upper() + text[1:]))
         self._client.set_environment(self._held.known.guid, step.values)
-        return replace(self._held, variables=str(step))
+        self._now(replace(self._held, variables=str(step)))
 
-    def _set_title(self, step: SetTitle) -> Held:
+    def _set_title(self, step: SetTitle) -> None:
         self._report(Step(text=f"Setting the title to {step.title!r}"))
         content = self._client.update_content(self._held.known.guid, {"title": step.title})
-        return replace(self._held, content=content)
+        self._now(replace(self._held, content=content))
 
-    def _set_image(self, step: SetImage) -> Held:
+    def _set_image(self, step: SetImage) -> None:
         self._report(Step(text=f"Setting the image to {step.image!r}"))
         changes = {"default_image_name": step.image}
         content = self._client.update_content(self._held.known.guid, changes)
-        return replace(self._held, content=content)
+        self._now(replace(self._held, content=content))
 
-    def _upload(self, step: Upload) -> Held:
+    def _upload(self, step: Upload) -> None:
         self._report(Step(text=f"Uploading {step.archive.name} ({step.size:,} bytes)"))
         bundle = self._client.upload_bundle(
             self._held.known.guid,
             step.archive,
-            metadata=self._metadata,
+            metadata=self._intent(),
             largest=step.largest,
             report=self._report,
         )
-        return replace(self._held, bundle_id=bundle.id)
+        self._now(replace(self._held, bundle_id=bundle.id))
 
-    def _deploy_draft(self, step: DeployDraft) -> Held:
+    def _intent(self) -> dict[str, str] | None:
+        """Return the metadata with what a rollback from elsewhere has to know."""
+        if self._metadata is None:
+            return None
+        held = self._held
+        intent = {DRAFT: str(held.only_draft).lower()}
+        if held.previous_bundle_id:
+            intent[ACTIVE_BEFORE] = held.previous_bundle_id
+        return intent | dict(self._metadata)
+
+    def _deploy_draft(self, step: DeployDraft) -> None:
         self._report(Step(text=f"Deploying bundle {self._held.bundle} as a draft"))
         try:
             self._deploy(activate=False)
@@ -164,22 +196,33 @@ class Execution:
             if step.needed:
                 raise no_drafts() from error
             self._report(Note(text="This server knows no drafts: activating without one."))
-            return self._activate()
-        return replace(self._held, draft=True)
+            self._activate()
+        else:
+            self._now(replace(self._held, draft=True))
 
-    def _activate(self) -> Held:
+    def _activate(self) -> None:
         held = self._held
         if held.active:
-            return held
+            return
         self._report(Step(text=f"Activating bundle {held.bundle}"))
+        self._now(replace(held, activating=True, previous_bundle_id=self._active_now()))
         self._deploy(activate=None)
-        held = self._held = replace(self._held, draft=False, active=True)
+        held = replace(self._held, draft=False, active=True)
+        self._now(held)
         try:
-            return replace(held, content=self._client.content(held.known.guid))
+            self._now(replace(held, content=self._client.content(held.known.guid)))
         except ServerError as error:
             # It is deployed: what is known of it already is enough to say so.
             self._report(Warned(text=f"Cannot look at the content again: {error.message}"))
-            return held
+
+    def _active_now(self) -> str | None:
+        """Return what this activation replaces: somebody else may have activated a bundle."""
+        held = self._held
+        try:
+            active = self._client.content(held.known.guid).bundle_id
+        except ServerError:
+            return held.previous_bundle_id
+        return held.previous_bundle_id if active == held.bundle_id else active
 
     def _deploy(self, *, activate: bool | None) -> None:
         held = self._held
@@ -214,17 +257,15 @@ class Execution:
             )
         self._report(Note(text="The server has forgotten the task; going by what it holds."))
 
-    def _verify(self, step: Verify) -> Held:
+    def _verify(self, step: Verify) -> None:
         held = self._held
         draft = held.bundle if held.draft else None
         try:
             visit = verify(self._client, held.known, step, bundle_id=draft, report=self._report)
         except NotAnsweringError:
-            if held.active and held.previous_bundle_id:
-                back = f"Go back with `hatch-connect rollback {held.previous_bundle_id}`"
-                self._report(Warned(text=f"{back}: the one that is active now does not answer."))
+            self._now(replace(held, verified=False))
             raise
-        return replace(held, answer=visit)
+        self._now(replace(held, verified=True, answer=visit))
 
 
 def _cure(error: str) -> str:

@@ -18,13 +18,15 @@ class Clues:
     """What is known of the content, the strongest first.
 
     `app_id` was given on the call (a GUID, a number or a URL); `recorded` is the GUID of an earlier
-    deployment and `recorded_in` the file that says so; `guid` stands in the project's table;
-    `name` is the content's name, None where it says nothing of what the content is.
+    deployment and `recorded_in` the file that says so; `begun` is the name of content that an
+    earlier call was creating when it was ended; `guid` stands in the project's table; `name` is
+    the content's name, None where it says nothing of what the content is.
     """
 
     app_id: str | None = None
     recorded: str | None = None
     recorded_in: str | None = None
+    begun: str | None = None
     guid: str | None = None
     name: str | None
 
@@ -45,6 +47,8 @@ def find_content(client: ConnectClient, user: User | None, clues: Clues) -> Loca
     """
     if clues.app_id:
         return _named(client, clues.app_id, "--app-id")
+    if begun := find_begun(client, user, clues):
+        return begun
     if clues.recorded:
         return _named(client, clues.recorded, f"the record {clues.recorded_in}")
     if clues.guid:
@@ -52,6 +56,24 @@ def find_content(client: ConnectClient, user: User | None, clues: Clues) -> Loca
     if clues.name is None:
         return Located(content=None, because="it was not deployed from here before")
     return _by_name(client, user, clues.name)
+
+
+def find_begun(client: ConnectClient, user: User | None, clues: Clues) -> Located | None:
+    """Return content that an earlier call created and did not come to deploy.
+
+    It has the name that was free before, and is recorded or, if the call was ended before it could
+    record it, empty.
+    """
+    if clues.begun is None:
+        return None
+    name = clues.begun
+    mine = client.find_content(name, user.guid) if user else client.editable_content(name)
+    for content in mine:
+        ours = content.guid == clues.recorded or not client.bundles(content.guid)
+        if content.bundle_id is None and ours:
+            because = "an earlier call created it and did not deploy it"
+            return Located(content=content, because=because)
+    return None
 
 
 def _named(client: ConnectClient, named: str, because: str) -> Located:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from hatch_connect.connect.settle import is_uncertain
-from hatch_connect.errors import ServerError, UnreachableError
+from hatch_connect.errors import ServerError
 from hatch_connect.ship.steps import Activate, CreateContent, DeployDraft, SetVariables, Upload
 
 if TYPE_CHECKING:
@@ -15,10 +16,17 @@ if TYPE_CHECKING:
     from hatch_connect.connect.resources import Content, Visit
     from hatch_connect.ship.steps import PlanStep
 
+# How to go on after a failure, with content of that GUID.
+GoOn: TypeAlias = Callable[[str | None], str]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """What is known to be on the server so far; `task_id` is a task that has not ended."""
+    """What is known to be on the server so far; `task_id` is a task that has not ended.
+
+    `only_draft` says that no activation is meant, `activating` that one was begun; `verified` is
+    None where nobody asked whether the bundle answers.
+    """
 
     content: Content | None
     created: bool = False
@@ -26,8 +34,11 @@ class Held:
     previous_bundle_id: str | None = None
     bundle_id: str | None = None
     task_id: str | None = None
+    only_draft: bool = False
     draft: bool = False
+    activating: bool = False
     active: bool = False
+    verified: bool | None = None
     answer: Visit | None = None
 
     @property
@@ -45,17 +56,20 @@ class Held:
         return self.bundle_id
 
 
-def remains(held: Held, under_way: PlanStep | None, error: BaseException) -> str:
+def deploy_again(guid: str | None) -> str:
+    """Return how to go on with a deployment."""
+    return "deploy again" + (f" with --app-id {guid}" if guid else "")
+
+
+def remains(held: Held, under_way: PlanStep | None, error: BaseException, go_on: GoOn) -> str:
     """Say in one line what the server holds after `error` ended a step, and how to go on."""
     doubts = tuple(_doubts(held, under_way)) if _is_open(error) else ()
     facts = (*_facts(held), *doubts)
-    if not facts:
-        return "Nothing was changed on the server."
-    line = f"On the server: {'; '.join(facts)}."
-    if not isinstance(error, KeyboardInterrupt | UnreachableError):
-        return line
-    named = f" with --app-id {held.content.guid}" if held.content else ""
-    return f"{line} To go on, deploy again{named}."
+    line = f"On the server: {'; '.join(facts)}." if facts else "Nothing was changed on the server."
+    guid = held.content.guid if held.content else None
+    if held.active and held.verified is False and held.previous_bundle_id:
+        line += f" To go back: hatch-connect rollback {held.previous_bundle_id} --app-id {guid}."
+    return f"{line} To go on, {go_on(guid)}."
 
 
 def _is_open(error: BaseException) -> bool:

@@ -160,6 +160,7 @@ def _prepare(wanted: Wanted, found: Found, content: Content | None) -> list[Plan
         if wanted.new or wanted.any_name:
             name = free_name(wanted.name, found.name_is_taken)
         steps.append(CreateContent(name=name))
+    if content is None or not (content.title or content.bundle_id):
         title = title or wanted.default_title
     if wanted.variables.values:
         steps.append(SetVariables(values=wanted.variables.values))

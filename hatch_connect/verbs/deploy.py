@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from hatch_connect.bundle.archive import Bundle
 from hatch_connect.bundle.manifest import MANIFEST_NAME
-from hatch_connect.connect.deployments import DeploymentRecord
 from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import UsageError
 from hatch_connect.events import Note, Step, Warned
 from hatch_connect.project.git import git_metadata
 from hatch_connect.ship.execute import Execution
-from hatch_connect.ship.find import Located, find_content, variable_names
+from hatch_connect.ship.find import Located, find_begun, find_content, variable_names
+from hatch_connect.ship.history import Keeper, Recorded
 from hatch_connect.ship.plan import Found, Wanted, check_wanted, make_plan
 from hatch_connect.ship.steps import Upload
 from hatch_connect.ship.variables import collect_variables
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
     from hatch_connect.options import Options
     from hatch_connect.secret import Secret
-    from hatch_connect.ship.execute import Deployment
     from hatch_connect.ship.plan import Plan
     from hatch_connect.ship.variables import Variables
     from hatch_connect.verbs import Result
@@ -137,6 +136,8 @@ def _ask(call: _Call, report: Report) -> _Asked:
         settings = settings_of(client, call.surroundings)
         wanted = _wanted(call, variables, request)
         found = _look(client, settings, call, told)
+        if found.located.content:  # also with --new, if an earlier call came so far
+            wanted = replace(wanted, new=False)
         check_wanted(wanted, found)
         return _Asked(
             call=call,
@@ -190,9 +191,8 @@ def _deploy(ready: _Ready, report: Report) -> Deployed | Planned:
         return Planned(plan=ready.plan, server=call.server, listing=ready.listing)
     with masking(asked.hidden, report) as told:
         _announce(ready.plan, told)
-        pace = pace_of(call.surroundings)
-        deployment = Execution(asked.client, told, pace, asked.metadata).run(ready.plan)
-    _record(call.subject, call.server, deployment, report)
+        pace, keeper = pace_of(call.surroundings), _keeper(call, report)
+        deployment = Execution(asked.client, told, pace, keeper, asked.metadata).run(ready.plan)
     return Deployed(
         deployment=deployment,
         server=call.server,
@@ -241,8 +241,10 @@ def _metadata(call: _Call, settings: ServerSettings, report: Report) -> dict[str
             text = f"Not sent: {' and '.join(asked)}. The server {version or 'hides its version'}"
             report(Warned(text=f"{text}; Connect 2025.12 and later take what is noted."))
         return None
+    if table is None and not called:
+        return None
     found = {} if table is None else {**_of_git(call), **dict(table)}
-    return {key: value for key, value in (found | called).items() if value} or None
+    return {key: value for key, value in (found | called).items() if value}
 
 
 def _of_git(call: _Call) -> dict[str, str]:
@@ -312,10 +314,11 @@ def _look(client: ConnectClient, settings: ServerSettings, call: _Call, report: 
     """Ask the server what the plan needs to know; nothing is changed."""
     subject, options = call.subject, call.options
     user = client.user()
+    clues = subject.clues(options, client.server, report)
     if options.new:
-        located = Located(content=None, because="--new")
+        located = find_begun(client, user, clues) or Located(content=None, because="--new")
     else:
-        located = find_content(client, user, subject.clues(options, client.server, report))
+        located = find_content(client, user, clues)
     content = located.content
     pythons = client.python_installations() if subject.has_python else None
     names = variable_names(client, content) if content else ()
@@ -346,19 +349,7 @@ def _announce(plan: Plan, report: Report) -> None:
         report(Note(text=text))
 
 
-def _record(subject: Subject, server: Server, done: Deployment, report: Report) -> None:
-    content = done.content
-    path = subject.records.put(
-        DeploymentRecord(
-            server_url=server.url,
-            filename=subject.filename,
-            app_url=content.content_url,
-            app_id=content.id,
-            app_guid=content.guid,
-            title=content.title,
-            app_mode=subject.app_mode,
-        )
-    )
-    if done.created:
-        text = f'Recorded in {path}. To find it without a record: guid = "{content.guid}"'
-        report(Note(text=f"{text} in [tool.hatch-connect]."))
+def _keeper(call: _Call, report: Report) -> Keeper:
+    subject = call.subject
+    recorded = Recorded(filename=subject.filename, app_mode=subject.app_mode)
+    return Keeper(subject.records, call.server.url, recorded, report)

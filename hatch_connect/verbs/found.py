@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from hatch_connect.errors import ProjectError, UsageError
+from hatch_connect.errors import ProjectError, StoreError, UsageError
+from hatch_connect.events import Warned
 from hatch_connect.secret import Secret
 from hatch_connect.ship.find import Clues, find_content
+from hatch_connect.ship.history import History
 from hatch_connect.verbs.project import content_of, project_of
 from hatch_connect.verbs.reach import chosen_server, client_of
 from hatch_connect.verbs.subject import clues_of, records_of
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hatch_connect.connect.client import ConnectClient
+    from hatch_connect.connect.deployments import Attempt, RecordStore
     from hatch_connect.connect.resources import Content, User
     from hatch_connect.connect.servers import Server
     from hatch_connect.events import Report
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     from hatch_connect.verbs.surroundings import Surroundings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class FoundContent:
     """Content on one server, and what led there; `config` is None where no project was needed.
 
@@ -39,7 +43,22 @@ class FoundContent:
     content: Content
     because: str
     config: ProjectConfig | None
+    records: RecordStore | None
     hidden: tuple[Secret, ...]
+    report: Report
+
+    @cached_property
+    def history(self) -> History:
+        """What is known of its bundles, here and on the server."""
+        guid = self.content.guid
+        attempts: tuple[Attempt, ...] = ()
+        try:
+            if self.records:
+                attempts = self.records.attempts(self.server.url, guid)
+        except StoreError as error:
+            self.report(Warned(text=f"{error.message} What it says of bundles does not count."))
+        bundles = self.client.bundles(guid)
+        return History(active=self.content.bundle_id, attempts=attempts, bundles=bundles)
 
 
 @contextmanager
@@ -55,6 +74,7 @@ def found_content(
         config = _project(options, surroundings, on=server.table)
         hidden = (*_values(config, surroundings), *filter(None, [server.api_key]))
         client = client_of(server, surroundings, report, hidden)
+        records = None
         if config is None:
             clues = Clues(app_id=options.app_id, name=None)
         else:
@@ -75,7 +95,9 @@ def found_content(
             content=located.content,
             because=located.because,
             config=config,
+            records=records,
             hidden=hidden,
+            report=report,
         )
 
 

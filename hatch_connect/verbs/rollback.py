@@ -9,6 +9,7 @@ from hatch_connect.errors import UsageError
 from hatch_connect.events import Note
 from hatch_connect.ship.execute import Execution
 from hatch_connect.ship.find import Located
+from hatch_connect.ship.history import Keeper
 from hatch_connect.ship.plan import make_rollback
 from hatch_connect.verbs.deployed import Deployed, Planned
 from hatch_connect.verbs.found import found_content
@@ -20,30 +21,25 @@ if TYPE_CHECKING:
     from hatch_connect.connect.resources import BundleInfo
     from hatch_connect.events import Report
     from hatch_connect.options import Options
+    from hatch_connect.verbs.found import FoundContent
     from hatch_connect.verbs.surroundings import Surroundings
 
 
 def run(options: Options, surroundings: Surroundings, report: Report) -> Deployed | Planned:
-    """Activate the bundle that was named, else the one before the active one.
+    """Activate the bundle that was named, else the one that was active before.
 
     It is verified as a draft first where the server can. Raises UsageError, ServerError,
     DeploymentFailedError, NotAnsweringError.
     """
     with found_content(options, surroundings, report) as found:
-        client, config = found.client, found.config
-        guid, active = found.content.guid, found.content.bundle_id
-        bundles = client.bundles(guid)
-        bundle = (
-            choose_bundle(client, guid, options.bundle_id, bundles)
-            if options.bundle_id
-            else _before(bundles, active)
-        )
-        if bundle.id == active:
+        client, config, content = found.client, found.config, found.content
+        bundle = _target(found, options, surroundings)
+        if bundle.id == content.bundle_id:
             raise UsageError(f"Bundle {bundle.id} is the active one already.")
         asked = not options.no_verify and (config is None or config.verify)
         path = config.verify_path if config else ""
         plan = make_rollback(
-            Located(content=found.content, because=found.because),
+            Located(content=content, because=found.because),
             bundle.id,
             drafts=settings_of(client, surroundings).supports(Feature.DRAFT_URL),
             verify=path if asked else None,
@@ -52,16 +48,26 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Deploye
             return Planned(plan=plan, server=found.server)
         report(Note(text=f"Going back to bundle {bundle.id} of {bundle.created_time}"))
         with masking(found.hidden, report) as told:
-            deployment = Execution(client, told, pace_of(surroundings)).run(plan)
+            keeper = Keeper(found.records, found.server.url, None, report)
+
+            def again(guid: str | None) -> str:
+                return f"call `hatch-connect rollback {bundle.id} --app-id {guid}` again"
+
+            pace = pace_of(surroundings)
+            deployment = Execution(client, told, pace, keeper, go_on=again).run(plan)
         return Deployed(deployment=deployment, server=found.server, hidden=found.hidden)
 
 
-def _before(bundles: tuple[BundleInfo, ...], active: str | None) -> BundleInfo:
-    """Return the newest bundle that is older than the active one; `bundles` are newest first."""
-    after = iter(bundles)
-    if any(bundle.id == active for bundle in after) and (older := next(after, None)):
-        return older
-    raise UsageError(
-        "There is no bundle before the active one.",
-        hint="`hatch-connect versions` lists those that there are.",
-    )
+def _target(found: FoundContent, options: Options, surroundings: Surroundings) -> BundleInfo:
+    """Return the bundle that was named, else what was active before, else what the person says."""
+    history, wanted = found.history, options.bundle_id or found.history.way_back()
+    if wanted is None:
+        others = [b for b in history.bundles if b.id != history.active]
+        lines = ("  ".join((b.id, b.created_time, *history.remarks(b))) for b in others)
+        told = "There is no bundle before the active one that is known to have been active."
+        listed = "\n".join(("There is:", *lines)) if others else "There is no other."
+        if surroundings.ask and others:
+            wanted = surroundings.ask(f"{told}\n{listed}\nActivate which? ").strip()
+        if not wanted:
+            raise UsageError(told, hint=f"Name one: hatch-connect rollback BUNDLE\n{listed}")
+    return choose_bundle(found.client, found.content.guid, wanted, history.bundles)

@@ -181,13 +181,14 @@ def clues_of(
     A record that cannot be understood is reported, and left out of account.
     """
     try:
-        record = records.get(server.url)
+        record, begun = records.get(server.url), records.creating(server.url)
     except StoreError as error:
         report(Warned(text=f"{error.message} The content is looked for without it."))
-        record = None
+        record = begun = None
     return replace(
         known,
         app_id=options.app_id,
+        begun=begun,
         recorded=record.app_guid if record else None,
         recorded_in=str(records.path),
     )

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 class Surroundings:
     """The outside, as one value.
 
-    `now` is a clock in seconds that never goes back, `sleep` waits for seconds. `ask_secret` asks
-    the person for a value without showing it, `wait_for_person` returns when the person ends the
-    wait with Ctrl-C; both are None where nobody sits at a terminal. `interpreter` is the one that
-    runs us.
+    `now` is a clock in seconds that never goes back, `sleep` waits for seconds. `ask` asks the
+    person for a line, `ask_secret` for a value without showing it, `wait_for_person` returns when
+    the person ends the wait with Ctrl-C; all are None where nobody sits at a terminal.
+    `interpreter` is the one that runs us.
     """
 
     environ: Mapping[str, str]
@@ -27,5 +27,6 @@ class Surroundings:
     interpreter: Path
     now: Callable[[], float]
     sleep: Callable[[float], None]
+    ask: Callable[[str], str] | None = None
     ask_secret: Callable[[str], Secret] | None = None
     wait_for_person: Callable[[], None] | None = None

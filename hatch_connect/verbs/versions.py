@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import NotFoundError, UsageError
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from hatch_connect.connect.resources import BundleInfo
     from hatch_connect.events import Report
     from hatch_connect.options import Options
+    from hatch_connect.ship.history import History
     from hatch_connect.verbs.surroundings import Surroundings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Versions:
-    """The bundles, newest first, and the id of the active one."""
+    """The bundles, newest first, and what is known of them."""
 
     guid: str
-    bundles: tuple[BundleInfo, ...]
-    active: str | None
+    history: History
 
     def lines(self) -> tuple[str, ...]:
-        """Return a line a bundle: number, date, size, commit, and which one is active."""
-        return tuple(_line(b, active=b.id == self.active) for b in self.bundles)
+        """Return a line a bundle: number, date, size, commit, and whether it is or was active."""
+        return tuple(_line(b, self.history.remarks(b)) for b in self.history.bundles)
 
     def to_dict(self) -> dict[str, object]:
         """Return the bundles as objects."""
@@ -39,37 +39,38 @@ class Versions:
                     "id": b.id,
                     "created_time": b.created_time,
                     "size": b.size,
-                    "active": b.id == self.active,
+                    "active": b.id == self.history.active,
+                    "was_active": self.history.was_active(b),
                     "metadata": dict(b.metadata),
                 }
-                for b in self.bundles
+                for b in self.history.bundles
             ],
         }
 
 
-def _line(bundle: BundleInfo, *, active: bool) -> str:
+def _line(bundle: BundleInfo, remarks: tuple[str, ...]) -> str:
     size = "" if bundle.size is None else f"{bundle.size:,} bytes"
     commit = dict(bundle.metadata).get("source_commit", "")
-    parts = (bundle.id, bundle.created_time, size, commit, "active" if active else "")
+    parts = (bundle.id, bundle.created_time, size, commit, ", ".join(remarks))
     return "  ".join(filter(None, parts))
 
 
 def run(options: Options, surroundings: Surroundings, report: Report) -> Versions:
     """List the bundles; with `--remove` remove one first. Raises UsageError, ServerError."""
     with found_content(options, surroundings, report) as found:
-        guid, client, active = found.content.guid, found.client, found.content.bundle_id
-        bundles = client.bundles(guid)
+        guid, client, history = found.content.guid, found.client, found.history
         if options.remove:
-            chosen = choose_bundle(client, guid, options.remove, bundles)
-            if chosen.id == active:
+            chosen = choose_bundle(client, guid, options.remove, history.bundles)
+            if chosen.id == history.active:
                 raise UsageError(
                     f"Bundle {chosen.id} is the active one.",
                     hint="Activate another first: hatch-connect rollback BUNDLE",
                 )
             report(Step(text=f"Removing bundle {chosen.id}"))
             client.remove_bundle(guid, chosen.id)
-            bundles = tuple(b for b in bundles if b.id != chosen.id)
-        return Versions(guid=guid, bundles=bundles, active=active)
+            left = tuple(b for b in history.bundles if b.id != chosen.id)
+            history = replace(history, bundles=left)
+        return Versions(guid=guid, history=history)
 
 
 def choose_bundle(

@@ -22,10 +22,11 @@ from hatch_connect.errors import (
     RefusedError,
     UsageError,
 )
-from hatch_connect.events import LogLine, Note, Warned, silent
+from hatch_connect.events import LogLine, Note, silent
 from hatch_connect.secret import Secret
 from hatch_connect.ship.execute import Deployment, Execution
 from hatch_connect.ship.find import Clues, Located, find_content
+from hatch_connect.ship.history import Keeper
 from hatch_connect.ship.plan import Found, Wanted, make_plan
 from hatch_connect.ship.steps import Upload
 from hatch_connect.ship.task import Pace, follow
@@ -102,7 +103,9 @@ def ship(fake: FakeConnect, what: Sample, events: list[Event] | None = None) -> 
         variable_names=frozenset(),
     )
     report = silent if events is None else events.append
-    return Execution(client, report, Clock().pace()).run(make_plan(what, found, what.upload))
+    keeper = Keeper(None, fake.url, None, report)
+    plan = make_plan(what, found, what.upload)
+    return Execution(client, report, Clock().pace(), keeper).run(plan)
 
 
 def steps(fake: FakeConnect) -> list[str]:
@@ -215,12 +218,10 @@ def test_what_does_not_answer_after_activation_names_the_way_back(
     first = ship(server, wanted(tmp_path))
     server.version = "2024.09.0"
     server.page = Reply(502, b"", "text/html")
-    events: list[Event] = []
     with pytest.raises(NotAnsweringError) as caught:
-        ship(server, wanted(tmp_path), events)
-    warnings = [e.text for e in events if isinstance(e, Warned)]
-    assert any(f"rollback {first.bundle_id}" in text for text in warnings)
+        ship(server, wanted(tmp_path))
     assert f"{first.bundle_id} was before" in caught.value.__notes__[0]
+    assert f"To go back: hatch-connect rollback {first.bundle_id}" in caught.value.__notes__[0]
 
 
 def test_a_refused_upload_says_what_remains(server: FakeConnect, tmp_path: Path) -> None:
@@ -242,7 +243,9 @@ def test_an_interruption_says_what_remains(server: FakeConnect, tmp_path: Path) 
     what = wanted(tmp_path)
     plan = make_plan(what, found, what.upload)
     with pytest.raises(KeyboardInterrupt) as caught:
-        Execution(client, interrupt, Clock().pace()).run(plan)
+        Execution(client, interrupt, Clock().pace(), Keeper(None, server.url, None, silent)).run(
+            plan
+        )
     assert "is there and not active" in caught.value.__notes__[0]
 
 
@@ -252,7 +255,7 @@ def test_nothing_is_said_to_remain_where_nothing_was_done(
     server.misbehave("POST", "v1/content$", html(403, "no"), times=9)
     with pytest.raises(RefusedError) as caught:
         ship(server, wanted(tmp_path))
-    assert caught.value.__notes__ == ["Nothing was changed on the server."]
+    assert caught.value.__notes__ == ["Nothing was changed on the server. To go on, deploy again."]
 
 
 def test_each_line_of_a_long_log_is_shown_once(server: FakeConnect) -> None:

@@ -13,6 +13,7 @@ from support.connecting import quick
 from support.sample_bundle import sample_bundle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import pytest
@@ -45,6 +46,7 @@ class Caller:
     capsys: pytest.CaptureFixture[str]
     monkeypatch: pytest.MonkeyPatch
     environ: dict[str, str] = field(default_factory=dict)
+    answers: Callable[[str], str] | None = None
 
     def __post_init__(self) -> None:
         surroundings = door.surroundings
@@ -57,6 +59,7 @@ class Caller:
                 environ={"HOME": str(home), "CONNECT_REQUEST_TIMEOUT": "5", **self.environ},
                 directory=self.folder,
                 sleep=lambda _seconds: None,
+                ask=self.answers,
             )
 
         self.monkeypatch.setattr(door, "surroundings", ours)

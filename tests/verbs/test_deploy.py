@@ -36,7 +36,8 @@ def committed(folder: Path) -> str:
 def noted(server: FakeConnect) -> dict[str, str]:
     """Return what was noted with the newest bundle."""
     bundles = [b for content in server.contents.values() for b in content.bundles.values()]
-    return max(bundles, key=lambda bundle: int(bundle.id)).metadata
+    newest = max(bundles, key=lambda bundle: int(bundle.id))
+    return {k: v for k, v in newest.metadata.items() if not k.startswith("hatch_connect_")}
 
 
 class TestMetadata:

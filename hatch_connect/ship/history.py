@@ -1,0 +1,185 @@
+"""What a deployment comes to is written down as it comes to be, and read for the way back."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hatch_connect.connect.deployments import Attempt, DeploymentRecord, RecordStore
+from hatch_connect.errors import StoreError
+from hatch_connect.events import Note, Warned
+
+if TYPE_CHECKING:
+    from hatch_connect.connect.resources import BundleInfo, Content
+    from hatch_connect.events import Report
+    from hatch_connect.ship.held import Held
+
+# What is noted with a bundle on the server, where that takes metadata: for who has no history.
+DRAFT = "hatch_connect_draft"
+ACTIVE_BEFORE = "hatch_connect_active_bundle"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What a record says besides what the server knows."""
+
+    filename: str
+    app_mode: str
+
+
+class Keeper:
+    """Keeps the record and the history of one deployment.
+
+    `recorded` is None where no record is to be written, as for a rollback. A file that cannot be
+    written is a warning, once: the deployment matters more.
+    """
+
+    def __init__(
+        self,
+        records: RecordStore | None,
+        server_url: str,
+        recorded: Recorded | None,
+        report: Report,
+    ) -> None:
+        self._records = records
+        self._server_url = server_url
+        self._recorded = recorded
+        self._report = report
+        self._record: DeploymentRecord | None = None
+        self._attempt: Attempt | None = None
+
+    def creating(self, name: str | None) -> None:
+        """Note that content is about to be created; None that it was not."""
+        with suppress(StoreError):  # who cannot write a record hears of it when there is one
+            if self._records:
+                self._records.note_creating(self._server_url, name)
+
+    def note(self, held: Held) -> None:
+        """Write what is known now, where that is news."""
+        if self._records is None or held.content is None:
+            return
+        try:
+            self._note(self._records, held, held.content)
+        except StoreError as error:
+            self._records = None
+            name = f"Name the content next time: --app-id {held.content.guid}"
+            self._report(Warned(text=f"Nothing more is recorded. {error.message} {name}"))
+
+    def _note(self, records: RecordStore, held: Held, content: Content) -> None:
+        record, attempt = self._record_of(held, content), _attempt_of(held)
+        if record and record != self._record:
+            path = records.put(record)
+            if held.created and self._record is None:
+                text = f'Recorded in {path}. To find it without a record: guid = "{content.guid}"'
+                self._report(Note(text=f"{text} in [tool.hatch-connect]."))
+            self._record = record
+        if attempt and attempt != self._attempt:
+            again = self._attempt is not None
+            records.note(self._server_url, content.guid, attempt, again=again)
+            self._attempt = attempt
+            finished = held.active or (held.draft and held.only_draft)
+            if finished and records.creating(self._server_url) == content.name:
+                records.note_creating(self._server_url, None)
+
+    def _record_of(self, held: Held, content: Content) -> DeploymentRecord | None:
+        # Content that was there becomes this project's with its first bundle.
+        if self._recorded is None or not (held.created or held.bundle_id):
+            return None
+        return DeploymentRecord(
+            server_url=self._server_url,
+            filename=self._recorded.filename,
+            app_url=content.content_url,
+            app_id=content.id,
+            app_guid=content.guid,
+            title=content.title,
+            app_mode=self._recorded.app_mode,
+        )
+
+
+def _attempt_of(held: Held) -> Attempt | None:
+    if held.bundle_id is None:
+        return None
+    return Attempt(
+        bundle_id=held.bundle_id,
+        draft=held.only_draft,
+        activation="done" if held.active else "begun" if held.activating else "",
+        replaced=held.previous_bundle_id if held.activating else None,
+        verified=held.verified,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What is known of the bundles of one piece of content, of which `active` is active.
+
+    Our own history counts first, then what is noted with the bundles on the server.
+    """
+
+    active: str | None
+    attempts: tuple[Attempt, ...]
+    bundles: tuple[BundleInfo, ...]
+
+    def way_back(self) -> str | None:
+        """Return the bundle that was active before the active one; None where nobody noted it.
+
+        One that did not answer when it was last asked is no way back.
+        """
+        there = {bundle.id for bundle in self.bundles} - self._broken()
+        noted = (bundle for bundle in reversed(self._before()) if bundle in there)
+        return next(noted, None) or self._predecessor(there)
+
+    def was_active(self, bundle: BundleInfo) -> bool | None:
+        """Return whether a bundle was ever active, or None where nothing says so."""
+        noted = (dict(other.metadata).get(ACTIVE_BEFORE) for other in self.bundles)
+        if bundle.id in {self.active, *noted, *(b for a in self._activations() for b in a)}:
+            return True
+        known = any(attempt.bundle_id == bundle.id for attempt in self.attempts)
+        return False if known or _is_draft(bundle) else None
+
+    def remarks(self, bundle: BundleInfo) -> tuple[str, ...]:
+        """Return what a list of bundles says of one."""
+        if bundle.id == self.active:
+            said = "active"
+        else:
+            said = {True: "was active", False: "never active", None: ""}[self.was_active(bundle)]
+        broken = "did not answer" if bundle.id in self._broken() else ""
+        return tuple(filter(None, ("draft" if _is_draft(bundle) else "", said, broken)))
+
+    def _activations(self) -> list[tuple[str, str]]:
+        """Return (replaced or "", bundle) of each activation that took place, the oldest first."""
+        replaced = {attempt.replaced for attempt in self.attempts}
+        return [
+            (each.replaced or "", each.bundle_id)
+            for each in self.attempts
+            if each.activation == "done"
+            # The run was ended before it could note that; the server, or a later one, knows.
+            or (each.activation == "begun" and each.bundle_id in {self.active, *replaced})
+        ]
+
+    def _before(self) -> list[str]:
+        """Return what was active before the active bundle and was not left by going back."""
+        stack: list[str] = []
+        for replaced, bundle in self._activations():
+            for each in filter(None, (replaced, bundle)):
+                if each in stack:
+                    del stack[stack.index(each) :]
+                stack.append(each)
+        return stack[: stack.index(self.active)] if self.active in stack else []
+
+    def _broken(self) -> set[str]:
+        said = {a.bundle_id: a.verified for a in self.attempts if a.verified is not None}
+        return {bundle for bundle, verified in said.items() if not verified}
+
+    def _predecessor(self, there: set[str]) -> str | None:
+        known = {bundle.id: bundle for bundle in self.bundles}
+        active = known.get(self.active or "")
+        # What was active when a draft was uploaded need not have been when it was activated.
+        if active is None or _is_draft(active):
+            return None
+        before = known.get(dict(active.metadata).get(ACTIVE_BEFORE, ""))
+        return before.id if before and before.id in there and not _is_draft(before) else None
+
+
+def _is_draft(bundle: BundleInfo) -> bool:
+    return dict(bundle.metadata).get(DRAFT) == "true"

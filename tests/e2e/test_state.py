@@ -1,0 +1,243 @@
+"""What is remembered of a deployment: the record as soon as there is content, and the history."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from support.calling import Caller, judge
+from support.fake_bundle import Reply
+from support.fake_content import FakeTask
+from support.faults import Do, Say
+from support.projects import PACKAGE
+from support.projects import project as a_project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.calling import Called
+    from support.fake_connect import FakeConnect
+    from support.fake_content import FakeContent
+
+FAILS = {
+    "variables": ("PATCH", "environment$"),
+    "title": ("PATCH", "v1/content/[0-9a-f-]{36}$"),
+    "upload": ("POST", "bundles$"),
+    "deploy": ("POST", "deploy$"),
+}
+
+
+def only(fake: FakeConnect) -> FakeContent:
+    (content,) = fake.contents.values()
+    return content
+
+
+@pytest.mark.parametrize("step", FAILS)
+def test_a_failure_after_the_creation_makes_no_second_item(
+    caller: Caller, fake: FakeConnect, step: str
+) -> None:
+    method, path = FAILS[step]
+    fake.misbehave(method, path, Say(403, b'{"code": 22, "error": "no"}'), times=2)
+    for _ in range(2):
+        done = caller.deploy()
+        assert done.code == 3
+        assert f"--app-id {only(fake).guid}" in done.stderr.splitlines()[-1]
+    done = caller.deploy()
+    content = judge(done, fake, None, 2)
+    assert content is not None
+    assert content.title == "sales"
+
+
+def test_a_first_deployment_that_fails_makes_no_second_item(
+    caller: Caller, fake: FakeConnect
+) -> None:
+    for _ in range(2):
+        fake.next_task = FakeTask(code=1, error="pip failed")
+        assert caller.deploy().code == 4
+    assert caller.deploy().code == 0
+    assert len(fake.contents) == 1
+
+
+def test_new_content_that_failed_is_not_forgotten(caller: Caller, fake: FakeConnect) -> None:
+    assert caller.deploy().code == 0
+    old = only(fake)
+    fake.next_task = FakeTask(code=1, error="pip failed")
+    assert caller.deploy(new=True).code == 4
+    new = next(c for c in fake.contents.values() if c is not old)
+    assert caller.deploy(new=True).code == 0
+    assert new.bundle_id is not None
+    assert len(old.bundles) == 1
+    assert caller.deploy().code == 0
+    assert (len(old.bundles), len(new.bundles)) == (1, 3)
+    assert caller.deploy(new=True).code == 0
+    assert len(fake.contents) == 3
+
+
+def records(caller: Caller) -> Path:
+    return caller.folder / "home" / ".rsconnect-python" / "applications"
+
+
+def test_a_record_that_cannot_be_written_does_not_fail_the_deployment(
+    caller: Caller, fake: FakeConnect
+) -> None:
+    (caller.folder / "home" / ".rsconnect-python").touch()
+    done = caller.deploy()
+    content = judge(done, fake, None, 0)
+    assert content is not None
+    assert done.stderr.count("warning: ") == 1
+    assert f"--app-id {content.guid}" in done.stderr
+
+
+def test_a_record_whose_lock_is_held_does_not_fail_the_deployment(
+    caller: Caller, fake: FakeConnect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import filelock
+
+    from hatch_connect.connect import store
+
+    monkeypatch.setattr(store, "_PATIENCE", 0.1)
+    assert caller.deploy().code == 0
+    (record,) = records(caller).glob("*.json")
+    with filelock.FileLock(record.with_name(f"{record.name}.lock")):
+        done = caller.deploy()
+    assert done.code == 0, done.said
+    assert "Nothing more is recorded" not in done.stderr  # it says the same as before
+    record.unlink()
+    with filelock.FileLock(record.with_name(f"{record.name}.lock")):
+        done = caller.deploy(app_id=only(fake).guid)
+    assert done.code == 0, done.said
+    assert "is being written by another program" in done.stderr
+
+
+def history(caller: Caller) -> dict[str, object]:
+    (file,) = records(caller).glob("*.history")
+    (server,) = json.loads(file.read_text()).values()
+    assert isinstance(server, dict)
+    return server
+
+
+class TestTheWayBack:
+    @pytest.fixture
+    def here(self, caller: Caller) -> dict[str, str]:
+        caller.environ["TOKEN"] = "x" * 9
+        return {"directory": str(a_project(caller.folder / "p", PACKAGE))}
+
+    def deploy(self, caller: Caller, **options: object) -> str:
+        done = caller.call("deploy", json=True, **options)
+        assert done.code == 0, done.said
+        bundle_id: str = json.loads(done.stdout)["bundle_id"]
+        return bundle_id
+
+    def back(self, caller: Caller, **options: object) -> Called:
+        return caller.call("rollback", json=True, **options)
+
+    def forget(self, caller: Caller) -> None:
+        for file in records(caller).iterdir():
+            file.unlink()
+
+    @pytest.mark.parametrize("version", ["2026.06.0", "2025.11.0"])
+    def test_a_draft_is_no_way_back(
+        self, caller: Caller, fake: FakeConnect, here: dict[str, str], version: str
+    ) -> None:
+        fake.version = version
+        first = self.deploy(caller, **here)
+        draft = self.deploy(caller, draft=True, **here)
+        second = self.deploy(caller, **here)
+        newest = self.deploy(caller, draft=True, **here)
+        listed = json.loads(caller.call("versions", json=True, **here).stdout)["bundles"]
+        states = {b["id"]: (b["active"], b["was_active"]) for b in listed}
+        assert states == {
+            first: (False, True),
+            draft: (False, False),
+            second: (True, True),
+            newest: (False, False),
+        }
+        assert "never active" in caller.call("versions", **here).stdout
+        done = json.loads(self.back(caller, **here).stdout)
+        assert (done["bundle_id"], done["previous_bundle_id"]) == (first, second)
+        again = self.back(caller, **here)
+        assert again.code == 2
+        assert "no bundle before" in again.stderr
+        assert draft in again.stderr
+        assert only(fake).bundle_id == first
+
+    def test_what_did_not_answer_is_no_way_back(
+        self, caller: Caller, fake: FakeConnect, here: dict[str, str]
+    ) -> None:
+        fake.version = "2024.09.0"
+        first = self.deploy(caller, **here)
+        page, fake.page = fake.page, Reply(500, b"broken")
+        assert caller.call("deploy", **here).code == 5
+        broken = only(fake).bundle_id
+        fake.page = page
+        assert broken is not None
+        third = self.deploy(caller, **here)
+        assert "did not answer" in caller.call("versions", **here).stdout
+        assert self.back(caller, **here).code == 0
+        assert only(fake).bundle_id == first
+        assert self.back(caller, bundle_id=third, **here).code == 0
+        assert self.back(caller, **here).code == 0
+        assert only(fake).bundle_id == first
+
+    def test_without_a_history_the_server_says_what_was_active(
+        self, caller: Caller, fake: FakeConnect, here: dict[str, str]
+    ) -> None:
+        first, draft = self.deploy(caller, **here), self.deploy(caller, draft=True, **here)
+        second = self.deploy(caller, **here)
+        self.forget(caller)
+        assert self.back(caller, **here).code == 0
+        assert only(fake).bundle_id == first
+        self.forget(caller)
+        assert self.back(caller, bundle_id=second, **here).code == 0
+        self.forget(caller)
+        assert self.back(caller, bundle_id=draft, **here).code == 0
+        self.forget(caller)
+        unsure = self.back(caller, **here)
+        assert unsure.code == 2
+        assert f"{second}  " in unsure.stderr
+
+    def test_with_neither_it_is_asked_or_refused(
+        self, caller: Caller, fake: FakeConnect, here: dict[str, str]
+    ) -> None:
+        fake.version = "2025.11.0"
+        first, second = (self.deploy(caller, **here) for _ in range(2))
+        self.forget(caller)
+        refused = self.back(caller, **here)
+        assert refused.code == 2
+        assert f"{first}  " in refused.stderr
+        assert only(fake).bundle_id == second
+
+        def answer(question: str) -> str:
+            assert f"{first}  " in question
+            return f"{first}\n"
+
+        caller.answers = answer
+        assert self.back(caller, **here).code == 0
+        assert only(fake).bundle_id == first
+
+    def test_what_another_activated_meanwhile_is_what_was_before(
+        self, caller: Caller, fake: FakeConnect, here: dict[str, str]
+    ) -> None:
+        _, second = (self.deploy(caller, **here) for _ in range(2))
+        first, *_ = only(fake).bundles
+
+        def somebody() -> None:
+            only(fake).bundle_id = first
+
+        fake.misbehave("POST", "deploy$", Do(somebody))
+        done = json.loads(caller.call("deploy", json=True, **here).stdout)
+        assert done["previous_bundle_id"] == first
+        assert self.back(caller, **here).code == 0
+        assert only(fake).bundle_id == first != second
+
+    def test_a_history_that_cannot_be_read_does_not_count(
+        self, caller: Caller, fake: FakeConnect, here: dict[str, str]
+    ) -> None:
+        first, _ = (self.deploy(caller, **here) for _ in range(2))
+        (file,) = records(caller).glob("*.history")
+        file.write_text("{", encoding="ascii")
+        done = self.back(caller, **here)
+        assert done.code == 0, done.said
+        assert "is broken" in done.stderr
+        assert only(fake).bundle_id == first
