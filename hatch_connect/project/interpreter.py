@@ -92,10 +92,10 @@ class Interpreter:
         return ".".join(self.version.split(".")[:2])
 
 
-def tool_of(interpreter: Interpreter) -> str | None:
-    """Return whose environment this is, if it is the one of a tool: no project runs in it."""
+def tool_of(interpreter: Interpreter, environ: Mapping[str, str]) -> str | None:
+    """Return whose environment our own one is, if it is surely a tool's: no project runs in it."""
     prefix = interpreter.path.parent.parent
-    if any(installed.name.lower() == "hatch" for installed in interpreter.packages):
+    if environ.get("HATCH_ENV_ACTIVE"):
         return "Hatch's own environment"
     if (prefix / "pipx_metadata.json").is_file() or "pipx" in prefix.parts:
         return "an environment of pipx"

@@ -26,7 +26,7 @@ from hatch_connect.project.pins import Target
 from hatch_connect.project.tables import read_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from hatch_connect.bundle.request import Built
     from hatch_connect.events import Report
@@ -119,16 +119,27 @@ def request_for(
         return request
     told = "Shipping" if config.force_generate else "Nothing is locked: shipping"
     warning = f"{told} what is installed in {path} ({because})."
-    if because == FALLBACK and (tool := tool_of(interpreter)):
-        if not config.force_generate and not config.dependencies:
-            raise LockError(
-                f"Nothing is locked, and {path} is {tool}: what is installed there is not what"
-                " the project needs.",
-                hint="Lock the project (`uv lock`), or name the interpreter that it runs on:"
-                " --python PATH. `--force-generate` takes that environment all the same.",
-            )
-        warning = f"{told} what is installed in {path}, which is {tool}, not the project's."
+    if because == FALLBACK:
+        warning += _require_no_tool(interpreter, config, surroundings.environ)
     return replace(request, installed=_installed(interpreter, config, warning))
+
+
+def _require_no_tool(
+    interpreter: Interpreter, config: ProjectConfig, environ: Mapping[str, str]
+) -> str:
+    """Refuse what is installed for a tool alone; return what else the warning has to say."""
+    tool = tool_of(interpreter, environ)
+    if tool is None:
+        with_hatch = any(one.name.lower() == "hatch" for one in interpreter.packages)
+        return " Hatch is installed there, and ships too." if with_hatch else ""
+    if not config.force_generate and not config.dependencies:
+        raise LockError(
+            f"Nothing is locked, and {interpreter.path} is {tool}: what is installed there is not"
+            " what the project needs.",
+            hint="Lock the project (`uv lock`), or name the interpreter that it runs on:"
+            " --python PATH. `--force-generate` takes that environment all the same.",
+        )
+    return f" That is {tool}, not the project's."
 
 
 def _installed(interpreter: Interpreter, config: ProjectConfig, warning: str) -> Lock:

@@ -26,7 +26,7 @@ BARE = '[project]\nname = "bare"\nversion = "1"\ndependencies = ["six"]\n'
 
 def run(root: Path, capsys: pytest.CaptureFixture[str], **given: object) -> str:
     surroundings = Surroundings(
-        environ={},
+        environ=given.pop("environ", {}),  # type: ignore[arg-type]
         directory=root,
         interpreter=Path(sys.executable),
         now=time.monotonic,
@@ -112,15 +112,18 @@ def test_our_own_environment_is_not_taken_for_the_projects(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_files(tmp_path, {"pyproject.toml": '[project]\nname = "bare"\nversion = "1"\n'})
+    environ = {"HATCH_ENV_ACTIVE": "connect"}
     with pytest.raises(LockError, match="Hatch's own environment") as caught:
-        run(tmp_path, capsys)
+        run(tmp_path, capsys, environ=environ)
     assert "--python PATH" in str(caught.value.hint)
-    told = json.loads(run(tmp_path, capsys, force_generate=True, json=True))
-    assert "which is Hatch's own environment" in told["notes"][0]
+    told = json.loads(run(tmp_path, capsys, environ=environ, force_generate=True, json=True))
+    assert "That is Hatch's own environment" in told["notes"][0]
+    told = json.loads(run(tmp_path, capsys, json=True))
+    assert "Hatch is installed there, and ships too" in told["notes"][0]
     with (tmp_path / "pyproject.toml").open("a") as file:
         file.write('dependencies = ["click"]\n')
-    told = json.loads(run(tmp_path, capsys, json=True))
-    assert "which is Hatch's own environment" in told["notes"][0]
+    told = json.loads(run(tmp_path, capsys, environ=environ, json=True))
+    assert "That is Hatch's own environment" in told["notes"][0]
 
 
 @pytest.mark.parametrize("mark", ["pipx_metadata.json", "uv-receipt.toml"])
@@ -128,8 +131,8 @@ def test_so_is_that_of_a_tool(tmp_path: Path, mark: str) -> None:
     (tmp_path / mark).touch()
     interpreter = inspect_interpreter(Path(sys.executable))
     own = replace(interpreter, path=tmp_path / "bin" / "python", packages=())
-    assert tool_of(own) is not None
-    assert tool_of(replace(own, path=tmp_path / "v" / "bin" / "python")) is None
+    assert tool_of(own, {}) is not None
+    assert tool_of(replace(own, path=tmp_path / "v" / "bin" / "python"), {}) is None
 
 
 @pytest.mark.parametrize(
