@@ -107,14 +107,17 @@ class Answer:
             raise self._wrong(key, "an integer")
         return value
 
-    def boolean(self, key: str, *, default: bool) -> bool:
-        """Return a boolean, or `default` where there is none."""
+    def optional_boolean(self, key: str) -> bool | None:
+        """Return a boolean or None."""
         value = self._fields.get(key)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
+        if value is not None and not isinstance(value, bool):
             raise self._wrong(key, "a boolean")
         return value
+
+    def boolean(self, key: str, *, default: bool) -> bool:
+        """Return a boolean, or `default` where there is none."""
+        value = self.optional_boolean(key)
+        return default if value is None else value
 
     def objects(self, key: str) -> Iterator[Answer]:
         """Return the objects of an array; none where there is no array."""

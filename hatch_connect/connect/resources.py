@@ -72,16 +72,22 @@ class User:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PythonInstallation:
-    """A Python that the server can run content with; in an image where it has images."""
+    """A Python that the server can run content with; in an image where it has images.
+
+    One that is not `publishable` is kept for content that runs with it, and takes no bundles.
+    """
 
     version: str
     image: str | None
+    publishable: bool = True
 
     @classmethod
     def from_answer(cls, answer: Answer) -> Self:
         """Read one of the `installations`."""
         return cls(
-            version=answer.string("version"), image=answer.optional_string("image_name") or None
+            version=answer.string("version"),
+            image=answer.optional_string("image_name") or None,
+            publishable=answer.boolean("publishable", default=True),
         )
 
 
@@ -112,7 +118,8 @@ class Content:
     """A piece of content.
 
     `id` is the number that older clients know it by. `app_mode` is "unknown" before the first
-    deployment; `app_role` is this key's: owner, editor, viewer or none; `bundle_id` is the active
+    deployment, which also settles `category` and `parameterized`: None if the server does not tell
+    them. `app_role` is this key's: owner, editor, viewer or none; `bundle_id` is the active
     bundle's, None before the first activation.
     """
 
@@ -121,6 +128,8 @@ class Content:
     title: str | None
     id: str
     app_mode: str
+    category: str | None = None
+    parameterized: bool | None = None
     owner_guid: str
     app_role: str
     content_url: str
@@ -141,6 +150,8 @@ class Content:
             title=answer.optional_string("title"),
             id=answer.optional_string("id") or "",
             app_mode=answer.optional_string("app_mode") or "unknown",
+            category=answer.optional_string("content_category"),
+            parameterized=answer.optional_boolean("parameterized"),
             owner_guid=answer.optional_string("owner_guid") or "",
             app_role=answer.optional_string("app_role") or "",
             content_url=answer.optional_string("content_url") or "",

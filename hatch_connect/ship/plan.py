@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hatch_connect.connect.codes import Code
 from hatch_connect.errors import ContentError, PythonVersionError, UsageError
 from hatch_connect.ship.steps import (
     Activate,
@@ -33,10 +34,13 @@ class Wanted:
     `python_requires` are the manifest's version and range, None for content without Python or if
     only the build tells, and `python_because` is what asked for them. `image` is the one for this
     server, if the manifest names none. `any_name` makes the name a proposal: one that is taken
-    gets a number. `draft` leaves the active bundle as it is.
+    gets a number. `draft` leaves the active bundle as it is. `category` ("" for none) and
+    `parameterized` are the manifest's, None if there is none yet.
     """
 
     app_mode: str
+    category: str | None = None
+    parameterized: bool | None = None
     name: str
     title: str | None
     default_title: str
@@ -57,7 +61,8 @@ class Found:
     """What the server holds.
 
     `role` is the user's, "" for a key without one. `drafts` and `draft_urls` (whether a draft can
-    be deployed, and visited) are None if the server hides its version; `pythons` and
+    be deployed, and visited) are None if the server hides its version; `pythons` (which take new
+    bundles) and
     `variable_names` are None if it does not tell them; `reads_requires` is False for one that goes
     by the manifest's `python.version` alone; `name_is_taken` tells whether the user has content of
     a name already.
@@ -240,11 +245,32 @@ def _check_kind(content: Content, wanted: Wanted, found: Found) -> None:
             f"{wanted.app_mode!r}; Connect does not change the one into the other.",
             hint="Deploy with --new, or to other content with --app-id.",
         )
+    if known and None not in {content.category, wanted.category}:
+        _check_category(content, wanted)
     if found.git_managed:
         raise ContentError(
             f"Content {content.guid} is fetched from git by the server: it takes no uploads.",
             hint="Push to its repository (`hatch-connect manifest --in-place` writes what the "
             "server reads there), or deploy with --new.",
+        )
+
+
+def _check_category(content: Content, wanted: Wanted) -> None:
+    """Refuse what Connect would refuse with code 110 or 111, after the upload."""
+    if content.category != wanted.category:
+        raise ContentError(
+            f"Content {content.guid} is of category {content.category or 'none'}, and this bundle "
+            f"of {wanted.category or 'none'}; Connect does not change the one into the other.",
+            hint=Code.CONTENT_CATEGORY_CHANGED.next_step,
+        )
+    # Connect tells of parameters of R Markdown only.
+    told = content.app_mode == "rmd-static" and content.parameterized is not None
+    if told and content.parameterized is not wanted.parameterized:
+        has, bundles = ("has", "has none") if content.parameterized else ("has no", "has some")
+        raise ContentError(
+            f"Content {content.guid} {has} parameters, and this bundle {bundles}; Connect does not "
+            "change that.",
+            hint=Code.HAS_PARAMETERS_CHANGED.next_step,
         )
 
 
@@ -259,7 +285,7 @@ def _check_variables(variables: Variables, on_server: frozenset[str] | None) -> 
 
 
 def _check_python(wanted: Wanted, found: Found) -> None:
-    if wanted.python is None or not found.pythons:
+    if wanted.python is None or found.pythons is None:
         return
     requires = wanted.python_requires if found.reads_requires else None
     if any(_runs(wanted.python, requires, version) for version in found.pythons):
@@ -267,7 +293,7 @@ def _check_python(wanted: Wanted, found: Found) -> None:
     asked = f" ({wanted.python_because})" if wanted.python_because else ""
     raise PythonVersionError(
         f"The server has no Python {_minor(wanted.python)}{asked}; "
-        f"it has {', '.join(found.pythons)}.",
+        f"it has {', '.join(found.pythons) or 'none for new bundles'}.",
         hint="Ask for one of these with --python-version, and lock for it.",
     )
 

@@ -160,7 +160,7 @@ def _plan(asked: _Asked, folder: Path, report: Report) -> _Ready:
             largest=tuple(sorted(bundle.sizes(), key=lambda file: -file[1])[:_LARGEST]),
         )
         # Only the build tells whether a Quarto document needs Python.
-        wanted = replace(asked.wanted, **_python_of(bundle.manifest))
+        wanted = replace(asked.wanted, **_told_by(bundle.manifest))
         if built and built.python:
             wanted = replace(wanted, python_because=built.python.because)
         return _Ready(
@@ -276,7 +276,7 @@ def _wanted(call: _Call, variables: Variables, request: BuildRequest | None) -> 
         verify_path=config.verify_path if config else "",
     )
     if manifest:
-        return replace(wanted, **_python_of(manifest))
+        return replace(wanted, **_told_by(manifest))
     if packages is None:
         return wanted
     python = packages.python
@@ -288,9 +288,11 @@ def _wanted(call: _Call, variables: Variables, request: BuildRequest | None) -> 
     )
 
 
-def _python_of(manifest: Manifest) -> dict[str, Any]:
+def _told_by(manifest: Manifest) -> dict[str, Any]:
     python = manifest.python
     return {
+        "category": manifest.metadata.content_category or "",
+        "parameterized": bool(manifest.metadata.has_parameters),
         "python": python.version if python else None,
         "python_requires": manifest.environment.python_requires,
     }
@@ -328,7 +330,7 @@ def _look(client: ConnectClient, settings: ServerSettings, call: _Call, report: 
         drafts=settings.supports(Feature.DRAFT),
         draft_urls=settings.supports(Feature.DRAFT_URL),
         reads_requires=settings.supports(Feature.PYTHON_REQUIRES) is not False,
-        pythons=None if pythons is None else tuple(p.version for p in pythons),
+        pythons=tuple(p.version for p in pythons if p.publishable) if pythons else None,
         variable_names=frozenset(names) if names is not None else None,
         git_managed=content is not None and client.is_git_managed(content.guid),
         name_is_taken=lambda name: bool(

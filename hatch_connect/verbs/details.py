@@ -33,7 +33,7 @@ class ServerDetails:
         """Return a line a fact."""
         pythons = "not told"
         if self.pythons is not None:
-            pythons = ", ".join(p.version for p in self.pythons) or "none"
+            pythons = ", ".join(map(_shown, self.pythons)) or "none"
         return (
             f"Server   {self.server.url}",
             f"Because  {self.server.source}",
@@ -60,6 +60,10 @@ class ServerDetails:
             "python": None if pythons is None else [p.version for p in pythons],
             "images": [{"name": i.name, "python": list(i.pythons)} for i in self.images],
         }
+
+
+def _shown(python: PythonInstallation) -> str:
+    return python.version if python.publishable else f"{python.version} (takes no new bundles)"
 
 
 def run(options: Options, surroundings: Surroundings, report: Report) -> ServerDetails:

@@ -90,6 +90,31 @@ def test_what_is_no_version_is_refused(caller: Caller, fake: FakeConnect) -> Non
     assert of_another.code == 0, of_another.said
 
 
+def test_a_python_that_takes_no_new_bundles_is_not_planned_for(
+    caller: Caller, fake: FakeConnect
+) -> None:
+    fake.pythons, fake.kept_pythons = ("3.11.7", "3.12.4"), ("3.11.7",)
+    refused = caller.deploy()
+    assert refused.code == 2
+    assert "has no Python 3.11; it has 3.12.4." in refused.stderr
+    assert fake.contents == {}
+    assert "3.11.7 (takes no new bundles), 3.12.4" in caller.call("details").stdout
+    fake.pythons = ()
+    assert caller.deploy().code == 0
+
+
+def test_what_connect_would_refuse_is_refused_before_anything_changes(
+    caller: Caller, fake: FakeConnect
+) -> None:
+    content = fake.add_content("sales", app_mode="python-fastapi")
+    content.fields = {"content_category": "site"}
+    before = len(fake.requests)
+    done = caller.deploy(app_id=content.guid, title="Another")
+    assert done.code == 3
+    assert "is of category site, and this bundle of none" in done.stderr
+    assert {r.method for r in fake.requests[before:]} == {"GET"}
+
+
 @pytest.fixture
 def principal(fake: FakeConnect) -> FakeConnect:
     """A server on which the key is a service principal's."""

@@ -73,6 +73,50 @@ def test_new_content_is_created_before_anything_else_and_activated_after_it_answ
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("there", "wanted", "refused"),
+    [
+        ("site", "", True), ("", "site", True), ("site", "site", False), ("", "", False),
+        (None, "site", False), ("site", None, False),
+    ],
+)  # fmt: skip
+def test_a_category_that_connect_would_not_change_is_refused(
+    there: str | None, wanted: str | None, *, refused: bool
+) -> None:
+    content = replace(CONTENT, app_mode="quarto-static", category=there)
+    found = replace(EXISTING, located=Located(content=content, because="the record"))
+    asked = replace(WANTED, app_mode="quarto-static", category=wanted)
+    fresh = replace(
+        found, located=Located(content=replace(content, app_mode="unknown"), because="")
+    )
+    assert planned(asked, fresh).steps
+    if not refused:
+        assert planned(asked, found).steps
+        return
+    with pytest.raises(ContentError, match=r"is of category (site|none), and this bundle of"):
+        planned(asked, found)
+
+
+@pytest.mark.parametrize("app_mode", ["rmd-static", "quarto-static"])
+@pytest.mark.parametrize("there", [True, False, None])
+def test_parameters_that_come_or_go_are_refused_where_connect_tells_of_them(
+    app_mode: str, *, there: bool | None
+) -> None:
+    content = replace(CONTENT, app_mode=app_mode, category="", parameterized=there)
+    found = replace(EXISTING, located=Located(content=content, because="the record"))
+    asked = replace(WANTED, app_mode=app_mode, category="", parameterized=there is False)
+    if app_mode != "rmd-static" or there is None:
+        assert planned(asked, found).steps
+        return
+    with pytest.raises(ContentError, match="parameters, and this bundle"):
+        planned(asked, found)
+
+
+def test_a_server_without_a_python_for_new_bundles_is_refused() -> None:
+    with pytest.raises(PythonVersionError, match="it has none for new bundles"):
+        planned(WANTED, replace(NEW, pythons=()))
+
+
 def test_existing_content_keeps_its_title_unless_another_is_asked_for() -> None:
     assert kinds(WANTED, EXISTING) == [Upload, DeployDraft, Verify, Activate, Verify]
     assert SetTitle not in kinds(replace(WANTED, title="Sales"), EXISTING)
@@ -208,11 +252,8 @@ def test_a_wide_range_is_met_by_any_python_within_it() -> None:
         planned(wanted, replace(newer, reads_requires=False))
 
 
-@pytest.mark.parametrize("pythons", [None, ()])
-def test_a_server_that_does_not_tell_its_pythons_is_trusted(
-    pythons: tuple[str, ...] | None,
-) -> None:
-    assert planned(WANTED, replace(NEW, pythons=pythons)).steps
+def test_a_server_that_does_not_tell_its_pythons_is_trusted() -> None:
+    assert planned(WANTED, replace(NEW, pythons=None)).steps
 
 
 def test_a_plan_can_be_read_and_shows_no_value() -> None:

@@ -42,6 +42,7 @@ class World:
     version: str = "2026.06.0"
     hides_version: bool = False
     pythons: tuple[str, ...] | None = ("3.11.7", "3.12.4", "3.13.1")
+    kept_pythons: tuple[str, ...] = ()  # those that take no new bundles
     images: tuple[str, ...] | None = None
     bundle_pages: int | None = 20  # so many bundles a page; None: the query is ignored
     bundle_order: Literal["newest", "oldest"] = "newest"
@@ -121,7 +122,10 @@ class World:
     def _pythons(self, _request: Recorded) -> Reply:
         if self.pythons is None:
             raise Refusal(403, 22, "not for you")
-        found = [{"version": v, "cluster_name": "Local"} for v in self.pythons]
+        found = [
+            {"version": v, "cluster_name": "Local", "publishable": v not in self.kept_pythons}
+            for v in self.pythons
+        ]
         return Reply.of({"api_enabled": True, "installations": found})
 
     def _images(self, _request: Recorded) -> Reply:
@@ -264,7 +268,8 @@ class World:
         if content.app_mode != "unknown":
             if content.fields.get("content_category", "") != metadata.get("content_category", ""):
                 raise Refusal(403, 110, "the category of content cannot be changed")
-            if content.fields.get("parameterized", False) != metadata.get("has_parameters", False):
+            parameters = metadata.get("has_parameters", False)
+            if content.fields.get("parameterized", False) != parameters:
                 raise Refusal(403, 111, "content cannot get or lose its parameters")
         task = self.next_task or self._matched(bundle)
         self.next_task = None
@@ -275,7 +280,8 @@ class World:
 
     def _matched(self, bundle: FakeBundle) -> FakeTask:
         python = cast("dict[str, str]", bundle.manifest.get("python") or {})
-        minors = {v.rpartition(".")[0] for v in self.pythons or ()}
+        usable = set(self.pythons or ()) - set(self.kept_pythons)
+        minors = {v.rpartition(".")[0] for v in usable}
         wanted = python.get("version", "")
         if not python or self.pythons is None or wanted.rpartition(".")[0] in minors:
             return FakeTask()
