@@ -5,13 +5,14 @@ from __future__ import annotations
 import posixpath
 import secrets
 import shutil
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.checking import check_archive, link_target, normalized, reading
 from hatch_connect.bundle.manifest import MANIFEST_NAME, Manifest
 from hatch_connect.bundle.names import check_names, shown
-from hatch_connect.bundle.packing import DEFAULT_EPOCH, pack
+from hatch_connect.bundle.packing import DEFAULT_EPOCH, EXECUTABLE, pack
 from hatch_connect.errors import BundleError
 from hatch_connect.events import Warned, silent
 
@@ -143,11 +144,13 @@ def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> N
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as file:
             shutil.copyfileobj(content, file)
+        if member.mode & stat.S_IXUSR:
+            target.chmod(EXECUTABLE)
 
 
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    copy = shutil.copytree if source.is_dir() else shutil.copyfile
+    copy = shutil.copytree if source.is_dir() else shutil.copy
     copy(source, target)
 
 

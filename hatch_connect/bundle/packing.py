@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 # 2020-02-02, as Hatchling: zip cannot go below 1980, and some tools mistrust 1970.
 DEFAULT_EPOCH = 1580601600
-_MODE, _EXECUTABLE = 0o644, 0o755
+EXECUTABLE = 0o755
+_MODE = 0o644
 _ZLIB_LEVEL = 6
 _WHAT = "Packing the bundle"
 
@@ -118,7 +119,7 @@ def _add(
     with _opened(file) as (stream, size):
         content = _Source(file.path, stream, size, seen)
         member = _member(file.path, size, epoch)
-        member.mode = _EXECUTABLE if file.executable else _MODE
+        member.mode = EXECUTABLE if file.executable else _MODE
         archive.addfile(member, content)
         content.end()
     return ListedFile(path=file.path, checksum=content.md5.hexdigest())

@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.content import ContentFile, Selection
+from hatch_connect.bundle.ignored import on_disk_executable
 from hatch_connect.bundle.manifest import MANIFEST_NAME, Manifest
 from hatch_connect.bundle.names import SUFFIX, shown, unsafe
 from hatch_connect.bundle.packing import DEFAULT_EPOCH, pack
@@ -67,7 +68,8 @@ def _find(root: Path, listed: ListedFile) -> ContentFile | str:
         return f"{shown(listed.path)} is a link that leaves the folder"
     if not source.is_file():
         return f"{shown(listed.path)} is not a file"
-    return ContentFile(path=listed.path, source=source, size=source.stat().st_size)
+    size, executable = source.stat().st_size, on_disk_executable(source)
+    return ContentFile(path=listed.path, source=source, size=size, executable=executable)
 
 
 def _refuse(problems: list[str], root: Path) -> None:

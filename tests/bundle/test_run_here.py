@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import sys
+import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import pytest
 from support.bundles import Heard, members_of, write_files
 from support.projects import APP, CONNECT, PACKAGE, build_one, paths, project, rules
 
+from hatch_connect.bundle.archive import Bundle
 from hatch_connect.bundle.request import BuildRequest
 from hatch_connect.bundle.run import build
 from hatch_connect.errors import (
@@ -27,6 +29,7 @@ from hatch_connect.events import Detail, Warned
 if TYPE_CHECKING:
     from support.sandbox import Sandbox
 
+TREE = CONNECT.replace("sales_api.main", "app")
 METADATA = "sales_api-1.2.0.dist-info/METADATA"
 
 
@@ -57,8 +60,6 @@ def test_a_src_package_is_at_the_root_of_its_bundle(
 
 
 def test_what_was_built_is_a_bundle(tmp_path: Path, environ: dict[str, str]) -> None:
-    from hatch_connect.bundle.archive import Bundle
-
     built = build_one(project(tmp_path / "p", PACKAGE), environ)
     assert Bundle.open(built.bundle.path, into=tmp_path) == built.bundle
 
@@ -73,6 +74,40 @@ def test_touched_copies_give_the_same_bytes(tmp_path: Path, environ: dict[str, s
     one, other = build_one(first, environ), build_one(second, environ)
     assert one.bundle.path.read_bytes() == other.bundle.path.read_bytes()
     assert one.bundle.digest == other.bundle.digest
+
+
+def modes(bundle: Path) -> dict[str, int]:
+    with tarfile.open(bundle) as archive:
+        return {member.name: member.mode for member in archive}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such bit on disk")
+@pytest.mark.parametrize("package", [True, False])
+@pytest.mark.parametrize("git", [True, False])
+def test_the_executable_bit_is_part_of_a_file(
+    tmp_path: Path, environ: dict[str, str], sandbox: Sandbox, *, package: bool, git: bool
+) -> None:
+    base = "src/sales_api/" if package else ""
+    own, connect = (PACKAGE, CONNECT) if package else ({"app.py": APP}, TREE)
+    files = {**own, f"{base}run.sh": "", f"{base}plain.sh": "", f"{base}own.sh": ""}
+    root = project(tmp_path / "p", files, connect=connect)
+    for name in ("run.sh", "own.sh"):
+        (root / base / name).chmod(0o755)
+    if git:
+        sandbox.git("init", "--quiet", cwd=root)
+        sandbox.git("add", f"{base}run.sh", f"{base}plain.sh", cwd=root)
+        # As on a disk that knows no such bit, or that sets it for everything.
+        (root / base / "run.sh").chmod(0o644)
+        (root / base / "plain.sh").chmod(0o755)
+    top = "sales_api/" if package else ""
+    bundle = build_one(root, environ).bundle
+    executable = {path for path, mode in modes(bundle.path).items() if mode == 0o755}
+    assert executable == {f"{top}run.sh", f"{top}own.sh"}
+    assert set(modes(bundle.path).values()) == {0o644, 0o755}
+    bundle.extract(tmp_path / "out")
+    assert (tmp_path / "out" / top / "run.sh").stat().st_mode & 0o777 == 0o755
+    again = Bundle.open(tmp_path / "out", into=tmp_path / "into")
+    assert modes(again.path) == modes(bundle.path)
 
 
 def test_the_working_directory_and_environment_stay(
@@ -294,9 +329,6 @@ def test_artifacts_ship_although_git_ignores_them(
     )
     sandbox.git("init", "--quiet", cwd=root)
     assert "sales_api/a.gen" in paths(build_one(root, environ))
-
-
-TREE = CONNECT.replace("sales_api.main", "app")
 
 
 def test_a_project_without_a_package_ships_its_tree(

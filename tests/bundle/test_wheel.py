@@ -42,6 +42,17 @@ def test_what_ships_of_a_wheel(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "y.py").read_text("utf-8") == "x-1.0.data/purelib/y.py"
 
 
+def test_a_wheel_says_what_is_executable(tmp_path: Path) -> None:
+    path = wheel(tmp_path, "x/none.sh")
+    with zipfile.ZipFile(path, "a") as archive:
+        for name, mode in (("x/run.sh", 0o100755), ("x/group.sh", 0o100654)):
+            info = zipfile.ZipInfo(name)
+            info.external_attr = mode << 16
+            archive.writestr(info, "")
+    unpacked = unpack_wheel(path, tmp_path / "out")
+    assert [file.path for file in unpacked.files if file.executable] == ["x/run.sh"]
+
+
 def test_a_wheel_without_modules(tmp_path: Path) -> None:
     assert not unpack_wheel(wheel(tmp_path, f"{INFO}/METADATA"), tmp_path / "out").modules
 
