@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from hatch_connect.bundle.beside import companions, imported
 from hatch_connect.bundle.content import Candidate, Patterns
 from hatch_connect.bundle.entry import entry_files, has_entry
 from hatch_connect.bundle.tree import Walk
@@ -11,7 +13,7 @@ from hatch_connect.events import Warned
 from hatch_connect.project.walk import BUILD_OUTPUTS, no_content
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
     from hatch_connect.bundle.content import LeftOut, Selector
@@ -84,31 +86,43 @@ def files_of_folder(config: ProjectConfig, selector: Selector) -> Iterator[Candi
 
 
 def entry_outside(
-    config: ProjectConfig, selector: Selector, have: Collection[str]
+    config: ProjectConfig,
+    selector: Selector,
+    have: Collection[str],
+    resources: Iterable[str] = (),
 ) -> Iterator[Candidate]:
-    """Give the entrypoint's file where the wheel does not hold it and the tree does.
+    """Give the entrypoint's file if the wheel does not hold it and the tree does.
 
-    A module in a folder needs its neighbours: then the whole top folder ships.
+    With it ship its framework's companions, the modules that it imports, and `resources`. A module
+    in a folder needs its neighbours: then the whole top folder ships.
     """
-    wanted = entry_files(config)
-    if has_entry(wanted, have):
-        return
-    for path in () if config.folder else wanted:
-        if (config.root / path).is_file():
-            top, below, _ = path.partition("/")
-            module = below and path.endswith(".py")
-            paths = _files_below(config.root, top, selector) if module else iter((path,))
-            for each in paths:
-                yield Candidate(path=each, source=config.root / each, origin=each)
-            return
+    wanted = () if config.folder else entry_files(config)
+    inside = has_entry(wanted, have)
+    files = [path for path in wanted if inside or (config.root / path).is_file()]
+    below = partial(files_below, config.root, selector)
+    paths: dict[str, None] = {}
+    for path in files[:1]:
+        if not inside:
+            top, deeper, _ = path.partition("/")
+            paths[path] = None
+            paths |= dict.fromkeys(below(top) if deeper and path.endswith(".py") else ())
+        for companion in (*companions(config, path), *resources):
+            folder = (config.root / companion).is_dir()
+            paths |= dict.fromkeys(below(companion) if folder else (companion,))
+        if not inside:
+            paths |= dict.fromkeys(imported(config, paths, have, below))
+    for path in paths:
+        if path not in have:
+            yield Candidate(path=path, source=config.root / path, origin=path)
 
 
-def _files_below(root: Path, top: str, selector: Selector) -> Iterator[str]:
+def files_below(root: Path, selector: Selector, top: str) -> Iterator[str]:
+    """Give the files of a folder of the project, by their paths from its root."""
     left_out: list[LeftOut] = []
 
     def skip(folder: str) -> str | None:
-        outside = folder != top and not folder.startswith(f"{top}/")
-        rule = "elsewhere" if outside else selector.against_folder(folder, root / folder)
+        related = f"{folder}/".startswith(f"{top}/") or top.startswith(f"{folder}/")
+        rule = selector.against_folder(folder, root / folder) if related else "elsewhere"
         if rule is None:
             selector.require_checked_out(folder)
         return rule

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from hatch_connect.bundle.additions import files_below
 from hatch_connect.bundle.archive import Bundle
+from hatch_connect.bundle.beside import followed, others
 from hatch_connect.bundle.describe import describe, needs_packages
 from hatch_connect.bundle.names import SUFFIX
 from hatch_connect.bundle.neighbours import build_neighbours, require_apart
@@ -52,13 +55,23 @@ def assemble(
         if config.rendered:
             html = render(config, request, Path(folder), environ, report)
             material = material.only(html)
-        added = additions(config, material, report)
+        resources = inspection.resources if inspection else ()
+        added = additions(config, material, report, resources)
         if packages and packages.lock.local:
             beside = build_neighbours(config, packages, Path(folder), environ, report)
             require_apart((*material.files, *added[0]), beside)
             added = [*added[0], *beside.files], [*added[1], *beside.left_out]
-        rules = Rules(config=config, directory=directory, packages=packages, inspection=inspection)
-        selection = select(material, added, rules)
+        parted = others(config)
+        below = partial(files_below, config.root, material.selector)
+        rules = Rules(
+            config=config,
+            directory=directory,
+            packages=packages,
+            inspection=inspection,
+            others=parted,
+            imported=followed(config, below) if parted else (),
+        )
+        selection = select(material, added, rules, report)
         if guessed := material.selector.note():
             report(Note(text=guessed))
         bundle = _pack(

@@ -33,13 +33,14 @@ class Inspection:
     """What Quarto said; paths are those below the folder that was asked for.
 
     `inputs` are the documents of a project that are rendered, `output` is the folder that they
-    are rendered into; a document alone has neither.
+    are rendered into; a document alone has neither. `resources` are files that go with a document.
     """
 
     version: str
     engines: tuple[str, ...]
     inputs: tuple[str, ...] = ()
     output: str | None = None
+    resources: tuple[str, ...] = ()
 
     @property
     def needs_python(self) -> bool:
@@ -129,6 +130,20 @@ def _inspection(answer: object, folder: Path, document: str | None) -> Inspectio
         engines=_texts(engines),
         inputs=tuple(_below(text, folder) for text in _texts(inputs)),
         output=output.strip("/") if isinstance(output, str) and output else None,
+        resources=_resources(answer, folder) if document else (),
+    )
+
+
+def _resources(answer: object, folder: Path) -> tuple[str, ...]:
+    """Give what a document names as its resources, and what it includes, if it is there."""
+    named = list(_texts(_get(answer, "resources")))
+    information = _get(answer, "fileInformation")
+    for each in information.values() if isinstance(information, dict) else ():
+        includes = _get(each, "includeMap")
+        named += _texts([_get(i, "target") for i in includes] if isinstance(includes, list) else ())
+    paths = (_below(text, folder) for text in named)
+    return tuple(
+        p for p in dict.fromkeys(paths) if not p.startswith("..") and (folder / p).exists()
     )
 
 

@@ -175,6 +175,7 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
             files=(*chosen, *shipped),
             left_out=(*wheel.left_out, *left_out, *unpacked.left_out),
             version=unpacked.version,
+            origins=wheel.origins,
         )
 
     def _has_forced_files(self) -> bool:
@@ -280,6 +281,7 @@ class _Wheel(WheelBuilder):
     choose: Callable[[list[Candidate]], tuple[list[Candidate], list[LeftOut]]]
     left_out: tuple[LeftOut, ...] = ()
     chosen: Mapping[str, bool | None] = MappingProxyType({})
+    origins: frozenset[str] = frozenset()
 
     @classmethod
     def get_config_class(cls) -> type[WheelBuilderConfig]:
@@ -307,6 +309,7 @@ class _Wheel(WheelBuilder):
         shipped, left_out = self.choose(list(found))
         self.left_out = tuple(left_out)
         self.chosen = {candidate.path: candidate.executable for candidate in shipped}
+        self.origins = frozenset(c.origin for c in shipped if c.origin is not None)
         files = {candidate.path: file for candidate, file in found.items()}
         for candidate in shipped:
             yield files[candidate.path]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.additions import entry_outside, files_of_folder, included
+from hatch_connect.bundle.beside import missed, with_folders
 from hatch_connect.bundle.content import (
     Candidate,
     ContentFile,
@@ -20,10 +24,11 @@ from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.bundle.names import BUNDLE_SUFFIXES
 from hatch_connect.bundle.tree import regular_file
 from hatch_connect.errors import BundleError
+from hatch_connect.events import Warned
+from hatch_connect.project.walk import no_content
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from hatch_connect.bundle.packages import Packages
     from hatch_connect.bundle.quarto import Inspection
@@ -38,11 +43,15 @@ _OF_THE_PROJECT = frozenset(
 )
 
 
+_SHOWN = 8
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
     """What the build selected: of its wheel, or of the tree.
 
-    `version` is the project's as the build knows it, None where it has none.
+    `version` is the project's as the build knows it, None where it has none. `origins` are the
+    paths in the project of files that a wheel holds, as far as they are known.
     """
 
     selector: Selector
@@ -50,6 +59,7 @@ class Material:
     left_out: tuple[LeftOut, ...] = ()
     version: str | None = None
     tree: bool = False
+    origins: frozenset[str] = frozenset()
 
     def only(self, made: Path) -> Material:
         """Give the same with nothing but a file that was made in place of all others."""
@@ -59,12 +69,17 @@ class Material:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What decides which of the files ship into a bundle in `directory`."""
+    """What decides which of the files ship into a bundle in `directory`.
+
+    `others` is what other content of the project has for itself, but for what is `imported`.
+    """
 
     config: ProjectConfig
     directory: Path
     packages: Packages | None = None
     inspection: Inspection | None = None
+    others: Mapping[str, str] = field(default_factory=dict)
+    imported: Collection[str] = ()
 
     def against(self, file: Candidate) -> str | None:
         """Give the rule that holds a file back, or None."""
@@ -78,7 +93,10 @@ class Rules:
         return None if included else self._against_neighbour(file)
 
     def _against_neighbour(self, file: Candidate) -> str | None:
-        """Give the rule that parts a document from what merely lies beside it."""
+        """Give the rule that parts content from what merely lies beside it."""
+        for path, name in self.others.items() if file.origin not in self.imported else ():
+            if f"{file.origin}/".startswith(f"{path}/"):
+                return f"the content `{name}` of this project"
         if self._is_document() and _describes_project(file.path):
             listed = self.packages is not None and file.path in self.packages.paths
             return None if listed else "about the project, no part of a document"
@@ -114,7 +132,10 @@ def _describes_project(path: str) -> bool:
 
 
 def select(
-    material: Material, added: tuple[list[Candidate], list[LeftOut]], rules: Rules
+    material: Material,
+    added: tuple[list[Candidate], list[LeftOut]],
+    rules: Rules,
+    report: Report,
 ) -> Selection:
     """Give the files of the bundle, all but the manifest.
 
@@ -131,6 +152,11 @@ def select(
             left_out.append(LeftOut(path=path, rule=rule))
             del files[path]
     require_entry(config, files.keys(), left_out, tree=material.tree)
+    verbatim = packages is not None and packages.lock.verbatim is not None
+    accounted = {*material.origins, *(packages.paths if packages and verbatim else ())}
+    left_out += _rest(config, files.values(), left_out, accounted)
+    if names := missed(config, files.values()):
+        report(Warned(text=_told(config, names)))
     shipped = [
         ContentFile(
             path=file.path,
@@ -154,8 +180,40 @@ def select(
     return Selection(files=in_order(shipped), left_out=_sorted(left_out))
 
 
+def _rest(
+    config: ProjectConfig,
+    shipped: Collection[Candidate],
+    left_out: Iterable[LeftOut],
+    accounted: Collection[str],
+) -> Iterator[LeftOut]:
+    """Give the files of the project that nothing selected: what does not ship is always said.
+
+    A file of a wheel whose origin is not known is taken for the one whose path ends as its does.
+    """
+    known = {*accounted, *(item.path for item in left_out)}
+    known |= {file.origin or file.path for file in shipped}
+    holding = with_folders(known)
+    unknown = {file.path for file in shipped if file.origin is None}
+    rule = f"outside of {config.folder}/" if config.folder else "not selected by the build"
+    for folder, folders, names in os.walk(config.root):
+        at = Path(folder).relative_to(config.root).as_posix()
+        prefix = "" if at == "." else f"{at}/"
+        links = [name for name in folders if (Path(folder) / name).is_symlink()]
+        for path in (prefix + name for name in (*names, *links)):
+            parts = path.split("/")
+            if path not in holding and not any(
+                "/".join(parts[n:]) in unknown for n in range(len(parts))
+            ):
+                yield LeftOut(path=path, rule=rule)
+        folders[:] = [name for name in folders if f"{prefix}{name}/" not in known]
+        for name in set(folders) - {path.removeprefix(prefix) for path in holding}:
+            if found := no_content(Path(folder) / name, at_top=not prefix):
+                folders.remove(name)
+                yield LeftOut(path=f"{prefix}{name}/", rule=found.rule)
+
+
 def additions(
-    config: ProjectConfig, material: Material, report: Report
+    config: ProjectConfig, material: Material, report: Report, resources: Sequence[str] = ()
 ) -> tuple[list[Candidate], list[LeftOut]]:
     """Give what `include` and the entrypoint add, and what of it does not ship."""
     have = {file.path for file in material.files}
@@ -163,13 +221,23 @@ def additions(
     if config.folder and not material.tree:
         proposed += files_of_folder(config, material.selector)
     if not material.tree:
-        proposed += entry_outside(
-            config, material.selector, {*have, *(file.path for file in proposed)}
-        )
+        have |= {file.path for file in proposed}
+        proposed += entry_outside(config, material.selector, have, resources)
     added, left_out = material.selector.choose(proposed)
     for file in added:
         regular_file(file.path, file.source, config.root)
     return added, left_out
+
+
+def _told(config: ProjectConfig, names: Mapping[str, str]) -> str:
+    """Name the files that are missed, and the line that adds them."""
+    some = ", ".join(f"{path} (in {by})" for path, by in list(names.items())[:_SHOWN])
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    lines = [*config.include, *(path if "/" in path else f"/{path}" for path in names)]
+    return (
+        f"Named in files that ship, but not shipping: {some}{more}. If the content reads them,"
+        f" write into [tool.hatch-connect]: include = {json.dumps(lines, ensure_ascii=False)}"
+    )
 
 
 def _lock_name(packages: Packages) -> str:

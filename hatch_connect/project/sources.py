@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from hatch_connect.project.walk import walk
 
@@ -18,6 +21,9 @@ _TESTS = frozenset({"test", "tests", "testing"})
 _SHINY_MODE = re.compile(r"^#[ \t]*shiny_mode:[ \t]*(core|express)[ \t]*$", re.MULTILINE)
 _SHINY_MODE_WITHIN = 1000  # characters, as Shiny itself looks
 _ASSIGNED = (ast.Assign, ast.AnnAssign)
+_CHUNK = re.compile(r"^[ \t]*```+[ \t]*\{python\b[^\n]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"""\]\(<?([^)>\s]+)|\b(?:src|href)\s*=\s*["']?([^"'\s>]+)""")
+_MAGIC = re.compile(r"^[ \t]*[%!].*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,3 +203,70 @@ def _is_main_guard(test: ast.expr) -> bool:
         and isinstance(test.left, ast.Name)
         and test.left.id == "__name__"
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What a source names, wherever in it: modules that it imports, texts that may be paths.
+
+    An import is as in its statement: the number of dots before the module, the module, the names.
+    """
+
+    imports: frozenset[tuple[int, str, tuple[str, ...]]] = frozenset()
+    texts: frozenset[str] = frozenset()
+
+
+def read_names(file: Path) -> Names:
+    """Read Python, a notebook, a document or HTML; what cannot be read names nothing."""
+    try:
+        data = file.read_bytes()
+    except OSError:
+        return Names()
+    code, prose = _parts(file.suffix.lower(), data)
+    imports: set[tuple[int, str, tuple[str, ...]]] = set()
+    texts = {unquote(link[1] or link[2]).partition("#")[0] for link in _LINK.finditer(prose)}
+    for each in code:
+        for node in _nodes(each):
+            if isinstance(node, ast.Import):
+                imports |= {(0, alias.name, ()) for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names = tuple(alias.name for alias in node.names)
+                imports.add((node.level, node.module or "", names))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.add(node.value)
+    return Names(imports=frozenset(imports), texts=frozenset(texts))
+
+
+def _parts(suffix: str, data: bytes) -> tuple[list[str | bytes], str]:
+    """Return the Python of a file, and what is no Python."""
+    if suffix == ".py":
+        return [data], ""
+    text = data.decode("utf-8", "replace")
+    if suffix == ".ipynb":
+        return _cells(text)
+    return [*_CHUNK.findall(text)], text
+
+
+def _cells(text: str) -> tuple[list[str | bytes], str]:
+    code: list[str | bytes] = []
+    prose = []
+    try:
+        for cell in json.loads(text)["cells"]:
+            source = "".join(cell["source"])
+            if cell["cell_type"] == "code":
+                code.append(_MAGIC.sub("", source))
+            else:
+                prose.append(source)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    return code, "\n".join(prose)
+
+
+def _nodes(code: str | bytes) -> Iterator[ast.AST]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError):
+        return
+    yield from ast.walk(tree)

@@ -1,0 +1,217 @@
+"""What goes with an entrypoint, by its framework's convention and by what its sources import."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING
+
+from hatch_connect.bundle.entry import entry_files
+from hatch_connect.bundle.guard import forbidden
+from hatch_connect.errors import ProjectError
+from hatch_connect.project.config import all_contents, content_tables, read_project
+from hatch_connect.project.sources import read_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+    from pathlib import Path
+
+    from hatch_connect.bundle.content import Candidate
+    from hatch_connect.project.config import ProjectConfig
+
+_APPS = ("templates", "static")
+# https://docs.bokeh.org: what a folder with a main.py may hold beside it
+_BOKEH = (*_APPS, "theme.yaml", "app_hooks.py", "request_handler.py", "server_lifecycle.py")
+_QUARTO = ("_quarto.yml", "_quarto.yaml", "_metadata.yml", "_brand.yml", "_extensions")
+_COMPANIONS = {
+    "python-api": _APPS,
+    "python-fastapi": _APPS,
+    "python-dash": ("assets", "pages"),
+    "python-streamlit": ("pages", "static", ".streamlit"),
+    "python-shiny": ("www", "_brand.yml"),
+    "python-bokeh": _BOKEH,
+    "python-panel": _BOKEH,
+    "jupyter-voila": ("voila.json",),
+    "quarto-static": _QUARTO,
+    "quarto-shiny": _QUARTO,
+    "static": ("{stem}_files",),
+}
+_SOURCES = (".py", ".ipynb", ".qmd", ".html", ".htm")
+_LONGEST = 200
+_LARGEST = 1 << 22
+
+
+def companions(config: ProjectConfig, entry: str) -> Iterator[str]:
+    """Return the files and folders that the framework takes from beside the entrypoint's file.
+
+    Streamlit also reads `.streamlit` in the working directory, which is the bundle's root.
+    """
+    folder, name = posixpath.split(entry)
+    stem = name.rpartition(".")[0]
+    mode = config.app_mode.name
+    names = _COMPANIONS.get(mode, ()) if mode not in _WHOLE_FOLDER or stem == "main" else ()
+    paths = [posixpath.join(folder, each.format(stem=stem)) for each in names]
+    if mode == "python-streamlit":
+        paths.append(".streamlit")
+    yield from (path for path in dict.fromkeys(paths) if (config.root / path).exists())
+
+
+_WHOLE_FOLDER = frozenset({"python-bokeh", "python-panel"})
+
+
+def imported(
+    config: ProjectConfig,
+    starts: Iterable[str],
+    have: Collection[str],
+    below: Callable[[str], Iterable[str]],
+) -> tuple[str, ...]:
+    """Return the project's files that sources import, followed through, as statements say it.
+
+    What `have` holds (a wheel's packages) is not looked at again. A package is one whole (`below`
+    lists its files). The pages of Streamlit's navigation, which are named by their paths, count as
+    imported.
+    """
+    queue = list(starts)
+    base = posixpath.dirname(queue[0]) if queue else ""
+    tops = {path.partition("/")[0] for path in have}
+    found: dict[str, None] = dict.fromkeys(queue)
+    while queue:
+        path = queue.pop()
+        if not path.endswith(_SOURCES):
+            continue
+        new = [*_modules(config, path, base, tops, below)]
+        queue += (each for each in new if each not in found)
+        found |= dict.fromkeys(new)
+    return tuple(found)
+
+
+def followed(config: ProjectConfig, below: Callable[[str], Iterable[str]]) -> tuple[str, ...]:
+    """Return the project's files that the entrypoint's file imports, itself included."""
+    return imported(config, _own(config), (), below)
+
+
+def _modules(
+    config: ProjectConfig,
+    path: str,
+    base: str,
+    tops: Collection[str],
+    below: Callable[[str], Iterable[str]],
+) -> Iterator[str]:
+    names = read_names(config.root / path)
+    for level, module, members in names.imports:
+        if level:
+            above = path.split("/")[:-level]
+            yield from _files_of(config.root, "/".join(above), module, members, below)
+            continue
+        top = module.partition(".")[0]
+        for folder in dict.fromkeys((base, "")):
+            if folder or not {top, f"{top}.py"} & set(tops):
+                yield from _files_of(config.root, folder, module, members, below)
+    if config.app_mode.name == "python-streamlit":
+        pages = (text for text in names.texts if text.endswith(".py"))
+        yield from (p for text in pages for p in _places(config, text, base) if p not in tops)
+
+
+def _files_of(
+    root: Path,
+    folder: str,
+    module: str,
+    members: tuple[str, ...],
+    below: Callable[[str], Iterable[str]],
+) -> Iterator[str]:
+    """Return the files of a module; of a folder that is no package, those of its members."""
+    at = folder
+    for part in module.split(".") if module else ():
+        at = posixpath.join(at, part)
+        if (root / at / "__init__.py").is_file():
+            yield from below(at)
+            return
+        if (root / f"{at}.py").is_file():
+            yield f"{at}.py"
+            return
+        if not (root / at).is_dir():
+            return
+    for member in members:
+        yield from _files_of(root, at, member, (), below)
+
+
+def _places(config: ProjectConfig, text: str, *folders: str) -> Iterator[str]:
+    """Return what a text names in the project: beside its source, or at the root."""
+    if not text or len(text) > _LONGEST or "\n" in text or "://" in text or "\0" in text:
+        return
+    for folder in dict.fromkeys((*folders, "")):
+        path = posixpath.normpath(posixpath.join(folder, text.replace("\\", "/")))
+        if path.startswith(("/", "..")) or path == ".":
+            continue
+        try:
+            if (config.root / path).exists():
+                yield path
+        except (OSError, ValueError):
+            continue
+
+
+def others(config: ProjectConfig) -> dict[str, str]:
+    """Return what only other content of the project has: its folder or file, and its name.
+
+    What holds this content's own entrypoint, or is the same, is not among it.
+    """
+    mine = _own(config)
+    found: dict[str, str] = {}
+    names = all_contents(config.root) if content_tables(config.root) else ()
+    for name in names:
+        if name == config.content:
+            continue
+        try:
+            other = read_project(config.root, content=name)
+        except ProjectError:
+            continue
+        for path in _own(other):
+            folder = posixpath.dirname(path)
+            held = any(each == path or f"{each}/".startswith(f"{folder}/") for each in mine)
+            own = path if not folder or other.folder == path or held else folder
+            if not any(f"{each}/".startswith(f"{own}/") for each in mine):
+                found[own] = other.content or other.content_name
+    return found
+
+
+def _own(config: ProjectConfig) -> tuple[str, ...]:
+    """Return the folder of a piece of content, else the file that it begins with."""
+    if config.folder:
+        return (config.folder,)
+    wanted = (config.rendered,) if config.rendered else entry_files(config)
+    return tuple(path for path in wanted if (config.root / path).is_file())
+
+
+def missed(config: ProjectConfig, shipped: Iterable[Candidate]) -> dict[str, str]:
+    """Return what sources name and no bundle would hold, each with one that names it.
+
+    A secret is never advised; the project's `src` is no file of the bundle.
+    """
+    files = sorted(shipped, key=lambda file: file.path)
+    there = with_folders({path for file in files for path in (file.path, file.origin) if path})
+    found: dict[str, str] = {}
+    for file in files:
+        if not file.path.endswith(_SOURCES) or file.source.stat().st_size > _LARGEST:
+            continue
+        folder = posixpath.dirname(file.path)
+        folders = (posixpath.dirname(file.origin or file.path), folder, f"src/{folder}")
+        for text in sorted(read_names(file.source).texts):
+            places = tuple(_places(config, text, *folders))
+            if not places or there & {*places, posixpath.normpath(posixpath.join(folder, text))}:
+                continue
+            if places[0] != "src" and not _never(config.root, places[0]):
+                found.setdefault(places[0], file.path)
+    return dict(sorted(found.items()))
+
+
+def with_folders(paths: Collection[str]) -> set[str]:
+    """Return the paths and all folders above them."""
+    folders = set(paths)
+    for path in paths:
+        while (path := posixpath.dirname(path)) and path not in folders:
+            folders.add(path)
+    return folders
+
+
+def _never(root: Path, path: str) -> bool:
+    inside = f"{path}/x" if (root / path).is_dir() else path
+    return forbidden(inside, root / path) is not None

@@ -1,0 +1,236 @@
+"""What goes with an entrypoint that no wheel holds, and what is said of everything else."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from support.bundles import Heard, write_files
+from support.projects import APP, HATCHLING, PACKAGE, paths, project, rules
+
+from hatch_connect.bundle.request import BuildRequest
+from hatch_connect.bundle.run import build
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.sandbox import Sandbox
+
+    from hatch_connect.bundle.request import Built
+
+SETUPTOOLS = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+FRAMEWORKS = "".join(
+    f"{name}==1.0\n" for name in ("dash", "streamlit", "bokeh", "shiny", "panel", "voila")
+)
+
+
+def connect(mode: str, entrypoint: str, *more: str) -> str:
+    lines = (f'app-mode = "{mode}"', f'entrypoint = "{entrypoint}"', *more)
+    return "\n".join(("[tool.hatch-connect]", *lines, ""))
+
+
+def built(
+    tmp_path: Path,
+    sandbox: Sandbox,
+    files: dict[str, str],
+    table: str,
+    **options: object,
+) -> tuple[Built, str]:
+    """Build a package project with further files at its root; return it and what was said."""
+    files = {**PACKAGE, "requirements.txt": FRAMEWORKS, **files}
+    root = project(tmp_path / "p", files, connect=table, **options)  # type: ignore[arg-type] # passed on
+    heard = Heard()
+    (one,) = build(BuildRequest(root=root), sandbox.environ, heard)
+    return one, heard.text
+
+
+def own(one: Built) -> set[str]:
+    """Return what ships besides the wheel's content and what is always there."""
+    usual = {"manifest.json", "requirements.txt"}
+    tops = ("sales_api/", "sales_api-")
+    return {path for path in paths(one) if path not in usual and not path.startswith(tops)}
+
+
+@pytest.mark.parametrize(
+    ("mode", "entry", "companions"),
+    [
+        ("streamlit", "app.py", ("pages/1.py", ".streamlit/config.toml", "static/x.png")),
+        ("flask", "app", ("templates/a/x.html", "static/x.css")),
+        ("fastapi", "app", ("templates/x.html", "static/x.css")),
+        ("dash", "app", ("assets/x.css", "pages/x.py")),
+        ("shiny", "app.py", ("www/x.css", "_brand.yml")),
+        ("bokeh", "main.py", ("templates/index.html", "static/x.css", "theme.yaml")),
+        ("panel", "main.py", ("templates/index.html", "static/x.css", "app_hooks.py")),
+        ("voila", "app.ipynb", ("voila.json",)),
+        ("html", "report.html", ("report_files/x.css",)),
+    ],
+)
+def test_what_a_framework_takes_by_convention_ships(
+    tmp_path: Path,
+    sandbox: Sandbox,
+    mode: str,
+    entry: str,
+    companions: tuple[str, ...],
+) -> None:
+    file = entry if "." in entry else f"{entry}.py"
+    beside = dict.fromkeys((file, *companions, "notes.txt", "other/x.py"), "")
+    secrets = {".streamlit/secrets.toml": "", "static/.env": "", "www/.env": ""}
+    one, _ = built(tmp_path, sandbox, {**beside, **secrets}, connect(mode, entry))
+    assert own(one) == {file, *companions}
+    assert {"notes.txt", "other/x.py"} <= rules(one).keys()
+
+
+def test_streamlit_reads_its_configuration_in_the_working_directory(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    files = {"src/sales_api/ui.py": "import streamlit", ".streamlit/config.toml": ""}
+    one, _ = built(tmp_path, sandbox, files, connect("streamlit", "sales_api/ui.py"))
+    assert own(one) == {".streamlit/config.toml"}
+
+
+IMPORTS = {
+    "app.py": APP + "def later():\n    import helpers\nfrom space.inner import value\n",
+    "helpers.py": "from toolbox.parts import x\nimport sales_api, json, missing\n",
+    "toolbox/__init__.py": "",
+    "toolbox/parts.py": "from . import more\n",
+    "toolbox/more.py": "",
+    "toolbox/data.json": "{}",
+    "toolbox/.env": "",
+    "space/inner.py": "from .peer import value\n",
+    "space/peer.py": "value = 1",
+    "space/unused.py": "",
+    "unused.py": "",
+    "json/not_python.txt": "",
+}
+
+
+@pytest.mark.parametrize("backend", [HATCHLING, SETUPTOOLS])
+def test_modules_that_are_imported_ship_followed_through(
+    tmp_path: Path, sandbox: Sandbox, backend: str
+) -> None:
+    one, said = built(tmp_path, sandbox, IMPORTS, connect("flask", "app"), system=backend)
+    unused = {"space/unused.py", "unused.py", "json/not_python.txt", "toolbox/.env"}
+    assert own(one) == IMPORTS.keys() - unused
+    assert unused <= rules(one).keys()
+    assert "Named in files" not in said
+
+
+def test_a_notebook_and_a_page_of_streamlit_s_navigation_import_too(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    cells = [
+        {"cell_type": "code", "source": ["%matplotlib inline\n", "import helpers"]},
+        {"cell_type": "markdown", "source": "![](img/a%20b.png)"},
+    ]
+    files = {"n.ipynb": json.dumps({"cells": cells}), "helpers.py": "", "img/a b.png": ""}
+    one, said = built(tmp_path / "1", sandbox, files, connect("voila", "n.ipynb"))
+    assert own(one) == {"n.ipynb", "helpers.py"}
+    assert 'include = ["img/a b.png"]' in said
+    files = {
+        "app.py": "import streamlit as st\nst.navigation([st.Page('views/home.py')])\n",
+        "views/home.py": "import common\n",
+        "common.py": "",
+    }
+    one, _ = built(tmp_path / "2", sandbox, files, connect("streamlit", "app.py"))
+    assert own(one) == files.keys()
+
+
+def test_what_a_source_names_and_does_not_ship_is_said_with_the_line_that_adds_it(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    files = {
+        "app.py": APP
+        + "DATA = open('data/x.csv'), 'logo.png', './models', '.env', '../up', 'no'\n",
+        "data/x.csv": "",
+        "logo.png": "",
+        "models/m.bin": "",
+        ".env": "",
+        "src/sales_api/paths.py": "A = 'root.csv', 'main.py', 'sales_api', 'src', '\\0'\n",
+        "root.csv": "",
+    }
+    table = connect("flask", "app", 'include = ["extra.txt"]')
+    one, said = built(tmp_path, sandbox, {**files, "extra.txt": ""}, table)
+    assert own(one) == {"app.py", "extra.txt"}
+    assert "data/x.csv (in app.py)" in said
+    line = said.partition("[tool.hatch-connect]: ")[2].partition("\n")[0]
+    assert line == 'include = ["extra.txt", "data/x.csv", "/logo.png", "/models", "/root.csv"]'
+    table = connect("flask", "app", line)
+    root = project(tmp_path / "p", {}, connect=table)
+    heard = Heard()
+    (again,) = build(BuildRequest(root=root), sandbox.environ, heard)
+    added = {"extra.txt", "data/x.csv", "logo.png", "models/m.bin", "root.csv"}
+    assert own(again) == {"app.py", *added}
+    assert "Named in files" not in heard.text
+
+
+@pytest.mark.parametrize("backend", [HATCHLING, SETUPTOOLS, ""])
+def test_everything_that_does_not_ship_is_listed(
+    tmp_path: Path, sandbox: Sandbox, backend: str
+) -> None:
+    files = {
+        "app.py": APP,
+        "README.md": "",
+        "docs/a/b.md": "",
+        "tests/test_x.py": "",
+        "node_modules/x.js": "",
+        ".github/x.yml": "",
+        "src/sales_api/.env": "",
+    }
+    one, _ = built(tmp_path, sandbox, files, connect("flask", "app"), system=backend)
+    root = tmp_path / "p"
+    shipped = set(paths(one)) | {f"src/{path}" for path in paths(one)}
+    left_out = rules(one).keys()
+    for file in root.rglob("*"):
+        path = file.relative_to(root).as_posix()
+        below = any(each.endswith("/") and path.startswith(each) for each in left_out)
+        made = path.endswith((".gitignore", ".connect.tgz"))
+        if file.is_file() and not made:
+            assert path in shipped or path in left_out or below, path
+
+
+CONTENTS = """
+[tool.hatch-connect.content.orders]
+app-mode = "flask"
+entrypoint = "orders.app:app"
+[tool.hatch-connect.content.stock]
+app-mode = "streamlit"
+entrypoint = "stock/ui.py"
+[tool.hatch-connect.content.report]
+app-mode = "notebook"
+entrypoint = "report.ipynb"
+[tool.hatch-connect.content.site]
+app-mode = "html"
+entrypoint = "site"
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "files"),
+    [
+        ("orders", {"orders/app.py", "stock/model.py", "shared.py"}),
+        ("stock", {"stock/ui.py", "stock/model.py", "shared.py"}),
+        ("report", {"report.ipynb", "shared.py"}),
+        ("site", {"index.html"}),
+    ],
+)
+def test_contents_do_not_carry_one_another_but_for_what_they_import(
+    tmp_path: Path, sandbox: Sandbox, content: str, files: set[str]
+) -> None:
+    tree = {
+        "orders/app.py": APP + "import stock.model\n",
+        "stock/ui.py": "import streamlit\n",
+        "stock/model.py": "",
+        "report.ipynb": "{}",
+        "site/index.html": "<p>",
+        "shared.py": "",
+        "requirements.txt": "flask==3.0\nstreamlit==1.0\nipykernel==6.0\n",
+        ".python-version": "3.12\n",
+    }
+    root = write_files(tmp_path / "p", tree)
+    (root / "pyproject.toml").write_text(CONTENTS, encoding="utf-8")
+    (one,) = build(BuildRequest(root=root, contents=(content,)), sandbox.environ, Heard())
+    usual = {"manifest.json", "requirements.txt", "pyproject.toml", ".python-version"}
+    assert set(paths(one)) - usual == files
+    if content == "stock":
+        assert rules(one)["orders/app.py"] == "the content `orders` of this project"
