@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
@@ -44,7 +45,6 @@ T = TypeVar("T")
 
 _ATTEMPTS = 4
 _HIDDEN = {401, 403, 404}
-_MAY_EDIT = {"owner", "editor"}
 _NO_SUCH_PAGE = {400, 404}
 
 
@@ -114,7 +114,18 @@ class ConnectClient:
 
     def editable_content(self, name: str) -> tuple[Content, ...]:
         """Return the content of exactly that name that the key may change, whoever owns it."""
-        return tuple(c for c in self.find_content(name) if c.app_role in _MAY_EDIT)
+        return tuple(c for c in self.find_content(name) if c.is_editable)
+
+    def owner_of(self, content: Content) -> str:
+        """Return what to call the owner of content: the user's name, if this key may know it."""
+        person = Request("GET", f"v1/users/{quote(content.owner_guid, safe='')}")
+        for request in (Request("GET", _content(content.guid), query={"include": "owner"}), person):
+            with contextlib.suppress(ServerError):
+                told = Answer(self._session.json(request), str(request))
+                owner = told if request is person else told.child("owner")
+                if owner and (name := owner.optional_string("username")):
+                    return name
+        return f"the user {content.owner_guid}" if content.owner_guid else "another user"
 
     def content(self, guid: str) -> Content:
         """Return one piece of content."""

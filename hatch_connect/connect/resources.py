@@ -165,6 +165,11 @@ class Content:
         )
 
     @property
+    def is_editable(self) -> bool:
+        """Whether this key may change it."""
+        return self.app_role in {"owner", "editor"}
+
+    @property
     def logs_url(self) -> str:
         """Where the dashboard shows the content's logs."""
         return f"{self.dashboard_url}/logs"

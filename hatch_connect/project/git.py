@@ -17,6 +17,8 @@ _SECONDS = 10
 _SECONDS_OF_A_LISTING = 120
 # git@host:owner/name and ssh://git@host/owner/name name what https://host/owner/name does.
 _SHORT = re.compile(r"(?:[^/@:]+@)?([^/@:]+):(?!//)(.+)")
+# What Azure DevOps and Bitbucket put into a path for one protocol alone.
+_ONE_PROTOCOL = re.compile(r"^v3/(?=[^/]+/[^/]+/[^/]+$)|^scm/|(?<=/)_git/")
 _LONG = re.compile(r"(?:https?|ssh|git)://(?:[^/@]*@)?([^/]+)/(.+)")
 # GIT_DIR and friends, as hooks of git set them, are about another call than ours.
 _OURS = ("GIT_CONFIG_", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM", "GIT_EXEC_")
@@ -84,6 +86,20 @@ def git_metadata(
         "source_commit": f"{commit}{dirty}",
     }
     return {key: value for key, value in found.items() if value}
+
+
+def same_repository(one: str, other: str) -> bool:
+    """Tell whether two remotes name one repository: the host and the path count."""
+    return _host_and_path(one) == _host_and_path(other)
+
+
+def _host_and_path(remote: str) -> tuple[str, str] | str:
+    match = _LONG.fullmatch(remote) or _SHORT.fullmatch(remote)
+    if match is None:
+        return remote
+    host = match[1].partition(":")[0].lower()
+    path = _ONE_PROTOCOL.sub("", match[2].strip("/").lower()).removesuffix(".git")
+    return re.sub(r"^(?:alt)?ssh\.", "", host), path
 
 
 def _https(remote: str) -> str | None:

@@ -6,11 +6,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hatch_connect.connect.url import content_guid, same_server, server_url
-from hatch_connect.errors import ContentError, NotFoundError, ServerError, UsageError
+from hatch_connect.errors import (
+    ContentError,
+    NotFoundError,
+    RefusedError,
+    ServerError,
+    UsageError,
+)
+from hatch_connect.events import Report, Warned, silent
 
 if TYPE_CHECKING:
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.resources import Content, User
+
+
+_FORBIDDEN = 403
+_NOT_MINE = {"viewer", "none"}
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,9 +30,10 @@ class Clues:
     """What is known of the content, the strongest first.
 
     `app_id` was given on the call (a GUID, a number or a URL); `recorded` is the GUID of an earlier
-    deployment and `recorded_in` the file that says so; `begun` is the name of content that an
-    earlier call was creating when it was ended; `guid` stands in the project's table; `name` is
-    the content's name, None where it says nothing of what the content is.
+    deployment, or its number in records of older clients, and `recorded_in` the file that says so;
+    `begun` is the name of content that an earlier call was creating when it was ended; `guid`
+    stands in the project's table; `name` is the content's name, None where it says nothing of what
+    the content is.
     """
 
     app_id: str | None = None
@@ -33,29 +46,53 @@ class Clues:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Located:
-    """The content that was found, or None, and what led there."""
+    """The content that was found, or None, and what led there.
+
+    `owner` is what to call the owner of content that this key may only view. `by_name` tells that
+    nothing but the name led there.
+    """
 
     content: Content | None
     because: str
+    owner: str = ""
+    by_name: bool = False
 
 
-def find_content(client: ConnectClient, user: User | None, clues: Clues) -> Located:
+OTHERWISE = "Name other content with --app-id GUID, or make new content with --new."
+
+
+def find_content(
+    client: ConnectClient, user: User | None, clues: Clues, report: Report = silent
+) -> Located:
     """Look for the content without changing anything; `user` is None for a key without one.
 
-    Raises ContentError where a clue names content that is not there, UsageError where a name fits
-    several pieces of content.
+    A record of content that is gone is reported and left out of account, and so is content of this
+    name that the key may not change. Raises ContentError for a clue that names content which is not
+    there or not to be seen, UsageError for a name that fits several pieces of content.
     """
     if clues.app_id:
         return _named(client, clues.app_id, "--app-id")
     if begun := find_begun(client, user, clues):
         return begun
-    if clues.recorded:
-        return _named(client, clues.recorded, f"the record {clues.recorded_in}")
+    if clues.recorded and (recorded := _recorded(client, clues.recorded, clues, report)):
+        return recorded
     if clues.guid:
         return _named(client, clues.guid, "`guid` in pyproject.toml")
     if clues.name is None:
         return Located(content=None, because="it was not deployed from here before")
-    return _by_name(client, user, clues.name)
+    return _by_name(client, user, clues.name, report)
+
+
+def _recorded(client: ConnectClient, named: str, clues: Clues, report: Report) -> Located | None:
+    """Return the recorded content; None if it is gone."""
+    try:
+        return _named(client, named, f"the record {clues.recorded_in}")
+    except ContentError as error:
+        # A page that is not Connect's does not tell that anything is gone.
+        if not (isinstance(error.__cause__, NotFoundError) and error.__cause__.code):
+            raise
+        report(Warned(text=f"{error.message} The content is looked for without the record."))
+        return None
 
 
 def find_begun(client: ConnectClient, user: User | None, clues: Clues) -> Located | None:
@@ -90,16 +127,49 @@ def _named(client: ConnectClient, named: str, because: str) -> Located:
         raise ContentError(
             f"There is no content {app_id} on the server, or this key may not see it; "
             f"{because} names it.",
-            hint="Deploy with --new to make another, or with --app-id to name the right one.",
+            hint=OTHERWISE,
         ) from error
-    return Located(content=content, because=because)
+    except RefusedError as error:
+        if error.status != _FORBIDDEN or error.code is None:
+            raise
+        raise ContentError(
+            f"This key may not see content {app_id}, which {because} names.",
+            hint=f"Have its owner make you a collaborator. {OTHERWISE}",
+        ) from error
+    owner = client.owner_of(content) if content.app_role in _NOT_MINE else ""
+    return Located(content=content, because=because, owner=owner)
 
 
-def _by_name(client: ConnectClient, user: User | None, name: str) -> Located:
+def check_editable(located: Located) -> None:
+    """Refuse content that this key may not change (ContentError)."""
+    content = located.content
+    if content is not None and content.app_role in _NOT_MINE:
+        raise ContentError(
+            f"Content {content.guid} belongs to {located.owner or 'another user'} and is not yours "
+            f"to change (your role there: {content.app_role}); {located.because} names it.",
+            hint=f"Have its owner make you a collaborator. {OTHERWISE}",
+        )
+
+
+def last_repository(client: ConnectClient, content: Content) -> str | None:
+    """Return the repository that the active bundle was built from, if its metadata tell it.
+
+    If none is active, the newest one counts.
+    """
+    try:
+        active = content.bundle_id
+        bundle = client.bundle(content.guid, active) if active else client.bundles(content.guid)[0]
+    except (ServerError, IndexError):
+        return None
+    return dict(bundle.metadata).get("source_repo")
+
+
+def _by_name(client: ConnectClient, user: User | None, name: str, report: Report) -> Located:
     mine = client.find_content(name, owner_guid=user.guid) if user else ()
     if mine:
-        return Located(content=mine[0], because=f"your content named {name!r}")
-    shared = client.editable_content(name)
+        return Located(content=mine[0], because=f"your content named {name!r}", by_name=True)
+    visible = client.find_content(name)
+    shared = tuple(content for content in visible if content.is_editable)
     who = "You" if user else "This key"
     if len(shared) > 1:
         listed = "\n".join(f"  {c.guid}  {c.title or c.name}" for c in shared)
@@ -110,7 +180,11 @@ def _by_name(client: ConnectClient, user: User | None, name: str) -> Located:
     if shared:
         because = f"the only content named {name!r} that {who.lower()} may edit"
         because += " (it is another person's)" if user else ""
-        return Located(content=shared[0], because=because)
+        return Located(content=shared[0], because=because, by_name=True)
+    for content in visible[:_MOST_NAMED]:
+        text = f"Content {content.guid} is named {name!r} as well and belongs to "
+        text += f"{client.owner_of(content)}; it is not taken for this project's. "
+        report(Warned(text=f"{text}To deploy to it, have its owner make you a collaborator."))
     return Located(content=None, because=f"no content named {name!r} on the server")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.connect.codes import Code
 from hatch_connect.errors import ContentError, PythonVersionError, UsageError
+from hatch_connect.ship.find import OTHERWISE, check_editable
 from hatch_connect.ship.steps import (
     Activate,
     CreateContent,
@@ -113,7 +114,7 @@ def check_wanted(wanted: Wanted, found: Found) -> None:
         )
     content = None if wanted.new else found.located.content
     if content is not None:
-        check_content(content)
+        check_content(found.located)
         _check_kind(content, wanted, found)
     if wanted.draft and found.drafts is False:
         raise no_drafts()
@@ -142,13 +143,11 @@ def make_rollback(
 
     `drafts` tells whether it can be visited first. Raises ContentError.
     """
-    content = located.content
-    if content is not None:
-        check_content(content)
+    check_content(located)
     asked: list[PlanStep] = [] if verify is None else [Verify(path=verify, sure=drafts is True)]
     first = [DeployDraft(needed=False), *asked] if asked and drafts is not False else []
     return Plan(
-        content=content,
+        content=located.content,
         because=located.because,
         steps=(*first, Activate(), *asked),
         bundle_id=bundle_id,
@@ -222,28 +221,26 @@ def no_drafts() -> ContentError:
     )
 
 
-def check_content(content: Content) -> None:
+def check_content(located: Located) -> None:
     """Refuse content that this key cannot change (ContentError)."""
-    if content.locked:
+    content = located.content
+    if content is not None and content.locked:
         told = f" ({content.locked_message})" if content.locked_message else ""
         raise ContentError(
             f"Content {content.guid} is locked{told}.",
             hint="Have it unlocked in Connect's dashboard, in the content's settings.",
         )
-    if content.app_role in {"viewer", "none"}:
-        raise ContentError(
-            f"Content {content.guid} is not yours to change (your role there: {content.app_role}).",
-            hint="Have its owner make you a collaborator, or deploy with --new.",
-        )
+    check_editable(located)
 
 
 def _check_kind(content: Content, wanted: Wanted, found: Found) -> None:
     known = content.app_mode not in {None, "", "unknown"}
     if known and content.app_mode != wanted.app_mode:
         raise ContentError(
-            f"Content {content.guid} is of app mode {content.app_mode!r}, and this bundle of "
-            f"{wanted.app_mode!r}; Connect does not change the one into the other.",
-            hint="Deploy with --new, or to other content with --app-id.",
+            f"Content {content.guid} ({found.located.because}) is of app mode "
+            f"{content.app_mode!r}, and this bundle of {wanted.app_mode!r}; Connect does not "
+            "change the one into the other.",
+            hint=OTHERWISE,
         )
     if known and None not in {content.category, wanted.category}:
         _check_category(content, wanted)

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from hatch_connect.bundle.archive import Bundle
 from hatch_connect.bundle.manifest import MANIFEST_NAME
+from hatch_connect.connect.answer import readable
 from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import UsageError
 from hatch_connect.events import Note, Step, Warned
-from hatch_connect.project.git import git_metadata
+from hatch_connect.project.git import git_metadata, same_repository
+from hatch_connect.project.rules import without_credentials
 from hatch_connect.ship.execute import Execution
-from hatch_connect.ship.find import Located, find_begun, find_content, variable_names
+from hatch_connect.ship.find import (
+    Located,
+    find_begun,
+    find_content,
+    last_repository,
+    variable_names,
+)
 from hatch_connect.ship.history import Keeper, Recorded
 from hatch_connect.ship.plan import Found, Wanted, check_wanted, make_plan
 from hatch_connect.ship.steps import Upload
@@ -74,7 +83,7 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Result:
     return one_or_several(results)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Call:
     """One deployment of a call."""
 
@@ -82,6 +91,17 @@ class _Call:
     server: Server
     options: Options
     surroundings: Surroundings
+
+    @cached_property
+    def commit(self) -> dict[str, str]:
+        """What git knows of the bundle's source; where an archive lies says nothing of it."""
+        piece, environ = self.subject.piece, self.surroundings.environ
+        if piece.archive:
+            return {}
+        if piece.path is None:
+            return git_metadata(self.subject.home, environ)
+        folder = piece.path if piece.path.is_dir() else piece.path.parent
+        return git_metadata(folder, environ, tracked=MANIFEST_NAME)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +159,7 @@ def _ask(call: _Call, report: Report) -> _Asked:
         if found.located.content:  # also with --new, if an earlier call came so far
             wanted = replace(wanted, new=False)
         check_wanted(wanted, found)
+        _compare_repository(call, client, found.located, told)
         return _Asked(
             call=call,
             request=request,
@@ -148,6 +169,21 @@ def _ask(call: _Call, report: Report) -> _Asked:
             metadata=_metadata(call, settings, told),
             hidden=hidden,
         )
+
+
+def _compare_repository(
+    call: _Call, client: ConnectClient, located: Located, report: Report
+) -> None:
+    """Warn of content that only has the same name, and comes from elsewhere."""
+    if not (located.by_name and located.content):
+        return
+    theirs = last_repository(client, located.content)
+    ours = call.commit.get("source_repo") if theirs else None
+    if theirs and ours and not same_repository(ours, theirs):
+        text = f"Content {located.content.guid} was found by its name alone, and was last deployed "
+        text += f"from {without_credentials(readable(theirs))}; this project is {ours}."
+        hint = "If it is other content, deploy with --new, or set `content-name` or `guid`."
+        report(Warned(text=f"{text} {hint}"))
 
 
 def _plan(asked: _Asked, folder: Path, report: Report) -> _Ready:
@@ -237,25 +273,15 @@ def _metadata(call: _Call, settings: ServerSettings, report: Report) -> dict[str
     if settings.supports(Feature.BUNDLE_METADATA) is not True:
         sources = {"--metadata": called, "`metadata` in pyproject.toml": table}
         if asked := [source for source, given in sources.items() if given]:
-            version = settings.version and f"is Connect {settings.version}"
-            text = f"Not sent: {' and '.join(asked)}. The server {version or 'hides its version'}"
-            report(Warned(text=f"{text}; Connect 2025.12 and later take what is noted."))
+            hidden = "hides its version, which CONNECT_SERVER_VERSION can tell"
+            known = f"is Connect {settings.version}" if settings.version else hidden
+            text = f"Not sent: {' and '.join(asked)}. The server {known}; Connect 2025.12 and later"
+            report(Warned(text=f"{text} take what is noted."))
         return None
     if table is None and not called:
         return None
-    found = {} if table is None else {**_of_git(call), **dict(table)}
+    found = {} if table is None else {**call.commit, **dict(table)}
     return {key: value for key, value in (found | called).items() if value}
-
-
-def _of_git(call: _Call) -> dict[str, str]:
-    """Return the commit that the bundle is of; where an archive lies says nothing of it."""
-    piece, environ = call.subject.piece, call.surroundings.environ
-    if piece.archive:
-        return {}
-    if piece.path is None:
-        return git_metadata(call.subject.home, environ)
-    folder = piece.path if piece.path.is_dir() else piece.path.parent
-    return git_metadata(folder, environ, tracked=MANIFEST_NAME)
 
 
 def _wanted(call: _Call, variables: Variables, request: BuildRequest | None) -> Wanted:
@@ -320,7 +346,7 @@ def _look(client: ConnectClient, settings: ServerSettings, call: _Call, report: 
     if options.new:
         located = find_begun(client, user, clues) or Located(content=None, because="--new")
     else:
-        located = find_content(client, user, clues)
+        located = find_content(client, user, clues, report)
     content = located.content
     pythons = client.python_installations() if subject.has_python else None
     names = variable_names(client, content) if content else ()

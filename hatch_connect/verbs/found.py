@@ -82,7 +82,7 @@ def found_content(
             known = Clues(guid=config.guid, name=config.content_name)
             clues = clues_of(records, options, server, known, report)
         user = client.user()
-        located = find_content(client, user, clues)
+        located = find_content(client, user, clues, report)
         if located.content is None:
             raise UsageError(
                 f"{clues.name} was not deployed to {server.url}: {located.because}.",

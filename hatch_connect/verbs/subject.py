@@ -189,7 +189,7 @@ def clues_of(
         known,
         app_id=options.app_id,
         begun=begun,
-        recorded=record.app_guid if record else None,
+        recorded=(record.app_guid or record.app_id or None) if record else None,
         recorded_in=str(records.path),
     )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hatch_connect.project.git import git_metadata
+from hatch_connect.project.git import git_metadata, same_repository
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,6 +66,26 @@ def test_a_remote_is_told_as_https_without_credentials(
 ) -> None:
     git(repository, "remote", "add", "origin", remote)
     assert git_metadata(repository, ENVIRON).get("source_repo") == told
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("git@example.com:team/app.git", "https://EXAMPLE.com/team/app", True),
+        ("ssh://git@example.com:2222/team/app.git", "https://u:p@example.com:8443/Team/App/", True),
+        ("git@ssh.dev.azure.com:v3/o/p/r", "https://dev.azure.com/o/p/_git/r", True),
+        ("ssh://git@altssh.bitbucket.org:443/t/a.git", "https://bitbucket.org/t/a.git", True),
+        ("ssh://git@b.example:7999/p/a.git", "https://b.example/scm/p/a.git", True),
+        ("https://example.com/team/app", "https://example.com/team/app2", False),
+        ("https://example.com/team/app", "https://example.org/team/app", False),
+        ("https://example.com/a/team/app", "https://example.com/team/app", False),
+        ("/srv/app.git", "/srv/app.git", True),
+        ("/srv/app.git", "https://example.com/srv/app.git", False),
+    ],
+)
+def test_a_repository_is_its_host_and_path(one: str, other: str, *, same: bool) -> None:
+    assert same_repository(one, other) is same
+    assert same_repository(other, one) is same
 
 
 def test_where_git_does_not_answer_nothing_is_told(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ class FakeContent:
     title: str | None = None
     app_mode: str = "unknown"
     role: str = "owner"
+    hidden: bool = False  # this key may not see it
     locked: bool = False
     git: bool = False
     bundle_id: str | None = None

@@ -52,6 +52,8 @@ class World:
     next_task: FakeTask | None = None
     page: Reply = field(default_factory=lambda: Reply(200, b'{"hello": "world"}'))
     user_guid: str = "10000000-0000-4000-8000-000000000001"
+    people: dict[str, str] = field(default_factory=dict)  # other users' names, by GUID
+    tells_owners: bool = True
     url: str = ""
     lock: threading.RLock = field(default_factory=threading.RLock)
     _numbers: int = 0
@@ -142,7 +144,8 @@ class World:
             [
                 c.told()
                 for c in self.contents.values()
-                if c.name == wanted.get("name", c.name)
+                if not c.hidden
+                and c.name == wanted.get("name", c.name)
                 and c.owner == wanted.get("owner_guid", c.owner)
             ]
         )
@@ -164,14 +167,24 @@ class World:
         content = self.contents.get(guid)
         if content is None:
             raise Refusal(404, 4, "no such content")
+        if content.hidden:
+            raise Refusal(403, 19, "you may not view this content")
         if change and content.role not in {"owner", "editor"}:
             raise Refusal(403, 21, "you may not change this content")
         if change and content.locked:
             raise Refusal(403, 222, "the content is locked")
         return content
 
-    def _get(self, _request: Recorded, guid: str) -> Reply:
-        return Reply.of(self._content(guid).told())
+    def _get(self, request: Recorded, guid: str) -> Reply:
+        content = self._content(guid)
+        owner = {"guid": content.owner, "username": self.people.get(content.owner)}
+        told = request.query.get("include") == "owner" and self.tells_owners and owner["username"]
+        return Reply.of(content.told() | ({"owner": owner} if told else {}))
+
+    def _person(self, _request: Recorded, guid: str) -> Reply:
+        if guid not in self.people:
+            raise Refusal(404, 4, "no such user")
+        return Reply.of({"guid": guid, "username": self.people[guid]})
 
     def _by_number(self, _request: Recorded, number: str) -> Reply:
         for content in self.contents.values():
@@ -336,6 +349,7 @@ class World:
         ("GET v1/content", _find),
         ("POST v1/content", _create),
         (rf"GET {_C}", _get),
+        (r"GET v1/users/([0-9a-z-]+)", _person),
         (rf"PATCH {_C}", _patch),
         (r"GET applications/([0-9a-f-]+)", _by_number),
         (rf"(?:GET|PATCH) {_C}/environment", _environment),

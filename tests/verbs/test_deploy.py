@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
+from support.faults import html
 from support.projects import CONNECT, PACKAGE, project
 
 if TYPE_CHECKING:
@@ -38,6 +40,164 @@ def noted(server: FakeConnect) -> dict[str, str]:
     bundles = [b for content in server.contents.values() for b in content.bundles.values()]
     newest = max(bundles, key=lambda bundle: int(bundle.id))
     return {k: v for k, v in newest.metadata.items() if not k.startswith("hatch_connect_")}
+
+
+def record(caller: Caller, server: FakeConnect, **fields: object) -> Path:
+    """Write the record of the prepared bundle, as the official client might have."""
+    assert caller.deploy().code == 0
+    (path,) = (caller.folder / "home").rglob("applications/*[a-zA-Z0-9_-].json")
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    entries[server.url] |= fields
+    path.write_text(json.dumps(entries), encoding="utf-8")
+    return path
+
+
+class TestRecordThatDoesNotHelp:
+    def test_of_content_that_is_gone_is_told_and_left_out_of_account(
+        self, caller: Caller, fake: FakeConnect
+    ) -> None:
+        path = record(caller, fake)
+        (gone,) = fake.contents
+        del fake.contents[gone]
+        done = caller.deploy()
+        assert done.code == 0, done.said
+        (guid,) = fake.contents
+        assert guid != gone
+        warning = f"warning: There is no content {gone} on the server"
+        assert done.stderr.count(warning) == 1
+        assert f"the record {path} names it" in done.stderr
+        assert json.loads(path.read_text(encoding="utf-8"))[fake.url]["app_guid"] == guid
+        assert "warning" not in caller.deploy().stderr
+
+    def test_a_page_that_is_not_connects_does_not_make_it_gone(
+        self, caller: Caller, fake: FakeConnect
+    ) -> None:
+        record(caller, fake)
+        (guid,) = fake.contents
+        fake.misbehave("GET", f"v1/content/{guid}$", html(404, "<p>Not here</p>"), times=9)
+        done = caller.deploy()
+        assert done.code == 3, done.said
+        assert list(fake.contents) == [guid]
+
+    @pytest.mark.parametrize("told", [True, False])
+    @pytest.mark.parametrize("role", ["viewer", "none"])
+    def test_of_content_that_i_may_only_view(
+        self, caller: Caller, fake: FakeConnect, role: str, *, told: bool
+    ) -> None:
+        path = record(caller, fake)
+        (content,) = fake.contents.values()
+        content.owner, content.role = "b0b", role
+        fake.people, fake.tells_owners = {"b0b": "bob"}, told
+        before = len(content.bundles)
+        for dry_run in (True, False):
+            done = caller.deploy(dry_run=dry_run)
+            assert done.code == 3, done.said
+            assert f"Content {content.guid} belongs to bob" in done.stderr
+            assert f"your role there: {role}" in done.stderr
+            assert str(path) in done.stderr
+            assert "--app-id" in done.stderr
+            assert "--new" in done.stderr
+        assert len(content.bundles) == before
+        fake.people = {}
+        assert "belongs to the user b0b" in caller.deploy().stderr
+
+    def test_of_content_that_i_may_not_see(self, caller: Caller, fake: FakeConnect) -> None:
+        path = record(caller, fake)
+        (content,) = fake.contents.values()
+        content.owner, content.hidden = "b0b", True
+        done = caller.deploy()
+        assert done.code == 3, done.said
+        assert f"This key may not see content {content.guid}" in done.stderr
+        assert str(path) in done.stderr
+        assert "--app-id" in done.stderr
+        assert "--new" in done.stderr
+        assert caller.deploy(new=True).code == 0
+
+    def test_of_another_kind_of_content(self, caller: Caller, fake: FakeConnect) -> None:
+        path = record(caller, fake)
+        (content,) = fake.contents.values()
+        content.app_mode = "static"
+        done = caller.deploy()
+        assert done.code == 3, done.said
+        assert f"(the record {path}) is of app mode 'static'" in done.stderr
+
+    @pytest.mark.parametrize("number", [True, False])
+    def test_with_a_number_and_no_guid_is_used(
+        self, caller: Caller, fake: FakeConnect, *, number: bool
+    ) -> None:
+        assert caller.deploy().code == 0
+        (content,) = fake.contents.values()
+        app_id = int(content.id) if number else content.id
+        path = record(caller, fake, app_guid=None, app_id=app_id)
+        fake.add_content("sales")  # another one, which a search might find
+        done = caller.deploy()
+        assert done.code == 0, done.said
+        assert len(content.bundles) == 3
+        assert json.loads(path.read_text(encoding="utf-8"))[fake.url]["app_guid"] == content.guid
+        record(caller, fake, app_guid=None, app_id="987654")
+        done = caller.deploy(dry_run=True)
+        assert done.code == 0, done.said
+        assert "There is no content 987654" in done.stderr
+
+    def test_with_neither_is_as_none(self, caller: Caller, fake: FakeConnect) -> None:
+        record(caller, fake, app_guid=None, app_id=None)
+        done = caller.deploy(dry_run=True)
+        assert done.code == 0, done.said
+        assert "warning" not in done.stderr
+
+
+class TestContentOfTheSameName:
+    @pytest.fixture
+    def root(self, caller: Caller) -> Path:
+        caller.environ["PATH"] = os.environ["PATH"]
+        root = project(caller.folder / "p", PACKAGE)
+        committed(root)
+        return root
+
+    def test_of_another_person_is_named_before_a_second_one_is_made(
+        self, caller: Caller, fake: FakeConnect, root: Path
+    ) -> None:
+        theirs = fake.add_content("sales-api", owner="b0b", role="viewer")
+        unseen = fake.add_content("sales-api", owner="eve", role="none", hidden=True)
+        fake.people = {"b0b": "bob"}
+        info = caller.call("info", directory=str(root))
+        assert (info.code, f"Content {theirs.guid} is named" in info.stderr) == (2, True)
+        for options in ({"dry_run": True}, {}):
+            done = caller.call("deploy", directory=str(root), **options)
+            assert done.code == 0, done.said
+            assert f"Content {theirs.guid} is named 'sales-api' as well" in done.stderr
+            assert "belongs to bob" in done.stderr
+            assert unseen.guid not in done.said
+        assert (theirs.bundles, len(fake.contents)) == ({}, 3)
+        again = caller.call("deploy", directory=str(root))
+        assert "bob" not in again.said
+
+    @pytest.mark.parametrize(
+        ("theirs", "same"),
+        [
+            ("https://example.com/team/sales", True),
+            ("git@example.com:team/sales.git", True),
+            ("https://example.com/team/other", False),
+            ("https://token@elsewhere.example/team/sales", False),
+        ],
+    )
+    def test_that_was_deployed_from_elsewhere_is_warned_of(
+        self, caller: Caller, fake: FakeConnect, root: Path, theirs: str, *, same: bool
+    ) -> None:
+        git(root, "remote", "add", "origin", "git@example.com:team/sales.git")
+        assert caller.call("deploy", directory=str(root)).code == 0
+        (content,) = fake.contents.values()
+        (bundle,) = content.bundles.values()
+        assert bundle.metadata["source_repo"] == "https://example.com/team/sales.git"
+        bundle.metadata["source_repo"] = theirs
+        by_record = caller.call("deploy", directory=str(root), dry_run=True)
+        assert "by its name alone" not in by_record.stderr
+        caller.environ["HOME"] = str(caller.folder / "elsewhere")
+        done = caller.call("deploy", directory=str(root))
+        assert done.code == 0, done.said
+        assert (f"Content {content.guid} was found by its name alone" in done.stderr) is not same
+        assert "token" not in done.said
+        assert len(content.bundles) == 2
 
 
 class TestMetadata:
@@ -112,7 +272,7 @@ class TestMetadata:
     @pytest.mark.parametrize(
         ("version", "told"),
         [
-            ("", "The server hides its version; Connect 2025.12 and later"),
+            ("", "The server hides its version, which CONNECT_SERVER_VERSION can tell; "),
             ("2025.11.0", "The server is Connect 2025.11.0; Connect 2025.12 and later"),
         ],
     )
