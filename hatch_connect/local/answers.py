@@ -12,18 +12,19 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-INVALID = 3  # what is used for a bad request that has no code of its own
+BAD_REQUEST = 2  # of those that have no code of their own
 NOT_FOUND = 4
 NO_RIGHTS = 22
-LOCKED = 21
 NAME_TAKEN = 26
 BAD_KEY = 30
 OTHER_APP_MODE = 48
+ACTIVE_BUNDLE = 75
 FOREIGN_BUNDLE = 82
 BAD_CHECKSUM = 104
 UNKNOWN_FIELD = 121
 EMPTY_BUNDLE = 125
 UNKNOWN_TASK = 141
+LOCKED = 222
 
 
 class ApiError(Exception):
@@ -63,7 +64,7 @@ def missing() -> ApiError:
 
 def invalid(error: str) -> ApiError:
     """Return the answer to a request whose values cannot be used."""
-    return ApiError(400, INVALID, error)
+    return ApiError(400, BAD_REQUEST, error)
 
 
 async def read_json(request: Request) -> object:

@@ -152,11 +152,11 @@ def test_locked_content_can_only_be_unlocked(api: Api) -> None:
     guid = api.create(locked=True)
     path = f"v1/content/{guid}"
 
-    assert api.refused("PATCH", path, json={"title": "Another"}) == (403, 21)
-    assert api.refused("POST", f"{path}/bundles", content=b"x") == (403, 21)
-    assert api.refused("PATCH", f"{path}/environment", json=[]) == (403, 21)
-    assert api.refused("POST", f"{path}/deploy", json={}) == (403, 21)
-    assert api.refused("DELETE", path) == (403, 21)
+    assert api.refused("PATCH", path, json={"title": "Another"}) == (403, 222)
+    assert api.refused("POST", f"{path}/bundles", content=b"x") == (403, 222)
+    assert api.refused("PATCH", f"{path}/environment", json=[]) == (403, 222)
+    assert api.refused("POST", f"{path}/deploy", json={}) == (403, 222)
+    assert api.refused("DELETE", path) == (403, 222)
     assert api.ask("PATCH", path, json={"locked": False})["locked"] is False
 
 

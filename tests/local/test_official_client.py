@@ -63,6 +63,15 @@ def test_the_official_client_deploys(
 
     draft, active = api.ask("GET", f"v1/content/{content['guid']}/bundles")
     assert active["active"]
+    assert "source_commit" not in active["metadata"]
+    git = ("git", "-C", project, "-c", "user.name=a", "-c", "user.email=a@example.com")
+    for words in (("init", "-q"), ("add", "."), ("commit", "-qm", "one")):
+        subprocess.run((*git, *words), check=True)
+    rsconnect(*deploy, project)
+    newest = api.ask("GET", f"v1/content/{content['guid']}/bundles")[0]
+    assert newest["active"]
+    assert newest["metadata"]["source"] == "git"
+    assert len(newest["metadata"]["source_commit"]) == 40
     assert f"/draft/{draft['id']}" in said
     described = rsconnect("content", "describe", "-n", "here", "-g", content["guid"])
     assert '"app_mode": "python-fastapi"' in described

@@ -9,7 +9,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from hatch_connect.errors import BundleError
-from hatch_connect.local.answers import INVALID, ApiError
+from hatch_connect.local.answers import ACTIVE_BUNDLE, ApiError
 from hatch_connect.local.api.requests import bundle_of, content_of, machine_of
 from hatch_connect.local.archives import read_manifest
 from hatch_connect.local.checks import parse
@@ -98,7 +98,7 @@ async def delete(request: Request) -> Response:
     content = content_of(request, changing=True)
     bundle = bundle_of(request, content)
     if bundle.id == content.active_bundle:
-        raise ApiError(409, INVALID, "The active bundle cannot be deleted.")
+        raise ApiError(409, ACTIVE_BUNDLE, "The active bundle cannot be deleted.")
     await machine.processes.stop(bundle.id)
     machine.state.remove_bundle(bundle)
     await machine.remove_files(bundle)
