@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING
 from hatch_connect.bundle.guard import forbidden, forbidden_folder
 from hatch_connect.bundle.ignored import Repository
 from hatch_connect.bundle.names import shown
+from hatch_connect.bundle.secret_files import secret_in
 from hatch_connect.errors import BundleError
 from hatch_connect.project.walk import is_hidden, no_content
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from hatch_connect.bundle.guard import Forbidden
     from hatch_connect.project.config import ProjectConfig
     from hatch_connect.project.walk import NoContent
 
@@ -186,6 +188,8 @@ class Selector:
                 left_out.append(LeftOut(path=candidate.origin or candidate.path, rule=rule))
             elif (item := self._ignored(candidate)) is not None:
                 left_out.append(item)
+            elif (rule := _secret_content(candidate)) is not None:
+                left_out.append(LeftOut(path=candidate.origin or candidate.path, rule=rule))
             elif candidate.executable is None:
                 executable = self.repository.is_executable(candidate.source)
                 shipped.append(replace(candidate, executable=executable))
@@ -201,10 +205,13 @@ class Selector:
             return None
         # A file that Hatchling maps elsewhere is judged by both of its names.
         for path in dict.fromkeys((candidate.path, candidate.origin)):
-            rule = forbidden(path, candidate.source) if path else None
+            rule = forbidden(path) if path else None
             if rule and (rule.secret or not candidate.asked):
-                kind = "guard" if rule.secret else "never shipped"
-                return f"{kind}: {rule.rule}"
+                return _said(rule)
+        if candidate.source.is_symlink():
+            rule = forbidden("/".join(Path(os.path.realpath(candidate.source)).parts[-2:]))
+            if rule and rule.secret:
+                return _said(rule)
         return None if candidate.asked else self._against_folders(candidate)
 
     def _against_folders(self, candidate: Candidate) -> str | None:
@@ -245,6 +252,16 @@ class Selector:
                 if self.repository.ignored(str(self.root / folder), folder=True):
                     return LeftOut(path=f"{folder}/", rule=rule)
         return LeftOut(path=path, rule=rule)
+
+
+def _said(rule: Forbidden) -> str:
+    return f"{'guard' if rule.secret else 'never shipped'}: {rule.rule}"
+
+
+def _secret_content(candidate: Candidate) -> str | None:
+    """Return the rule of what a file holds: it is read, so it is asked of what would ship."""
+    found = None if candidate.named else secret_in(candidate.path, candidate.source)
+    return found and f"guard: {found}"
 
 
 def in_order(files: Iterable[ContentFile]) -> tuple[ContentFile, ...]:

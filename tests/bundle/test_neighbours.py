@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 import zipfile
 from typing import TYPE_CHECKING
@@ -78,6 +79,18 @@ def test_wheels_are_unpacked_at_the_root_with_their_names(tmp_path: Path, sandbo
     assert members["near/data.txt"] == b"1"
     assert members["near-0.1.dist-info/METADATA"].startswith(b"Metadata-Version: 2.4\nName: near\n")
     assert rules(built)["near-0.1.dist-info/WHEEL"] == "a part of the wheel for installers"
+
+
+def test_the_guard_looks_into_wheels_of_neighbours(tmp_path: Path, sandbox: Sandbox) -> None:
+    root = shop(tmp_path / "p", "./near-0.1-py3-none-any.whl\n")
+    key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ+DYvh6SEqVTm50DFtMDoQikTmiCqirVv9m\n"
+    files = {"near/__init__.py": "", "near/.ENV": "", "near/tls.json": json.dumps({"key": key})}
+    files |= {"near/venv/Scripts/python.exe": "", "near/venv/Lib/site-packages/x.py": ""}
+    wheel(root / "near-0.1-py3-none-any.whl", files)
+    built = build_one(root, sandbox.environ)
+    assert {path for path in paths(built) if path.startswith("near/")} == {"near/__init__.py"}
+    assert rules(built)["near/.ENV"] == "guard: environment variables"
+    assert rules(built)["near/tls.json"] == "guard: a private key"
 
 
 @pytest.mark.parametrize("source", ["folder", "tar", "zip"])

@@ -72,14 +72,17 @@ def test_a_flat_source_distribution_is_a_bundle(tmp_path: Path, sandbox: Sandbox
 def test_a_src_layout_is_described_and_the_log_says_what_to_do(
     tmp_path: Path, sandbox: Sandbox
 ) -> None:
-    root = project(tmp_path, {**PACKAGE, ".env": "X=1"}, more=EVERYWHERE)
+    key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ+DYvh6SEqVTm50DFtMDoQikTmiCqirVv9m\n"
+    secrets = {".env": "X=1", "SERVER.KEY": "", "tls.yaml": key}
+    root = project(tmp_path, {**PACKAGE, **secrets}, more=EVERYWHERE)
     done = hatchling(sandbox, root, "-t", "sdist")
     assert "The sdist cannot be deployed as it is" in done.stderr
     assert "`hatch build -t connect`" in done.stderr
-    assert ".env looks like a secret" in done.stderr
+    for path in secrets:
+        assert f"{path} looks like a secret" in done.stderr
     members = members_of(root / "dist" / SDIST)
     files = {name.removeprefix("sales_api-1.2.0/"): text for name, text in members.items()}
-    describes(json.loads(files["manifest.json"]), files, besides={"manifest.json", ".env"})
+    describes(json.loads(files["manifest.json"]), files, besides={"manifest.json", *secrets})
 
 
 PYLOCK = (
