@@ -28,8 +28,8 @@ from hatch_connect.ship.steps import (
     Upload,
     Verify,
 )
-from hatch_connect.ship.task import follow
-from hatch_connect.ship.verify import verify
+from hatch_connect.ship.task import follow, look_for_active
+from hatch_connect.ship.verify import lost_draft, verify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,6 +80,7 @@ class Execution:
         self._go_on = go_on
         self._held = Held(content=None)
         self._under_way: PlanStep | None = None
+        self._visits = False
 
     def run(self, plan: Plan) -> Deployment:
         """Take the steps in order.
@@ -96,6 +97,7 @@ class Execution:
             bundle_id=plan.bundle_id,
             only_draft=not any(isinstance(step, Activate) for step in plan.steps),
         )
+        self._visits = any(isinstance(step, Verify) for step in plan.steps)
         try:
             for step in plan.steps:
                 self._under_way = step
@@ -229,43 +231,43 @@ class Execution:
         content = held.known
         task_id = self._client.deploy(content.guid, held.bundle, activate=activate)
         self._held = replace(held, task_id=task_id)
-        try:
-            status = follow(self._client, task_id, self._report, self._pace)
-        except RefusedError as error:
-            if error.code != Code.TASK_DOES_NOT_EXIST:
-                raise
-            self._held = held
-            self._look_at(held, draft=activate is False)
-            return
-        self._held = held
-        if status.code:
+        status = follow(self._client, task_id, self._report, self._pace)
+        lost = status is None
+        self._held = replace(held, task_id=task_id if lost else None, lost=lost)
+        if status is None:
+            self._settle(held, draft=activate is False)
+        elif status.code:
             log = content.draft_url(held.bundle) if activate is False else content.logs_url
             raise DeploymentFailedError(
                 f"The deployment failed: {status.error or f'code {status.code}'}",
                 hint=f"{_cure(status.error)}The whole log: {log}",
             )
 
-    def _look_at(self, held: Held, *, draft: bool) -> None:
-        """Settle a task that the server forgot, as after a restart, by what it holds.
-
-        Of a draft nothing is told: the visit that follows says whether it answers.
-        """
-        if not draft and self._client.content(held.known.guid).bundle_id != held.bundle:
-            raise DeploymentFailedError(
-                f"The server has forgotten the task, and bundle {held.bundle} is not active.",
-                hint=f"Deploy again. What happened is in its log: {held.known.logs_url}",
-            )
-        self._report(Note(text="The server has forgotten the task; going by what it holds."))
+    def _settle(self, held: Held, *, draft: bool) -> None:
+        """Settle a task that is lost by what the server holds, or leave a draft to the visit."""
+        if not draft:
+            look_for_active(self._client, held.known, held.bundle, self._report, self._pace)
+            self._held = held
+        elif not self._visits:
+            raise lost_draft("It is not visited", held.known.draft_url(held.bundle))
 
     def _verify(self, step: Verify) -> None:
         held = self._held
         draft = held.bundle if held.draft else None
         try:
-            visit = verify(self._client, held.known, step, bundle_id=draft, report=self._report)
+            visit = verify(
+                self._client,
+                held.known,
+                step,
+                bundle_id=draft,
+                report=self._report,
+                lost=self._pace if draft and held.lost else None,
+            )
         except NotAnsweringError:
             self._now(replace(held, verified=False))
             raise
-        self._now(replace(held, verified=True, answer=visit))
+        verified = None if visit.doubt else True
+        self._now(replace(held, task_id=None, verified=verified, answer=visit))
 
 
 def _cure(error: str) -> str:

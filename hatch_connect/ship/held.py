@@ -24,8 +24,9 @@ GoOn: TypeAlias = Callable[[str | None], str]
 class Held:
     """What is known to be on the server so far; `task_id` is a task that has not ended.
 
-    `only_draft` says that no activation is meant, `activating` that one was begun; `verified` is
-    None where nobody asked whether the bundle answers.
+    `lost` says that the server does not know the last task any more; `only_draft` that no
+    activation is meant, `activating` that one was begun; `verified` is None where nobody asked
+    whether the bundle answers, or nothing told.
     """
 
     content: Content | None
@@ -34,6 +35,7 @@ class Held:
     previous_bundle_id: str | None = None
     bundle_id: str | None = None
     task_id: str | None = None
+    lost: bool = False
     only_draft: bool = False
     draft: bool = False
     activating: bool = False

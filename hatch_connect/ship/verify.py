@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from hatch_connect.connect.failures import LostAnswerError
-from hatch_connect.errors import NotAnsweringError, ServerError
+from hatch_connect.errors import DeploymentFailedError, NotAnsweringError, ServerError
 from hatch_connect.events import LogLine, Note, Warned
+from hatch_connect.ship.task import PAUSE, STICKY
 
 if TYPE_CHECKING:
     from hatch_connect.connect.client import ConnectClient
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
     from hatch_connect.connect.servers import Server
     from hatch_connect.events import Report
     from hatch_connect.ship.steps import Verify
+    from hatch_connect.ship.task import Pace
 
 _BROKEN = 500
 _NOT_FOUND = 404
 _REFUSED = {401, 403, _NOT_FOUND}
 _LAST_LINES = 20
+_LOOKS = 15
 # Connect's own pages for people, and what those of proxies are called.
 _LOGIN = re.compile(
     r"^/(__|connect(/|#|$))|(^|[/_.-])(log_?-?in|sign_?-?in|sso|saml2?|oauth2?|oidc|cas"
@@ -43,6 +46,7 @@ def verify(
     *,
     bundle_id: str | None,
     report: Report,
+    lost: Pace | None = None,
 ) -> Visit:
     """Visit the content, or the draft of `bundle_id`, and report what it said.
 
@@ -50,14 +54,19 @@ def verify(
     nothing at `/`, or a sign-in of their own. A visit that did not reach the content is a warning,
     and so said by the `doubt` of what is returned. Raises NotAnsweringError, also if an answer
     never comes.
+
+    `lost` is how to wait if the task of the draft is lost: the draft may not be there yet, so it
+    is visited for a while, and a 404 is no answer (DeploymentFailedError).
     """
     where = f"{'The draft' if bundle_id else 'The content'} at /{step.path}"
     log = f"Its log: {content.draft_url(bundle_id) if bundle_id else content.logs_url}"
     try:
-        visit = client.visit(content.guid, bundle_id=bundle_id, path=step.path)
+        visit = _visit(client, content, step, bundle_id, lost)
     except LostAnswerError as error:
         raise NotAnsweringError(f"{where} does not answer: {error.message}", hint=log) from error
     said = f": {visit.text}" if visit.text else ""
+    if lost and not visit.status >= _BROKEN and _is_open(visit, client.server, content):
+        raise lost_draft(f"{where} answered {visit.status}{said}", log)
     if visit.status >= _BROKEN:
         _show_log(client, content, report)
         raise NotAnsweringError(f"{where} answered {visit.status}{said}", hint=log)
@@ -68,6 +77,34 @@ def verify(
         return visit
     report(Warned(text=f"{where} is not verified: {doubt}"))
     return replace(visit, doubt=doubt)
+
+
+def _visit(
+    client: ConnectClient, content: Content, step: Verify, bundle_id: str | None, lost: Pace | None
+) -> Visit:
+    looks = _LOOKS if lost else 1
+    while True:
+        visit = client.visit(content.guid, bundle_id=bundle_id, path=step.path)
+        looks -= 1
+        if not lost or not looks or not _is_open(visit, client.server, content):
+            return visit
+        lost.sleep(PAUSE)
+
+
+def _is_open(visit: Visit, server: Server, content: Content) -> bool:
+    """Tell whether a draft that may not be there yet may answer otherwise later."""
+    missing = visit.status == _NOT_FOUND or visit.status >= _BROKEN
+    return missing or bool(_doubt(visit, server, content))
+
+
+def lost_draft(seen: str, log: str) -> DeploymentFailedError:
+    """Return the error for a draft of which nobody knows whether it was deployed."""
+    return DeploymentFailedError(
+        f"The server does not know the task of the draft. {seen}: that does not show whether it "
+        "was deployed, so it is not activated.",
+        hint=f"{STICKY}\nIf the content has nothing at that path, name one that it has with "
+        f"`verify-path`. {log}",
+    )
 
 
 def _doubt(visit: Visit, server: Server, content: Content) -> str:

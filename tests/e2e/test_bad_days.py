@@ -30,7 +30,7 @@ ENDS: dict[str, tuple[str, Say | Hang, int, str]] = {
     "key": ("v1/user$", Say(401, b'{"code": 30, "error": "bad"}'), 3, "API key is not valid"),
     "hang": ("v1/user$", Hang(20), 3, "CONNECT_REQUEST_TIMEOUT"),
     "down": ("^/content/", html(503, "<h1>Down</h1>"), 5, "answered 503: Down"),
-    "task": ("v1/tasks/", Say(404, b'{"code": 141, "error": "gone"}'), 4, "forgotten the task"),
+    "task": ("v1/tasks/", Say(404, b'{"code": 141, "error": "gone"}'), 4, "sticky sessions"),
 }
 
 
@@ -78,8 +78,9 @@ def test_every_door_gives_the_same_exit_code(
 ) -> None:
     path, fault, code, told = ENDS[reason]
     with FakeConnect(api_key=KEY) as fake:
-        fake.misbehave("GET", path, fault, times=9)
-        done = deploy(door, project, sandbox, fake, CONNECT_REQUEST_TIMEOUT="0.5")
+        fake.misbehave("GET", path, fault, times=99)
+        brief = {"CONNECT_REQUEST_TIMEOUT": "0.5", "CONNECT_TASK_TIMEOUT": "1"}
+        done = deploy(door, project, sandbox, fake, **brief)
     assert done.code == code, done.said
     assert told in done.stderr
     assert "Traceback" not in done.said

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.fake_bundle import Reply
-from support.fake_connect import FakeConnect, Say, html
+from support.fake_connect import Do, FakeConnect, Say, html, redirect
 from support.fake_content import FakeTask
 from support.sample_bundle import sample_bundle
 
@@ -265,6 +265,7 @@ def test_each_line_of_a_long_log_is_shown_once(server: FakeConnect) -> None:
     clock = Clock()
     status = follow(client_of(server), "long", events.append, clock.pace())
     assert [e.text for e in events if isinstance(e, LogLine)] == list(lines)
+    assert status is not None
     assert status.code == 0
     assert clock.slept
 
@@ -306,17 +307,105 @@ def test_content_that_is_named_and_gone_is_not_replaced_in_silence(
         find_content(client, client.me(), Clues(**gone, recorded_in="r.json", name="sales"))
 
 
-@pytest.mark.parametrize("after", [0, 1])
-def test_a_task_that_the_server_forgot_is_settled_by_looking(
-    server: FakeConnect, tmp_path: Path, after: int
+FOR_EVER = 10**6
+
+
+@pytest.mark.parametrize("code", [4, 141])
+def test_a_task_that_a_balancer_loses_for_a_while_is_followed_to_its_end(
+    server: FakeConnect, tmp_path: Path, code: int
 ) -> None:
-    forgotten = Say(404, b'{"code": 141, "error": "no such task", "payload": null}')
-    server.misbehave("GET", "v1/tasks/", forgotten, skip=after)
-    if after:  # the task of the activation: it had not ended when the server forgot it
-        with pytest.raises(DeploymentFailedError, match="forgotten"):
-            ship(server, wanted(tmp_path))
-        assert only(server).bundle_id is None
-        return
+    server.lost_polls, server.lost_code = 9, code
     events: list[Event] = []
     assert ship(server, wanted(tmp_path), events).active
-    assert any("forgotten" in e.text for e in events if isinstance(e, Note))
+    assert [e.text for e in events if isinstance(e, LogLine)] == ["Building...", "Launching..."] * 2
+    assert sum("does not know task" in e.text for e in events if isinstance(e, Note)) == 1
+
+
+def test_a_task_that_is_lost_for_ever_is_settled_by_what_the_server_holds(
+    server: FakeConnect, tmp_path: Path
+) -> None:
+    server.lost_polls = FOR_EVER
+    server.misbehave("GET", "_bundle", html(404, "not yet"), times=5)
+    done = ship(server, wanted(tmp_path))
+    assert done.active
+    assert only(server).bundle_id == done.bundle_id
+
+
+@pytest.mark.parametrize("page", [None, redirect("https://sso.example/"), html(404, "nothing")])
+def test_a_draft_whose_task_is_lost_is_not_activated_unless_it_answers(
+    server: FakeConnect, tmp_path: Path, page: Say | None
+) -> None:
+    before = ship(server, wanted(tmp_path)).bundle_id
+    server.lost_polls = FOR_EVER
+    if page:
+        server.misbehave("GET", "_bundle", page, times=99)
+    else:  # the task fails on the machine that nobody asks
+        server.next_task = FakeTask(code=1)
+    with pytest.raises(DeploymentFailedError, match="does not show whether") as caught:
+        ship(server, wanted(tmp_path))
+    assert "sticky sessions" in (caught.value.hint or "")
+    assert only(server).bundle_id == before
+    (note,) = caught.value.__notes__
+    assert "has not ended" in note
+
+
+def test_a_draft_that_is_not_visited_and_whose_task_is_lost_is_not_said_to_be_there(
+    server: FakeConnect, tmp_path: Path
+) -> None:
+    server.lost_polls = FOR_EVER
+    with pytest.raises(DeploymentFailedError, match="It is not visited"):
+        ship(server, replace(wanted(tmp_path), draft=True, verify=False))
+
+
+def test_a_draft_whose_task_is_lost_and_that_does_not_start_does_not_answer(
+    server: FakeConnect, tmp_path: Path
+) -> None:
+    server.lost_polls = FOR_EVER
+    server.page = Reply(500, b"", "text/html")
+    with pytest.raises(NotAnsweringError):
+        ship(server, wanted(tmp_path))
+
+
+@pytest.mark.parametrize("looks", [1, FOR_EVER])
+def test_an_activation_whose_task_is_lost_is_looked_for_more_than_once(
+    server: FakeConnect, tmp_path: Path, looks: int
+) -> None:
+    def lose() -> None:
+        server.lost_polls = FOR_EVER
+        server.next_task = FakeTask(polls=FOR_EVER)
+
+    server.misbehave("POST", "deploy$", Do(lose), skip=1)
+    what = wanted(tmp_path)
+    clock = Clock()
+    client = client_of(server)
+    found = Found(
+        located=Located(content=None, because="new"),
+        drafts=True,
+        pythons=None,
+        variable_names=frozenset(),
+    )
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        content = only(server)
+        if server.lost_polls <= FOR_EVER - 15 and looks == 1:
+            content.bundle_id = max(content.bundles, key=int)
+
+    pace = Pace(now=clock.now, sleep=sleep, timeout=3600.0)
+    execution = Execution(client, silent, pace, Keeper(None, server.url, None, silent))
+    if looks == 1:
+        assert execution.run(make_plan(what, found, what.upload)).active
+        return
+    with pytest.raises(DeploymentFailedError, match="is not active so far") as caught:
+        execution.run(make_plan(what, found, what.upload))
+    assert "sticky sessions" in (caught.value.hint or "")
+    assert "has not ended" in caught.value.__notes__[0]
+
+
+def test_a_lost_task_is_not_asked_for_longer_than_a_task_may_take(server: FakeConnect) -> None:
+    clock = Clock()
+    assert follow(client_of(server), "none", silent, clock.pace(timeout=10.0)) is None
+    assert 10 < clock.time < 20
+    clock = Clock()
+    assert follow(client_of(server), "none", silent, clock.pace(timeout=3600.0)) is None
+    assert 50 < clock.time < 70

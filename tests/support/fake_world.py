@@ -33,7 +33,9 @@ class World:
     """A server's state; set fields before (or while) it runs.
 
     `user_role` None makes the key a service principal's: valid, and without a user.
-    `hides_version` keeps what the server does and hides which version does so.
+    `hides_version` keeps what the server does and hides which version does so. `lost_polls` are
+    how many questions for a task a balancer sends to a machine that does not know it, which says
+    so with `lost_code`; the task goes on meanwhile.
     """
 
     api_key: str = "fake-key-0123456789abcdef"
@@ -41,6 +43,8 @@ class World:
     user_role: str | None = "publisher"
     version: str = "2026.06.0"
     hides_version: bool = False
+    lost_polls: int = 0
+    lost_code: int = 141
     pythons: tuple[str, ...] | None = ("3.11.7", "3.12.4", "3.13.1")
     kept_pythons: tuple[str, ...] = ()  # those that take no new bundles
     images: tuple[str, ...] | None = None
@@ -317,6 +321,11 @@ class World:
         first = int(request.query.get("first", 0))
         task.polls = max(task.polls - 1, 0)
         finished = task.polls == 0
+        if self.lost_polls:
+            self.lost_polls -= 1
+            if finished and task.code == 0:
+                task.done()
+            raise Refusal(404, self.lost_code, "The requested task does not exist.")
         known = len(task.lines) if finished else min(first + 1, len(task.lines))
         if finished and task.code == 0:
             task.done()
