@@ -131,6 +131,7 @@ class Selector:
     def __init__(self, config: ProjectConfig, environ: Mapping[str, str]) -> None:
         self.root = Path(os.path.realpath(config.root))
         self.exclude = Patterns(config.exclude)
+        self._include = Patterns(config.include)
         self.repository = Repository(config.root, environ)
         self._asked = (self.root, Path(os.path.realpath(config.content_root)))
         self._known: dict[Path, NoContent | None] = {}
@@ -188,7 +189,7 @@ class Selector:
                 left_out.append(LeftOut(path=candidate.origin or candidate.path, rule=rule))
             elif (item := self._ignored(candidate)) is not None:
                 left_out.append(item)
-            elif (rule := _secret_content(candidate)) is not None:
+            elif (rule := self._secret_content(candidate)) is not None:
                 left_out.append(LeftOut(path=candidate.origin or candidate.path, rule=rule))
             elif candidate.executable is None:
                 executable = self.repository.is_executable(candidate.source)
@@ -201,7 +202,7 @@ class Selector:
         for path in dict.fromkeys((candidate.origin, candidate.path)):
             if path is not None and self.exclude.match(path):
                 return f"exclude: {self.exclude.which(path)}"
-        if candidate.named:
+        if self._is_named(candidate):
             return None
         # A file that Hatchling maps elsewhere is judged by both of its names.
         for path in dict.fromkeys((candidate.path, candidate.origin)):
@@ -213,6 +214,16 @@ class Selector:
             if rule and rule.secret:
                 return _said(rule)
         return None if candidate.asked else self._against_folders(candidate)
+
+    def _is_named(self, candidate: Candidate) -> bool:
+        """Return whether a user named this very file, also one that the wheel holds elsewhere."""
+        return candidate.named or self._include.name(candidate.origin or "")
+
+    def _secret_content(self, candidate: Candidate) -> str | None:
+        """Return the rule of what a file holds: it is read, so it is asked of what would ship."""
+        named = self._is_named(candidate)
+        found = None if named else secret_in(candidate.path, candidate.source)
+        return found and f"guard: {found}"
 
     def _against_folders(self, candidate: Candidate) -> str | None:
         real = Path(self.repository.real_path(candidate.source))
@@ -256,12 +267,6 @@ class Selector:
 
 def _said(rule: Forbidden) -> str:
     return f"{'guard' if rule.secret else 'never shipped'}: {rule.rule}"
-
-
-def _secret_content(candidate: Candidate) -> str | None:
-    """Return the rule of what a file holds: it is read, so it is asked of what would ship."""
-    found = None if candidate.named else secret_in(candidate.path, candidate.source)
-    return found and f"guard: {found}"
 
 
 def in_order(files: Iterable[ContentFile]) -> tuple[ContentFile, ...]:

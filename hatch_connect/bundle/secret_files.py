@@ -6,7 +6,7 @@ Content is fed block by block, so that whoever reads a file anyway can ask on th
 from __future__ import annotations
 
 import re
-from base64 import b64decode
+from binascii import a2b_base64
 from fnmatch import translate
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
@@ -299,7 +299,7 @@ class SecretSearch:
         run = _ENCODED_RUN.match(text)
         encoded = b"".join(run[0].split()) if run else b""
         least = _ENCODED_IN_TEXT if self._text else _ENCODED_LEAST
-        begin = b64decode(encoded[:_ENCODED_LEAST]) if len(encoded) >= least else b""
+        begin = a2b_base64(encoded[:_ENCODED_LEAST]) if len(encoded) >= least else b""
         return bool(_ENCODED_HEADER.match(begin))
 
 

@@ -21,7 +21,7 @@ from hatch_connect.bundle.content import (
 )
 from hatch_connect.bundle.entry import require_entry
 from hatch_connect.bundle.manifest import MANIFEST_NAME
-from hatch_connect.bundle.names import BUNDLE_SUFFIXES
+from hatch_connect.bundle.names import BUNDLE_SUFFIXES, shown
 from hatch_connect.bundle.tree import regular_file
 from hatch_connect.errors import BundleError
 from hatch_connect.events import Warned
@@ -155,6 +155,8 @@ def select(
     verbatim = packages is not None and packages.lock.verbatim is not None
     accounted = {*material.origins, *(packages.paths if packages and verbatim else ())}
     left_out += _rest(config, files.values(), left_out, accounted)
+    for path in _modules_with_keys(left_out):
+        report(Warned(text=_told_of_key(path)))
     if names := missed(config, files.values()):
         report(Warned(text=_told(config, names)))
     shipped = [
@@ -178,6 +180,19 @@ def select(
             rule = f"the package list comes from {_lock_name(packages)}"
             left_out.append(LeftOut(path=packages.path, rule=rule))
     return Selection(files=in_order(shipped), left_out=_sorted(left_out))
+
+
+def _modules_with_keys(left_out: Iterable[LeftOut]) -> Iterator[str]:
+    for item in left_out:
+        if item.rule == "guard: a private key" and item.path.endswith(".py"):
+            yield item.path
+
+
+def _told_of_key(path: str) -> str:
+    return (
+        f"{shown(path)} holds a private key and does not ship. Read the key from a variable"
+        f' (`env`), or name the file: `include = ["/{path}"]` in [tool.hatch-connect].'
+    )
 
 
 def _rest(

@@ -3,12 +3,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.bundles import write_files
+from support.bundles import Heard, write_files
 from support.projects import APP, CONNECT, HATCHLING, PACKAGE, build_one, paths, project, rules
 
 from hatch_connect.bundle.guard import forbidden
 from hatch_connect.bundle.in_place import write_in_place
 from hatch_connect.bundle.manifest import Manifest
+from hatch_connect.events import Warned
 from hatch_connect.project.config import read_project
 
 if TYPE_CHECKING:
@@ -212,6 +213,13 @@ def test_a_link_is_judged_by_what_it_leads_to(tmp_path: Path, sandbox: Sandbox) 
 def test_source_code_that_holds_a_whole_key_is_left_out_and_said(
     tmp_path: Path, sandbox: Sandbox
 ) -> None:
-    files = {**PACKAGE, "src/sales_api/signing.py": f'KEY = """{KEY}-----END PRIVATE KEY-----"""'}
-    built = build_one(project(tmp_path / "p", files), sandbox.environ)
-    assert rules(built)["src/sales_api/signing.py"] == "guard: a private key"
+    path = "src/sales_api/signing.py"
+    files = {**PACKAGE, path: f'KEY = """{KEY}-----END PRIVATE KEY-----"""'}
+    heard = Heard()
+    built = build_one(project(tmp_path / "p", files), sandbox.environ, heard)
+    assert rules(built)[path] == "guard: a private key"
+    (said,) = [e.text for e in heard.events if isinstance(e, Warned) and path in e.text]
+    assert f'`include = ["/{path}"]`' in said
+    named = CONNECT + f'include = ["/{path}"]\n'
+    built = build_one(project(tmp_path / "p", files, connect=named), sandbox.environ)
+    assert "sales_api/signing.py" in paths(built)
