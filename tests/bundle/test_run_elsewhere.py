@@ -50,7 +50,6 @@ def test_a_project_with_a_hook_of_its_own(
     more = CUSTOM + (TARGET if way == "hatch" else "")
     root = project(tmp_path / "a project", files, more=more)
     heard = Heard()
-    environ = {**environ, "HATCH_ENV_ACTIVE": "lint"}
     built = build_one(root, environ, heard, overrides={"include": ["/docs/"]})
     assert has(heard, "the build hook 'custom' is used")
     assert {"sales_api/made.txt", "docs/x.md"} <= set(paths(built))
@@ -81,6 +80,17 @@ def test_a_build_that_fails_shows_its_last_words(
     elsewhere(monkeypatch, sys.executable, "-c", said)
     with pytest.raises(BuildError, match=r"exit code 3:\nthe compiler is missing"):
         build_one(project(tmp_path / "p", PACKAGE), environ)
+
+
+def test_what_hatch_set_for_the_caller_does_not_reach_the_build(
+    tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "import os, sys; print('with', *sorted(n for n in os.environ if n[:6] == 'HATCH_'))"
+    elsewhere(monkeypatch, sys.executable, "-c", f"{said}; sys.exit(3)")
+    of_the_caller = ("HATCH_ENV_ACTIVE", "HATCH_BUILD_HOOKS_ONLY", "HATCH_BUILD_CLEAN")
+    given = dict.fromkeys((*of_the_caller, "HATCH_VERBOSE"), "1") | {"PATH": environ["PATH"]}
+    with pytest.raises(BuildError, match="with HATCH_CONNECT_OPTIONS HATCH_VERBOSE\n"):
+        build_one(project(tmp_path / "p", PACKAGE), given)
 
 
 def test_a_build_that_says_nothing_of_a_bundle(

@@ -12,6 +12,7 @@ from hatch_connect.project.config import (
     find_root,
     read_project,
 )
+from hatch_connect.project.layers import KEYS
 from hatch_connect.project.runtime import EnvironmentManagement
 from hatch_connect.secret import Secret
 
@@ -96,60 +97,78 @@ class TestDefaults:
         assert read(tmp_path, PROJECT + LEAST + table).build_backend == backend
 
 
-def test_every_setting_is_read(tmp_path: Path) -> None:
-    config = read(
-        tmp_path,
-        PROJECT
-        + LEAST
-        + """
-title = "Sales API"
-content-name = "sales"
-env = ["DATABASE_URL", "MODE=production", "EMPTY=", "EQ=a=b"]
-lock = "locks/uv.lock"
-extras = ["Big_Data"]
-groups = ["prod"]
-python-version = "3.12"
-hatch-env = "prod"
-image = "registry/image:1"
-environment-management = false
-package-installer = "uv"
-include = ["data/*.csv"]
-exclude = ["/tests"]
-server = "https://connect.example.com/rsc"
-guid = "25438b83-ea6d-4839-ae8e-53c52ac5f9ce"
-verify = false
-verify-path = "health"
-draft = true
-strict = true
-hashes = true
-[tool.hatch.envs.prod]
-""",
+GUID = "25438b83-ea6d-4839-ae8e-53c52ac5f9ce"
+NOTEBOOK = {"app-mode": "'notebook'", "entrypoint": "'report.ipynb'"}
+
+# Of each key: its value in TOML, the field that it becomes, and what that holds then.
+SETTINGS: dict[str, tuple[str, str, object]] = {
+    "architecture": ("'aarch64'", "architecture", "aarch64"),
+    "compile-requirements": ("true", "compile_requirements", True),
+    "content-name": ("'sales'", "content_name", "sales"),
+    "draft": ("true", "draft", True),
+    "entrypoint": ("'other:api'", "entrypoint", "other:api"),
+    "env": (
+        "['DATABASE_URL', 'MODE=production', 'EMPTY=', 'EQ=a=b']",
+        "env",
+        (
+            EnvironmentEntry(name="DATABASE_URL", value=None),
+            EnvironmentEntry(name="MODE", value=Secret("production")),
+            EnvironmentEntry(name="EMPTY", value=Secret("")),
+            EnvironmentEntry(name="EQ", value=Secret("a=b")),
+        ),
+    ),
+    "environment-management": (
+        "false",
+        "environment_management",
+        EnvironmentManagement(python=False, r=False),
+    ),
+    "exclude": ("['/tests']", "exclude", ("/tests",)),
+    "extras": ("['Big_Data']", "extras", ("big-data",)),
+    "groups": ("['prod']", "groups", ("prod",)),
+    "guid": (f"'{GUID}'", "guid", GUID),
+    "hashes": ("true", "hashes", True),
+    "hatch-env": ("'prod'", "hatch_env", "prod"),
+    "hide-all-input": ("true", "hide_all_input", True),
+    "hide-tagged-input": ("true", "hide_tagged_input", True),
+    "image": ("'registry/image:1'", "image", "registry/image:1"),
+    "include": ("['data/*.csv']", "include", ("data/*.csv",)),
+    "index-urls": ("'keep'", "keep_indexes", True),
+    "lock": ("'locks/uv.lock'", "lock", "locks/uv.lock"),
+    "markers": ("'keep'", "keep_markers", True),
+    "metadata": ("{ team = 'a' }", "metadata_of_bundle", (("team", "a"),)),
+    "package-installer": ("'uv'", "package_installer", "uv"),
+    "python-version": ("'3.12'", "python_version", "3.12"),
+    "requirements-file": ("'r.txt'", "requirements_file", "r.txt"),
+    "server": ("'https://c.example/rsc'", "server", "https://c.example/rsc"),
+    "static": ("true", "rendered", "report.ipynb"),
+    "strict": ("true", "strict", True),
+    "title": ("'Sales API'", "title", "Sales API"),
+    "verify": ("false", "verify", False),
+    "verify-path": ("'health'", "verify_path", "health"),
+}
+
+
+def test_every_setting_has_a_test() -> None:
+    assert SETTINGS.keys() | {"app-mode"} == KEYS
+
+
+@pytest.mark.parametrize("key", SETTINGS)
+def test_every_setting_is_read(tmp_path: Path, key: str) -> None:
+    text, attribute, expected = SETTINGS[key]
+    (tmp_path / "report.ipynb").write_text("{}", encoding="utf-8")
+    of_notebooks = key.startswith("hide-") or key == "static"
+    least = NOTEBOOK if of_notebooks else {"app-mode": "'fastapi'", "entrypoint": "'a:b'"}
+    with_it, without = (
+        read(
+            tmp_path,
+            PROJECT
+            + "[tool.hatch.envs.prod]\n[tool.hatch-connect]\n"
+            + "".join(f"{name} = {value}\n" for name, value in table.items()),
+        )
+        for table in (least | {key: text}, least)
     )
-    assert config.env == (
-        EnvironmentEntry(name="DATABASE_URL", value=None),
-        EnvironmentEntry(name="MODE", value=Secret("production")),
-        EnvironmentEntry(name="EMPTY", value=Secret("")),
-        EnvironmentEntry(name="EQ", value=Secret("a=b")),
-    )
-    assert (config.title, config.content_name, config.lock) == (
-        "Sales API",
-        "sales",
-        "locks/uv.lock",
-    )
-    assert (config.extras, config.groups) == (("big-data",), ("prod",))
-    assert (config.python_version, config.hatch_env) == ("3.12", "prod")
-    assert config.image == "registry/image:1"
-    assert config.environment_management == EnvironmentManagement(python=False, r=False)
-    assert (config.package_installer, config.include, config.exclude) == (
-        "uv",
-        ("data/*.csv",),
-        ("/tests",),
-    )
-    assert config.server == "https://connect.example.com/rsc"
-    assert config.guid == "25438b83-ea6d-4839-ae8e-53c52ac5f9ce"
-    assert (config.verify, config.verify_path, config.draft) == (False, "health", True)
-    assert config.strict
-    assert config.hashes
+    assert getattr(with_it, attribute) == expected
+    assert getattr(without, attribute) != expected
 
 
 class TestLayers:

@@ -44,6 +44,11 @@ def test_a_commit_is_named_with_its_branch(repository: Path) -> None:
     assert git_metadata(repository, ENVIRON)["source_commit"] == f"{commit}-dirty"
 
 
+def test_the_variables_of_another_call_of_git_do_not_count(repository: Path) -> None:
+    foreign = {"GIT_DIR": "/nowhere", "GIT_WORK_TREE": "/nowhere", "GIT_INDEX_FILE": "/nowhere/i"}
+    assert git_metadata(repository, ENVIRON | foreign) == git_metadata(repository, ENVIRON) != {}
+
+
 def test_a_tag_stands_for_the_branch_where_there_is_none(repository: Path) -> None:
     git(repository, "checkout", "--quiet", "--detach")
     assert "source_branch" not in git_metadata(repository, ENVIRON)
