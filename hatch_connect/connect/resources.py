@@ -24,6 +24,8 @@ class Feature(enum.Enum):
     PYTHON_REQUIRES = (2025, 3)
 
 
+# The first versions that run app modes which came late.
+_APP_MODES = {"python-gradio": (2024, 12), "python-panel": (2025, 10), "nodejs": (2026, 4)}
 _VERSION = re.compile(r"v?(\d{4})\.(\d{1,2})(?!\d)")
 
 
@@ -40,10 +42,18 @@ class ServerSettings:
 
     def supports(self, feature: Feature) -> bool | None:
         """Return whether the server has a feature; None where its version does not tell."""
-        match = _VERSION.match(self.version)
-        if match is None:
+        return self._reaches(feature.value)
+
+    def runs_since(self, app_mode: str) -> str | None:
+        """Return the first version that runs an app mode, if this server's is older than that."""
+        first = _APP_MODES.get(app_mode)
+        if first is None or self._reaches(first) is not False:
             return None
-        return (int(match[1]), int(match[2])) >= feature.value
+        return f"{first[0]}.{first[1]:02}"
+
+    def _reaches(self, first: tuple[int, int]) -> bool | None:
+        match = _VERSION.match(self.version)
+        return None if match is None else (int(match[1]), int(match[2])) >= first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -140,10 +140,13 @@ def _named(client: ConnectClient, named: str, because: str) -> Located:
     return Located(content=content, because=because, owner=owner)
 
 
-def check_editable(located: Located) -> None:
-    """Refuse content that this key may not change (ContentError)."""
+def check_editable(located: Located, role: str) -> None:
+    """Refuse content that this key, whose user has that role, may not change (ContentError).
+
+    An administrator may change content of others, whatever the role there.
+    """
     content = located.content
-    if content is not None and content.app_role in _NOT_MINE:
+    if role != "administrator" and content is not None and content.app_role in _NOT_MINE:
         raise ContentError(
             f"Content {content.guid} belongs to {located.owner or 'another user'} and is not yours "
             f"to change (your role there: {content.app_role}); {located.because} names it.",

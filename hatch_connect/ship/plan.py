@@ -62,8 +62,8 @@ class Found:
     """What the server holds.
 
     `role` is the user's, "" for a key without one. `drafts` and `draft_urls` (whether a draft can
-    be deployed, and visited) are None if the server hides its version; `pythons` (which take new
-    bundles) and
+    be deployed, and visited) are None if the server hides its version; `since` is the first version
+    that runs the app mode, if this one does not. `pythons` (which take new bundles) and
     `variable_names` are None if it does not tell them; `reads_requires` is False for one that goes
     by the manifest's `python.version` alone; `name_is_taken` tells whether the user has content of
     a name already.
@@ -73,6 +73,7 @@ class Found:
     role: str = ""
     drafts: bool | None
     draft_urls: bool | None = None
+    since: str | None = None
     pythons: tuple[str, ...] | None
     variable_names: frozenset[str] | None
     git_managed: bool = False
@@ -114,8 +115,15 @@ def check_wanted(wanted: Wanted, found: Found) -> None:
         )
     content = None if wanted.new else found.located.content
     if content is not None:
-        check_content(found.located)
+        check_content(found.located, found.role)
         _check_kind(content, wanted, found)
+    if found.since:
+        raise ContentError(
+            f"This server runs no content of app mode {wanted.app_mode!r}: Connect {found.since} "
+            "and later do.",
+            hint="Deploy to a newer server. CONNECT_SERVER_VERSION, if it is set, says the version "
+            "instead of the server.",
+        )
     if wanted.draft and found.drafts is False:
         raise no_drafts()
     _check_python(wanted, found)
@@ -137,13 +145,18 @@ def make_plan(wanted: Wanted, found: Found, upload: Upload) -> Plan:
 
 
 def make_rollback(
-    located: Located, bundle_id: str, *, drafts: bool | None, verify: str | None
+    located: Located,
+    bundle_id: str,
+    *,
+    drafts: bool | None,
+    verify: str | None,
+    role: str = "",
 ) -> Plan:
     """Decide how to activate a bundle that the server keeps; `verify` is the path to ask at.
 
-    `drafts` tells whether it can be visited first. Raises ContentError.
+    `drafts` tells whether it can be visited first, `role` is the user's. Raises ContentError.
     """
-    check_content(located)
+    check_content(located, role)
     asked: list[PlanStep] = [] if verify is None else [Verify(path=verify, sure=drafts is True)]
     first = [DeployDraft(needed=False), *asked] if asked and drafts is not False else []
     return Plan(
@@ -221,8 +234,8 @@ def no_drafts() -> ContentError:
     )
 
 
-def check_content(located: Located) -> None:
-    """Refuse content that this key cannot change (ContentError)."""
+def check_content(located: Located, role: str) -> None:
+    """Refuse content that this key, whose user has that role, cannot change (ContentError)."""
     content = located.content
     if content is not None and content.locked:
         told = f" ({content.locked_message})" if content.locked_message else ""
@@ -230,7 +243,7 @@ def check_content(located: Located) -> None:
             f"Content {content.guid} is locked{told}.",
             hint="Have it unlocked in Connect's dashboard, in the content's settings.",
         )
-    check_editable(located)
+    check_editable(located, role)
 
 
 def _check_kind(content: Content, wanted: Wanted, found: Found) -> None:
@@ -254,7 +267,7 @@ def _check_kind(content: Content, wanted: Wanted, found: Found) -> None:
 
 def _check_category(content: Content, wanted: Wanted) -> None:
     """Refuse what Connect would refuse with code 110 or 111, after the upload."""
-    if content.category != wanted.category:
+    if content.category not in {wanted.category, "mcp"}:  # which is set on the content itself
         raise ContentError(
             f"Content {content.guid} is of category {content.category or 'none'}, and this bundle "
             f"of {wanted.category or 'none'}; Connect does not change the one into the other.",

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from hatch_connect.options import Options
     from hatch_connect.secret import Secret
     from hatch_connect.ship.plan import Plan
+    from hatch_connect.ship.task import Pace
     from hatch_connect.ship.variables import Variables
     from hatch_connect.verbs import Result
     from hatch_connect.verbs.subject import Subject
@@ -65,6 +66,7 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Result:
     planned, then the first thing is changed.
     """
     _check_call(options)
+    pace = pace_of(surroundings)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="hatch-connect-")))
         with _nothing_changed():
@@ -75,7 +77,7 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Result:
                 subject = subject_of(piece, options, surroundings, server, report)
                 asked.append(_ask(_Call(subject, server, options, surroundings), report))
             ready = [_plan(each, folder, report) for each in asked]
-        results = tuple(_deploy(each, report) for each in ready)
+        results = tuple(_deploy(each, pace, report) for each in ready)
         if options.local and surroundings.wait_for_person and not options.json:
             where = "\n".join(result.lines()[-1] for result in results)
             report(Note(text=f"This runs until you press Ctrl-C:\n{where}"))
@@ -220,14 +222,14 @@ def _made(asked: _Asked, folder: Path, report: Report) -> tuple[Bundle, Built | 
     return built.bundle, built
 
 
-def _deploy(ready: _Ready, report: Report) -> Deployed | Planned:
+def _deploy(ready: _Ready, pace: Pace, report: Report) -> Deployed | Planned:
     asked = ready.asked
     call = asked.call
     if call.options.dry_run:
         return Planned(plan=ready.plan, server=call.server, listing=ready.listing)
     with masking(asked.hidden, report) as told:
         _announce(ready.plan, told)
-        pace, keeper = pace_of(call.surroundings), _keeper(call, report)
+        keeper = _keeper(call, report)
         deployment = Execution(asked.client, told, pace, keeper, asked.metadata).run(ready.plan)
     return Deployed(
         deployment=deployment,
@@ -355,6 +357,7 @@ def _look(client: ConnectClient, settings: ServerSettings, call: _Call, report: 
         role=user.role if user else "",
         drafts=settings.supports(Feature.DRAFT),
         draft_urls=settings.supports(Feature.DRAFT_URL),
+        since=settings.runs_since(subject.app_mode),
         reads_requires=settings.supports(Feature.PYTHON_REQUIRES) is not False,
         pythons=tuple(p.version for p in pythons if p.publishable) if pythons else None,
         variable_names=frozenset(names) if names is not None else None,

@@ -43,6 +43,7 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Deploye
             bundle.id,
             drafts=settings_of(client, surroundings).supports(Feature.DRAFT_URL),
             verify=path if asked else None,
+            role=found.user.role if found.user else "",
         )
         if options.dry_run:
             return Planned(plan=plan, server=found.server)

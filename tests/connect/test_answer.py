@@ -143,6 +143,20 @@ def test_versions(version: str, drafts: bool | None, metadata: bool | None) -> N
     assert settings.supports(Feature.BUNDLE_METADATA) is metadata
 
 
+@pytest.mark.parametrize(
+    ("version", "mode", "since"),
+    [
+        ("2025.09.1", "python-panel", "2025.10"),
+        ("2025.10.0", "python-panel", None),
+        ("2023.01.0", "nodejs", "2026.04"),
+        ("", "python-gradio", None),
+        ("2023.01.0", "python-api", None),
+    ],
+)
+def test_late_app_modes(version: str, mode: str, since: str | None) -> None:
+    assert ServerSettings(version=version).runs_since(mode) == since
+
+
 def test_connects_own_code_says_more_than_the_status() -> None:
     assert "git" in (next_step("v1/content", 409, 144) or "")
     assert "same time" in (next_step("v1/content", 409, 99999) or "")

@@ -69,6 +69,7 @@ CALLS: dict[str, tuple[tuple[str, ...], dict[str, str], int, str]] = {
     "group": (("--group", "nope"), {}, 2, "nope"),
     "lock": (("--lock", "uv.lock"), {}, 2, "uv.lock"),
     "Python": (("--python-version", "3.10"), {}, 2, "3.10"),
+    "time-out": ((), {"CONNECT_TASK_TIMEOUT": "soon"}, 2, "CONNECT_TASK_TIMEOUT"),
     "metadata": (("--metadata", "commit"), {}, 2, "KEY=VALUE"),
     "content": (("--app-id", "25438b83-ea6d-4839-ae8e-53c52ac5f9ce"), {}, 3, "--app-id"),
 }

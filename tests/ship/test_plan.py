@@ -294,3 +294,24 @@ def test_an_earlier_bundle_is_verified_first_where_that_can_be(
     locked = replace(CONTENT, locked=True, locked_message="by Ada")
     with pytest.raises(ContentError, match="by Ada"):
         make_rollback(replace(located, content=locked), "1", drafts=True, verify=None)
+
+
+@pytest.mark.parametrize("role", ["viewer", "none"])
+def test_an_administrator_may_change_content_of_others(role: str) -> None:
+    located = Located(content=replace(CONTENT, app_role=role), because="--app-id")
+    found = replace(EXISTING, located=located)
+    assert planned(WANTED, replace(found, role="administrator")).content
+    assert make_rollback(located, "1", drafts=True, verify=None, role="administrator").steps
+    with pytest.raises(ContentError, match="not yours"):
+        planned(WANTED, replace(found, role="publisher"))
+
+
+def test_a_server_that_is_too_old_for_the_app_mode_is_told_at_once() -> None:
+    with pytest.raises(ContentError, match=r"'python-fastapi': Connect 2024\.12"):
+        planned(WANTED, replace(NEW, since="2024.12"))
+
+
+def test_content_that_was_made_an_mcp_server_takes_a_bundle_that_says_nothing_of_it() -> None:
+    content = replace(CONTENT, category="mcp")
+    found = replace(EXISTING, located=Located(content=content, because="x"))
+    assert planned(replace(WANTED, category=""), found).content
