@@ -31,9 +31,10 @@ def included(
     for submodule in selector.repository.missing:
         if patterns.match(f"{submodule}/any"):
             selector.require_checked_out(submodule)
-    seen = list(_files(config.root, patterns))
+    seen = list(_files(config.root, selector, patterns))
     for path in seen:
-        if patterns.match(path) and path not in have:
+        left = (config.root / path).is_dir()  # by a link that is refused later
+        if path not in have and patterns.match(f"{path}/any" if left else path):
             yield Candidate(
                 path=path,
                 source=config.root / path,
@@ -45,7 +46,7 @@ def included(
         report(Warned(text=f"`include` in [tool.hatch-connect]: {line!r} matches no file."))
 
 
-def _files(root: Path, patterns: Patterns) -> Iterator[str]:
+def _files(root: Path, selector: Selector, patterns: Patterns) -> Iterator[str]:
     left_out: list[LeftOut] = []
 
     def skip(folder: str) -> str | None:
@@ -55,7 +56,8 @@ def _files(root: Path, patterns: Patterns) -> Iterator[str]:
         found = no_content(root / folder, at_top="/" not in folder)
         return found.rule if found and found.rule != BUILD_OUTPUTS else None
 
-    for file in Walk(root=root, skip=skip, left_out=left_out).files():
+    walk = Walk(root=root, roots=selector.roots, skip=skip, left_out=left_out)
+    for file in walk.files():
         yield file.path
 
 
@@ -76,7 +78,8 @@ def files_of_folder(config: ProjectConfig, selector: Selector) -> Iterator[Candi
             selector.require_checked_out(path)
         return rule
 
-    for file in Walk(root=root, skip=skip, left_out=left_out).files():
+    walk = Walk(root=root, roots=selector.roots, skip=skip, left_out=left_out)
+    for file in walk.files():
         yield Candidate(
             path=file.path,
             source=root / file.path,
@@ -127,6 +130,7 @@ def files_below(root: Path, selector: Selector, top: str) -> Iterator[str]:
             selector.require_checked_out(folder)
         return rule
 
-    for file in Walk(root=root, skip=skip, left_out=left_out).files():
+    walk = Walk(root=root, roots=selector.roots, skip=skip, left_out=left_out)
+    for file in walk.files():
         if file.path.startswith(f"{top}/"):
             yield file.path

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.guard import forbidden, forbidden_folder
 from hatch_connect.bundle.ignored import Repository
-from hatch_connect.bundle.names import shown
+from hatch_connect.bundle.names import CIRCLE, is_within, regular_file, shown
 from hatch_connect.bundle.secret_files import secret_in
 from hatch_connect.errors import BundleError
 from hatch_connect.project.walk import is_hidden, no_content
@@ -132,8 +133,12 @@ class Selector:
         self.root = Path(os.path.realpath(config.root))
         self.exclude = Patterns(config.exclude)
         self._include = Patterns(config.include)
-        self.repository = Repository(config.root, environ)
-        self._asked = (self.root, Path(os.path.realpath(config.content_root)))
+        follow = [config.root / folder for folder in config.follow_links]
+        self.repository = Repository(config.root, environ, follow)
+        self.roots = self.repository.roots
+        self._asked = (*map(Path, self.roots), Path(os.path.realpath(config.content_root)))
+        self._lexical = config.root
+        self._circles: dict[Path, bool] = {}
         self._known: dict[Path, NoContent | None] = {}
         self._guessed = False
 
@@ -157,7 +162,10 @@ class Selector:
             return found.rule
         if self.repository.mode(link) or self.repository.tracks_in(real):
             return None
-        self._guessed = self._guessed or any(each.name != _OURS for each in Path(real).iterdir())
+        with suppress(OSError):
+            self._guessed = self._guessed or any(
+                each.name != _OURS for each in Path(real).iterdir()
+            )
         rule = found.rule if found else "a folder whose name begins with a dot"
         return rule if self.repository.unknown else f"{rule}, which git does not track"
 
@@ -202,18 +210,17 @@ class Selector:
         for path in dict.fromkeys((candidate.origin, candidate.path)):
             if path is not None and self.exclude.match(path):
                 return f"exclude: {self.exclude.which(path)}"
+        if self._in_circle(candidate.source.parent):
+            return CIRCLE
         if self._is_named(candidate):
             return None
-        # A file that Hatchling maps elsewhere is judged by both of its names.
-        for path in dict.fromkeys((candidate.path, candidate.origin)):
+        # A file that Hatchling maps elsewhere, or behind a link, is judged by each of its names.
+        link, real = self._places(candidate)
+        for path in dict.fromkeys((candidate.path, candidate.origin, self._inside(real))):
             rule = forbidden(path) if path else None
             if rule and (rule.secret or not candidate.asked):
                 return _said(rule)
-        if candidate.source.is_symlink():
-            rule = forbidden("/".join(Path(os.path.realpath(candidate.source)).parts[-2:]))
-            if rule and rule.secret:
-                return _said(rule)
-        return None if candidate.asked else self._against_folders(candidate)
+        return None if candidate.asked else self._against_folders(candidate, link, real)
 
     def _is_named(self, candidate: Candidate) -> bool:
         """Return whether a user named this very file, also one that the wheel holds elsewhere."""
@@ -225,21 +232,50 @@ class Selector:
         found = None if named else secret_in(candidate.path, candidate.source)
         return found and f"guard: {found}"
 
-    def _against_folders(self, candidate: Candidate) -> str | None:
-        real = Path(self.repository.real_path(candidate.source))
-        for folder in self._folders(candidate, real):
-            found = self._no_content(folder)
-            if found and not (found.unless_tracked and self.repository.mode(str(real))):
-                return f"never shipped: {found.rule}"
+    def _places(self, candidate: Candidate) -> tuple[str, str]:
+        """Return where a file lies, and where its bytes are: the same but for a link."""
+        link = self.repository.real_path(candidate.source)
+        return link, os.path.realpath(link) if candidate.source.is_symlink() else link
+
+    def _inside(self, real: str) -> str | None:
+        """Return the path of a file from the root that it lies in, None if it lies in none."""
+        root = next((root for root in self.roots if is_within(real, root)), None)
+        path = "" if root is None else os.path.relpath(real, root).replace(os.sep, "/")
+        return path and (path if root == self.roots[0] else f"../{path}")
+
+    def _in_circle(self, folder: Path) -> bool:
+        """Return whether a folder is reached through a link to one that holds the link."""
+        if folder not in self._circles:
+            self._circles[folder] = folder.parent != folder and (
+                self._in_circle(folder.parent) or self._is_circle(folder)
+            )
+        return self._circles[folder]
+
+    def _is_circle(self, folder: Path) -> bool:
+        if not folder.is_symlink() or not folder.is_relative_to(self._lexical):
+            return False
+        target, real = os.path.realpath(folder), os.path.realpath(folder.parent)
+        way = (above for above in folder.parents if above.is_relative_to(self._lexical))
+        if target not in map(os.path.realpath, way):
+            return False
+        if not is_within(real, self.roots[0]) or not is_within(target, self.roots[0]):
+            regular_file(folder.relative_to(self._lexical).as_posix(), folder, self.roots)
+        return True
+
+    def _against_folders(self, candidate: Candidate, *places: str) -> str | None:
+        for place in dict.fromkeys(places):
+            for folder in self._folders(candidate, Path(place)):
+                found = self._no_content(folder)
+                if found and not (found.unless_tracked and any(map(self.repository.mode, places))):
+                    return f"never shipped: {found.rule}"
         return None
 
     def _folders(self, candidate: Candidate, real: Path) -> Iterator[Path]:
-        """Give the folders of a file on disk: below the project, or a wheel that was unpacked."""
-        if real.is_relative_to(self.root):
-            yield from (f for f in real.parents if f.is_relative_to(self.root))
+        """Give the folders of a file on disk: below a root, or a wheel that was unpacked."""
+        if root := next((root for root in self.roots if is_within(str(real), root)), None):
+            yield from (folder for folder in real.parents if is_within(str(folder), root))
         elif candidate.origin is None:
-            depth = candidate.path.count("/")
-            yield from real.parents[:depth]
+            yield from real.parents[: candidate.path.count("/")]
 
     def _no_content(self, folder: Path) -> NoContent | None:
         if folder not in self._known:
@@ -251,10 +287,8 @@ class Selector:
     def _ignored(self, candidate: Candidate) -> LeftOut | None:
         if candidate.asked or candidate.origin is None:
             return None
-        real = self.repository.real_path(candidate.source)
-        rule = self.repository.ignored(real)
-        if rule is None and candidate.source.is_symlink():
-            rule = self.repository.ignored(os.path.realpath(real))
+        link, real = self._places(candidate)
+        rule = self.repository.ignored(link) or self.repository.ignored(real)
         if rule is None:
             return None
         path = candidate.origin

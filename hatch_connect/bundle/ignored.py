@@ -29,7 +29,7 @@ class Repository:
     def __init__(self, root: Path, environ: Mapping[str, str], roots: Iterable[Path] = ()) -> None:
         self._environ = environ
         self.root = os.path.realpath(root)
-        self._roots = {self.root, *map(os.path.realpath, roots)}
+        self.roots = tuple(dict.fromkeys((self.root, *map(os.path.realpath, roots))))
         self._bases: dict[str, _Base | None] = {}
         self._real: dict[str, str] = {}
         self._rules: dict[str, str | None] = {}
@@ -64,7 +64,7 @@ class Repository:
 
     def ignored(self, real: str, *, folder: bool = False) -> str | None:
         """Return the rule by which git ignores a file or a folder, or None."""
-        if real in self._roots:
+        if real in self.roots:
             return None
         if folder:
             if real not in self._rules:
@@ -104,7 +104,7 @@ class Repository:
         """Return the repository, or the root, that answers for a folder; None for elsewhere."""
         if folder not in self._bases:
             parent = os.path.dirname(folder)
-            if folder in self._roots or (
+            if folder in self.roots or (
                 os.path.lexists(os.path.join(folder, ".git")) and self._base(parent) is not None
             ):
                 self._bases[folder] = _Base(folder, self._environ)

@@ -1,4 +1,4 @@
-"""Which paths a bundle may hold.
+"""Which paths a bundle may hold, and which files.
 
 A bundle is unpacked on Linux, and was perhaps made, or is looked at, on a system that knows no
 difference between `A` and `a` or between two ways to write `é`.
@@ -6,7 +6,11 @@ difference between `A` and `a` or between two ways to write `é`.
 
 from __future__ import annotations
 
+import json
+import os
+import stat
 import unicodedata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import BundleError
@@ -21,6 +25,7 @@ BUNDLE_SUFFIXES = (SUFFIX, ".tar.gz", ".tgz")
 _LONGEST_COMPONENT = 255
 _FIRST_PRINTABLE, _DELETE = " ", "\x7f"
 _SHOWN = 10
+CIRCLE = "a link to a folder that holds it"
 
 
 def unsafe(path: str) -> str | None:
@@ -86,3 +91,42 @@ def _collisions(paths: Iterable[str]) -> Iterable[str]:
 
 def _folded(path: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+
+
+def regular_file(path: str, source: Path, roots: tuple[str, ...], *, outside: bool = False) -> None:
+    """Refuse what is no file, or a link that leaves the `roots` unless it may be `outside`."""
+    real = os.path.realpath(source)
+    advice = "Replace it, or leave it out with `exclude` in [tool.hatch-connect]."
+    if not outside and not is_within(real, *roots):
+        folder = Path(real) if Path(real).is_dir() else Path(real).parent
+        named = _quoted(os.path.relpath(folder, roots[0]))
+        raise BundleError(
+            f"{shown(path)} is a link that leaves the project.",
+            hint=f"Name the folder if it may be followed: `follow-links = [{named}]` in"
+            f" [tool.hatch-connect]. {advice}",
+        )
+    try:
+        status = Path(real).stat()
+    except OSError as error:
+        raise BundleError(
+            f"{shown(path)} cannot be read: {error.strerror or error}.", hint=advice
+        ) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise BundleError(
+            f"{shown(path)} is {CIRCLE}, and `follow-links` in [tool.hatch-connect] may not lead in"
+            " a circle.",
+            hint=advice,
+        )
+    if not stat.S_ISREG(status.st_mode):
+        raise BundleError(
+            f"{shown(path)} is not a file (a socket, a pipe or a device).", hint=advice
+        )
+
+
+def _quoted(folder: str) -> str:
+    return json.dumps(folder.replace(os.sep, "/"), ensure_ascii=False)
+
+
+def is_within(path: str, *roots: str) -> bool:
+    """Return whether a real path is one of the roots, or below one."""
+    return any(path == root or path.startswith(root.rstrip(os.sep) + os.sep) for root in roots)

@@ -27,8 +27,8 @@ from hatch_connect.bundle.additions import files_of_folder
 from hatch_connect.bundle.assemble import Material, assemble
 from hatch_connect.bundle.content import Candidate, LeftOut, Selector
 from hatch_connect.bundle.manifest import MANIFEST_NAME
-from hatch_connect.bundle.names import SUFFIX, check_names
-from hatch_connect.bundle.tree import Walk, regular_file
+from hatch_connect.bundle.names import SUFFIX, check_names, regular_file
+from hatch_connect.bundle.tree import Walk
 from hatch_connect.bundle.wheel import unpack_wheel
 from hatch_connect.project.config import ProjectConfig, all_contents, content_tables, read_project
 
@@ -210,9 +210,9 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
                 yield _candidate(chosen, asked=_is_artifact(self.config, chosen.relative_path))
             return
         root = Path(self.root)
-        for file in Walk(
-            root=root, skip=partial(self._skipped, selector), left_out=left_out
-        ).files():
+        skip = partial(self._skipped, selector)
+        walk = Walk(root=root, roots=selector.roots, skip=skip, left_out=left_out)
+        for file in walk.files():
             relative = file.path.replace("/", os.sep)
             shipped_as = self.config.get_distribution_path(relative)
             reserved = self.config.path_is_reserved(shipped_as)
@@ -252,11 +252,11 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
     def _choose(
         self, selector: Selector, candidates: Iterable[Candidate]
     ) -> tuple[list[Candidate], list[LeftOut]]:
-        root = Path(self.root)
         shipped, left_out = selector.choose(candidates)
         check_names(file.path for file in shipped)
         for file in shipped:
-            regular_file(file.path, file.source, root, outside=file.origin is None or file.asked)
+            outside = file.origin is None or file.asked
+            regular_file(file.path, file.source, selector.roots, outside=outside)
         return shipped, left_out
 
 

@@ -21,8 +21,7 @@ from hatch_connect.bundle.content import (
 )
 from hatch_connect.bundle.entry import require_entry
 from hatch_connect.bundle.manifest import MANIFEST_NAME
-from hatch_connect.bundle.names import BUNDLE_SUFFIXES, shown
-from hatch_connect.bundle.tree import regular_file
+from hatch_connect.bundle.names import BUNDLE_SUFFIXES, regular_file, shown
 from hatch_connect.errors import BundleError
 from hatch_connect.events import Warned
 from hatch_connect.project.walk import no_content
@@ -231,6 +230,9 @@ def additions(
     config: ProjectConfig, material: Material, report: Report, resources: Sequence[str] = ()
 ) -> tuple[list[Candidate], list[LeftOut]]:
     """Give what `include` and the entrypoint add, and what of it does not ship."""
+    for folder in config.follow_links:
+        if not (config.root / folder).is_dir():
+            report(Warned(text=f"`follow-links` in [tool.hatch-connect]: {folder!r} is no folder."))
     have = {file.path for file in material.files}
     proposed = list(included(config, material.selector, have, report))
     if config.folder and not material.tree:
@@ -240,7 +242,7 @@ def additions(
         proposed += entry_outside(config, material.selector, have, resources)
     added, left_out = material.selector.choose(proposed)
     for file in added:
-        regular_file(file.path, file.source, config.root)
+        regular_file(file.path, file.source, material.selector.roots)
     return added, left_out
 
 

@@ -95,6 +95,7 @@ class ProjectConfig:
     package_installer: str | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    follow_links: tuple[str, ...] = ()
     server: str | None = None
     servers: tuple[tuple[str, str | None], ...] = ()
     guid: str | None = None
@@ -265,6 +266,7 @@ def _shipping(config: ProjectConfig, settings: Settings) -> ProjectConfig:
         metadata_of_bundle=_metadata_of_bundle(settings),
         include=settings.added_texts("include"),
         exclude=settings.added_texts("exclude"),
+        follow_links=settings.texts("follow-links"),
         server=settings.text("server", rules.server_rule),
         guid=settings.text("guid", rules.guid_rule),
         verify=True if verify is None else verify,

@@ -44,6 +44,7 @@ KEYS = SERVER_KEYS | {
     "environment-management",
     "exclude",
     "extras",
+    "follow-links",
     "groups",
     "hashes",
     "hide-all-input",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,7 +71,7 @@ def no_content(folder: Path, *, at_top: bool) -> NoContent | None:
         rule = _UNLESS_TRACKED_AT_TOP.get(name)
         if name.lower() in _PARTS and _is_marked(folder.parent):
             rule = "a virtual environment"
-        if rule and (folder / "__init__.py").exists():
+        if rule and _holds(folder, ("__init__.py",)):
             rule = None  # a package may be called `build` too
     return NoContent(rule=rule, unless_tracked=True) if rule else None
 
@@ -82,11 +83,17 @@ def is_hidden(name: str) -> bool:
 
 def is_environment(folder: Path) -> bool:
     """Return whether a folder is a virtual or conda environment, by what is in it."""
-    return _is_marked(folder) or any((folder / mark).exists() for mark in _INTERPRETERS)
+    return _is_marked(folder) or _holds(folder, _INTERPRETERS)
 
 
 def _is_marked(folder: Path) -> bool:
-    return any((folder / mark).exists() for mark in _ENVIRONMENT)
+    return _holds(folder, _ENVIRONMENT)
+
+
+def _holds(folder: Path, marks: tuple[str, ...]) -> bool:
+    with suppress(OSError):  # a folder that cannot be read is an error where it is entered
+        return any((folder / mark).exists() for mark in marks)
+    return False
 
 
 def walk(root: Path) -> Iterator[str]:

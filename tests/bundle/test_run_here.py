@@ -740,6 +740,102 @@ class TestLinks:
         project(root, {}, connect=(CONNECT if packaged else TREE) + exclude)
         assert not any("link" in path for path in paths(build_one(root, environ)))
 
+    @pytest.mark.parametrize("folder", ["src/sales_api", "."])
+    @pytest.mark.parametrize("way", ["a folder", "a file", "a chain", "included"])
+    def test_links_are_followed_to_the_roots_that_are_named(
+        self, tmp_path: Path, environ: dict[str, str], folder: str, way: str
+    ) -> None:
+        write_files(tmp_path / "data", {"in/x.csv": "1", "in/.env": "", "in/.ssh/config": ""})
+        packaged = folder != "."
+        files, connect = (PACKAGE, CONNECT) if packaged else ({"app.py": APP}, TREE)
+        connect += 'include = ["/link/"]\n' if way == "included" else ""
+        root = project(tmp_path / "p", files, connect=connect)
+        at = root if way == "included" else root / folder
+        target = tmp_path / "data" / "in"
+        if way == "a chain":
+            (tmp_path / "first").symlink_to("data")
+            target = tmp_path / "first" / "in"
+        (at / "link").symlink_to(target / "x.csv" if way == "a file" else target)
+        with pytest.raises(BundleError, match="leaves the project") as caught:
+            build_one(root, environ)
+        assert 'follow-links = ["../data/in"]' in str(caught.value.hint)
+        more = 'follow-links = ["../data"]\n'
+        built = build_one(project(root, {}, connect=connect + more), environ)
+        base = "sales_api/" if packaged and way != "included" else ""
+        name = f"{base}link" if way == "a file" else f"{base}link/x.csv"
+        assert members_of(built.bundle.path)[name] == b"1"
+        assert not any(".env" in path or "config" in path for path in paths(built))
+        project(root, {}, connect=connect + 'follow-links = ["../dat", "data"]\n')
+        with pytest.raises(BundleError, match="leaves the project"):
+            build_one(root, environ)
+
+    @pytest.mark.parametrize("folder", ["src/sales_api", "."])
+    def test_what_git_ignores_behind_a_link_stays_there(
+        self, tmp_path: Path, environ: dict[str, str], sandbox: Sandbox, folder: str
+    ) -> None:
+        write_files(tmp_path, {".gitignore": "*.tmp\n", "data/x.csv": "", "data/y.tmp": ""})
+        packaged = folder != "."
+        files, connect = (PACKAGE, CONNECT) if packaged else ({"app.py": APP}, TREE)
+        connect += 'follow-links = ["../data"]\n'
+        root = project(tmp_path / "p", files, connect=connect)
+        sandbox.git("init", "--quiet", cwd=tmp_path)
+        (root / folder / "link").symlink_to(tmp_path / "data")
+        (root / folder / "one").symlink_to(tmp_path / "data" / "y.tmp")
+        built = build_one(root, environ)
+        base = "sales_api/" if packaged else ""
+        assert f"{base}link/x.csv" in paths(built)
+        assert {f"{base}link/y.tmp", f"{base}one"}.isdisjoint(paths(built))
+        at = "src/sales_api/" if packaged else ""
+        for path in (f"{at}link/y.tmp", f"{at}one"):
+            assert "git ignores it (" in rules(built)[path]
+
+    @pytest.mark.parametrize("folder", ["src/sales_api", "."])
+    def test_a_circle_through_a_followed_link_is_refused(
+        self, tmp_path: Path, environ: dict[str, str], folder: str
+    ) -> None:
+        write_files(tmp_path / "data", {"x.csv": ""})
+        packaged = folder != "."
+        files, connect = (PACKAGE, CONNECT) if packaged else ({"app.py": APP}, TREE)
+        connect += 'follow-links = ["../data"]\n'
+        root = project(tmp_path / "p", files, connect=connect)
+        (root / folder / "link").symlink_to(tmp_path / "data")
+        (tmp_path / "data" / "back").symlink_to(root)
+        with pytest.raises(BundleError, match=r"a link to a folder that holds it.*`follow-links`"):
+            build_one(root, environ)
+        project(root, {}, connect=connect + 'exclude = ["back"]\n')
+        built = build_one(root, environ)
+        assert any(path.endswith("link/x.csv") for path in paths(built))
+
+    def test_a_circle_in_a_package_is_left_out(
+        self, tmp_path: Path, environ: dict[str, str]
+    ) -> None:
+        root = project(tmp_path / "p", PACKAGE)
+        (root / "src/sales_api/loop").symlink_to("../..")
+        built = build_one(root, environ)
+        assert not any("loop" in path for path in paths(built))
+        assert (
+            rules(built)["src/sales_api/loop/pyproject.toml"] == "a link to a folder that holds it"
+        )
+
+    def test_a_root_that_is_not_there_is_named(
+        self, tmp_path: Path, environ: dict[str, str]
+    ) -> None:
+        connect = CONNECT + 'follow-links = ["../nothing"]\n'
+        heard = Heard()
+        build_one(project(tmp_path / "p", PACKAGE, connect=connect), environ, heard)
+        assert "`follow-links` in [tool.hatch-connect]: '../nothing' is no folder." in heard.text
+
+    def test_a_link_to_a_secret_is_one(self, tmp_path: Path, environ: dict[str, str]) -> None:
+        files = {"app.py": APP, ".env": "", ".cache/x": "", "conf/x.txt": ""}
+        root = project(tmp_path / "p", files, connect=TREE)
+        (root / "settings").symlink_to(".env")
+        (root / "cached").symlink_to(".cache/x")
+        (root / "fine").symlink_to("conf/x.txt")
+        built = build_one(root, environ)
+        assert "fine" in paths(built)
+        assert rules(built)["settings"] == "guard: environment variables"
+        assert rules(built)["cached"] == "never shipped: a cache"
+
     @pytest.mark.parametrize("kind", ["fifo", "socket"])
     @pytest.mark.parametrize("folder", ["src/sales_api", "."])
     def test_what_is_no_file_is_refused(
