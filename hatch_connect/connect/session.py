@@ -20,7 +20,7 @@ from hatch_connect.secret import masked
 
 from .answer import readable, refusal_in, without_markup
 from .certificates import tls_context
-from .codes import next_step
+from .codes import Code, next_step
 from .failures import TimedOutError, failure, is_gateways
 from .redirects import followed, redirect_refused, target_of
 from .resources import Visit
@@ -56,6 +56,7 @@ _EXCERPT_BYTES = 1 << 16
 _EXCERPT_SECONDS = 2.0
 _TOO_MANY_REQUESTS = 429
 _NOT_FOUND = 404
+_MISSING = {Code.OBJECT_DOES_NOT_EXIST, Code.TASK_DOES_NOT_EXIST}
 _LOGGED_AS = "X-Correlation-ID"  # by it an administrator finds the request in the server's log
 
 
@@ -261,7 +262,8 @@ class Session:
             f"{_LOGGED_AS} {logged}" if logged else "",
         )
         number = ", ".join(filter(None, known))
-        found = NotFoundError if status == _NOT_FOUND else RefusedError
+        missing = status == _NOT_FOUND or code in _MISSING
+        found = NotFoundError if missing else RefusedError
         message = f"{request} was refused by {self._host} ({number}): {why or 'no reason given'}"
         error = found(message, status=status, code=code, hint=next_step(request.path, status, code))
         error.retry_after = seconds_asked(response.headers)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from hatch_connect.errors import AnswerError, RefusedError, ServerError
 from hatch_connect.events import Detail
 
+from .codes import Code
 from .failures import LostAnswerError, is_gateways
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_NAME_TAKEN = 409
+_CONFLICT = 409
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,7 @@ class Settling(Generic[T]):
             try:
                 return self.act()
             except ServerError as error:
-                late = lost and self.name_may_be_ours and _status(error) == _NAME_TAKEN
+                late = lost and self.name_may_be_ours and _is_taken(error)
                 if not late and not is_uncertain(error):
                     raise
                 lost = True
@@ -59,8 +60,10 @@ class Settling(Generic[T]):
                     raise
 
 
-def _status(error: ServerError) -> int | None:
-    return error.status if isinstance(error, RefusedError) else None
+def _is_taken(error: ServerError) -> bool:
+    return isinstance(error, RefusedError) and (
+        error.code == Code.DUPLICATE_NAME or error.status == _CONFLICT
+    )
 
 
 def is_uncertain(error: ServerError) -> bool:

@@ -152,10 +152,13 @@ class TestRefusals:
             connecting(fake.url, key="wrong").me()
         assert "hatch-connect add" in str(caught.value)
 
-    def test_what_is_not_there(self, client: ConnectClient) -> None:
+    def test_what_is_not_there(self, client: ConnectClient, fake: FakeConnect) -> None:
         with pytest.raises(NotFoundError) as caught:
             client.content("00000000-0000-4000-8000-000000000000")
         assert caught.value.code == 4
+        fake.misbehave("GET", "v1/tasks", Say(400, b'{"code": 141, "error": "no"}'))
+        with pytest.raises(NotFoundError, match="HTTP 400, code 141"):
+            client.task("gone")
 
 
 class TestTimeouts:
