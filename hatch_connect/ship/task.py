@@ -37,8 +37,8 @@ class Pace:
 
 _LONG_POLL = 5  # seconds that the server may wait for news before it answers
 _BREATH = 0.2  # seconds between two questions to a server that answers at once
-_POLLS_LOST = 4  # so many in a row, each with the client's own patience, or ...
-_SILENCE = 30.0  # ... so many seconds without an answer are borne
+_SILENCE = 30.0  # so many seconds without an answer are borne ...
+_POLLS_LOST = 31  # ... and at most so many polls in a row, a second apart
 _ASKED_AGAIN = 15  # times in a row for a task that is not known, ...
 _LOOKS = 5  # ... then so many looks at what is active, ...
 PAUSE = 4.0  # ... each so many seconds after the one before
@@ -96,7 +96,9 @@ def _poll(
             bearable = isinstance(error, UnreachableError) or is_uncertain(error)
             if not bearable or not left or pace.now() - since > _SILENCE:
                 raise
-            report(Note(text=f"No news of task {task_id}: {error.message} It is asked again."))
+            if left == _POLLS_LOST - 1:
+                text = f"No news of task {task_id}: {error.message}"
+                report(Note(text=f"{text} It is asked again for half a minute."))
             pace.sleep(1.0)
     raise AssertionError("the last attempt returns or raises")
 

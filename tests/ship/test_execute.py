@@ -16,6 +16,7 @@ from hatch_connect.connect.client import ConnectClient, connect
 from hatch_connect.connect.resources import Feature
 from hatch_connect.connect.servers import Server
 from hatch_connect.errors import (
+    AnswerError,
     ContentError,
     DeploymentFailedError,
     NotAnsweringError,
@@ -268,6 +269,56 @@ def test_each_line_of_a_long_log_is_shown_once(server: FakeConnect) -> None:
     assert status is not None
     assert status.code == 0
     assert clock.slept
+
+
+def task_says(lines: list[str], *, last: int, finished: bool = False) -> Say:
+    told = {"id": "long", "output": lines, "last": last, "finished": finished, "code": 0}
+    return Say(200, json.dumps(told).encode())
+
+
+def test_no_line_is_lost_or_shown_twice_where_a_server_goes_back(server: FakeConnect) -> None:
+    for said in (
+        task_says(["one", "two"], last=2),
+        task_says([], last=0),  # another server of a cluster, which knows nothing yet
+        task_says(["three"], last=3),
+        task_says([], last=1),
+        task_says(["four"], last=4, finished=True),
+    ):
+        server.misbehave("GET", "v1/tasks/", said)
+    events: list[Event] = []
+    follow(client_of(server), "long", events.append, Clock().pace())
+    shown = [e.text for e in events if isinstance(e, LogLine)]
+    assert shown == ["one", "two", "three", "four"]
+    assert [r.query["first"] for r in server.requests] == ["0", "2", "2", "3", "3"]
+
+
+# Each answers at once, and the client itself does not ask again.
+SILENT = [html(200, "<h1>Maintenance</h1>"), Say(200, b"")]
+
+
+@pytest.mark.parametrize("fault", SILENT, ids=["page", "nothing"])
+@pytest.mark.parametrize("slow", [False, True])
+def test_half_a_minute_of_silence_is_borne(server: FakeConnect, fault: Say, *, slow: bool) -> None:
+    server.tasks["long"] = FakeTask()
+    server.misbehave("GET", "v1/tasks/", fault, times=3 if slow else 30)
+    events: list[Event] = []
+    clock = Clock(tick=4.0 if slow else 0.0)
+    status = follow(client_of(server), "long", events.append, clock.pace())
+    assert status is not None
+    assert status.finished
+    assert len([e for e in events if isinstance(e, Note)]) == 1
+    assert clock.time >= (12 if slow else 30)
+
+
+@pytest.mark.parametrize("fault", SILENT, ids=["page", "nothing"])
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_longer_silence_is_not(server: FakeConnect, fault: Say, *, slow: bool) -> None:
+    server.tasks["long"] = FakeTask()
+    server.misbehave("GET", "v1/tasks/", fault, times=999)
+    clock = Clock(tick=20.0 if slow else 0.0)
+    with pytest.raises(AnswerError):
+        follow(client_of(server), "long", silent, clock.pace())
+    assert len(server.requests) == (2 if slow else 31)
 
 
 def test_a_task_may_not_take_for_ever(server: FakeConnect) -> None:
