@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.errors import BundleError
 from hatch_connect.project.app_mode import EntrypointKind
+from hatch_connect.project.discover import SAVED_MODELS, holds_model
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -46,11 +47,25 @@ def has_entry(wanted: tuple[str, ...], paths: Collection[str]) -> bool:
     )
 
 
+def shipped_under(config: ProjectConfig) -> str:
+    """Return the folder, with its slash, that the content gets in the bundle; "" for none.
+
+    Connect serves a SavedModel from a folder whose name is its version, never from the root.
+    """
+    is_model = config.app_mode.entrypoint is EntrypointKind.FOLDER
+    if not is_model or not holds_model(config.content_root):
+        return ""
+    version = config.folder.rpartition("/")[2]
+    return f"{version}/" if version.isdecimal() else "1/"
+
+
 def require_entry(
     config: ProjectConfig, paths: Collection[str], left_out: Iterable[LeftOut], *, tree: bool
 ) -> None:
     """Refuse a bundle that holds no file of the entrypoint (BundleError)."""
     wanted = entry_files(config)
+    if paths and config.app_mode.entrypoint is EntrypointKind.FOLDER:
+        _require_model(config, paths, left_out)
     if has_entry(wanted, paths):
         return
     where = "the tree" if tree else "the wheel and the tree"
@@ -62,6 +77,18 @@ def require_entry(
         f"of {config.root}.",
         hint=_hint(config, wanted, left_out),
     )
+
+
+def _require_model(
+    config: ProjectConfig, paths: Collection[str], left_out: Iterable[LeftOut]
+) -> None:
+    depth = 0 if shipped_under(config) else 1
+    tops = [path.split("/") for path in paths]
+    if not any(t[-1] in SAVED_MODELS and len(t) == depth + 1 for t in tops):
+        raise BundleError(
+            f"No SavedModel of {config.content_root} is among the files that ship.",
+            hint=_hint(config, SAVED_MODELS, left_out),
+        )
 
 
 def _hint(config: ProjectConfig, wanted: tuple[str, ...], left_out: Iterable[LeftOut]) -> str:

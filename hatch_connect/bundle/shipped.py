@@ -19,7 +19,7 @@ from hatch_connect.bundle.content import (
     Selector,
     in_order,
 )
-from hatch_connect.bundle.entry import require_entry
+from hatch_connect.bundle.entry import require_entry, shipped_under
 from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.bundle.names import BUNDLE_SUFFIXES, regular_file, shown
 from hatch_connect.errors import BundleError
@@ -158,9 +158,10 @@ def select(
         report(Warned(text=_told_of_key(path)))
     if names := missed(config, files.values()):
         report(Warned(text=_told(config, names)))
+    under = shipped_under(config)
     shipped = [
         ContentFile(
-            path=file.path,
+            path=under + file.path,
             source=file.source,
             size=file.source.stat().st_size,
             executable=bool(file.executable),

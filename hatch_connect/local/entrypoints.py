@@ -56,8 +56,11 @@ def saved_models(root: Path) -> tuple[str, ...]:
 
 
 def _model(root: Path) -> str:
-    if not saved_models(root):
-        raise BundleError(f"The bundle holds no SavedModel: no {' and no '.join(_MODELS)}.")
+    if not any(folder.isdecimal() for folder in saved_models(root)):
+        raise BundleError(
+            f"The bundle holds no SavedModel: no {' and no '.join(_MODELS)} in a folder at its root"
+            " whose name is the model's version, such as 1/."
+        )
     return ""
 
 

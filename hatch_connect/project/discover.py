@@ -26,6 +26,7 @@ GUESSED = ("app", "application", "create_app", "make_app")
 _USUAL = ("app", "application", "main", "api", "asgi", "wsgi", "server", "streamlit_app")
 _QUARTO = ("_quarto.yml", "_quarto.yaml")
 _HTML = (".html", ".htm")
+SAVED_MODELS = ("saved_model.pb", "saved_model.pbtxt")
 
 _OBJECTS: dict[str, frozenset[tuple[str, str]]] = {
     "python-api": frozenset(
@@ -218,11 +219,17 @@ def document_in(path: str) -> Found:
 
 
 def _saved_model(root: Path) -> tuple[Found, ...]:
-    if (root / "saved_model.pb").is_file():
+    """Find models; of one with versions (folders whose names are numbers), what holds them."""
+    if holds_model(root):
         return (Found(entrypoint=None),)
-    return tuple(
-        Found(entrypoint=None, folder=folder) for folder in _folders_of(root, "saved_model.pb")
-    )
+    models = dict.fromkeys(f for name in SAVED_MODELS for f in _folders_of(root, name))
+    folders = (f.rpartition("/")[0] if f.rpartition("/")[2].isdecimal() else f for f in models)
+    return tuple(Found(entrypoint=None, folder=folder) for folder in sorted({*folders}))
+
+
+def holds_model(folder: Path) -> bool:
+    """Whether a folder is a SavedModel itself."""
+    return any((folder / name).is_file() for name in SAVED_MODELS)
 
 
 def _shallowest(root: Path, suffixes: tuple[str, ...]) -> list[str]:

@@ -133,7 +133,9 @@ def _named(
         where = f"{called} names {f'the folder {folder}' if folder else 'the whole project'}"
         return _only(_in_folder(mode, root, folder), where, settings, mode, root)
     if mode.entrypoint is EntrypointKind.FOLDER:
-        settings.problems.append(f"{called} must be the folder that holds `saved_model.pb`.")
+        settings.problems.append(
+            f"{called} must be the folder that holds `saved_model.pb`, or its versions."
+        )
     if mode.name.startswith("quarto"):
         return document_in(text)
     return Found(entrypoint=_as_shipped(text, mode, root, packaged=packaged))

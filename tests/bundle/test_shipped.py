@@ -11,7 +11,7 @@ from support.sandbox import committed
 
 from hatch_connect.bundle.request import BuildRequest
 from hatch_connect.bundle.run import build
-from hatch_connect.errors import LockError
+from hatch_connect.errors import BundleError, LockError
 from hatch_connect.events import silent
 from hatch_connect.project.pins import Lock, Pin
 
@@ -190,9 +190,44 @@ def test_overrides_reach_the_manifest(tmp_path: Path, sandbox: Sandbox) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("entrypoint", "files", "shipped"),
+    [
+        (None, ["m/1/saved_model.pb", "m/2/saved_model.pbtxt"], None),
+        ("m/2", ["m/1/saved_model.pb", "m/2/saved_model.pbtxt", "m/2/assets/a"], ["2/assets/a"]),
+        ("m", ["m/saved_model.pbtxt", "m/variables/v"], ["1/saved_model.pbtxt", "1/variables/v"]),
+        (None, ["1/saved_model.pb", "1/variables/v"], ["1/saved_model.pb", "1/variables/v"]),
+        (None, ["saved_model.pb", "variables/v"], ["1/saved_model.pb", "1/variables/v"]),
+    ],
+)
+def test_a_model_ships_in_the_folder_of_its_version(
+    tmp_path: Path,
+    sandbox: Sandbox,
+    entrypoint: str | None,
+    files: list[str],
+    shipped: list[str] | None,
+) -> None:
+    line = f'entrypoint = "{entrypoint}"\n' if entrypoint else ""
+    text = f'[tool.hatch-connect]\napp-mode = "tensorflow"\n{line}'
+    root = write_files(tmp_path / "p", {**dict.fromkeys(files, ""), "pyproject.toml": text})
+    there = paths(build_one(root, sandbox.environ))
+    expected = shipped or [path.removeprefix("m/") for path in files]
+    assert set(expected) <= set(there)
+    assert all(path[0].isdecimal() for path in there if "pyproject" not in path)
+
+
+def test_a_model_that_git_ignores_is_missed(tmp_path: Path, sandbox: Sandbox) -> None:
+    text = '[tool.hatch-connect]\napp-mode = "tensorflow"\n'
+    files = {"pyproject.toml": text, "1/saved_model.pb": "", ".gitignore": "*.pb\n"}
+    root = write_files(tmp_path / "p", files)
+    with pytest.raises(BundleError, match="No SavedModel of") as caught:
+        build_one(root, sandbox.environ)
+    assert "include" in str(caught.value.hint)
+
+
 def test_a_models_image_is_all_of_its_environment(tmp_path: Path, sandbox: Sandbox) -> None:
     text = '[tool.hatch-connect]\napp-mode = "tensorflow"\nimage = "a/b:1"\n'
     files = {"pyproject.toml": text, "m/1/saved_model.pb": "", "m/1/variables/v": ""}
     built = build_one(write_files(tmp_path / "p", files), sandbox.environ)
-    assert paths(built) == ["saved_model.pb", "variables/v"]
+    assert paths(built) == ["1/saved_model.pb", "1/variables/v"]
     assert built.bundle.manifest.to_dict()["environment"] == {"image": "a/b:1"}

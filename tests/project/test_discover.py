@@ -237,7 +237,9 @@ class TestFiles:
             ("quarto", ["docs/a.qmd"], ["docs/a.qmd"]),
             ("quarto", [], []),
             ("tensorflow", ["saved_model.pb", "x/saved_model.pb"], ["."]),
-            ("tensorflow", ["m/1/saved_model.pb", "m/2/saved_model.pb"], ["m/1", "m/2"]),
+            ("tensorflow", ["m/1/saved_model.pb", "m/2/saved_model.pbtxt"], ["m"]),
+            ("tensorflow", ["1/saved_model.pb", "2/saved_model.pb"], ["."]),
+            ("tensorflow", ["a/saved_model.pb", "b/saved_model.pb"], ["a", "b"]),
             ("tensorflow", [], []),
         ],
     )

@@ -113,5 +113,11 @@ def _check_manifest(manifest: dict[str, object], files: dict[str, bytes]) -> Non
         raise Refusal(400, 38, "the manifest has another version than 1 or no metadata")
     if metadata.get("appmode") not in _APP_MODES:
         raise Refusal(400, 148, f"there is no app mode {metadata.get('appmode')}")
+    models = {name.partition("/") for name in files if "saved_model.pb" in name}
+    if metadata.get("appmode") == "tensorflow-saved-model" and not any(
+        top.isdecimal() and rest in {"saved_model.pb", "saved_model.pbtxt"}
+        for top, _, rest in models
+    ):
+        raise Refusal(502, 105, "no saved_model.pb in a folder that is a version")
     if not isinstance(listed, dict) or listed.keys() - files.keys():
         raise Refusal(400, 38, "the manifest lists files that the archive does not hold")
