@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hatch_connect.local.checks import Manifest
 
 _NAME = r"[^\W\d]\w*"
-_OBJECT = re.compile(rf"{_NAME}(\.{_NAME})*(:{_NAME}(\.{_NAME})*)?")
+_OBJECT = re.compile(rf"\w[\w-]*(\.\w[\w-]*)*(:{_NAME}(\.{_NAME})*)?")
 _EXPRESS = "shiny.express.app:"
 _ESCAPED = re.compile("_([a-zA-Z0-9]+)_")
 _SCRIPTS = (".py", ".ipynb")

@@ -24,6 +24,7 @@ GUESSED = ("app", "application", "create_app", "make_app")
 """What a server looks for, in this order, in a module that is named without an object."""
 
 _USUAL = ("app", "application", "main", "api", "asgi", "wsgi", "server", "streamlit_app")
+_LIKE_APP = re.compile(r"app[-_].+|.+[-_]app")  # what the official client also looks for
 _QUARTO = ("_quarto.yml", "_quarto.yaml")
 _HTML = (".html", ".htm")
 SAVED_MODELS = ("saved_model.pb", "saved_model.pbtxt")
@@ -138,8 +139,7 @@ def _scripts(sources: Iterable[SourceFile], package: str) -> list[str]:
 
 
 def _script(source: SourceFile) -> str:
-    at_top = "/" not in source.path and source.importable
-    return source.module if at_top else source.path
+    return source.module if source.module.isidentifier() else source.path
 
 
 def _outermost(sources: list[SourceFile]) -> list[SourceFile]:
@@ -155,7 +155,7 @@ def _outermost(sources: list[SourceFile]) -> list[SourceFile]:
 
 def _usual(mode: AppMode, sources: Iterable[SourceFile]) -> list[str]:
     """Go by names, where no framework is known: as a server does that is given a module alone."""
-    usual = [s for s in sources if s.module.rpartition(".")[2] in _USUAL]
+    usual = [s for s in sources if _is_usual(s.module.rpartition(".")[2])]
     if mode.name in _SCRIPTS:
         at_top = sorted(
             (s for s in usual if s.module in _USUAL), key=lambda s: _USUAL.index(s.module)
@@ -167,6 +167,10 @@ def _usual(mode: AppMode, sources: Iterable[SourceFile]) -> list[str]:
         guessed = next(name for name in GUESSED if name in source.names)
         found += _spelled(source, (guessed,))
     return found
+
+
+def _is_usual(name: str) -> bool:
+    return name in _USUAL or _LIKE_APP.fullmatch(name) is not None
 
 
 def express_entrypoint(path: str) -> str:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from hatch_connect.project.app_mode import AppMode
 
-_OBJECT = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(:[^\W\d]\w*(\.[^\W\d]\w*)*(\(\))?)?")
+# importlib takes more names of modules than a statement does: `my-api`, `01_api`.
+_MODULE = re.compile(r"\w[\w-]*(\.\w[\w-]*)*")
+_NAMES = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(\(\))?")
 _USUAL_MODULES = ("app", "application", "main", "api", "asgi", "wsgi", "server")
 
 
@@ -22,18 +24,28 @@ def entrypoint_problem(entrypoint: str, mode: AppMode) -> str | None:
         return f"has no meaning for {mode.title} content: remove it"
     if mode.entrypoint is EntrypointKind.OBJECT:
         return _object_problem(entrypoint)
-    if mode.entrypoint is EntrypointKind.SCRIPT and _OBJECT.fullmatch(entrypoint):
+    if mode.entrypoint is EntrypointKind.SCRIPT and _is_object(entrypoint):
         return None
     if mode.name == "jupyter-static" and not entrypoint.endswith(".ipynb"):
         return f"must be a notebook (.ipynb), not `{entrypoint}`"
     return _file_problem(entrypoint)
 
 
+def is_module(name: str) -> bool:
+    """Whether importlib takes a name for that of a module."""
+    return _MODULE.fullmatch(name) is not None
+
+
+def _is_object(entrypoint: str) -> bool:
+    module, colon, names = entrypoint.partition(":")
+    return is_module(module) and (not colon or _NAMES.fullmatch(names) is not None)
+
+
 def _object_problem(entrypoint: str) -> str | None:
-    if _OBJECT.fullmatch(entrypoint):
+    file, _, attribute = entrypoint.partition(":")
+    if _is_object(entrypoint) and not file.endswith(".py"):
         return None
     said = f"must be `module` or `module:object` as Python imports it, not `{entrypoint}`"
-    file, _, attribute = entrypoint.partition(":")
     if not file.endswith(".py"):
         return said
     module = file.removesuffix(".py").replace("\\", "/").removeprefix("./").removeprefix("src/")
@@ -62,6 +74,6 @@ def entrypoint_candidates(root: Path) -> tuple[str, ...]:
             found.update(
                 f"{file.parent.name}.{name}"
                 for file in source.glob(f"*/{name}.py")
-                if file.parent.name.isidentifier() and file.parent.name not in {"src", "tests"}
+                if is_module(file.parent.name) and file.parent.name not in {"src", "tests"}
             )
     return tuple(sorted(found))

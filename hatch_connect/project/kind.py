@@ -210,5 +210,7 @@ def _as_shipped(text: str, mode: AppMode, root: Path, *, packaged: bool) -> str:
     for place in (path, f"src/{path}"):
         source = read_source(root, place) if (root / place).is_file() else None
         if source is not None:
-            return express_entrypoint(path) if source.express else text
+            if source.express:
+                return express_entrypoint(path)
+            return source.module if source.importable else text
     return text

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from hatch_connect.project.entrypoint import is_module
 from hatch_connect.project.walk import walk
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ class SourceFile:
 
     @property
     def importable(self) -> bool:
-        """Whether that name is one that Python takes."""
-        return all(part.isidentifier() for part in self.module.split("."))
+        """Whether a server can import it by that name."""
+        return is_module(self.module) and "." not in self.path.removesuffix(".py")
 
     def uses(self, package: str) -> bool:
         """Whether it imports a package, or something in it."""

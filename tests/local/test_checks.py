@@ -45,7 +45,12 @@ def test_a_good_bundle(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("entrypoint", "module"),
-    [("pkg", "pkg/__init__.py"), ("pkg.sub:a.b", "pkg/sub.py"), ("naïve:app", "naïve.py")],
+    [
+        ("pkg", "pkg/__init__.py"),
+        ("pkg.sub:a.b", "pkg/sub.py"),
+        ("naïve:app", "naïve.py"),
+        ("my-svc.01_a", "my-svc/01_a.py"),
+    ],
 )
 def test_the_module_of_the_entrypoint_is_found(
     tmp_path: Path, entrypoint: str, module: str
@@ -66,7 +71,7 @@ def test_the_module_of_the_entrypoint_is_missing(tmp_path: Path, entrypoint: str
         check(_bundle(tmp_path, files, metadata=metadata))
 
 
-@pytest.mark.parametrize("entrypoint", ["", "app.py:", ":app", "a/b", "app:app()", "..", "1:a"])
+@pytest.mark.parametrize("entrypoint", ["", "app.py:", ":app", "a/b", "app:app()", "..", "1:1"])
 def test_an_entrypoint_that_cannot_be_one(tmp_path: Path, entrypoint: str) -> None:
     metadata = {"appmode": "python-api", "entrypoint": entrypoint}
 

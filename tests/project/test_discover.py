@@ -65,6 +65,28 @@ def test_small_real_projects(project: str, mode: str, entrypoint: str | None, fo
 
 
 @pytest.mark.parametrize(
+    ("mode", "file", "text", "entrypoint"),
+    [
+        ("fastapi", "my-api.py", "import fastapi\napp = fastapi.FastAPI()", "my-api"),
+        ("fastapi", "01_api.py", "import fastapi\nx = fastapi.FastAPI()", "01_api:x"),
+        ("flask", "my-svc/main.py", FLASK, "my-svc.main:app"),
+        ("flask", "src/my-svc/web.py", FLASK, "my-svc.web:app"),
+        ("shiny", "app-x.py", "import shiny\napp = shiny.App(1, 2)", "app-x"),
+        ("shiny", "x-app.py", EXPRESS, "shiny.express.app:x_2d_app_2e_py"),
+        ("flask", "x-app.py", "app = anything()", "x-app"),
+        ("streamlit", "my-app.py", STREAMLIT, "my-app.py"),
+    ],
+)
+def test_names_that_only_importlib_takes_are_found_and_accepted(
+    tmp_path: Path, mode: str, file: str, text: str, entrypoint: str
+) -> None:
+    assert found(tmp_path, mode, {file: text}) == [entrypoint]
+    table = f'[tool.hatch-connect]\napp-mode = "{mode}"\nentrypoint = "{entrypoint}"\n'
+    (tmp_path / "pyproject.toml").write_text(table, encoding="utf-8")
+    assert read_project(tmp_path).entrypoint == entrypoint
+
+
+@pytest.mark.parametrize(
     ("mode", "text", "entrypoint"),
     [
         ("flask", FLASK, "app"),

@@ -152,7 +152,7 @@ class TestEntrypoint:
             ("app.py", "shiny.express.app:app_2e_py"),
             ("app", "shiny.express.app:app_2e_py"),
             ("pkg.page", "shiny.express.app:pkg_2f_page_2e_py"),
-            ("core.py", "core.py"),
+            ("core.py", "core"),
             ("core:app", "core:app"),
             ("gone.py", "gone.py"),
         ],
