@@ -1,11 +1,26 @@
 from __future__ import annotations
 
 import pickle
+import traceback
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
+from support.bundles import write_files
 
+from hatch_connect.errors import BuildError, RefusedError
+from hatch_connect.events import LogLine
 from hatch_connect.secret import Secret
+from hatch_connect.verbs.masking import masking
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.sandbox import Sandbox
+
+    from hatch_connect.events import Event
+
+KEY = "hunter2hunter2"
 
 
 @dataclass(frozen=True)
@@ -32,3 +47,53 @@ def test_secrets_compare_by_value() -> None:
     assert len({Secret("a"), Secret("a")}) == 1
     assert bool(Secret("a")) is True
     assert bool(Secret("")) is False
+
+
+def test_what_leaves_a_masked_block_shows_no_secret() -> None:
+    heard: list[Event] = []
+    first = RefusedError(f"first {KEY}", status=400, hint=f"try {KEY}")
+    first.add_note(f"noted {KEY}")
+
+    def fail() -> None:
+        with masking((Secret(KEY), None), heard.append) as told:
+            told(LogLine(text=f"log {KEY}"))
+            try:
+                raise first
+            except RefusedError as error:
+                raise BuildError(f"then {KEY}") from error
+
+    with pytest.raises(BuildError) as caught:
+        fail()
+    shown = traceback.format_exception(caught.value)
+    assert KEY not in f"{shown} {heard} {first.message} {first.hint} {first.__notes__}"
+    assert "".join(shown).count("***") == 4
+
+
+def test_an_interruption_shows_no_secret_either() -> None:
+    def interrupt() -> None:
+        with masking((Secret(KEY),), lambda _: None):
+            error = KeyboardInterrupt()
+            error.add_note(f"The task said: {KEY}")
+            raise error
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        interrupt()
+    assert caught.value.__notes__ == ["The task said: ***"]
+
+
+@pytest.mark.parametrize("more", [(), ("--json",), ("--verbose",)])
+def test_a_program_that_prints_its_environment_does_not_print_the_key(
+    tmp_path: Path, sandbox: Sandbox, more: tuple[str, ...]
+) -> None:
+    quarto = tmp_path / "bin" / "quarto"
+    connect = '[tool.hatch-connect]\napp-mode = "quarto-static"\n'
+    write_files(tmp_path, {"bin/quarto": "#!/bin/sh\nenv >&2\nexit 1\n", "p/index.qmd": ""})
+    write_files(tmp_path / "p", {"pyproject.toml": connect, "_quarto.yml": ""})
+    quarto.chmod(0o755)
+    done = sandbox.connect(
+        "bundle", *more, cwd=tmp_path / "p", QUARTO_PATH=str(quarto), CONNECT_API_KEY=KEY
+    )
+    assert done.code == 2
+    assert "quarto inspect" in done.said
+    assert "CONNECT_API_KEY=***" in done.said
+    assert KEY not in done.said

@@ -114,12 +114,21 @@ def _certificate(error: ssl.SSLCertVerificationError, at: str) -> UnreachableErr
 
 
 def _proxy(causes: tuple[BaseException, ...], proxy: str | None) -> UnreachableError:
-    shown = (proxy or "").rpartition("@")[2].rpartition("://")[2]
     return UnreachableError(
-        f"The proxy {shown} does not connect: {_reason(causes, OSError)}.",
+        f"The proxy {_place(proxy or '')} does not connect: {_reason(causes, OSError)}.",
         hint="Check HTTPS_PROXY and HTTP_PROXY (a user name and a password go into the URL), or "
         "name the server in NO_PROXY.",
     )
+
+
+def _place(proxy: str) -> str:
+    """Return the host and the port of a proxy: whatever else is in its URL may be a password."""
+    try:
+        parts = urlsplit(proxy if "://" in proxy else f"//{proxy}")
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "of HTTPS_PROXY or HTTP_PROXY"
+    return f"{parts.hostname or ''}{port}"
 
 
 def _reason(causes: tuple[BaseException, ...], kind: type[OSError]) -> str:

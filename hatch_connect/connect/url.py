@@ -16,6 +16,8 @@ _GUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _WHERE_PEOPLE_LOOK = re.compile(rf"(?:/__[a-z]+__(?:/.*)?|/content/{_GUID}(?:/.*)?)$")
 _CONTENT = re.compile(rf"/(?:apps|content)/({_GUID})(?=/|$|\?)")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_USER = re.compile(r"[^/\s]*@")
+_LIKE_A_KEY = re.compile(r"[A-Za-z0-9_-]{24,}")
 _EXAMPLE = "Give the server's URL, such as https://connect.example.com."
 
 
@@ -71,9 +73,16 @@ def _split(text: str) -> SplitResult:
             hint="Leave it out: Connect wants an API key, which is given on its own.",
         )
     if any(_problems(text, parts)):
-        shown = text if text.isprintable() else repr(text)
-        raise UsageError(f"`{shown}` is not the URL of a server.", hint=_EXAMPLE)
+        raise UsageError(f"{_shown(text)} is not the URL of a server.", hint=_EXAMPLE)
     return parts
+
+
+def _shown(text: str) -> str:
+    """Return what can be said of a text that is no URL: it may be a password, or the API key."""
+    if _LIKE_A_KEY.fullmatch(text):
+        return "What is given as the server (it looks like an API key)"
+    shown = _USER.sub("", text)
+    return f"`{shown}`" if shown.isprintable() else repr(shown)
 
 
 def _problems(text: str, parts: SplitResult) -> Iterator[bool]:

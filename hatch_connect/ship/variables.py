@@ -65,7 +65,9 @@ def collect_variables(
     }
     listed, *called = sources.values()
     if odd := sorted(name for name in unset if not name or re.search(r"[\s=]", name)):
-        raise UsageError(f"--unset takes names of variables, not {', '.join(map(repr, odd))}.")
+        # What follows a name there is a value.
+        shown = ", ".join(repr(name.partition("=")[0]) for name in odd)
+        raise UsageError(f"--unset takes names of variables alone: {shown}.")
     if both := sorted({name for entries in called for name in entries} & set(unset)):
         raise UsageError(f"Asked to set and to remove: {', '.join(both)}.")
     asked = [

@@ -5,6 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
+from hatch_connect.secret import Secret
+from hatch_connect.verbs.masking import masking
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -28,7 +31,10 @@ class Result(Protocol):
 def run_verb(verb: str, options: Options, surroundings: Surroundings, report: Report) -> Result:
     """Carry out one of `options.VERBS`; only that verb's modules are imported.
 
-    Raises HatchConnectError.
+    The API key of the call or of the environment is shown nowhere, whoever repeats it: a server, or
+    a build that prints its environment. Raises HatchConnectError.
     """
     module = import_module(f"{__name__}.{verb}")
-    return cast("Result", module.run(options, surroundings, report))
+    of_environment = Secret(surroundings.environ.get("CONNECT_API_KEY", ""))
+    with masking((options.api_key, of_environment), report) as told:
+        return cast("Result", module.run(options, surroundings, told))

@@ -11,7 +11,7 @@ from hatch_connect.events import Progress
 from hatch_connect.secret import Secret, hiding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from hatch_connect.events import Event, Report
 
@@ -28,9 +28,21 @@ def masking(secrets: Iterable[Secret | None], report: Report) -> Iterator[Report
 
     try:
         yield report_masked
-    except HatchConnectError as error:
-        error.message = hide(error.message)
-        error.hint = hide(error.hint) if error.hint else None
-        error.args = (error.message,)
-        error.__notes__ = [hide(note) for note in getattr(error, "__notes__", ())]
+    except BaseException as error:
+        _mask(error, hide)
         raise
+
+
+def _mask(error: BaseException, hide: Callable[[str], str]) -> None:
+    """Hide the values in an exception, in what is noted of it, and in those that led to it."""
+    seen: set[int] = set()
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        if notes := getattr(one, "__notes__", None):
+            one.__notes__ = [hide(note) for note in notes]
+        if isinstance(one, HatchConnectError):
+            one.message = hide(one.message)
+            one.hint = hide(one.hint) if one.hint else None
+            one.args = (one.message,)
+        one = one.__cause__ or one.__context__

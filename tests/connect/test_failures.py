@@ -51,3 +51,13 @@ def test_errors_that_hold_each_other_do_not_confuse_it() -> None:
     error = requests.exceptions.ProxyError(inner)
     inner.__context__ = error
     assert "Input/output error" in said(error).message
+
+
+@pytest.mark.parametrize(
+    "proxy", ["user:hunter2", "http://user:hunter2@p:8080/x", "http://[hunter2"]
+)
+def test_of_a_proxy_only_its_place_is_shown(proxy: str) -> None:
+    error = requests.exceptions.ProxyError()
+    found = failure(error, what="GET x", url="https://host/x", proxy=proxy, timeout=7)
+    assert "hunter2" not in str(found)
+    assert ("The proxy p:8080 does" in found.message) == ("@" in proxy)

@@ -57,6 +57,17 @@ def test_a_password_is_refused_and_not_shown() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["user:hunter2@host", "https:/user:hunter2@host/x", "//user:hunter2@host", "hunter2" * 4],
+)
+def test_nor_is_one_in_what_is_no_url(text: str) -> None:
+    """A key that is set as the server is as likely as a server that is set as the key."""
+    with pytest.raises(UsageError) as caught:
+        server_url(text)
+    assert "hunter2" not in str(caught.value)
+
+
 @given(st.text())
 def test_any_text_is_a_url_or_refused(text: str) -> None:
     try:

@@ -138,3 +138,7 @@ def test_a_variable_can_be_removed_but_not_set_as_well() -> None:
     assert dict(found.values) == {"A": Secret("1"), "B": None, "C": None}
     with pytest.raises(UsageError, match="to set and to remove: A"):
         collect("A=1", unset=("A",))
+    with pytest.raises(UsageError) as caught:
+        collect(unset=("A=hunter2",))
+    assert "'A'" in caught.value.message
+    assert "hunter2" not in str(caught.value)
