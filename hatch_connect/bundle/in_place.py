@@ -41,7 +41,7 @@ def write_in_place(config: ProjectConfig, bundle: Bundle) -> Path:
     if package_file is not None:
         listed = next(file for file in manifest.files if file.path == package_file)
         package_path = root.joinpath(*package_file.split("/"))
-        if _md5(package_path) != listed.checksum:
+        if not _is_that(package_path, listed.checksum):
             if package_path.exists() and not package_path.read_bytes().startswith(_OUR_LIST):
                 raise _in_the_way(package_path)
             _write(package_path, _member(bundle, package_file))
@@ -60,7 +60,8 @@ def _require_same_paths(root: Path, manifest: Manifest, package_file: str | None
     moved = [
         file.path
         for file in manifest.files
-        if file.path != package_file and _md5(root.joinpath(*file.path.split("/"))) != file.checksum
+        if file.path != package_file
+        and not _is_that(root.joinpath(*file.path.split("/")), file.checksum)
     ]
     if moved:
         names = ", ".join(shown(path) for path in moved[:_SHOWN])
@@ -90,11 +91,15 @@ def _in_the_way(path: Path) -> BundleError:
     )
 
 
-def _md5(path: Path) -> str | None:
+def _is_that(path: Path, checksum: str) -> bool:
+    """Whether a file has these bytes; a list of packages ships with git's own line endings."""
     if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        return False
+    data = path.read_bytes()
+    return checksum in (
+        hashlib.md5(each, usedforsecurity=False).hexdigest()
+        for each in (data, data.replace(b"\r\n", b"\n"))
+    )
 
 
 def _member(bundle: Bundle, name: str) -> bytes:

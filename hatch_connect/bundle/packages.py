@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 from hatch_connect.bundle.content import ContentFile
 from hatch_connect.bundle.parts import PACKAGE_FILE
 from hatch_connect.errors import LockError
-from hatch_connect.project.locks import find_lock, read_lock
+from hatch_connect.project.locks import as_shipped, find_lock, read_lock
 from hatch_connect.project.pins import Target
 from hatch_connect.project.python_version import PythonTarget, choose_python
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hatch_connect.bundle.request import BuildRequest
     from hatch_connect.project.config import ProjectConfig
     from hatch_connect.project.locks import LockFile
@@ -35,7 +33,7 @@ class Packages:
     because: str
     path: str
     content: bytes
-    included: tuple[tuple[str, Path], ...] = ()
+    included: tuple[tuple[str, bytes], ...] = ()
 
     @property
     def paths(self) -> frozenset[str]:
@@ -46,7 +44,7 @@ class Packages:
         """Give all of them as files of the bundle."""
         own = ContentFile(path=self.path, source=self.content, size=len(self.content))
         included = (
-            ContentFile(path=path, source=source, size=source.stat().st_size)
+            ContentFile(path=path, source=source, size=len(source))
             for path, source in self.included
         )
         return [own, *included]
@@ -80,7 +78,7 @@ def decide_packages(config: ProjectConfig, request: BuildRequest) -> Packages:
         lock=lock,
         because=found.because if found else "nothing is locked",
         path=path,
-        content=lock.requirements(target),
+        content=lock.requirements(),
         included=included,
     )
 
@@ -128,7 +126,7 @@ def _nothing_installed(config: ProjectConfig) -> LockError:
     )
 
 
-def _places(lock: Lock, config: ProjectConfig) -> tuple[str, tuple[tuple[str, Path], ...]]:
+def _places(lock: Lock, config: ProjectConfig) -> tuple[str, tuple[tuple[str, bytes], ...]]:
     """Give where the package file and its includes lie in the bundle.
 
     A file that ships as written keeps its place, and so do those that it names by where they are
@@ -139,7 +137,6 @@ def _places(lock: Lock, config: ProjectConfig) -> tuple[str, tuple[tuple[str, Pa
     files = (lock.path, *lock.files)
     inside = all(file.is_relative_to(config.content_root) for file in files)
     root = config.content_root if inside else config.root
-    included = {file.relative_to(root).as_posix(): file for file in files}
     path = lock.path.relative_to(root).as_posix()
-    del included[path]
-    return path, tuple(included.items())
+    included = ((f.relative_to(root).as_posix(), as_shipped(f)) for f in files if f != lock.path)
+    return path, tuple(dict(included).items())

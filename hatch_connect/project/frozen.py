@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from hatch_connect.errors import LockError
+from hatch_connect.project.locks.fit import is_commit
 from hatch_connect.project.pins import LocalPackage, Lock, Omitted, Pin, listed, normalized
 from hatch_connect.project.rules import has_credentials
 
@@ -96,6 +97,8 @@ def _problem(installed: Installed) -> str | None:
     called = f"{installed.name} {installed.version}"
     if has_credentials(url.url):
         return f"{called} was installed from a URL with credentials in it."
+    if url.vcs == "git" and not is_commit(url.commit or ""):
+        return f"{called} was installed from {url.url}, and no commit of it is known."
     if url.editable or (url.directory and _path(url).is_dir()):
         return f"{called} was installed from a folder of this machine: {url.url}."
     return None

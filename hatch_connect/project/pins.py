@@ -6,11 +6,16 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hatch_connect.project.rules import without_credentials
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from packaging.tags import Tag
+
+_SHOWN = 160
+"""About two lines of a screen."""
 
 HIGH_PATCH = 99
 """Stands for the newest patch of a minor, where only X.Y is known."""
@@ -26,6 +31,14 @@ _LEGACY_MANYLINUX = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 def normalized(name: str) -> str:
     """Return a package's name as indexes compare it."""
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def excerpt(text: str) -> str:
+    """Return a text that a message repeats: without credentials, and its middle if it is long."""
+    text = without_credentials(text)
+    if len(text) <= _SHOWN:
+        return text
+    return f"{text[: _SHOWN // 2]} ... {text[-_SHOWN // 4 :]}"
 
 
 def listed(heading: str, problems: Iterable[str]) -> str:
@@ -170,16 +183,15 @@ class Lock:
         """What a message calls it."""
         return self.path.name if self.path else "the installed packages"
 
-    def requirements(self, target: Target) -> bytes:
+    def requirements(self) -> bytes:
         """Return the requirements.txt that installs these pins.
 
-        The same lock and target give the same bytes anywhere: Connect caches environments by them.
+        It changes only when a package does: Connect caches environments by its bytes.
         """
         if self.verbatim is not None:
             return self.verbatim
-        digest = f" (sha256 {self.sha256})" if self.sha256 else ""
-        kept = ", with the lock's markers" if self.markers_kept else ""
-        header = f"# Made by hatch-connect from {self.called}{digest}\n# for {target}{kept}.\n"
+        made_from = "the project's lock" if self.path else "the installed packages"
+        header = f"# Made by hatch-connect from {made_from}.\n"
         lines = sorted(self.pins, key=lambda pin: (pin.name, pin.requirement))
         text = "".join(f"{line}\n" for line in (*self._options(), *(pin.line() for pin in lines)))
         return (header + text).encode()

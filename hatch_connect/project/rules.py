@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 _CONNECT_NAME = re.compile(r"[A-Za-z0-9_-]{3,64}")
 _CONTENT_TABLE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _VARIABLE = re.compile(r"[^\s=\x00]+")
+_USER_OF_VARIABLES = re.compile(r"(://)(?:[^/?#\s:@$]+:|\$\{[A-Z0-9_]+\}:)?\$\{[A-Z0-9_]+\}@")
 _URL_WITH_USER = re.compile(r"(://)[^/?#\s]*@")
 TITLE_LENGTH = range(3, 1025)
 
@@ -22,6 +23,14 @@ def has_credentials(text: str) -> bool:
     `git@` before a host of an ssh URL is the account of everybody and no secret.
     """
     return any(not url[0].endswith("://git@") for url in _URL_WITH_USER.finditer(text))
+
+
+def without_variables(text: str) -> str:
+    """Return the text without users that are variables (`${TOKEN}@`), which pip fills in.
+
+    Their values are on the machine that installs: such a URL holds no credentials.
+    """
+    return _USER_OF_VARIABLES.sub(r"\1", text)
 
 
 def without_credentials(text: str) -> str:

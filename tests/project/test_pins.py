@@ -58,7 +58,7 @@ class TestTarget:
 
 
 class TestRequirements:
-    def test_lines_are_sorted_below_a_header_that_names_lock_and_target(self) -> None:
+    def test_lines_are_sorted_below_a_header_that_never_changes(self) -> None:
         lock = Lock(
             path=Path("/somewhere/uv.lock"),
             format="uv.lock",
@@ -68,16 +68,15 @@ class TestRequirements:
                 Pin(name="a", requirement="a==1", version="1", hashes=("sha256:1", "sha256:2")),
             ),
         )
-        assert lock.requirements(TARGET) == (
-            b"# Made by hatch-connect from uv.lock (sha256 abc)\n"
-            b"# for CPython 3.11 on linux x86_64.\n"
+        assert lock.requirements() == (
+            b"# Made by hatch-connect from the project's lock.\n"
             b"a==1 \\\n    --hash=sha256:1 \\\n    --hash=sha256:2\n"
             b"b==2\n"
         )
 
     def test_a_file_shipped_as_written_is_as_written(self) -> None:
         lock = Lock(path=Path("r.txt"), format="requirements.txt", pins=(), verbatim=b"x\r\n")
-        assert lock.requirements(TARGET) == b"x\r\n"
+        assert lock.requirements() == b"x\r\n"
 
 
 class TestFreeze:
@@ -96,7 +95,7 @@ class TestFreeze:
         lock = self.frozen(*(Installed(name=name, version="1") for name in names))
         assert [pin.requirement for pin in lock.pins] == ["rsconnect-python-extra==1", "pip==1"]
         assert (lock.path, lock.format) == (None, "installed")
-        assert b"the installed packages" in lock.requirements(TARGET)
+        assert b"the installed packages" in lock.requirements()
 
     def test_what_is_installed_from_the_projects_root_is_the_project(self, tmp_path: Path) -> None:
         url = DirectUrl(url=tmp_path.as_uri(), editable=True, directory=True)
@@ -116,13 +115,13 @@ class TestFreeze:
                 name="cloned",
                 version="1",
                 direct_url=DirectUrl(
-                    url="https://h/r", vcs="git", commit="abc", subdirectory="sub"
+                    url="https://h/r", vcs="git", commit="0123abc", subdirectory="sub"
                 ),
             ),
             Installed(name="a", version="1", direct_url=DirectUrl(url="https://h/a-1.tar.gz")),
         )
         assert [pin.requirement for pin in lock.pins] == [
-            "cloned @ git+https://h/r@abc#subdirectory=sub",
+            "cloned @ git+https://h/r@0123abc#subdirectory=sub",
             "a @ https://h/a-1.tar.gz",
         ]
 

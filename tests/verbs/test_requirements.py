@@ -40,9 +40,8 @@ def run(root: Path, capsys: pytest.CaptureFixture[str], **given: object) -> str:
 
 def test_it_prints_exactly_the_list(capsys: pytest.CaptureFixture[str]) -> None:
     text = run(DATA / "forked", capsys, python_version="3.12", extra=["plot"])
-    header, target, *lines = text.splitlines()
-    assert header.startswith("# Made by hatch-connect from uv.lock (sha256 ")
-    assert target == "# for CPython 3.12 on linux x86_64."
+    header, *lines = text.splitlines()
+    assert header == "# Made by hatch-connect from the project's lock."
     assert lines == sorted(lines)
     assert any(line.startswith("cycler==") for line in lines)
 
@@ -78,8 +77,8 @@ def test_it_tells_programs_everything(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_another_machine(capsys: pytest.CaptureFixture[str]) -> None:
-    text = run(DATA / "forked", capsys, python_version="3.12", architecture="aarch64")
-    assert "# for CPython 3.12 on linux aarch64." in text
+    text = run(DATA / "forked", capsys, python_version="3.12", architecture="aarch64", explain=True)
+    assert "for CPython 3.12 on linux aarch64:" in text
 
 
 def test_kept_markers_leave_the_range_open(

@@ -16,11 +16,21 @@ from hatch_connect.project.locks.order import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from hatch_connect.project.config import ProjectConfig
     from hatch_connect.project.pins import Lock, Target
 
-__all__ = ["PYLOCK", "REQUIREMENTS", "UV", "LockFile", "find_lock", "format_of", "read_lock"]
+__all__ = [
+    "PYLOCK",
+    "REQUIREMENTS",
+    "UV",
+    "LockFile",
+    "as_shipped",
+    "find_lock",
+    "format_of",
+    "read_lock",
+]
 
 
 def read_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
@@ -32,6 +42,13 @@ def read_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
             f"{found.path} has markers that are nested deeper than any tool writes them.",
             hint="Lock the project again.",
         ) from None
+
+
+def as_shipped(path: Path) -> bytes:
+    """Return what ships of a requirements file that another one includes."""
+    from hatch_connect.project.locks.requirements_txt import as_shipped
+
+    return as_shipped(path)
 
 
 def _reader(form: str) -> Callable[[LockFile, ProjectConfig, Target], Lock]:

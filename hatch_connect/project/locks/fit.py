@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 _SHOWN_TAGS = 6
 _SECRET_KEYS = {"access_token", "api_key", "apikey", "password", "private_token", "sig", "token"}
 _LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}  # noqa: S104 -- compared, not bound
+
+
+def is_commit(text: str) -> bool:
+    """Whether it is the name of a commit, which never moves as a branch or tag may."""
+    return re.fullmatch(r"[0-9a-fA-F]{7,64}", text) is not None
 
 
 def parted(url: str) -> SplitResult:

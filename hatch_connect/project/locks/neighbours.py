@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.request import url2pathname
 
-from hatch_connect.errors import ConfigurationError
+from hatch_connect.errors import ProjectError
 from hatch_connect.project.locks.fit import parted
 from hatch_connect.project.metadata import read_metadata
 from hatch_connect.project.pins import LocalPackage, normalized
@@ -31,13 +31,21 @@ def local_path(place: str, folder: Path) -> Path:
     return (folder / place.partition("#")[0]).absolute()
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is such a file or folder; a path that no system can have is not there."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def metadata_in(folder: Path) -> Metadata | None:
     """Read `[project]` of a folder; None where there is none that can be read."""
-    if not (folder / PYPROJECT).is_file():
+    if not is_there(folder / PYPROJECT):
         return None
     try:
         found = read_metadata(read_tables(folder), [])
-    except ConfigurationError:
+    except ProjectError:
         return None
     return found if found.has_project else None
 

@@ -6,17 +6,18 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hatch_connect.project.locks.findings import line_problem
-from hatch_connect.project.locks.fit import file_name, fits, misfit, url_problem
+from hatch_connect.project.locks.fit import file_name, fits, is_commit, misfit, url_problem
 from hatch_connect.project.locks.markers import reduced
 from hatch_connect.project.locks.neighbours import (
     below_root,
+    is_there,
     local_path,
     metadata_in,
     required_name,
 )
 from hatch_connect.project.locks.pylock_reasons import Chosen, asking, holds, says_all, why_not
 from hatch_connect.project.locks.satisfied import direct
-from hatch_connect.project.pins import LocalPackage, Omitted, Pin, normalized
+from hatch_connect.project.pins import LocalPackage, Omitted, Pin, excerpt, normalized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -172,12 +173,23 @@ class Pinning:
         return None
 
     def _local(self, package: Package, place: str) -> None:
-        path = self._in_project(package.name) or local_path(place, self.path.parent)
+        if package.name in self.findings.local:
+            return
+        named = self._in_project(package.name)
+        path = named or local_path(place, self.path.parent)
         below = (package.directory and package.directory.subdirectory) or ""
-        if not path.exists():
-            self._wrong(f"{_called(package)} is built from {place}, which is not there.")
+        path = path / below if below else path
+        # A lock comes from elsewhere: what only it names is not read from all over the machine.
+        if named is None and not path.resolve().is_relative_to(self.config.root.resolve()):
+            self._wrong(
+                f"{_called(package)} is built from {excerpt(place)}, which is outside of the"
+                f" project, and {self.config.path.name} does not name it."
+            )
+            return
+        if not is_there(path):
+            self._wrong(f"{_called(package)} is built from {excerpt(place)}, which is not there.")
         self.findings.local[package.name] = LocalPackage(
-            name=package.name, path=path / below if below else path, because=self._because(package)
+            name=package.name, path=path, because=self._because(package)
         )
 
     def _in_project(self, name: str) -> Path | None:
@@ -227,8 +239,16 @@ class Pinning:
             wheel = file_name(place)
             if wheel.endswith(".whl") and not fits([wheel], frozenset(self.tags)):
                 return misfit(called, [wheel], self.target)
-            return url_problem(called, f"{package.vcs.type}+{place}" if package.vcs else place)
+            url = f"{package.vcs.type}+{place}" if package.vcs else place
+            return url_problem(called, url) or self._commit_problem(package)
         return None if package.version else f"{called} has no version in it."
+
+    def _commit_problem(self, package: Package) -> str | None:
+        vcs = package.vcs
+        if vcs is None or vcs.type != "git" or is_commit(vcs.commit_id):
+            return None
+        named = f"`{excerpt(vcs.commit_id)}`, which is no commit: a branch or tag may move"
+        return f"{_called(package)} names {named}."
 
     def _hash_problem(self, package: Package) -> str | None:
         if not self.config.hashes or _hashes(package):

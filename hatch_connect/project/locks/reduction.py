@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hatch_connect.project.pins import LocalPackage, Omitted, Pin, normalized
+from hatch_connect.project.locks.neighbours import is_there
+from hatch_connect.project.pins import LocalPackage, Omitted, Pin, excerpt, normalized
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.project.config import ProjectConfig
     from hatch_connect.project.locks.requirements_txt import Line
-    from hatch_connect.project.pins import Target
+from hatch_connect.project.pins import Target
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,12 +48,28 @@ class Reduction:
         for line in sorted(lines, key=lambda each: not each.constraint):
             if line.name is None or line.local is not None or not self._holds(line, all):
                 continue
+            if self.config.compile_requirements and self.is_project(line):
+                continue
             before = first.setdefault(line.name, line)
             if not _agree(before, line):
-                yield f"{line.place}: `{line.text}` contradicts `{before.text}` of {before.place}."
+                first_one = f"`{excerpt(before.text)}` of {before.place}"
+                yield f"{line.place}: `{excerpt(line.text)}` contradicts {first_one}."
+
+    def wants(self, line: Line) -> bool:
+        """Whether a line counts for the target, or for any where markers are kept."""
+        return self.config.keep_markers or self._holds(line, any)
+
+    def is_project(self, line: Line) -> bool:
+        """Whether a line is the project itself, which ships as files."""
+        if line.local is not None and line.local.resolve() == self.config.root.resolve():
+            return True
+        return line.name == normalized(self.config.project_name)
 
     def _of(self, line: Line, fixed: dict[str, Line]) -> Pin | None:
-        if not self.config.keep_markers and not self._holds(line, any):
+        if self.is_project(line):
+            self._omit(line, "the project itself")
+            return None
+        if not self.wants(line):
             marker = line.requirement.marker if line.requirement else ""
             self._omit(line, f"it is wanted only where {marker}")
             return None
@@ -79,14 +96,14 @@ class Reduction:
 
     def _local(self, line: Line, path: Path) -> None:
         name = line.name
-        if path.resolve() == self.config.root.resolve() or name == normalized(
-            self.config.project_name
-        ):
-            self._omit(line, "the project itself")
-        elif not path.exists():
-            self.problems.append(f"{line.place}: there is no {path}, which it is built from.")
+        if not is_there(path):
+            self.problems.append(
+                f"{line.place}: there is no {excerpt(str(path))}, which it is built from."
+            )
         elif name is None:
-            self.problems.append(f"{line.place}: `{line.text}` has no name in a [project] table.")
+            self.problems.append(
+                f"{line.place}: `{excerpt(line.text)}` has no name in a [project] table."
+            )
         else:
             self.local[name] = LocalPackage(name=name, path=path, because=line.because)
 

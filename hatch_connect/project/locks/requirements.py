@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import LockError
-from hatch_connect.project.locks.fit import file_name, fits, misfit, parted, url_problem
+from hatch_connect.project.locks.fit import file_name, fits, is_commit, misfit, parted, url_problem
 from hatch_connect.project.locks.order import REQUIREMENTS
 from hatch_connect.project.locks.reduction import Reduction
-from hatch_connect.project.locks.requirements_txt import Reading
+from hatch_connect.project.locks.requirements_txt import Reading, as_shipped
 from hatch_connect.project.locks.satisfied import unsatisfied
-from hatch_connect.project.pins import Lock, Pin, listed, normalized
-from hatch_connect.project.rules import without_credentials
+from hatch_connect.project.pins import Lock, Pin, excerpt, listed, normalized
+from hatch_connect.project.rules import without_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,18 +24,20 @@ if TYPE_CHECKING:
     from hatch_connect.project.locks.requirements_txt import Line
     from hatch_connect.project.pins import Target
 
-_COMMIT = re.compile(r"[0-9a-fA-F]{7,64}")
+_VARIABLE = re.compile(r"\$\{[A-Z0-9_]+\}")
 
 
 def read_requirements(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
     """Check a requirements file and its includes; raises LockError with all problems."""
     reading = Reading(root=config.root)
     reading.read(found.path)
-    problems = [*reading.problems, *_line_problems(reading.lines, target)]
+    reduction = Reduction(config=config, target=target)
+    wanted = [line for line in reading.lines if reduction.wants(line)]
+    problems = [*reading.problems, *_line_problems(wanted, target)]
     if config.hashes or not config.compile_requirements:
-        problems += _unhashed(reading.lines, asked=config.hashes)
+        problems += _unhashed(wanted, asked=config.hashes)
     lock = (_reduced if config.compile_requirements else _as_written)(
-        found, config, target, reading, problems
+        found, config, reading, reduction, problems
     )
     stale = unsatisfied(config, lock.pins, target, local=lock.local, called=found.path.name)
     if stale and _is_choice(config):
@@ -73,28 +75,27 @@ def _remedies(problems: list[str], unknown: list[str], stale: list[str]) -> Iter
 def _as_written(
     found: LockFile,
     config: ProjectConfig,
-    target: Target,
     reading: Reading,
+    reduction: Reduction,
     problems: list[str],
 ) -> Lock:
     """Ship the file itself: what its installer meets there must work on the server."""
-    unpinned = list(_unpinned(reading.lines))
+    unpinned = list(_unpinned(line for line in reading.lines if reduction.wants(line)))
     if config.strict:
         problems += unpinned
     problems += _local_problems(reading)
-    problems += Reduction(config=config, target=target).conflicts(reading.lines)
-    notes = []
+    problems += reduction.conflicts(reading.lines)
+    notes = list(_variables(reading))
     if config.extras or config.groups:
         notes.append(
             f"{found.path.name} ships as it is: `extras` and `groups` choose nothing from it."
         )
-    data = found.path.read_bytes()
     return Lock(
         path=found.path,
         format=REQUIREMENTS,
         pins=tuple(_pin(line) for line in reading.lines if not line.constraint and line.name),
-        sha256=hashlib.sha256(data).hexdigest(),
-        verbatim=data,
+        sha256=hashlib.sha256(found.path.read_bytes()).hexdigest(),
+        verbatim=as_shipped(found.path),
         markers_kept=True,
         files=tuple(reading.files),
         notes=tuple(notes) if config.strict else (*notes, *unpinned),
@@ -104,13 +105,16 @@ def _as_written(
 def _reduced(
     found: LockFile,
     config: ProjectConfig,
-    target: Target,
     reading: Reading,
+    reduction: Reduction,
     problems: list[str],
 ) -> Lock:
     """Reduce the file and its includes to pins for the target."""
-    problems += _unpinned(line for line in reading.lines if line.local is None)
-    reduction = Reduction(config=config, target=target)
+    problems += _unpinned(
+        line
+        for line in reading.lines
+        if line.local is None and reduction.wants(line) and not reduction.is_project(line)
+    )
     pins = reduction.reduce(reading.lines)
     problems += reduction.problems
     digest = hashlib.sha256()
@@ -124,7 +128,7 @@ def _reduced(
         sha256=digest.hexdigest(),
         markers_kept=config.keep_markers,
         files=tuple(reading.files),
-        notes=notes,
+        notes=(*notes, *_variables(reading)),
         local=tuple(reduction.local.values()),
         omitted=tuple(reduction.omitted),
         indexes=indexes if config.keep_indexes else (),
@@ -161,9 +165,9 @@ def _line_problems(lines: list[Line], target: Target) -> Iterator[str]:
     for line in lines:
         if line.url is None or line.local is not None:
             continue
-        shown = f"{line.place}: `{without_credentials(line.text)}`"
+        shown = f"{line.place}: `{excerpt(line.text)}`"
         wheel = file_name(line.url)
-        if problem := url_problem(shown, line.url):
+        if problem := url_problem(shown, without_variables(line.url)):
             yield problem
         elif wheel.endswith(".whl") and not fits([wheel], tags):
             yield misfit(f"{line.place}: {wheel}", [wheel], target)
@@ -171,17 +175,25 @@ def _line_problems(lines: list[Line], target: Target) -> Iterator[str]:
 
 def _local_problems(reading: Reading) -> Iterator[str]:
     for line in reading.lines:
-        shown = without_credentials(line.text)
+        shown = excerpt(line.text)
         if line.editable:
             yield f"{line.place}: `-e {shown}` is editable, which the server cannot install."
         elif line.local is not None and line.text.partition("@")[2].strip().startswith("file:"):
-            place = line.text.partition("@")[2].strip()
+            place = excerpt(line.text.partition("@")[2].strip())
             yield f"{line.place}: it comes from a place that only this machine can reach: {place}."
         elif line.local is not None:
             yield f"{line.place}: `{shown}` is a path of this machine."
     for place, _, value in reading.indexes:
         if "://" not in value or value.startswith("file:"):
-            yield f"{place}: {value} is a folder of this machine."
+            yield f"{place}: {excerpt(value)} is a folder of this machine."
+
+
+def _variables(reading: Reading) -> Iterator[str]:
+    """Say which variables pip is to fill in, on the server."""
+    texts = [(line.place, line.text) for line in reading.lines]
+    for place, text in (*texts, *((place, value) for place, _, value in reading.indexes)):
+        for name in dict.fromkeys(_VARIABLE.findall(text)):
+            yield f"{place}: {name} must be set where the server installs the packages."
 
 
 def _unhashed(lines: list[Line], *, asked: bool) -> Iterator[str]:
@@ -194,7 +206,7 @@ def _unhashed(lines: list[Line], *, asked: bool) -> Iterator[str]:
     )
     for line in wanted:
         if not line.hashes:
-            yield f"{line.place}: `{without_credentials(line.text)}` has no hash, and {reason}."
+            yield f"{line.place}: `{excerpt(line.text)}` has no hash, and {reason}."
 
 
 def _unpinned(lines: Iterator[Line] | list[Line]) -> Iterator[str]:
@@ -205,7 +217,7 @@ def _unpinned(lines: Iterator[Line] | list[Line]) -> Iterator[str]:
         if line.constraint or line.name in fixed:
             continue
         if reason := _open(line):
-            yield f"{line.place}: `{without_credentials(line.text)}` {reason}."
+            yield f"{line.place}: `{excerpt(line.text)}` {reason}."
 
 
 def _open(line: Line) -> str | None:
@@ -218,7 +230,7 @@ def _open(line: Line) -> str | None:
     if "+" not in parts.scheme:
         return None
     named = parts.path.rpartition("@")
-    if named[1] and _COMMIT.fullmatch(named[2]):
+    if named[1] and is_commit(named[2]):
         return None
     return "names no commit, and a branch or tag may move"
 

@@ -6,17 +6,20 @@ with `packaging`, because the parser is of 2022 and has its traps.
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from hatch_connect.errors import LockError
 from hatch_connect.project.locks.fit import file_name, parted
-from hatch_connect.project.locks.neighbours import local_path, metadata_in
-from hatch_connect.project.pins import normalized
-from hatch_connect.project.rules import has_credentials, without_credentials
+from hatch_connect.project.locks.neighbours import is_there, local_path, metadata_in
+from hatch_connect.project.pins import excerpt, normalized
+from hatch_connect.project.rules import has_credentials, without_variables
+from hatch_connect.project.tables import encoding_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,6 +34,14 @@ _FILE = re.compile(r"[^\s;@=<>]+\.(whl|tar\.gz|zip)(?=\s|\[|$)")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _EXTRAS = re.compile(r"\[([^\]]*)\]$")
 _VIA = re.compile(r"#\s+via\b\s*(.*)")
+_CODING = re.compile(rb"coding[:=]\s*([-\w.]+)")
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 _PLACES = ("index_url", "extra_index_urls", "find_links")
 
 
@@ -96,8 +107,9 @@ class Reading:
         if path in self.files:
             return
         self.files.append(path)
-        parsed = _parse(path)
-        asking = _asking(path)
+        text = text_of(path)
+        parsed = _parse(path, text)
+        asking = _asking(text)
         for option in parsed.options:
             place = self._place(path, option.requirement_line.line_number)
             self._option(place, option.options, constraints=constraints, via=(*via, path))
@@ -126,9 +138,8 @@ class Reading:
         for included in options.get("constraints", ()):
             self._include(place, folder / included, constraints=True, via=via)
         for kind, value in _values(options):
-            if has_credentials(value):
-                shown = without_credentials(value)
-                self.problems.append(f"{place}: the URL {shown} has credentials in it.")
+            if has_credentials(without_variables(value)):
+                self.problems.append(f"{place}: the URL {excerpt(value)} has credentials in it.")
             else:
                 self.indexes.append((place, kind, value))
 
@@ -136,8 +147,8 @@ class Reading:
         path = Path(*_without_dots(path))
         if path in via:
             self.problems.append(f"{place}: {path.name} includes itself.")
-        elif not path.is_file():
-            self.problems.append(f"{place}: there is no {path}, which it includes.")
+        elif not is_there(path) or not path.is_file():
+            self.problems.append(f"{place}: there is no {excerpt(str(path))}, which it includes.")
         elif not path.is_relative_to(self.root):
             self.problems.append(f"{place}: {path} is outside of the project and is not shipped.")
         else:
@@ -157,8 +168,7 @@ class Reading:
         local = self._local(plain)
         requirement = _requirement(plain) or _named(plain, local)
         if requirement is None and local is None and not _URL.match(plain):
-            shown = without_credentials(text)
-            self.problems.append(f"{place}: `{shown}` is no requirement.")
+            self.problems.append(f"{place}: `{excerpt(text)}` is no requirement.")
             return
         self.lines.append(
             Line(
@@ -185,36 +195,68 @@ class Reading:
         return None
 
 
-def _parse(path: Path) -> Any:  # noqa: ANN401 -- the parser has no annotations
-    """Parse one file; the only place that knows the parser."""
+def text_of(path: Path) -> str:
+    """Read a requirements file as pip does: by its byte-order mark, its coding line, or as UTF-8.
+
+    Raises LockError for one that is in another encoding than it says.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from None
+    marked = next((name for mark, name in _MARKS if data.startswith(mark)), None)
+    beginning = (line for line in data.split(b"\n")[:2] if line.startswith(b"#"))
+    said = next(filter(None, map(_CODING.search, beginning)), None)
+    encoding = marked or (said[1].decode("ascii", "replace") if said else "utf-8")
+    try:
+        text = data.decode("utf-8-sig" if encoding == "utf-8" else encoding)
+    except (LookupError, ValueError):
+        kind = encoding_of(data) if encoding == "utf-8" else f"not the {encoding} that it says"
+        raise _unreadable(path, f"it is {kind}") from None
+    if "\0" in text:
+        raise _unreadable(path, f"it is {encoding_of(data)}, or holds a NUL byte")
+    return text
+
+
+def as_shipped(path: Path) -> bytes:
+    """Return what ships of a requirements file: the same bytes from any checkout, in UTF-8."""
+    lines = text_of(path).replace("\r\n", "\n").encode().split(b"\n")
+    for number, line in enumerate(lines[:2]):
+        if line.startswith(b"#"):
+            lines[number] = _CODING.sub(b"coding: utf-8", line)
+    return b"\n".join(lines)
+
+
+def _parse(path: Path, text: str) -> Any:  # noqa: ANN401 -- the parser has no annotations
+    """Parse one file; the only place that knows the parser, which reads files only."""
     from pip_requirements_parser import PipError, RequirementsFile
 
-    try:
-        if b"\0" in path.read_bytes():
-            raise _unreadable(path, "it holds a NUL byte")
-        return RequirementsFile.from_file(str(path), include_nested=False)
-    except (PipError, LookupError, ValueError, OSError) as error:
-        raise _unreadable(path, without_credentials(str(error))) from None
+    with TemporaryDirectory(prefix="hatch-connect-") as folder:
+        copy = Path(folder) / path.name
+        copy.write_bytes(codecs.BOM_UTF8 + text.encode())
+        try:
+            return RequirementsFile.from_file(str(copy), include_nested=False)
+        except (PipError, LookupError, ValueError, OSError) as error:
+            reason = excerpt(str(error)).replace(str(copy), str(path))
+            raise LockError(f"{path} cannot be read: {reason}.", hint="Correct it.") from None
 
 
 def _unreadable(path: Path, reason: str) -> LockError:
-    return LockError(f"{path} cannot be read: {reason}.", hint="Write it as UTF-8.")
+    return LockError(f"{path} cannot be read: {reason}.", hint=f"Save {path.name} as UTF-8.")
 
 
-def _asking(path: Path) -> dict[int, tuple[str, ...]]:
+def _asking(text: str) -> dict[int, tuple[str, ...]]:
     """Return who asks for the requirement that begins at a line, by the comments of its tool."""
     found: dict[int, tuple[str, ...]] = {}
     at, continued, listing = 0, False, False
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    for number, line in enumerate(lines, start=1):
-        text = line.strip()
-        via = _VIA.search(text)
-        if text and not text.startswith("#"):
+    for number, line in enumerate(map(str.strip, text.splitlines()), start=1):
+        via = _VIA.search(line)
+        if line and not line.startswith("#"):
             at = at if continued else number
             listing = False
-        elif listing and text.startswith("#") and not via:
-            found[at] = (*found.get(at, ()), text.lstrip("# "))
-        continued = text.endswith("\\")
+        elif listing and line.startswith("#") and not via:
+            found[at] = (*found.get(at, ()), line.lstrip("# "))
+        continued = line.endswith("\\")
         if via and at:
             listing = not via[1]
             found[at] = tuple(name.strip() for name in via[1].split(",") if name.strip())

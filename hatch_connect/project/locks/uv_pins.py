@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlunsplit
 
 from hatch_connect.project.locks.findings import line_problem
-from hatch_connect.project.locks.fit import file_name, fits, misfit, parted, url_problem
+from hatch_connect.project.locks.fit import file_name, fits, is_commit, misfit, parted, url_problem
 from hatch_connect.project.locks.uv_graph import Walk
 from hatch_connect.project.pins import LocalPackage, Pin
 
@@ -105,7 +105,7 @@ class Pinning:
         if (
             problem is None
             and "git" in package.source
-            and not parted(package.source["git"]).fragment
+            and not is_commit(parted(package.source["git"]).fragment)
         ):
             problem = f"{package} names no commit, and a branch or tag may move."
         if problem is None:

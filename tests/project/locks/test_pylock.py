@@ -112,7 +112,7 @@ class TestSelection:
         text = """
 [[packages]]
 name = "a"
-vcs = { type = "git", url = "https://h.example/a", commit-id = "abc", subdirectory = "s" }
+vcs = { type = "git", url = "https://h.example/a", commit-id = "0123abc", subdirectory = "s" }
 [[packages]]
 name = "b"
 archive = { url = "https://h.example/b.tar.gz", hashes = { sha256 = "aa" }, subdirectory = "s" }
@@ -121,7 +121,7 @@ name = "c"
 archive = { url = "https://h.example/c-1-py3-none-any.whl", hashes = { sha256 = "aa" } }
 """
         assert lines(read(tmp_path, text)) == [
-            "a @ git+https://h.example/a@abc#subdirectory=s",
+            "a @ git+https://h.example/a@0123abc#subdirectory=s",
             "b @ https://h.example/b.tar.gz#subdirectory=s",
             "c @ https://h.example/c-1-py3-none-any.whl",
         ]
@@ -186,6 +186,36 @@ sdist = { url = "https://h.example/g-1.0.tar.gz", hashes = { sha256 = "aa" } }
             assert part in said
         assert "hunter2" not in said
         assert "skipped" not in said
+
+    def test_what_only_the_lock_names_is_not_read_outside_of_the_project(
+        self, tmp_path: Path
+    ) -> None:
+        outside = tmp_path / "outside"
+        outside.mkdir()
+        (outside / "pyproject.toml").write_text(
+            "[project]\nname = 'secret'\ndependencies = ['x']\n"
+        )
+        (tmp_path / "p").mkdir()
+        (tmp_path / "p" / "link").symlink_to(outside)
+        places = (
+            "directory = { path = '../outside' }",
+            f"directory = {{ path = '{outside.as_posix()}' }}",
+            "directory = { path = 'link' }",
+            "directory = { path = 'sub', subdirectory = '../../outside' }",
+            f"directory = {{ path = '../{'x' * 5000}' }}",
+            "archive = { path = '../x-1.0.tar.gz', hashes = { sha256 = 'aa' } }",
+        )
+        for place in places:
+            text = f"[[packages]]\nname = 'x'\n{place}\n"
+            with pytest.raises(LockError, match="outside of the project") as caught:
+                read(tmp_path / "p", text)
+            assert "secret" not in str(caught.value)
+
+    @pytest.mark.parametrize("commit", ["main", "v1.0", "012345", "g" * 40])
+    def test_a_commit_that_is_none(self, tmp_path: Path, commit: str) -> None:
+        vcs = f"vcs = {{ type = 'git', url = 'https://h.example/a', commit-id = '{commit}' }}"
+        with pytest.raises(LockError, match=f"`{commit}`, which is no commit"):
+            read(tmp_path, f"[[packages]]\nname = 'a'\n{vcs}\n")
 
     def test_two_of_one_name(self, tmp_path: Path) -> None:
         with pytest.raises(LockError, match=r"a 1\.0 and a 2\.0 exclude one another"):

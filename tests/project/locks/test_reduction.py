@@ -30,7 +30,14 @@ compile-requirements = true
 NEIGHBOUR = "[project]\nname = 'Near.By'\nversion = '1'\ndependencies = ['six']\n"
 
 
-def read(root: Path, text: str, *, more: str = "", python: str = "3.11", **asked: object) -> Lock:
+def read(
+    root: Path,
+    text: str,
+    *,
+    more: str = "",
+    python: str = "3.11",
+    **asked: object,
+) -> Lock:
     root.mkdir(exist_ok=True)
     (root / "pyproject.toml").write_text(PROJECT.format(more))
     (root / "requirements.txt").write_text(text)
@@ -41,7 +48,7 @@ def read(root: Path, text: str, *, more: str = "", python: str = "3.11", **asked
 
 
 def requirements(lock: Lock) -> list[str]:
-    text = lock.requirements(Target(python="3.11")).decode()
+    text = lock.requirements().decode()
     return [line for line in text.splitlines() if not line.startswith("#")]
 
 
@@ -233,3 +240,33 @@ def test_whatever_a_file_holds_is_read_or_refused_in_words(
     assert "https://me:hunter2@h" not in said
     if lock is not None and reduce == "true":
         assert all(Requirement(pin.requirement).name for pin in lock.pins)
+
+
+def test_the_project_itself_is_never_a_line(tmp_path: Path) -> None:
+    lines = "Own==1\nown @ https://h.example/own-1.tar.gz\nown\nsix==1.17\n"
+    lock = read(tmp_path, lines)
+    assert requirements(lock) == ["six==1.17"]
+    assert {one.because for one in lock.omitted} == {"the project itself"}
+
+
+def test_a_line_that_is_not_for_the_target_is_not_judged(tmp_path: Path) -> None:
+    for line in (
+        "pywin32 ; sys_platform == 'win32'",
+        "a @ https://h.example/a-1-cp311-cp311-win_amd64.whl ; sys_platform == 'win32'",
+        "a @ git+https://h.example/a@main ; sys_platform == 'win32'",
+    ):
+        assert requirements(read(tmp_path, f"{line}\nsix==1.17\n")) == ["six==1.17"]
+        asked: dict[str, object] = {"compile-requirements": False}
+        config = read_project(tmp_path, overrides=asked)
+        found = find_lock(config)
+        assert found is not None
+        written = read_lock(found, config, Target(python="3.11"))
+        assert written.notes == ()
+    assert "not pinned" in refused(tmp_path, "pywin32 ; sys_platform == 'win32'", markers="keep")
+
+
+def test_the_list_changes_only_when_a_package_does(tmp_path: Path) -> None:
+    first = read(tmp_path, "six==1.17\nidna==3.1\n").requirements()
+    other = read(tmp_path, "# a comment\r\nidna==3.1\r\nsix==1.17\r\n", python="3.12")
+    assert other.requirements() == first
+    assert read(tmp_path, "six==1.18\nidna==3.1\n").requirements() != first

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING
 
@@ -52,9 +53,9 @@ six @ https://h.example/six-1.17.0-py2.py3-none-any.whl
 """
 
 
-def test_a_pinned_file_ships_byte_by_byte(tmp_path: Path) -> None:
+def test_a_pinned_file_ships_as_it_is_but_for_line_endings_of_the_checkout(tmp_path: Path) -> None:
     lock = read(tmp_path, PINNED)
-    assert lock.requirements(TARGET) == PINNED.encode()
+    assert lock.requirements() == PINNED.replace("\r\n", "\n").encode()
     assert (lock.format, lock.markers_kept, lock.notes) == ("requirements.txt", True, ())
     assert [(pin.name, pin.version) for pin in lock.pins] == [
         ("flask", "3.0.0"),
@@ -68,7 +69,7 @@ def test_a_pinned_file_ships_byte_by_byte(tmp_path: Path) -> None:
 def test_a_file_of_hashed_lines_ships_byte_by_byte(tmp_path: Path) -> None:
     text = "six==1 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n    # via flask\n"
     lock = read(tmp_path, text)
-    assert lock.requirements(TARGET) == text.encode()
+    assert lock.requirements() == text.encode()
     assert [(pin.hashes, pin.because) for pin in lock.pins] == [
         (("sha256:aa", "sha256:bb"), "flask")
     ]
@@ -224,3 +225,80 @@ def test_every_pinned_line_is_one_pin(
         (name, version) for name, version, _, _ in lines
     ]
     assert lock.verbatim == text.encode()
+
+
+class TestEncodings:
+    """A file is read as pip reads it, and ships as UTF-8, which any installer reads."""
+
+    @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32", "latin-1", "utf-8"])
+    def test_one_that_says_its_encoding(self, tmp_path: Path, encoding: str) -> None:
+        said = "" if encoding.startswith("utf-") else f"# -*- coding: {encoding} -*-\n"
+        (tmp_path / "pyproject.toml").write_text(SETTINGS)
+        text = f"{said}six==1.17  # caf\xe9\r\n"
+        (tmp_path / "requirements.txt").write_bytes(text.encode(encoding))
+        lock = read_there(tmp_path)
+        assert [pin.requirement for pin in lock.pins] == ["six==1.17"]
+        shipped = lock.requirements().decode()
+        assert shipped == text.replace("\r\n", "\n").replace("latin-1", "utf-8")
+
+    @pytest.mark.parametrize(
+        ("data", "said"),
+        [
+            ("six==1 # caf\xe9".encode("latin-1"), "another encoding"),
+            ("six==1".encode("utf-16-le"), "UTF-16"),
+            (b"# coding: klingon\nsix==1\n", "not the klingon that it says"),
+            (b"# coding: ascii\nsix==1 # caf\xc3\xa9\n", "not the ascii"),
+            (b"\xff\xfesix", "not the utf-16"),
+            (b"six==1\n\0", "NUL"),
+        ],
+    )
+    def test_one_that_does_not(self, tmp_path: Path, data: bytes, said: str) -> None:
+        (tmp_path / "pyproject.toml").write_text(SETTINGS)
+        (tmp_path / "requirements.txt").write_bytes(data)
+        with pytest.raises(LockError, match=said) as caught:
+            read_there(tmp_path)
+        assert "requirements.txt cannot be read" in str(caught.value)
+        assert caught.value.hint == "Save requirements.txt as UTF-8."
+
+    @given(data=st.binary(max_size=60))
+    def test_any_bytes_are_read_or_refused(
+        self, tmp_path_factory: pytest.TempPathFactory, data: bytes
+    ) -> None:
+        root = tmp_path_factory.mktemp("p")
+        (root / "pyproject.toml").write_text(SETTINGS)
+        (root / "requirements.txt").write_bytes(data)
+        with contextlib.suppress(LockError):
+            read_there(root).requirements().decode()
+
+
+def test_no_message_repeats_a_long_line_whole(tmp_path: Path) -> None:
+    for line in (
+        f"six {'x' * 5000}",
+        f"-e ./{'x' * 5000}",
+        f"a @ git+https://h.example/{'x' * 5000}",
+        f"a @ file:///{'x' * 5000}",
+        f"--index-url https://me:pw@h.example/{'x' * 5000}",
+        f"--find-links ./{'x' * 5000}",
+    ):
+        with pytest.raises(LockError) as caught:
+            read(tmp_path, f"{line}\n", strict=True)
+        assert max(map(len, str(caught.value).splitlines())) < 500
+        assert "requirements.txt:1" in str(caught.value)
+
+
+@pytest.mark.parametrize("user", ["${TOKEN}", "${USER}:${PASSWORD}", "__token__:${TOKEN_2}"])
+def test_a_variable_is_no_credential(tmp_path: Path, user: str) -> None:
+    lock = read(tmp_path, f"--index-url https://{user}@h.example/simple\nsix==1\n")
+    assert user.encode() in lock.requirements()
+    assert "must be set where the server installs" in lock.notes[-1]
+    sha = "0123456789"
+    lock = read(tmp_path, f"six @ git+https://{user}@h.example/six@{sha}\n")
+    assert user.encode() in lock.requirements()
+
+
+@pytest.mark.parametrize("user", ["me:hunter2", "hunter2", "${USER}:hunter2", "${hunter2}"])
+def test_but_what_is_written_is(tmp_path: Path, user: str) -> None:
+    for line in (f"--index-url https://{user}@h/simple", f"six @ git+https://{user}@h/six@0123456"):
+        said = refused(tmp_path, f"{line}\n")
+        assert "credentials in" in said
+        assert "hunter2" not in said
