@@ -91,7 +91,7 @@ class TestAgainstUv:
 
 class TestChoice:
     def test_a_pin_for_some_patches_only_says_for_which(self) -> None:
-        _found = lines(read(DATA / "forked"))
+        found = lines(read(DATA / "forked"))
         assert 'async-timeout==5.0.1 ; python_full_version < "3.11.3"' in found
         found = lines(read(DATA / "forked", "3.12"))
         assert not any("async-timeout" in line for line in found)
