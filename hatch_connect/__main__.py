@@ -3,9 +3,13 @@
 import sys
 
 if __name__ == "__main__":
-    try:
-        from hatch_connect.cli import main
+    from hatch_connect.door import interruptible
+    from hatch_connect.errors import exit_code_of
 
-        main()
-    except KeyboardInterrupt:
-        sys.exit(130)  # before there was anything to say
+    try:
+        with interruptible():
+            from hatch_connect.cli import main
+
+            main()
+    except KeyboardInterrupt as error:
+        sys.exit(exit_code_of(error))  # before there was anything to say

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from hatch_connect import __version__
-from hatch_connect.errors import INTERRUPTED, UsageError
+from hatch_connect.door import interruptible
+from hatch_connect.errors import INTERRUPTED, UsageError, exit_code_of
 from hatch_connect.option_kinds import Kind
 from hatch_connect.options import VERBS, Options
 
@@ -25,20 +26,27 @@ _FROM_ARGUMENT = "_argument"
 
 def main() -> None:
     """Run the command line."""
+    with interruptible():
+        sys.exit(_run())
+
+
+def _run() -> int:
     try:
         # Not by click's own way to end, which makes 1 of an interruption.
-        code = command_line().main(prog_name="hatch-connect", standalone_mode=False)
+        code: int = command_line().main(prog_name="hatch-connect", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
         click.echo("interrupted: by you", err=True)
-        code = INTERRUPTED
+        # Click makes an Abort of an interruption.
+        ended = error.__cause__ if isinstance(error, click.Abort) else error
+        code = exit_code_of(ended) if isinstance(ended, KeyboardInterrupt) else INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has gone; Python would complain once more at its end.
         sys.stdout = sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for good
         code = 1
-    sys.exit(code)
+    return code
 
 
 def command_line() -> click.Group:

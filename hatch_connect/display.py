@@ -11,7 +11,13 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING, TextIO
 
-from hatch_connect.errors import INTERRUPTED, DeploymentFailedError, NotAnsweringError
+from hatch_connect.errors import (
+    DeploymentFailedError,
+    NotAnsweringError,
+    Terminated,
+    exit_code_of,
+    facts_of,
+)
 from hatch_connect.events import Detail, LogLine, Note, Progress, Step, Warned
 
 if TYPE_CHECKING:
@@ -80,7 +86,8 @@ class PlainDisplay:
 
     def interrupted(self, error: KeyboardInterrupt) -> None:
         """Say that the person ended it, and what remained."""
-        self._line("interrupted: ", " ".join(notes_of(error)) or "by you", style="bold red")
+        by = "by SIGTERM" if isinstance(error, Terminated) else "by you"
+        self._line("interrupted: ", " ".join(notes_of(error)) or by, style="bold red")
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -185,8 +192,10 @@ def show_error_object(error: HatchConnectError | KeyboardInterrupt) -> None:
     """Print a failure to stdout as one JSON object, for programs."""
     if isinstance(error, KeyboardInterrupt):
         facts: dict[str, object] = {"message": "Interrupted.", "hint": None}
-        code = INTERRUPTED
+        code = exit_code_of(error)
     else:
         facts, code = {"message": error.message, "hint": error.hint}, error.exit_code
-    notes = list(notes_of(error))
-    print(json.dumps({"error": {**facts, "notes": notes, "exit_code": code}}, indent=2))
+    known = facts_of(error)
+    pieces = {"contents": known.pop("contents")} if "contents" in known else {}
+    told = {**facts, "notes": list(notes_of(error)), "exit_code": code, **known}
+    print(json.dumps({"error": told, **pieces}, indent=2))

@@ -1,21 +1,28 @@
-"""What all doors share: this process as surroundings, and one way to carry out a verb."""
+"""What all doors share: this process as surroundings, and one way to carry out a verb.
+
+Imports are few: signals are taken care of before anything else is loaded.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hatch_connect.display import display_for, show_error_object, show_result
-from hatch_connect.errors import INTERRUPTED, HatchConnectError
-from hatch_connect.events import Warned
-from hatch_connect.verbs import run_verb
-from hatch_connect.verbs.surroundings import Surroundings
+from hatch_connect.errors import (
+    INTERRUPTED,
+    TERMINATED,
+    HatchConnectError,
+    Terminated,
+    exit_code_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +30,19 @@ if TYPE_CHECKING:
     from hatch_connect.display import PlainDisplay
     from hatch_connect.options import Options
     from hatch_connect.secret import Secret
+    from hatch_connect.verbs import Result
+    from hatch_connect.verbs.surroundings import Surroundings
 
 DONE = 0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_TMPDIR = "TMPDIR"
+# Those who end a whole process group may send SIGTERM twice: to one process, and to its group.
+_SAME_SIGTERM = 1.0
+# The process that runs the scripts of Hatch's environments, which name it: `hatch run`.
+RUN_BY = "HATCH_CONNECT_RUN_BY"
+
+
+_interrupted = 0.0  # when the first interruption came
 
 
 def perform(verb: str, options: Options, *, key_typed: bool = False) -> int:
@@ -32,8 +50,10 @@ def perform(verb: str, options: Options, *, key_typed: bool = False) -> int:
 
     `key_typed` says that the API key was on a command line, where others on this machine see it.
     """
-    display = display_for(os.environ, quiet=options.quiet, verbose=options.verbose)
     with interruptible():
+        from hatch_connect.display import display_for, show_error_object
+
+        display = display_for(os.environ, quiet=options.quiet, verbose=options.verbose)
         try:
             return _perform(verb, options, display, key_typed=key_typed)
         except KeyboardInterrupt as error:
@@ -41,16 +61,21 @@ def perform(verb: str, options: Options, *, key_typed: bool = False) -> int:
             display.close()
             if options.json:
                 show_error_object(error)
-            return INTERRUPTED
+            return exit_code_of(error)
 
 
 def _perform(verb: str, options: Options, display: PlainDisplay, *, key_typed: bool) -> int:
+    from hatch_connect.display import show_error_object
+    from hatch_connect.events import Warned
+    from hatch_connect.verbs import run_verb
+
     if key_typed:
         display.report(Warned(text="The API key is on the command line, where others can see it."))
+    around = surroundings()
     try:
-        result = run_verb(verb, options, surroundings(), display.report)
-        display.close()
-        show_result(result, as_json=options.json)
+        with temporary_folder():
+            result = run_verb(verb, options, around, display.report)
+            _show(result, options, display)
     except HatchConnectError as error:
         display.close()
         display.error(error)
@@ -60,34 +85,125 @@ def _perform(verb: str, options: Options, display: PlainDisplay, *, key_typed: b
     return DONE
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Make the first Ctrl-C an exception, and the second one the end, whatever is tidied up.
+def _show(result: Result, options: Options, display: PlainDisplay) -> None:
+    from hatch_connect.display import show_result
 
-    Only where nobody else decides what Ctrl-C does.
+    try:
+        display.close()
+        show_result(result, as_json=options.json)
+    except KeyboardInterrupt as error:
+        error.add_note(f"Nothing is left to do: {' '.join(result.lines())}")
+        raise
+
+
+@contextmanager
+def temporary_folder() -> Iterator[None]:
+    """Have temporary files in one folder, which goes at the end whatever was ended half way.
+
+    Libraries and the programs that they start leave folders of theirs where a signal comes at the
+    wrong moment.
     """
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    try:
+        usual, named = tempfile.gettempdir(), os.environ.get(_TMPDIR)
+    except OSError:  # no place for any: who needs one says so
         yield
         return
-    signal.signal(signal.SIGINT, _first_interruption)
+    # Named before it is made: a signal in between must not leave it behind.
+    folder = Path(usual) / f"hatch-connect-{os.getpid()}-{os.urandom(8).hex()}"
     try:
+        folder.mkdir(mode=0o700)
+        tempfile.tempdir = os.environ[_TMPDIR] = str(folder)
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with _undisturbed():
+            tempfile.tempdir = usual
+            os.environ.pop(_TMPDIR)
+            if named is not None:
+                os.environ[_TMPDIR] = named
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _first_interruption(_number: int, _frame: object) -> None:
-    signal.signal(signal.SIGINT, _second_interruption)
-    raise KeyboardInterrupt
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Make the first Ctrl-C or SIGTERM an exception, the second the end, whatever is tidied up.
+
+    Only where nobody else decides what they do.
+    """
+    usual = (signal.default_int_handler, signal.SIG_DFL)
+    ours = threading.current_thread() is threading.main_thread()
+    known = {number: signal.getsignal(number) for number in _SIGNALS if ours}
+    taken = {number: handler for number, handler in known.items() if handler in usual}
+    try:
+        for number in taken:
+            signal.signal(number, _first_interruption)
+        if taken:
+            _end_with_parent()
+        yield
+    finally:
+        for number, handler in taken.items():
+            signal.signal(number, handler)
 
 
-def _second_interruption(_number: int, _frame: object) -> None:
-    os._exit(INTERRUPTED)
+def _first_interruption(number: int, _frame: object) -> None:
+    global _interrupted  # noqa: PLW0603 - a process has one set of signal handlers
+    _interrupted = time.monotonic()
+    for each in _SIGNALS:
+        if signal.getsignal(each) is _first_interruption:
+            signal.signal(each, _second_interruption)
+    raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+
+def _second_interruption(number: int, _frame: object) -> None:
+    if number == signal.SIGINT:
+        os._exit(INTERRUPTED)
+    if time.monotonic() - _interrupted > _SAME_SIGTERM:
+        os._exit(TERMINATED)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let a first interruption wait until the block is done."""
+    late: list[int] = []
+    ours = [number for number in _SIGNALS if signal.getsignal(number) is _first_interruption]
+    try:
+        for number in ours:
+            signal.signal(number, lambda number, _frame: late.append(number))
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, _first_interruption)
+        for first in late[:1]:
+            _first_interruption(first, None)
+
+
+def _end_with_parent() -> None:
+    """Take the end of `hatch run` for SIGTERM: Hatch does not pass on what ends it."""
+    hatch, shell = os.environ.get(RUN_BY), os.getppid()
+    if hatch not in {str(shell), _parent_of(shell)}:
+        return
+
+    def watch() -> None:
+        while os.getppid() == shell and hatch in {str(shell), _parent_of(shell) or hatch}:
+            time.sleep(0.5)
+        if signal.getsignal(signal.SIGTERM) is _first_interruption:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _parent_of(process: int) -> str | None:
+    """Return the number of a process's parent, None where the system has no such file."""
+    try:
+        status = Path(f"/proc/{process}/stat").read_text("utf-8", "replace")
+    except OSError:
+        return None
+    return status.rpartition(")")[2].split()[1]
 
 
 def surroundings() -> Surroundings:
     """Return this process, as the verbs see it."""
+    from hatch_connect.verbs.surroundings import Surroundings
+
     person = sys.stdin.isatty() and sys.stderr.isatty()
     return Surroundings(
         environ=dict(os.environ),
@@ -120,5 +236,6 @@ def _wait_for_person() -> None:
             time.sleep(3600)
     except KeyboardInterrupt:
         # That was the end of the wait; what follows may be interrupted in its turn.
-        if signal.getsignal(signal.SIGINT) is _second_interruption:
-            signal.signal(signal.SIGINT, _first_interruption)
+        for number in _SIGNALS:
+            if signal.getsignal(number) is _second_interruption:
+                signal.signal(number, _first_interruption)

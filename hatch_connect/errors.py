@@ -19,8 +19,9 @@
     ├── DeploymentFailedError       4  the deployment task failed
     └── NotAnsweringError           5  the content was deployed and does not answer
 
-An interruption (`KeyboardInterrupt`) ends with 130. Messages are complete sentences for a person:
-what is wrong and where; `hint` says what to do next. No message ever holds a secret.
+An interruption (`KeyboardInterrupt`) ends with 130, SIGTERM (`Terminated`) with 143. Messages are
+complete sentences for a person: what is wrong and where; `hint` says what to do next. No message
+ever holds a secret.
 """
 
 from __future__ import annotations
@@ -28,6 +29,26 @@ from __future__ import annotations
 from typing import ClassVar
 
 INTERRUPTED = 130
+TERMINATED = 143
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end by SIGTERM: the same as Ctrl-C, but for the exit code."""
+
+
+def add_facts(error: BaseException, **facts: object) -> None:
+    """Note with an exception what programs want to know of it: `--json` shows it."""
+    error.__dict__.setdefault("facts", {}).update(facts)
+
+
+def facts_of(error: BaseException) -> dict[str, object]:
+    """Return what was noted with an exception."""
+    return dict(getattr(error, "facts", {}))
+
+
+def exit_code_of(error: KeyboardInterrupt) -> int:
+    """Return the exit code of an interruption."""
+    return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
 
 
 class HatchConnectError(Exception):

@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plugin": BELOW_DOORS | {"bundle", "project"},
     "hooks": {"plugin"},
     "invoke_tasks": BELOW_DOORS,
-    "__main__": {"cli"},
+    "__main__": {"cli", "door", "errors"},
     "api": WORDS | {"options", "verbs", "ship", "connect", "bundle", "project"},
     "": {"api"},
 }

@@ -8,7 +8,7 @@ import subprocess
 from contextlib import contextmanager
 from importlib.metadata import version as version_of
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.ignored import Repository
@@ -65,7 +65,7 @@ def run_quietly(
     return subprocess.run(
         list(command),
         cwd=folder,
-        env=environ,
+        env={**environ, "TMPDIR": gettempdir()},  # what a program leaves goes with ours
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -8,6 +8,7 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from hatch_connect.door import RUN_BY
 from hatch_connect.options import VERBS
 
 if TYPE_CHECKING:
@@ -22,12 +23,13 @@ def scripts(root: Path, *, prefix: str) -> dict[str, str]:
 
     The project is named, because `hatch -p PROJECT run` leaves the working directory alone. `-P`
     keeps modules in the working directory from standing in for ours. Braces are doubled, since
-    Hatch formats scripts. A shell that traps Ctrl-C waits for us and passes our exit code on.
+    Hatch formats scripts. A shell that traps Ctrl-C waits for us and passes our exit code on; its
+    parent is Hatch, which does not pass SIGTERM on.
     """
-    trap = "" if sys.platform == "win32" else "trap : INT; "
+    run_by = "" if sys.platform == "win32" else f"trap : INT; {RUN_BY}=$PPID "
     python, project = _quote(sys.executable), _quote(str(root))
     return {
-        f"{prefix}{verb.name}": f"{trap}{python} -P -m hatch_connect {verb.name}"
+        f"{prefix}{verb.name}": f"{run_by}{python} -P -m hatch_connect {verb.name}"
         + (f" --directory {project}" if any(o.key == "directory" for o in verb.options) else "")
         + " {args}"
         for verb in VERBS.values()

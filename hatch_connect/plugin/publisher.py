@@ -44,11 +44,12 @@ def publisher_class() -> type[Any]:
                 calls = [Options.of({**given, "file": file}) for file in self._files(artifacts)]
             except HatchConnectError as error:
                 self.app.abort(str(error), error.exit_code)
-            for call in calls:
+            for number, call in enumerate(calls, 1):
                 if code := perform(
                     "deploy", call, key_typed="api_key" in publish_options({}, options)
                 ):
-                    self.app.abort(code=code)
+                    left = ", ".join(str(each.file) for each in calls[number:])
+                    self.app.abort(f"Not tried: {left}" if left else "", code=code)
 
         def _files(self, artifacts: list[str]) -> tuple[str, ...]:
             if artifacts:

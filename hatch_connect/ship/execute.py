@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,9 @@ from hatch_connect.errors import (
     NotAnsweringError,
     RefusedError,
     ServerError,
+    add_facts,
 )
-from hatch_connect.events import Note, Step, Warned
+from hatch_connect.events import LogLine, Note, Step, Warned
 from hatch_connect.ship.held import Held, deploy_again, remains
 from hatch_connect.ship.history import ACTIVE_BEFORE, DRAFT
 from hatch_connect.ship.plan import no_drafts
@@ -36,12 +38,14 @@ if TYPE_CHECKING:
 
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.resources import Content, Visit
-    from hatch_connect.events import Report
+    from hatch_connect.events import Event, Report
     from hatch_connect.ship.held import GoOn
     from hatch_connect.ship.history import Keeper
     from hatch_connect.ship.plan import Plan
     from hatch_connect.ship.steps import PlanStep
     from hatch_connect.ship.task import Pace
+
+_LAST_LINES = 20  # of the log, for `--json`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +77,10 @@ class Execution:
         go_on: GoOn = deploy_again,
     ) -> None:
         self._client = client
-        self._report = report
+        self._told = report
+        self._report = self._hear
+        self._log: deque[str] = deque(maxlen=_LAST_LINES)
+        self._task_id: str | None = None
         self._pace = pace
         self._keeper = keeper
         self._metadata = metadata
@@ -113,7 +120,27 @@ class Execution:
             )
         except (HatchConnectError, KeyboardInterrupt) as error:
             error.add_note(remains(self._held, self._under_way, error, self._go_on))
+            add_facts(error, **self._facts())
             raise
+
+    def _facts(self) -> dict[str, object]:
+        """Return what programs want to know of a deployment that failed."""
+        held, content = self._held, self._held.content
+        logs_url = content.logs_url if content else None
+        if content and held.bundle_id and not held.active:
+            logs_url = content.draft_url(held.bundle_id)
+        return {
+            "guid": content.guid if content else None,
+            "bundle_id": held.bundle_id,
+            "task_id": self._task_id,
+            "logs_url": logs_url,
+            "log": list(self._log),
+        }
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, LogLine):
+            self._log.append(event.text)
+        self._told(event)
 
     def _take(self, step: PlanStep) -> None:
         match step:
@@ -230,7 +257,7 @@ class Execution:
         held = self._held
         content = held.known
         task_id = self._client.deploy(content.guid, held.bundle, activate=activate)
-        self._held = replace(held, task_id=task_id)
+        self._held, self._task_id = replace(held, task_id=task_id), task_id
         status = follow(self._client, task_id, self._report, self._pace)
         lost = status is None
         self._held = replace(held, task_id=task_id if lost else None, lost=lost)

@@ -13,7 +13,7 @@ from hatch_connect.bundle.archive import Bundle
 from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.connect.answer import readable
 from hatch_connect.connect.resources import Feature
-from hatch_connect.errors import UsageError
+from hatch_connect.errors import HatchConnectError, UsageError, add_facts, facts_of
 from hatch_connect.events import Note, Step, Warned
 from hatch_connect.project.git import git_metadata, same_repository
 from hatch_connect.project.rules import without_credentials
@@ -25,6 +25,7 @@ from hatch_connect.ship.find import (
     last_repository,
     variable_names,
 )
+from hatch_connect.ship.held import deploy_again
 from hatch_connect.ship.history import Keeper, Recorded
 from hatch_connect.ship.plan import Found, Wanted, check_wanted, make_plan
 from hatch_connect.ship.steps import Upload
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
     from hatch_connect.options import Options
     from hatch_connect.secret import Secret
+    from hatch_connect.ship.held import GoOn
     from hatch_connect.ship.plan import Plan
     from hatch_connect.ship.task import Pace
     from hatch_connect.ship.variables import Variables
@@ -67,7 +69,8 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Result:
     """
     _check_call(options)
     pace = pace_of(surroundings)
-    with ExitStack() as stack:
+    results: list[Deployed | Planned] = []
+    with _done(results), ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="hatch-connect-")))
         with _nothing_changed():
             asked = []
@@ -77,12 +80,12 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Result:
                 subject = subject_of(piece, options, surroundings, server, report)
                 asked.append(_ask(_Call(subject, server, options, surroundings), report))
             ready = [_plan(each, folder, report) for each in asked]
-        results = tuple(_deploy(each, pace, report) for each in ready)
+        _deploy_each(ready, results, pace, report)
         if options.local and surroundings.wait_for_person and not options.json:
             where = "\n".join(result.lines()[-1] for result in results)
             report(Note(text=f"This runs until you press Ctrl-C:\n{where}"))
             surroundings.wait_for_person()
-    return one_or_several(results)
+    return one_or_several(tuple(results))
 
 
 @dataclass(frozen=True)
@@ -222,7 +225,52 @@ def _made(asked: _Asked, folder: Path, report: Report) -> tuple[Bundle, Built | 
     return built.bundle, built
 
 
-def _deploy(ready: _Ready, pace: Pace, report: Report) -> Deployed | Planned:
+def _deploy_each(
+    ready: list[_Ready], done: list[Deployed | Planned], pace: Pace, report: Report
+) -> None:
+    """Deploy one piece of content after the other, and say how far each came where one fails."""
+    try:
+        for number, each in enumerate(ready):
+            go_on = _again(ready[number:]) if len(ready) > 1 else deploy_again
+            done.append(_deploy(each, pace, go_on, report))
+    except (HatchConnectError, KeyboardInterrupt) as error:
+        if len(ready) > 1:
+            lines, objects = zip(*_pieces(ready, done, error), strict=True)
+            report(Warned(text="\n".join(("Not all of it was deployed:", *lines))))
+            add_facts(error, contents=list(objects))
+        raise
+
+
+def _again(left: list[_Ready]) -> GoOn:
+    """Return how to go on with the pieces of content that are left."""
+    configs = [each.asked.call.subject.config for each in left]
+    names = [config.content if config else None for config in configs]
+    options = "--all" if None in names else " ".join(f"--content {name}" for name in names)
+    return lambda _guid: f"deploy again with {options}"
+
+
+def _pieces(
+    ready: list[_Ready],
+    done: list[Deployed | Planned],
+    error: HatchConnectError | KeyboardInterrupt,
+) -> Iterator[tuple[str, dict[str, object]]]:
+    """Say of each piece of content whether it was deployed, as a line and as an object."""
+    for number, each in enumerate(ready):
+        name = each.asked.call.subject.name
+        result = done[number] if number < len(done) else None
+        if isinstance(result, Deployed):
+            content, bundle_id = result.deployment.content, result.deployment.bundle_id
+            line = f"deployed: {result.url}  {content.guid}  bundle {bundle_id}"
+            known = {"status": "deployed", **result.to_dict()}
+        elif number == len(done):
+            why = error.message if isinstance(error, HatchConnectError) else "interrupted"
+            line, known = f"failed: {why}", {"status": "failed", "error": why, **facts_of(error)}
+        else:
+            line, known = "not tried", {"status": "not tried"}
+        yield f"{name}: {line}", {"name": name, **known}
+
+
+def _deploy(ready: _Ready, pace: Pace, go_on: GoOn, report: Report) -> Deployed | Planned:
     asked = ready.asked
     call = asked.call
     if call.options.dry_run:
@@ -230,7 +278,8 @@ def _deploy(ready: _Ready, pace: Pace, report: Report) -> Deployed | Planned:
     with masking(asked.hidden, report) as told:
         _announce(ready.plan, told)
         keeper = _keeper(call, report)
-        deployment = Execution(asked.client, told, pace, keeper, asked.metadata).run(ready.plan)
+        execution = Execution(asked.client, told, pace, keeper, asked.metadata, go_on)
+        deployment = execution.run(ready.plan)
     return Deployed(
         deployment=deployment,
         server=call.server,
@@ -241,12 +290,24 @@ def _deploy(ready: _Ready, pace: Pace, report: Report) -> Deployed | Planned:
 
 
 @contextmanager
+def _done(results: list[Deployed | Planned]) -> Iterator[None]:
+    """Say what was done where the person ends what comes after it."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if results and not getattr(error, "__notes__", ()):
+            lines = (line for result in results for line in result.lines())
+            error.add_note(f"Nothing is left to do: {' '.join(lines)}")
+        raise
+
+
+@contextmanager
 def _nothing_changed() -> Iterator[None]:
     """Say so where the person ends what only looks."""
     try:
         yield
     except KeyboardInterrupt as error:
-        error.add_note("Nothing was changed on the server.")
+        error.add_note("Nothing was changed on the server. To go on, deploy again.")
         raise
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hatch_connect.errors import HatchConnectError
+from hatch_connect.errors import HatchConnectError, add_facts, facts_of
 from hatch_connect.events import Progress
 from hatch_connect.secret import Secret, hiding
 
@@ -41,6 +41,9 @@ def _mask(error: BaseException, hide: Callable[[str], str]) -> None:
         seen.add(id(one))
         if notes := getattr(one, "__notes__", None):
             one.__notes__ = [hide(note) for note in notes]
+        log = facts_of(one).get("log")
+        if isinstance(log, list):
+            add_facts(one, log=[hide(line) for line in log])
         if isinstance(one, HatchConnectError):
             one.message = hide(one.message)
             one.hint = hide(one.hint) if one.hint else None

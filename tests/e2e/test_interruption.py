@@ -1,4 +1,6 @@
-"""Ctrl-C, at any moment: 130, one line on what the server holds and how to go on, no half file."""
+"""Ctrl-C and SIGTERM, at any moment: 130 or 143, one line on what the server holds and how to go
+on, no half file, no temporary folder; kill -9 at any moment: no second item at the next call.
+"""
 
 from __future__ import annotations
 
@@ -58,6 +60,13 @@ def started(sandbox: Sandbox, *command: str, cwd: Path, **environ: str) -> subpr
     )
 
 
+def temporary(folder: Path) -> Path:
+    """Return a folder for temporary files that are looked at later."""
+    path = folder / "temporary"
+    path.mkdir(exist_ok=True)
+    return path
+
+
 MOMENTS = {
     "settings": ("GET", "server_settings$", "Nothing was changed"),
     "create": ("POST", "v1/content$", "content named 'sales' may have been created"),
@@ -68,10 +77,23 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("door", ["hatch_connect", "invoke"])
+CALLS = [
+    ("hatch_connect", signal.SIGINT),
+    ("hatch_connect", signal.SIGTERM),
+    ("invoke", signal.SIGINT),
+    ("invoke", signal.SIGTERM),
+]
+
+
+@pytest.mark.parametrize(("door", "number"), CALLS)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_while_the_server_thinks(
-    moment: str, door: str, server: FakeConnect, sandbox: Sandbox, tmp_path: Path
+    moment: str,
+    door: str,
+    number: signal.Signals,
+    server: FakeConnect,
+    sandbox: Sandbox,
+    tmp_path: Path,
 ) -> None:
     method, path, told = MOMENTS[moment]
     server.misbehave(method, path, Hang(30))
@@ -85,20 +107,22 @@ def test_while_the_server_thinks(
         CONNECT_SERVER=server.url,
         CONNECT_API_KEY=server.api_key,
         TOKEN="hunter2-hunter2",
+        TMPDIR=str(temporary(tmp_path)),
     )
     asked = re.compile(path)
     until(
         lambda: any(r.method == method and asked.search(r.path) for r in server.requests), process
     )
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=10)
-    assert process.returncode == 130, err
+    assert process.returncode == 128 + number, err
     (line,) = [line for line in err.splitlines() if line.startswith("interrupted: ")]
     assert told in line
-    assert moment == "settings" or "To go on, deploy again" in line
+    assert "To go on, deploy again" in line
     assert "Traceback" not in err
     assert "hunter2" not in out + err
-    assert json.loads(out)["error"]["exit_code"] == 130
+    assert json.loads(out)["error"]["exit_code"] == 128 + number
+    assert list(temporary(tmp_path).iterdir()) == []
 
 
 def test_while_a_task_runs(server: FakeConnect, sandbox: Sandbox, tmp_path: Path) -> None:
@@ -156,21 +180,132 @@ def test_a_second_one_ends_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
     process.communicate()
 
 
-def test_a_hatch_script_passes_the_exit_code_on(
-    server: FakeConnect, sandbox: Sandbox, tmp_path: Path
-) -> None:
-    root = copy_example("fastapi-app", tmp_path)
+def waiting_hatch(
+    server: FakeConnect, sandbox: Sandbox, folder: Path, *command: str
+) -> subprocess.Popen[str]:
+    """Return Hatch at work on an upload that takes long."""
+    root = copy_example("fastapi-app", folder)
     server.misbehave("POST", "bundles$", Hang(30))
     process = started(
         sandbox,
-        *("-m", "hatch", "run", "connect:deploy"),
+        *("-m", "hatch", *command),
         cwd=root,
         CONNECT_SERVER=server.url,
         CONNECT_API_KEY=server.api_key,
         SALES_REGION="north",
+        TMPDIR=str(temporary(folder)),
     )
-    until(lambda: any(call.endswith("/bundles") for call in server.calls()), process)
+    until(lambda: "POST" in "".join(c for c in server.calls() if c.endswith("/bundles")), process)
+    return process
+
+
+def test_a_hatch_script_passes_the_exit_code_on(
+    server: FakeConnect, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    process = waiting_hatch(server, sandbox, tmp_path, "run", "connect:deploy")
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, err = process.communicate(timeout=10)
     assert process.returncode == 130, err
     assert "To go on, deploy again" in err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for the parent of a process")
+@pytest.mark.parametrize("whom", ["the script", "hatch", "all of them"])
+def test_sigterm_ends_what_hatch_runs(
+    whom: str, server: FakeConnect, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    process = waiting_hatch(server, sandbox, tmp_path, "run", "connect:deploy")
+    if whom == "the script":
+        listed = subprocess.check_output(
+            ["ps", "-o", "pid,args", "-g", str(process.pid)], text=True
+        )
+        lines = (line.split(None, 1) for line in listed.splitlines())
+        python = f"{sys.executable} -P -m hatch_connect deploy"
+        (pid,) = (int(pid) for pid, command in lines if command.startswith(python))
+        os.kill(pid, signal.SIGTERM)
+    elif whom == "hatch":
+        process.send_signal(signal.SIGTERM)
+    else:
+        os.killpg(process.pid, signal.SIGTERM)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == (143 if whom == "the script" else -signal.SIGTERM), err
+    assert err.rstrip().splitlines()[-1].startswith("interrupted: On the server: ")
+    assert list(temporary(tmp_path).iterdir()) == []
+
+
+def test_sigterm_ends_a_publication(server: FakeConnect, sandbox: Sandbox, tmp_path: Path) -> None:
+    sample_bundle(tmp_path / "sales.connect.tgz")
+    command = ("publish", "-p", "connect", str(tmp_path / "sales.connect.tgz"))
+    process = waiting_hatch(server, sandbox, tmp_path, *command)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 143, err
+    assert "To go on, deploy again" in err
+
+
+def test_sigterm_twice_at_once_is_one(sandbox: Sandbox, tmp_path: Path) -> None:
+    program = (
+        "import os, signal, time\n"
+        "from hatch_connect.door import interruptible\n"
+        "with interruptible():\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    except KeyboardInterrupt:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        print('tidied', flush=True)\n"
+        "        time.sleep(1.5)\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        print('not reached', flush=True)\n"
+    )
+    done = sandbox.python("-P", "-c", program, cwd=tmp_path)
+    assert (done.code, done.stdout) == (143, "tidied\n")
+
+
+def test_the_interface_for_programs_installs_no_handlers(sandbox: Sandbox, tmp_path: Path) -> None:
+    program = (
+        "import signal, hatch_connect\n"
+        "from hatch_connect import HatchConnectError, deploy\n"
+        "try:\n"
+        "    deploy('.', report=lambda _: found.append(signal.getsignal(signal.SIGTERM)))\n"
+        "except HatchConnectError:\n"
+        "    pass\n"
+        "print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)\n"
+        "print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)\n"
+    )
+    done = sandbox.python("-P", "-c", program, cwd=tmp_path)
+    assert done.stdout == "True\nTrue\n", done.said
+
+
+KILLS = {
+    "before the creation": ("POST", "v1/content$", Hang(30)),
+    "after the creation": ("POST", "v1/content$", Hang(30, done=True)),
+    "title": ("PATCH", f"{GUID}$", Hang(30)),
+    "upload": ("POST", f"{GUID}/bundles$", Hang(30, done=True)),
+    "draft": ("POST", f"{GUID}/deploy$", Hang(30, done=True)),
+    "visit": ("GET", f"^/content/{GUID[11:]}/", Hang(30)),
+}
+
+
+@pytest.mark.parametrize("options", [(), ("--new",)])
+@pytest.mark.parametrize("moment", KILLS)
+def test_kill_at_any_moment_makes_no_second_item(
+    moment: str, options: tuple[str, ...], server: FakeConnect, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    method, path, fault = KILLS[moment]
+    server.misbehave(method, path, fault)
+    sample_bundle(tmp_path / "sales.tar.gz")
+    environ = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.api_key}
+    command = ("-P", "-m", "hatch_connect", "deploy", "sales.tar.gz", *options)
+    process = started(sandbox, *command, cwd=tmp_path, **environ)
+    asked = re.compile(path)
+    until(
+        lambda: any(r.method == method and asked.search(r.path) for r in server.requests), process
+    )
+    time.sleep(0.2)  # for the request to be carried out
+    process.kill()
+    process.communicate(timeout=10)
+    again = sandbox.connect("deploy", "sales.tar.gz", *options, cwd=tmp_path, **environ)
+    assert again.code == 0, again.said
+    (content,) = server.contents.values()
+    assert content.bundle_id == max(content.bundles, key=int)
+    assert content.title == "sales"

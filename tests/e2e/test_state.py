@@ -241,3 +241,73 @@ class TestTheWayBack:
         assert done.code == 0, done.said
         assert "is broken" in done.stderr
         assert only(fake).bundle_id == first
+
+
+class TestPartWay:
+    PROJECT = """\
+[tool.hatch-connect]
+app-mode = "fastapi"
+python-version = "3.12"
+""" + "".join(
+        f'[tool.hatch-connect.content.{name}]\nentrypoint = "{name}:app"\n'
+        for name in ("orders", "stock", "bills")
+    )
+
+    @pytest.fixture
+    def root(self, caller: Caller) -> str:
+        folder = caller.folder / "shop"
+        folder.mkdir()
+        (folder / "pyproject.toml").write_text(self.PROJECT, encoding="utf-8")
+        (folder / "requirements.txt").write_text("starlette==0.45.0\n", encoding="utf-8")
+        for name in ("orders", "stock", "bills"):
+            (folder / f"{name}.py").write_text("async def app(*_): ...\n", encoding="utf-8")
+        return str(folder)
+
+    def test_each_piece_of_content_is_told(
+        self, caller: Caller, fake: FakeConnect, root: str
+    ) -> None:
+        fake.misbehave("POST", "bundles$", Say(403, b'{"code": 22, "error": "no"}'), skip=1)
+        done = caller.call("deploy", directory=root, all=True, json=True)
+        assert done.code == 3
+        (orders, stock) = fake.contents.values()
+        told = json.loads(done.stdout)
+        assert told["error"]["guid"] == stock.guid
+        pieces = told["contents"]
+        assert [(p["name"], p["status"]) for p in pieces] == [
+            ("shop-orders", "deployed"),
+            ("shop-stock", "failed"),
+            ("shop-bills", "not tried"),
+        ]
+        url = f"{fake.url}/content/{orders.guid}/"
+        deployed = pieces[0]
+        assert (deployed["url"], deployed["guid"], deployed["bundle_id"]) == (
+            url,
+            orders.guid,
+            orders.bundle_id,
+        )
+        assert pieces[1]["guid"] == stock.guid
+        assert f"shop-orders: deployed: {url}  {orders.guid}  bundle {orders.bundle_id}" in (
+            done.stderr
+        )
+        assert "shop-bills: not tried" in done.stderr
+        again = "deploy again with --content stock --content bills"
+        assert again in done.stderr.splitlines()[-1]
+        rest = caller.call("deploy", directory=root, content=("stock", "bills"), quiet=True)
+        assert rest.code == 0, rest.said
+        assert len(fake.contents) == 3
+
+    def test_an_error_has_what_programs_want_to_know(
+        self, caller: Caller, fake: FakeConnect
+    ) -> None:
+        lines = tuple(f"line {n}" for n in range(30))
+        fake.next_task = FakeTask(code=1, error="pip failed", lines=(*lines, "Plant3d-value"))
+        done = caller.deploy(json=True, environment=("TOKEN=Plant3d-value",))
+        assert done.code == 4
+        error = json.loads(done.stdout)["error"]
+        content = only(fake)
+        (bundle,) = content.bundles
+        assert (error["guid"], error["bundle_id"]) == (content.guid, bundle)
+        assert error["task_id"] in fake.tasks
+        assert error["logs_url"].endswith(f"/{content.guid}/draft/{bundle}")
+        assert error["log"][-2:] == ["line 29", "***"]
+        assert len(error["log"]) == 20

@@ -47,7 +47,7 @@ def test_no_dependency_is_added() -> None:
 def test_a_script_runs_on_hatchs_own_interpreter_for_this_project() -> None:
     command = scripts(ROOT, prefix="")["deploy"].replace("{args}", "").format()
     assert shlex.split(command) == [
-        "trap", ":", "INT;",
+        "trap", ":", "INT;", "HATCH_CONNECT_RUN_BY=$PPID",
         sys.executable, "-P", "-m", "hatch_connect", "deploy", "--directory", str(ROOT),
     ]  # fmt: skip
 

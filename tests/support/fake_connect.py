@@ -204,7 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(fault, Say):
             self._say(fault)
             return
-        if isinstance(fault, Hang):
+        if isinstance(fault, Hang) and not fault.done:
             fake.stopping.wait(fault.seconds)
         if isinstance(fault, Do):
             fault.action()
@@ -215,6 +215,8 @@ class _Handler(BaseHTTPRequestHandler):
             reply = fake.answer(request)
         else:
             reply = fake.visit(request)
+        if isinstance(fault, Hang) and fault.done:
+            fake.stopping.wait(fault.seconds)
         if isinstance(fault, LoseAnswer):
             self._close(reset=False)
             return

@@ -40,9 +40,13 @@ class Truncate:
 
 @dataclass(frozen=True)
 class Hang:
-    """Wait for so many seconds (or for the end of the server), then go on as usual."""
+    """Wait for so many seconds (or for the end of the server), then go on as usual.
+
+    `done`: the request is carried out first, and only the answer waits.
+    """
 
     seconds: float
+    done: bool = False
 
 
 @dataclass(frozen=True)
