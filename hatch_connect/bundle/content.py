@@ -22,7 +22,7 @@ from hatch_connect.errors import BundleError
 from hatch_connect.project.walk import is_hidden, no_content
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from hatch_connect.bundle.guard import Forbidden
     from hatch_connect.project.config import ProjectConfig
@@ -126,7 +126,7 @@ class Patterns:
 class Selector:
     """Decides on every folder and file of a piece of content, whichever way it was proposed.
 
-    `above` is the folder that becomes the bundle's root: it was asked for, whatever its name.
+    `roots` are the real paths of the project and of the folders that `follow-links` names.
     """
 
     def __init__(self, config: ProjectConfig, environ: Mapping[str, str]) -> None:
@@ -136,10 +136,10 @@ class Selector:
         follow = [config.root / folder for folder in config.follow_links]
         self.repository = Repository(config.root, environ, follow)
         self.roots = self.repository.roots
-        self._asked = (*map(Path, self.roots), Path(os.path.realpath(config.content_root)))
+        self._asked = (*self.roots, os.path.realpath(config.content_root))
         self._lexical = config.root
         self._circles: dict[Path, bool] = {}
-        self._known: dict[Path, NoContent | None] = {}
+        self._chains: dict[str, tuple[NoContent, ...]] = {}
         self._guessed = False
 
     def against_folder(self, path: str, source: Path, *, ignored: bool = True) -> str | None:
@@ -152,7 +152,7 @@ class Selector:
             return forbids.rule
         link = self.repository.real_path(source)
         real = os.path.realpath(link)
-        found = self._no_content(Path(link))
+        found = self._no_content(link)
         if found is None and not is_hidden(name):
             self._guessed = self._guessed or name.startswith(".")
             by_link = self.repository.ignored(link) if real != link else None
@@ -183,19 +183,25 @@ class Selector:
         why = self.repository.unknown
         if why is None or not (self._guessed or self.repository.is_there):
             return None
+        trust = (
+            f" Git answers after `git config --global --add safe.directory {self.root}`."
+            if "ownership" in why
+            else ""
+        )
         return (
             f"Git does not say which files of {self.root} it tracks ({why}): `.gitignore` was read,"
             " `.streamlit`, `.well-known` and `.chainlit` ship, and neither build outputs (`dist`,"
-            " `build`) nor other folders whose names begin with a dot do."
+            f" `build`) nor other folders whose names begin with a dot do.{trust}"
         )
 
     def choose(self, candidates: Iterable[Candidate]) -> tuple[list[Candidate], list[LeftOut]]:
         """Divide the candidates into those that ship and those that do not, with the rule."""
         shipped, left_out = [], []
         for candidate in candidates:
-            if (rule := self._against(candidate)) is not None:
+            places = self._places(candidate)
+            if (rule := self._against(candidate, *places)) is not None:
                 left_out.append(LeftOut(path=candidate.origin or candidate.path, rule=rule))
-            elif (item := self._ignored(candidate)) is not None:
+            elif (item := self._ignored(candidate, *places)) is not None:
                 left_out.append(item)
             elif (rule := self._secret_content(candidate)) is not None:
                 left_out.append(LeftOut(path=candidate.origin or candidate.path, rule=rule))
@@ -206,7 +212,7 @@ class Selector:
                 shipped.append(candidate)
         return shipped, left_out
 
-    def _against(self, candidate: Candidate) -> str | None:
+    def _against(self, candidate: Candidate, link: str, real: str) -> str | None:
         for path in dict.fromkeys((candidate.origin, candidate.path)):
             if path is not None and self.exclude.match(path):
                 return f"exclude: {self.exclude.which(path)}"
@@ -215,7 +221,6 @@ class Selector:
         if self._is_named(candidate):
             return None
         # A file that Hatchling maps elsewhere, or behind a link, is judged by each of its names.
-        link, real = self._places(candidate)
         for path in dict.fromkeys((candidate.path, candidate.origin, self._inside(real))):
             rule = forbidden(path) if path else None
             if rule and (rule.secret or not candidate.asked):
@@ -264,30 +269,35 @@ class Selector:
 
     def _against_folders(self, candidate: Candidate, *places: str) -> str | None:
         for place in dict.fromkeys(places):
-            for folder in self._folders(candidate, Path(place)):
-                found = self._no_content(folder)
-                if found and not (found.unless_tracked and any(map(self.repository.mode, places))):
+            for found in self._of_folders(candidate, place):
+                if not (found.unless_tracked and any(map(self.repository.mode, places))):
                     return f"never shipped: {found.rule}"
         return None
 
-    def _folders(self, candidate: Candidate, real: Path) -> Iterator[Path]:
-        """Give the folders of a file on disk: below a root, or a wheel that was unpacked."""
-        if root := next((root for root in self.roots if is_within(str(real), root)), None):
-            yield from (folder for folder in real.parents if is_within(str(folder), root))
-        elif candidate.origin is None:
-            yield from real.parents[: candidate.path.count("/")]
+    def _of_folders(self, candidate: Candidate, place: str) -> tuple[NoContent, ...]:
+        """Return the rules for the folders of a file: of a root, or of an unpacked wheel."""
+        if is_within(place, *self.roots):
+            return self._above(os.path.dirname(place))
+        inside = candidate.path.count("/") if candidate.origin is None else 0
+        found = (self._no_content(str(folder)) for folder in Path(place).parents[:inside])
+        return tuple(filter(None, found))
 
-    def _no_content(self, folder: Path) -> NoContent | None:
-        if folder not in self._known:
-            asked = any(path.is_relative_to(folder) for path in self._asked)
-            at_top = folder.parent == self.root
-            self._known[folder] = None if asked else no_content(folder, at_top=at_top)
-        return self._known[folder]
+    def _above(self, folder: str) -> tuple[NoContent, ...]:
+        if not is_within(folder, *self.roots):
+            return ()
+        if folder not in self._chains:
+            own, above = self._no_content(folder), self._above(os.path.dirname(folder))
+            self._chains[folder] = (*above, own) if own else above
+        return self._chains[folder]
 
-    def _ignored(self, candidate: Candidate) -> LeftOut | None:
+    def _no_content(self, folder: str) -> NoContent | None:
+        asked = any(is_within(path, folder) for path in self._asked)
+        at_top = os.path.dirname(folder) == self.roots[0]
+        return None if asked else no_content(Path(folder), at_top=at_top)
+
+    def _ignored(self, candidate: Candidate, link: str, real: str) -> LeftOut | None:
         if candidate.asked or candidate.origin is None:
             return None
-        link, real = self._places(candidate)
         rule = self.repository.ignored(link) or self.repository.ignored(real)
         if rule is None:
             return None

@@ -113,6 +113,9 @@ class Rules:
         return self.config.app_mode.name.startswith("quarto") and bool(self.config.entrypoint)
 
     def _is_output(self, file: Candidate) -> bool:
+        default = self.config.root.joinpath("dist", "connect")
+        if file.source.is_relative_to(default):
+            return True
         if not file.source.is_relative_to(self.directory):
             return False
         name = file.source.name
@@ -153,7 +156,7 @@ def select(
     require_entry(config, files.keys(), left_out, tree=material.tree)
     verbatim = packages is not None and packages.lock.verbatim is not None
     accounted = {*material.origins, *(packages.paths if packages and verbatim else ())}
-    left_out += _rest(config, files.values(), left_out, accounted)
+    left_out = _complete(config, files.values(), left_out, accounted)
     for path in _modules_with_keys(left_out):
         report(Warned(text=_told_of_key(path)))
     if names := missed(config, files.values()):
@@ -193,6 +196,22 @@ def _told_of_key(path: str) -> str:
         f"{shown(path)} holds a private key and does not ship. Read the key from a variable"
         f' (`env`), or name the file: `include = ["/{path}"]` in [tool.hatch-connect].'
     )
+
+
+def _complete(
+    config: ProjectConfig,
+    shipped: Collection[Candidate],
+    left_out: Sequence[LeftOut],
+    accounted: Collection[str],
+) -> list[LeftOut]:
+    """Add the rest of the project; of a folder that ships in part, the files that do not."""
+    holding = with_folders({file.origin or file.path for file in shipped})
+    opened = [i for i in left_out if i.path.endswith("/") and i.path[:-1] in holding]
+    whole = [item for item in left_out if item not in opened]
+    for item in _rest(config, shipped, whole, accounted):
+        rule = next((o.rule for o in opened if item.path.startswith(o.path)), item.rule)
+        whole.append(replace(item, rule=rule))
+    return whole
 
 
 def _rest(

@@ -174,7 +174,7 @@ def _ignored(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
     )
     found = [] if isinstance(listed, str) else listed
     rules = dict(_rules(folder, found, environ)) if found else {}
-    return {path: rules.get(path, "git ignores it") for path in found}
+    return {path: rules.get(path, "git ignores all that is in it") for path in found}
 
 
 def _rules(

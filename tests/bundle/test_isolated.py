@@ -4,11 +4,15 @@ from importlib.metadata import distribution
 from typing import TYPE_CHECKING
 
 import pytest
+from support.bundles import write_files
 
-from hatch_connect.bundle.isolated import own_requirement, tail
+from hatch_connect.bundle.isolated import build_wheel, own_requirement, tail
+from hatch_connect.events import silent
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from support.sandbox import Sandbox
 
 
 def test_a_declared_url_of_ours_is_kept() -> None:
@@ -49,3 +53,36 @@ def test_only_the_last_lines_are_shown_and_no_endless_ones() -> None:
     assert len(lines) == 25
     assert lines[-1].startswith("99 xxx")
     assert max(map(len, lines)) == 400
+
+
+LISTING = """
+import os
+def get_requires_for_build_wheel(config_settings=None):
+    return []
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    with open(os.path.join(directory, "x-1-py3-none-any.whl"), "w") as out:
+        for folder, _, files in os.walk("."):
+            out.writelines(os.path.join(folder, f)[2:].replace(os.sep, "/") + "\\n" for f in files)
+    return "x-1-py3-none-any.whl"
+"""
+
+
+def test_a_build_sees_what_may_be_content(tmp_path: Path, sandbox: Sandbox) -> None:
+    system = '[build-system]\nrequires = []\nbuild-backend = "back"\nbackend-path = ["."]\n'
+    tracked = ("web/node_modules/kept.js", ".gitignore", "back.py", "pyproject.toml")
+    others = ("build/x.py", "dist/x.js", "web/dist/x.js", ".hidden/x", "src/build/x.py")
+    away = (
+        *("node_modules/x.js", ".venv/x", "env/bin/python", "__pycache__/x", ".github/x.yml"),
+        *("linked/Scripts/python.exe", "conda/conda-meta/history"),
+    )
+    root = write_files(tmp_path / "p", dict.fromkeys((*tracked, *others, *away), ""))
+    write_files(root, {"pyproject.toml": system, "back.py": LISTING})
+    sandbox.git("init", "--quiet", cwd=root)
+    sandbox.git("add", "--force", *tracked, cwd=root)
+    wheel = build_wheel(root, tmp_path / "out", sandbox.environ, silent)
+    seen = {path for path in wheel.read_text("utf-8").splitlines() if not _made(path)}
+    assert seen == {*tracked, *others}
+
+
+def _made(path: str) -> bool:
+    return path == ".git" or path.startswith("__pycache__/back.")

@@ -278,6 +278,7 @@ def test_include_reaches_what_is_left_out_by_default(  # noqa: PLR0913 - what is
     heard = Heard()
     built = build_one(root, environ, heard)
     assert set(paths(built)) & left_out.keys() == expected
+    assert {path for path in left_out if told(path, rules(built))} == left_out.keys() - expected
     assert not [event for event in heard.events if isinstance(event, Warned)]
 
 
@@ -677,7 +678,7 @@ def test_what_ships_in_the_end_is_not_told_as_left_out(
     files = {"app.py": APP, ".env": "", ".github/x.yml": ""}
     built = build_one(project(tmp_path / "p", files, connect=connect), environ)
     assert {".env", ".github/x.yml"} <= set(paths(built))
-    assert rules(built).keys() == {".github/", "dist/"}
+    assert rules(built).keys() == {"dist/"}
 
 
 @pytest.mark.parametrize(

@@ -188,11 +188,30 @@ def test_two_scripts_are_two_candidates(tmp_path: Path) -> None:
     [
         *("tests/app.py", "test_app.py", "app_test.py", "conftest.py", "setup.py", "tasks.py"),
         *(".hidden/app.py", "venv/app.py", "node_modules/app.py", "dist/app.py", "x.egg-info/a.py"),
+        *("build/app.py", "bare/lib/app.py", "windows/app.py", "conda/app.py", ".github/app.py"),
         "bad-name/my app.py",
     ],
 )
 def test_what_is_no_content_is_not_looked_at(tmp_path: Path, path: str) -> None:
-    assert found(tmp_path, "flask", {path: FLASK, "venv/pyvenv.cfg": ""}) == []
+    marks = (
+        "venv/pyvenv.cfg",
+        "bare/bin/python",
+        "windows/Scripts/python.exe",
+        "conda/conda-meta/x",
+    )
+    assert found(tmp_path, "flask", {path: FLASK, **dict.fromkeys(marks, "")}) == []
+
+
+def test_a_project_that_is_an_environment_itself_is_looked_at(tmp_path: Path) -> None:
+    parts = ("bin/app.py", "lib/app.py", "Scripts/app.py", "lib64/python3.12/site-packages/x.py")
+    files = {"pyvenv.cfg": "", "main.py": FLASK, **dict.fromkeys(parts, FLASK)}
+    assert found(tmp_path, "flask", files) == ["main"]
+
+
+@pytest.mark.parametrize("path", ["web/dist/app.py", "src/build/app.py", "build/app.py"])
+def test_packages_may_be_called_as_outputs_are(tmp_path: Path, path: str) -> None:
+    files = {path: FLASK, path.replace("app", "__init__"): ""}
+    assert len(found(tmp_path, "flask", files)) == 1
 
 
 @pytest.mark.parametrize(
