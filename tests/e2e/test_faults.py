@@ -191,6 +191,15 @@ def test_connects_codes_come_with_advice(
     assert f"HTTP {status}" in done.stderr
 
 
+def test_a_bundle_that_arrived_changed_is_not_deployed(bed: Bed) -> None:
+    told = json.dumps({"id": "99", "metadata": {"archive_md5": "0" * 32}}).encode()
+    bed.fake.misbehave("POST", "bundles$", Say(200, told))
+    done = bed.deploy()
+    assert done.code == 3, done.said
+    assert "another archive" in done.stderr
+    assert not any(call.endswith("/deploy") for call in bed.fake.calls())
+
+
 @pytest.mark.parametrize("target", ["create", "variables", "upload", "deploy"])
 def test_a_change_that_hangs_is_made_once(bed: Bed, target: str) -> None:
     bed.caller.environ["CONNECT_REQUEST_TIMEOUT"] = "0.3"
