@@ -46,8 +46,12 @@ def assemble(
     """Write the bundle of one piece of content into `directory`."""
     inspection = inspect_quarto(config, environ)
     packages = None
-    if needs_packages(config, inspection):
+    if needs_packages(config, inspection, request.python_option):
         packages = request.packages or decide_packages(config, request)
+    elif unused := (*config.keys_of_packages, *request.options_of_python):
+        title = "a rendered notebook" if config.rendered else f"{config.app_mode.title} content"
+        text = f"No effect for {title}, for which no packages are installed: {', '.join(unused)}."
+        report(Warned(text=text))
     notes = packages.lock.notes if packages else ()
     for note in notes:
         report(Warned(text=note))

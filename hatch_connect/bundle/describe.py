@@ -14,9 +14,15 @@ if TYPE_CHECKING:
     from hatch_connect.project.config import ProjectConfig
 
 
-def needs_packages(config: ProjectConfig, inspection: Inspection | None) -> bool:
-    """Tell whether the server runs Python for this content, so that it needs packages."""
-    return config.app_mode.has_python and (inspection is None or inspection.needs_python)
+def needs_packages(
+    config: ProjectConfig, inspection: Inspection | None, python_option: str | None = None
+) -> bool:
+    """Return whether the server runs Python for this content, so that it needs packages.
+
+    That of Quarto content may be out of Quarto's sight: naming its packages or its Python asks.
+    """
+    asked = config.names_python or python_option is not None
+    return config.app_mode.has_python and (inspection is None or inspection.needs_python or asked)
 
 
 def metadata_of(config: ProjectConfig, inspection: Inspection | None = None) -> Metadata:

@@ -51,6 +51,7 @@ def decode_request(text: str, root: Path) -> tuple[BuildRequest, Path | None]:
             installed=_lock(request.get("installed")),
             interpreter=_interpreter(request.get("interpreter")),
             on=request.get("on"),
+            options_of_python=tuple(request.get("options_of_python") or ()),
         ), Path(answer) if answer else None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise errors.UsageError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.errors import BuildError, InterpreterError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from hatch_connect.project.config import ProjectConfig
 
@@ -26,6 +27,7 @@ _ELSEWHERE = (
 _ENGINES = frozenset({"markdown", "jupyter"})
 _UNKNOWN_VERSION = "99.9.9"  # as the official client writes it
 _LAST_LINES = 15
+_PYTHON = re.compile(r"\.py\b|^\s*python[\d.]*\s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,8 @@ class Inspection:
     """What Quarto said; paths are those below the folder that was asked for.
 
     `inputs` are the documents of a project that are rendered, `output` is the folder that they
-    are rendered into; a document alone has neither. `resources` are files that go with a document.
+    are rendered into; a document alone has neither. `resources` are files that go with a document,
+    `scripts` the commands that run before and after rendering.
     """
 
     version: str
@@ -41,11 +44,12 @@ class Inspection:
     inputs: tuple[str, ...] = ()
     output: str | None = None
     resources: tuple[str, ...] = ()
+    scripts: tuple[str, ...] = ()
 
     @property
     def needs_python(self) -> bool:
         """Whether rendering runs Python code."""
-        return "jupyter" in self.engines
+        return "jupyter" in self.engines or any(map(_PYTHON.search, self.scripts))
 
     @property
     def category(self) -> str | None:
@@ -131,7 +135,16 @@ def _inspection(answer: object, folder: Path, document: str | None) -> Inspectio
         inputs=tuple(_below(text, folder) for text in _texts(inputs)),
         output=output.strip("/") if isinstance(output, str) and output else None,
         resources=_resources(answer, folder) if document else (),
+        scripts=tuple(_scripts(answer)),
     )
+
+
+def _scripts(answer: object) -> Iterator[str]:
+    """Give what a project runs before and after rendering; a document tells of its project."""
+    for above in ((), ("project",)):
+        for key in ("pre-render", "post-render"):
+            told = _get(answer, *above, "config", "project", key)
+            yield from (told,) if isinstance(told, str) else _texts(told)
 
 
 def _resources(answer: object, folder: Path) -> tuple[str, ...]:

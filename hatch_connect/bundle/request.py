@@ -25,8 +25,8 @@ class BuildRequest:
     the names of the pieces of content (empty: the main one); `directory` where the bundles go
     (None: dist/connect in the root); `installed` the packages of an environment and `interpreter`
     the Python of it, for a project without a lock (interactive verbs only); `on` the nickname
-    whose table counts. `packages` were decided already, for the one piece of content that is asked
-    for.
+    whose table counts; `options_of_python` the call's options that mean nothing without Python.
+    `packages` were decided already, for the one piece of content that is asked for.
     """
 
     root: Path
@@ -37,6 +37,7 @@ class BuildRequest:
     installed: Lock | None = None
     interpreter: Interpreter | None = None
     on: str | None = None
+    options_of_python: tuple[str, ...] = ()
     packages: Packages | None = None
 
 

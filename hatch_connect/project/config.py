@@ -17,7 +17,7 @@ from hatch_connect.project.hatch_environment import HatchEnvironment, read_hatch
 from hatch_connect.project.kind import Kind, read_kind, read_mode
 from hatch_connect.project.layers import layers_of, servers_of
 from hatch_connect.project.metadata import Metadata, read_metadata
-from hatch_connect.project.runtime import EnvironmentManagement, read_runtime
+from hatch_connect.project.runtime import EnvironmentManagement, read_runtime, runtime_keys
 from hatch_connect.project.settings import Settings, type_of
 from hatch_connect.project.tables import find_root, read_tables
 from hatch_connect.secret import Secret
@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 
 ARCHITECTURES = ("x86_64", "aarch64")
 """The machines that Connect runs on, as markers call them."""
+
+_NAMES_PYTHON = ("lock", "requirements-file", "python-version")
+_OF_PACKAGES = (
+    *(*_NAMES_PYTHON, "force-generate", "hatch-env", "extras", "groups", "strict", "hashes"),
+    *("markers", "index-urls", "compile-requirements", "architecture"),
+)
 
 __all__ = [
     "EnvironmentEntry",
@@ -59,7 +65,9 @@ class ProjectConfig:
     `entrypoint` is as in the manifest, with `folder` as the bundle's root; `rendered` is a notebook
     of which only the HTML ships. `servers` are the nicknames of `on` tables, with the URL that each
     one gives or None. `metadata_of_bundle` is None for `false`. `environment_management` and
-    `package_installer` are None where the server decides.
+    `package_installer` are None where the server decides. `names_python` says whether the content's
+    own table, or the call, names its packages or its Python; `keys_of_packages` are the keys set
+    that mean nothing if no packages are installed.
     """
 
     root: Path
@@ -108,6 +116,8 @@ class ProjectConfig:
     keep_indexes: bool = False
     compile_requirements: bool = False
     architecture: str = "x86_64"
+    names_python: bool = False
+    keys_of_packages: tuple[str, ...] = ()
 
     @property
     def content_root(self) -> Path:
@@ -189,11 +199,22 @@ def read_project(
         servers=servers_of(tables, content, problems),
     )
     config = _shipping(_packages(_runtime(config, settings, kind), settings), settings)
+    config = _python(config, settings, kind)
     if problems:
         raise ConfigurationError(
             tuple(dict.fromkeys(problems)), where=str(tables.path), hint=_hint(tables, kind)
         )
     return config
+
+
+def _python(config: ProjectConfig, settings: Settings, kind: Kind) -> ProjectConfig:
+    own = settings.own(config.content)
+    keys = (*_OF_PACKAGES, *(runtime_keys(kind.mode) if kind.known else ()))
+    return replace(
+        config,
+        names_python=any(own.found(key) for key in _NAMES_PYTHON),
+        keys_of_packages=tuple(settings.called(key) for key in keys if settings.found(key)),
+    )
 
 
 def _hint(tables: ProjectTables, kind: Kind) -> str | None:
@@ -227,7 +248,8 @@ def _packages(config: ProjectConfig, settings: Settings) -> ProjectConfig:
 
 
 def _runtime(config: ProjectConfig, settings: Settings, kind: Kind) -> ProjectConfig:
-    runtime = read_runtime(settings, kind.mode if kind.known else None)
+    own = settings.own(config.content)
+    runtime = read_runtime(settings, own, kind.mode if kind.known else None)
     return replace(
         config,
         image=runtime.image,

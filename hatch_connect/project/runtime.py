@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _MANAGEMENT = "environment-management"
 _LANGUAGES = ("python", "r")
+_OF_PACKAGES = (_MANAGEMENT, "package-installer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,19 +34,29 @@ class Runtime:
     package_installer: str | None = None
 
 
-def read_runtime(settings: Settings, mode: AppMode | None) -> Runtime:
-    """Read it; for content without an environment of its own, being asked is a problem."""
+def read_runtime(settings: Settings, own: Settings, mode: AppMode | None) -> Runtime:
+    """Read it; for content without an environment of its own, being asked is a problem.
+
+    What is only inherited (`own` settings are not) does not count there.
+    """
     if mode is not None:
+        refused = dict(_refused(mode))
         settings.problems.extend(
-            f"{settings.called(key)} has no meaning for {mode.title} content, {reason}."
-            for key, reason in _refused(mode)
-            if settings.found(key)
+            f"{own.called(key)} has no meaning for {mode.title} content, {reason}."
+            for key, reason in refused.items()
+            if own.found(key)
         )
+        settings = settings.without(frozenset(refused))
     return Runtime(
         image=settings.text("image"),
         management=_management(settings),
         package_installer=settings.text("package-installer", rules.choice("pip", "uv")),
     )
+
+
+def runtime_keys(mode: AppMode) -> tuple[str, ...]:
+    """Return the keys that have no effect if no packages of Python are installed."""
+    return tuple(dict.fromkeys((*(key for key, _ in _refused(mode)), *_OF_PACKAGES)))
 
 
 def _refused(mode: AppMode) -> tuple[tuple[str, str], ...]:

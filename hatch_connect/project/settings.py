@@ -78,6 +78,24 @@ class Settings:
         """Return the strongest layer that has one of these keys."""
         return next((la for la in self.layers if any(key in la.table for key in keys)), None)
 
+    def own(self, content: str | None) -> Settings:
+        """Return what a call and the tables of this content alone say: nothing is inherited."""
+        here = f"tool.hatch-connect.content.{content}"
+        own = (
+            layer
+            for layer in self.layers
+            if content is None or layer.where in {None, here} or layer.where.startswith(f"{here}.")
+        )
+        return replace(self, layers=tuple(own))
+
+    def without(self, keys: frozenset[str]) -> Settings:
+        """Return the same without these keys."""
+        layers = (
+            replace(layer, table={k: v for k, v in layer.table.items() if k not in keys})
+            for layer in self.layers
+        )
+        return replace(self, layers=tuple(layers))
+
     def called(self, key: str) -> str:
         """Name the place where this key is set, or where it would be."""
         for layer in self.layers:

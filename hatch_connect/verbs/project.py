@@ -101,6 +101,7 @@ def request_for(
         overrides=options.overrides(),
         contents=(config.content,) if config.content else (),
         python_option=options.python_version,
+        options_of_python=tuple(_of_python(config, options)),
     )
     if not config.app_mode.has_python and not config.rendered:
         return request
@@ -122,6 +123,13 @@ def request_for(
     if because == FALLBACK:
         warning += _require_no_tool(interpreter, config, surroundings.environ)
     return replace(request, installed=_installed(interpreter, config, warning))
+
+
+def _of_python(config: ProjectConfig, options: Options) -> Iterator[str]:
+    if options.python and not config.rendered:
+        yield "--python"
+    if options.python_version:
+        yield "--python-version"
 
 
 def _require_no_tool(

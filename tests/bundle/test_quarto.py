@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from support.bundles import write_files
+from support.bundles import Heard, write_files
 from support.fake_quarto import install_quarto
 from support.projects import HATCHLING, LOCKED, PACKAGE, build_one, paths, project, rules
 from support.sandbox import REPOSITORY
@@ -151,3 +151,85 @@ def test_a_site_at_the_top_of_a_package_project_is_its_tree(
     files = {**PACKAGE, "_quarto.yml": WEBSITE, "index.qmd": PYTHON, "about.qmd": ""}
     root = project(tmp_path / "p", files, connect=connect, system=system)
     assert {"_quarto.yml", "index.qmd", "about.qmd"} <= set(paths(build_one(root, environ)))
+
+
+@pytest.mark.parametrize(
+    ("before", "python"),
+    [
+        ('"prepare.py"', True),
+        ('["make x", "scripts/fill.py --all"]', True),
+        ('"python3 -m prepare"', True),
+        ('"prepare.sh"', False),
+        ('["npm run python"]', False),
+    ],
+)
+def test_a_script_of_python_around_rendering_needs_packages(
+    tmp_path: Path, environ: dict[str, str], before: str, *, python: bool
+) -> None:
+    site = {"_quarto.yml": f"project:\n  pre-render: {before}\n", "index.qmd": ""}
+    manifest = built(tmp_path, {**LOCKED, **site}, environ).bundle.manifest
+    assert (manifest.python is not None) is python
+    assert manifest.quarto is not None
+    assert manifest.quarto.engines == ("markdown",)
+
+
+@pytest.mark.parametrize(
+    ("lines", "python"),
+    [
+        ('requirements-file = "requirements.txt"', True),
+        ('python-version = "3.12"', True),
+        ('extras = ["x"]\npackage-installer = "uv"\nimage = "a/b:1"', False),
+    ],
+)
+def test_naming_packages_or_python_asks_for_python(
+    tmp_path: Path, environ: dict[str, str], lines: str, *, python: bool
+) -> None:
+    table = f'[tool.hatch-connect]\napp-mode = "quarto"\n{lines}\n'
+    root = write_files(tmp_path / "p", {**LOCKED, "pyproject.toml": table, "a.qmd": ""})
+    heard = Heard()
+    manifest = build_one(root, environ, heard).bundle.manifest
+    assert (manifest.python is not None) is python
+    unused = "`tool.hatch-connect.extras`, "
+    assert (unused in heard.text) is not python
+    if not python:
+        assert "`tool.hatch-connect.package-installer`" in heard.text
+        assert manifest.environment.image == "a/b:1"
+        assert "connect.image" not in heard.text
+
+
+def test_what_is_only_inherited_asks_for_no_python(tmp_path: Path, environ: dict[str, str]) -> None:
+    table = (
+        '[tool.hatch-connect]\npython-version = "3.12"\nimage = "a/b:1"\n'
+        '[tool.hatch-connect.content.notes]\napp-mode = "quarto"\n'
+        '[tool.hatch-connect.content.page]\napp-mode = "html"\n'
+    )
+    files = {"pyproject.toml": table, "a.qmd": "", "index.html": ""}
+    root = write_files(tmp_path / "p", files)
+    for name in ("notes", "page"):
+        heard = Heard()
+        manifest = build_one(root, environ, heard, contents=(name,)).bundle.manifest
+        assert manifest.python is None
+        assert "no packages are installed: `tool.hatch-connect.python-version`" in heard.text
+        assert ("`tool.hatch-connect.image`" in heard.text) is (name == "page")
+        assert (manifest.environment.image is None) is (name == "page")
+
+
+@pytest.mark.parametrize("system", [HATCHLING, SETUPTOOLS])
+def test_a_document_beside_a_package_takes_its_resources_along(
+    tmp_path: Path, environ: dict[str, str], system: str
+) -> None:
+    program = tmp_path / "bin" / "quarto"
+    told = '["img/a.png", "/etc/passwd", "gone.png", "../up.png"]'
+    includes = '{"x": {"includeMap": [{"source": "a.qmd", "target": "_part.qmd"}]}}'
+    more = f'    answer["resources"] = {told}\n    answer["fileInformation"] = {includes}\n'
+    text = program.read_text(encoding="utf-8")
+    program.write_text(text.replace("json.dump(", more + "json.dump(", 1), encoding="utf-8")
+    connect = '[tool.hatch-connect]\napp-mode = "quarto"\nentrypoint = "a.qmd"\n'
+    beside = ("img/a.png", "img/b.png", "_part.qmd", "_extensions/e/x.lua", "notes.txt")
+    files = {**PACKAGE, **dict.fromkeys(beside, ""), "a.qmd": PYTHON + "![](img/b.png)\n"}
+    root = project(tmp_path / "p", files, connect=connect, system=system)
+    heard = Heard()
+    shipped = paths(build_one(root, environ, heard))
+    assert {"a.qmd", "img/a.png", "_part.qmd", "_extensions/e/x.lua"} <= set(shipped)
+    assert not {"img/b.png", "notes.txt"} & set(shipped)
+    assert 'include = ["img/b.png"]' in heard.text

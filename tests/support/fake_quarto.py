@@ -30,6 +30,9 @@ if project:
     answer["config"] = {{"project": {{"type": "website"}}}}
     if output:
         answer["config"]["project"]["output-dir"] = output[1]
+    before = re.search(r"pre-render: (.+)", config.read_text("utf-8"))
+    if before:
+        answer["config"]["project"]["pre-render"] = json.loads(before[1])
     answer["files"] = {{"input": [str(each) for each in inputs], "config": [str(config)]}}
 else:
     answer["formats"] = {{"html": {{}}}}
