@@ -33,28 +33,32 @@ _NAMES = {
     ),
     "a history of commands": (
         *(".*_history", ".history", "bash_history", "zsh_history", "fish_history"),
-        *("consolehost_history.txt", ".lesshst", ".viminfo", ".dbshell"),
+        *("consolehost_history.txt", ".histfile", ".zhistory", ".lesshst", ".viminfo", ".dbshell"),
     ),
     "credentials": (
         # of the network, of package indexes and of databases
         *(".netrc", "_netrc", ".pgpass", "pgpass.conf", ".my.cnf", ".mylogin.cnf", ".pypirc"),
-        *(".npmrc", ".git-credentials", ".htpasswd", ".htdigest", ".dockercfg"),
-        *(".dockerconfigjson", ".cifs-credentials", ".smbcredentials", "proftpdpasswd"),
+        *(".npmrc", ".*[-_]credentials", ".htpasswd", ".htdigest", ".dockercfg", ".hgrc"),
+        *(".dockerconfigjson", ".smbcredentials", "htpasswd", "proftpdpasswd"),
         *(".ftpconfig", "sftp-config.json", ".remote-sync.json", "filezilla.xml"),
         *("recentservers.xml", "sitemanager.xml", "dbeaver-data-sources*.xml", "robomongo.json"),
-        *(".msmtprc", ".esmtprc", ".fetchmailrc", ".muttrc", "*.ovpn", "*.publishsettings"),
+        *(".msmtprc", ".esmtprc", ".fetchmailrc", ".muttrc", ".curlrc", "_curlrc", ".wgetrc"),
+        *("*.ovpn", "*.rdp", "*.publishsettings", ".pg_service.conf", ".cqlshrc"),
         # of clouds and services
         *("credentials", ".credentials", "credentials.csv", "credentials.db", "credentials.ini"),
         *("credentials.json", "credentials.toml", "credentials.xml", "credentials.y*ml"),
+        *("*[-_.]credentials.json", "*[-_.]credentials.y*ml", "*[-_.]credentials.toml"),
         *("*_credentials.csv", "*accesskeys.csv", "rootkey.csv", "aws_credentials"),
         *(".s3cfg", ".boto", ".passwd-s3fs", ".tugboat", ".databrickscfg", "kaggle.json"),
-        *("client_secret*.json", "service[-_]account*.json", "*firebase-adminsdk*.json"),
+        *("client_secret*.json", "*service[-_]account*.json", "*serviceaccount*.json"),
+        *("*firebase-adminsdk*.json", ".vaultpass", ".sentryclirc", ".databricks-connect"),
         *("application_default_credentials.json", "access_tokens.db", "token.pickle"),
         *("accesstokens.json", "azureprofile.json", "msal_token_cache.*", "*.cscfg"),
         *("serviceprincipalprofile.json", "kubeconfig", "*kubeconfig.y*ml", "*.kubeconfig"),
         *("*[-_]kubeconfig", "*.tfstate", "*.tfstate.*", "*.tfvars", "*.tfvars.json"),
-        *(".terraformrc", "terraform.rc", "credentials.tfrc.json", ".vault-token"),
-        *(".vault[-_]pass*", "vault[-_]pass", "vault[-_]pass*.txt", ".vaultpass"),
+        *(".terraformrc", "terraform.rc", "credentials.tfrc.json", ".vault-token", "vault-token"),
+        *(".vault[-_]pass*", "*vault[-_]pass", "*vault[-_]password", "*vault[-_]password.txt"),
+        *("vault[-_]pass.txt", "*vault[-_]password[-_]file", "ngrok.yml"),
         # of programs
         *(".secrets", ".secrets.json", ".secrets.toml", ".secrets.y*ml", "secrets.json"),
         *("secrets.y*ml", "secret_token.rb", "wp-config.php", "localsettings.php"),
@@ -67,7 +71,8 @@ _PATHS = {
     "credentials": (
         *("*/.streamlit/secrets.toml", "*/rsconnect-python/servers.json", "*/etc/shadow"),
         *("*/.config/gcloud/*", "*/.config/hub", "*/.config/gh/hosts.yml", "*/doctl/config.yaml"),
-        *("*/.m2/settings*.xml", "*/.composer/auth.json", "*/huggingface/token"),
+        *("*/.m2/settings*.xml", "*/.dbt/profiles.yml", "*/rsconnect/accounts/*"),
+        *("*/.composer/auth.json", "*/huggingface/token"),
         *("*/.vscode/sftp.json", "*/.idea/webservers.xml", "*/.jupyter/*config.json"),
     ),
 }
@@ -129,7 +134,7 @@ _AGE_IN_DATA, _AGE_IN_TEXT = (
     re.compile(rb"AGE-SECRET-KEY-(?:PQ-)?1[A-Z0-9]" + least) for least in (rb"{8}", rb"{50}")
 )
 _ENCODED_RUN = re.compile(rb"(?:[A-Za-z0-9+/]|\s(?=[A-Za-z0-9+/]{20}))+")
-_ENCODED_LEAST, _ENCODED_IN_TEXT = 56, 200
+_ENCODED_LEAST, _ENCODED_IN_TEXT = 32, 200
 _ENCODED_HEADER = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY")
 _PUTTY = re.compile(rb"[\s\xef\xbb\xbf\xff\xfe]*PuTTY-User-Key-File-\d")
 # PKCS#1, SEC1 and PKCS#8 in DER: a sequence that begins with the version, 0 or 1.
@@ -154,6 +159,9 @@ _TOKENS = {
     "token.json": b'"refresh_token"',
     ".yarnrc.yml": b"npmAuthToken",
     ".yarnrc": b"_authToken",
+    "config.json": b'"auths"',
+    "pip.conf": b"@",
+    "pip.ini": b"@",
 }
 
 
@@ -299,7 +307,8 @@ class SecretSearch:
         run = _ENCODED_RUN.match(text)
         encoded = b"".join(run[0].split()) if run else b""
         least = _ENCODED_IN_TEXT if self._text else _ENCODED_LEAST
-        begin = a2b_base64(encoded[:_ENCODED_LEAST]) if len(encoded) >= least else b""
+        length = min(len(encoded), 2 * _ENCODED_LEAST) // 4 * 4
+        begin = a2b_base64(encoded[:length]) if len(encoded) >= least else b""
         return bool(_ENCODED_HEADER.match(begin))
 
 

@@ -73,7 +73,11 @@ kubeconfig prod.kubeconfig kubeconfig.yaml terraform.tfstate terraform.tfstate.b
 prod.tfvars secrets.auto.tfvars.json .terraformrc .vault-token .vault_pass.txt .vault-password
 .streamlit/secrets.toml app/.streamlit/secrets.toml .streamlit/secrets.toml.bak
 .Streamlit/Secrets.toml .secrets.toml secrets.yaml config/secrets.yml
-rsconnect-python/servers.json .cargo/credentials.toml .gem/credentials .config/gh/hosts.yml
+rsconnect-python/servers.json gcp-service-account.json serviceAccountKey.json
+aws-credentials.json db_credentials.yaml
+.connect-credentials .zhistory .histfile .curlrc .pg_service.conf office.rdp vault_password_file
+ansible-vault-password.txt .dbt/profiles.yml rsconnect/accounts/connect/me.dcf htpasswd
+.cargo/credentials.toml .gem/credentials .config/gh/hosts.yml
 """
 SECRET_NAMES = [
     *_SECRET_NAMES.split(),
@@ -116,6 +120,8 @@ history.csv history purchase_history.csv bash_history.md
 netrc netrc.py npmrc.md pgpass.sql vault.py kube.py kubeconfig.py
 .streamlit/config.toml .streamlit/pages.toml terraform.tf main.tf state.json
 backup.csv data.bak report.old notes~ table.1 app.py.orig copy.py
+vault.json vaults.py vault_password.py default.yml profiles.yml accounts/me.json
+rsconnect/app.dcf credentials.html
 service.json service_worker.js accounts.json keystore.py store.json 2024-01-01.csv
 .gitignore .dockerignore Dockerfile LICENSE Makefile hub hosts.yml shadow token
 """
@@ -179,6 +185,10 @@ SECRET_CONTENT: dict[str, str | bytes] = {
     "id_rsa.pub": KEY,
     "servers.json": json.dumps({"prod": {"url": "https://c.example", "api_key": "abc"}}),
     "token.json": json.dumps({"token": "a", "refresh_token": "b"}),
+    "config.json": json.dumps({"auths": {"ghcr.io": {"auth": "bWU6c2VjcmV0"}}}),
+    "pip.conf": "[global]\nindex-url = https://me:secret@pypi.example/simple\n",
+    "kubernetes-stub.yaml": "client-key-data: "
+    + base64.b64encode(b"-----BEGIN PRIVATE KEY-----\n").decode(),
 }
 
 
@@ -220,6 +230,8 @@ INNOCENT_CONTENT: dict[str, str | bytes] = {
     "tls.yaml": "tls.crt: " + base64.b64encode(CERTIFICATE.encode()).decode(),
     "servers.json": json.dumps({"servers": [{"host": "db1"}]}),
     "token.json": json.dumps({"tokens": ["a", "b"]}),
+    "config.json": json.dumps({"theme": "dark"}),
+    "pip.conf": "[global]\nindex-url = https://pypi.example/simple\n",
     "id_rsa.pub": "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQC me@here\n",
     "empty.pem": "",
     "zeros.bin": bytes(70_000),
@@ -275,6 +287,14 @@ def test_blocks_make_no_difference(text: str, size: int, name: str) -> None:
     for at in range(0, len(data), size):
         parts.feed(data[at : at + size])
     assert whole.end() == parts.end()
+
+
+def test_the_end_of_a_block_is_not_the_end_of_the_file() -> None:
+    """A line that holds nothing but how a key begins is one; this line goes on."""
+    search = SecretSearch("notes.txt")
+    search.feed(b"x\n" * 10_000 + FIRST_LINE.encode())
+    search.feed(b" comes first.\n")
+    assert search.end() is None
 
 
 def test_memory_does_not_grow_with_the_file() -> None:
