@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 from support.calling import Caller
 from support.fake_connect import FakeConnect
 from support.sandbox import Sandbox
@@ -12,6 +13,12 @@ from support.sandbox import Sandbox
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+# How long an example takes says something of the machine, and nothing of the code.
+slow = (HealthCheck.too_slow,)
+settings.register_profile("busy", deadline=None, suppress_health_check=slow)
+settings.load_profile("busy")
 
 
 @pytest.fixture

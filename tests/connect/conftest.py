@@ -35,7 +35,7 @@ def connecting(events: list[Event]) -> Connecting:
         key: str = "fake-key-0123456789abcdef",
     ) -> ConnectClient:
         server = Server(url=url, api_key=Secret(key), insecure=insecure, ca_cert=ca_cert)
-        told = {"CONNECT_REQUEST_TIMEOUT": "5"} | dict(environ or {})
+        told = {"CONNECT_REQUEST_TIMEOUT": "60"} | dict(environ or {})
         return ConnectClient(Session(server, environ=told, report=events.append, patience=quick()))
 
     return make

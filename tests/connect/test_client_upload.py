@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.faults import Drop, Hang, LoseAnswer, Say, Truncate
 from support.sample_bundle import sample_bundle
+from support.waiting import SHORT
 
 from hatch_connect.errors import (
     AnswerError,
@@ -135,11 +136,11 @@ class TestUpload:
     ) -> None:
         import random
 
-        monkeypatch.setattr("hatch_connect.connect.session._CONNECT_TIMEOUT", 0.1)
+        monkeypatch.setattr("hatch_connect.connect.session._CONNECT_TIMEOUT", 1.0)
         noise = random.Random(0).randbytes(8_000_000)  # more than the sockets' buffers hold
         large = sample_bundle(tmp_path / "l.tar.gz", files={"noise.bin": noise})
         guid = fake.add_content("sales").guid
-        fake.reading_pauses = 0.5
+        fake.reading_pauses = 2.0
         assert connecting(fake.url).upload_bundle(guid, large).id
         assert fake.calls() == [f"POST v1/content/{guid}/bundles"]
 
@@ -147,8 +148,8 @@ class TestUpload:
         self, fake: FakeConnect, bundle: Path, connecting: Connecting
     ) -> None:
         guid = fake.add_content("sales").guid
-        fake.misbehave("POST", "bundles", Hang(0.4))
-        client = connecting(fake.url, environ={"CONNECT_REQUEST_TIMEOUT": "0.2"})
+        fake.misbehave("POST", "bundles", Hang(SHORT + 1))
+        client = connecting(fake.url, environ={"CONNECT_REQUEST_TIMEOUT": str(SHORT)})
         client.upload_bundle(guid, bundle)
         assert fake.calls().count(f"POST v1/content/{guid}/bundles") <= 2
 

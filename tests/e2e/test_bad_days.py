@@ -17,6 +17,7 @@ from support.projects import project as a_project
 from support.sample_bundle import sample_bundle
 from support.sandbox import Sandbox
 from support.tls import CA, CERTIFICATES, closed_port, serving
+from support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,7 @@ DOORS = ("hatch_connect", "invoke")
 
 ENDS: dict[str, tuple[str, Say | Hang, int, str]] = {
     "key": ("v1/user$", Say(401, b'{"code": 30, "error": "bad"}'), 3, "API key is not valid"),
-    "hang": ("v1/user$", Hang(20), 3, "CONNECT_REQUEST_TIMEOUT"),
+    "hang": ("v1/user$", Hang(600), 3, "CONNECT_REQUEST_TIMEOUT"),
     "down": ("^/content/", html(503, "<h1>Down</h1>"), 5, "answered 503: Down"),
     "task": ("v1/tasks/", Say(404, b'{"code": 141, "error": "gone"}'), 4, "sticky sessions"),
 }
@@ -79,7 +80,8 @@ def test_every_door_gives_the_same_exit_code(
     path, fault, code, told = ENDS[reason]
     with FakeConnect(api_key=KEY) as fake:
         fake.misbehave("GET", path, fault, times=99)
-        brief = {"CONNECT_REQUEST_TIMEOUT": "0.5", "CONNECT_TASK_TIMEOUT": "1"}
+        brief = {"CONNECT_TASK_TIMEOUT": "1"}
+        brief |= {"CONNECT_REQUEST_TIMEOUT": "0.5"} if reason == "hang" else {}
         done = deploy(door, project, sandbox, fake, **brief)
     assert done.code == code, done.said
     assert told in done.stderr
@@ -91,7 +93,7 @@ def test_every_door_gives_the_same_exit_code(
 def test_two_deployments_of_the_same_new_name_at_the_same_moment(
     project: Path, tmp_path: Path
 ) -> None:
-    both = threading.Barrier(2, timeout=30)
+    both = threading.Barrier(2, timeout=PATIENCE)
     with FakeConnect(api_key=KEY) as fake:
         fake.misbehave("POST", "v1/content$", Do(both.wait), times=2)
         users = [Sandbox.make(tmp_path / name) for name in ("one", "two")]

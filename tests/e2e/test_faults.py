@@ -11,6 +11,7 @@ import pytest
 from support.calling import Called, Caller, judge
 from support.fake_bundle import Reply
 from support.faults import Drop, Fault, Hang, LoseAnswer, Say, Truncate, html, redirect
+from support.waiting import SHORT
 
 if TYPE_CHECKING:
     from support.fake_connect import FakeConnect
@@ -202,9 +203,9 @@ def test_a_bundle_that_arrived_changed_is_not_deployed(bed: Bed) -> None:
 
 @pytest.mark.parametrize("target", ["create", "variables", "upload", "deploy"])
 def test_a_change_that_hangs_is_made_once(bed: Bed, target: str) -> None:
-    bed.caller.environ["CONNECT_REQUEST_TIMEOUT"] = "0.3"
+    bed.caller.environ["CONNECT_REQUEST_TIMEOUT"] = str(SHORT)
     method, path = WRITES[target]
-    bed.fake.misbehave(method, path, Hang(0.5))
+    bed.fake.misbehave(method, path, Hang(SHORT + 1))
     done = bed.caller.deploy(title="Another title")
     assert done.code == 0, done.said
     assert len(bed.fake.contents) == 1
@@ -213,7 +214,7 @@ def test_a_change_that_hangs_is_made_once(bed: Bed, target: str) -> None:
 @pytest.mark.parametrize("path", ["server_settings$", "v1/user$", "v1/content$"])
 def test_a_server_that_hangs_is_told_of(caller: Caller, fake: FakeConnect, path: str) -> None:
     caller.environ["CONNECT_REQUEST_TIMEOUT"] = "0.2"
-    fake.misbehave("GET", path, Hang(9), times=9)
+    fake.misbehave("GET", path, Hang(600), times=9)
     done = caller.deploy()
     assert done.code == 3
     assert "CONNECT_REQUEST_TIMEOUT" in done.stderr
@@ -221,8 +222,8 @@ def test_a_server_that_hangs_is_told_of(caller: Caller, fake: FakeConnect, path:
 
 
 def test_content_that_hangs_is_not_activated(bed: Bed) -> None:
-    bed.caller.environ["CONNECT_REQUEST_TIMEOUT"] = "0.2"
-    bed.fake.misbehave("GET", READS["visit"], Hang(9), times=9)
+    bed.caller.environ["CONNECT_REQUEST_TIMEOUT"] = str(SHORT)
+    bed.fake.misbehave("GET", READS["visit"], Hang(600), times=9)
     done = bed.deploy()
     assert done.code == 5, done.said
     assert "does not answer" in done.stderr

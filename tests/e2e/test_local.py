@@ -10,6 +10,7 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
+from support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,12 +76,12 @@ def test_the_server_runs_until_it_is_stopped(project: Path, sandbox: Sandbox) ->
         assert process.stderr is not None
         line = process.stderr.readline()
         url = next(word for word in line.split() if word.startswith("http://")).rstrip(",")
-        with urllib.request.urlopen(f"{url}/__api__/server_settings", timeout=20) as answer:
+        with urllib.request.urlopen(f"{url}/__api__/server_settings", timeout=PATIENCE) as answer:
             assert json.load(answer)["version"]
         done = sandbox.connect("deploy", "--local", cwd=project)
         assert done.code == 0, done.said
         assert done.stdout.startswith(url)
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE)
     assert process.returncode == 0

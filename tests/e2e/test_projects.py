@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +17,7 @@ from support.fake_bundle import Reply
 from support.fake_connect import FakeConnect, Hang
 from support.fake_content import FakeTask
 from support.sandbox import Finished, Sandbox, copy_example
+from support.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -184,7 +184,7 @@ def test_a_server_without_the_python_is_told_before_the_upload(
 def test_ctrl_c_says_what_remains_and_exits_with_130(
     server: FakeConnect, tree: Path, sandbox: Sandbox
 ) -> None:
-    server.misbehave("GET", "v1/tasks/", Hang(20))
+    server.misbehave("GET", "v1/tasks/", Hang(600))
     keys = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.api_key}
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "hatch_connect", "deploy"],
@@ -193,11 +193,9 @@ def test_ctrl_c_says_what_remains_and_exits_with_130(
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 30
-    while not any("v1/tasks/" in c for c in server.calls()) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: any("v1/tasks/" in c for c in server.calls()), process)
     os.kill(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=20)
+    _, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
     assert "is there and not active" in stderr

@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -22,6 +21,7 @@ from support.fake_content import FakeTask
 from support.faults import Drop, Fault, Hang, Say, Truncate, html
 from support.projects import PACKAGE, project
 from support.sample_bundle import sample_bundle
+from support.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
     from support.sandbox import Sandbox
@@ -129,7 +129,7 @@ def test_the_process_list_and_a_crash_keep_them(
     sample_bundle(tmp_path / "sales.tar.gz")
     (tmp_path / "tasks.py").write_text("from invoke_tasks import ns\n", encoding="ascii")
     with FakeConnect(api_key=KEY) as fake:
-        fake.misbehave("POST", "bundles$", Hang(30))
+        fake.misbehave("POST", "bundles$", Hang(600))
         process = subprocess.Popen(
             [sys.executable, *words, "deploy", "--file", "sales.tar.gz", "-E", "TOKEN"],
             cwd=tmp_path,
@@ -139,9 +139,7 @@ def test_the_process_list_and_a_crash_keep_them(
             stderr=subprocess.STDOUT,
             text=True,
         )
-        end = time.monotonic() + 30
-        while not any(c.endswith("/bundles") for c in fake.calls()) and time.monotonic() < end:
-            time.sleep(0.02)
+        until(lambda: any(c.endswith("/bundles") for c in fake.calls()), process)
         listed = []
         for entry in Path("/proc").iterdir():
             try:
@@ -149,7 +147,7 @@ def test_the_process_list_and_a_crash_keep_them(
             except OSError:
                 continue
         os.kill(process.pid, signal.SIGINT)
-        said, _ = process.communicate(timeout=10)
+        said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert any(b"sales.tar.gz" in line for line in listed)
     assert not any(b"Plant3d" in line for line in listed)

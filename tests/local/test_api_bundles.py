@@ -4,28 +4,19 @@ import base64
 import hashlib
 import json
 import socket
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 from support.connect_content import bundle
+from support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from support.local_api import Api
 
 
 def _checksum(content: bytes) -> dict[str, str]:
     digest = hashlib.md5(content, usedforsecurity=False).digest()
     return {"X-Content-Checksum": base64.b64encode(digest).decode()}
-
-
-def _until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_bundles_are_uploaded_listed_downloaded_and_deleted(api: Api) -> None:
@@ -112,9 +103,9 @@ def test_an_upload_that_breaks_off_leaves_nothing(api: Api) -> None:
             "the first of many bytes",
         )
         connection.sendall("\r\n".join(head).encode())
-        _until(lambda: any(bundles.glob("upload-*")))
+        until(lambda: any(bundles.glob("upload-*")))
 
-    _until(lambda: not any(bundles.glob("upload-*")))
+    until(lambda: not any(bundles.glob("upload-*")))
     assert api.ask("GET", f"v1/content/{guid}/bundles") == []
     assert "Traceback" not in (api.server.state / "server.log").read_text()
 

@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
+from support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from support.local_api import Api
 
 
 def test_the_settings_need_no_key(api: Api) -> None:
-    answer = httpx2.get(f"{api.server.url}/__api__/server_settings", trust_env=False)
+    answer = httpx2.get(
+        f"{api.server.url}/__api__/server_settings", trust_env=False, timeout=PATIENCE
+    )
 
     assert answer.json()["version"] == "2026.06.0"
 
@@ -19,14 +22,18 @@ def test_the_settings_need_no_key(api: Api) -> None:
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Key wrong"}])
 @pytest.mark.parametrize("path", ["v1/user", "v1/content", "no/such/thing"])
 def test_all_else_needs_the_key(api: Api, path: str, headers: dict[str, str]) -> None:
-    answer = httpx2.get(f"{api.server.url}/__api__/{path}", headers=headers, trust_env=False)
+    answer = httpx2.get(
+        f"{api.server.url}/__api__/{path}", headers=headers, trust_env=False, timeout=PATIENCE
+    )
 
     assert answer.status_code == 401
     assert answer.json() == {"code": 30, "error": answer.json()["error"], "payload": None}
 
 
 def test_another_name_for_the_host_is_refused(api: Api) -> None:
-    answer = httpx2.get(api.server.url, headers={"Host": "evil.example"}, trust_env=False)
+    answer = httpx2.get(
+        api.server.url, headers={"Host": "evil.example"}, trust_env=False, timeout=PATIENCE
+    )
 
     assert answer.status_code == 400
 

@@ -3,13 +3,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import time
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from support.connect_content import PYTHON
+from support.waiting import until
 
 from hatch_connect.errors import BundleError
 from hatch_connect.local import runtime
@@ -110,10 +110,7 @@ def test_a_restoration_can_be_broken_off(environments: Environments) -> None:
 
     started = asyncio.run(broken_off())
 
-    deadline = time.monotonic() + 20
-    while _runs(started):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: not _runs(started))
 
 
 def test_the_runtime_is_copied_from_here(environments: Environments, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.waiting import PATIENCE
 
 from hatch_connect.local.runner import __main__ as runner
 
@@ -86,7 +87,7 @@ with socket.create_server(("127.0.0.1", int({port}))) as listening:
 
 
 def _announced(capsys: pytest.CaptureFixture[str]) -> str:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     output = ""
     while not output.endswith("\n"):
         assert time.monotonic() < deadline

@@ -16,30 +16,23 @@ import httpx2
 import pytest
 from support.connect_content import ANSWERS, bundle
 from support.local_api import asking
+from support.waiting import PATIENCE, until
 
 from hatch_connect.events import silent
 from hatch_connect.local import start
 from hatch_connect.local.start import LocalServer, running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
-
-_PATIENCE = 20
-
-
-def _until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def _answers(url: str) -> bool:
     try:
-        return httpx2.get(f"{url}/__api__/server_settings", trust_env=False).status_code == 200
+        answer = httpx2.get(f"{url}/__api__/server_settings", trust_env=False, timeout=PATIENCE)
     except httpx2.HTTPError:
         return False
+    return answer.status_code == 200
 
 
 def _exists(pid: int) -> bool:
@@ -128,14 +121,14 @@ def test_many_who_start_at_once_share_one_server(state: Path) -> None:
 
     def use(_number: int) -> str:
         with running(state, environ=os.environ, report=silent) as server:
-            together.wait(_PATIENCE)
+            together.wait(PATIENCE)
             return server.url
 
     with ThreadPoolExecutor(3) as pool:
         urls = set(pool.map(use, range(3)))
 
     (url,) = urls
-    _until(lambda: not _answers(url))
+    until(lambda: not _answers(url))
 
 
 def test_the_server_stays_for_who_came_later(
@@ -159,7 +152,7 @@ def test_the_server_stays_for_who_came_later(
         time.sleep(0.3)
         assert _answers(url)
 
-    _until(lambda: not _answers(url))
+    until(lambda: not _answers(url))
 
 
 def test_everything_ends_with_a_killed_user(
@@ -180,8 +173,8 @@ def test_everything_ends_with_a_killed_user(
     user.send_signal(signal.SIGKILL)
     user.wait()
 
-    _until(lambda: not _answers(url))
-    _until(lambda: not _exists(pid))
+    until(lambda: not _answers(url))
+    until(lambda: not _exists(pid))
 
 
 def _content_process(url: str, key: str, state: Path) -> int:
@@ -206,7 +199,7 @@ def test_content_does_not_outlive_a_killed_server(
     server.kill()
     server.wait()
 
-    _until(lambda: not _exists(pid))
+    until(lambda: not _exists(pid))
     with running(state, environ=os.environ, report=silent) as again:
         assert again.url == url
 

@@ -4,12 +4,12 @@ import contextlib
 import http.client
 import json
 import shutil
-import time
 from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
 from support.connect_content import WSGI_APP, bundle
+from support.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
     from support.local_api import Api
@@ -172,7 +172,7 @@ def test_the_missing_slash_is_added(api: Api, guid: str) -> None:
     number = api.ask("GET", f"v1/content/{guid}")["bundle_id"]
 
     for path in ("", f"/_bundle{number}"):
-        answer = httpx2.get(f"{bare}{path}?x=1", trust_env=False)
+        answer = httpx2.get(f"{bare}{path}?x=1", trust_env=False, timeout=PATIENCE)
         assert answer.status_code == 307
         assert answer.headers["location"] == f"/content/{guid}{path}/?x=1"
 
@@ -189,7 +189,7 @@ def test_an_answer_is_streamed(api: Api) -> None:
     guid = api.ship(bundle({"app.py": _STREAMING}))
     url = f"{api.server.url}/content/{guid}/"
 
-    with httpx2.stream("GET", url, trust_env=False, timeout=30) as answer:
+    with httpx2.stream("GET", url, trust_env=False, timeout=PATIENCE) as answer:
         assert next(answer.iter_raw()) == b"first"
 
     assert api.visit(guid, "short").text == "firstlast"
@@ -244,9 +244,7 @@ def test_content_that_dies_is_started_again(api: Api) -> None:
 
     assert api.visit(guid).status_code == 200
 
-    deadline = time.monotonic() + 10
-    while len([one for one in api.ask("GET", f"v1/content/{guid}/jobs") if one["end_time"]]) < 1:
-        assert time.monotonic() < deadline
+    until(lambda: any(one["end_time"] for one in api.ask("GET", f"v1/content/{guid}/jobs")))
     assert api.ask("GET", f"v1/content/{guid}/jobs")[1]["exit_code"] == 7
 
 
@@ -257,7 +255,7 @@ def test_a_person_sees_what_is_here(api: Api) -> None:
     api.create(title="Nothing yet")
 
     for path in ("/", "/connect/"):
-        text = httpx2.get(api.server.url + path, trust_env=False).text
+        text = httpx2.get(api.server.url + path, trust_env=False, timeout=PATIENCE).text
         assert "A &lt;b&gt;title" in text
         assert f'id="/apps/{guid}"' in text
         assert f"{api.server.url}/content/{guid}/" in text

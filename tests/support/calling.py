@@ -56,7 +56,7 @@ class Caller:
         def ours() -> object:
             return replace(
                 surroundings(),
-                environ={"HOME": str(home), "CONNECT_REQUEST_TIMEOUT": "5", **self.environ},
+                environ={"HOME": str(home), "CONNECT_REQUEST_TIMEOUT": "60", **self.environ},
                 directory=self.folder,
                 sleep=lambda _seconds: None,
                 ask=self.answers,

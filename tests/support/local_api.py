@@ -13,6 +13,7 @@ import httpx2
 from websockets.sync.client import ClientConnection, connect
 
 from support.connect_content import bundle
+from support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,14 +77,18 @@ class Api:
     def visit(self, guid: str, path: str = "", **how: Any) -> httpx2.Response:
         """Ask for the content itself, without a key."""
         url = f"{self.server.url}/content/{guid}/{path}"
-        return httpx2.request(how.pop("method", "GET"), url, trust_env=False, timeout=60, **how)
+        return httpx2.request(
+            how.pop("method", "GET"), url, trust_env=False, timeout=PATIENCE, **how
+        )
 
     def connect(self, guid: str, path: str, **how: Any) -> ClientConnection:
         """Open a WebSocket to the content itself, as a page of this server would."""
         address = self.server.url.removeprefix("http://")
         url = f"ws://{address}/content/{guid}/{path}"
         how.setdefault("origin", self.server.url)
-        socket: ClientConnection = connect(url, proxy=None, max_size=None, open_timeout=60, **how)
+        socket: ClientConnection = connect(
+            url, proxy=None, max_size=None, open_timeout=PATIENCE, **how
+        )
         return socket
 
 
@@ -91,5 +96,5 @@ class Api:
 def asking(server: LocalServer) -> Iterator[Api]:
     """Ask with the key of the server."""
     headers = {"Authorization": f"Key {server.api_key.reveal()}"}
-    with httpx2.Client(headers=headers, trust_env=False, timeout=60) as client:
+    with httpx2.Client(headers=headers, trust_env=False, timeout=PATIENCE) as client:
         yield Api(server, client)

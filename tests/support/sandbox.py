@@ -74,7 +74,7 @@ class Sandbox:
             capture_output=True,
             text=True,
             encoding="utf-8",
-            timeout=240,
+            timeout=600,
             check=False,
         )
         return Finished(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
