@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.ignored import Repository
+from hatch_connect.bundle.names import is_within
 from hatch_connect.bundle.place import OWN_NAME, own_url, requirement_name
 from hatch_connect.errors import BuildError
 from hatch_connect.events import Detail
@@ -31,12 +32,21 @@ _WIDEST = 400
 _TIDY = ("flit_core", "poetry.core", "uv_build")
 
 
-def build_wheel(root: Path, into: Path, environ: Mapping[str, str], report: Report) -> Path:
-    """Build the project's wheel by its own back end; nothing is written into the project."""
+def build_wheel(
+    root: Path,
+    into: Path,
+    environ: Mapping[str, str],
+    report: Report,
+    follow: tuple[str, ...] = (),
+) -> Path:
+    """Build the project's wheel by its own back end; nothing is written into the project.
+
+    Links of it may lead to the real paths in `follow`.
+    """
     from build import ProjectBuilder
 
     said: list[str] = []
-    with _environment(report, said) as isolated, _source(root, environ) as source:
+    with _environment(report, said) as isolated, _source(root, environ, follow) as source:
         builder = ProjectBuilder.from_isolated_env(isolated, source, runner=_quiet(environ, said))
         isolated.install(builder.build_system_requires)
         isolated.install(builder.get_requires_for_build("wheel"))
@@ -113,7 +123,7 @@ def _environment(report: Report, said: list[str]) -> Iterator[DefaultIsolatedEnv
 
 
 @contextmanager
-def _source(root: Path, environ: Mapping[str, str]) -> Iterator[Path]:
+def _source(root: Path, environ: Mapping[str, str], follow: tuple[str, ...]) -> Iterator[Path]:
     """Give a folder to build in: the project, or a copy of it where the back end leaves litter."""
     import tomllib
 
@@ -125,12 +135,24 @@ def _source(root: Path, environ: Mapping[str, str]) -> Iterator[Path]:
     with TemporaryDirectory(prefix="hatch-connect-") as folder:
         copy = Path(folder) / (root.name or "project")
         shutil.copytree(root, copy, symlinks=True, ignore=_not_copied(root, environ))
+        _keep_links(root, copy, follow)
         if (root / ".git").is_dir():
             # Version sources ask git; a file that names the repository is one for them.
             (copy / ".git").write_text(f"gitdir: {root / '.git'}\n", encoding="utf-8")
         elif (root / ".git").is_file():
             shutil.copyfile(root / ".git", copy / ".git")
         yield copy
+
+
+def _keep_links(root: Path, copy: Path, follow: tuple[str, ...]) -> None:
+    """Let the links of a copy lead where those of the project do, if that may be followed."""
+    for folder, folders, files in os.walk(copy) if follow else ():
+        for link in (Path(folder, name) for name in (*folders, *files)):
+            if link.is_symlink():
+                target = os.path.realpath(root / link.relative_to(copy))
+                if is_within(target, *follow):
+                    link.unlink()
+                    link.symlink_to(target)
 
 
 def _not_copied(root: Path, environ: Mapping[str, str]) -> Callable[[str, list[str]], set[str]]:
@@ -141,7 +163,8 @@ def _not_copied(root: Path, environ: Mapping[str, str]) -> Callable[[str, list[s
         found = no_content(folder, at_top=folder.parent == root) if folder.is_dir() else None
         if found is None or found.rule == BUILD_OUTPUTS:
             return False
-        return not (found.unless_tracked and repository.tracks_in(os.path.realpath(folder)))
+        # Without what git tracks, version sources would find a changed checkout.
+        return not repository.tracks_in(os.path.realpath(folder))
 
     return lambda folder, names: {name for name in names if is_left(Path(folder, name))}
 

@@ -144,11 +144,12 @@ def _from_wheel(
     from hatch_connect.bundle.wheel import unpack_wheel
 
     report(Step(text="Building the project's wheel"))
-    wheel = build_wheel(config.root, folder / "wheel", environ, report)
+    selector = Selector(config, environ)
+    follow = selector.roots[1:]
+    wheel = build_wheel(config.root, folder / "wheel", environ, report, follow)
     unpacked = unpack_wheel(wheel, folder / "content")
     if not unpacked.modules:
         return None
-    selector = Selector(config, environ)
     shipped, left_out = selector.choose(unpacked.files)
     return Material(
         selector=selector,

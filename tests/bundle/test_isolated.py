@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from importlib.metadata import distribution
 from typing import TYPE_CHECKING
 
@@ -69,10 +70,16 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
 
 def test_a_build_sees_what_may_be_content(tmp_path: Path, sandbox: Sandbox) -> None:
     system = '[build-system]\nrequires = []\nbuild-backend = "back"\nbackend-path = ["."]\n'
-    tracked = ("web/node_modules/kept.js", ".gitignore", "back.py", "pyproject.toml")
+    tracked = (
+        "web/node_modules/kept.js",
+        ".github/ci.yml",
+        ".gitignore",
+        "back.py",
+        "pyproject.toml",
+    )
     others = ("build/x.py", "dist/x.js", "web/dist/x.js", ".hidden/x", "src/build/x.py")
     away = (
-        *("node_modules/x.js", ".venv/x", "env/bin/python", "__pycache__/x", ".github/x.yml"),
+        *("node_modules/x.js", ".venv/x", "env/bin/python", "__pycache__/x", ".idea/x.xml"),
         *("linked/Scripts/python.exe", "conda/conda-meta/history"),
     )
     root = write_files(tmp_path / "p", dict.fromkeys((*tracked, *others, *away), ""))
@@ -82,6 +89,22 @@ def test_a_build_sees_what_may_be_content(tmp_path: Path, sandbox: Sandbox) -> N
     wheel = build_wheel(root, tmp_path / "out", sandbox.environ, silent)
     seen = {path for path in wheel.read_text("utf-8").splitlines() if not _made(path)}
     assert seen == {*tracked, *others}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no links without rights")
+@pytest.mark.parametrize("follow", [True, False])
+def test_links_lead_to_what_may_be_followed(
+    tmp_path: Path, sandbox: Sandbox, *, follow: bool
+) -> None:
+    system = '[build-system]\nrequires = []\nbuild-backend = "back"\nbackend-path = ["."]\n'
+    listing = LISTING.replace('os.walk(".")', 'os.walk(".", followlinks=True)')
+    root = write_files(tmp_path / "p", {"pyproject.toml": system, "back.py": listing})
+    data = write_files(tmp_path / "data", {"x.csv": ""})
+    (root / "link").symlink_to("../data")
+    roots = (str(data.resolve()),) if follow else ()
+    wheel = build_wheel(root, tmp_path / "out", sandbox.environ, silent, roots)
+    assert ("link/x.csv" in wheel.read_text("utf-8").splitlines()) == follow
+    assert (root / "link").readlink().as_posix() == "../data"
 
 
 def _made(path: str) -> bool:
