@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hatch_connect.project.package_sources import PackageSource, read_source
+from hatch_connect.project.settings import type_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -21,7 +24,7 @@ class HatchEnvironment:
 
     `lock_file` is where Hatch writes its lock, whether there is one or not. An environment that
     installs the project has the project's dependencies in its lock. `members` are the folders of
-    its workspace, as patterns.
+    its workspace, as patterns; `sources` say where single packages come from.
     """
 
     name: str
@@ -30,6 +33,7 @@ class HatchEnvironment:
     lock_file: str
     installs_project: bool = True
     members: tuple[str, ...] = ()
+    sources: tuple[PackageSource, ...] = ()
 
 
 def read_hatch_environment(
@@ -49,6 +53,7 @@ def read_hatch_environment(
         lock_file=_lock_file(configured, name, where, problems),
         installs_project=_installs_project(environments, name),
         members=tuple(_members(_inherited(environments, name, "workspace"))),
+        sources=tuple(_sources(tables, environments, name, problems)),
     )
 
 
@@ -65,6 +70,43 @@ def _inherited(environments: Toml, name: str, key: str) -> object:
         template = table.get("template", "default")
         name = template if isinstance(template, str) else name
     return None
+
+
+def _sources(
+    tables: ProjectTables, environments: Toml, name: str, problems: list[str]
+) -> Iterator[PackageSource]:
+    """Return the sources of an environment.
+
+    An environment's own come before those of its template; the table outside of all environments
+    is a part of `default`.
+    """
+    chain: list[str] = []
+    while name not in chain:
+        chain.append(name)
+        table = environments.get(name)
+        template = "default" if not isinstance(table, dict) else table.get("template", "default")
+        if isinstance(table, dict) and not _is_detached(table) and isinstance(template, str):
+            name = template
+        elif table is None:
+            name = "default"
+    key, _, file = tables.hatch_environments()[1].partition(" in ")
+    beside = f".sources.{{}} in {file}" if file else ".sources.{}"
+    levels = [
+        (own.get("sources", {}), key.replace("{}", one) + beside)
+        for one in chain
+        if isinstance(own := environments.get(one), dict)
+    ]
+    found: dict[str, PackageSource] = {}
+    for table, where in (*levels, *([tables.hatch_sources()] if "default" in chain else ())):
+        if not isinstance(table, dict):
+            called = where.replace(".{}", "")
+            problems.append(f"`{called}` must be a table, not {type_of(table)}.")
+            continue
+        for key, raw in table.items():
+            source = read_source(key, raw, where, problems)
+            if source is not None:
+                found.setdefault(source.name, source)
+    yield from found.values()
 
 
 def _is_detached(table: Toml) -> bool:

@@ -114,7 +114,8 @@ class Target:
 class Pin:
     """One package to install.
 
-    `requirement` is a line of a requirements file without hashes; `because` says who asks for it.
+    `requirement` is a line of a requirements file without hashes; `because` says who asks for it;
+    `index` is where it comes from, if the lock says so.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Pin:
     version: str | None
     hashes: tuple[str, ...] = ()
     because: str = ""
+    index: str | None = None
 
     def line(self) -> str:
         """Return the line of a requirements file, with its hashes where there are any."""

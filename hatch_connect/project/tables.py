@@ -50,6 +50,12 @@ class ProjectTables:
             return (envs if isinstance(envs, dict) else {}), f"envs.{{}} in {HATCH}"
         return self.table("tool", "hatch", "envs") or {}, "tool.hatch.envs.{}"
 
+    def hatch_sources(self) -> tuple[object, str]:
+        """Return the sources for Hatch's environments, and how a message calls one, as above."""
+        if "sources" in self.hatch:
+            return self.hatch["sources"], f"sources.{{}} in {HATCH}"
+        return (self.table("tool", "hatch") or {}).get("sources", {}), "tool.hatch.sources.{}"
+
 
 def find_root(directory: Path) -> Path:
     """Return the nearest folder, from this one upward, that holds a `pyproject.toml`."""

@@ -21,6 +21,7 @@ from hatch_connect.project.interpreter import (
     tool_of,
 )
 from hatch_connect.project.locks import find_lock
+from hatch_connect.project.locks.declared import heed_sources
 from hatch_connect.project.locks.satisfied import unsatisfied
 from hatch_connect.project.pins import Target
 from hatch_connect.project.tables import read_tables
@@ -158,7 +159,10 @@ def _installed(interpreter: Interpreter, config: ProjectConfig, warning: str) ->
     """
     frozen = freeze(interpreter, own_name=config.project_name, root=config.root)
     target = Target(python=".".join(interpreter.version.split(".")[:2]))
-    missing = unsatisfied(config, frozen.pins, target, called=str(interpreter.path))
+    frozen = heed_sources(frozen, config, target, uv=False)
+    missing = unsatisfied(
+        config, frozen.pins, target, local=frozen.local, called=str(interpreter.path)
+    )
     if missing:
         raise LockError(
             "\n".join((warning, *missing)),

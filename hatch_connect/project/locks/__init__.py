@@ -35,13 +35,16 @@ __all__ = [
 
 def read_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
     """Read a lock for a target; raises LockError with everything that is wrong with it."""
+    from hatch_connect.project.locks.declared import heed_sources
+
     try:
-        return _reader(found.format)(found, config, target)
+        lock = _reader(found.format)(found, config, target)
     except RecursionError:
         raise LockError(
             f"{found.path} has markers that are nested deeper than any tool writes them.",
             hint="Lock the project again.",
         ) from None
+    return heed_sources(lock, config, target, uv=found.format != UV and not found.hatch)
 
 
 def as_shipped(path: Path) -> bytes:

@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import LockError
+from hatch_connect.project.locks.declared import declared_local
 from hatch_connect.project.locks.findings import Findings, credential_problems
 from hatch_connect.project.locks.neighbours import required_name, wanted_members
 from hatch_connect.project.locks.order import PYLOCK, read_lock_toml
@@ -101,7 +102,15 @@ def _check_fresh(
     findings.wrong(
         f"{found.path} is stale: it is not what {config.path} asks for.",
         f"{AGAIN}{with_hatch}.",
-        unsatisfied(config, pins, target, local=findings.local.values()),
+        unsatisfied(
+            config,
+            pins,
+            target,
+            local=(
+                *declared_local(config, target, uv=not found.hatch),
+                *findings.local.values(),
+            ),
+        ),
     )
 
 

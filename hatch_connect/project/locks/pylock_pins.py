@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from hatch_connect.project.locks.declared import declared_folder, declared_sources
 from hatch_connect.project.locks.findings import line_problem
 from hatch_connect.project.locks.fit import file_name, fits, is_commit, misfit, url_problem
 from hatch_connect.project.locks.markers import reduced
@@ -195,6 +196,9 @@ class Pinning:
     def _in_project(self, name: str) -> Path | None:
         """Return the folder that the project itself names: that of a lock may be a colleague's."""
         found = below_root(self.config, (text for text, _ in direct(self.config))).get(name)
+        for source in declared_sources(self.config, self.target):
+            if found is None and source.name == name:
+                found = declared_folder(self.config, source)
         return found if found is not None and found.exists() else None
 
     def _wrong(self, problem: str) -> None:
@@ -226,6 +230,7 @@ class Pinning:
             version=str(package.version) if package.version else None,
             hashes=_hashes(package) if self.config.hashes else (),
             because=self._because(package),
+            index=package.index,
         )
 
     def _because(self, package: Package) -> str:

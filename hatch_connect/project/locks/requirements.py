@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import LockError
+from hatch_connect.project.locks.declared import declared_local
 from hatch_connect.project.locks.fit import file_name, fits, is_commit, misfit, parted, url_problem
 from hatch_connect.project.locks.order import REQUIREMENTS
 from hatch_connect.project.locks.reduction import Reduction
@@ -39,7 +40,8 @@ def read_requirements(found: LockFile, config: ProjectConfig, target: Target) ->
     lock = (_reduced if config.compile_requirements else _as_written)(
         found, config, reading, reduction, problems
     )
-    stale = unsatisfied(config, lock.pins, target, local=lock.local, called=found.path.name)
+    local = (*declared_local(config, target), *lock.local)
+    stale = unsatisfied(config, lock.pins, target, local=local, called=found.path.name)
     if stale and _is_choice(config):
         lock, stale = replace(lock, notes=(*lock.notes, *stale)), []
     messages = []

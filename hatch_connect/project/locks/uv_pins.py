@@ -97,6 +97,7 @@ class Pinning:
             version=package.version,
             hashes=package.hashes if self.config.hashes else (),
             because=", ".join(sorted(asking)),
+            index=package.source.get("registry"),
         )
 
     def _check(self, package: Package, pin: Pin) -> None:

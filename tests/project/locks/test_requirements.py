@@ -133,7 +133,7 @@ def test_hashes_are_all_or_an_error(tmp_path: Path) -> None:
 
 def test_a_file_that_was_named_may_list_less_than_the_project_needs(tmp_path: Path) -> None:
     read(tmp_path, "six @ https://h.example/six-1-py3-none-any.whl\n")
-    project = "[project]\nname = 'p'\ndependencies = ['flask', 'six @ https://h.example/x']\n"
+    project = "[project]\nname = 'p'\ndependencies = ['flask', 'six @ https://h.example/six-1-py3-none-any.whl']\n"
     (tmp_path / "pyproject.toml").write_text(project + SETTINGS)
     said = "`flask` is not in requirements.txt."
     with pytest.raises(LockError, match="stale") as caught:
