@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -126,29 +127,28 @@ class RecordStore:
         self._files = files(".json")
         self._histories = files(".history")
 
-    @property
-    def path(self) -> Path:
-        """The file that is read: the fallback only where it alone exists."""
-        return self._current().path
+    def path_of(self, server_url: str) -> Path:
+        """Return the file that holds the record for a server, or would."""
+        first, *_ = files = self._ordered()
+        return next((f.path for f in files if _find(f, server_url)), first.path)
 
     def get(self, server_url: str) -> DeploymentRecord | None:
         """Return the record for a server, however its URL was written."""
-        file = self._current()
-        for url, entry in file.read().items():
-            if same_server(url, server_url):
-                return _record(file.path, url, entry)
+        for file in self._ordered():
+            if found := _find(file, server_url):
+                return _record(file.path, *found)
         return None
 
     def all(self) -> tuple[DeploymentRecord, ...]:
         """Return every record."""
-        file = self._current()
-        return tuple(_record(file.path, url, entry) for url, entry in file.read().items())
+        found: dict[str, DeploymentRecord] = {}
+        for file in self._ordered():
+            for url, entry in file.read().items():
+                found.setdefault(url.rstrip("/"), _record(file.path, url, entry))
+        return tuple(found.values())
 
     def put(self, record: DeploymentRecord) -> Path:
         """Write the record for its server, if it is news; return the file that holds it now."""
-        with suppress(StoreError):
-            if self.get(record.server_url) == record:
-                return self.path
         try:
             return self._write(self._files, lambda file: _put(file, record))
         except StoreError as error:
@@ -159,11 +159,10 @@ class RecordStore:
         """Return what was noted of content, the oldest attempt first."""
         found: list[object] = []
         for file in reversed(self._histories):
-            for url, entry in file.read().items():
-                contents = entry.get("contents") if isinstance(entry, dict) else None
-                noted = contents.get(guid) if isinstance(contents, dict) else None
-                if same_server(url, server_url) and isinstance(noted, list):
-                    found += noted
+            _, entry = _find(file, server_url) or ("", None)
+            contents = entry.get("contents") if isinstance(entry, dict) else None
+            noted = contents.get(guid) if isinstance(contents, dict) else None
+            found += noted if isinstance(noted, list) else []
         return tuple(filter(None, map(_attempt, found)))
 
     def note(self, server_url: str, guid: str, attempt: Attempt, *, again: bool) -> None:
@@ -183,10 +182,10 @@ class RecordStore:
     def creating(self, server_url: str) -> str | None:
         """Return the name of content that was begun and was not deployed yet."""
         for file in self._histories:
-            for url, entry in file.read().items():
-                if same_server(url, server_url) and isinstance(entry, dict):
-                    name = entry.get("creating")
-                    return name if isinstance(name, str) else None
+            _, entry = _find(file, server_url) or ("", None)
+            name = entry.get("creating") if isinstance(entry, dict) else None
+            if isinstance(name, str):
+                return name
         return None
 
     def note_creating(self, server_url: str, name: str | None) -> None:
@@ -221,9 +220,18 @@ class RecordStore:
             raise StoreError(f"{second.path} cannot be written: {error.strerror}.") from error
         return second.path
 
-    def _current(self) -> JsonFile:
+    def _ordered(self) -> tuple[JsonFile, JsonFile]:
+        """Return the file that counts, then the other."""
         first, second = self._files
-        return second if _is_there(second.path) and not _is_there(first.path) else first
+        if _is_there(first.path):
+            # What cannot be written is older than what is kept instead.
+            return (first, second) if os.access(first.path, os.W_OK) else (second, first)
+        return (second, first) if _is_there(second.path) else (first, second)
+
+
+def _find(file: JsonFile, server_url: str) -> tuple[str, object] | None:
+    found = ((url, entry) for url, entry in file.read().items() if same_server(url, server_url))
+    return next(found, None)
 
 
 def _is_there(path: Path) -> bool:
@@ -241,6 +249,10 @@ def _prepare(folder: Path) -> None:
 
 
 def _put(file: JsonFile, record: DeploymentRecord) -> None:
+    with suppress(StoreError):
+        found = _find(file, record.server_url)
+        if found and _record(file.path, *found) == record:
+            return
     with file.update() as entries:
         same = (url for url in entries if same_server(url, record.server_url))
         key = next(same, record.server_url)

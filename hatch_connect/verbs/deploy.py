@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -221,8 +222,21 @@ def _made(asked: _Asked, folder: Path, report: Report) -> tuple[Bundle, Built | 
         return Bundle.open(piece.path, into=folder, report=report), None
     if asked.request is None:
         raise AssertionError("what is not prepared is built")
-    built = build_content(asked.request, call.surroundings, report)
+    request = asked.request
+    if not _is_writable(request.root):
+        report(Note(text=f"{request.root} cannot be written: the bundle is not kept there."))
+        request = replace(request, directory=folder)
+    built = build_content(request, call.surroundings, report)
     return built.bundle, built
+
+
+def _is_writable(root: Path) -> bool:
+    """Return whether a bundle can be put where a build puts it."""
+    return all(
+        os.access(place, os.W_OK)
+        for place in (root, root / "dist", root / "dist" / "connect")
+        if place.exists()
+    )
 
 
 def _deploy_each(

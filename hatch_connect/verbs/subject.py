@@ -180,18 +180,16 @@ def clues_of(
 
     A record that cannot be understood is reported, and left out of account.
     """
+    known = replace(known, app_id=options.app_id)
     try:
-        record, begun = records.get(server.url), records.creating(server.url)
+        if record := records.get(server.url):
+            named = record.app_guid or record.app_id or None
+            where = str(records.path_of(server.url))
+            known = replace(known, recorded=named, recorded_in=where)
+        return replace(known, begun=records.creating(server.url))
     except StoreError as error:
         report(Warned(text=f"{error.message} The content is looked for without it."))
-        record = begun = None
-    return replace(
-        known,
-        app_id=options.app_id,
-        begun=begun,
-        recorded=(record.app_guid or record.app_id or None) if record else None,
-        recorded_in=str(records.path),
-    )
+    return known
 
 
 def records_of(

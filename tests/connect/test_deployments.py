@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hatch_connect.connect.deployments import (
+    Attempt,
     DeploymentRecord,
     RecordPath,
     RecordStore,
@@ -112,7 +113,78 @@ def test_a_place_that_cannot_be_written_falls_back(root: Path) -> None:
     store = RecordStore(place(root))
     assert store.put(RECORD) == place(root).fallback
     assert store.get(RECORD.server_url) == RECORD
-    assert store.path == place(root).fallback
+    assert store.path_of(RECORD.server_url) == place(root).fallback
+
+
+def test_a_record_that_can_no_longer_be_written_is_older_than_its_fallback(root: Path) -> None:
+    RecordStore(place(root)).put(RECORD)
+    RecordStore(place(root)).put(replace(RECORD, server_url="https://lab", app_guid="l"))
+    path = place(root).path
+    fallback = RecordPath(path=path, fallback=place(root).fallback, in_project=False)
+    other = replace(RECORD, app_guid="new")
+    kept = path.read_bytes()
+    path.unlink()
+    RecordStore(fallback).put(other)
+    path.write_bytes(kept)
+    assert RecordStore(place(root)).get(RECORD.server_url) == RECORD
+    path.chmod(0o400)
+    if os.access(path, os.W_OK):
+        pytest.skip("this user writes everywhere")
+    store = RecordStore(place(root))
+    assert store.get(RECORD.server_url) == other
+    assert store.path_of(RECORD.server_url) == fallback.fallback
+    assert {record.app_guid for record in store.all()} == {"new", "l"}
+
+
+def test_each_server_is_looked_for_in_both_places(root: Path) -> None:
+    (root / "rsconnect-python").touch()
+    RecordStore(place(root)).put(RECORD)
+    (root / "rsconnect-python").unlink()
+    lab = replace(RECORD, server_url="https://lab", app_guid="l")
+    store = RecordStore(place(root))
+    store.put(lab)
+    assert store.get(RECORD.server_url) == RECORD
+    assert store.path_of(RECORD.server_url) == place(root).fallback
+    assert store.path_of(lab.server_url) == place(root).path
+    assert store.all() == (lab, RECORD)
+
+
+ATTEMPT = Attempt(bundle_id="2", activation="begun", replaced="1")
+
+
+def test_a_history_lies_beside_the_record_and_survives_the_official_client(root: Path) -> None:
+    store = RecordStore(place(root))
+    store.put(RECORD)
+    store.note_creating(RECORD.server_url, "sales")
+    store.note(RECORD.server_url, "g", ATTEMPT, again=False)
+    done = replace(ATTEMPT, activation="done", verified=True)
+    store.note(f"{RECORD.server_url}/", "g", done, again=True)
+    store.note(RECORD.server_url, "g", done, again=False)
+    store.note(RECORD.server_url, "other", ATTEMPT, again=False)
+    place(root).path.write_text("{}", encoding="ascii")
+    again = RecordStore(place(root))
+    assert again.attempts(RECORD.server_url, "g") == (done, done)
+    assert again.attempts("https://lab", "g") == ()
+    assert again.creating(RECORD.server_url) == "sales"
+    again.note_creating(RECORD.server_url, None)
+    assert again.creating(RECORD.server_url) is None
+    assert {p.name for p in place(root).path.parent.iterdir()} == {
+        ".gitignore", "sales-api.json", "sales-api.history",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "noted", [5, [], {"contents": []}, {"contents": {"g": {}}}, {"contents": {"g": [5, {}]}}]
+)
+def test_what_is_no_history_is_none(root: Path, noted: object) -> None:
+    path = place(root).path.with_suffix(".history")
+    path.parent.mkdir()
+    path.write_text(json.dumps({RECORD.server_url: noted}), encoding="ascii")
+    store = RecordStore(place(root))
+    assert store.attempts(RECORD.server_url, "g") == ()
+    assert store.creating(RECORD.server_url) is None
+    store.note(RECORD.server_url, "g", ATTEMPT, again=True)
+    assert store.attempts(RECORD.server_url, "g") == (ATTEMPT,)
 
 
 def test_when_neither_place_can_be_written_the_guid_is_not_lost(root: Path) -> None:

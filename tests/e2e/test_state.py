@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -108,6 +109,29 @@ def test_a_record_whose_lock_is_held_does_not_fail_the_deployment(
         done = caller.deploy(app_id=only(fake).guid)
     assert done.code == 0, done.said
     assert "is being written by another program" in done.stderr
+
+
+@pytest.mark.parametrize("built", [False, True])
+def test_a_project_in_a_folder_that_cannot_be_written_is_deployed(
+    caller: Caller, fake: FakeConnect, *, built: bool
+) -> None:
+    root = a_project(caller.folder / "p", PACKAGE)
+    (root / "rsconnect-python").mkdir()
+    if built:
+        (root / "dist" / "connect").mkdir(parents=True)
+    folders = [root, *(path for path in root.rglob("*") if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o555)
+    try:
+        if os.access(root, os.W_OK):
+            pytest.skip("this user writes everywhere")
+        done = [caller.call("deploy", directory=str(root), new=new) for new in (False, True, False)]
+    finally:
+        for folder in folders:
+            folder.chmod(0o755)
+    assert [each.code for each in done] == [0, 0, 0], done[0].said
+    _, new = fake.contents.values()
+    assert len(new.bundles) == 2
 
 
 def history(caller: Caller) -> dict[str, object]:
