@@ -105,12 +105,13 @@ _SERVICE_ACCOUNT = b'"private_key"'
 _UTF16 = re.compile(rb"\xff\xfe|\xfe\xff|\0\0\xfe\xff|(?:[^\0]\0){4}|(?:\0[^\0]){4}")
 
 # The line that begins a key, up to the words that are searched for, and the rest of it; alone on
-# its line it is the whole of what a sample key needs to be one.
+# its line, it is enough in a file for keys, and elsewhere at the end of a file.
 _BEFORE = re.compile(
     rb"(?P<alone>(?:\A|[\r\n])[ \t\xef\xbb\xbf\xff\xfe]*)?-{4,5} ?BEGIN (?:[A-Z0-9]+ ){0,4}\Z"
 )
 _AFTER = rb"PRIVATE KEY(?: BLOCK)? ?-{4,5}"
 _ALONE = re.compile(_AFTER + rb"[ \t]*(?:[\r\n]|\Z)")
+_LAST = re.compile(_AFTER + rb"\s*\Z")
 # Between the lines of a key lie line breaks, also escaped ones, and the signs of string literals,
 # quotations and comments. Possessive quantifiers keep the time linear in any text.
 _BREAK = rb"(?:[\r\n]|\\{1,8}[nr]|&\#(?:10|13|x[aAdD]);|<br ?/?>)"
@@ -144,7 +145,7 @@ _ACCOUNT_KEY = re.compile(rb'"private_key"\s*:\s*"[^"]')
 
 _KEY_FILES = frozenset(
     {"", "asc", "cer", "cert", "crt", "der", "gpg", "key", "openssh", "p8", "pem", "pgp", "pk8"}
-    | {"priv", "private", "pub", "ssh", "txt"}
+    | {"priv", "private", "pub", "ssh"}
 )
 _TEXTS = frozenset(
     {"adoc", "htm", "html", "ipynb", "markdown", "md", "mdx", "org", "po", "qmd", "rmd", "rst"}
@@ -152,6 +153,10 @@ _TEXTS = frozenset(
     | {"bat", "c", "cc", "cpp", "cs", "css", "go", "h", "hpp", "java", "jl", "kt", "lua", "map"}
     | {"cjs", "js", "jsx", "mjs", "mts", "cts", "ts", "tsx", "svelte", "vue", "php", "pl", "ps1"}
     | {"py", "pyi", "pyx", "r", "rb", "rs", "scala", "sh", "sql", "swift"}
+)
+_TEXT_NAMES = frozenset(
+    {"authors", "changelog", "changes", "contributing", "copying", "dockerfile", "history"}
+    | {"install", "jenkinsfile", "license", "makefile", "news", "notice", "readme", "todo"}
 )
 # Files with ordinary names that hold a token if they hold this.
 _TOKENS = {
@@ -225,8 +230,8 @@ class SecretSearch:
         name = name.rpartition("/")[2].lower()
         stem, _, suffix = name.rpartition(".")
         self._suffix = suffix if stem else ""
-        self._key_file = self._suffix in _KEY_FILES
-        self._text = self._suffix in _TEXTS
+        self._text = self._suffix in _TEXTS or name in _TEXT_NAMES
+        self._key_file = self._suffix in _KEY_FILES and not self._text
         self._token = _TOKENS.get(name)
         self._kept = b""
         self._begun = self._binary = self._wide = False
@@ -294,13 +299,18 @@ class SecretSearch:
             return bool((_AGE_IN_TEXT if self._text else _AGE_IN_DATA).match(after))
         if needle is _SERVICE_ACCOUNT:
             return bool(_ACCOUNT_KEY.match(after) and _ACCOUNT_TYPE.search(before + after))
-        begin = _BEFORE.search(before[-_LINE:].replace(b"\0", b""))
-        after = after.replace(b"\0", b"")
+        return self._is_pem(before[-_LINE:].replace(b"\0", b""), after.replace(b"\0", b""))
+
+    def _is_pem(self, before: bytes, after: bytes) -> bool:
+        begin = _BEFORE.search(before)
         if begin is None:
             return False
-        if self._key_file and begin["alone"] is not None and _ALONE.match(after):
+        if self._text:
+            return bool(_IN_TEXT.match(after))
+        alone = _ALONE if self._key_file else _LAST
+        if begin["alone"] is not None and alone.match(after):
             return True
-        return bool((_IN_TEXT if self._text else _IN_DATA).match(after))
+        return bool(_IN_DATA.match(after))
 
     def _is_encoded_key(self, text: bytes) -> bool:
         """Return whether base64 holds a key in PEM, as in secrets of Kubernetes."""

@@ -146,6 +146,9 @@ SECRET_CONTENT: dict[str, str | bytes] = {
     "ed25519.pem": pem("", 41),
     "encrypted.pem": ENCRYPTED,
     "first-line-alone.pem": "-----BEGIN EC PRIVATE KEY-----",
+    "first-line.txt": "the key:\n-----BEGIN EC PRIVATE KEY-----\n",
+    "stub.txt": "-----BEGIN RSA PRIVATE KEY-----\nsecret\n-----END RSA PRIVATE KEY-----\n",
+    "stub.pem": "-----BEGIN RSA PRIVATE KEY-----\nno real one\n",
     "deploy": pem("OPENSSH "),
     "deploy.openssh": pem("OPENSSH "),
     "a.rsa": KEY,
@@ -210,6 +213,8 @@ INNOCENT_CONTENT: dict[str, str | bytes] = {
     "guide.rst": f"The line ``{FIRST_LINE}`` comes first, then many more.\n",
     "page.html": f"<pre>{FIRST_LINE}<br>MIIE...<br>-----END RSA PRIVATE KEY-----</pre>",
     "notes.txt": f"If the file begins with {FIRST_LINE}, convert it.\n",
+    "guide.txt": f"A key begins with this line:\n\n{FIRST_LINE}\n\nand ends with another.\n",
+    "README": f"A key begins with this line:\n\n{FIRST_LINE}\n",
     "loader.py": f'if not text.startswith("{FIRST_LINE}"):\n    raise ValueError(text)\n',
     "test_tls.py": f'KEY = """{FIRST_LINE}\nfake\n-----END RSA PRIVATE KEY-----"""\n',
     "forge.min.js": f'var t="{FIRST_LINE}\\r\\n"+n(e,64)+"\\r\\n-----END RSA PRIVATE KEY-----"',
@@ -291,7 +296,7 @@ def test_blocks_make_no_difference(text: str, size: int, name: str) -> None:
 
 def test_the_end_of_a_block_is_not_the_end_of_the_file() -> None:
     """A line that holds nothing but how a key begins is one; this line goes on."""
-    search = SecretSearch("notes.txt")
+    search = SecretSearch("notes.pem")
     search.feed(b"x\n" * 10_000 + FIRST_LINE.encode())
     search.feed(b" comes first.\n")
     assert search.end() is None
