@@ -209,7 +209,7 @@ def _options(given: DeployOptions) -> dict[str, Any]:
     """Translate to the options of the verb, which are words of a command line."""
     options: dict[str, Any] = dict(given)
     if "file" in given:
-        options["file"] = str(Path(given["file"]).absolute())
+        options["file"] = (str(Path(given["file"]).absolute()),)
     if "content" in given:
         options["content"] = (given["content"],)
     values = {

@@ -65,7 +65,9 @@ def _command(verb: Verb) -> click.Command:
     for spec in verb.options:
         if spec.positional:
             argument = [spec.key + _FROM_ARGUMENT]
-            params.append(click.Argument(argument, required=False, metavar=f"[{spec.metavar}]"))
+            shown = f"[{spec.metavar}]..." if spec.repeatable else f"[{spec.metavar}]"
+            many = -1 if spec.repeatable else 1
+            params.append(click.Argument(argument, required=False, metavar=shown, nargs=many))
         params.append(_parameter(spec))
     return click.Command(verb.name, params=params, help=verb.help, callback=_callback(verb.name))
 
@@ -101,9 +103,9 @@ def _merged(given: dict[str, object]) -> dict[str, object]:
     """Let the positional form of an option stand for the option."""
     merged = {k: v for k, v in given.items() if not k.endswith(_FROM_ARGUMENT)}
     for key, value in given.items():
-        if key.endswith(_FROM_ARGUMENT) and value is not None:
+        if key.endswith(_FROM_ARGUMENT) and value not in (None, ()):
             name = key.removesuffix(_FROM_ARGUMENT)
-            if merged[name] is not None:
+            if merged[name] not in (None, ()):
                 raise UsageError(f"{name.upper()} is given twice.")
             merged[name] = value
     return merged

@@ -36,7 +36,7 @@ class Options:
     Each field names its flags, the group of verbs that take it, and what it is for.
     """
 
-    file: str | None = text(
+    file: tuple[str, ...] = texts(
         "--file",
         "file",
         "Deploy this bundle (.connect.tgz, .tar.gz), manifest.json, or folder that holds one,"

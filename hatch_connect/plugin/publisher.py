@@ -41,15 +41,12 @@ def publisher_class() -> type[Any]:
             given = publish_options({**self.plugin_config, **self.project_config}, options)
             given.setdefault("directory", str(self.root))
             try:
-                calls = [Options.of({**given, "file": file}) for file in self._files(artifacts)]
+                call = Options.of({**given, "file": self._files(artifacts)})
             except HatchConnectError as error:
                 self.app.abort(str(error), error.exit_code)
-            for number, call in enumerate(calls, 1):
-                if code := perform(
-                    "deploy", call, key_typed="api_key" in publish_options({}, options)
-                ):
-                    left = ", ".join(str(each.file) for each in calls[number:])
-                    self.app.abort(f"Not tried: {left}" if left else "", code=code)
+            typed = "api_key" in publish_options({}, options)
+            if code := perform("deploy", call, key_typed=typed):
+                self.app.abort(code=code)
 
         def _files(self, artifacts: list[str]) -> tuple[str, ...]:
             if artifacts:

@@ -153,10 +153,10 @@ def _ask(call: _Call, report: Report) -> _Asked:
     hidden = (*variables.hidden, *filter(None, [server.api_key]))
     request = request_of_piece(subject.piece, options, call.surroundings)
     with masking(hidden, report) as told:
-        if options.file:
+        if path := subject.piece.path:
             whose = subject.config.content_name if subject.config else None
             content = f"content {whose!r} of this project" if whose else "content of its own"
-            told(Note(text=f"{options.file} is {content}."))
+            told(Note(text=f"{path.name} is {content}."))
         told(Step(text=f"Connecting to {server.url} ({server.source})"))
         client = client_of(server, call.surroundings, told, variables.hidden)
         settings = settings_of(client, call.surroundings)

@@ -71,7 +71,8 @@ def settings_of(client: ConnectClient, surroundings: Surroundings) -> ServerSett
     environ = surroundings.environ
     given, named = environ.get("CONNECT_SERVER_VERSION"), environ.get("CONNECT_SERVER")
     # What the environment says of a server is said of CONNECT_SERVER, if that is set.
-    if not given or (named and not same_server(named, client.server.url)):
+    other = named and not same_server(named, client.server.url)
+    if not given or other or client.server.source == LOCAL:
         return settings
     told = replace(settings, version=given)
     if told.supports(Feature.DRAFT) is None:

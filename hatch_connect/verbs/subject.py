@@ -108,7 +108,7 @@ class Subject:
 
 
 def pieces_of(options: Options, surroundings: Surroundings, report: Report) -> tuple[Piece, ...]:
-    """Read what the call ships: the bundle that was named, or the project. Raises ProjectError."""
+    """Read what the call ships: the bundles that it names, or the project. Raises ProjectError."""
     if options.title and (wrong := title_rule(options.title)):
         raise UsageError(f"The title {wrong}.")
     if not options.file:
@@ -117,7 +117,16 @@ def pieces_of(options: Options, surroundings: Surroundings, report: Report) -> t
             Piece(config=project_of(options, surroundings, content=name)) for name in names
         )
     _refuse_build_options(options)
-    path = surroundings.directory / options.file
+    if len(options.file) > 1 and (options.content or options.title or options.app_id):
+        raise UsageError(
+            "--content, --title and --app-id are of one piece of content, and several bundles are "
+            f"given: {', '.join(options.file)}."
+        )
+    return tuple(_prepared(file, options, surroundings, report) for file in options.file)
+
+
+def _prepared(file: str, options: Options, surroundings: Surroundings, report: Report) -> Piece:
+    path = surroundings.directory / file
     if not path.exists():
         raise UsageError(f"There is no {path}.", hint="Name a bundle, a manifest or its folder.")
     archive = None
@@ -125,7 +134,7 @@ def pieces_of(options: Options, surroundings: Surroundings, report: Report) -> t
         archive = Bundle.open(path, into=path.parent, report=report)
     manifest = archive.manifest if archive else read_manifest(path)
     piece = Piece(config=None, path=path, manifest=manifest, archive=archive)
-    return (replace(piece, config=_owner(piece, options, surroundings)),)
+    return replace(piece, config=_owner(piece, options, surroundings))
 
 
 def request_of_piece(

@@ -8,13 +8,17 @@ import pytest
 from support.fake_connect import FakeConnect
 from support.projects import PACKAGE
 from support.projects import project as a_project
+from support.sample_bundle import sample_bundle
 from support.tls import closed_port
+
+from hatch_connect.local import start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from support.sandbox import Sandbox
+    from support.calling import Caller
+    from support.sandbox import Finished, Sandbox
 
 HOOK = """\
 from pathlib import Path
@@ -96,6 +100,15 @@ def test_a_server_that_is_not_there_is_told_before_the_build(
     assert not (project / "trace").exists()
 
 
+def test_a_missing_extra_is_told_before_the_build(
+    project: Path, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "find_spec", lambda _name: None)
+    done = caller.call("deploy", local=True, directory=str(project))
+    assert (done.code, "hatch-connect[local]" in done.stderr) == (2, True), done.said
+    assert not (project / "trace").exists()
+
+
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
@@ -156,6 +169,38 @@ def test_a_prepared_folder_is_packed_after_the_server_was_asked(
     incomplete = sandbox.connect("deploy", str(tmp_path), cwd=tmp_path, **keys(server))
     assert (incomplete.code, "index.html is not there" in incomplete.stderr) == (2, True)
     assert untouched(server, tmp_path)
+
+
+@pytest.mark.parametrize("door", ["hatch-connect", "hatch publish"])
+def test_all_bundles_are_asked_for_before_the_first_is_deployed(
+    door: str, server: FakeConnect, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    for name in ("orders", "stock"):
+        files = {f"{name}.py": b"app = 1", "requirements.txt": b"fastapi==0.100.0"}
+        sample_bundle(project / f"{name}.tar.gz", files=files)
+    (project / "pyproject.toml").write_text('[project]\nname = "x"\nversion = "1"\n')
+    words = ("deploy",) if door == "hatch-connect" else ("publish", "-p", "connect")
+    run = sandbox.connect if door == "hatch-connect" else sandbox.hatch
+
+    def both() -> Finished:
+        return run(*words, "orders.tar.gz", "stock.tar.gz", cwd=project, **keys(server))
+
+    done = both()
+    assert done.code == 0, done.said
+    orders, stock = server.contents.values()
+    assert done.stdout.count("/content/") == 2
+    stock.locked = True
+    refused = both()
+    assert (refused.code, "locked" in refused.stderr) == (3, True), refused.said
+    assert len(orders.bundles) == 1
+
+
+def test_what_is_of_one_bundle_is_refused_for_several(caller: Caller, fake: FakeConnect) -> None:
+    done = caller.call("deploy", file=("sales.tar.gz", "sales.tar.gz"), title="Both")
+    assert (done.code, "--title" in done.stderr) == (2, True)
+    assert not fake.requests
 
 
 def test_what_was_checked_is_built(server: FakeConnect, project: Path, sandbox: Sandbox) -> None:
