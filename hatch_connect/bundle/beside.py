@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from hatch_connect.bundle.entry import entry_files
 from hatch_connect.bundle.guard import forbidden
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
 
-    from hatch_connect.bundle.content import Candidate
+    from hatch_connect.bundle.content import Candidate, LeftOut
     from hatch_connect.project.config import ProjectConfig
 
 _APPS = ("templates", "static")
@@ -38,6 +40,8 @@ _COMPANIONS = {
 _SOURCES = (".py", ".ipynb", ".qmd", ".html", ".htm")
 _LONGEST = 200
 _LARGEST = 1 << 22
+# A part of a path as sources write it: in quotes, between slashes, in a link.
+_QUOTED = re.compile(r"""(?<=["'/\\(=])[^"'/\\\n()<>]+(?=["'/\\)#?>])""")
 
 
 def companions(config: ProjectConfig, entry: str) -> Iterator[str]:
@@ -181,16 +185,24 @@ def _own(config: ProjectConfig) -> tuple[str, ...]:
     return tuple(path for path in wanted if (config.root / path).is_file())
 
 
-def missed(config: ProjectConfig, shipped: Iterable[Candidate]) -> dict[str, str]:
-    """Return what sources name and no bundle would hold, each with one that names it.
+def missed(
+    config: ProjectConfig,
+    shipped: Iterable[Candidate],
+    left_out: Iterable[LeftOut],
+    more: Collection[str],
+) -> dict[str, str]:
+    """Return what sources name and does not ship, each with one that names it.
 
-    A secret is never advised; the project's `src` is no file of the bundle.
+    `more` are paths that ship besides. A secret is never advised; the project's `src` is no file
+    of the bundle.
     """
     files = sorted(shipped, key=lambda file: file.path)
-    there = with_folders({path for file in files for path in (file.path, file.origin) if path})
+    there = {path for file in files for path in (file.path, file.origin) if path}
+    there = with_folders({*there, *more})
+    names = {part for item in left_out for part in item.path.split("/") if part}
     found: dict[str, str] = {}
     for file in files:
-        if not file.path.endswith(_SOURCES) or file.source.stat().st_size > _LARGEST:
+        if not file.path.endswith(_SOURCES) or not _mentions(file.source, names):
             continue
         folder = posixpath.dirname(file.path)
         folders = (posixpath.dirname(file.origin or file.path), folder, f"src/{folder}")
@@ -201,6 +213,14 @@ def missed(config: ProjectConfig, shipped: Iterable[Candidate]) -> dict[str, str
             if places[0] != "src" and not _never(config.root, places[0]):
                 found.setdefault(places[0], file.path)
     return dict(sorted(found.items()))
+
+
+def _mentions(source: Path, names: Collection[str]) -> bool:
+    """Return whether a source may name something: parsing all of them would take seconds."""
+    if source.stat().st_size > _LARGEST:
+        return False
+    text = unquote(source.read_bytes().decode("utf-8", "replace"))
+    return not {*_QUOTED.findall(text)}.isdisjoint(names)
 
 
 def with_folders(paths: Collection[str]) -> set[str]:

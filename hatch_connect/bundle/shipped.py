@@ -156,10 +156,10 @@ def select(
     require_entry(config, files.keys(), left_out, tree=material.tree)
     verbatim = packages is not None and packages.lock.verbatim is not None
     accounted = {*material.origins, *(packages.paths if packages and verbatim else ())}
-    left_out = _complete(config, files.values(), left_out, accounted)
+    left_out = _complete(material.selector, files.values(), left_out, accounted)
     for path in _modules_with_keys(left_out):
         report(Warned(text=_told_of_key(path)))
-    if names := missed(config, files.values()):
+    if names := missed(config, files.values(), left_out, packages.paths if packages else ()):
         report(Warned(text=_told(config, names)))
     under = shipped_under(config)
     shipped = [
@@ -199,7 +199,7 @@ def _told_of_key(path: str) -> str:
 
 
 def _complete(
-    config: ProjectConfig,
+    selector: Selector,
     shipped: Collection[Candidate],
     left_out: Sequence[LeftOut],
     accounted: Collection[str],
@@ -208,14 +208,14 @@ def _complete(
     holding = with_folders({file.origin or file.path for file in shipped})
     opened = [i for i in left_out if i.path.endswith("/") and i.path[:-1] in holding]
     whole = [item for item in left_out if item not in opened]
-    for item in _rest(config, shipped, whole, accounted):
+    for item in _rest(selector, shipped, whole, accounted):
         rule = next((o.rule for o in opened if item.path.startswith(o.path)), item.rule)
         whole.append(replace(item, rule=rule))
     return whole
 
 
 def _rest(
-    config: ProjectConfig,
+    selector: Selector,
     shipped: Collection[Candidate],
     left_out: Iterable[LeftOut],
     accounted: Collection[str],
@@ -228,9 +228,8 @@ def _rest(
     known |= {file.origin or file.path for file in shipped}
     holding = with_folders(known)
     unknown = {file.path for file in shipped if file.origin is None}
-    rule = f"outside of {config.folder}/" if config.folder else "not selected by the build"
-    for folder, folders, names in os.walk(config.root):
-        at = Path(folder).relative_to(config.root).as_posix()
+    for folder, folders, names in os.walk(selector.root):
+        at = Path(folder).relative_to(selector.root).as_posix()
         prefix = "" if at == "." else f"{at}/"
         links = [name for name in folders if (Path(folder) / name).is_symlink()]
         for path in (prefix + name for name in (*names, *links)):
@@ -238,12 +237,14 @@ def _rest(
             if path not in holding and not any(
                 "/".join(parts[n:]) in unknown for n in range(len(parts))
             ):
-                yield LeftOut(path=path, rule=rule)
+                yield LeftOut(path=path, rule="not selected by the build")
         folders[:] = [name for name in folders if f"{prefix}{name}/" not in known]
         for name in set(folders) - {path.removeprefix(prefix) for path in holding}:
-            if found := no_content(Path(folder) / name, at_top=not prefix):
+            here = Path(folder) / name
+            found = no_content(here, at_top=not prefix)
+            if rule := found.rule if found else selector.repository.ignored(str(here), folder=True):
                 folders.remove(name)
-                yield LeftOut(path=f"{prefix}{name}/", rule=found.rule)
+                yield LeftOut(path=f"{prefix}{name}/", rule=rule)
 
 
 def additions(
