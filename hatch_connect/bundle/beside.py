@@ -89,8 +89,11 @@ def imported(
 
 
 def followed(config: ProjectConfig, below: Callable[[str], Iterable[str]]) -> tuple[str, ...]:
-    """Return the project's files that the entrypoint's file imports, itself included."""
-    return imported(config, _own(config), (), below)
+    """Return the project's files that the entrypoint and its packages import, with themselves."""
+    own = _own(config)
+    above = (f"{folder}/__init__.py" for folder in with_folders(own))
+    packages = (path for path in above if (config.root / path).is_file())
+    return imported(config, (*own, *packages), (), below)
 
 
 def _modules(

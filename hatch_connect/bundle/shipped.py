@@ -20,6 +20,7 @@ from hatch_connect.bundle.content import (
     in_order,
 )
 from hatch_connect.bundle.entry import require_entry, shipped_under
+from hatch_connect.bundle.guard import forbidden
 from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.bundle.names import BUNDLE_SUFFIXES, regular_file, shown
 from hatch_connect.errors import BundleError
@@ -42,6 +43,7 @@ _OF_THE_PROJECT = frozenset(
 )
 
 
+_NOT_SELECTED = "not selected by the build"
 _SHOWN = 8
 
 
@@ -237,14 +239,16 @@ def _rest(
             if path not in holding and not any(
                 "/".join(parts[n:]) in unknown for n in range(len(parts))
             ):
-                yield LeftOut(path=path, rule="not selected by the build")
+                found = forbidden(path)
+                rule = f"guard: {found.rule}" if found and found.secret else _NOT_SELECTED
+                yield LeftOut(path=path, rule=rule)
         folders[:] = [name for name in folders if f"{prefix}{name}/" not in known]
         for name in set(folders) - {path.removeprefix(prefix) for path in holding}:
             here = Path(folder) / name
-            found = no_content(here, at_top=not prefix)
-            if rule := found.rule if found else selector.repository.ignored(str(here), folder=True):
+            no = no_content(here, at_top=not prefix)
+            if why := no.rule if no else selector.repository.ignored(str(here), folder=True):
                 folders.remove(name)
-                yield LeftOut(path=f"{prefix}{name}/", rule=rule)
+                yield LeftOut(path=f"{prefix}{name}/", rule=why)
 
 
 def additions(

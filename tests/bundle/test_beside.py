@@ -234,3 +234,42 @@ def test_contents_do_not_carry_one_another_but_for_what_they_import(
     assert set(paths(one)) - usual == files
     if content == "stock":
         assert rules(one)["orders/app.py"] == "the content `orders` of this project"
+
+
+def test_the_package_of_an_entrypoint_counts_as_imported(tmp_path: Path, sandbox: Sandbox) -> None:
+    table = "".join(
+        f'[tool.hatch-connect.content.{name}]\napp-mode = "flask"\nentrypoint = "shop.{name}:app"\n'
+        for name in ("orders", "stock", "extra")
+    )
+    files = {
+        "pyproject.toml": table,
+        "shop/__init__.py": "from .stock import app\n",
+        "shop/orders.py": APP,
+        "shop/stock.py": APP,
+        "shop/extra.py": APP,
+        "requirements.txt": "flask==3.0\n",
+        ".python-version": "3.12\n",
+    }
+    root = write_files(tmp_path / "p", files)
+    (one,) = build(BuildRequest(root=root, contents=("orders",)), sandbox.environ, Heard())
+    assert {"shop/__init__.py", "shop/orders.py", "shop/stock.py"} <= set(paths(one))
+    assert rules(one)["shop/extra.py"] == "the content `extra` of this project"
+
+
+def test_a_site_at_the_root_does_not_hand_out_the_code_of_an_api(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    table = (
+        '[tool.hatch-connect]\napp-mode = "html"\nentrypoint = "index.html"\n'
+        '[tool.hatch-connect.content.api]\napp-mode = "flask"\nentrypoint = "api.main:app"\n'
+        "[tool.hatch-connect.content.broken]\ntitle = 3\n"
+    )
+    files = {"pyproject.toml": table, "index.html": "", "api/main.py": APP, "api/db.py": ""}
+    root = write_files(tmp_path / "p", files)
+    (one,) = build(BuildRequest(root=root), sandbox.environ, Heard())
+    assert paths(one) == ["index.html"]
+    line = 'include = ["api/db.py"]\n'
+    text = table.replace("[tool.hatch-connect]\n", f"[tool.hatch-connect]\n{line}")
+    (root / "pyproject.toml").write_text(text, encoding="utf-8")
+    (one,) = build(BuildRequest(root=root), sandbox.environ, Heard())
+    assert set(paths(one)) == {"index.html", "api/db.py"}

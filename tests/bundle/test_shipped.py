@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.bundles import members_of, write_files
+from support.bundles import Heard, members_of, write_files
 from support.projects import APP, CONNECT, HATCHLING, PACKAGE, build_one, paths, project, rules
 from support.sandbox import committed
 
@@ -231,3 +231,23 @@ def test_a_models_image_is_all_of_its_environment(tmp_path: Path, sandbox: Sandb
     built = build_one(write_files(tmp_path / "p", files), sandbox.environ)
     assert paths(built) == ["1/saved_model.pb", "1/variables/v"]
     assert built.bundle.manifest.to_dict()["environment"] == {"image": "a/b:1"}
+
+
+def test_options_that_mean_nothing_without_packages_are_said(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    files = {"pyproject.toml": HTML + 'python-version = "3.12"\n', "index.html": ""}
+    heard = Heard()
+    build_one(
+        write_files(tmp_path / "p", files),
+        sandbox.environ,
+        heard,
+        overrides={"requirements-file": "requirements.txt"},
+        options_of_python=("--python",),
+    )
+    said = (
+        "`requirements-file` (given on this call), `tool.hatch-connect.python-version`, --python."
+    )
+    assert f"No effect for static HTML content, for which no packages are installed: {said}" in (
+        heard.text
+    )
