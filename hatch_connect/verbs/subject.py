@@ -241,15 +241,20 @@ def _owner(piece: Piece, options: Options, surroundings: Surroundings) -> Projec
     It is the one that `--content` names; else the bundle lies where the project's builds go or
     has the content's name, and is of the content's mode and entrypoint.
     """
+    configs = _contents(options, surroundings)
+    if options.content:
+        return next(iter(configs), None)
+    return next((c for c in configs if _is_named_for(piece, c) and _is_like(piece, c)), None)
+
+
+def _contents(options: Options, surroundings: Surroundings) -> list[ProjectConfig]:
+    """Return the content that the call may be about; none if there is no project."""
     try:
         root = root_of(options, surroundings)
         names = contents_of(options, surroundings) if options.content else all_contents(root)
-        configs = [project_of(options, surroundings, content=name) for name in names]
+        return [project_of(options, surroundings, content=name) for name in names]
     except ProjectError:
-        return None
-    if options.content:
-        return configs[0]
-    return next((c for c in configs if _is_named_for(piece, c) and _is_like(piece, c)), None)
+        return []
 
 
 def _is_named_for(piece: Piece, config: ProjectConfig) -> bool:
@@ -287,6 +292,8 @@ def _independent(
     found = _stem(Path(primary)) if primary else of_project
     default_title = options.title or found or _stem(path)
     name = valid_content_name(default_title)
+    # It is not of the project, so what has this name there is something else.
+    taken = {config.content_name for config in _contents(options, surroundings)}
     return Subject(
         piece=piece,
         config=None,
@@ -296,7 +303,7 @@ def _independent(
         filename=str(path),
         # The official client files a manifest's record as if the manifest were a folder.
         records=records_of(path, None, surroundings, report),
-        known_by_name=found is not None and found == of_project,
+        known_by_name=found is not None and found == of_project and name not in taken,
     )
 
 

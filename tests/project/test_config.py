@@ -124,6 +124,7 @@ SETTINGS: dict[str, tuple[str, str, object]] = {
     ),
     "exclude": ("['/tests']", "exclude", ("/tests",)),
     "extras": ("['Big_Data']", "extras", ("big-data",)),
+    "follow-links": ("['../data']", "follow_links", ("../data",)),
     "groups": ("['prod']", "groups", ("prod",)),
     "guid": (f"'{GUID}'", "guid", GUID),
     "hashes": ("true", "hashes", True),

@@ -9,8 +9,10 @@ import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
+from support.fake_content import FakeTask
 from support.faults import html
 from support.projects import CONNECT, PACKAGE, project
+from support.sample_bundle import sample_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -198,6 +200,38 @@ class TestContentOfTheSameName:
         assert (f"Content {content.guid} was found by its name alone" in done.stderr) is not same
         assert "token" not in done.said
         assert len(content.bundles) == 2
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+def test_a_foreign_bundle_of_the_projects_name_is_content_of_its_own(
+    caller: Caller, fake: FakeConnect, *, metadata: bool
+) -> None:
+    root = project(caller.folder / "p", PACKAGE)
+    assert caller.call("deploy", directory=str(root)).code == 0
+    (ours,) = fake.contents.values()
+    active = ours.bundle_id
+    info = {"sales_api-9.9.dist-info/METADATA": b"Name: sales-api\n"} if metadata else {}
+    files = {"app.py": b"app = 1\n", "requirements.txt": b"fastapi==0.100.0\n", **info}
+    sample_bundle(caller.folder / "sales-api-9.9.connect.tgz", files=files)
+    for _ in range(2):
+        done = caller.deploy(file="sales-api-9.9.connect.tgz", directory=str(root))
+        assert done.code == 0, done.said
+        assert "content of its own" in done.stderr
+        assert (ours.bundle_id, len(ours.bundles), len(fake.contents)) == (active, 1, 2)
+
+
+def test_a_value_that_the_call_overrides_stays_hidden(caller: Caller, fake: FakeConnect) -> None:
+    connect = f'{CONNECT}env = ["MODE=of-the-table", "TOKEN"]\n'
+    root = project(caller.folder / "p", PACKAGE, connect=connect)
+    caller.environ["TOKEN"] = "of-the-environment"
+    fake.next_task = FakeTask(
+        lines=("of-the-table of-the-environment", "of-the-call-1 of-the-call-2")
+    )
+    given = ("MODE=of-the-call-1", "TOKEN=of-the-call-2")
+    done = caller.call("deploy", directory=str(root), environment=given)
+    assert done.code == 0, done.said
+    assert "  | of-the-table ***" in done.stderr
+    assert "  | *** ***" in done.stderr
 
 
 class TestMetadata:
