@@ -34,9 +34,10 @@ def included(
     seen = list(_files(config.root, selector, patterns))
     for path in seen:
         left = (config.root / path).is_dir()  # by a link that is refused later
-        if path not in have and patterns.match(f"{path}/any" if left else path):
+        inside = path.removeprefix(f"{config.folder}/") if config.folder else path
+        if inside not in have and patterns.match(f"{path}/any" if left else path):
             yield Candidate(
-                path=path,
+                path=inside,
                 source=config.root / path,
                 origin=path,
                 asked=True,

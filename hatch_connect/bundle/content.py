@@ -19,7 +19,7 @@ from hatch_connect.bundle.ignored import Repository
 from hatch_connect.bundle.names import CIRCLE, is_within, regular_file, shown
 from hatch_connect.bundle.secret_files import secret_in
 from hatch_connect.errors import BundleError
-from hatch_connect.project.walk import is_hidden, no_content
+from hatch_connect.project.walk import BUILD_OUTPUTS, is_hidden, no_content
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -145,7 +145,8 @@ class Selector:
     def against_folder(self, path: str, source: Path, *, ignored: bool = True) -> str | None:
         """Return the rule by which a folder of the tree is not entered, or None.
 
-        With `ignored` false, one that git ignores is entered, for files that were asked for.
+        With `ignored` false, one that git ignores and build outputs are entered: what was asked
+        for may be in them.
         """
         name = path.rpartition("/")[2]
         if forbids := forbidden_folder(name):
@@ -161,6 +162,8 @@ class Selector:
         if found is not None and not found.unless_tracked:
             return found.rule
         if self.repository.mode(link) or self.repository.tracks_in(real):
+            return None
+        if found is not None and found.rule == BUILD_OUTPUTS and not ignored:
             return None
         with suppress(OSError):
             self._guessed = self._guessed or any(

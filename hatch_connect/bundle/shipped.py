@@ -90,7 +90,7 @@ class Rules:
             return "an output of an earlier build"
         if self.inspection is not None and self.inspection.derived(file.path):
             return "rendered by Quarto, which the server does again"
-        included = Patterns(self.config.include).match(file.path)
+        included = Patterns(self.config.include).match(file.origin or file.path)
         return None if included else self._against_neighbour(file)
 
     def _against_neighbour(self, file: Candidate) -> str | None:

@@ -160,6 +160,16 @@ def test_without_git_the_files_above_count_too(tmp_path: Path, sandbox: Sandbox)
 
 
 @pytest.mark.parametrize("git", [True, False])
+def test_the_file_of_a_checkout_on_windows(tmp_path: Path, sandbox: Sandbox, *, git: bool) -> None:
+    text = b"\xef\xbb\xbf*.log\r\n!kept.log\r\n/data/\r\n\r\n"
+    files = {".gitignore": text, "a.log": b"", "kept.log": b"", "data/x": b"", "b": b""}
+    root = write_files(tmp_path / "p", files)
+    if git:
+        sandbox.git("init", "--quiet", cwd=root)
+    assert ignored(root, sandbox.environ, files) == {"a.log", "data/x"}
+
+
+@pytest.mark.parametrize("git", [True, False])
 def test_a_project_in_an_ignored_folder_is_not_ignored_as_a_whole(
     root: Path, sandbox: Sandbox, *, git: bool
 ) -> None:

@@ -320,6 +320,25 @@ def test_the_guard_looks_into_packages(
     assert set(paths(built)).isdisjoint({"sales_api/tls.pem", "sales_api/inner/x.log"})
 
 
+def test_artifacts_ship_from_outputs(
+    tmp_path: Path, environ: dict[str, str], sandbox: Sandbox
+) -> None:
+    files = {"app.py": APP, "dist/app.js": "", "dist/x.whl": "", "gen/x.py": "", "gen/y": ""}
+    more = '[tool.hatch.build]\nartifacts = ["dist/*.js", "gen/*.py"]\n'
+    root = project(tmp_path / "p", {**files, ".gitignore": "gen/\n"}, connect=TREE, more=more)
+    sandbox.git("init", "--quiet", cwd=root)
+    built = build_one(root, environ)
+    assert set(paths(built)) & files.keys() == {"app.py", "dist/app.js", "gen/x.py"}
+
+
+def test_include_in_a_folder_that_becomes_the_root(tmp_path: Path, environ: dict[str, str]) -> None:
+    files = {"site/index.html": "", "site/.hid/a.js": "", "site/b.env": "", "other/c.js": ""}
+    connect = '[tool.hatch-connect]\napp-mode = "static"\nentrypoint = "site"\n'
+    connect += 'include = ["*.js", "site/b.env"]\n'
+    built = build_one(project(tmp_path / "p", files, connect=connect), environ)
+    assert paths(built) == [".hid/a.js", "b.env", "index.html", "other/c.js"]
+
+
 def test_artifacts_ship_although_git_ignores_them(
     tmp_path: Path, environ: dict[str, str], sandbox: Sandbox
 ) -> None:
