@@ -300,6 +300,7 @@ def _deploy(ready: _Ready, pace: Pace, go_on: GoOn, report: Report) -> Deployed 
         digest=ready.digest,
         listing=ready.listing,
         hidden=asked.hidden,
+        draft_urls=asked.found.draft_urls,
     )
 
 

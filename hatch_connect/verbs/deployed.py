@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed:
-    """What is on the server now; `hidden` are values that its answer may not show."""
+    """What is on the server now; `hidden` are values that its answer may not show.
+
+    `draft_urls` is False if the server shows a draft in its dashboard only.
+    """
 
     deployment: Deployment
     server: Server
     digest: str | None = None
     listing: Listing | None = None
     hidden: tuple[Secret, ...] = ()
+    draft_urls: bool | None = None
 
     @property
     def url(self) -> str:
@@ -31,6 +35,8 @@ class Deployed:
         done = self.deployment
         if done.active:
             return done.content.content_url
+        if self.draft_urls is False:
+            return done.content.draft_url(done.bundle_id)
         return f"{done.content.content_url.rstrip('/')}/_bundle{done.bundle_id}/"
 
     def lines(self) -> tuple[str, ...]:

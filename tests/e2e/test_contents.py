@@ -230,7 +230,7 @@ def test_git_and_the_call_say_what_is_noted_with_a_bundle(
     assert [b.metadata for b in content.bundles.values()][2] == {}
     unheard = call(sandbox, server, project, *stock, "--metadata", "ticket=7")
     assert unheard.code == 0
-    assert "takes no --metadata" in unheard.stderr
+    assert "Not sent: --metadata" in unheard.stderr
     server.version = "2026.06.0"
     wrong = call(sandbox, server, project, *stock, "--metadata", "ticket")
     assert wrong.code == 2

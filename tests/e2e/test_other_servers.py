@@ -68,6 +68,7 @@ def test_a_draft_on_a_server_that_cannot_show_it_is_not_verified(
     assert "not verified" in done.stderr
     (content,) = fake.contents.values()
     assert content.bundle_id is None
+    assert ("/draft/" in done.stdout) is (told != "")
 
 
 @pytest.mark.parametrize("hidden", [False, True])
