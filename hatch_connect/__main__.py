@@ -12,4 +12,5 @@ if __name__ == "__main__":
 
             main()
     except KeyboardInterrupt as error:
-        sys.exit(exit_code_of(error))  # before there was anything to say
+        sys.stderr.write("interrupted: Nothing was changed.\n")
+        sys.exit(exit_code_of(error))

@@ -38,7 +38,7 @@ def _run() -> int:
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
-        click.echo("interrupted: by you", err=True)
+        click.echo("interrupted: Nothing was changed.", err=True)
         # Click makes an Abort of an interruption.
         ended = error.__cause__ if isinstance(error, click.Abort) else error
         code = exit_code_of(ended) if isinstance(ended, KeyboardInterrupt) else INTERRUPTED

@@ -106,8 +106,8 @@ def find_begun(client: ConnectClient, user: User | None, clues: Clues) -> Locate
     name = clues.begun
     mine = client.find_content(name, user.guid) if user else client.editable_content(name)
     for content in mine:
-        ours = content.guid == clues.recorded or not client.bundles(content.guid)
-        if content.bundle_id is None and ours:
+        empty = content.bundle_id is None and not client.bundles(content.guid)
+        if content.guid == clues.recorded or empty:
             because = "an earlier call created it and did not deploy it"
             return Located(content=content, because=because)
     return None

@@ -34,7 +34,11 @@ def run_verb(verb: str, options: Options, surroundings: Surroundings, report: Re
     The API key of the call or of the environment is shown nowhere, whoever repeats it: a server, or
     a build that prints its environment. Raises HatchConnectError.
     """
-    module = import_module(f"{__name__}.{verb}")
+    try:
+        module = import_module(f"{__name__}.{verb}")
+    except KeyboardInterrupt as error:
+        error.add_note("Nothing was changed.")
+        raise
     of_environment = Secret(surroundings.environ.get("CONNECT_API_KEY", ""))
     with masking((options.api_key, of_environment), report) as told:
         return cast("Result", module.run(options, surroundings, told))

@@ -31,7 +31,7 @@ from hatch_connect.ship.history import Keeper, Recorded
 from hatch_connect.ship.plan import Found, Wanted, check_wanted, make_plan
 from hatch_connect.ship.steps import Upload
 from hatch_connect.ship.variables import collect_variables
-from hatch_connect.verbs.deployed import Deployed, Planned
+from hatch_connect.verbs.deployed import Deployed, Planned, nothing_changed
 from hatch_connect.verbs.listing import Listing
 from hatch_connect.verbs.masking import masking
 from hatch_connect.verbs.project import build_content
@@ -73,7 +73,7 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Result:
     results: list[Deployed | Planned] = []
     with _done(results), ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="hatch-connect-")))
-        with _nothing_changed():
+        with nothing_changed():
             asked = []
             for piece in pieces_of(options, surroundings, report):
                 choice = chosen_server(options, surroundings, piece.config, report)
@@ -313,16 +313,6 @@ def _done(results: list[Deployed | Planned]) -> Iterator[None]:
         if results and not getattr(error, "__notes__", ()):
             lines = (line for result in results for line in result.lines())
             error.add_note(f"Nothing is left to do: {' '.join(lines)}")
-        raise
-
-
-@contextmanager
-def _nothing_changed() -> Iterator[None]:
-    """Say so where the person ends what only looks."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        error.add_note("Nothing was changed on the server. To go on, deploy again.")
         raise
 
 

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hatch_connect.secret import masked
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hatch_connect.connect.servers import Server
     from hatch_connect.secret import Secret
     from hatch_connect.ship.execute import Deployment
     from hatch_connect.ship.plan import Plan
     from hatch_connect.verbs.listing import Listing
+
+
+@contextmanager
+def nothing_changed(again: str = "deploy") -> Iterator[None]:
+    """Say so where the person ends what only looks."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        error.add_note(f"Nothing was changed on the server. To go on, {again} again.")
+        raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

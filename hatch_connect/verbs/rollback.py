@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from hatch_connect.connect.resources import Feature
@@ -11,7 +12,7 @@ from hatch_connect.ship.execute import Execution
 from hatch_connect.ship.find import Located
 from hatch_connect.ship.history import Keeper
 from hatch_connect.ship.plan import make_rollback
-from hatch_connect.verbs.deployed import Deployed, Planned
+from hatch_connect.verbs.deployed import Deployed, Planned, nothing_changed
 from hatch_connect.verbs.found import found_content
 from hatch_connect.verbs.masking import masking
 from hatch_connect.verbs.reach import pace_of, settings_of
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from hatch_connect.connect.resources import BundleInfo
     from hatch_connect.events import Report
     from hatch_connect.options import Options
+    from hatch_connect.ship.plan import Plan
     from hatch_connect.verbs.found import FoundContent
     from hatch_connect.verbs.surroundings import Surroundings
 
@@ -31,32 +33,39 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> Deploye
     It is verified as a draft first where the server can. Raises UsageError, ServerError,
     DeploymentFailedError, NotAnsweringError.
     """
-    with found_content(options, surroundings, report) as found:
-        client, config, content = found.client, found.config, found.content
-        bundle = _target(found, options, surroundings)
-        if bundle.id == content.bundle_id:
-            raise UsageError(f"Bundle {bundle.id} is the active one already.")
-        asked = not options.no_verify and (config is None or config.verify)
-        path = config.verify_path if config else ""
-        plan = make_rollback(
-            Located(content=content, because=found.because),
-            bundle.id,
-            drafts=settings_of(client, surroundings).supports(Feature.DRAFT_URL),
-            verify=path if asked else None,
-            role=found.user.role if found.user else "",
-        )
-        if options.dry_run:
-            return Planned(plan=plan, server=found.server)
-        report(Note(text=f"Going back to bundle {bundle.id} of {bundle.created_time}"))
+    with ExitStack() as stack:
+        with nothing_changed("roll back"):
+            found = stack.enter_context(found_content(options, surroundings, report))
+            bundle = _target(found, options, surroundings)
+            plan, pace = _plan(found, bundle, options, surroundings), pace_of(surroundings)
+            if options.dry_run:
+                return Planned(plan=plan, server=found.server)
+            report(Note(text=f"Going back to bundle {bundle.id} of {bundle.created_time}"))
         with masking(found.hidden, report) as told:
             keeper = Keeper(found.records, found.server.url, None, report)
 
             def again(guid: str | None) -> str:
                 return f"call `hatch-connect rollback {bundle.id} --app-id {guid}` again"
 
-            pace = pace_of(surroundings)
-            deployment = Execution(client, told, pace, keeper, go_on=again).run(plan)
+            deployment = Execution(found.client, told, pace, keeper, go_on=again).run(plan)
         return Deployed(deployment=deployment, server=found.server, hidden=found.hidden)
+
+
+def _plan(
+    found: FoundContent, bundle: BundleInfo, options: Options, surroundings: Surroundings
+) -> Plan:
+    config, content = found.config, found.content
+    if bundle.id == content.bundle_id:
+        raise UsageError(f"Bundle {bundle.id} is the active one already.")
+    asked = not options.no_verify and (config is None or config.verify)
+    path = config.verify_path if config else ""
+    return make_rollback(
+        Located(content=content, because=found.because),
+        bundle.id,
+        drafts=settings_of(found.client, surroundings).supports(Feature.DRAFT_URL),
+        verify=path if asked else None,
+        role=found.user.role if found.user else "",
+    )
 
 
 def _target(found: FoundContent, options: Options, surroundings: Surroundings) -> BundleInfo:
