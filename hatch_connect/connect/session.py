@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import time
 import warnings
@@ -15,7 +16,7 @@ import urllib3.exceptions
 
 from hatch_connect import __version__
 from hatch_connect.errors import AnswerError, NotFoundError, RefusedError, UsageError
-from hatch_connect.events import Detail, Note, Report, Warned
+from hatch_connect.events import Note, Report, Warned
 from hatch_connect.secret import masked
 
 from .answer import readable, refusal_in, without_markup
@@ -139,13 +140,15 @@ class Session:
         url = f"{self.server.url}/{path}"
         slowly = self._patience.new(backoff_factor=self._patience.backoff_factor * _SLOWLY)
         pauses = Pauses(slowly, _VISITS, self._wait_asked)
-        while True:
+        for visits in itertools.count(1):
             with self._answer(request, url, api=False) as response:
                 body = beginning_of(response)
             status, (code, _) = response.status_code, refusal_in(body)
             if not is_gateways(status, code):
                 break
-            self.report(Detail(text=f"{url} answered {status}."))
+            if visits == 1:
+                text = f"{url} answered {status}, as a gateway does: it is visited again."
+                self.report(Note(text=text))
             if not pauses.another(seconds_asked(response.headers)):
                 break
         location = response.headers.get("Location") if response.is_redirect else None

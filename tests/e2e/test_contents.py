@@ -175,7 +175,6 @@ def test_versions_are_listed_activated_and_removed(
     server: FakeConnect, project: Path, sandbox: Sandbox
 ) -> None:
     stock = ("--content", "stock")
-    server.bundle_order, server.tells_active = "oldest", False
     for _ in range(3):
         assert call(sandbox, server, project, "deploy", *stock).code == 0
     [content] = server.contents.values()

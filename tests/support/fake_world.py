@@ -49,8 +49,8 @@ class World:
     kept_pythons: tuple[str, ...] = ()  # those that take no new bundles
     images: tuple[str, ...] | None = None
     bundle_pages: int | None = 20  # so many bundles a page; None: the query is ignored
-    bundle_order: Literal["newest", "oldest"] = "newest"
-    tells_active: bool = True  # whether a bundle says that it is active
+    bundle_order: Literal["newest", "oldest"] = "oldest"  # the reference says both
+    tells_active: bool = False  # whether a bundle says that it is active
     contents: dict[str, FakeContent] = field(default_factory=dict)
     tasks: dict[str, FakeTask] = field(default_factory=dict)
     next_task: FakeTask | None = None
