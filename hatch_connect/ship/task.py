@@ -65,7 +65,7 @@ def follow(client: ConnectClient, task_id: str, report: Report, pace: Pace) -> T
             unknown += 1
             if unknown == 1:
                 text = f"The server does not know task {task_id}: {error.message}"
-                report(Note(text=f"{text} It is asked again for a minute."))
+                report(Note(text=f"{text} It is asked again for up to a minute."))
             if unknown == _ASKED_AGAIN or pace.now() - began > pace.timeout:
                 return None
             pace.sleep(PAUSE)

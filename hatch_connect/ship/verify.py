@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _BROKEN = 500
 _NOT_FOUND = 404
 _REFUSED = {401, 403, _NOT_FOUND}
+_REDIRECTS = {301, 302, 303, 307, 308}
 _LAST_LINES = 20
 _LOOKS = 15
 # Connect's own pages for people, and what those of proxies are called.
@@ -118,6 +119,9 @@ def _doubt(visit: Visit, server: Server, content: Content) -> str:
     if visit.code is not None and visit.status in _REFUSED:
         why = f"Connect itself answered {visit.status} (code {visit.code}): {visit.text}"
         return f"{why}\nThe key may not visit it, or the content is not there. {_LEAVE_OUT}"
+    if visit.status in _REDIRECTS:
+        to = f"{end.scheme}://{end.netloc.rpartition('@')[2]}{end.path}"
+        return f"the visit was sent on to {to}, in circles or away from https. {_LEAVE_OUT}"
     return ""
 
 
