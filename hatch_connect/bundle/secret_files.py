@@ -55,6 +55,7 @@ _NAMES = {
         *("application_default_credentials.json", "access_tokens.db", "token.pickle"),
         *("accesstokens.json", "azureprofile.json", "msal_token_cache.*", "*.cscfg"),
         *("serviceprincipalprofile.json", "kubeconfig", "*kubeconfig.y*ml", "*.kubeconfig"),
+        *("kube[-_.]config", "kube[-_]config*.y*ml", "*.azureauth", "adc.json"),
         *("*[-_]kubeconfig", "*.tfstate", "*.tfstate.*", "*.tfvars", "*.tfvars.json"),
         *(".terraformrc", "terraform.rc", "credentials.tfrc.json", ".vault-token", "vault-token"),
         *(".vault[-_]pass*", "*vault[-_]pass", "*vault[-_]password", "*vault[-_]password.txt"),
@@ -138,8 +139,13 @@ _ENCODED_RUN = re.compile(rb"(?:[A-Za-z0-9+/]|\s(?=[A-Za-z0-9+/]{20}))+")
 _ENCODED_LEAST, _ENCODED_IN_TEXT = 32, 200
 _ENCODED_HEADER = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY")
 _PUTTY = re.compile(rb"[\s\xef\xbb\xbf\xff\xfe]*PuTTY-User-Key-File-\d")
-# PKCS#1, SEC1 and PKCS#8 in DER: a sequence that begins with the version, 0 or 1.
-_DER = re.compile(rb"0(?:[\x0a-\x7f]|\x81.|\x82..)\x02\x01(?:\0[0\x02]|\x01[0\x04])", re.DOTALL)
+# PKCS#1, SEC1 and PKCS#8 in DER: a sequence that begins with the version, 0 or 1; and OpenPGP's
+# packet for a secret key (RFC 9580, section 4.2: tag 5 in the old and the new format).
+_BINARY = re.compile(
+    rb"0(?:[\x0a-\x7f]|\x81.|\x82..)\x02\x01(?:\0[0\x02]|\x01[0\x04])"
+    rb"|(?:\x94.|\x95..|\xc5[\0-\xbf]|\xc5[\xc0-\xdf].)[\x04-\x06]",
+    re.DOTALL,
+)
 _ACCOUNT_TYPE = re.compile(rb'"type"\s*:\s*"service_account"')
 _ACCOUNT_KEY = re.compile(rb'"private_key"\s*:\s*"[^"]')
 
@@ -277,8 +283,8 @@ class SecretSearch:
             self._wide = True
             data = data.replace(b"\0", b"")
         self._binary = b"\0" in data[:_HEAD]
-        in_der = self._key_file and self._suffix and _DER.match(data)
-        if in_der or (not self._text and _PUTTY.match(data)):
+        binary = self._key_file and self._suffix and _BINARY.match(data)
+        if binary or (not self._text and _PUTTY.match(data)):
             self.found = "a private key"
         return data
 

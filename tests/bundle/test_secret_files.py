@@ -76,7 +76,8 @@ prod.tfvars secrets.auto.tfvars.json .terraformrc .vault-token .vault_pass.txt .
 rsconnect-python/servers.json gcp-service-account.json serviceAccountKey.json
 aws-credentials.json db_credentials.yaml
 .connect-credentials .zhistory .histfile .curlrc .pg_service.conf office.rdp vault_password_file
-ansible-vault-password.txt .dbt/profiles.yml rsconnect/accounts/connect/me.dcf htpasswd
+ansible-vault-password.txt kube_config_cluster.yml kube.config
+.dbt/profiles.yml rsconnect/accounts/connect/me.dcf htpasswd
 .cargo/credentials.toml .gem/credentials .config/gh/hosts.yml
 """
 SECRET_NAMES = [
@@ -181,6 +182,8 @@ SECRET_CONTENT: dict[str, str | bytes] = {
     "age.utf16.txt": AGE.encode("utf-16"),
     "key.der": b"0\x82\x04\xa4\x02\x01\x00\x02\x82\x01\x01" + bytes(64),
     "p8.der": b"0\x82\x04\xbe\x02\x01\x00" + b"0\x0d" + bytes(64),
+    "mine.gpg": b"\x95\x03\x98\x04" + bytes(64),
+    "mine.pgp": b"\xc5\xc2\x9a\x06" + bytes(64),
     "settings.py": f'KEY = """{KEY}"""\n',
     "literals.py": "KEY = (\n" + "".join(f'    b"{x}\\n"\n' for x in KEY.splitlines()) + ")\n",
     "howto.md": f"Use this one:\n\n```\n{KEY}```\n",
@@ -207,6 +210,8 @@ INNOCENT_CONTENT: dict[str, str | bytes] = {
     "chain.pem": CERTIFICATE * 4,
     "public.pem": PUBLIC,
     "cert.der": b"0\x82\x04\xa4" + b"0\x82\x03\x8c\xa0\x03\x02\x01\x02" + bytes(64),
+    "public.gpg": b"\x99\x01\x0d\x04" + bytes(64),
+    "encrypted.gpg": b"\x85\x01\x0c\x03" + bytes(64),
     "request.csr": KEY.replace("RSA PRIVATE KEY", "CERTIFICATE REQUEST"),
     "pgp.asc": PGP.replace("PRIVATE", "PUBLIC"),
     "howto.md": f"A key begins with\n\n    {FIRST_LINE}\n    MIIEpAIBAAKCAQEA...\n    -----END\n",
