@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
-from contextlib import contextmanager
+import sys
+from contextlib import contextmanager, suppress
 from importlib.metadata import version as version_of
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
 
 _TAIL = 25
+_PATIENCE = 3.0  # seconds that a program has to tidy up
 _WIDEST = 400
 # These leave nothing in the folder that they build; others write build/, *.egg-info, target/ ...
 _TIDY = ("flit_core", "poetry.core", "uv_build")
@@ -72,7 +75,7 @@ def run_quietly(
     command: Sequence[str], folder: Path, environ: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
     """Run a program and keep what it says, on both streams."""
-    return subprocess.run(
+    with subprocess.Popen(
         list(command),
         cwd=folder,
         env={**environ, "TMPDIR": gettempdir()},  # what a program leaves goes with ours
@@ -82,8 +85,26 @@ def run_quietly(
         text=True,
         encoding="utf-8",
         errors="replace",
-        check=False,
-    )
+        process_group=None if sys.platform == "win32" else 0,
+    ) as process:
+        try:
+            said, _ = process.communicate()
+        except BaseException:
+            _end(process)
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, said)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a program and what it started, as Ctrl-C at a terminal does, but surely."""
+    if sys.platform == "win32":
+        process.kill()
+        return
+    for number in (signal.SIGINT, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_PATIENCE)
 
 
 def own_requirement(requires: Sequence[str]) -> str:

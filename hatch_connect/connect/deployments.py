@@ -180,7 +180,7 @@ class RecordStore:
         self._change_history(server_url, change)
 
     def creating(self, server_url: str) -> str | None:
-        """Return the name of content that was begun and was not deployed yet."""
+        """Return the name of content whose first deployment did not come to an end."""
         for file in self._histories:
             _, entry = _find(file, server_url) or ("", None)
             name = entry.get("creating") if isinstance(entry, dict) else None
@@ -189,7 +189,7 @@ class RecordStore:
         return None
 
     def note_creating(self, server_url: str, name: str | None) -> None:
-        """Note that content of that name is about to be created; None that it is deployed."""
+        """Note that content of that name is about to be created; None that this has an end."""
 
         def change(entry: dict[str, Any]) -> None:
             entry["creating"] = name

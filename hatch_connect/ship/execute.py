@@ -110,6 +110,7 @@ class Execution:
                 self._under_way = step
                 self._take(step)
             held = self._held
+            self._keeper.finished(held.known)
             return Deployment(
                 content=held.known,
                 created=held.created,

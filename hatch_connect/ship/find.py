@@ -96,7 +96,7 @@ def _recorded(client: ConnectClient, named: str, clues: Clues, report: Report) -
 
 
 def find_begun(client: ConnectClient, user: User | None, clues: Clues) -> Located | None:
-    """Return content that an earlier call created and did not come to deploy.
+    """Return content that an earlier call created and did not come to an end with.
 
     It has the name that was free before, and is recorded or, if the call was ended before it could
     record it, empty.
@@ -108,7 +108,7 @@ def find_begun(client: ConnectClient, user: User | None, clues: Clues) -> Locate
     for content in mine:
         empty = content.bundle_id is None and not client.bundles(content.guid)
         if content.guid == clues.recorded or empty:
-            because = "an earlier call created it and did not deploy it"
+            because = "an earlier call created it and did not come to an end"
             return Located(content=content, because=because)
     return None
 

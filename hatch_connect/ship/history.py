@@ -55,6 +55,12 @@ class Keeper:
             if self._records:
                 self._records.note_creating(self._server_url, name)
 
+    def finished(self, content: Content) -> None:
+        """Note that nothing is left to do: the next `--new` makes other content."""
+        with suppress(StoreError):
+            if self._records and self._records.creating(self._server_url) == content.name:
+                self._records.note_creating(self._server_url, None)
+
     def note(self, held: Held) -> None:
         """Write what is known now, where that is news."""
         if self._records is None or held.content is None:
@@ -78,9 +84,6 @@ class Keeper:
             again = self._attempt is not None
             records.note(self._server_url, content.guid, attempt, again=again)
             self._attempt = attempt
-            finished = held.active or (held.draft and held.only_draft)
-            if finished and records.creating(self._server_url) == content.name:
-                records.note_creating(self._server_url, None)
 
     def _record_of(self, held: Held, content: Content) -> DeploymentRecord | None:
         # Content that was there becomes this project's with its first bundle.
