@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _LINK = "120000"
 _OWNER = 0o100
+_FOLDER = "ps_d"  # pathspec's group for the slash after what a pattern fits
 
 
 class Repository:
@@ -156,7 +157,7 @@ class _Base:
                 self._specs[place] = _spec(Path(place, ".gitignore"))
             spec = self._specs[place]
             path = os.path.relpath(real, place).replace(os.sep, "/") + ("/" if folder else "")
-            said = spec.check_file(path).include if spec else None
+            said = _last_word(spec, path) if spec else None
             if said is not None:
                 name = os.path.relpath(place, self._folder).replace(os.sep, "/")
                 where = ".gitignore" if name == "." else f"{name}/.gitignore"
@@ -186,7 +187,7 @@ class _Base:
             for place in above[:number]:
                 spec = _spec(Path(place, ".gitignore"))
                 path = os.path.relpath(folder, place).replace(os.sep, "/")
-                if spec and spec.match_file(f"{path}/"):
+                if spec and _last_word(spec, f"{path}/"):
                     return True
         return False
 
@@ -199,6 +200,17 @@ class _Base:
             path.startswith(start) and os.path.lexists(os.path.join(self._folder, path))
             for path in self.checkout.tracked
         )
+
+
+def _last_word(spec: GitIgnoreSpec, path: str) -> bool | None:
+    """Return what the last pattern says that fits a path itself, and no folder above it."""
+    for pattern in reversed(list(spec.patterns)):
+        found = pattern.match_file(path) if pattern.include is not None else None
+        if found is not None:
+            at = found.match.groupdict().get(_FOLDER) and found.match.start(_FOLDER)
+            if at in {None, len(path) - 1}:
+                return pattern.include
+    return None
 
 
 def _spec(file: Path) -> GitIgnoreSpec | None:

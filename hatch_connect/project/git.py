@@ -132,7 +132,7 @@ def read_checkout(folder: Path, environ: Mapping[str, str]) -> Checkout:
     listed = _listing(folder, environ, "ls-files", "-t", "-s", "-z")
     if isinstance(listed, str):
         return Checkout(unknown=listed)
-    if not listed and _is_ignored(folder, environ):
+    if not listed and not (folder / ".git").exists() and _is_ignored(folder, environ):
         return Checkout(unknown="a repository around it ignores it as a whole")
     tracked: dict[str, str] = {}
     links: list[str] = []

@@ -7,6 +7,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from support.bundles import write_files
 
 from hatch_connect.bundle.ignored import Repository
@@ -53,6 +55,43 @@ def test_git_is_asked_where_there_is_a_repository(root: Path, sandbox: Sandbox) 
         "git ignores it (a/.gitignore:1: x)"
     )
     assert repository.unknown is None
+
+
+PATTERNS = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["", "", "!"]),
+    st.sampled_from(["", "", "/"]),
+    st.lists(
+        st.sampled_from(["a", "b", "d", "e", "*", "*.log", "?", "[ab]", "a*"]), min_size=1
+    ).map(lambda segments: "/".join(segments[:3])),
+    st.sampled_from(["", "", "/", " "]),
+)
+TREE = ("a", "b.log", "d/a", "d/b.log", "d/e/a", "d/e/b", "e/a", "e/d/b")
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["", "d/", "d/e/", "e/"]), st.lists(PATTERNS, min_size=1, max_size=4)
+    )
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_the_files_say_what_git_says(
+    tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox, lines: dict[str, list[str]]
+) -> None:
+    texts = {f"{folder}.gitignore": "\n".join(each) for folder, each in lines.items()}
+    root = write_files(tmp_path_factory.mktemp("p"), {**dict.fromkeys(TREE, ""), **texts})
+    without = ignored(root, {**sandbox.environ, "PATH": ""}, TREE)
+    sandbox.git("init", "--quiet", cwd=root)
+    assert without == ignored(root, sandbox.environ, TREE)
+
+
+def test_everything_may_be_ignored_but_what_is_named(tmp_path: Path, sandbox: Sandbox) -> None:
+    files = {".gitignore": "*\n!d\n!/d/*.py\n", "d/a.py": "", "d/b": "", "e/a.py": ""}
+    root = write_files(tmp_path / "p", files)
+    without = ignored(root, {**sandbox.environ, "PATH": ""}, files)
+    sandbox.git("init", "--quiet", cwd=root)
+    assert without == ignored(root, sandbox.environ, files) == {".gitignore", "d/b", "e/a.py"}
+    assert Repository(root, sandbox.environ).unknown is None
 
 
 def test_what_is_tracked_is_not_ignored(root: Path, sandbox: Sandbox) -> None:
