@@ -292,9 +292,10 @@ class ConnectClient:
         return TaskStatus.from_answer(answer, first=first)
 
     def jobs(self, guid: str) -> tuple[Job, ...]:
-        """Return the processes started for the content, as the server orders them."""
+        """Return the processes started for the content, the one that started last first."""
         request = Request("GET", _content(guid, "jobs"))
-        return tuple(Job.from_answer(a) for a in objects(self._session.json(request), str(request)))
+        jobs = map(Job.from_answer, objects(self._session.json(request), str(request)))
+        return tuple(sorted(jobs, key=lambda job: job.order, reverse=True))
 
     def job_log(self, guid: str, key: str) -> tuple[str, ...]:
         """Return the lines that a process wrote."""

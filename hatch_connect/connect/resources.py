@@ -257,6 +257,7 @@ class TaskStatus:
 class Job:
     """A process that the server started for content; `exit_code` is None while it runs."""
 
+    number: int
     key: str
     tag: str
     bundle_id: str | None
@@ -268,6 +269,7 @@ class Job:
     def from_answer(cls, answer: Answer) -> Self:
         """Read one of a content's jobs."""
         return cls(
+            number=answer.optional_integer("id") or 0,
             key=answer.string("key"),
             tag=answer.optional_string("tag") or "",
             bundle_id=answer.optional_string("bundle_id") or None,
@@ -275,6 +277,11 @@ class Job:
             end_time=answer.optional_string("end_time") or None,
             exit_code=answer.optional_integer("exit_code"),
         )
+
+    @property
+    def order(self) -> tuple[str, int]:
+        """What grows with time: as text a fraction of a second is greater only without the Z."""
+        return self.start_time.removesuffix("Z"), self.number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,7 +69,7 @@ def verify(
     if lost and not visit.status >= _BROKEN and _is_open(visit, client.server, content):
         raise lost_draft(f"{where} answered {visit.status}{said}", log)
     if visit.status >= _BROKEN:
-        _show_log(client, content, report)
+        _show_log(client, content, bundle_id, report)
         raise NotAnsweringError(f"{where} answered {visit.status}{said}", hint=log)
     unsure = bundle_id is not None and not step.sure
     doubt = _doubt(visit, client.server, content) or (_no_draft_url(visit) if unsure else "")
@@ -129,14 +129,15 @@ def _no_draft_url(visit: Visit) -> str:
     return _NO_DRAFT_URL if visit.status == _NOT_FOUND else ""
 
 
-def _show_log(client: ConnectClient, content: Content, report: Report) -> None:
-    """Report the end of the newest job's log, where the server has one."""
+def _show_log(
+    client: ConnectClient, content: Content, bundle_id: str | None, report: Report
+) -> None:
+    """Report the end of the newest log, of a draft its own, where the server has one."""
     try:
         jobs = client.jobs(content.guid)
-        if not jobs:
-            return
-        newest = max(jobs, key=lambda job: job.start_time)
-        lines = client.job_log(content.guid, newest.key)
+        if bundle_id:
+            jobs = tuple(job for job in jobs if job.bundle_id in {None, bundle_id})
+        lines = client.job_log(content.guid, jobs[0].key) if jobs else ()
     except ServerError:
         # The log is a courtesy: that the content does not answer is what has to be told.
         return

@@ -47,7 +47,7 @@ def run(options: Options, surroundings: Surroundings, report: Report) -> JobLog:
             report(Note(text=f"Content {guid} has not run yet: {found.content.logs_url}"))
             return JobLog(guid=guid, job=None, log=())
         hide = hiding(found.hidden)
-        newest = max(jobs, key=lambda job: job.start_time)
+        newest = jobs[0]
         return JobLog(
             guid=guid,
             job=newest,

@@ -91,6 +91,8 @@ def test_git_managed_content_is_known(client: ConnectClient, fake: FakeConnect) 
 def test_jobs_and_their_logs(client: ConnectClient, fake: FakeConnect) -> None:
     guid = fake.add_content("sales", jobs={"abc": ["one", "\x1b[31mtwo"]}).guid
     (job,) = client.jobs(guid)
+    fake.contents[guid].jobs |= {"def": [], "ghi": []}
+    assert [j.key for j in client.jobs(guid)] == ["ghi", "def", "abc"]
     assert (job.key, job.tag, job.exit_code) == ("abc", "run_app", None)
     assert client.job_log(guid, "abc") == ("one", "\x1b[31mtwo")
 

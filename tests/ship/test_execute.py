@@ -190,6 +190,30 @@ def test_a_draft_that_does_not_answer_is_not_activated(server: FakeConnect, tmp_
     assert only(server).bundle_id is None
 
 
+def test_a_draft_that_does_not_answer_shows_its_own_log(
+    server: FakeConnect, tmp_path: Path
+) -> None:
+    before = ship(server, wanted(tmp_path))
+    server.page = Reply(500, b"", "text/html")
+    jobs = [
+        {
+            "key": "of-the-active",
+            "bundle_id": before.bundle_id,
+            "start_time": "2026-11-01T12:00:02Z",
+        },
+        {"key": "of-the-draft", "bundle_id": "5", "start_time": "2026-11-01T12:00:01Z"},
+    ]
+    server.misbehave("GET", "jobs$", Say(200, json.dumps(jobs).encode()))
+    only(server).jobs = {"of-the-active": ["all is well"], "of-the-draft": ["no module"]}
+    events: list[Event] = []
+    with pytest.raises(NotAnsweringError):
+        ship(server, wanted(tmp_path), events)
+    assert max(only(server).bundles, key=int) == "5"
+    shown = [e.text for e in events if isinstance(e, LogLine)]
+    assert "no module" in shown
+    assert "all is well" not in shown
+
+
 def test_a_page_that_is_not_there_counts_as_an_answer(server: FakeConnect, tmp_path: Path) -> None:
     server.page = Reply(404, b'{"detail": "Not Found"}')
     assert ship(server, wanted(tmp_path)).active

@@ -342,8 +342,23 @@ class World:
         )
 
     def _jobs(self, _request: Recorded, guid: str) -> Reply:
-        jobs = self._content(guid).jobs
-        return Reply.of([{"key": key, "tag": "run_app", "status": 0} for key in jobs])
+        jobs = enumerate(self._content(guid).jobs)
+        # A fraction of a second has as many digits as it needs.
+        return Reply.of(
+            [
+                {
+                    "id": str(n + 1),
+                    "key": key,
+                    "bundle_id": None,
+                    "start_time": f"2026-11-01T12:00:00{f'.{n}' if n else ''}Z",
+                    "end_time": None,
+                    "tag": "run_app",
+                    "exit_code": None,
+                    "status": 0,
+                }
+                for n, key in jobs
+            ]
+        )
 
     def _job_log(self, _request: Recorded, guid: str, key: str) -> Reply:
         lines = self._content(guid).jobs.get(key)
