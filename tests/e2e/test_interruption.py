@@ -21,9 +21,10 @@ from support.faults import Hang
 from support.projects import PACKAGE, project
 from support.sample_bundle import sample_bundle
 from support.sandbox import copy_example
+from support.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from support.sandbox import Sandbox
@@ -37,14 +38,6 @@ GUID = "v1/content/[0-9a-f-]{36}"
 def server() -> Iterator[FakeConnect]:
     with FakeConnect() as fake:
         yield fake
-
-
-def until(there: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + 30
-    while not there():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def started(sandbox: Sandbox, *command: str, cwd: Path, **environ: str) -> subprocess.Popen[str]:
@@ -96,7 +89,7 @@ def test_while_the_server_thinks(
     tmp_path: Path,
 ) -> None:
     method, path, told = MOMENTS[moment]
-    server.misbehave(method, path, Hang(30))
+    server.misbehave(method, path, Hang(600))
     sample_bundle(tmp_path / "sales.tar.gz")
     (tmp_path / "tasks.py").write_text("from invoke_tasks import ns\n", encoding="ascii")
     words = ("-P", "-m", "hatch_connect") if door == "hatch_connect" else ("-m", "invoke")
@@ -114,7 +107,7 @@ def test_while_the_server_thinks(
         lambda: any(r.method == method and asked.search(r.path) for r in server.requests), process
     )
     process.send_signal(number)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + number, err
     (line,) = [line for line in err.splitlines() if line.startswith("interrupted: ")]
     assert told in line
@@ -133,7 +126,7 @@ def test_while_a_task_runs(server: FakeConnect, sandbox: Sandbox, tmp_path: Path
     process = started(sandbox, *command, cwd=tmp_path, **environ)
     until(lambda: any("v1/tasks/" in r.path for r in server.requests), process)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, err
     assert "task task-3 has not ended and may go on" in err
     told = re.search(r"deploy again with (--app-id) ([0-9a-f-]+)\.", err)
@@ -153,7 +146,7 @@ def test_while_a_bundle_is_packed(sandbox: Sandbox, tmp_path: Path) -> None:
     target = root / "dist" / "connect"
     until(lambda: any(target.glob(".*.partial")), process)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, err
     assert err.rstrip().endswith("interrupted: by you")
     assert [path.name for path in target.iterdir() if path.name != ".gitignore"] == []
@@ -166,17 +159,17 @@ def test_a_second_one_ends_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
         "with interruptible():\n"
         "    try:\n"
         "        print('working', flush=True)\n"
-        "        time.sleep(60)\n"
+        "        time.sleep(600)\n"
         "    finally:\n"
         "        print('tidying', flush=True)\n"
-        "        time.sleep(60)\n"
+        "        time.sleep(600)\n"
     )
     process = started(sandbox, "-P", "-c", program, cwd=tmp_path)
     assert process.stdout is not None
     for said in ("working\n", "tidying\n"):
         assert process.stdout.readline() == said
         process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=10) == 130
+    assert process.wait(timeout=PATIENCE) == 130
     process.communicate()
 
 
@@ -185,7 +178,7 @@ def waiting_hatch(
 ) -> subprocess.Popen[str]:
     """Return Hatch at work on an upload that takes long."""
     root = copy_example("fastapi-app", folder)
-    server.misbehave("POST", "bundles$", Hang(30))
+    server.misbehave("POST", "bundles$", Hang(600))
     process = started(
         sandbox,
         *("-m", "hatch", *command),
@@ -204,7 +197,7 @@ def test_a_hatch_script_passes_the_exit_code_on(
 ) -> None:
     process = waiting_hatch(server, sandbox, tmp_path, "run", "connect:deploy")
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, err
     assert "To go on, deploy again" in err
 
@@ -227,7 +220,7 @@ def test_sigterm_ends_what_hatch_runs(
         process.send_signal(signal.SIGTERM)
     else:
         os.killpg(process.pid, signal.SIGTERM)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == (143 if whom == "the script" else -signal.SIGTERM), err
     assert err.rstrip().splitlines()[-1].startswith("interrupted: On the server: ")
     assert list(temporary(tmp_path).iterdir()) == []
@@ -238,7 +231,7 @@ def test_sigterm_ends_a_publication(server: FakeConnect, sandbox: Sandbox, tmp_p
     command = ("publish", "-p", "connect", str(tmp_path / "sales.connect.tgz"))
     process = waiting_hatch(server, sandbox, tmp_path, *command)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143, err
     assert "To go on, deploy again" in err
 
@@ -277,12 +270,12 @@ def test_the_interface_for_programs_installs_no_handlers(sandbox: Sandbox, tmp_p
 
 
 KILLS = {
-    "before the creation": ("POST", "v1/content$", Hang(30)),
-    "after the creation": ("POST", "v1/content$", Hang(30, done=True)),
-    "title": ("PATCH", f"{GUID}$", Hang(30)),
-    "upload": ("POST", f"{GUID}/bundles$", Hang(30, done=True)),
-    "draft": ("POST", f"{GUID}/deploy$", Hang(30, done=True)),
-    "visit": ("GET", f"^/content/{GUID[11:]}/", Hang(30)),
+    "before the creation": ("POST", "v1/content$", Hang(600)),
+    "after the creation": ("POST", "v1/content$", Hang(600, done=True)),
+    "title": ("PATCH", f"{GUID}$", Hang(600)),
+    "upload": ("POST", f"{GUID}/bundles$", Hang(600, done=True)),
+    "draft": ("POST", f"{GUID}/deploy$", Hang(600, done=True)),
+    "visit": ("GET", f"^/content/{GUID[11:]}/", Hang(600)),
 }
 
 
@@ -303,7 +296,7 @@ def test_kill_at_any_moment_makes_no_second_item(
     )
     time.sleep(0.2)  # for the request to be carried out
     process.kill()
-    process.communicate(timeout=10)
+    process.communicate(timeout=PATIENCE)
     again = sandbox.connect("deploy", "sales.tar.gz", *options, cwd=tmp_path, **environ)
     assert again.code == 0, again.said
     (content,) = server.contents.values()
