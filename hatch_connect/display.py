@@ -61,9 +61,14 @@ class PlainDisplay:
             self._hidden = (Detail,)
         self._stderr = stderr or sys.stderr
         self._unshown: deque[LogLine] = deque(maxlen=_LAST_LINES)
+        self._warned: set[str] = set()
 
     def report(self, event: Event) -> None:
-        """Show one event."""
+        """Show one event; the same warning, of several pieces of content, once."""
+        if isinstance(event, Warned):
+            if event.text in self._warned:
+                return
+            self._warned.add(event.text)
         if isinstance(event, Progress):
             self._progress(event)
         elif not isinstance(event, self._hidden):

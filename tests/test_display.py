@@ -57,6 +57,12 @@ def test_events_are_lines() -> None:
     ]  # fmt: skip
 
 
+def test_a_warning_of_several_pieces_of_content_stands_once() -> None:
+    shown = plain((*EVENTS, Warned(text="other"), *EVENTS))
+    assert (shown.count("warning: unpinned"), shown.count("warning: other")) == (1, 1)
+    assert shown.count("-> Uploading") == 2
+
+
 def test_verbose_says_more_and_quiet_only_what_goes_wrong() -> None:
     assert "digest" in plain(EVENTS, verbose=True)
     assert plain(EVENTS, quiet=True) == "warning: unpinned\n"
