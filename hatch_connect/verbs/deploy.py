@@ -184,8 +184,12 @@ def _compare_repository(
     if not (located.by_name and located.content):
         return
     theirs = last_repository(client, located.content)
-    ours = call.commit.get("source_repo") if theirs else None
-    if theirs and ours and not same_repository(ours, theirs):
+    if not theirs:
+        return
+    config = call.subject.config
+    known = call.commit or (git_metadata(config.root, call.surroundings.environ) if config else {})
+    ours = known.get("source_repo")
+    if ours and not same_repository(ours, theirs):
         text = f"Content {located.content.guid} was found by its name alone, and was last deployed "
         text += f"from {without_credentials(readable(theirs))}; this project is {ours}."
         hint = "If it is other content, deploy with --new, or set `content-name` or `guid`."

@@ -200,6 +200,12 @@ class TestContentOfTheSameName:
         assert (f"Content {content.guid} was found by its name alone" in done.stderr) is not same
         assert "token" not in done.said
         assert len(content.bundles) == 2
+        archive = caller.call("bundle", directory=str(root)).stdout.strip()
+        content.bundles[content.bundle_id or ""].metadata["source_repo"] = theirs
+        caller.environ["HOME"] = str(caller.folder / "a third")
+        done = caller.call("deploy", directory=str(root), file=archive)
+        assert (done.code, len(content.bundles)) == (0, 3), done.said
+        assert (f"Content {content.guid} was found by its name alone" in done.stderr) is not same
 
 
 @pytest.mark.parametrize("metadata", [True, False])
