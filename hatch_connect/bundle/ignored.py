@@ -8,7 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hatch_connect.errors import BundleError
 from hatch_connect.project.git import Checkout, read_checkout
+from hatch_connect.project.tables import encoding_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -138,6 +140,7 @@ class _Base:
 
     @cached_property
     def checkout(self) -> Checkout:
+        _spec(Path(self._folder, ".gitignore"))
         return read_checkout(Path(self._folder), self._environ)
 
     def inside(self, real: str) -> str:
@@ -217,7 +220,14 @@ def _spec(file: Path) -> GitIgnoreSpec | None:
     from pathspec import GitIgnoreSpec
 
     try:
-        text = file.read_text("utf-8-sig", "surrogateescape")
+        data = file.read_bytes()
     except OSError:
         return None
+    if b"\0" in data:
+        raise BundleError(
+            f"git cannot read {file}: it is {encoding_of(data)}, and nothing that it names would"
+            " be ignored.",
+            hint="Save .gitignore as UTF-8.",
+        )
+    text = data.decode("utf-8-sig", "surrogateescape")
     return GitIgnoreSpec.from_lines(line.removesuffix("\r") for line in text.split("\n"))

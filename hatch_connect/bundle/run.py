@@ -12,6 +12,7 @@ from hatch_connect.bundle.request import BuildRequest, Built
 from hatch_connect.errors import BuildError, UsageError
 from hatch_connect.events import Detail, Note, Step, Warned
 from hatch_connect.project.config import content_tables, read_project
+from hatch_connect.project.tables import HATCH, PYPROJECT, require_no_mark
 
 if TYPE_CHECKING:
     import subprocess
@@ -45,6 +46,9 @@ def build(request: BuildRequest, environ: Mapping[str, str], report: Report) -> 
     )
     placed = decide_place(configs[0], environ)
     report(Detail(text=f"Building {placed.place.value}: {placed.because}"))
+    if placed.place is not Place.TREE:
+        for name in (PYPROJECT, HATCH):
+            require_no_mark(request.root / name)
     if placed.place is Place.HERE:
         return _here(request, environ, report)
     if placed.place in {Place.WHEEL, Place.TREE}:
@@ -62,7 +66,7 @@ def _directory(request: BuildRequest) -> Path:
 def _here(request: BuildRequest, environ: Mapping[str, str], report: Report) -> tuple[Built, ...]:
     from hatchling.plugin.exceptions import UnknownPluginError
 
-    from hatch_connect.bundle.selection import BundleBuilder, Task
+    from hatch_connect.bundle.selection import BundleBuilder, Task, not_utf8
 
     builder = BundleBuilder(str(request.root), app=_App(report))  # type: ignore[arg-type] # all that builders use of one
     builder.task = Task(request=request, environ=environ, report=report)
@@ -75,6 +79,8 @@ def _here(request: BuildRequest, environ: Mapping[str, str], report: Report) -> 
                 clean=False,
             )
         )
+    except UnicodeDecodeError as error:
+        raise not_utf8(request.root, error) from error
     except (ValueError, TypeError, OSError, UnknownPluginError) as error:
         raise BuildError(f"Hatchling cannot build the project: {error}") from error
     return tuple(builder.task.built)

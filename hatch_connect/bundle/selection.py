@@ -30,7 +30,9 @@ from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.bundle.names import SUFFIX, check_names, regular_file
 from hatch_connect.bundle.tree import Walk
 from hatch_connect.bundle.wheel import unpack_wheel
+from hatch_connect.errors import BuildError
 from hatch_connect.project.config import ProjectConfig, all_contents, content_tables, read_project
+from hatch_connect.project.tables import encoding_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -258,6 +260,24 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
             outside = file.origin is None or file.asked
             regular_file(file.path, file.source, selector.roots, outside=outside)
         return shipped, left_out
+
+
+def not_utf8(root: Path, error: UnicodeDecodeError) -> BuildError:
+    """Name the file that Hatchling could not decode, if it lies at the project's top."""
+    beginning = error.object[:1000]
+    files = (path for path in sorted(root.iterdir()) if path.is_file())
+    found = next((path for path in files if _begins(path, beginning)), None)
+    if found is None:
+        return BuildError(f"Hatchling reads files of {root} as UTF-8, and one is not: {error}.")
+    return BuildError(
+        f"Hatchling reads {found} as UTF-8, and it is {encoding_of(error.object)}.",
+        hint=f"Save {found.name} as UTF-8.",
+    )
+
+
+def _begins(path: Path, beginning: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(beginning)) == beginning
 
 
 def _is_older_bundle(path: Path, *, ours: bool) -> bool:

@@ -19,12 +19,13 @@ from hatch_connect.bundle.content import (
     Selector,
     in_order,
 )
-from hatch_connect.bundle.entry import require_entry, shipped_under
+from hatch_connect.bundle.entry import entry_files, require_entry, shipped_under
 from hatch_connect.bundle.guard import forbidden
 from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.bundle.names import BUNDLE_SUFFIXES, regular_file, shown
 from hatch_connect.errors import BundleError
 from hatch_connect.events import Warned
+from hatch_connect.project.sources import require_readable
 from hatch_connect.project.walk import no_content
 
 if TYPE_CHECKING:
@@ -156,6 +157,9 @@ def select(
             left_out.append(LeftOut(path=path, rule=rule))
             del files[path]
     require_entry(config, files.keys(), left_out, tree=material.tree)
+    for path in entry_files(config):
+        if path in files and path.endswith((".py", ".ipynb", ".qmd")):
+            require_readable(files[path].source, path)
     verbatim = packages is not None and packages.lock.verbatim is not None
     accounted = {*material.origins, *(packages.paths if packages and verbatim else ())}
     left_out = _complete(material.selector, files.values(), left_out, accounted)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hatch_connect.bundle.exchange import VARIABLE, decode_request, encode_answer
 from hatch_connect.bundle.request import BuildRequest
-from hatch_connect.bundle.selection import BundleBuilder, Task
+from hatch_connect.bundle.selection import BundleBuilder, Task, not_utf8
 from hatch_connect.errors import HatchConnectError
 from hatch_connect.events import Detail, Event, Note, Step, Warned
 
@@ -34,7 +34,8 @@ class ConnectBuilder(BundleBuilder):
             request, answer = self._request()
             self.task = Task(request=request, environ=os.environ, report=report)
             yield from super().build(**options)
-        except HatchConnectError as error:
+        except (HatchConnectError, UnicodeDecodeError) as raised:
+            error = not_utf8(Path(self.root), raised) if isinstance(raised, ValueError) else raised
             _answer(answer, encode_answer((), heard, error))
             self.app.abort(str(error), FAILED)
         else:

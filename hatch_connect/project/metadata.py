@@ -10,7 +10,6 @@ from configparser import RawConfigParser
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hatch_connect.errors import ConfigurationError
 from hatch_connect.project.settings import type_of
 from hatch_connect.project.tables import read_utf8
 
@@ -105,8 +104,6 @@ def _of_setup_cfg(
     parser = RawConfigParser()
     try:
         parser.read_string(read_utf8(path))
-    except ConfigurationError as error:
-        problems.extend(f"{SETUP_CFG}: {problem}" for problem in error.problems)
     except ConfigParserError as error:
         reason = str(error).splitlines()[0]
         problems.append(f"{SETUP_CFG} cannot be read as setuptools reads it: {reason}.")

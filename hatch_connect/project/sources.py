@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import re
+import tokenize
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from hatch_connect.errors import BundleError
 from hatch_connect.project.entrypoint import is_module
+from hatch_connect.project.tables import encoding_of
 from hatch_connect.project.walk import walk
 
 if TYPE_CHECKING:
@@ -77,9 +81,12 @@ def read_sources(root: Path) -> tuple[SourceFile, ...]:
 def read_source(root: Path, path: str) -> SourceFile | None:
     """Read one file; None where it cannot be read as Python."""
     try:
-        text = (root / path).read_text(encoding="utf-8-sig")
-        tree = ast.parse(text)
-    except (OSError, UnicodeDecodeError, SyntaxError, ValueError, RecursionError):
+        data = (root / path).read_bytes()
+        text = _decoded(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(data)
+    except (OSError, SyntaxError, ValueError, RecursionError):
         return None
     shipped = path.removeprefix("src/")
     reading = _Reading(shipped)
@@ -93,6 +100,29 @@ def read_source(root: Path, path: str) -> SourceFile | None:
         texts=frozenset(value for value in constants if isinstance(value, str)),
         express=_is_express(text, reading.imports),
     )
+
+
+def require_readable(file: Path, called: str) -> None:
+    """Refuse what the server could not read for its encoding: Python, notebooks, documents."""
+    data = file.read_bytes()
+    python = called.endswith(".py")
+    try:
+        text = _decoded(data) if python else data.decode()
+    except (SyntaxError, ValueError):
+        text = "\0"
+    if "\0" in text:
+        names = ", and names no encoding that fits" if python else ""
+        raise BundleError(
+            f"{called} is {encoding_of(data)}{names}: the server could not read it.",
+            hint=f"Save {called} as UTF-8.",
+        )
+
+
+def _decoded(data: bytes) -> str:
+    """Decode a source as Python does; raises SyntaxError or ValueError."""
+    if b"\0" in data:
+        raise ValueError("source code cannot contain null bytes")
+    return data.decode(tokenize.detect_encoding(io.BytesIO(data).readline)[0])
 
 
 def _is_express(text: str, imports: set[str]) -> bool:

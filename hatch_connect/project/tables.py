@@ -103,17 +103,31 @@ def read_utf8(path: Path) -> str:
     """
     try:
         data = path.read_bytes()
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
+        at = text.find("\0")
     except UnicodeDecodeError as error:
-        raise ConfigurationError(
-            (f"It is {encoding_of(data)}, and must be UTF-8: byte {error.start} is not.",),
-            where=str(path),
-            hint=f"Save {path.name} as UTF-8 (in PowerShell: Set-Content -Encoding utf8).",
-        ) from None
+        text, at = "", error.start
     except OSError as error:
         raise ConfigurationError(
             (f"The file cannot be read: {error.strerror}.",), where=str(path)
         ) from None
+    if at < 0:
+        return text
+    raise ConfigurationError(
+        (f"It is {encoding_of(data)}, and must be UTF-8: byte {at} is not.",),
+        where=str(path),
+        hint=f"Save {path.name} as UTF-8 (in PowerShell: Set-Content -Encoding utf8).",
+    )
+
+
+def require_no_mark(path: Path) -> None:
+    """Refuse a file that begins with a byte-order mark, which no build back end reads."""
+    if path.is_file() and path.read_bytes().startswith(codecs.BOM_UTF8):
+        raise ConfigurationError(
+            ("It begins with a byte-order mark, which build back ends do not read.",),
+            where=str(path),
+            hint=f"Save {path.name} as UTF-8 without one.",
+        )
 
 
 def encoding_of(data: bytes) -> str:

@@ -101,12 +101,14 @@ def _read_env_file(path: Path) -> dict[str, Secret | None]:
     from dotenv.parser import parse_stream
 
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             # The parser alone interpolates nothing: a "$" in a password is a "$".
             bindings = list(parse_stream(file))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(f"Cannot read the variables of {path}: {reason}.") from None
+        raise UsageError(
+            f"Cannot read the variables of {path}: {reason}.", hint=f"Save {path.name} as UTF-8."
+        ) from None
     broken = [str(binding.original.line) for binding in bindings if binding.error]
     if broken:
         raise UsageError(f"{path} is not understood at line {', '.join(broken)}.")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from support.calling import Caller
     from support.fake_connect import FakeConnect
+    from support.sandbox import Sandbox
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="names and files that POSIX allows")
 
@@ -132,3 +133,81 @@ def test_one_odd_entry_of_the_store_does_no_harm(caller: Caller, fake: FakeConne
         assert done.code == 2, done.said
         assert why in done.stderr
         assert "Traceback" not in done.said
+
+
+ENCODED = {
+    "pyproject.toml": ("utf-16", "utf-8-sig", "latin-1"),
+    ".python-version": ("utf-16",),
+    "setup.cfg": ("utf-16", "latin-1"),
+    "hatch.toml": ("utf-16", "utf-8-sig", "latin-1"),
+    "requirements.txt": ("utf-16-le", "latin-1"),
+    ".gitignore": ("utf-16",),
+    "main.py": ("utf-16", "latin-1"),
+    "README.md": ("utf-16", "latin-1"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"), [(name, each) for name, every in ENCODED.items() for each in every]
+)
+def test_a_file_in_an_encoding_that_its_tool_does_not_read_is_named(
+    tmp_path: Path, sandbox: Sandbox, name: str, encoding: str
+) -> None:
+    texts = {
+        "pyproject.toml": """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+[project]
+name = "app"
+version = "1"
+readme = "README.md"
+[tool.hatch.build.targets.wheel]
+only-include = ["main.py"]
+[tool.hatch-connect]
+app-mode = "fastapi"
+entrypoint = "main:app"
+""",
+        "main.py": "app = None\n",
+        "requirements.txt": "fastapi==1\n",
+        ".python-version": "3.12\n",
+        "README.md": "",
+    }
+    for path, text in texts.items():
+        (tmp_path / path).write_text(text)
+    written = f"{texts.get(name, '')}# caf\xe9\n"
+    (tmp_path / name).write_bytes(written.encode(encoding))
+    if name == ".gitignore":
+        assert sandbox.connect("bundle", cwd=tmp_path).code == 2
+        sandbox.run("git", "init", "-q", cwd=tmp_path)
+    done = sandbox.connect("bundle", cwd=tmp_path)
+    assert done.code == 2, done.said
+    assert name in done.said
+    assert f"Save {name} as UTF-8" in done.said
+    assert "Traceback" not in done.said
+    told = sandbox.connect("requirements", "--json", cwd=tmp_path)
+    assert "Traceback" not in told.said
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("main.py", "# coding: latin-1\napp = 'caf\xe9'\n".encode("latin-1")),
+        ("main.py", "app = 'caf\xe9'\n".encode("utf-8-sig")),
+        (".gitignore", "caf\xe9/\n".encode("latin-1")),
+        (".gitignore", b"\xef\xbb\xbf*.log\n"),
+        ("requirements.txt", "fastapi==1 # caf\xe9\n".encode("utf-16")),
+        ("setup.cfg", b"\xef\xbb\xbf[options]\n"),
+    ],
+)
+def test_one_that_its_tool_reads_ships(
+    tmp_path: Path, sandbox: Sandbox, name: str, data: bytes
+) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.hatch-connect]\napp-mode = 'fastapi'\n")
+    (tmp_path / "main.py").write_text("app = None\n")
+    (tmp_path / "requirements.txt").write_text("fastapi==1\n")
+    (tmp_path / ".python-version").write_text("3.12\n")
+    (tmp_path / name).write_bytes(data)
+    (tmp_path / "a.log").touch()
+    done = sandbox.connect("bundle", cwd=tmp_path)
+    assert done.code == 0, done.said
