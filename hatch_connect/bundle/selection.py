@@ -26,6 +26,7 @@ from hatchling.plugin.manager import PluginManager
 from hatch_connect.bundle.additions import files_of_folder
 from hatch_connect.bundle.assemble import Material, assemble
 from hatch_connect.bundle.content import Candidate, LeftOut, Selector
+from hatch_connect.bundle.guard import forbidden
 from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.bundle.names import SUFFIX, check_names, regular_file
 from hatch_connect.bundle.tree import Walk
@@ -230,6 +231,10 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
                 )
             elif not reserved:
                 left_out.append(LeftOut(path=file.path, rule=_NOT_SELECTED))
+        for submodule in selector.repository.missing:
+            gone = f"{submodule}/any"
+            if not (root / submodule).exists() and not forbidden(gone) and self._takes(gone):
+                selector.require_checked_out(submodule)
 
     def _skipped(self, selector: Selector, folder: str) -> str | None:
         parent, _, name = folder.rpartition("/")
@@ -240,9 +245,12 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
         excluded = self.config.directory_is_excluded(name, parent.replace("/", os.sep))
         if excluded:
             return _NOT_SELECTED
-        if self.config.include_path(str(Path(folder, "any"))):
+        if self._takes(f"{folder}/any"):
             selector.require_checked_out(folder)
         return None
+
+    def _takes(self, path: str) -> bool:
+        return bool(self.config.include_path(path.replace("/", os.sep)))
 
     def _forced(self) -> list[Candidate]:
         forced = self.config.get_force_include()

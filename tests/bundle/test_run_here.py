@@ -502,7 +502,8 @@ def test_a_package_ships_what_git_tracks_of_it(
         ("docs/theme", 'include = ["docs/**"]\n', True),
     ],
 )
-def test_a_submodule_that_is_not_checked_out(
+@pytest.mark.parametrize("there", [True, False])
+def test_a_submodule_that_is_not_checked_out(  # noqa: PLR0913 - what is varied
     tmp_path: Path,
     environ: dict[str, str],
     sandbox: Sandbox,
@@ -510,6 +511,7 @@ def test_a_submodule_that_is_not_checked_out(
     more: str,
     *,
     refused: bool,
+    there: bool,
 ) -> None:
     package = where.count("/") > 0
     files, connect = (PACKAGE, CONNECT) if package else ({"app.py": APP}, TREE)
@@ -517,7 +519,8 @@ def test_a_submodule_that_is_not_checked_out(
     sandbox.git("init", "--quiet", cwd=root)
     commit = "1" * 40
     sandbox.git("update-index", "--add", "--cacheinfo", f"160000,{commit},{where}", cwd=root)
-    (root / where).mkdir(parents=True)
+    if there:
+        (root / where).mkdir(parents=True)
     if not refused:
         build_one(root, environ)
         return
