@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hatch_connect.connect.codes import Code
 from hatch_connect.connect.url import content_guid, same_server, server_url
 from hatch_connect.errors import (
     ContentError,
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
     from hatch_connect.connect.resources import Content, User
 
 
-_FORBIDDEN = 403
+_FORBIDDEN = {
+    Code.NOT_OBJECT_OWNER,
+    Code.NO_VIEW_PERMISSION,
+    Code.NO_UPDATE_PERMISSION,
+    Code.PERMISSION_DENIED,
+}
 _NOT_MINE = {"viewer", "none"}
 _MOST_NAMED = 5
 
@@ -130,7 +136,7 @@ def _named(client: ConnectClient, named: str, because: str) -> Located:
             hint=OTHERWISE,
         ) from error
     except RefusedError as error:
-        if error.status != _FORBIDDEN or error.code is None:
+        if error.code not in _FORBIDDEN:
             raise
         raise ContentError(
             f"This key may not see content {app_id}, which {because} names.",
