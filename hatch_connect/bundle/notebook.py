@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hatch_connect.bundle.isolated import run_quietly
 from hatch_connect.errors import BuildError, InterpreterError
 from hatch_connect.events import Step
 from hatch_connect.project.interpreter import find_interpreter
@@ -40,20 +40,14 @@ def render(
     python = _python(request, environ)
     report(Step(text=f"Running {notebook.name} with {python}"))
     target = folder / str(config.entrypoint)
-    done = subprocess.run(
+    done = run_quietly(
         [
             *(str(python), "-m", "nbconvert", "--execute", "--to=html", "--log-level=ERROR"),
             *_hidden(config),
             *(f"--output-dir={folder}", f"--output={target.name}", str(notebook)),
         ],
-        env=dict(environ),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
+        Path(),
+        environ,
     )
     if done.returncode != 0 or not target.is_file():
         raise _failure(notebook, python, done.stdout)

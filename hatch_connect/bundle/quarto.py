@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import BuildError, InterpreterError
@@ -91,7 +92,7 @@ def inspect_quarto(config: ProjectConfig, environ: Mapping[str, str]) -> Inspect
 def _ask(target: Path, environ: Mapping[str, str]) -> object:
     done = subprocess.run(
         [str(_executable(environ)), "inspect", str(target)],
-        env=dict(environ),
+        env={**environ, "TMPDIR": gettempdir()},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from hatch_connect.bundle.exchange import VARIABLE, decode_request, encode_answer
 from hatch_connect.bundle.request import BuildRequest
 from hatch_connect.bundle.selection import BundleBuilder, Task, not_utf8
-from hatch_connect.errors import HatchConnectError
+from hatch_connect.door import interruptible, temporary_folder
+from hatch_connect.errors import HatchConnectError, exit_code_of
 from hatch_connect.events import Detail, Event, Note, Step, Warned
 
 if TYPE_CHECKING:
@@ -22,6 +23,15 @@ class ConnectBuilder(BundleBuilder):
     """The builder target as Hatchling runs it: with its surroundings, its output, its exit code."""
 
     def build(self, **options: Any) -> Generator[str, None, None]:  # noqa: ANN401 - passed on to Hatchling
+        """Build; an interruption leaves nothing behind."""
+        with interruptible():
+            try:
+                with temporary_folder():
+                    yield from self._build_and_tell(**options)
+            except KeyboardInterrupt as error:
+                self.app.abort("Interrupted.", exit_code_of(error))
+
+    def _build_and_tell(self, **options: Any) -> Generator[str, None, None]:  # noqa: ANN401 - as above
         """Build, and tell who asked what came of it."""
         heard: list[Event] = []
         answer: Path | None = None
