@@ -230,6 +230,12 @@ class Selector:
                 return _said(rule)
         return None if candidate.asked else self._against_folders(candidate, link, real)
 
+    def _lexical_place(self, candidate: Candidate) -> str | None:
+        """Return the path of a file in the project as it is written: links are not resolved."""
+        if not candidate.source.is_relative_to(self._lexical):
+            return None
+        return os.path.join(self.roots[0], candidate.source.relative_to(self._lexical))
+
     def _is_named(self, candidate: Candidate) -> bool:
         """Return whether a user named this very file, also one that the wheel holds elsewhere."""
         return candidate.named or self._include.name(candidate.origin or "")
@@ -271,7 +277,7 @@ class Selector:
         return True
 
     def _against_folders(self, candidate: Candidate, *places: str) -> str | None:
-        for place in dict.fromkeys(places):
+        for place in filter(None, dict.fromkeys((self._lexical_place(candidate), *places))):
             for found in self._of_folders(candidate, place):
                 if not (found.unless_tracked and any(map(self.repository.mode, places))):
                     return f"never shipped: {found.rule}"

@@ -56,10 +56,10 @@ class Walk:
         for entry in found:
             path = f"{folder}/{entry.name}" if folder else entry.name
             target = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
-            if not entry.is_dir() or not is_within(target, *self.roots):
-                yield TreeFile(path=path, in_package=in_package)
-            elif (rule := self.skip(path)) is not None:
+            if entry.is_dir() and (rule := self.skip(path)) is not None:
                 self.left_out.append(LeftOut(path=f"{path}/", rule=rule))
+            elif not entry.is_dir() or not is_within(target, *self.roots):
+                yield TreeFile(path=path, in_package=in_package)
             elif target not in above:
                 yield from self._below(path, target, (*above, target))
             elif is_within(target, self.roots[0]) and is_within(real, self.roots[0]):

@@ -38,11 +38,14 @@ _UNLESS_TRACKED_AT_TOP = {
     **_rules("installed packages", "packrat", "renv"),
 }
 _CONVENTIONAL = frozenset({".streamlit", ".well-known", ".chainlit"})
-_ENVIRONMENT = ("pyvenv.cfg", "conda-meta")
-_INTERPRETERS = ("bin/python", "bin/python3", "Scripts/python.exe")
+_ENVIRONMENT = (
+    *("pyvenv.cfg", "conda-meta"),
+    *("bin/python", "bin/python3", "Scripts/python.exe"),
+)
 # What `python -m venv .` and `conda create -p .` leave beside the project's own files.
 _PARTS = frozenset(
-    {"bin", "conda-meta", "dlls", "etc", "include", "lib", "lib64", "library", "scripts", "share"}
+    {"bin", "compiler_compat", "conda-meta", "dlls", "etc", "include", "lib", "lib64", "library"}
+    | {"man", "sbin", "scripts", "share", "ssl"}
 )
 
 
@@ -69,7 +72,7 @@ def no_content(folder: Path, *, at_top: bool) -> NoContent | None:
     rule = BUILD_OUTPUTS if name.endswith(".egg-info") else _UNLESS_TRACKED.get(name)
     if at_top and not rule:
         rule = _UNLESS_TRACKED_AT_TOP.get(name)
-        if name.lower() in _PARTS and _is_marked(folder.parent):
+        if name.lower() in _PARTS and is_environment(folder.parent):
             rule = "a virtual environment"
         if rule and _holds(folder, ("__init__.py",)):
             rule = None  # a package may be called `build` too
@@ -83,10 +86,6 @@ def is_hidden(name: str) -> bool:
 
 def is_environment(folder: Path) -> bool:
     """Return whether a folder is a virtual or conda environment, by what is in it."""
-    return _is_marked(folder) or _holds(folder, _INTERPRETERS)
-
-
-def _is_marked(folder: Path) -> bool:
     return _holds(folder, _ENVIRONMENT)
 
 

@@ -539,11 +539,14 @@ def test_a_note_says_that_git_was_not_asked(tmp_path: Path, environ: dict[str, s
     assert "not a git repository" in heard.text
 
 
-def test_a_project_that_is_an_environment_itself(tmp_path: Path, environ: dict[str, str]) -> None:
+@pytest.mark.parametrize("mark", ["pyvenv.cfg", "conda-meta/history", "bin/python3"])
+def test_a_project_that_is_an_environment_itself(
+    tmp_path: Path, environ: dict[str, str], mark: str
+) -> None:
     files = {
+        mark: "",
         "app.py": APP,
         "pages/x.py": "",
-        "pyvenv.cfg": "",
         "bin/python": "",
         "bin/run": "",
         "lib/python3.11/site-packages/x.py": "",
@@ -762,6 +765,22 @@ class TestLinks:
         exclude = 'exclude = ["link"]\n'
         project(root, {}, connect=(CONNECT if packaged else TREE) + exclude)
         assert not any("link" in path for path in paths(build_one(root, environ)))
+
+    @pytest.mark.parametrize("folder", ["src/sales_api", "."])
+    @pytest.mark.parametrize("name", [".venv", "env"])
+    @pytest.mark.parametrize("mark", ["pyvenv.cfg", "bin/python", "Scripts/python.exe"])
+    def test_an_environment_elsewhere_is_left_out(
+        self, tmp_path: Path, environ: dict[str, str], folder: str, name: str, mark: str
+    ) -> None:
+        write_files(tmp_path / "envs", {mark: "", "lib/x.py": ""})
+        packaged = folder != "."
+        files, connect = (PACKAGE, CONNECT) if packaged else ({"app.py": APP}, TREE)
+        root = project(tmp_path / "p", files, connect=connect)
+        (root / folder / name).symlink_to(tmp_path / "envs")
+        built = build_one(root, environ)
+        assert not any("x.py" in path for path in paths(built))
+        base = "src/sales_api/" if packaged else ""
+        assert told(f"{base}{name}/lib/x.py", rules(built)) or told(f"{base}{name}", rules(built))
 
     @pytest.mark.parametrize("folder", ["src/sales_api", "."])
     @pytest.mark.parametrize("way", ["a folder", "a file", "a chain", "included"])
