@@ -23,7 +23,7 @@ from hatch_connect.errors import BuildError, BundleError
 from hatch_connect.events import Note, Step, Warned
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from hatch_connect.bundle.content import Selection
     from hatch_connect.bundle.manifest import Manifest
@@ -48,13 +48,9 @@ def assemble(
     packages = None
     if needs_packages(config, inspection, request.python_option):
         packages = request.packages or decide_packages(config, request)
-    elif unused := (*config.keys_of_packages, *request.options_of_python):
-        title = "a rendered notebook" if config.rendered else f"{config.app_mode.title} content"
-        text = f"No effect for {title}, for which no packages are installed: {', '.join(unused)}."
-        report(Warned(text=text))
     notes = packages.lock.notes if packages else ()
-    for note in notes:
-        report(Warned(text=note))
+    for text in (*_without_effect(config, request, installs=packages is not None), *notes):
+        report(Warned(text=text))
     with TemporaryDirectory(prefix="hatch-connect-") as folder:
         if config.rendered:
             html = render(config, request, Path(folder), environ, report)
@@ -94,6 +90,17 @@ def assemble(
         lock=packages.lock if packages else None,
         notes=notes,
     )
+
+
+def _without_effect(
+    config: ProjectConfig, request: BuildRequest, *, installs: bool
+) -> Iterator[str]:
+    """Say which keys and options mean nothing for this content."""
+    title = "a rendered notebook" if config.rendered else f"{config.app_mode.title} content"
+    if not installs and (keys := (*config.keys_of_packages, *request.options_of_python)):
+        yield f"No effect for {title}, for which no packages are installed: {', '.join(keys)}."
+    if config.unused_keys:
+        yield f"No effect for {title}, which is no notebook: {', '.join(config.unused_keys)}."
 
 
 def _file_name(config: ProjectConfig, material: Material) -> str:

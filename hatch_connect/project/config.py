@@ -67,7 +67,7 @@ class ProjectConfig:
     one gives or None. `metadata_of_bundle` is None for `false`. `environment_management` and
     `package_installer` are None where the server decides. `names_python` says whether the content's
     own table, or the call, names its packages or its Python; `keys_of_packages` are the keys set
-    that mean nothing if no packages are installed.
+    that mean nothing if no packages are installed, `unused_keys` those that mean nothing here.
     """
 
     root: Path
@@ -118,6 +118,7 @@ class ProjectConfig:
     architecture: str = "x86_64"
     names_python: bool = False
     keys_of_packages: tuple[str, ...] = ()
+    unused_keys: tuple[str, ...] = ()
 
     @property
     def content_root(self) -> Path:
@@ -170,7 +171,7 @@ def read_project(
     kind = (
         read_mode(settings)
         if packages_only
-        else read_kind(settings, tables.root, packaged=packaged)
+        else read_kind(settings, settings.own(content), tables.root, packaged=packaged)
     )
     hatch_env = settings.text("hatch-env") or "default"
     config = ProjectConfig(
@@ -214,6 +215,7 @@ def _python(config: ProjectConfig, settings: Settings, kind: Kind) -> ProjectCon
         config,
         names_python=any(own.found(key) for key in _NAMES_PYTHON),
         keys_of_packages=tuple(settings.called(key) for key in keys if settings.found(key)),
+        unused_keys=kind.unused,
     )
 
 

@@ -21,6 +21,7 @@ from hatch_connect.project.discover import (
     notebooks_in,
 )
 from hatch_connect.project.entrypoint import entrypoint_candidates, entrypoint_problem
+from hatch_connect.project.walk import walk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 12
 _NOTEBOOK = "jupyter-static"
+_OF_NOTEBOOKS = ("static", "hide-all-input", "hide-tagged-input")
 _DEFAULT = find_app_mode("python-api")
 
 
@@ -38,7 +40,8 @@ class Kind:
 
     `folder` is that of the project whose content becomes the bundle's root ("": the project's
     own), `entrypoint` is a path or a module there. `rendered` is the notebook of which only the
-    HTML ships, by its path in the project: then the mode is that of HTML.
+    HTML ships, by its path in the project: then the mode is that of HTML. `unused` are inherited
+    keys that are for notebooks alone.
     """
 
     mode: AppMode = _DEFAULT
@@ -48,10 +51,14 @@ class Kind:
     rendered: str | None = None
     hide_all_input: bool = False
     hide_tagged_input: bool = False
+    unused: tuple[str, ...] = ()
 
 
-def read_kind(settings: Settings, root: Path, *, packaged: bool) -> Kind:
-    """Read it; problems are added. `packaged` projects have a back end that builds a package."""
+def read_kind(settings: Settings, own: Settings, root: Path, *, packaged: bool) -> Kind:
+    """Read it; problems are added. `packaged` projects have a back end that builds a package.
+
+    What is not among the content's `own` settings is inherited, and may mean nothing for it.
+    """
     mode = _app_mode(settings)
     if mode is None:
         settings.text("entrypoint")  # what is wrong with it is told as well
@@ -62,10 +69,13 @@ def read_kind(settings: Settings, root: Path, *, packaged: bool) -> Kind:
         known=True,
         entrypoint=found.entrypoint if found else None,
         folder=found.folder if found else "",
-        hide_all_input=_of_notebook(settings, "hide-all-input", mode),
-        hide_tagged_input=_of_notebook(settings, "hide-tagged-input", mode),
+        hide_all_input=_of_notebook(settings, own, "hide-all-input", mode),
+        hide_tagged_input=_of_notebook(settings, own, "hide-tagged-input", mode),
     )
-    return _rendered(kind) if _of_notebook(settings, "static", mode) else kind
+    if _of_notebook(settings, own, "static", mode):
+        return _rendered(kind)
+    inherited = _OF_NOTEBOOKS if mode.name != _NOTEBOOK else ()
+    return replace(kind, unused=tuple(settings.called(k) for k in inherited if settings.flag(k)))
 
 
 def _rendered(kind: Kind) -> Kind:
@@ -79,11 +89,11 @@ def read_mode(settings: Settings) -> Kind:
     return Kind() if mode is None else Kind(mode=mode, known=True)
 
 
-def _of_notebook(settings: Settings, key: str, mode: AppMode) -> bool:
+def _of_notebook(settings: Settings, own: Settings, key: str, mode: AppMode) -> bool:
     flag = settings.flag(key) or False
-    if flag and mode.name != _NOTEBOOK:
+    if flag and mode.name != _NOTEBOOK and own.found(key):
         settings.problems.append(
-            f"{settings.called(key)} is for Jupyter notebooks and has no meaning for {mode.title}"
+            f"{own.called(key)} is for Jupyter notebooks and has no meaning for {mode.title}"
             " content."
         )
     return flag and mode.name == _NOTEBOOK
@@ -150,9 +160,10 @@ def _takes_folder(mode: AppMode) -> bool:
 def _in_folder(mode: AppMode, root: Path, folder: str) -> tuple[Found, ...]:
     if mode.name == "jupyter-voila":
         notebooks = notebooks_in(root / folder)
-        if len(notebooks) > 1:
-            return (Found(entrypoint="", folder=folder),)
-        return tuple(Found(entrypoint=name, folder=folder) for name in notebooks)
+        if len(notebooks) == 1:
+            return (Found(entrypoint=notebooks[0], folder=folder),)
+        below = any(path.endswith(".ipynb") for path in walk(root / folder))
+        return (Found(entrypoint="", folder=folder),) if below else ()
     found = discover(mode, root / folder)
     return tuple(replace(each, folder=f"{folder}/{each.folder}".strip("/")) for each in found)
 

@@ -199,7 +199,7 @@ def test_naming_packages_or_python_asks_for_python(
 
 def test_what_is_only_inherited_asks_for_no_python(tmp_path: Path, environ: dict[str, str]) -> None:
     table = (
-        '[tool.hatch-connect]\npython-version = "3.12"\nimage = "a/b:1"\n'
+        '[tool.hatch-connect]\npython-version = "3.12"\nimage = "a/b:1"\nstatic = true\n'
         '[tool.hatch-connect.content.notes]\napp-mode = "quarto"\n'
         '[tool.hatch-connect.content.page]\napp-mode = "html"\n'
     )
@@ -212,6 +212,7 @@ def test_what_is_only_inherited_asks_for_no_python(tmp_path: Path, environ: dict
         assert "no packages are installed: `tool.hatch-connect.python-version`" in heard.text
         assert ("`tool.hatch-connect.image`" in heard.text) is (name == "page")
         assert (manifest.environment.image is None) is (name == "page")
+        assert "content, which is no notebook: `tool.hatch-connect.static`." in heard.text
 
 
 @pytest.mark.parametrize("system", [HATCHLING, SETUPTOOLS])

@@ -86,6 +86,7 @@ class TestEntrypoint:
             ("html", ["a.html"], ".", "a.html", ""),
             ("voila", ["n/a.ipynb", "n/b.ipynb"], "n", "", "n"),
             ("voila", ["n/a.ipynb"], "n", "a.ipynb", "n"),
+            ("voila", ["n/x/a.ipynb", "n/y/b.ipynb"], "n", "", "n"),
             ("voila", ["a.ipynb", "b.ipynb"], "", "", ""),
             ("voila", ["a.ipynb", "b.ipynb"], "b.ipynb", "b.ipynb", ""),
             ("quarto", ["docs/_quarto.yml"], "docs", None, "docs"),
