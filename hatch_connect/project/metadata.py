@@ -10,6 +10,7 @@ from configparser import RawConfigParser
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from hatch_connect.project.pins import excerpt
 from hatch_connect.project.settings import type_of
 from hatch_connect.project.tables import read_utf8
 
@@ -89,7 +90,7 @@ def _requires_python(project: Toml, problems: list[str]) -> str | None:
     try:
         SpecifierSet(text)
     except InvalidSpecifier:
-        problems.append(f"`project.requires-python` is no version specifier: `{text}`.")
+        problems.append(f"`project.requires-python` is no version specifier: `{excerpt(text)}`.")
         return None
     return text
 

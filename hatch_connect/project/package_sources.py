@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hatch_connect.project.pins import excerpt
 from hatch_connect.project.settings import type_of
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class PackageSource:
             return "a member of the workspace"
         at = f"@{self.reference}" if self.reference else ""
         below = f" ({self.below})" if self.below else ""
-        return f"{'the index ' if self.kind == 'index' else ''}{self.place}{at}{below}"
+        kind = "the index " if self.kind == "index" else ""
+        return f"{kind}{excerpt(self.place + at)}{below}"
 
 
 def read_source(name: str, raw: object, where: str, problems: list[str]) -> PackageSource | None:

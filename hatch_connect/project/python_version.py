@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import ConfigurationError, PythonVersionError
+from hatch_connect.project.pins import excerpt
 from hatch_connect.project.tables import read_utf8
 
 if TYPE_CHECKING:
@@ -103,14 +104,17 @@ class _Choice:
     @property
     def said(self) -> str:
         """The ranges as a message says them."""
-        return " and ".join(f"{source.because} (`{source.text}`)" for _, source in self.ranges)
+        return " and ".join(
+            f"{source.because} (`{excerpt(source.text)}`)" for _, source in self.ranges
+        )
 
     def hear(self, source: _Source) -> str | None:
         """Return the version that a source names; what else it says is kept."""
         meaning = _meaning(source)
         if meaning is None:
             self.notes.append(
-                f"{source.because} says `{source.text}`, which names no X.Y that is understood."
+                f"{source.because} says `{excerpt(source.text)}`, which names no X.Y that is"
+                " understood."
             )
         elif isinstance(meaning, str):
             return meaning
@@ -193,7 +197,7 @@ def _first_version_of(sources: Iterator[_Source], choice: _Choice) -> tuple[_Sou
 
 
 def _undecided(config: ProjectConfig, choice: _Choice) -> PythonVersionError:
-    ranges = [f"{source.because} says `{source.text}`." for _, source in choice.ranges]
+    ranges = [f"{source.because} says `{excerpt(source.text)}`." for _, source in choice.ranges]
     said = "".join(f"\n  - {text}" for text in (*choice.notes, *ranges))
     return PythonVersionError(
         f"Nothing says which Python the content of {config.path} is for.{said}",
@@ -351,7 +355,7 @@ def _as_pep440(operator: str, version: str) -> str:
 
 def _unusable(source: _Source, reason: str) -> PythonVersionError:
     return PythonVersionError(
-        f"{source.because} asks for Python `{source.text}`: {reason}.",
+        f"{source.because} asks for Python `{excerpt(source.text)}`: {reason}.",
         hint='Name a released CPython, such as "3.12".',
     )
 

@@ -18,6 +18,7 @@ from hatch_connect.project.locks.neighbours import (
     hatch_members,
     in_context,
     is_there,
+    matching,
     metadata_in,
     required_name,
 )
@@ -94,7 +95,7 @@ def heed_sources(lock: Lock, config: ProjectConfig, target: Target, *, uv: bool 
             problems.append(f"{source.where} is {source}, and {lock.called} has {beside.path}.")
         else:
             problems += [
-                f"{source.where} is {excerpt(str(source))}, and {lock.called} has {had}."
+                f"{source.where} is {source}, and {lock.called} has {had}."
                 for pin in pins
                 if (had := _contradiction(source, pin, lock))
             ]
@@ -252,7 +253,7 @@ def _uv_members(config: ProjectConfig) -> dict[str, Path]:
             continue
         patterns = workspace.get("members", [])
         for pattern in patterns if isinstance(patterns, list) else ():
-            for member in sorted(folder.glob(str(pattern))):
+            for member in matching(folder, str(pattern)):
                 if (metadata := metadata_in(member)) is not None:
                     found[normalized(metadata.name)] = member
         break

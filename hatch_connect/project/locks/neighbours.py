@@ -39,6 +39,22 @@ def is_there(path: Path) -> bool:
         return False
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file, as above."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def matching(root: Path, pattern: str) -> list[Path]:
+    """Return what a pattern of a workspace finds; one that no tool takes finds nothing."""
+    try:
+        return sorted(root.glob(pattern))
+    except (ValueError, NotImplementedError, OSError):
+        return []
+
+
 def metadata_in(folder: Path) -> Metadata | None:
     """Read `[project]` of a folder; None where there is none that can be read."""
     if not is_there(folder / PYPROJECT):
@@ -54,7 +70,7 @@ def hatch_members(config: ProjectConfig) -> dict[str, Path]:
     """Return the members of the workspace of the chosen Hatch environment, by normalized name."""
     found = {}
     for pattern in config.hatch_environment.members:
-        for folder in sorted(config.root.glob(pattern)):
+        for folder in matching(config.root, pattern):
             metadata = metadata_in(folder)
             if metadata is not None:
                 found[normalized(metadata.name)] = folder

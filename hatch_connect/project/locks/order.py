@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import ConfigurationError, LockError
+from hatch_connect.project.locks.neighbours import is_file
+from hatch_connect.project.pins import excerpt
 from hatch_connect.project.tables import read_toml
 
 if TYPE_CHECKING:
@@ -149,9 +151,9 @@ def _named(config: ProjectConfig) -> LockFile | None:
         if text is None or text == "pyproject.toml":
             continue
         path = config.root / text
-        if not path.is_file():
+        if not is_file(path):
             raise LockError(
-                f"There is no {path}, which `{key}` names.",
+                f"There is no {excerpt(str(path))}, which `{key}` names.",
                 hint="Write the file's path from the project's root, or make the lock.",
             )
         hatch = path == config.root / config.hatch_environment.lock_file
@@ -162,7 +164,7 @@ def _named(config: ProjectConfig) -> LockFile | None:
 def _found(config: ProjectConfig) -> LockFile | None:
     root, environment = config.root, config.hatch_environment
     own = root / environment.lock_file
-    if own.is_file():
+    if is_file(own):
         because = f"the lock of the Hatch environment `{environment.name}`"
         return LockFile(path=own, format=format_of(own), because=because, hatch=True)
     compiled = root / "requirements" / f"requirements-{environment.name}.txt"

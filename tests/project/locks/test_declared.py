@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hatch_connect.errors import ConfigurationError, LockError
+from hatch_connect.errors import ConfigurationError, LockError, ProjectError
 from hatch_connect.project.config import read_project
 from hatch_connect.project.locks import find_lock, read_lock
 from hatch_connect.project.pins import Lock, Target
@@ -220,3 +220,38 @@ def test_what_hatch_refuses_is_a_problem(tmp_path: Path, raw: str, said: str) ->
     with pytest.raises(ConfigurationError, match=r"`tool\.hatch\.sources\.ours`") as caught:
         read_project(tmp_path)
     assert said in str(caught.value)
+
+
+_VALUES = ("1", "[]", "['']", "['/abs/*']", "['../**']", "'" + "x" * 3000 + "'", "{}", "'\\u0000'")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "tool.hatch.envs.default.workspace.members",
+        "tool.hatch.envs.default.lock-filename",
+        "tool.hatch.sources.ours",
+        "tool.hatch.sources.ours.path",
+        "tool.uv.sources",
+        "tool.uv.sources.ours.path",
+        "tool.uv.workspace.members",
+        "tool.uv.index",
+    ],
+)
+@pytest.mark.parametrize("value", _VALUES)
+def test_any_value_is_taken_or_refused_in_short_lines(tmp_path: Path, key: str, value: str) -> None:
+    member = "[tool.{}.sources]\nours = {{ workspace = true }}\n".format(
+        "hatch" if "hatch" in key else "uv"
+    )
+    text = f"{key} = {value}\n{PROJECT}" + member * ("sources" not in key)
+    (tmp_path / "pyproject.toml").write_text(text)
+    (tmp_path / "requirements.txt").write_text("ours==1\nsix==1\n")
+    said = ""
+    try:
+        config = read_project(tmp_path)
+        found = find_lock(config)
+        assert found is not None
+        read_lock(found, config, Target(python="3.12"))
+    except ProjectError as error:
+        said = str(error)
+    assert all(len(line) < 900 for line in said.splitlines())
