@@ -33,6 +33,10 @@ class TestReach:
         with pytest.raises(UnreachableError, match="cannot be reached"):
             connecting(f"http://127.0.0.1:{closed_port()}").create_content("sales")
 
+    def test_certificates_that_are_none(self, connecting: Connecting) -> None:
+        with pytest.raises(UsageError, match="certificate holds no certificate in PEM form"):
+            connecting("https://127.0.0.1", ca_cert="PEM").me()
+
     def test_no_such_name(self, connecting: Connecting) -> None:
         with pytest.raises(UnreachableError, match=r"name .* is not known"):
             connecting("http://no-such-host.invalid").me()

@@ -230,11 +230,16 @@ env = ["B=2", "C=2"]
     def test_the_nicknames_that_have_tables_are_known_with_their_urls(self, tmp_path: Path) -> None:
         text = self.TEXT + "server = 'https://one.example'\n"
         text += "[tool.hatch-connect.on.staging]\n[tool.hatch-connect.content.ui.on.lab]\n"
+        text += "[tool.hatch-connect.on.qa]\nserver = 'https://qa.example'\n"
+        text += "[tool.hatch-connect.content.ui.on.qa]\n"
         text += "[tool.hatch-connect.content.ui.on.production]\nserver = 'https://two.example'\n"
         main, ui = read(tmp_path, text), read(tmp_path, text, content="ui")
-        assert dict(main.servers) == {"production": "https://one.example", "staging": None}
+        assert dict(main.servers) == {
+            "production": "https://one.example", "staging": None, "qa": "https://qa.example",
+        }  # fmt: skip
         assert dict(ui.servers) == {
             "production": "https://two.example", "staging": None, "lab": None,
+            "qa": "https://qa.example",
         }  # fmt: skip
 
     def test_a_call_wins_over_all(self, tmp_path: Path) -> None:

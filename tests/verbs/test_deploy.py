@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import tarfile
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -192,6 +193,9 @@ class TestContentOfTheSameName:
         (bundle,) = content.bundles.values()
         assert bundle.metadata["source_repo"] == "https://example.com/team/sales.git"
         bundle.metadata["source_repo"] = theirs
+        of_others = "https://example.org/x" if same else "https://example.com/team/sales"
+        draft = replace(bundle, id="99", metadata={"source_repo": of_others})
+        content.bundles[draft.id] = draft  # newer, and not active
         by_record = caller.call("deploy", directory=str(root), dry_run=True)
         assert "by its name alone" not in by_record.stderr
         caller.environ["HOME"] = str(caller.folder / "elsewhere")
@@ -199,12 +203,12 @@ class TestContentOfTheSameName:
         assert done.code == 0, done.said
         assert (f"Content {content.guid} was found by its name alone" in done.stderr) is not same
         assert "token" not in done.said
-        assert len(content.bundles) == 2
+        assert len(content.bundles) == 3
         archive = caller.call("bundle", directory=str(root)).stdout.strip()
         content.bundles[content.bundle_id or ""].metadata["source_repo"] = theirs
         caller.environ["HOME"] = str(caller.folder / "a third")
         done = caller.call("deploy", directory=str(root), file=archive)
-        assert (done.code, len(content.bundles)) == (0, 3), done.said
+        assert (done.code, len(content.bundles)) == (0, 4), done.said
         assert (f"Content {content.guid} was found by its name alone" in done.stderr) is not same
 
 
@@ -224,6 +228,18 @@ def test_a_foreign_bundle_of_the_projects_name_is_content_of_its_own(
         assert done.code == 0, done.said
         assert "content of its own" in done.stderr
         assert (ours.bundle_id, len(ours.bundles), len(fake.contents)) == (active, 1, 2)
+
+
+def test_verbs_that_look_heed_the_table_of_the_server_too(
+    caller: Caller, fake: FakeConnect
+) -> None:
+    content = fake.add_content("elsewhere")
+    table = f'[tool.hatch-connect.on.staging]\nguid = "{content.guid}"\n'
+    root = project(caller.folder / "p", PACKAGE, connect=f"{CONNECT}{table}")
+    for verb in ("info", "deploy", "info"):
+        done = caller.call(verb, directory=str(root), name="staging")
+        assert done.code == 0, done.said
+    assert (len(content.bundles), len(fake.contents)) == (1, 1)
 
 
 def test_a_value_that_the_call_overrides_stays_hidden(caller: Caller, fake: FakeConnect) -> None:
@@ -283,6 +299,7 @@ class TestMetadata:
     def test_a_prepared_bundle_is_of_no_commit_that_is_known(
         self, caller: Caller, fake: FakeConnect, root: Path
     ) -> None:
+        (caller.folder / "manifest.json").write_text("{}", encoding="ascii")
         committed(caller.folder)
         assert caller.deploy().code == 0
         assert noted(fake) == {}
