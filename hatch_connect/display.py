@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 # ECMA-48: control sequences (CSI), then operating system commands and their like, up to their end.
 _SEQUENCES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?")
 _LAST_LINES = 20
+# What an error object says of a deployment, as far as it came.
+_OF_A_DEPLOYMENT = ("guid", "bundle_id", "task_id", "logs_url", "log")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -200,7 +202,7 @@ def show_error_object(error: HatchConnectError | KeyboardInterrupt) -> None:
         code = exit_code_of(error)
     else:
         facts, code = {"message": error.message, "hint": error.hint}, error.exit_code
-    known = facts_of(error)
+    known: dict[str, object] = {**dict.fromkeys(_OF_A_DEPLOYMENT), "log": [], **facts_of(error)}
     pieces = {"contents": known.pop("contents")} if "contents" in known else {}
     told = {**facts, "notes": list(notes_of(error)), "exit_code": code, **known}
     print(json.dumps({"error": told, **pieces}, indent=2))

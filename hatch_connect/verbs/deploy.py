@@ -164,7 +164,12 @@ def _ask(call: _Call, report: Report) -> _Asked:
         found = _look(client, settings, call, told)
         if found.located.content:  # also with --new, if an earlier call came so far
             wanted = replace(wanted, new=False)
-        check_wanted(wanted, found)
+        try:
+            check_wanted(wanted, found)
+        except HatchConnectError as error:
+            if known := found.located.content:
+                add_facts(error, guid=known.guid, logs_url=known.logs_url)
+            raise
         _compare_repository(call, client, found.located, told)
         return _Asked(
             call=call,
@@ -261,10 +266,11 @@ def _deploy_each(
 
 def _again(left: list[_Ready]) -> GoOn:
     """Return how to go on with the pieces of content that are left."""
-    configs = [each.asked.call.subject.config for each in left]
-    names = [config.content if config else None for config in configs]
+    subjects = [each.asked.call.subject for each in left]
+    names = [subject.config.content if subject.config else None for subject in subjects]
+    files = [str(subject.piece.path) for subject in subjects if subject.piece.path]
     options = "--all" if None in names else " ".join(f"--content {name}" for name in names)
-    return lambda _guid: f"deploy again with {options}"
+    return lambda _guid: f"deploy again{': ' if files else ' with '}{' '.join(files) or options}"
 
 
 def _pieces(

@@ -262,6 +262,20 @@ class TestWithTheOfficialClient:
         assert record is not None
         assert (record.app_guid, record.title, record.app_mode) == ("guid", "A title", "python-api")
 
+    def test_it_rewrites_its_record_and_leaves_our_history(self, root: Path) -> None:
+        store = RecordStore(place(root))
+        store.put(RECORD)
+        store.note(RECORD.server_url, "g", ATTEMPT, again=False)
+        program = self.HEAD + (
+            f"store.set('{RECORD.server_url}', 'f', 'u', '12', 'g', 'Another', 'python-fastapi')"
+        )
+        self.run(root, program)
+        again = RecordStore(place(root))
+        record = again.get(RECORD.server_url)
+        assert record is not None
+        assert record.title == "Another"
+        assert again.attempts(RECORD.server_url, "g") == (ATTEMPT,)
+
     @pytest.mark.skipif(sys.platform != "linux", reason="the test gives linux's folder")
     def test_the_fallback_is_the_same_file(self, root: Path) -> None:
         program = self.HEAD.replace("'.'", repr(str(root))) + "print(store._secondary_path)"

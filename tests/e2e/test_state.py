@@ -320,6 +320,16 @@ python-version = "3.12"
         assert rest.code == 0, rest.said
         assert len(fake.contents) == 3
 
+    def test_each_of_several_bundles_is_told(self, caller: Caller, fake: FakeConnect) -> None:
+        first = caller.folder / "sales.tar.gz"
+        other = first.rename(first.with_name("other.tar.gz"))
+        caller.bundle()
+        fake.misbehave("POST", "bundles$", Say(403, b'{"code": 22, "error": "no"}'), skip=1)
+        done = caller.call("deploy", file=(str(first), str(other)))
+        assert done.code == 3
+        assert "sales: deployed: " in done.stderr
+        assert done.stderr.splitlines()[-1].endswith(f"To go on, deploy again: {other}.")
+
     def test_an_error_has_what_programs_want_to_know(
         self, caller: Caller, fake: FakeConnect
     ) -> None:
