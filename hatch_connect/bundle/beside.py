@@ -40,6 +40,7 @@ _COMPANIONS = {
 _SOURCES = (".py", ".ipynb", ".qmd", ".html", ".htm")
 _LONGEST = 200
 _LARGEST = 1 << 22
+_WILD = re.compile(r"[*?\[]")
 # A part of a path as sources write it: in quotes, between slashes, in a link.
 _QUOTED = re.compile(r"""(?<=["'/\\(=])[^"'/\\\n()<>]+(?=["'/\\)#?>])""")
 
@@ -142,8 +143,14 @@ def _files_of(
 
 
 def _places(config: ProjectConfig, text: str, *folders: str) -> Iterator[str]:
-    """Return what a text names in the project: beside its source, or at the root."""
-    if not text or len(text) > _LONGEST or "\n" in text or "://" in text or "\0" in text:
+    """Return what a text names in the project: beside its source, or at the root.
+
+    Of a pattern it is the folder, of a database's URL (`sqlite:///x.db`) the file.
+    """
+    text = text.partition(":///")[2] if "://" in text else text
+    if _WILD.search(text):
+        text = posixpath.dirname(_WILD.split(text)[0])
+    if not text or len(text) > _LONGEST or "\n" in text or "\0" in text:
         return
     for folder in dict.fromkeys((*folders, "")):
         path = posixpath.normpath(posixpath.join(folder, text.replace("\\", "/")))

@@ -146,7 +146,13 @@ def test_what_a_source_names_and_does_not_ship_is_said_with_the_line_that_adds_i
         "logo.png": "",
         "models/m.bin": "",
         ".env": "",
-        "src/sales_api/paths.py": "A = 'root.csv', 'main.py', 'sales_api', 'src', '\\0'\n",
+        "src/sales_api/paths.py": "A = 'root.csv', 'main.py', 'sales_api', 'src', '\\0'\n"
+        "B = 'raw/*.csv', 'sqlite:///users.db', 'https://x.org/other.db', '*.png'\n"
+        "C = f'out/{A}.txt'\n",
+        "raw/1.csv": "",
+        "out/1.txt": "",
+        "users.db": "",
+        "other.db": "",
         "root.csv": "",
     }
     table = connect("flask", "app", 'include = ["extra.txt"]')
@@ -154,13 +160,14 @@ def test_what_a_source_names_and_does_not_ship_is_said_with_the_line_that_adds_i
     assert own(one) == {"app.py", "extra.txt"}
     assert "data/x.csv (in app.py)" in said
     line = said.partition("[tool.hatch-connect]: ")[2].partition("\n")[0]
-    assert line == 'include = ["extra.txt", "data/x.csv", "/logo.png", "/models", "/root.csv"]'
+    added = ["/logo.png", "/models", "/out", "/raw", "/root.csv", "/users.db"]
+    assert line == f"include = {json.dumps(['extra.txt', 'data/x.csv', *added])}"
     table = connect("flask", "app", line)
     root = project(tmp_path / "p", {}, connect=table)
     heard = Heard()
     (again,) = build(BuildRequest(root=root), sandbox.environ, heard)
-    added = {"extra.txt", "data/x.csv", "logo.png", "models/m.bin", "root.csv"}
-    assert own(again) == {"app.py", *added}
+    named = {"extra.txt", "data/x.csv", "logo.png", "models/m.bin", "root.csv"}
+    assert own(again) == {"app.py", *named, "raw/1.csv", "out/1.txt", "users.db"}
     assert "Named in files" not in heard.text
 
 
