@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.guard import forbidden, forbidden_folder
-from hatch_connect.bundle.ignored import Repository
+from hatch_connect.bundle.ignored import Repository, compiled, joined
 from hatch_connect.bundle.names import CIRCLE, is_within, regular_file, shown
 from hatch_connect.bundle.secret_files import secret_in
 from hatch_connect.errors import BundleError
@@ -80,17 +79,18 @@ class Patterns:
     """Patterns in the syntax of `.gitignore`, which is Hatchling's."""
 
     def __init__(self, lines: Sequence[str]) -> None:
-        from pathspec import GitIgnoreSpec
-
         # `./dist` is what people write for `/dist`; gitignore's syntax has no such path.
-        lines = [re.sub(r"^(!?)\.(?=/)", r"\1", line) for line in lines]
-        self.lines = tuple(lines)
-        with warnings.catch_warnings():
-            # `[[]` is a pattern of gitignore, and a regular expression that Python may change.
-            warnings.simplefilter("ignore", FutureWarning)
-            self._spec = GitIgnoreSpec.from_lines(lines)
-            self._each = [(line, GitIgnoreSpec.from_lines([line])) for line in lines]
-        self._literal = {line.strip("/") for line in lines if not _WILD & set(line)}
+        self.lines = tuple(re.sub(r"^(!?)\.(?=/)", r"\1", line) for line in lines)
+        self._each = []
+        for line in self.lines:
+            if (spec := compiled(line)) is None:
+                raise BundleError(
+                    f"`{line}` is no pattern in gitignore's syntax.",
+                    hint="Correct it in `include` or `exclude` of [tool.hatch-connect].",
+                )
+            self._each.append((line, spec))
+        self._spec = joined(spec for _, spec in self._each)
+        self._literal = {line.strip("/") for line in self.lines if not _WILD & set(line)}
 
     def match(self, path: str) -> bool:
         """Tell whether the last pattern that speaks of a path says yes."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
+import warnings
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hatch_connect.errors import BundleError
 from hatch_connect.project.git import Checkout, read_checkout
-from hatch_connect.project.tables import encoding_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -212,22 +212,34 @@ def _last_word(spec: GitIgnoreSpec, path: str) -> bool | None:
         if found is not None:
             at = found.match.groupdict().get(_FOLDER) and found.match.start(_FOLDER)
             if at in {None, len(path) - 1}:
-                return pattern.include
+                return bool(pattern.include)
     return None
 
 
 def _spec(file: Path) -> GitIgnoreSpec | None:
-    from pathspec import GitIgnoreSpec
-
     try:
-        data = file.read_bytes()
+        text = file.read_text("utf-8-sig", "surrogateescape")
     except OSError:
         return None
-    if b"\0" in data:
-        raise BundleError(
-            f"git cannot read {file}: it is {encoding_of(data)}, and nothing that it names would"
-            " be ignored.",
-            hint="Save .gitignore as UTF-8.",
-        )
-    text = data.decode("utf-8-sig", "surrogateescape")
-    return GitIgnoreSpec.from_lines(line.removesuffix("\r") for line in text.split("\n"))
+    # A line that is no pattern ignores nothing, as for git.
+    return joined(filter(None, (compiled(line.removesuffix("\r")) for line in text.split("\n"))))
+
+
+def joined(specs: Iterable[GitIgnoreSpec]) -> GitIgnoreSpec:
+    """Return the patterns of all, in their order, as one."""
+    from pathspec import GitIgnoreSpec
+
+    return GitIgnoreSpec([pattern for spec in specs for pattern in spec.patterns])
+
+
+def compiled(line: str) -> GitIgnoreSpec | None:
+    """Return a pattern in gitignore's syntax, or None if the line is none."""
+    from pathspec import GitIgnoreSpec
+
+    with warnings.catch_warnings():
+        # `[[]` is a pattern of gitignore, and a regular expression that Python may change.
+        warnings.simplefilter("ignore", FutureWarning)
+        try:
+            return GitIgnoreSpec.from_lines([line])
+        except (ValueError, re.error):
+            return None

@@ -99,7 +99,8 @@ def regular_file(path: str, source: Path, roots: tuple[str, ...], *, outside: bo
     advice = "Replace it, or leave it out with `exclude` in [tool.hatch-connect]."
     if not outside and not is_within(real, *roots):
         folder = Path(real) if Path(real).is_dir() else Path(real).parent
-        named = _quoted(os.path.relpath(folder, roots[0]))
+        near = folder.drive == Path(roots[0]).drive
+        named = _quoted(os.path.relpath(folder, roots[0]) if near else str(folder))
         raise BundleError(
             f"{shown(path)} is a link that leaves the project.",
             hint=f"Name the folder if it may be followed: `follow-links = [{named}]` in"

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hatch_connect.bundle.content import Patterns
+from hatch_connect.errors import BundleError
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,14 @@ def test_patterns_that_match_nothing_are_found() -> None:
 def test_any_pattern_gets_an_answer(lines: list[str], path: str) -> None:
     try:
         patterns = Patterns(lines)
-    except ValueError:
+    except BundleError:
         return
     patterns.match(path)
     patterns.reach_into(path)
+
+
+@pytest.mark.parametrize("line", ["!", "a\\", "[z-a]"])
+def test_what_is_no_pattern_is_named(line: str) -> None:
+    with pytest.raises(BundleError, match=r"is no pattern in gitignore's syntax") as caught:
+        Patterns(["*.md", line])
+    assert line in caught.value.message

@@ -199,6 +199,17 @@ def test_without_git_the_files_above_count_too(tmp_path: Path, sandbox: Sandbox)
 
 
 @pytest.mark.parametrize("git", [True, False])
+def test_a_line_that_is_no_pattern_ignores_nothing(
+    tmp_path: Path, sandbox: Sandbox, *, git: bool
+) -> None:
+    files = {".gitignore": "!\n[z-a]\na\\\n[[]\n*.log\n", "a": "", "b": "", "c.log": ""}
+    root = write_files(tmp_path / "p", files)
+    if git:
+        sandbox.git("init", "--quiet", cwd=root)
+    assert ignored(root, sandbox.environ, files) == {"c.log"}
+
+
+@pytest.mark.parametrize("git", [True, False])
 def test_the_file_of_a_checkout_on_windows(tmp_path: Path, sandbox: Sandbox, *, git: bool) -> None:
     text = b"\xef\xbb\xbf*.log\r\n!kept.log\r\n/data/\r\n\r\n"
     files = {".gitignore": text, "a.log": b"", "kept.log": b"", "data/x": b"", "b": b""}
