@@ -34,6 +34,10 @@ class Pace:
     sleep: Callable[[float], None]
     timeout: float = 86_400.0
 
+    def times(self, usual: int) -> int:
+        """Return how often to look at something, `PAUSE` apart, within the task's time-out."""
+        return min(usual, 1 + int(self.timeout / PAUSE))
+
 
 _LONG_POLL = 5  # seconds that the server may wait for news before it answers
 _BREATH = 0.2  # seconds between two questions to a server that answers at once
@@ -64,7 +68,7 @@ def follow(client: ConnectClient, task_id: str, report: Report, pace: Pace) -> T
         except NotFoundError as error:
             unknown += 1
             if unknown == 1:
-                text = f"The server does not know task {task_id}: {error.message}"
+                text = f"The server does not know task {task_id} ({error.message.rstrip('.')})."
                 report(Note(text=f"{text} It is asked again for up to a minute."))
             if unknown == _ASKED_AGAIN or pace.now() - began > pace.timeout:
                 return None
@@ -97,7 +101,7 @@ def _poll(
             if not bearable or not left or pace.now() - since > _SILENCE:
                 raise
             if left == _POLLS_LOST - 1:
-                text = f"No news of task {task_id}: {error.message}"
+                text = f"No news of task {task_id} ({error.message.rstrip('.')})."
                 report(Note(text=f"{text} It is asked again for half a minute."))
             pace.sleep(1.0)
     raise AssertionError("the last attempt returns or raises")
@@ -110,7 +114,7 @@ def look_for_active(
 
     Raises DeploymentFailedError if it is another bundle, also after a while.
     """
-    for left in reversed(range(_LOOKS)):
+    for left in reversed(range(pace.times(_LOOKS))):
         if client.content(content.guid).bundle_id == bundle_id:
             report(Note(text=f"The task is lost, and bundle {bundle_id} is active."))
             return

@@ -83,7 +83,7 @@ def verify(
 def _visit(
     client: ConnectClient, content: Content, step: Verify, bundle_id: str | None, lost: Pace | None
 ) -> Visit:
-    looks = _LOOKS if lost else 1
+    looks = lost.times(_LOOKS) if lost else 1
     while True:
         visit = client.visit(content.guid, bundle_id=bundle_id, path=step.path)
         looks -= 1
