@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _SHOWN = 160
 """About two lines of a screen."""
 
+_LONGEST = 5 * _SHOWN
+
 HIGH_PATCH = 99
 """Stands for the newest patch of a minor, where only X.Y is known."""
 
@@ -35,15 +37,20 @@ def normalized(name: str) -> str:
 
 def excerpt(text: str) -> str:
     """Return a text that a message repeats: without credentials, and its middle if it is long."""
+    return _shortened(text, _SHOWN)
+
+
+def _shortened(text: str, most: int) -> str:
     text = without_credentials(text)
-    if len(text) <= _SHOWN:
+    if len(text) <= most:
         return text
-    return f"{text[: _SHOWN // 2]} ... {text[-_SHOWN // 4 :]}"
+    return f"{text[: most // 2]} ... {text[-most // 4 :]}"
 
 
 def listed(heading: str, problems: Iterable[str]) -> str:
     """Word several problems as one message."""
-    return "\n".join((heading, *(f"  - {problem}" for problem in problems)))
+    shown = (_shortened(problem, _LONGEST) for problem in problems)
+    return "\n".join((heading, *(f"  - {problem}" for problem in shown)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

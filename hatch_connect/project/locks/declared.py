@@ -21,6 +21,7 @@ from hatch_connect.project.locks.neighbours import (
     matching,
     metadata_in,
     required_name,
+    resolved,
 )
 from hatch_connect.project.locks.order import UV
 from hatch_connect.project.package_sources import PackageSource, read_source
@@ -129,7 +130,7 @@ def _built(
         if one is not None or pins:
             problems.append(f"{source.where} is {source}, which is not there.")
     elif beside is not None:
-        if beside.path.resolve() != one.path.resolve():
+        if resolved(beside.path) != resolved(one.path):
             problems.append(f"{source.where} is {source}, and {lock.called} has {beside.path}.")
     elif pins and lock.verbatim is not None:
         line = excerpt(pins[0].requirement)

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.errors import LockError
 from hatch_connect.project.locks.fit import index_note
-from hatch_connect.project.pins import listed
-from hatch_connect.project.rules import has_credentials, without_credentials
+from hatch_connect.project.pins import excerpt, listed
+from hatch_connect.project.rules import has_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from hatch_connect.project.pins import LocalPackage, Pin
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 _HASH = re.compile(r"[a-z0-9_]+:[0-9a-fA-F]+")
 
 
@@ -72,6 +73,5 @@ def credential_problems(text: str) -> list[str]:
     """Return a sentence for each URL with credentials that a lock holds, masked."""
     if not has_credentials(text):
         return []
-    words = (word.strip("'\",;[]{}()<>") for word in text.split() if "@" in word)
-    urls = {without_credentials(word) for word in words if has_credentials(word)}
+    urls = {excerpt(url) for url in _URL.findall(text) if has_credentials(url)}
     return [f"There are credentials in the URL {url}." for url in sorted(urls)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from os.path import normpath
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import url2pathname
 
@@ -14,7 +16,6 @@ from hatch_connect.project.tables import PYPROJECT, read_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from hatch_connect.project.config import ProjectConfig
     from hatch_connect.project.metadata import Metadata
@@ -37,6 +38,14 @@ def is_there(path: Path) -> bool:
         return path.exists()
     except OSError:
         return False
+
+
+def resolved(path: Path) -> Path:
+    """Return where a path leads, links followed; one that no system can have, by its text."""
+    try:
+        return path.resolve()
+    except (OSError, ValueError):
+        return Path(normpath(path))
 
 
 def is_file(path: Path) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from hatch_connect.errors import LockError
-from hatch_connect.project.pins import HIGH_PATCH
+from hatch_connect.project.pins import HIGH_PATCH, excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -52,7 +52,7 @@ def choose_for_patches(
         allowed = SpecifierSet(requires_python or "")
     except InvalidSpecifier:
         raise LockError(
-            f"{path} is damaged: `{requires_python}` is no range of Python versions.",
+            f"{path} is damaged: `{excerpt(str(requires_python))}` is no range of Python versions.",
             hint="Lock the project again.",
         ) from None
     environments = {patch: target.environment(patch) for patch in first_patches(text, target)}

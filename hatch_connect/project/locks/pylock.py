@@ -14,7 +14,7 @@ from hatch_connect.project.locks.patches import choose_for_patches
 from hatch_connect.project.locks.pylock_pins import AGAIN, Pinning
 from hatch_connect.project.locks.pylock_reasons import Chosen
 from hatch_connect.project.locks.satisfied import direct, unsatisfied
-from hatch_connect.project.pins import Lock, less, normalized
+from hatch_connect.project.pins import Lock, excerpt, less, normalized
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,7 +122,9 @@ def _parsed(path: Path) -> Pylock:
     except PylockUnsupportedVersionError as error:
         raise LockError(f"{path}: {error}.", hint="Update hatch-connect.") from None
     except PylockValidationError as error:
-        raise LockError(f"{path} is no valid lock: {error}.", hint=f"{AGAIN}.") from None
+        raise LockError(
+            f"{path} is no valid lock: {excerpt(str(error))}.", hint=f"{AGAIN}."
+        ) from None
 
 
 def _chosen(pylock: Pylock, found: LockFile, config: ProjectConfig, findings: Findings) -> Chosen:

@@ -15,6 +15,7 @@ from hatch_connect.project.locks.neighbours import (
     local_path,
     metadata_in,
     required_name,
+    resolved,
 )
 from hatch_connect.project.locks.pylock_reasons import Chosen, asking, holds, says_all, why_not
 from hatch_connect.project.locks.satisfied import direct
@@ -120,7 +121,8 @@ class Pinning:
         directory = package.directory
         if directory is None:
             return False
-        return local_path(directory.path, self.path.parent).resolve() == self.config.root.resolve()
+        place = local_path(directory.path, self.path.parent)
+        return resolved(place) == self.config.root.resolve()
 
     def _is_local(self, package: Package) -> bool:
         return package.name in self.findings.local or self._is_project(package)
@@ -181,7 +183,7 @@ class Pinning:
         below = (package.directory and package.directory.subdirectory) or ""
         path = path / below if below else path
         # A lock comes from elsewhere: what only it names is not read from all over the machine.
-        if named is None and not path.resolve().is_relative_to(self.config.root.resolve()):
+        if named is None and not resolved(path).is_relative_to(self.config.root.resolve()):
             self._wrong(
                 f"{_called(package)} is built from {excerpt(place)}, which is outside of the"
                 f" project, and {self.config.path.name} does not name it."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hatch_connect.project.locks.neighbours import is_there
+from hatch_connect.project.locks.neighbours import is_there, resolved
 from hatch_connect.project.pins import LocalPackage, Omitted, Pin, excerpt, normalized
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Reduction:
 
     def is_project(self, line: Line) -> bool:
         """Whether a line is the project itself, which ships as files."""
-        if line.local is not None and line.local.resolve() == self.config.root.resolve():
+        if line.local is not None and resolved(line.local) == self.config.root.resolve():
             return True
         return line.name == normalized(self.config.project_name)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hatch_connect.errors import LockError
 from hatch_connect.project.locks.fit import file_name
+from hatch_connect.project.pins import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -94,7 +95,7 @@ class Graph:
             return found[0]
         told = f"{edge.name} {edge.version or ''}".strip()
         raise LockError(
-            f"The lock is damaged: {len(found)} packages answer to `{told}`.",
+            f"The lock is damaged: {len(found)} packages answer to `{excerpt(told)}`.",
             hint="Lock again: uv lock",
         )
 
@@ -252,5 +253,5 @@ def marker_of(text: str) -> Marker:
         return Marker(_EXTRA.sub(as_set, text))
     except InvalidMarker:
         raise LockError(
-            f"The lock is damaged: `{text}` is no marker.", hint="Lock again: uv lock"
+            f"The lock is damaged: `{excerpt(text)}` is no marker.", hint="Lock again: uv lock"
         ) from None

@@ -15,7 +15,7 @@ from hatch_connect.project.locks.uv_keep import Kept
 from hatch_connect.project.locks.uv_pins import Pinning
 from hatch_connect.project.locks.uv_reasons import omitted
 from hatch_connect.project.metadata import read_metadata
-from hatch_connect.project.pins import Lock, less, normalized
+from hatch_connect.project.pins import Lock, excerpt, less, normalized
 from hatch_connect.project.tables import PYPROJECT, read_tables
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def _graph(path: Path) -> Graph:
     version = content.get("version")
     if version != _VERSION:
         raise LockError(
-            f"{path} has version {version} of uv's format; version {_VERSION} is understood.",
+            f"{path} has version {excerpt(str(version))} of uv's format; version {_VERSION} is"
+            " understood.",
             hint="Update hatch-connect, or lock with an older uv.",
         )
     try:
@@ -103,7 +104,7 @@ def _root(graph: Graph, path: Path, config: ProjectConfig) -> Package:
         return root
     if root is None and not config.metadata.has_project and graph.members:
         return _workspace_root(graph)
-    has = f"it has `{root.name}`" if root else "it has none for this folder"
+    has = f"it has `{excerpt(root.name)}`" if root else "it has none for this folder"
     raise LockError(
         f"{path} is not the lock of the project `{config.project_name}`: {has}.",
         hint=_AGAIN,

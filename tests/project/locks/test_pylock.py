@@ -203,6 +203,7 @@ sdist = { url = "https://h.example/g-1.0.tar.gz", hashes = { sha256 = "aa" } }
             "directory = { path = 'link' }",
             "directory = { path = 'sub', subdirectory = '../../outside' }",
             f"directory = {{ path = '../{'x' * 5000}' }}",
+            'directory = { path = "../\\u0000" }',
             "archive = { path = '../x-1.0.tar.gz', hashes = { sha256 = 'aa' } }",
         )
         for place in places:
@@ -238,3 +239,14 @@ sdist = { url = "https://h.example/g-1.0.tar.gz", hashes = { sha256 = "aa" } }
     def test_an_invalid_one(self, tmp_path: Path) -> None:
         with pytest.raises(LockError, match="is no valid lock"):
             read(tmp_path, "packages = 3\n")
+
+    def test_what_it_repeats_is_short_and_without_credentials(self, tmp_path: Path) -> None:
+        for text in (
+            f"[[packages]]\nname = '{'x' * 5000}'\nversion = '1'\nwheels = 3\n",
+            package("a", f"marker = 'https://me:hunter2@h/{'x' * 5000}'"),
+            package("a", f"index = 'https://me:hunter2@h/{'x' * 5000}'"),
+        ):
+            with pytest.raises(LockError) as caught:
+                read(tmp_path, text)
+            assert "hunter2" not in str(caught.value)
+            assert max(map(len, str(caught.value).splitlines())) < 1000
