@@ -18,6 +18,7 @@ from hatch_connect.project.locks.neighbours import (
     hatch_members,
     in_context,
     is_there,
+    local_path,
     matching,
     metadata_in,
     required_name,
@@ -64,6 +65,23 @@ def declared_folder(config: ProjectConfig, source: PackageSource) -> Path | None
     if "tool.uv" in source.where:
         return _uv_members(config).get(source.name)
     return hatch_members(config).get(source.name)
+
+
+def named_folder(config: ProjectConfig, name: str) -> Path | None:
+    """Return the folder that a `file:` URL of the project, or Poetry's `path`, names."""
+    from hatch_connect.project.locks.satisfied import direct
+
+    for text, _ in direct(config):
+        requirement = _requirement(text)
+        url = (requirement and requirement.url) or ""
+        if requirement and normalized(requirement.name) == name and url.startswith("file:"):
+            return local_path(url.replace("${PROJECT_ROOT}", str(config.root)), config.root)
+    poetry = read_tables(config.root).table("tool", "poetry", "dependencies") or {}
+    for key, raw in poetry.items():
+        path = raw.get("path") if isinstance(raw, dict) else None
+        if normalized(key) == name and isinstance(path, str):
+            return config.root / path
+    return None
 
 
 def declared_local(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from hatch_connect.project.locks.declared import declared_folder, declared_sources
+from hatch_connect.project.locks.declared import declared_folder, declared_sources, named_folder
 from hatch_connect.project.locks.findings import line_problem
 from hatch_connect.project.locks.fit import file_name, fits, is_commit, misfit, url_problem
 from hatch_connect.project.locks.markers import reduced
@@ -201,6 +201,7 @@ class Pinning:
         for source in declared_sources(self.config, self.target):
             if found is None and source.name == name:
                 found = declared_folder(self.config, source)
+        found = found or named_folder(self.config, name)
         return found if found is not None and found.exists() else None
 
     def _wrong(self, problem: str) -> None:

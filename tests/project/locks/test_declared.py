@@ -157,6 +157,31 @@ def test_a_lock_of_hatch_may_name_a_declared_folder_outside(tmp_path: Path) -> N
     assert [one.path.resolve() for one in lock.local] == [tmp_path / "ours"]
 
 
+@pytest.mark.parametrize(
+    ("dependency", "table"),
+    [
+        ("ours", "[tool.poetry.dependencies]\nours = { path = '../ours' }\n"),
+        ("ours @ file:///${PROJECT_ROOT}/../ours", ""),
+    ],
+)
+def test_so_may_one_of_poetry_and_pdm(tmp_path: Path, dependency: str, table: str) -> None:
+    text = (
+        "lock-version = '1.0'\ncreated-by = 'x'\n[[packages]]\nname = 'ours'\n"
+        "directory = { path = '../ours' }\n[[packages]]\nname = 'six'\nversion = '1'\n"
+        "wheels = [{ url = 'https://h/six-1-py3-none-any.whl', hashes = { sha256 = 'aa' } }]\n"
+    )
+    for folder in ("app", "ours"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "ours" / "pyproject.toml").write_text("[project]\nname = 'ours'\n")
+    (tmp_path / "app" / "pyproject.toml").write_text(PROJECT.replace("Ours", dependency) + table)
+    (tmp_path / "app" / "pylock.toml").write_text(text)
+    config = read_project(tmp_path / "app")
+    found = find_lock(config)
+    assert found is not None
+    lock = read_lock(found, config, Target(python="3.12"))
+    assert [one.path.resolve() for one in lock.local] == [tmp_path / "ours"]
+
+
 def test_a_direct_reference_wins_over_a_source(tmp_path: Path) -> None:
     project = f"ours @ git+https://h.example/ours@{COMMIT}\nsix==1\n"
     settings = "[tool.hatch.sources]\nours = '../gone'\n"
