@@ -69,7 +69,7 @@ def assemble(
             packages=packages,
             inspection=inspection,
             others=parted,
-            imported=followed(config, below) if parted else (),
+            imported=frozenset(followed(config, below) if parted else ()),
         )
         selection = select(material, added, rules, report)
         if guessed := material.selector.note():
