@@ -109,7 +109,7 @@ class Execution:
             for step in plan.steps:
                 self._under_way = step
                 self._take(step)
-            held = self._held
+            held, self._under_way = self._held, None
             self._keeper.finished(held.known)
             return Deployment(
                 content=held.known,

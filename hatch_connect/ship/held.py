@@ -68,6 +68,8 @@ def remains(held: Held, under_way: PlanStep | None, error: BaseException, go_on:
     doubts = tuple(_doubts(held, under_way)) if _is_open(error) else ()
     facts = (*_facts(held), *doubts)
     line = f"On the server: {'; '.join(facts)}." if facts else "Nothing was changed on the server."
+    if under_way is None and (held.active or held.draft):
+        return f"{line} Nothing is left to do."
     guid = held.content.guid if held.content else None
     if held.active and held.verified is False and held.previous_bundle_id:
         line += f" To go back: hatch-connect rollback {held.previous_bundle_id} --app-id {guid}."

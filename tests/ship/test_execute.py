@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from support.fake_content import FakeContent
 
+    from hatch_connect.connect.resources import Content
     from hatch_connect.events import Event
 
 
@@ -272,6 +273,25 @@ def test_an_interruption_says_what_remains(server: FakeConnect, tmp_path: Path) 
             plan
         )
     assert "is there and not active" in caught.value.__notes__[0]
+
+
+def test_an_interruption_after_the_last_step_says_that_nothing_is_left(
+    server: FakeConnect, tmp_path: Path
+) -> None:
+    class Late(Keeper):
+        def finished(self, content: Content) -> None:
+            super().finished(content)
+            raise KeyboardInterrupt
+
+    client = client_of(server)
+    located = Located(content=None, because="new")
+    found = Found(located=located, drafts=True, pythons=None, variable_names=frozenset())
+    what = wanted(tmp_path)
+    keeper = Late(None, server.url, None, silent)
+    plan = make_plan(what, found, what.upload)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        Execution(client, silent, Clock().pace(), keeper).run(plan)
+    assert caught.value.__notes__[0].endswith("bundle 2 is active. Nothing is left to do.")
 
 
 def test_nothing_is_said_to_remain_where_nothing_was_done(
