@@ -268,8 +268,9 @@ class Job:
     @classmethod
     def from_answer(cls, answer: Answer) -> Self:
         """Read one of a content's jobs."""
+        number = answer.optional_string("id") or ""  # digits, on some servers other text
         return cls(
-            number=answer.optional_integer("id") or 0,
+            number=int(number) if number.isdecimal() else 0,
             key=answer.string("key"),
             tag=answer.optional_string("tag") or "",
             bundle_id=answer.optional_string("bundle_id") or None,

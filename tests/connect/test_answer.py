@@ -163,3 +163,8 @@ def test_connects_own_code_says_more_than_the_status() -> None:
     assert "same time" in (next_step("v1/content", 409, None) or "")
     assert next_step("v1/content", 418, None) is None
     assert "URL of a Posit Connect server" in (next_step("v1/user", 404, 4) or "")
+
+
+@pytest.mark.parametrize(("told", "number"), [("12", 12), (12, 12), ("a1b2", 0), (None, 0)])
+def test_a_jobs_number_may_be_other_text(told: object, number: int) -> None:
+    assert Job.from_answer(Answer({"id": told, "key": "k"}, "GET jobs")).number == number
