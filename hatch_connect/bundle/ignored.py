@@ -10,7 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hatch_connect.errors import BundleError
 from hatch_connect.project.git import Checkout, read_checkout
+from hatch_connect.project.tables import encoding_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -218,9 +220,16 @@ def _last_word(spec: GitIgnoreSpec, path: str) -> bool | None:
 
 def _spec(file: Path) -> GitIgnoreSpec | None:
     try:
-        text = file.read_text("utf-8-sig", "surrogateescape")
+        data = file.read_bytes()
     except OSError:
         return None
+    if b"\0" in data:
+        raise BundleError(
+            f"git cannot read {file}: it is {encoding_of(data)}, and nothing that it names would"
+            " be ignored.",
+            hint="Save .gitignore as UTF-8.",
+        )
+    text = data.decode("utf-8-sig", "surrogateescape")
     # A line that is no pattern ignores nothing, as for git.
     return joined(filter(None, (compiled(line.removesuffix("\r")) for line in text.split("\n"))))
 
