@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _TMPDIR = "TMPDIR"
 # Those who end a whole process group may send SIGTERM twice: to one process, and to its group.
 _SAME_SIGTERM = 1.0
+_JUST_MADE = 60.0  # seconds
 # The process that runs the scripts of Hatch's environments, which name it: `hatch run`.
 RUN_BY = "HATCH_CONNECT_RUN_BY"
 
@@ -108,12 +109,16 @@ def temporary_folder() -> Iterator[None]:
     except OSError:  # no place for any: who needs one says so
         yield
         return
+    _remove_left(Path(usual))
     # Named before it is made: a signal in between must not leave it behind.
     folder = Path(usual) / f"hatch-connect-{os.getpid()}-{os.urandom(8).hex()}"
     try:
         folder.mkdir(mode=0o700)
         tempfile.tempdir = os.environ[_TMPDIR] = str(folder)
-        yield
+        with ExitStack() as stack:
+            with suppress(OSError, ImportError):
+                stack.enter_context(_in_use(folder))
+            yield
     finally:
         with _undisturbed():
             tempfile.tempdir = usual
@@ -121,6 +126,36 @@ def temporary_folder() -> Iterator[None]:
             if named is not None:
                 os.environ[_TMPDIR] = named
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _in_use(folder: Path) -> Iterator[None]:
+    """Lock a folder, as long as this process lives.
+
+    Raises OSError where another one does, or it cannot be done, and ImportError on Windows.
+    """
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_left(place: Path) -> None:
+    """Remove the folders of runs that were killed: nobody has them in use."""
+    if sys.platform == "win32":
+        return
+    hexadecimal = "[0-9a-f]" * 16
+    for folder in place.glob(f"hatch-connect-[0-9]*-{hexadecimal}"):
+        with suppress(OSError):
+            known = folder.lstat()
+            # One that was only just made is not locked yet.
+            if known.st_uid == os.geteuid() and time.time() - known.st_mtime > _JUST_MADE:
+                with _in_use(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

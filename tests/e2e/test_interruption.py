@@ -302,3 +302,41 @@ def test_kill_at_any_moment_makes_no_second_item(
     (content,) = server.contents.values()
     assert content.bundle_id == max(content.bundles, key=int)
     assert content.title == "sales"
+
+
+def test_what_a_killed_run_left_goes_with_a_later_one(
+    server: FakeConnect, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    server.misbehave("GET", "server_settings$", Hang(600), times=2)
+    sample_bundle(tmp_path / "sales.tar.gz")
+    folder = temporary(tmp_path)
+    foreign = folder / "hatch-connect-notes-of-mine"
+    foreign.mkdir()
+
+    def run() -> subprocess.Popen[str]:
+        process = started(
+            sandbox,
+            *("-P", "-m", "hatch_connect", "deploy", "sales.tar.gz"),
+            cwd=tmp_path,
+            CONNECT_SERVER=server.url,
+            CONNECT_API_KEY=server.api_key,
+            TMPDIR=str(folder),
+        )
+        asked = len(server.requests)
+        until(lambda: len(server.requests) > asked, process)
+        return process
+
+    killed, alive = run(), run()
+    killed.kill()
+    killed.communicate(timeout=PATIENCE)
+    assert len(list(folder.iterdir())) == 3
+    sandbox.connect("list", cwd=tmp_path, TMPDIR=str(folder))
+    assert len(list(folder.iterdir())) == 3  # what is new may not be locked yet
+    for left in folder.iterdir():
+        os.utime(left, (0, 0))
+    sandbox.connect("list", cwd=tmp_path, TMPDIR=str(folder))
+    names = {left.name.split("-")[2] for left in folder.iterdir()}
+    assert names == {"notes", str(alive.pid)}
+    alive.terminate()
+    alive.communicate(timeout=PATIENCE)
+    assert list(folder.iterdir()) == [foreign]
