@@ -273,6 +273,10 @@ def _checked_key(key: Secret | None) -> Secret | None:
     value = key.reveal().strip() if key else ""
     if not value:
         return None
+    if why_absent(value):
+        raise UsageError(
+            f"The API key is {why_absent(value)}.", hint="Set the variable that it names."
+        )
     if not (value.isascii() and value.isprintable()) or " " in value:
         raise UsageError(
             "The API key holds characters that no API key has.",

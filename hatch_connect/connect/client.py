@@ -34,7 +34,7 @@ from .settle import Settling
 from .upload import BundleBody, Largest, check_received, too_large
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from hatch_connect.secret import Secret
@@ -46,6 +46,7 @@ T = TypeVar("T")
 _ATTEMPTS = 4
 _HIDDEN = {401, 403, 404}
 _NO_SUCH_PAGE = {400, 404}
+_PAGE = 20
 
 
 class ConnectClient:
@@ -106,10 +107,7 @@ class ConnectClient:
     def find_content(self, name: str, owner_guid: str | None = None) -> tuple[Content, ...]:
         """Return the content of exactly that name that the key may see."""
         query = {"name": name} | ({"owner_guid": owner_guid} if owner_guid else {})
-        request = Request("GET", "v1/content", query=query)
-        found = tuple(
-            Content.from_answer(a) for a in objects(self._session.json(request), str(request))
-        )
+        found = map(Content.from_answer, self._listed("v1/content", "guid", query))
         return tuple(c for c in found if c.name == name and owner_guid in {None, c.owner_guid})
 
     def editable_content(self, name: str) -> tuple[Content, ...]:
@@ -229,27 +227,9 @@ class ConnectClient:
         return next((b for b in same if body.metadata.items() <= dict(b.metadata).items()), None)
 
     def bundles(self, guid: str) -> tuple[BundleInfo, ...]:
-        """Return all bundles of the content, newest first; which is active, the content says.
-
-        The reference documents pages of 20 in either order, and older servers know no pages. So
-        the first request asks as for all, and further pages are asked for while new ones come: a
-        server that ignores the question repeats what is known, one that refuses it has no more.
-        """
-        path = _content(guid, "bundles")
-        found: dict[str, BundleInfo] = {}
-        for page in itertools.count(1):
-            request = Request("GET", path, query={"page_number": str(page)} if page > 1 else {})
-            try:
-                told = objects(self._session.json(request), str(request))
-            except RefusedError as error:
-                if page == 1 or error.status not in _NO_SUCH_PAGE:
-                    raise
-                break
-            new = {b.id: b for b in map(BundleInfo.from_answer, told) if b.id not in found}
-            if not new:
-                break
-            found |= new
-        return tuple(sorted(found.values(), key=lambda b: b.number, reverse=True))
+        """Return all bundles of the content, newest first; which is active, the content says."""
+        found = map(BundleInfo.from_answer, self._listed(_content(guid, "bundles"), "id", least=1))
+        return tuple(sorted(found, key=lambda b: b.number, reverse=True))
 
     def bundle(self, guid: str, bundle_id: str) -> BundleInfo:
         """Return one bundle."""
@@ -293,8 +273,7 @@ class ConnectClient:
 
     def jobs(self, guid: str) -> tuple[Job, ...]:
         """Return the processes started for the content, the one that started last first."""
-        request = Request("GET", _content(guid, "jobs"))
-        jobs = map(Job.from_answer, objects(self._session.json(request), str(request)))
+        jobs = map(Job.from_answer, self._listed(_content(guid, "jobs"), "key"))
         return tuple(sorted(jobs, key=lambda job: job.order, reverse=True))
 
     def job_log(self, guid: str, key: str) -> tuple[str, ...]:
@@ -306,6 +285,32 @@ class ConnectClient:
         """Look at content, or at a bundle of it that is not active, as a browser would."""
         draft = f"_bundle{bundle_id}/" if bundle_id else ""
         return self._session.visit(f"content/{quote(guid, safe='')}/{draft}{path.lstrip('/')}")
+
+    def _listed(
+        self, path: str, key: str, query: Mapping[str, str] | None = None, *, least: int = _PAGE
+    ) -> Iterator[Answer]:
+        """Return each object of a list once, by what is at `key`, from however many pages.
+
+        The reference documents pages for bundles alone, of 20 in either order, and older servers
+        know none. So the first request asks as for all, and further pages are asked for while new
+        objects come, where there are `least` at all: a server that ignores the question repeats
+        what is known, one that refuses it has no more.
+        """
+        found: dict[str, Answer] = {}
+        for page in itertools.count(1):
+            asked = {**(query or {}), **({"page_number": str(page)} if page > 1 else {})}
+            request = Request("GET", path, query=asked)
+            try:
+                told = tuple(objects(self._session.json(request), str(request)))
+            except RefusedError as error:
+                if page == 1 or error.status not in _NO_SUCH_PAGE:
+                    raise
+                break
+            known = len(found)
+            found = {each.string(key): each for each in told} | found
+            if len(found) == known or len(found) < least:
+                break
+        return iter(found.values())
 
     def _get(self, path: str, *, query: Mapping[str, str] | None = None, wait: int = 0) -> Answer:
         request = Request("GET", path, query=query or {}, wait=wait)

@@ -64,6 +64,7 @@ class Located:
     by_name: bool = False
 
 
+_LOOKED_FOR = "The content is looked for without the record."
 OTHERWISE = "Name other content with --app-id GUID, or make new content with --new."
 
 
@@ -97,7 +98,7 @@ def _recorded(client: ConnectClient, named: str, clues: Clues, report: Report) -
         # A page that is not Connect's does not tell that anything is gone.
         if not (isinstance(error.__cause__, NotFoundError) and error.__cause__.code):
             raise
-        report(Warned(text=f"{error.message} The content is looked for without the record."))
+        report(Warned(text=f"{error.message} {_LOOKED_FOR} {OTHERWISE}"))
         return None
 
 

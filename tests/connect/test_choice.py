@@ -145,6 +145,10 @@ class TestKeys:
         environ = {"CONNECT_SERVER": ""}
         assert "by CONNECT_SERVER, which is empty" in self.refusal(empty, ServerChoice(), environ)
 
+    def test_one_that_the_call_names_and_does_not_give(self, empty: ServerStore) -> None:
+        choice = ServerChoice(server=PROD, api_key=Secret("$(CONNECT_API_KEY)"))
+        assert "The API key is an unexpanded reference." in self.refusal(empty, choice, {})
+
     def test_white_space_around_it_is_no_part_of_it(self, empty: ServerStore) -> None:
         assert self.key(empty, ServerChoice(server=PROD), {"CONNECT_API_KEY": " K\n"}) == "K"
 

@@ -126,6 +126,20 @@ def test_all_bundles_are_listed_by_their_numbers(
     assert [b.id for b in client.bundles(guid)] == uploaded[::-1]
 
 
+@pytest.mark.parametrize("pages", [20, None])
+def test_other_lists_may_come_in_pages_too(
+    client: ConnectClient, fake: FakeConnect, pages: int | None
+) -> None:
+    fake.pages = pages
+    guids = [fake.add_content("sales", owner=f"user-{n}").guid for n in range(47)]
+    fake.contents[guids[0]].jobs = {f"job-{n}": [] for n in range(40)}
+    assert sorted(c.guid for c in client.find_content("sales")) == sorted(guids)
+    assert {j.key for j in client.jobs(guids[0])} == {f"job-{n}" for n in range(40)}
+    fake.requests.clear()
+    assert client.find_content("sales", "user-46")[0].guid == guids[46]
+    assert fake.calls() == ["GET v1/content"]  # it is no whole page
+
+
 @pytest.mark.parametrize("status", [400, 404])
 def test_a_server_may_refuse_to_be_asked_for_a_page(
     client: ConnectClient, fake: FakeConnect, bundle: Path, status: int

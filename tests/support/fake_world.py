@@ -49,6 +49,7 @@ class World:
     kept_pythons: tuple[str, ...] = ()  # those that take no new bundles
     images: tuple[str, ...] | None = None
     bundle_pages: int | None = 20  # so many bundles a page; None: the query is ignored
+    pages: int | None = None  # so many of any other list; None: it has no pages, and refuses them
     bundle_order: Literal["newest", "oldest"] = "oldest"  # the reference says both
     tells_active: bool = False  # whether a bundle says that it is active
     contents: dict[str, FakeContent] = field(default_factory=dict)
@@ -141,18 +142,25 @@ class World:
         return Reply.of([{"name": name, "title": None, "python": python} for name in self.images])
 
     def _find(self, request: Recorded) -> Reply:
-        if not request.query.keys() <= {"name", "owner_guid"}:
+        if not request.query.keys() <= {"name", "owner_guid", "page_number"}:
             raise Refusal(400, 121, "unknown query")
         wanted = request.query
-        return Reply.of(
-            [
-                c.told()
-                for c in self.contents.values()
-                if not c.hidden
-                and c.name == wanted.get("name", c.name)
-                and c.owner == wanted.get("owner_guid", c.owner)
-            ]
-        )
+        found = [
+            c.told()
+            for c in self.contents.values()
+            if not c.hidden
+            and c.name == wanted.get("name", c.name)
+            and c.owner == wanted.get("owner_guid", c.owner)
+        ]
+        return self._page(request, found)
+
+    def _page(self, request: Recorded, found: list[dict[str, object]]) -> Reply:
+        if self.pages is None:
+            if "page_number" in request.query:
+                raise Refusal(400, 121, "unknown query")
+            return Reply.of(found)
+        number = int(request.query.get("page_number", 1))
+        return Reply.of(found[(number - 1) * self.pages : number * self.pages])
 
     def _create(self, request: Recorded) -> Reply:
         if self.user_role == "viewer":
@@ -341,24 +349,23 @@ class World:
             }
         )
 
-    def _jobs(self, _request: Recorded, guid: str) -> Reply:
+    def _jobs(self, request: Recorded, guid: str) -> Reply:
         jobs = enumerate(self._content(guid).jobs)
         # A fraction of a second has as many digits as it needs.
-        return Reply.of(
-            [
-                {
-                    "id": str(n + 1),
-                    "key": key,
-                    "bundle_id": None,
-                    "start_time": f"2026-11-01T12:00:00{f'.{n}' if n else ''}Z",
-                    "end_time": None,
-                    "tag": "run_app",
-                    "exit_code": None,
-                    "status": 0,
-                }
-                for n, key in jobs
-            ]
-        )
+        found: list[dict[str, object]] = [
+            {
+                "id": str(n + 1),
+                "key": key,
+                "bundle_id": None,
+                "start_time": f"2026-11-01T12:00:00{f'.{n}' if n else ''}Z",
+                "end_time": None,
+                "tag": "run_app",
+                "exit_code": None,
+                "status": 0,
+            }
+            for n, key in jobs
+        ]
+        return self._page(request, found)
 
     def _job_log(self, _request: Recorded, guid: str, key: str) -> Reply:
         lines = self._content(guid).jobs.get(key)
