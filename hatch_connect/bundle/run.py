@@ -46,9 +46,8 @@ def build(request: BuildRequest, environ: Mapping[str, str], report: Report) -> 
     )
     placed = decide_place(configs[0], environ)
     report(Detail(text=f"Building {placed.place.value}: {placed.because}"))
-    if placed.place is not Place.TREE:
-        for name in (PYPROJECT, HATCH):
-            require_no_mark(request.root / name)
+    for name in (PYPROJECT, HATCH):
+        require_no_mark(request.root / name)
     if placed.place is Place.HERE:
         return _here(request, environ, report)
     if placed.place in {Place.WHEEL, Place.TREE}:

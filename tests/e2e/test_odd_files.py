@@ -147,6 +147,21 @@ ENCODED = {
 }
 
 
+@pytest.mark.parametrize("name", ["pyproject.toml", "hatch.toml"])
+def test_a_byte_order_mark_is_named_in_a_project_without_a_package(
+    tmp_path: Path, sandbox: Sandbox, name: str
+) -> None:
+    table = '[tool.hatch-connect]\napp-mode = "fastapi"\nentrypoint = "main:app"\n'
+    (tmp_path / "pyproject.toml").write_text(f'[project]\nname = "a"\nversion = "1"\n{table}')
+    (tmp_path / "main.py").write_text("app = None\n")
+    (tmp_path / "requirements.txt").write_text("fastapi==1\n")
+    file = tmp_path / name
+    file.write_bytes(b"\xef\xbb\xbf" + (file.read_bytes() if file.exists() else b"\n"))
+    done = sandbox.connect("bundle", cwd=tmp_path)
+    assert done.code == 2, done.said
+    assert f"Save {name} as UTF-8 without one." in done.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "encoding"), [(name, each) for name, every in ENCODED.items() for each in every]
 )
