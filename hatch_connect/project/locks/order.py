@@ -37,7 +37,7 @@ _FOREIGN = {
 }
 """Locks that only their own tool reads right, and the command that makes one that we read."""
 
-_CONDA = ("environment.yml", "environment.yaml")
+_CONDA = ("environment*.yml", "environment*.yaml", "conda*.yml", "conda*.yaml")
 _LISTS = ("requirements*.txt", "requirements/*.txt", "*[-_]requirements.txt")
 _SOURCES = ("requirements*.in", "requirements/*.in")
 _INSTEAD = "\n`--force-generate` ships what is installed instead."
@@ -103,9 +103,10 @@ def _require_no_other_list(config: ProjectConfig) -> None:
 
 
 def _conda(root: Path) -> Iterator[tuple[str, str]]:
-    for path in (root / name for name in _CONDA):
-        if path.is_file():
-            named = re.search(rb"^name:[ \t]*([\w.-]+)", path.read_bytes(), re.MULTILINE)
+    for path in (path for each in _CONDA for path in sorted(root.glob(each))):
+        text = path.read_bytes() if path.is_file() else b""
+        if path.stem == "environment" or re.search(rb"^dependencies:", text, re.MULTILINE):
+            named = re.search(rb"^name:[ \t]*([\w.-]+)", text, re.MULTILINE)
             name = named[1].decode() if named else "NAME"
             run = f"conda run -n {name} python -m pip list --format=freeze > {REQUIREMENTS}"
             yield f"{path.name} says", f"Make a list of it: {run}"

@@ -113,6 +113,8 @@ SCRIPT = "import x\n# /// script\n# requires-python = '>=3.11'\n# dependencies =
     [
         ("environment.yml", "name: sales\n", "conda run -n sales python -m pip list"),
         ("environment.yaml", "", "conda run -n NAME"),
+        ("environment-prod.yml", "name: prod\ndependencies:\n  - flask\n", "conda run -n prod"),
+        ("conda.yaml", "dependencies: [flask]\n", "conda run -n NAME"),
         ("requirements.in", "flask\n", "uv pip compile requirements.in -o requirements.txt"),
         ("requirements/prod.in", "flask\n", "uv pip compile requirements/prod.in -o"),
         ("requirements/prod.txt", "", 'requirements-file = "requirements/prod.txt"'),
@@ -139,6 +141,11 @@ def test_what_says_the_packages_is_not_passed_over_for_what_is_installed(
     assert find_lock(forced) is None
     (tmp_path / "requirements.txt").touch()
     assert found(tmp_path).path == tmp_path / "requirements.txt"
+
+
+def test_another_file_of_a_similar_name_is_no_environment(tmp_path: Path) -> None:
+    (tmp_path / "environments.yml").write_text("prod: https://connect.example\n")
+    assert find_lock(project(tmp_path)) is None
 
 
 def test_a_list_beside_the_content_counts_as_seen(tmp_path: Path) -> None:
