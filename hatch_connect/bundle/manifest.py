@@ -142,8 +142,8 @@ def _listed_files(data: Mapping[str, object]) -> tuple[ListedFile, ...]:
     files = []
     for path, entry in data.items():
         where = f"files[{json.dumps(path)}]"
-        if not isinstance(entry, dict):
+        if not isinstance(entry, dict | None):
             raise BundleError(f"manifest.json: `{where}` must be an object.")
-        checksum = get(entry, "checksum", str, where) or ""
+        checksum = get(entry or {}, "checksum", str, where) or ""
         files.append(ListedFile(path=path, checksum=checksum.lower()))
     return tuple(files)

@@ -72,7 +72,7 @@ class Python:
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> Python:
         """Read `python`."""
-        manager = need(data, "package_manager", dict, "python")
+        manager = get(data, "package_manager", dict, "python") or {}
         where = "python.package_manager"
         return cls(
             version=need(data, "version", str, "python"),

@@ -91,6 +91,14 @@ def test_keys_of_other_clients_are_kept() -> None:
     assert Manifest.from_dict(data).to_dict() == {**data, "files": {}}
 
 
+def test_what_the_server_does_not_ask_for_may_be_missing() -> None:
+    data = {**LEAST, "python": {"version": "3.11"}, "files": {"a": None, "b": {}}}
+    read = Manifest.from_dict(data)
+    assert [(file.path, file.checksum) for file in read.files] == [("a", ""), ("b", "")]
+    assert read.python is not None
+    assert read.python.package_file == "requirements.txt"
+
+
 def test_checksums_compare_in_lower_case() -> None:
     data = {**LEAST, "files": {"a": {"checksum": "AB"}}}
     assert Manifest.from_dict(data).files[0].checksum == "ab"
@@ -106,7 +114,6 @@ def test_checksums_compare_in_lower_case() -> None:
         ({"metadata": {"appmode": 1}}, "`metadata.appmode` must be a string, not 1"),
         ({"files": {"a.py": "x"}}, '`files["a.py"]` must be an object'),
         ({"files": {"a.py": {"checksum": 1}}}, '`files["a.py"].checksum` must be a string'),
-        ({"python": {"version": "3"}}, "`python.package_manager` is missing"),
         (
             {"environment": {"environment_management": {"python": "no"}}},
             "`environment.environment_management.python` must be true or false",
