@@ -260,8 +260,8 @@ def additions(
 ) -> tuple[list[Candidate], list[LeftOut]]:
     """Give what `include` and the entrypoint add, and what of it does not ship."""
     for folder in config.follow_links:
-        if not (config.root / folder).is_dir():
-            report(Warned(text=f"`follow-links` in [tool.hatch-connect]: {folder!r} is no folder."))
+        if not (config.root / folder).exists():
+            report(Warned(text=f"`follow-links` in [tool.hatch-connect]: {folder!r} is not there."))
     have = {file.path for file in material.files}
     proposed = list(included(config, material.selector, have, report))
     if config.folder and not material.tree:

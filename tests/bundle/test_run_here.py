@@ -865,7 +865,7 @@ class TestLinks:
         connect = CONNECT + 'follow-links = ["../nothing"]\n'
         heard = Heard()
         build_one(project(tmp_path / "p", PACKAGE, connect=connect), environ, heard)
-        assert "`follow-links` in [tool.hatch-connect]: '../nothing' is no folder." in heard.text
+        assert "`follow-links` in [tool.hatch-connect]: '../nothing' is not there." in heard.text
 
     def test_a_link_to_a_secret_is_one(self, tmp_path: Path, environ: dict[str, str]) -> None:
         files = {"app.py": APP, ".env": "", ".cache/x": "", "conf/x.txt": ""}
