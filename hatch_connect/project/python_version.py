@@ -26,12 +26,14 @@ _OLDEST = (3, 8)
 _MINORS = range(_OLDEST[1], 40)
 """Far beyond any Python 3 that there is."""
 
+# Digits are ASCII, as PEP 440 has them: other scripts' would pass here and fail there.
 _CPYTHON = re.compile(
-    r"(?:cpython|python|py)?[-@]?v?(?P<minor>\d+\.\d+)(?P<patch>\.\d+)?(?P<rest>.*)", re.IGNORECASE
+    r"(?:cpython|python|py)?[-@]?v?(?P<minor>[0-9]+\.[0-9]+)(?P<patch>\.[0-9]+)?(?P<rest>.*)",
+    re.IGNORECASE,
 )
-_OF_VIRTUALENV = re.compile(r"(\d+\.\d+\.\d+)/envs/.*")
+_OF_VIRTUALENV = re.compile(r"([0-9]+\.[0-9]+\.[0-9]+)/envs/.*")
 _NAME_AFTER = re.compile(r"-(?!dev\b)[a-z_]", re.IGNORECASE)
-_COMPARED = re.compile(r"([\^~<>=!]*)\s*v?(\d[\w.*]*)")
+_COMPARED = re.compile(r"([\^~<>=!]*)\s*v?([0-9][\w.*]*)", re.ASCII)
 _OTHER = re.compile(
     r"pypy|graalpy|jython|ironpython|pyston|anaconda|miniconda|stackless", re.IGNORECASE
 )
@@ -247,7 +249,7 @@ def _of_interpreter(interpreter: Interpreter) -> _Source:
     text = interpreter.version if not interpreter.free_threaded else f"{interpreter.minor}t"
     if interpreter.implementation != "cpython":
         text = f"{interpreter.implementation}{interpreter.version}"
-    elif re.fullmatch(r"\d+\.\d+\.\d+", text):
+    elif re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", text):
         text = interpreter.minor
     because = f"the interpreter {interpreter.path}"
     return _Source(text=text, because=because, decisive=True, explicit=False)
@@ -322,7 +324,7 @@ def _range(text: str) -> SpecifierSet | None:
         return _conjunction("")
     if re.fullmatch(r"(?:c?python|py)?[-@]?v?3(\.[*xX])?", text, re.IGNORECASE):
         return _conjunction("~=3.0")
-    if not re.match(r"[\^~<>=!]", text) or re.fullmatch(r"==\s*[\d.]+(\.\*)?", text):
+    if not re.match(r"[\^~<>=!]", text) or re.fullmatch(r"==\s*[0-9.]+(\.\*)?", text):
         return None
     ranges = [_conjunction(part) for part in re.split(r"\|\|?", text)]
     if None in ranges:

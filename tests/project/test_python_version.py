@@ -4,7 +4,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 
@@ -328,6 +328,7 @@ class TestRanges:
         with pytest.raises(PythonVersionError, match="No version of Python satisfies"):
             choose_python(project(tmp_path, requires="<3.12"))
 
+    @example(text="3.\u0e58")  # a digit, in Thai
     @given(text=st.text(max_size=20) | st.from_regex(r"[\^~<>=!v]{0,2}3?\.?[\dx*. ,|<]{0,9}"))
     def test_any_text_is_an_answer_or_an_error_of_ours(
         self, tmp_path_factory: pytest.TempPathFactory, text: str
