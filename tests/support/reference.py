@@ -1,0 +1,131 @@
+"""The parts of docs/reference that are written from declarations: `hatch run docs` renews them.
+
+A part stands in its page between `<!-- NAME: written by hatch run docs -->` and `<!-- end -->`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hatch_connect.options import SPECS, VERBS
+from hatch_connect.project.app_mode import APP_MODES
+from hatch_connect.project.layers import KEYS, SERVER_KEYS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hatch_connect.option_kinds import OptionSpec
+    from hatch_connect.options import Verb
+
+DOCS = Path(__file__).parents[2] / "docs"
+PART = re.compile(r"(<!-- (\w+): written by hatch run docs -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def table(*rows: Iterable[str]) -> str:
+    """Return a Markdown table; the first row is its head."""
+    head, *others = ([cell.replace("|", "\\|") for cell in row] for row in rows)
+    lines = [head, ["---"] * len(head), *others]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def code(texts: Iterable[str]) -> str:
+    return ", ".join(f"`{text}`" for text in texts)
+
+
+def verbs() -> str:
+    return table(
+        ("verb", "what it does"),
+        *((f"[`{called(verb)}`](#{verb.name})", verb.help) for verb in VERBS.values()),
+    )
+
+
+def called(verb: Verb) -> str:
+    positional = [
+        f"[{spec.metavar}]{'...' if spec.repeatable else ''}"
+        for spec in verb.options
+        if spec.positional
+    ]
+    return " ".join([verb.name, *positional])
+
+
+def options() -> str:
+    return table(
+        ("option", "value", "meaning", "setting", "taken by"),
+        *(
+            (
+                code(spec.flags),
+                value(spec),
+                spec.help,
+                f"`{spec.table}`" if spec.table in KEYS else "",
+                takers(spec),
+            )
+            for spec in SPECS.values()
+        ),
+    )
+
+
+def value(spec: OptionSpec) -> str:
+    if spec.kind.name == "FLAG":
+        return ""
+    return f"`{spec.metavar}`{', repeatable' if spec.repeatable else ''}"
+
+
+def takers(spec: OptionSpec) -> str:
+    names = [verb.name for verb in VERBS.values() if spec in verb.options]
+    return "all" if len(names) == len(VERBS) else code(names)
+
+
+def settings() -> str:
+    by_key = {spec.table: spec.flags[0] for spec in SPECS.values() if spec.table}
+    return table(
+        ("setting", "option", "may differ on one server"),
+        *(
+            (
+                f"`{key}`",
+                f"`{by_key[key]}`" if key in by_key else "",
+                "yes" if key in SERVER_KEYS else "",
+            )
+            for key in sorted(KEYS)
+        ),
+    )
+
+
+def modes() -> str:
+    return table(
+        ("`app-mode`", "short names", "content", "its entrypoint is", "needs one of"),
+        *(
+            (
+                f"`{mode.name}`",
+                code(mode.short_names),
+                mode.title,
+                mode.entrypoint.value,
+                code(mode.frameworks),
+            )
+            for mode in APP_MODES
+            if not mode.prepared
+        ),
+    )
+
+
+PARTS = {
+    part.__name__: (f"reference/{page}.md", part)
+    for page, parts in {
+        "commands": (verbs, options),
+        "settings": (settings,),
+        "content-types": (modes,),
+    }.items()
+    for part in parts
+}
+
+
+def renewed(page: str) -> str:
+    """Return the text of a page with its parts as they must be."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return PART.sub(lambda found: f"{found[1]}{PARTS[found[2]][1]()}\n{found[3]}", text)
+
+
+if __name__ == "__main__":
+    for changed in {page for page, _ in PARTS.values()}:
+        (DOCS / changed).write_text(renewed(changed), encoding="utf-8", newline="\n")

@@ -1,0 +1,104 @@
+"""What the documentation says is true: tables are those of the program, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from support.reference import DOCS, PART, PARTS, renewed
+
+from hatch_connect import errors
+from hatch_connect.options import VERBS
+from hatch_connect.project.app_mode import APP_MODES
+from hatch_connect.project.layers import KEYS
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "tests" / "README.md")
+)
+
+
+def read(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def keys_in(text: str) -> list[str]:
+    """Return the names in the first cells of a page's tables."""
+    cells = re.findall(r"^\| (`[^|]+) \|", text, re.MULTILINE)
+    return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+
+
+@pytest.mark.parametrize("page", sorted({page for page, _ in PARTS.values()}))
+def test_tables_are_those_of_the_declarations(page: str) -> None:
+    assert (DOCS / page).read_text(encoding="utf-8") == renewed(page), "run `hatch run docs`"
+
+
+def test_every_table_of_declarations_stands_in_its_page() -> None:
+    found = {part: page for page in PAGES for _, part, _ in PART.findall(read(page))}
+    assert found == {name: f"docs/{page}" for name, (page, _) in PARTS.items()}
+
+
+def test_every_setting_is_explained_once() -> None:
+    by_hand = PART.sub("", read("docs/reference/settings.md"))
+    assert sorted(keys_in(by_hand)) == sorted(KEYS)
+
+
+def test_every_verb_is_explained() -> None:
+    headings = re.findall(r"^### (.+)$", read("docs/reference/commands.md"), re.MULTILINE)
+    assert headings == list(VERBS)
+
+
+def test_every_type_of_content_has_an_example() -> None:
+    by_hand = PART.sub("", read("docs/reference/content-types.md"))
+    names = {name for mode in APP_MODES if mode.short_names for name in mode.short_names}
+    modes = {
+        name
+        for row in re.findall(r"^\| [^|]+ \| ([^|]+) \|.*tests/projects", by_hand, re.MULTILINE)
+        for name in re.findall(r"`([^`]+)`", row)
+    }
+    assert modes <= names
+    shown = {mode.name for mode in APP_MODES if modes & set(mode.short_names)}
+    assert shown == {mode.name for mode in APP_MODES if mode.short_names}
+
+
+def test_the_exit_codes_are_those_of_the_errors() -> None:
+    rows = re.findall(r"^\| ([\d, ]+) \|", read("docs/reference/commands.md"), re.MULTILINE)
+    shown = {int(code) for row in rows for code in row.split(", ")}
+    raised = {error.exit_code for error in errors.HatchConnectError.__subclasses__()}
+    assert shown == raised | {0, errors.INTERRUPTED, errors.TERMINATED}
+
+
+def test_every_variable_of_the_environment_is_explained() -> None:
+    sources = (ROOT / "hatch_connect").rglob("*.py")
+    read_by_us = {
+        name
+        for path in sources
+        if "local" not in path.parts
+        for name in re.findall(r'"(CONNECT_[A-Z_]+)"', path.read_text(encoding="utf-8"))
+    }
+    assert read_by_us <= set(keys_in(read("docs/reference/environment.md")))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page: str) -> None:
+    for link in re.findall(r"\]\((?!https?://)([^)]+)\)", read(page)):
+        path, _, anchor = link.partition("#")
+        target = ((ROOT / page).parent / path).resolve() if path else ROOT / page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target.read_text(encoding="utf-8")), link
+
+
+def anchors(text: str) -> set[str]:
+    """Return the names under which headings can be linked to."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("docs/")])
+def test_every_page_can_be_found(page: str) -> None:
+    if page == "docs/README.md":
+        pytest.skip("it is linked from the README")
+    assert page.removeprefix("docs/") in read("docs/README.md")
