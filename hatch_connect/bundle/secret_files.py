@@ -62,7 +62,14 @@ _NAMES = {
         *("vault[-_]pass.txt", "*vault[-_]password[-_]file", "ngrok.yml"),
         # of programs
         *(".secrets", ".secrets.json", ".secrets.toml", ".secrets.y*ml", "secrets.json"),
-        *("secrets.y*ml", "secret_token.rb", "wp-config.php", "localsettings.php"),
+        *(
+            "secrets.y*ml",
+            "rclone.conf",
+            "wallet.dat",
+            "secret_token.rb",
+            "wp-config.php",
+            "localsettings.php",
+        ),
     ),
 }
 # The same of whole paths, each of which begins with a slash here.

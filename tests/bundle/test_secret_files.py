@@ -73,6 +73,7 @@ kubeconfig prod.kubeconfig kubeconfig.yaml terraform.tfstate terraform.tfstate.b
 prod.tfvars secrets.auto.tfvars.json .terraformrc .vault-token .vault_pass.txt .vault-password
 .streamlit/secrets.toml app/.streamlit/secrets.toml .streamlit/secrets.toml.bak
 .Streamlit/Secrets.toml .secrets.toml secrets.yaml config/secrets.yml
+rclone.conf wallet.dat
 rsconnect-python/servers.json gcp-service-account.json serviceAccountKey.json
 aws-credentials.json db_credentials.yaml
 .connect-credentials .zhistory .histfile .curlrc .pg_service.conf office.rdp vault_password_file
