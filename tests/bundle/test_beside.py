@@ -173,7 +173,7 @@ def test_what_a_source_names_and_does_not_ship_is_said_with_the_line_that_adds_i
 
 @pytest.mark.parametrize(("file", "seen"), [("app-1.tar.gz", False), ("index.html", True)])
 def test_what_a_build_wrote_is_not_missed(
-    tmp_path: Path, sandbox: Sandbox, file: str, seen: bool
+    tmp_path: Path, sandbox: Sandbox, file: str, *, seen: bool
 ) -> None:
     files = {"app.py": "FRONT = 'dist'\n", f"dist/{file}": ""}
     _, said = built(tmp_path, sandbox, files, connect("flask", "app"))
