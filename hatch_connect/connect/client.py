@@ -184,7 +184,13 @@ class ConnectClient:
             self._check_names(guid, wanted, str(request))
 
     def _check_names(self, guid: str, wanted: set[str], request: str) -> None:
-        if missing := sorted(wanted - set(self.environment_names(guid))):
+        try:
+            known = set(self.environment_names(guid))
+        except RefusedError as error:
+            if error.code != Code.PERMISSION_DENIED:
+                raise
+            return  # it was Connect that answered; who may set them need not see them
+        if missing := sorted(wanted - known):
             raise AnswerError(
                 f"{request} was answered, and {', '.join(missing)} is not set all the same.",
                 hint="A proxy or a login page may have answered instead of Connect.",

@@ -126,6 +126,16 @@ def test_all_bundles_are_listed_by_their_numbers(
     assert [b.id for b in client.bundles(guid)] == uploaded[::-1]
 
 
+def test_who_may_set_variables_need_not_see_them(client: ConnectClient, fake: FakeConnect) -> None:
+    guid = fake.add_content("sales").guid
+    fake.misbehave("PATCH", "environment$", Say(204, b""))
+    fake.misbehave("GET", "environment$", Say(403, b'{"code": 22, "error": "no"}'))
+    client.set_environment(guid, {"MODE": Secret("production")})
+    fake.misbehave("PATCH", "environment$", Say(204, b""))
+    with pytest.raises(AnswerError, match="MODE is not set all the same"):
+        client.set_environment(guid, {"MODE": Secret("production")})
+
+
 @pytest.mark.parametrize("pages", [20, None])
 def test_other_lists_may_come_in_pages_too(
     client: ConnectClient, fake: FakeConnect, pages: int | None
