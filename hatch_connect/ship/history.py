@@ -58,7 +58,9 @@ class Keeper:
     def finished(self, content: Content) -> None:
         """Note that nothing is left to do: the next `--new` makes other content."""
         with suppress(StoreError):
-            if self._records and self._records.creating(self._server_url) == content.name:
+            begun = self._records and self._records.creating(self._server_url)
+            # What is recorded now counts, also if it is other content than was begun.
+            if self._records and begun and (self._recorded or begun == content.name):
                 self._records.note_creating(self._server_url, None)
 
     def note(self, held: Held) -> None:

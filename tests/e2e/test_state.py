@@ -75,6 +75,17 @@ def test_new_content_that_failed_is_not_forgotten(caller: Caller, fake: FakeConn
     assert len(fake.contents) == 3
 
 
+def test_what_was_begun_counts_no_more_once_other_content_was_deployed(
+    caller: Caller, fake: FakeConnect
+) -> None:
+    fake.misbehave("POST", "bundles$", Say(400, b'{"code": 135, "error": "no"}'))
+    assert caller.deploy().code == 3
+    begun, other = only(fake), fake.add_content("other")
+    assert caller.deploy(app_id=other.guid).code == 0
+    assert caller.deploy().code == 0
+    assert (len(begun.bundles), len(other.bundles)) == (0, 2)
+
+
 def records(caller: Caller) -> Path:
     return caller.folder / "home" / ".rsconnect-python" / "applications"
 
