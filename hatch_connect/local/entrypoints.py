@@ -111,6 +111,9 @@ def _shiny(root: Path, entrypoint: str) -> str:
 
 
 def _object(root: Path, entrypoint: str) -> str:
+    # Posit Publisher writes the file's name where the official client writes the module.
+    if entrypoint.endswith(".py") and (root / safe_name(entrypoint)).is_file():
+        entrypoint = entrypoint.removesuffix(".py").replace("/", ".")
     if not _OBJECT.fullmatch(entrypoint):
         raise BundleError(f"The entrypoint {entrypoint!r} is not of the form module:object.")
     module = root.joinpath(*entrypoint.partition(":")[0].split("."))

@@ -35,6 +35,8 @@ def root(tmp_path: Path) -> Path:
             "shiny.express.app:pkg_2f_main_2e_py",
             "shiny.express.app:pkg_2f_main_2e_py",
         ),
+        ("python-shiny", "app.py", "app"),
+        ("python-fastapi", "pkg/main.py", "pkg.main"),
         ("python-streamlit", "app.py", "app.py"),
         ("python-streamlit", "pkg/main.py", "pkg/main.py"),
         ("python-bokeh", "app", "app.py"),
@@ -56,7 +58,8 @@ def test_what_an_entrypoint_names(root: Path, app_mode: str, entrypoint: str, fo
 @pytest.mark.parametrize(
     ("app_mode", "entrypoint", "message"),
     [
-        ("python-dash", "app.py", "names no module"),
+        ("python-dash", "none.py", "names no module"),
+        ("python-dash", "../app.py", "not allowed"),
         ("python-streamlit", "none.py", "names no file"),
         ("python-streamlit", "../app.py", "not allowed"),
         ("python-streamlit", "none", "names no module"),
