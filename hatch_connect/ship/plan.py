@@ -300,11 +300,14 @@ def _check_python(wanted: Wanted, found: Found) -> None:
     requires = wanted.python_requires if found.reads_requires else None
     if any(_runs(wanted.python, requires, version) for version in found.pythons):
         return
-    asked = f" ({wanted.python_because})" if wanted.python_because else ""
+    asked, hint = "", "It was prepared for that Python: prepare it again for one of these."
+    if wanted.python_because:
+        asked = f" ({wanted.python_because})"
+        hint = "Ask for one of these with --python-version, and lock for it."
     raise PythonVersionError(
         f"The server has no Python {_minor(wanted.python)}{asked}; "
         f"it has {', '.join(found.pythons) or 'none for new bundles'}.",
-        hint="Ask for one of these with --python-version, and lock for it.",
+        hint=hint,
     )
 
 

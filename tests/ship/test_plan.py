@@ -240,8 +240,13 @@ def test_a_variable_that_is_nowhere_stops_the_plan() -> None:
 
 
 def test_a_python_that_the_server_has_not_stops_the_plan_with_what_it_has() -> None:
-    with pytest.raises(PythonVersionError, match=r"3\.11 \(\.python-version\).*3\.12\.1, 3\.13\.0"):
+    with pytest.raises(PythonVersionError, match=r"3\.11 \(\.python-version\).*3\.12\.1, 3\.13\.0") as caught:
         planned(WANTED, replace(NEW, pythons=("3.12.1", "3.13.0")))
+    assert "--python-version" in str(caught.value.hint)
+    prepared = replace(WANTED, python_because="")
+    with pytest.raises(PythonVersionError) as caught:
+        planned(prepared, replace(NEW, pythons=("3.12.1",)))
+    assert str(caught.value.hint).startswith("It was prepared for that Python: prepare it again")
 
 
 def test_a_wide_range_is_met_by_any_python_within_it() -> None:
