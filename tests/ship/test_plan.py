@@ -240,7 +240,8 @@ def test_a_variable_that_is_nowhere_stops_the_plan() -> None:
 
 
 def test_a_python_that_the_server_has_not_stops_the_plan_with_what_it_has() -> None:
-    with pytest.raises(PythonVersionError, match=r"3\.11 \(\.python-version\).*3\.12\.1, 3\.13\.0") as caught:
+    said = r"3\.11 \(\.python-version\).*3\.12\.1, 3\.13\.0"
+    with pytest.raises(PythonVersionError, match=said) as caught:
         planned(WANTED, replace(NEW, pythons=("3.12.1", "3.13.0")))
     assert "--python-version" in str(caught.value.hint)
     prepared = replace(WANTED, python_because="")
