@@ -55,7 +55,14 @@ def read_requirements(found: LockFile, config: ProjectConfig, target: Target) ->
             listed(f"{found.path} is stale: it is not what {config.path} asks for.", stale)
         )
     if messages:
-        raise LockError("\n".join(messages), hint="\n".join(_remedies(problems, unknown, stale)))
+        remedies = list(_remedies(problems, unknown, stale))
+        exact = config.compile_requirements or config.strict or found.hatch
+        if stale and found.path.parent == config.root and not exact:
+            remedies.append(
+                "If it was written by hand and is to ship as it is, name it in"
+                f' [tool.hatch-connect]: requirements-file = "{found.path.name}"'
+            )
+        raise LockError("\n".join(messages), hint="\n".join(remedies))
     return lock
 
 

@@ -139,9 +139,12 @@ def test_a_file_that_was_named_may_list_less_than_the_project_needs(tmp_path: Pa
     with pytest.raises(LockError, match="stale") as caught:
         read_there(tmp_path)
     assert said in str(caught.value)
+    line = 'requirements-file = "requirements.txt"'
+    assert line in str(caught.value.hint)
     assert read_there(tmp_path, **{"requirements-file": "requirements.txt"}).notes == (said,)
-    with pytest.raises(LockError, match="stale"):
+    with pytest.raises(LockError, match="stale") as caught:
         read_there(tmp_path, **{"requirements-file": "requirements.txt", "strict": True})
+    assert line not in str(caught.value.hint)
 
 
 class TestRefused:
