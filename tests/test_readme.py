@@ -1,4 +1,4 @@
-"""What the README shows is true: its examples are run, its options and keys exist."""
+"""What the README and docs/ show is true: examples are run, commands and settings exist."""
 
 from __future__ import annotations
 
@@ -12,28 +12,26 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hatch_connect.cli import command_line
-from hatch_connect.options import SPECS, VERBS
 from hatch_connect.project.config import read_project
 
 if TYPE_CHECKING:
     from support.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 PROJECTS = ROOT / "tests" / "projects"
 
 CONTENT_ROW = re.compile(
     r"^\| (?P<content>[^|]+) \| (?P<modes>`[^|]+`) \| (?P<entry>[^|]*)\| \[(?P<name>[\w-]+)\]",
     re.MULTILINE,
 )
-CONTENTS = [match.groupdict() for match in CONTENT_ROW.finditer(README)]
-COMMANDS = re.findall(r"^\$ (?:hatch-connect |hatch run connect-)(.+)$", README, re.MULTILINE)
-TABLES = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+CONTENTS = [match.groupdict() for match in CONTENT_ROW.finditer(TEXT)]
+COMMANDS = re.findall(
+    r"^\$ (?:hatch-connect |hatch run connect[-:]|invoke )(.+)$", TEXT, re.MULTILINE
+)
+TABLES = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
 NEEDS_A_PROGRAM = {"notebook-static", "quarto-document"}
-
-
-def section(title: str) -> str:
-    return README.partition(f"## {title}\n")[2].partition("\n## ")[0]
 
 
 @pytest.mark.parametrize("row", CONTENTS, ids=lambda row: row["name"])
@@ -60,7 +58,7 @@ def test_each_example_makes_a_bundle(name: str, sandbox: Sandbox, tmp_path: Path
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_is_one_that_there_is(command: str) -> None:
-    verb, *arguments = shlex.split(command)
+    verb, *arguments = shlex.split(command, comments=True)
     command_line().commands[verb].make_context(verb, arguments)
 
 
@@ -74,13 +72,3 @@ def test_each_table_is_one_that_is_understood(text: str, tmp_path: Path) -> None
     for content in (*tables.get("content", {}), *([] if "content" in tables else [None])):
         for server in (None, *tables.get("on", {})):
             assert read_project(tmp_path, content=content, on=server).entrypoint
-
-
-def test_every_verb_and_every_option_is_explained() -> None:
-    verbs = section("The verbs")
-    assert [verb for verb in VERBS if f"`{verb}" not in verbs] == []
-    options = section("The options")
-    shown = {flag for spec in SPECS.values() for flag in spec.flags if f"`{flag}`" in options}
-    elsewhere = {"file", "rollback"}  # positional: among the verbs
-    specs = [spec for spec in SPECS.values() if spec.group not in elsewhere]
-    assert [spec.flags for spec in specs if not set(spec.flags) <= shown] == []
