@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from support.calling import Caller
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROGRAM = (ROOT / "docs/how-to/use-from-python.md").read_text(encoding="utf-8")
+JSON = (ROOT / "docs/reference/json.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -132,28 +133,23 @@ def test_several_pieces_of_content_are_named_one_by_one(
     assert deploy(root, server=server.url, api_key=key, environ=environ, content="two").created
 
 
-def test_the_readmes_program_runs(
+def test_the_documented_program_runs(
     server: FakeConnect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    section = README.partition("\n## From Python\n")[2].partition("\n## ")[0]
-    (program,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    (program,) = re.findall(r"```python\n(.*?)```", PROGRAM, re.DOTALL)
     project(tmp_path / "path" / "to" / "project", PACKAGE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("CONNECT_SERVER", server.url)
     monkeypatch.setenv("CONNECT_API_KEY", server.api_key)
     monkeypatch.setenv("DATABASE_URL", "postgres://secret")
-    exec(compile(program, "README.md", "exec"), {})
+    exec(compile(program, "use-from-python.md", "exec"), {})
     assert len(server.contents) == 1
 
 
 SHAPES = {
     verb: set(re.findall(r"`(\w+)`", keys))
-    for verbs, keys in re.findall(
-        r"^\| (`.*?) \| (`.*) \|$",
-        README.partition("\n### What `--json` prints\n")[2].partition("\n## ")[0],
-        re.MULTILINE,
-    )
+    for verbs, keys in re.findall(r"^\| (`.*?) \| (`.*) \|$", JSON, re.MULTILINE)
     for verb in re.findall(r"`([\w -]+)`", verbs)
 }
 

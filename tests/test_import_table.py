@@ -1,4 +1,4 @@
-"""Who may import whom: the table of the README's architecture section, kept by reading imports."""
+"""Who may import whom: the table of docs/explanation/architecture.md, kept by reading imports."""
 
 from __future__ import annotations
 
