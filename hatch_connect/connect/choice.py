@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import StoreError, UsageError
-from hatch_connect.events import Warned, silent
+from hatch_connect.events import Note, Warned, silent
 from hatch_connect.secret import Secret, why_absent
 
 from .certificates import read_certificates, stored_certificates
@@ -152,7 +152,18 @@ class _Finder:
             raise self._unknown(name, source)
         self._compare(name, found.server.url, found.server.source)
         self._compare(name, named, "CONNECT_SERVER")
+        if server is not None:
+            self._compare_stored(found.server, named, known=known)
         return replace(found, server=replace(found.server, table=name if known else None))
+
+    def _compare_stored(self, server: Server, named: str | None, *, known: bool) -> None:
+        """Mention a CONNECT_SERVER that a nickname overrules; refuse it if that has a table."""
+        if not named or same_server(named, server.url):
+            return
+        text = f"`{server.name}` is saved for {server.url}, and CONNECT_SERVER says {named}"
+        if known:
+            raise UsageError(f"{text}.", hint="Unset CONNECT_SERVER, or correct one of them.")
+        self._report(Note(text=f"{text}, which is not used."))
 
     def _unknown(self, name: str, source: str) -> UsageError:
         there = f" Tables of `tool.hatch-connect.on`: {', '.join(self._tables)}."

@@ -9,7 +9,7 @@ from support.bundles import Heard
 from hatch_connect.connect.choice import ServerChoice, choose_server, server_to_add
 from hatch_connect.connect.servers import Server, ServerStore
 from hatch_connect.errors import UsageError
-from hatch_connect.events import Warned
+from hatch_connect.events import Note, Warned
 from hatch_connect.secret import Secret
 
 CERTIFICATES = Path(__file__).parent / "certificates"
@@ -200,6 +200,30 @@ class TestTables:
                 tables={"prod": PROD},
                 store=store if stored else empty,
             )
+
+    def test_connect_server_beside_a_nickname_that_is_saved_for_another_server(
+        self, store: ServerStore
+    ) -> None:
+        environ = {"CONNECT_SERVER": OTHER, "CONNECT_API_KEY": "ENV-KEY"}
+        said, heard = f"`prod` is saved for {PROD}, and CONNECT_SERVER says {OTHER}", Heard()
+        with pytest.raises(UsageError, match=said):
+            choose_server(
+                ServerChoice(name="prod"),
+                environ=environ,
+                configured=None,
+                tables={"prod": None},
+                store=store,
+            )
+        chosen = choose_server(
+            ServerChoice(name="prod"),
+            environ=environ,
+            configured=None,
+            store=store,
+            report=heard,
+        )
+        assert chosen.url == PROD
+        assert chosen.api_key != Secret("ENV-KEY")
+        assert heard.events == [Note(text=f"{said}, which is not used.")]
 
     def test_the_store_and_the_table_must_agree(self, store: ServerStore) -> None:
         for choice, configured in ((ServerChoice(name="prod"), None), (ServerChoice(), "prod")):
