@@ -45,7 +45,8 @@ from hatch_connect.errors import (
 )
 from hatch_connect.events import Report, silent
 from hatch_connect.options import Options
-from hatch_connect.project.config import ProjectConfig, find_root, read_project
+from hatch_connect.project.project import ProjectConfig, read_project
+from hatch_connect.project.reading import find_root
 from hatch_connect.secret import Secret
 from hatch_connect.ship.execute import Deployment
 from hatch_connect.verbs.deploy import run as run_deploy

@@ -10,8 +10,8 @@ from support.reference import DOCS, PART, PARTS, renewed
 
 from hatch_connect import errors
 from hatch_connect.options import VERBS
-from hatch_connect.project.app_mode import APP_MODES
-from hatch_connect.project.layers import KEYS
+from hatch_connect.project.content_kind import APP_MODES
+from hatch_connect.project.settings import KEYS
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hatch_connect.cli import command_line
-from hatch_connect.project.config import read_project
+from hatch_connect.project.project import read_project
 
 if TYPE_CHECKING:
     from support.sandbox import Sandbox

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.bundle.content import LeftOut, Selector
     from hatch_connect.events import Report
-    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.project import ProjectConfig
 
 
 def included(

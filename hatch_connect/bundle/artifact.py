@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from hatch_connect.bundle.packages import Packages
-    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.project import ProjectConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

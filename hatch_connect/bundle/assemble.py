@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hatch_connect.bundle.manifest import Manifest
     from hatch_connect.bundle.request import BuildRequest
     from hatch_connect.events import Report
-    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.project import ProjectConfig
 
 __all__ = ["Material", "assemble", "epoch", "keep_from_git"]
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from hatch_connect.bundle.entry import entry_files
 from hatch_connect.bundle.guard import forbidden
 from hatch_connect.errors import ProjectError
-from hatch_connect.project.config import all_contents, content_tables, read_project
+from hatch_connect.project.project import all_contents, content_tables, read_project
 from hatch_connect.project.sources import read_names
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hatch_connect.bundle.content import Candidate, LeftOut
-    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.project import ProjectConfig
 
 _APPS = ("templates", "static")
 # https://docs.bokeh.org: what a folder with a main.py may hold beside it

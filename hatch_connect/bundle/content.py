@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from hatch_connect.bundle.guard import Forbidden
-    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.project import ProjectConfig
     from hatch_connect.project.walk import NoContent
 
 _OURS = "connect"  # in dist/, where bundles go

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.manifest import LOCALE, Manifest
 from hatch_connect.bundle.parts import Environment, Jupyter, Metadata, Python, Quarto
-from hatch_connect.project.runtime import EnvironmentManagement
+from hatch_connect.project.settings import EnvironmentManagement
 
 if TYPE_CHECKING:
     from hatch_connect.bundle.packages import Packages
     from hatch_connect.bundle.quarto import Inspection
-    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.project import ProjectConfig
 
 
 def needs_packages(

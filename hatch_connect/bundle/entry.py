@@ -6,14 +6,14 @@ import re
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import BundleError
-from hatch_connect.project.app_mode import EntrypointKind
-from hatch_connect.project.discover import SAVED_MODELS, holds_model
+from hatch_connect.project.content_kind import EntrypointKind
+from hatch_connect.project.entrypoints import SAVED_MODELS, holds_model
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from hatch_connect.bundle.content import LeftOut
-    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.project import ProjectConfig
 
 # Shiny Express: the object is the script's name, what is no letter or digit as _<hex>_.
 _EXPRESS = "shiny.express.app:"
@@ -104,7 +104,7 @@ def _hint(config: ProjectConfig, wanted: tuple[str, ...], left_out: Iterable[Lef
             "It is below src/, and the build makes no package of it: for Hatchling, write "
             f'packages = ["src/{top}"] into [tool.hatch.build.targets.wheel].'
         )
-    from hatch_connect.project.entrypoint import entrypoint_candidates
+    from hatch_connect.project.entrypoints import entrypoint_candidates
 
     candidates = ", ".join(entrypoint_candidates(config.root))
     found = f" Modules that may hold it: {candidates}." if candidates else ""

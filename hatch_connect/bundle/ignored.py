@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.errors import BundleError
 from hatch_connect.project.git import Checkout, read_checkout
-from hatch_connect.project.tables import encoding_of
+from hatch_connect.project.reading import encoding_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hatch_connect.bundle.archive import Bundle
-    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.project import ProjectConfig
 
 _OUR_LIST = b"# Made by hatch-connect "
 _SHOWN = 5

@@ -13,7 +13,7 @@ from hatch_connect.bundle.wheel import unpack_wheel
 from hatch_connect.errors import BuildError, BundleError
 from hatch_connect.events import Step
 from hatch_connect.project.locks.fit import fits
-from hatch_connect.project.pins import listed
+from hatch_connect.project.settings import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from hatch_connect.bundle.packages import Packages
     from hatch_connect.events import Report
-    from hatch_connect.project.config import ProjectConfig
-    from hatch_connect.project.pins import LocalPackage, Target
+    from hatch_connect.project.pins import LocalPackage
+    from hatch_connect.project.project import ProjectConfig
+    from hatch_connect.project.target import Target
 
 _SHOWN = 10
 

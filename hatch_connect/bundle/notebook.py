@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.bundle.request import BuildRequest
     from hatch_connect.events import Report
-    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.project import ProjectConfig
 
 _LAST_LINES = 25
 

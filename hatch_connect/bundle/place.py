@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.entry import entry_files
 from hatch_connect.errors import BundleError
-from hatch_connect.project.tables import read_tables
+from hatch_connect.project.reading import read_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.project import ProjectConfig
 
 OWN_NAME = "hatch-connect"
 _HATCHLING = "hatchling.build"

@@ -17,7 +17,7 @@ from hatch_connect.errors import BuildError, InterpreterError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.project import ProjectConfig
 
 INSTALL = "https://quarto.org/docs/get-started/"
 _ELSEWHERE = (

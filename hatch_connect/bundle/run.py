@@ -11,8 +11,8 @@ from hatch_connect.bundle.place import Place, decide_place
 from hatch_connect.bundle.request import BuildRequest, Built
 from hatch_connect.errors import BuildError, UsageError
 from hatch_connect.events import Detail, Note, Step, Warned
-from hatch_connect.project.config import content_tables, read_project
-from hatch_connect.project.tables import HATCH, PYPROJECT, require_no_mark
+from hatch_connect.project.project import content_tables, read_project
+from hatch_connect.project.reading import HATCH, PYPROJECT, require_no_mark
 
 if TYPE_CHECKING:
     import subprocess
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hatch_connect.bundle.assemble import Material
     from hatch_connect.bundle.place import Placed
     from hatch_connect.events import Report
-    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.project import ProjectConfig
 
 __all__ = ["BuildRequest", "Built", "build"]
 

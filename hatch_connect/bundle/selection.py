@@ -32,8 +32,8 @@ from hatch_connect.bundle.names import SUFFIX, check_names, regular_file
 from hatch_connect.bundle.tree import Walk
 from hatch_connect.bundle.wheel import unpack_wheel
 from hatch_connect.errors import BuildError
-from hatch_connect.project.config import ProjectConfig, all_contents, content_tables, read_project
-from hatch_connect.project.tables import encoding_of
+from hatch_connect.project.project import ProjectConfig, all_contents, content_tables, read_project
+from hatch_connect.project.reading import encoding_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hatch_connect.bundle.packages import Packages
     from hatch_connect.bundle.quarto import Inspection
     from hatch_connect.events import Report
-    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.project import ProjectConfig
 
 # What describes a project to its tools: a site would hand it out to its visitors, and a document
 # goes without, as with the official client.

@@ -12,11 +12,11 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 from hatch_connect.bundle.artifact import describe_artifact, inputs
 from hatch_connect.errors import HatchConnectError
-from hatch_connect.project.config import read_project
+from hatch_connect.project.project import read_project
 
 if TYPE_CHECKING:
     from hatch_connect.bundle.artifact import Description
-    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.project import ProjectConfig
 
 FAILED = 2
 

@@ -9,8 +9,9 @@ from urllib.request import url2pathname
 
 from hatch_connect.errors import LockError
 from hatch_connect.project.locks.fit import is_commit
-from hatch_connect.project.pins import LocalPackage, Lock, Omitted, Pin, listed, normalized
-from hatch_connect.project.rules import has_credentials
+from hatch_connect.project.metadata import normalized
+from hatch_connect.project.pins import LocalPackage, Lock, Omitted, Pin
+from hatch_connect.project.settings import has_credentials, listed
 
 if TYPE_CHECKING:
     from hatch_connect.project.interpreter import DirectUrl, Installed, Interpreter

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hatch_connect.project.package_sources import PackageSource, read_source
-from hatch_connect.project.settings import type_of
+from hatch_connect.project.metadata import PackageSource, read_source
+from hatch_connect.project.reading import type_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hatch_connect.project.tables import ProjectTables, Toml
+    from hatch_connect.project.reading import ProjectTables, Toml
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -135,7 +135,7 @@ def inspect_interpreter(python: Path) -> Interpreter:
 
 
 def _normalized(name: str) -> str:
-    from hatch_connect.project.pins import normalized
+    from hatch_connect.project.metadata import normalized
 
     return normalized(name)
 

@@ -1,25 +1,31 @@
 """What `pyproject.toml` says of the project itself, without running its build.
 
 Dynamic fields stay unknown here: the version of a wheel is the business of whoever builds it.
+Single packages may have a source of their own in place of an index (Hatch 1.18, uv).
 """
 
 from __future__ import annotations
 
+import re
 from configparser import Error as ConfigParserError
 from configparser import RawConfigParser
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hatch_connect.project.pins import excerpt
-from hatch_connect.project.settings import type_of
-from hatch_connect.project.tables import read_utf8
+from hatch_connect.project.reading import read_utf8, type_of
+from hatch_connect.project.settings import excerpt
 
 if TYPE_CHECKING:
-    from hatch_connect.project.tables import ProjectTables, Toml
+    from collections.abc import Mapping
+
+    from hatch_connect.project.reading import ProjectTables, Toml
 
 SETUP_CFG = "setup.cfg"
 LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
 _DEFAULT_REQUIRES = ("setuptools>=40.8.0",)
+
+KINDS = ("path", "git", "url", "index", "workspace")
+_REFERENCES = ("rev", "tag", "branch")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +50,31 @@ class Metadata:
     has_project: bool
     uv: Toml = field(hash=False)
     python_elsewhere: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageSource:
+    """What is said of one package; `where` is how a message calls it.
+
+    `place` is a path from the project's root, a repository, a URL, an index's URL, or "" for a
+    member of the workspace; `reference` the commit, tag or branch; `marker` is uv's.
+    """
+
+    name: str
+    kind: str
+    place: str
+    where: str
+    reference: str = ""
+    below: str = ""
+    marker: str = ""
+
+    def __str__(self) -> str:
+        if self.kind == "workspace":
+            return "a member of the workspace"
+        at = f"@{self.reference}" if self.reference else ""
+        below = f" ({self.below})" if self.below else ""
+        kind = "the index " if self.kind == "index" else ""
+        return f"{kind}{excerpt(self.place + at)}{below}"
 
 
 def read_metadata(tables: ProjectTables, problems: list[str]) -> Metadata:
@@ -183,3 +214,41 @@ def _table(parent: Toml, key: str, called: str, problems: list[str]) -> Toml:
         return value
     problems.append(f"`{called}` must be a table, not {type_of(value)}.")
     return {}
+
+
+def read_source(name: str, raw: object, where: str, problems: list[str]) -> PackageSource | None:
+    """Read one entry, a path or a table, as Hatch reads it; what it refuses is a problem."""
+    called = f"`{where.replace('{}', name)}`"
+    table = {"path": raw} if isinstance(raw, str) else raw
+    if not isinstance(table, dict):
+        problems.append(f"{called} must be a path or a table, not {type_of(raw)}.")
+        return None
+    kinds = [kind for kind in KINDS if kind in table]
+    if len(kinds) != 1:
+        problems.append(f"{called} must have exactly one of {', '.join(KINDS)}.")
+        return None
+    kind, value = kinds[0], table[kinds[0]]
+    good = value is True if kind == "workspace" else isinstance(value, str) and bool(value)
+    if not good:
+        wanted = "`true`" if kind == "workspace" else "a string that is not empty"
+        problems.append(f"{called}: `{kind}` must be {wanted}.")
+        return None
+    return PackageSource(
+        name=re.sub(r"[-_.]+", "-", name).lower(),
+        kind=kind,
+        place="" if kind == "workspace" else str(value),
+        where=called,
+        reference=next((_text_of_source(table, key) for key in _REFERENCES if key in table), ""),
+        below=_text_of_source(table, "subdirectory"),
+        marker=_text_of_source(table, "marker"),
+    )
+
+
+def _text_of_source(table: Mapping[str, object], key: str) -> str:
+    value = table.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def normalized(name: str) -> str:
+    """Return a package's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()

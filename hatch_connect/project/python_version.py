@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import ConfigurationError, PythonVersionError
-from hatch_connect.project.pins import excerpt
-from hatch_connect.project.tables import read_utf8
+from hatch_connect.project.reading import read_utf8
+from hatch_connect.project.settings import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from packaging.specifiers import SpecifierSet
 
-    from hatch_connect.project.config import ProjectConfig
     from hatch_connect.project.interpreter import Interpreter
+    from hatch_connect.project.project import ProjectConfig
 
 VERSION_FILE = ".python-version"
 

@@ -1,34 +1,103 @@
-"""The layers of `[tool.hatch-connect]` as one: what a call gave, one content's table, the main one.
+"""The settings of `[tool.hatch-connect]`: which table counts, which keys, what each may say.
 
-Whoever reads collects problems; nothing here raises before all of them are known.
+What a call gave comes first, then one content's table, then the main one. Whoever reads collects
+problems; nothing here raises before all of them are known. Above 500 lines: a setting is its key,
+its rule and its reading.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
+from uuid import UUID
+
+from hatch_connect.errors import UsageError
+from hatch_connect.project.reading import type_of
 
 if TYPE_CHECKING:
-    from hatch_connect.project.tables import Toml
+    from collections.abc import Iterable, Mapping
+
+    from hatch_connect.project.content_kind import AppMode
+    from hatch_connect.project.reading import ProjectTables, Toml
+
+MAIN = "tool.hatch-connect"
+
+SERVER_KEYS = frozenset(
+    {
+        "content-name",
+        "draft",
+        "env",
+        "guid",
+        "image",
+        "metadata",
+        "server",
+        "title",
+        "verify",
+        "verify-path",
+    }
+)
+"""What may differ on one server. The bundle is the same for all: an image that differs is set as
+the content's own, not in the manifest."""
+
+IDENTITY_KEYS = frozenset({"content-name", "guid"})
+"""Which content on a server is meant: a further content must not be taken for the main one."""
+
+KEYS = SERVER_KEYS | {
+    "app-mode",
+    "architecture",
+    "compile-requirements",
+    "entrypoint",
+    "environment-management",
+    "exclude",
+    "extras",
+    "follow-links",
+    "groups",
+    "hashes",
+    "hide-all-input",
+    "hide-tagged-input",
+    "hatch-env",
+    "image",
+    "include",
+    "index-urls",
+    "lock",
+    "markers",
+    "package-installer",
+    "python-version",
+    "requirements-file",
+    "static",
+    "strict",
+}
+
+CALL_KEYS = KEYS | {"force-generate"}
+"""What a call may say: what is not lasting has no place in a table."""
+
+_OFFICIAL = {
+    "app-mode": "app_mode",
+    "entrypoint": "entrypoint",
+    "title": "title",
+    "requirements-file": "requirements_file",
+}
 
 Rule: TypeAlias = Callable[[str], "str | None"]
 """What is wrong with a text, worded to follow its key; None where nothing is."""
 
-_TYPES = {
-    bool: "a boolean",
-    int: "an integer",
-    float: "a number",
-    str: "a string",
-    list: "an array",
-    tuple: "an array",
-    dict: "a table",
-}
+_CONNECT_NAME = re.compile(r"[A-Za-z0-9_-]{3,64}")
+_CONTENT_TABLE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_VARIABLE = re.compile(r"[^\s=\x00]+")
+_USER_OF_VARIABLES = re.compile(r"(://)(?:[^/?#\s:@$]+:|\$\{[A-Z0-9_]+\}:)?\$\{[A-Z0-9_]+\}@")
+_URL_WITH_USER = re.compile(r"(://)[^/?#\s]*@")
+TITLE_LENGTH = range(3, 1025)
 
+_MANAGEMENT = "environment-management"
+_LANGUAGES = ("python", "r")
+_OF_PACKAGES = (_MANAGEMENT, "package-installer")
 
-def type_of(value: object) -> str:
-    """Call the type of a value as TOML calls it."""
-    return _TYPES.get(type(value), "a date or time")
+_SHOWN = 160
+"""About two lines of a screen."""
+
+_LONGEST = 5 * _SHOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,3 +242,309 @@ class Settings:
             elif (text := self._ruled(place, item, rule)) is not None:
                 texts.append(text)
         return tuple(texts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentManagement:
+    """Whether the server installs the packages of each language; None: as the server decides."""
+
+    python: bool | None = None
+    r: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """What was asked for; None where the server decides."""
+
+    image: str | None = None
+    management: EnvironmentManagement | None = None
+    package_installer: str | None = None
+
+
+def layers_of(
+    tables: ProjectTables,
+    *,
+    overrides: Mapping[str, object],
+    content: str | None,
+    on: str | None,
+    problems: list[str],
+) -> tuple[Layer, ...]:
+    """Return the layers, the strongest first.
+
+    The call, then the content's table for the server, the server's, the content's, the main one,
+    or `[tool.rsconnect]` where a project has no table of ours. A content's table inherits all but
+    the identity of the main one. An option of the call that is None was not given.
+    """
+    main = _table(tables.table("tool"), "hatch-connect", MAIN, problems)
+    contents = _named(main, "content", problems)
+    servers = _named(main, "on", problems)
+    problems += [
+        f"`{MAIN}.content.{name}` {wrong}."
+        for name in contents
+        if (wrong := content_table_rule(name))
+    ]
+    by_both = {
+        name: _named(contents[name], "on", problems, where=f"{MAIN}.content.{name}")
+        for name in contents
+    }
+    by_content = {
+        name: _sub("content", name, {k: v for k, v in table.items() if k != "on"}, KEYS)
+        for name, table in contents.items()
+    }
+    by_server = {name: _sub("on", name, servers[name], SERVER_KEYS) for name in servers}
+    given = {key: value for key, value in overrides.items() if value is not None}
+    call = Layer(where=None, table=given, keys=CALL_KEYS)
+    general = _general(tables, main)
+    both = [
+        _sub(f"content.{name}.on", nickname, table, SERVER_KEYS)
+        for name, tables_of_servers in by_both.items()
+        for nickname, table in tables_of_servers.items()
+    ]
+    for layer in (call, *both, *by_server.values(), *by_content.values(), general):
+        problems += layer.unknown()
+    own = [by_server[on]] if on in by_server else []
+    if content is None:
+        return (call, *own, general)
+    inherited = [replace(layer, table=_without_identity(layer.table)) for layer in (*own, general)]
+    here = [layer for layer in both if layer.where == f"{MAIN}.content.{content}.on.{on}"]
+    return (call, *here, *inherited[:-1], _content(by_content, content), inherited[-1])
+
+
+def servers_of(
+    tables: ProjectTables, content: str | None, problems: list[str]
+) -> tuple[tuple[str, str | None], ...]:
+    """Return the nicknames that have an `on` table, each with the URL that it gives or None."""
+    found: dict[str, str | None] = {}
+    for keys in (("on",), *([("content", content, "on")] if content else [])):
+        for name in tables.table("tool", "hatch-connect", *keys) or {}:
+            table = tables.table("tool", "hatch-connect", *keys, name) or {}
+            layer = _sub(".".join(keys), name, table, SERVER_KEYS)
+            settings = Settings(layers=(layer,), problems=problems)
+            url = settings.text("server", server_url_rule)
+            found[name] = url or found.get(name)
+    return tuple(found.items())
+
+
+def _without_identity(table: Toml) -> Toml:
+    return {key: value for key, value in table.items() if key not in IDENTITY_KEYS}
+
+
+def _general(tables: ProjectTables, main: Toml) -> Layer:
+    official = tables.table("tool", "rsconnect")
+    if official is None or tables.table("tool", "hatch-connect") is not None:
+        own = {key: value for key, value in main.items() if key not in {"content", "on"}}
+        return Layer(where=MAIN, table=own, keys=KEYS)
+    known = {ours: official[theirs] for ours, theirs in _OFFICIAL.items() if theirs in official}
+    return Layer(where="tool.rsconnect", table=known, keys=KEYS, spelled=_OFFICIAL)
+
+
+def _sub(kind: str, name: str, table: Toml, keys: frozenset[str]) -> Layer:
+    return Layer(where=f"{MAIN}.{kind}.{name}", table=table, keys=keys)
+
+
+def _content(layers: Mapping[str, Layer], name: str) -> Layer:
+    if name in layers:
+        return layers[name]
+    there = f"There are: {', '.join(layers)}." if layers else "The project describes none."
+    raise UsageError(f"There is no `{MAIN}.content.{name}`.", hint=there)
+
+
+def _named(parent: Toml, kind: str, problems: list[str], *, where: str = MAIN) -> dict[str, Toml]:
+    named = _table(parent, kind, f"{where}.{kind}", problems)
+    return {name: _table(named, name, f"{where}.{kind}.{name}", problems) for name in named}
+
+
+def _table(parent: Toml | None, key: str, called: str, problems: list[str]) -> Toml:
+    value = (parent or {}).get(key, {})
+    if isinstance(value, dict):
+        return value
+    problems.append(f"`{called}` must be a table, not {type_of(value)}.")
+    return {}
+
+
+def has_credentials(text: str) -> bool:
+    """Whether a URL in this text names a user, a password or a token.
+
+    `git@` before a host of an ssh URL is the account of everybody and no secret.
+    """
+    return any(not url[0].endswith("://git@") for url in _URL_WITH_USER.finditer(text))
+
+
+def without_variables(text: str) -> str:
+    """Return the text without users that are variables (`${TOKEN}@`), which pip fills in.
+
+    Their values are on the machine that installs: such a URL holds no credentials.
+    """
+    return _USER_OF_VARIABLES.sub(r"\1", text)
+
+
+def without_credentials(text: str) -> str:
+    """Return the text with the user part of each URL masked, fit for a message."""
+    return _URL_WITH_USER.sub(r"\1***@", text)
+
+
+def content_name_rule(value: str) -> str | None:
+    """Check a name by Connect's rule."""
+    if _CONNECT_NAME.fullmatch(value):
+        return None
+    return f"must be 3 to 64 letters, digits, `-` and `_`, not `{value}`"
+
+
+def content_table_rule(value: str) -> str | None:
+    """Check NAME of `tool.hatch-connect.content.NAME`: it becomes part of file names."""
+    if _CONTENT_TABLE.fullmatch(value):
+        return None
+    return "must have a name of 1 to 64 letters, digits, `-` and `_`"
+
+
+def valid_content_name(text: str) -> str:
+    """Make a valid name of content out of any text."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")[:64].rstrip("-") or "content"
+    return name if _CONNECT_NAME.fullmatch(name) else f"{name}-content"
+
+
+def title_rule(value: str) -> str | None:
+    """Check a title by Connect's rule."""
+    if len(value) in TITLE_LENGTH:
+        return None
+    return f"must have 3 to 1,024 characters, not {len(value):,}"
+
+
+def guid_rule(value: str) -> str | None:
+    """Check a GUID, by which Connect names content."""
+    try:
+        UUID(value)
+    except ValueError:
+        return f"must be a GUID such as 25438b83-ea6d-4839-ae8e-53c52ac5f9ce, not `{value}`"
+    return None
+
+
+def variable_rule(value: str) -> str | None:
+    """Check `NAME` or `NAME=VALUE`; the value is never shown."""
+    name = value.partition("=")[0]
+    if _VARIABLE.fullmatch(name):
+        return None
+    return "must be `NAME` or `NAME=VALUE` with a name that has no space in it"
+
+
+def verify_path_rule(value: str) -> str | None:
+    """Check a path below the content's URL."""
+    if "://" in value or value.startswith("//"):
+        return "must be a path below the content's URL, such as `health`, not a URL"
+    return None
+
+
+def server_rule(value: str) -> str | None:
+    """Check a nickname, or a URL, which must be without credentials."""
+    if has_credentials(value):
+        return "must not hold credentials: store the server with `hatch-connect add`"
+    return None
+
+
+def server_url_rule(value: str) -> str | None:
+    """Check the URL of a server whose nickname is the table's name."""
+    if "://" not in value:
+        return f"must be the server's URL, not `{value}`: its nickname is the table's name"
+    return server_rule(value)
+
+
+def project_file_rule(value: str) -> str | None:
+    """Check a file of the project, by its path from the root."""
+    if value.startswith(("~", "file:")) or "://" in value:
+        return "must be a file, by its path from the project's root"
+    return None
+
+
+def choice(*choices: str) -> Rule:
+    """Make a rule that allows only these texts."""
+
+    def rule(value: str) -> str | None:
+        if value in choices:
+            return None
+        allowed = " or ".join(f'"{choice}"' for choice in choices)
+        return f"must be {allowed}, not `{value}`"
+
+    return rule
+
+
+def read_runtime(settings: Settings, own: Settings, mode: AppMode | None) -> Runtime:
+    """Read it; for content without an environment of its own, being asked is a problem.
+
+    What is only inherited (`own` settings are not) does not count there.
+    """
+    if mode is not None:
+        refused = dict(_refused(mode))
+        settings.problems.extend(
+            f"{own.called(key)} has no meaning for {mode.title} content, {reason}."
+            for key, reason in refused.items()
+            if own.found(key)
+        )
+        settings = settings.without(frozenset(refused))
+    return Runtime(
+        image=settings.text("image"),
+        management=_management(settings),
+        package_installer=settings.text("package-installer", choice("pip", "uv")),
+    )
+
+
+def runtime_keys(mode: AppMode) -> tuple[str, ...]:
+    """Return the keys that have no effect if no packages of Python are installed."""
+    return tuple(dict.fromkeys((*(key for key, _ in _refused(mode)), *_OF_PACKAGES)))
+
+
+def _refused(mode: AppMode) -> tuple[tuple[str, str], ...]:
+    if mode.has_python:
+        return ()
+    reason = "which has no environment: the server hands out its files as they are"
+    if mode.name == "static":
+        return tuple((key, reason) for key in ("image", _MANAGEMENT, "package-installer"))
+    reason = "for which the server installs no packages"
+    return tuple((key, reason) for key in (_MANAGEMENT, "package-installer"))
+
+
+def _management(settings: Settings) -> EnvironmentManagement | None:
+    """Read a boolean, or a table of booleans, by language; the strongest layer's counts."""
+    said: dict[str, bool] = {}
+    for layer in reversed(settings.layers):
+        value = layer.table.get(_MANAGEMENT)
+        called = layer.called(_MANAGEMENT)
+        if isinstance(value, bool):
+            said |= dict.fromkeys(_LANGUAGES, value)
+        elif isinstance(value, dict):
+            said |= _by_language(value, called, settings.problems)
+        elif value is not None:
+            settings.problems.append(
+                f"{called} must be true, false or a table of `python` and `r`, not"
+                f" {type_of(value)}."
+            )
+    return EnvironmentManagement(python=said.get("python"), r=said.get("r")) if said else None
+
+
+def _by_language(table: dict[str, object], called: str, problems: list[str]) -> dict[str, bool]:
+    read = {}
+    for language, value in table.items():
+        if language not in _LANGUAGES:
+            problems.append(f"{called} knows `python` and `r`, not `{language}`.")
+        elif isinstance(value, bool):
+            read[language] = value
+        else:
+            problems.append(f"{called}: `{language}` must be true or false, not {type_of(value)}.")
+    return read
+
+
+def excerpt(text: str) -> str:
+    """Return a text that a message repeats: without credentials, and its middle if it is long."""
+    return _shortened(text, _SHOWN)
+
+
+def _shortened(text: str, most: int) -> str:
+    text = without_credentials(text)
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]} ... {text[-most // 4 :]}"
+
+
+def listed(heading: str, problems: Iterable[str]) -> str:
+    """Word several problems as one message."""
+    shown = (_shortened(problem, _LONGEST) for problem in problems)
+    return "\n".join((heading, *(f"  - {problem}" for problem in shown)))

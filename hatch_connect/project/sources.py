@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from hatch_connect.errors import BundleError
-from hatch_connect.project.entrypoint import is_module
-from hatch_connect.project.tables import encoding_of
+from hatch_connect.project.reading import encoding_of
 from hatch_connect.project.walk import walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+
 
 _NOT_CONTENT = frozenset({"setup", "conftest", "noxfile", "tasks", "hatch_build"})
 _TESTS = frozenset({"test", "tests", "testing"})
@@ -29,6 +29,9 @@ _ASSIGNED = (ast.Assign, ast.AnnAssign)
 _CHUNK = re.compile(r"^[ \t]*```+[ \t]*\{python\b[^\n]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"""\]\(<?([^)>\s]+)|\b(?:src|href)\s*=\s*["']?([^"'\s>]+)""")
 _MAGIC = re.compile(r"^[ \t]*[%!].*$", re.MULTILINE)
+
+# importlib takes more names of modules than a statement does: `my-api`, `01_api`.
+_MODULE = re.compile(r"\w[\w-]*(\.\w[\w-]*)*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +64,17 @@ class SourceFile:
     def uses(self, package: str) -> bool:
         """Whether it imports a package, or something in it."""
         return any(name == package or name.startswith(f"{package}.") for name in self.imports)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What a source names, wherever in it: modules that it imports, texts that may be paths.
+
+    An import is as in its statement: the number of dots before the module, the module, the names.
+    """
+
+    imports: frozenset[tuple[int, str, tuple[str, ...]]] = frozenset()
+    texts: frozenset[str] = frozenset()
 
 
 def read_sources(root: Path) -> tuple[SourceFile, ...]:
@@ -236,17 +250,6 @@ def _is_main_guard(test: ast.expr) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
-    """What a source names, wherever in it: modules that it imports, texts that may be paths.
-
-    An import is as in its statement: the number of dots before the module, the module, the names.
-    """
-
-    imports: frozenset[tuple[int, str, tuple[str, ...]]] = frozenset()
-    texts: frozenset[str] = frozenset()
-
-
 def read_names(file: Path) -> Names:
     """Read Python, a notebook, a document or HTML; what cannot be read names nothing."""
     try:
@@ -301,3 +304,8 @@ def _nodes(code: str | bytes) -> Iterator[ast.AST]:
     except (SyntaxError, ValueError, RecursionError):
         return
     yield from ast.walk(tree)
+
+
+def is_module(name: str) -> bool:
+    """Whether importlib takes a name for that of a module."""
+    return _MODULE.fullmatch(name) is not None

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.names import SUFFIX
 from hatch_connect.errors import UsageError
-from hatch_connect.project.config import all_contents, read_project
+from hatch_connect.project.project import all_contents, read_project
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.project import ProjectConfig
 
 
 def built_bundles(root: Path) -> tuple[Path, ...]:

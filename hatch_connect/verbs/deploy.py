@@ -17,7 +17,7 @@ from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import HatchConnectError, UsageError, add_facts, facts_of
 from hatch_connect.events import Note, Step, Warned
 from hatch_connect.project.git import git_metadata, same_repository
-from hatch_connect.project.rules import without_credentials
+from hatch_connect.project.settings import without_credentials
 from hatch_connect.ship.execute import Execution
 from hatch_connect.ship.find import (
     Located,

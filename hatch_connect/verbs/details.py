@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import ProjectError
-from hatch_connect.project.config import read_project
+from hatch_connect.project.project import read_project
 from hatch_connect.verbs.project import root_of
 from hatch_connect.verbs.reach import chosen_server, client_of, settings_of, who
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hatch_connect.connect.servers import Server
     from hatch_connect.events import Report
     from hatch_connect.options import Options
-    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.project import ProjectConfig
     from hatch_connect.verbs.surroundings import Surroundings
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hatch_connect.connect.servers import Server
     from hatch_connect.events import Report
     from hatch_connect.options import Options
-    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.project import ProjectConfig
     from hatch_connect.verbs.surroundings import Surroundings
 
 

@@ -12,7 +12,6 @@ from hatch_connect.bundle.request import BuildRequest
 from hatch_connect.bundle.run import build
 from hatch_connect.errors import InterpreterError, LockError, UsageError
 from hatch_connect.events import Detail, Note, Step
-from hatch_connect.project.config import ProjectConfig, all_contents, find_root, read_project
 from hatch_connect.project.frozen import freeze
 from hatch_connect.project.interpreter import (
     FALLBACK,
@@ -23,8 +22,9 @@ from hatch_connect.project.interpreter import (
 from hatch_connect.project.locks import find_lock
 from hatch_connect.project.locks.declared import heed_sources
 from hatch_connect.project.locks.satisfied import unsatisfied
-from hatch_connect.project.pins import Target
-from hatch_connect.project.tables import read_tables
+from hatch_connect.project.project import ProjectConfig, all_contents, read_project
+from hatch_connect.project.reading import find_root, read_tables
+from hatch_connect.project.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

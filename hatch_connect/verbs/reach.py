@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hatch_connect.connect.resources import ServerSettings, User
     from hatch_connect.events import Report
     from hatch_connect.options import Options
-    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.project import ProjectConfig
     from hatch_connect.secret import Secret
     from hatch_connect.ship.task import Pace
     from hatch_connect.verbs.surroundings import Surroundings

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.packages import decide_packages
 from hatch_connect.events import Detail, Warned
-from hatch_connect.project.config import read_project
+from hatch_connect.project.project import read_project
 from hatch_connect.verbs.project import contents_of, request_for, root_of
 from hatch_connect.verbs.several import one_or_several
 

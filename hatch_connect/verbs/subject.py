@@ -18,9 +18,9 @@ from hatch_connect.connect.deployments import FOLDER, RecordStore, record_path
 from hatch_connect.errors import ProjectError, StoreError, UsageError
 from hatch_connect.events import Warned
 from hatch_connect.options import SPECS
-from hatch_connect.project.app_mode import EntrypointKind
-from hatch_connect.project.config import all_contents
-from hatch_connect.project.rules import title_rule, valid_content_name
+from hatch_connect.project.content_kind import EntrypointKind
+from hatch_connect.project.project import all_contents
+from hatch_connect.project.settings import title_rule, valid_content_name
 from hatch_connect.ship.find import Clues
 from hatch_connect.verbs.project import (
     contents_of,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from hatch_connect.connect.servers import Server
     from hatch_connect.events import Report
     from hatch_connect.options import Options
-    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.project import ProjectConfig
     from hatch_connect.verbs.surroundings import Surroundings
 
 

@@ -6,7 +6,7 @@ import pytest
 from support.projects import PACKAGE, project
 
 from hatch_connect.bundle.entry import entry_files, has_entry
-from hatch_connect.project.config import ProjectConfig, read_project
+from hatch_connect.project.project import ProjectConfig, read_project
 
 if TYPE_CHECKING:
     from pathlib import Path

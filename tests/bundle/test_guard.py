@@ -10,7 +10,7 @@ from hatch_connect.bundle.guard import forbidden
 from hatch_connect.bundle.in_place import write_in_place
 from hatch_connect.bundle.manifest import Manifest
 from hatch_connect.events import Warned
-from hatch_connect.project.config import read_project
+from hatch_connect.project.project import read_project
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from support.sandbox import Sandbox, committed
 from hatch_connect.bundle.archive import Bundle
 from hatch_connect.bundle.in_place import write_in_place
 from hatch_connect.errors import BundleError
-from hatch_connect.project.config import read_project
+from hatch_connect.project.project import read_project
 
 if TYPE_CHECKING:
     from hatch_connect.bundle.request import Built

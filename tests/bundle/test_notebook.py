@@ -13,8 +13,8 @@ from support.sandbox import REPOSITORY
 
 from hatch_connect.bundle.artifact import describe_artifact
 from hatch_connect.errors import BuildError, InterpreterError
-from hatch_connect.project.config import read_project
 from hatch_connect.project.interpreter import Interpreter
+from hatch_connect.project.project import read_project
 
 if TYPE_CHECKING:
     from pathlib import Path

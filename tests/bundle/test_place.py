@@ -8,7 +8,7 @@ from support.projects import APP, CONNECT, HATCHLING, PACKAGE, project
 from hatch_connect.bundle import place as rooms
 from hatch_connect.bundle.place import Place, Placed, decide_place, hatch_command
 from hatch_connect.errors import BundleError
-from hatch_connect.project.config import read_project
+from hatch_connect.project.project import read_project
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hatch_connect.project.hatch_environment import HatchEnvironment, read_hatch_environment
-from hatch_connect.project.tables import read_tables
+from hatch_connect.project.reading import read_tables
 
 if TYPE_CHECKING:
     from pathlib import Path

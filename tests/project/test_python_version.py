@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 
 from hatch_connect.errors import ConfigurationError, PythonVersionError
-from hatch_connect.project.config import ProjectConfig, read_project
 from hatch_connect.project.interpreter import Interpreter
+from hatch_connect.project.project import ProjectConfig, read_project
 from hatch_connect.project.python_version import PythonTarget, choose_python
 
 if TYPE_CHECKING:

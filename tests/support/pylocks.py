@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hatch_connect.project.config import read_project
 from hatch_connect.project.locks import find_lock, read_lock
-from hatch_connect.project.pins import Lock, Target
+from hatch_connect.project.project import read_project
+from hatch_connect.project.target import Target
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from hatch_connect.project.pins import Lock
 
 PROJECT = """
 [project]

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from hatch_connect.project.config import ProjectConfig
-    from hatch_connect.project.pins import Lock, Target
+    from hatch_connect.project.pins import Lock
+    from hatch_connect.project.project import ProjectConfig
+    from hatch_connect.project.target import Target
 
 __all__ = [
     "PYLOCK",

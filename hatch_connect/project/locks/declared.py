@@ -25,17 +25,19 @@ from hatch_connect.project.locks.neighbours import (
     resolved,
 )
 from hatch_connect.project.locks.order import UV
-from hatch_connect.project.package_sources import PackageSource, read_source
-from hatch_connect.project.pins import LocalPackage, excerpt, listed, normalized
-from hatch_connect.project.tables import PYPROJECT, read_tables
+from hatch_connect.project.metadata import PackageSource, normalized, read_source
+from hatch_connect.project.pins import LocalPackage
+from hatch_connect.project.reading import PYPROJECT, read_tables
+from hatch_connect.project.settings import excerpt, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from packaging.requirements import Requirement
 
-    from hatch_connect.project.config import ProjectConfig
-    from hatch_connect.project.pins import Lock, Pin, Target
+    from hatch_connect.project.pins import Lock, Pin
+    from hatch_connect.project.project import ProjectConfig
+    from hatch_connect.project.target import Target
 
 _GIT_SCHEMES = "git+"
 

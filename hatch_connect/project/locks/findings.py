@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.errors import LockError
 from hatch_connect.project.locks.fit import index_note
-from hatch_connect.project.pins import excerpt, listed
-from hatch_connect.project.rules import has_credentials
+from hatch_connect.project.settings import excerpt, has_credentials, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from hatch_connect.project.pins import PUBLIC_INDEX
-from hatch_connect.project.rules import has_credentials, without_credentials
+from hatch_connect.project.settings import has_credentials, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from packaging.tags import Tag
 
-    from hatch_connect.project.pins import Target
+    from hatch_connect.project.target import Target
 
 _SHOWN_TAGS = 6
 _SECRET_KEYS = {"access_token", "api_key", "apikey", "password", "private_token", "sig", "token"}

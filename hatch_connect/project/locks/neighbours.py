@@ -10,15 +10,15 @@ from urllib.request import url2pathname
 
 from hatch_connect.errors import ProjectError
 from hatch_connect.project.locks.fit import parted
-from hatch_connect.project.metadata import read_metadata
-from hatch_connect.project.pins import LocalPackage, normalized
-from hatch_connect.project.tables import PYPROJECT, read_tables
+from hatch_connect.project.metadata import normalized, read_metadata
+from hatch_connect.project.pins import LocalPackage
+from hatch_connect.project.reading import PYPROJECT, read_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from hatch_connect.project.config import ProjectConfig
     from hatch_connect.project.metadata import Metadata
+    from hatch_connect.project.project import ProjectConfig
 
 _CONTEXT = re.compile(r"\{(?:root|home)[^}]*\}")
 _ROOT = re.compile(r"@\s*(?:file://)?\{root((?::parent)*)(?::uri|:real)*\}/?([^\s;#]*)")

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.errors import ConfigurationError, LockError
 from hatch_connect.project.locks.neighbours import is_file
-from hatch_connect.project.pins import excerpt
-from hatch_connect.project.tables import read_toml
+from hatch_connect.project.reading import read_toml
+from hatch_connect.project.settings import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.project import ProjectConfig
 
 UV = "uv.lock"
 PYLOCK = "pylock"

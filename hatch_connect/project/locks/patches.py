@@ -12,13 +12,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from hatch_connect.errors import LockError
-from hatch_connect.project.pins import HIGH_PATCH, excerpt
+from hatch_connect.project.settings import excerpt
+from hatch_connect.project.target import HIGH_PATCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    from hatch_connect.project.pins import Pin, Target
+    from hatch_connect.project.pins import Pin
+    from hatch_connect.project.target import Target
 
 _COMPARED = re.compile(
     r"(?:python_full_version|requires-python)\s*(?:[<>=!~]+|= \"[^\"]*?)\s*['\"]?[^'\"]*['\"]"

@@ -14,16 +14,19 @@ from hatch_connect.project.locks.patches import choose_for_patches
 from hatch_connect.project.locks.pylock_pins import AGAIN, Pinning
 from hatch_connect.project.locks.pylock_reasons import Chosen
 from hatch_connect.project.locks.satisfied import direct, unsatisfied
-from hatch_connect.project.pins import Lock, excerpt, less, normalized
+from hatch_connect.project.metadata import normalized
+from hatch_connect.project.pins import Lock, less
+from hatch_connect.project.settings import excerpt
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from packaging.pylock import Pylock
 
-    from hatch_connect.project.config import ProjectConfig
     from hatch_connect.project.locks.order import LockFile
-    from hatch_connect.project.pins import Pin, Target
+    from hatch_connect.project.pins import Pin
+    from hatch_connect.project.project import ProjectConfig
+    from hatch_connect.project.target import Target
 
 
 def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:

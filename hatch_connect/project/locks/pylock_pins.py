@@ -19,7 +19,9 @@ from hatch_connect.project.locks.neighbours import (
 )
 from hatch_connect.project.locks.pylock_reasons import Chosen, asking, holds, says_all, why_not
 from hatch_connect.project.locks.satisfied import direct
-from hatch_connect.project.pins import LocalPackage, Omitted, Pin, excerpt, normalized
+from hatch_connect.project.metadata import normalized
+from hatch_connect.project.pins import LocalPackage, Omitted, Pin
+from hatch_connect.project.settings import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,9 +38,9 @@ if TYPE_CHECKING:
     )
     from packaging.tags import Tag
 
-    from hatch_connect.project.config import ProjectConfig
     from hatch_connect.project.locks.findings import Findings
-    from hatch_connect.project.pins import Target
+    from hatch_connect.project.project import ProjectConfig
+    from hatch_connect.project.target import Target
 
     Source = PackageVcs | PackageDirectory | PackageArchive | PackageWheel | PackageSdist
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from hatch_connect.project.locks.neighbours import required_name
 from hatch_connect.project.locks.satisfied import direct
-from hatch_connect.project.pins import normalized
+from hatch_connect.project.metadata import normalized
 
 if TYPE_CHECKING:
     from packaging.pylock import Package, Pylock
 
-    from hatch_connect.project.config import ProjectConfig
+    from hatch_connect.project.project import ProjectConfig
 
 _EXTRAS = re.compile(r"\s*[A-Za-z0-9._-]+\s*\[")
 

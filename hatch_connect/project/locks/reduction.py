@@ -6,15 +6,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hatch_connect.project.locks.neighbours import is_there, resolved
-from hatch_connect.project.pins import LocalPackage, Omitted, Pin, excerpt, normalized
+from hatch_connect.project.metadata import normalized
+from hatch_connect.project.pins import LocalPackage, Omitted, Pin
+from hatch_connect.project.settings import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from hatch_connect.project.config import ProjectConfig
     from hatch_connect.project.locks.requirements_txt import Line
-from hatch_connect.project.pins import Target
+    from hatch_connect.project.project import ProjectConfig
+    from hatch_connect.project.target import Target
 
 
 @dataclass(slots=True, kw_only=True)

@@ -14,16 +14,17 @@ from hatch_connect.project.locks.order import REQUIREMENTS
 from hatch_connect.project.locks.reduction import Reduction
 from hatch_connect.project.locks.requirements_txt import Reading, as_shipped
 from hatch_connect.project.locks.satisfied import unsatisfied
-from hatch_connect.project.pins import Lock, Pin, excerpt, listed, normalized
-from hatch_connect.project.rules import without_variables
+from hatch_connect.project.metadata import normalized
+from hatch_connect.project.pins import Lock, Pin
+from hatch_connect.project.settings import excerpt, listed, without_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hatch_connect.project.config import ProjectConfig
     from hatch_connect.project.locks.order import LockFile
     from hatch_connect.project.locks.requirements_txt import Line
-    from hatch_connect.project.pins import Target
+    from hatch_connect.project.project import ProjectConfig
+    from hatch_connect.project.target import Target
 
 _VARIABLE = re.compile(r"\$\{[A-Z0-9_]+\}")
 

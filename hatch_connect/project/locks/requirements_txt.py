@@ -17,9 +17,9 @@ from urllib.parse import parse_qs
 from hatch_connect.errors import LockError
 from hatch_connect.project.locks.fit import file_name, parted
 from hatch_connect.project.locks.neighbours import is_there, local_path, metadata_in
-from hatch_connect.project.pins import excerpt, normalized
-from hatch_connect.project.rules import has_credentials, without_variables
-from hatch_connect.project.tables import encoding_of
+from hatch_connect.project.metadata import normalized
+from hatch_connect.project.reading import encoding_of
+from hatch_connect.project.settings import excerpt, has_credentials, without_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hatch_connect.project.locks.neighbours import in_context, metadata_in
-from hatch_connect.project.pins import normalized
+from hatch_connect.project.metadata import normalized
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from packaging.requirements import Requirement
 
-    from hatch_connect.project.config import ProjectConfig
-    from hatch_connect.project.pins import LocalPackage, Pin, Target
+    from hatch_connect.project.pins import LocalPackage, Pin
+    from hatch_connect.project.project import ProjectConfig
+    from hatch_connect.project.target import Target
 
 
 def unsatisfied(

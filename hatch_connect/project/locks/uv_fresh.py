@@ -12,7 +12,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hatch_connect.project.locks.uv_wanted import MINORS, Wanted, from_lock, from_project, may_hold
-from hatch_connect.project.pins import normalized
+from hatch_connect.project.metadata import normalized
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hatch_connect.errors import LockError
 from hatch_connect.project.locks.fit import file_name
-from hatch_connect.project.pins import excerpt
+from hatch_connect.project.settings import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -14,17 +14,18 @@ from hatch_connect.project.locks.uv_graph import Edge, Graph, Package, marker_of
 from hatch_connect.project.locks.uv_keep import Kept
 from hatch_connect.project.locks.uv_pins import Pinning
 from hatch_connect.project.locks.uv_reasons import omitted
-from hatch_connect.project.metadata import read_metadata
-from hatch_connect.project.pins import Lock, excerpt, less, normalized
-from hatch_connect.project.tables import PYPROJECT, read_tables
+from hatch_connect.project.metadata import normalized, read_metadata
+from hatch_connect.project.pins import Lock, less
+from hatch_connect.project.reading import PYPROJECT, read_tables
+from hatch_connect.project.settings import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from hatch_connect.project.config import ProjectConfig
     from hatch_connect.project.locks.order import LockFile
-    from hatch_connect.project.pins import Target
+    from hatch_connect.project.project import ProjectConfig
+    from hatch_connect.project.target import Target
 
 _VERSION = 1
 _AGAIN = "Lock again: uv lock"

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
     from packaging.tags import Tag
 
-    from hatch_connect.project.config import ProjectConfig
     from hatch_connect.project.locks.findings import Findings
     from hatch_connect.project.locks.uv_graph import Graph, Package
     from hatch_connect.project.locks.uv_keep import Kept
-    from hatch_connect.project.pins import Target
+    from hatch_connect.project.project import ProjectConfig
+    from hatch_connect.project.target import Target
 
 
 @dataclass(slots=True, kw_only=True)

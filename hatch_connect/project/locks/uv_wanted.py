@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qs, urlencode
 
 from hatch_connect.project.locks.fit import parted
-from hatch_connect.project.pins import Target, normalized
+from hatch_connect.project.metadata import normalized
+from hatch_connect.project.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from hatch_connect.project.locks.fit import file_name, fits, parted, url_problem
-from hatch_connect.project.pins import Target
+from hatch_connect.project.target import Target
 
 TAGS = frozenset(Target(python="3.12").tags())
 

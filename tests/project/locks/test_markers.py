@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from packaging.markers import Marker
 
 from hatch_connect.project.locks.markers import either, reduced, shortest
-from hatch_connect.project.pins import Target
+from hatch_connect.project.target import Target
 
 CHOSEN = {"extras": frozenset({"a"}), "dependency_groups": frozenset({"dev"})}
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from hatch_connect.errors import LockError
-from hatch_connect.project.config import ProjectConfig, read_project
 from hatch_connect.project.locks import LockFile, find_lock
+from hatch_connect.project.project import ProjectConfig, read_project
 
 DATA = Path(__file__).parents[1] / "data"
 

@@ -7,7 +7,8 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 
 from hatch_connect.project.locks.patches import first_patches, merged
-from hatch_connect.project.pins import Pin, Target
+from hatch_connect.project.pins import Pin
+from hatch_connect.project.target import Target
 
 
 def pin(name: str) -> Pin:

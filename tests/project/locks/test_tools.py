@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from hatch_connect.errors import LockError
-from hatch_connect.project.config import read_project
 from hatch_connect.project.locks import find_lock, read_lock
-from hatch_connect.project.pins import Lock, Target
+from hatch_connect.project.project import read_project
+from hatch_connect.project.target import Target
+
+if TYPE_CHECKING:
+    from hatch_connect.project.pins import Lock
 
 DATA = Path(__file__).parents[1] / "data" / "exported"
 OLD = ["click==8.5.1", "six==1.16.0"]

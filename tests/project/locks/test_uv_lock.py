@@ -11,10 +11,12 @@ from packaging.requirements import Requirement
 from support.uvlocks import DATA, copy, read
 
 from hatch_connect.errors import LockError
-from hatch_connect.project.pins import Lock, Target
+from hatch_connect.project.target import Target
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from hatch_connect.project.pins import Lock
 
 _EXPORT = (
     "--format requirements.txt --frozen --offline --no-hashes --no-emit-project"

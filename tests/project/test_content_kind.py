@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from hatch_connect.errors import UsageError
-from hatch_connect.project.app_mode import APP_MODES, find_app_mode
+from hatch_connect.project.content_kind import APP_MODES, find_app_mode
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hatch_connect.errors import ConfigurationError, UsageError
-from hatch_connect.project.config import (
+from hatch_connect.project.project import (
     EnvironmentEntry,
     ProjectConfig,
     content_tables,
-    find_root,
     read_project,
 )
-from hatch_connect.project.layers import KEYS
-from hatch_connect.project.runtime import EnvironmentManagement
+from hatch_connect.project.reading import find_root
+from hatch_connect.project.settings import KEYS, EnvironmentManagement
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:

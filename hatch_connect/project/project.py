@@ -12,22 +12,35 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import ConfigurationError
-from hatch_connect.project import rules
+from hatch_connect.project.entrypoints import Kind, read_kind, read_mode
 from hatch_connect.project.hatch_environment import HatchEnvironment, read_hatch_environment
-from hatch_connect.project.kind import Kind, read_kind, read_mode
-from hatch_connect.project.layers import layers_of, servers_of
 from hatch_connect.project.metadata import Metadata, read_metadata
-from hatch_connect.project.runtime import EnvironmentManagement, read_runtime, runtime_keys
-from hatch_connect.project.settings import Settings, type_of
-from hatch_connect.project.tables import find_root, read_tables
+from hatch_connect.project.reading import find_root, read_tables, type_of
+from hatch_connect.project.settings import (
+    EnvironmentManagement,
+    Settings,
+    choice,
+    content_name_rule,
+    guid_rule,
+    layers_of,
+    project_file_rule,
+    read_runtime,
+    runtime_keys,
+    server_rule,
+    servers_of,
+    title_rule,
+    valid_content_name,
+    variable_rule,
+    verify_path_rule,
+)
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from hatch_connect.project.app_mode import AppMode
-    from hatch_connect.project.tables import ProjectTables, Toml
+    from hatch_connect.project.content_kind import AppMode
+    from hatch_connect.project.reading import ProjectTables, Toml
 
 ARCHITECTURES = ("x86_64", "aarch64")
 """The machines that Connect runs on, as markers call them."""
@@ -194,7 +207,7 @@ def read_project(
         rendered=kind.rendered,
         hide_all_input=kind.hide_all_input,
         hide_tagged_input=kind.hide_tagged_input,
-        title=settings.text("title", rules.title_rule),
+        title=settings.text("title", title_rule),
         content_name=_content_name(settings, metadata.name, content),
         hatch_env=hatch_env,
         servers=servers_of(tables, content, problems),
@@ -226,26 +239,26 @@ def _hint(tables: ProjectTables, kind: Kind) -> str | None:
 
 
 def _content_name(settings: Settings, project: str, content: str | None) -> str:
-    given = settings.text("content-name", rules.content_name_rule)
-    return given or rules.valid_content_name(f"{project}-{content}" if content else project)
+    given = settings.text("content-name", content_name_rule)
+    return given or valid_content_name(f"{project}-{content}" if content else project)
 
 
 def _packages(config: ProjectConfig, settings: Settings) -> ProjectConfig:
     named = _lock_files(settings)
     return replace(
         config,
-        lock=named.text("lock", rules.project_file_rule),
-        requirements_file=named.text("requirements-file", rules.project_file_rule),
+        lock=named.text("lock", project_file_rule),
+        requirements_file=named.text("requirements-file", project_file_rule),
         force_generate=settings.flag("force-generate") or False,
         extras=_normalized(settings.added_texts("extras")),
         groups=_normalized(settings.added_texts("groups")),
         python_version=settings.text("python-version"),
         strict=settings.flag("strict") or False,
         hashes=settings.flag("hashes") or False,
-        keep_markers=settings.text("markers", rules.choice("target", "keep")) == "keep",
-        keep_indexes=settings.text("index-urls", rules.choice("none", "keep")) == "keep",
+        keep_markers=settings.text("markers", choice("target", "keep")) == "keep",
+        keep_indexes=settings.text("index-urls", choice("none", "keep")) == "keep",
         compile_requirements=settings.flag("compile-requirements") or False,
-        architecture=settings.text("architecture", rules.choice(*ARCHITECTURES)) or "x86_64",
+        architecture=settings.text("architecture", choice(*ARCHITECTURES)) or "x86_64",
     )
 
 
@@ -291,10 +304,10 @@ def _shipping(config: ProjectConfig, settings: Settings) -> ProjectConfig:
         include=settings.added_texts("include"),
         exclude=settings.added_texts("exclude"),
         follow_links=settings.texts("follow-links"),
-        server=settings.text("server", rules.server_rule),
-        guid=settings.text("guid", rules.guid_rule),
+        server=settings.text("server", server_rule),
+        guid=settings.text("guid", guid_rule),
         verify=True if verify is None else verify,
-        verify_path=settings.text("verify-path", rules.verify_path_rule) or "",
+        verify_path=settings.text("verify-path", verify_path_rule) or "",
         draft=draft or False,
     )
 
@@ -302,7 +315,7 @@ def _shipping(config: ProjectConfig, settings: Settings) -> ProjectConfig:
 def _environment(settings: Settings) -> tuple[EnvironmentEntry, ...]:
     """Variables of every layer; of the same name, the strongest layer's, last in its array."""
     entries: dict[str, EnvironmentEntry] = {}
-    for text in settings.merged_texts("env", rules.variable_rule):
+    for text in settings.merged_texts("env", variable_rule):
         name, given, value = text.partition("=")
         entries[name] = EnvironmentEntry(name=name, value=Secret(value) if given else None)
     return tuple(entries.values())

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hatch_connect.project.rules import (
+from hatch_connect.project.settings import (
     content_name_rule,
     has_credentials,
     valid_content_name,

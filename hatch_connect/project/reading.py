@@ -1,4 +1,4 @@
-"""The TOML files of a project, as they are."""
+"""How the files of a project are read: their encoding, TOML, and what its types are called."""
 
 from __future__ import annotations
 
@@ -17,6 +17,16 @@ Toml: TypeAlias = "Mapping[str, object]"
 
 PYPROJECT = "pyproject.toml"
 HATCH = "hatch.toml"
+
+_TYPES = {
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    list: "an array",
+    tuple: "an array",
+    dict: "a table",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,3 +152,8 @@ def encoding_of(data: bytes) -> str:
     if marked is None and b"\0" in data[:4]:
         marked = "UTF-16"
     return f"text in {marked}" if marked else "text in another encoding, such as Windows-1252"
+
+
+def type_of(value: object) -> str:
+    """Call the type of a value as TOML calls it."""
+    return _TYPES.get(type(value), "a date or time")

@@ -1,0 +1,520 @@
+"""Where a project's content begins: which kind it is, and the entrypoint, named or found.
+
+An entrypoint is written by its path in the bundle, where a wheel's content lies at the root: the
+script of a package below `src/` is `sales_app/app.py`. What is found at the top of a project is
+written as the official client writes it: the module alone, if Connect finds the object in it by
+name. An entrypoint of files may name a folder (a site, a Quarto project, a SavedModel, notebooks
+for Voila): its content becomes the bundle's root. Above 500 lines, because what is named and what
+is found are judged by the same rules.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from hatch_connect.errors import UsageError
+from hatch_connect.project.content_kind import AppMode, EntrypointKind, find_app_mode
+from hatch_connect.project.sources import SourceFile, is_module, read_sources
+from hatch_connect.project.walk import walk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from hatch_connect.project.settings import Settings
+
+GUESSED = ("app", "application", "create_app", "make_app")
+"""What a server looks for, in this order, in a module that is named without an object."""
+
+_USUAL = ("app", "application", "main", "api", "asgi", "wsgi", "server", "streamlit_app")
+_LIKE_APP = re.compile(r"app[-_].+|.+[-_]app")  # what the official client also looks for
+_QUARTO = ("_quarto.yml", "_quarto.yaml")
+_HTML = (".html", ".htm")
+SAVED_MODELS = ("saved_model.pb", "saved_model.pbtxt")
+
+_OBJECTS: dict[str, frozenset[tuple[str, str]]] = {
+    "python-api": frozenset(
+        {("flask", "Flask"), ("apiflask", "APIFlask"), ("flask_openapi3", "OpenAPI")}
+        | {("bottle", "Bottle"), ("bottle", "default_app"), ("falcon", "App"), ("falcon", "API")}
+        | {("connexion", "App"), ("connexion", "FlaskApp"), ("django", "get_wsgi_application")}
+    ),
+    "python-fastapi": frozenset(
+        {("fastapi", "FastAPI"), ("starlette", "Starlette"), ("quart", "Quart")}
+        | {("sanic", "Sanic"), ("litestar", "Litestar"), ("falcon", "App")}
+        | {("blacksheep", "Application"), ("connexion", "AsyncApp")}
+        | {("django", "get_asgi_application")}
+    ),
+    "python-dash": frozenset(
+        {("dash", "Dash"), ("jupyter_dash", "JupyterDash"), ("dash_extensions", "DashProxy")}
+    ),
+    "python-gradio": frozenset(
+        {("gradio", "Blocks"), ("gradio", "Interface"), ("gradio", "ChatInterface")}
+        | {("gradio", "TabbedInterface")}
+    ),
+    "python-shiny": frozenset({("shiny", "App")}),
+}
+"""The package and the name of what makes the object that a server runs."""
+
+_SCRIPTS = {"python-streamlit": "streamlit", "python-bokeh": "bokeh", "python-panel": "panel"}
+
+_NAMES = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(\(\))?")
+_USUAL_MODULES = ("app", "application", "main", "api", "asgi", "wsgi", "server")
+
+_SHOWN = 12
+_NOTEBOOK = "jupyter-static"
+_OF_NOTEBOOKS = ("static", "hide-all-input", "hide-tagged-input")
+_DEFAULT = find_app_mode("python-api")
+
+_WANTED = {
+    "jupyter-static": "notebook (.ipynb)",
+    "jupyter-voila": "notebook (.ipynb)",
+    "quarto-static": "_quarto.yml and no document (.qmd)",
+    "quarto-shiny": "_quarto.yml and no document (.qmd)",
+    "static": "HTML file",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """An entrypoint: in `folder`, whose content becomes the bundle's root ("": the project's).
+
+    `entrypoint` is None for content that has none, "" for all notebooks of a folder.
+    """
+
+    entrypoint: str | None
+    folder: str = ""
+
+    def __str__(self) -> str:
+        """Spell it as it is written in [tool.hatch-connect]."""
+        if not self.folder:
+            return self.entrypoint or "."
+        return f"{self.folder}/{self.entrypoint}" if self.entrypoint else self.folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What kind of content it is; `mode` stands for nothing where `known` is False.
+
+    `folder` is that of the project whose content becomes the bundle's root ("": the project's
+    own), `entrypoint` is a path or a module there. `rendered` is the notebook of which only the
+    HTML ships, by its path in the project: then the mode is that of HTML. `unused` are inherited
+    keys that are for notebooks alone.
+    """
+
+    mode: AppMode = _DEFAULT
+    known: bool = False
+    entrypoint: str | None = None
+    folder: str = ""
+    rendered: str | None = None
+    hide_all_input: bool = False
+    hide_tagged_input: bool = False
+    unused: tuple[str, ...] = ()
+
+
+def discover(mode: AppMode, root: Path) -> tuple[Found, ...]:
+    """Return what the entrypoint may be; the answer is clear where there is one."""
+    if mode.name in _FILES:
+        return _FILES[mode.name](root)
+    sources = read_sources(root)
+    if mode.name in _SCRIPTS:
+        found = _scripts(sources, _SCRIPTS[mode.name])
+    else:
+        found = _in_app(sources, mode.name) or _objects(sources, mode.name)
+    return tuple(Found(entrypoint=each) for each in dict.fromkeys(found or _usual(mode, sources)))
+
+
+def _in_app(sources: Iterable[SourceFile], mode: str) -> list[str]:
+    """Take `app.py` for the entrypoint where it names an object as a server looks for it.
+
+    As the official client does: the object may come from a function, or from a package of the
+    project's own that another module fills.
+    """
+    looked_for = ("demo", *GUESSED) if mode == "python-gradio" else GUESSED
+    for source in sources:
+        if source.path == "app.py" and not source.express:
+            name = next((name for name in looked_for if name in source.names), None)
+            if name is not None and not any(
+                _made_by(c) in _OBJECTS[mode] for _, c in source.objects
+            ):
+                return ["app"] if name in GUESSED else [f"app:{name}"]
+    return []
+
+
+def _objects(sources: Iterable[SourceFile], mode: str) -> list[str]:
+    makers = _OBJECTS[mode]
+    known: list[tuple[SourceFile, tuple[str, ...]]] = []
+    for source in sources:
+        made = tuple(name for name, called in source.objects if _made_by(called) in makers)
+        express = mode == "python-shiny" and source.express
+        if express or (made and source.importable):
+            known.append((source, () if express else made))
+    outermost = _outermost([source for source, _ in known])
+    return [
+        text
+        for source, names in known
+        if source in outermost
+        for text in (_spelled(source, names) if names else [express_entrypoint(source.path)])
+    ]
+
+
+def _made_by(called: str) -> tuple[str, str]:
+    return called.partition(".")[0], called.rpartition(".")[2]
+
+
+def _spelled(source: SourceFile, names: tuple[str, ...]) -> list[str]:
+    """Spell the objects of one module: `app` is the one that a server would take."""
+    chosen = ("app",) if "app" in names else names
+    guessed = next((name for name in GUESSED if name in source.names), None)
+    at_top = "/" not in source.path
+    return [
+        source.module if at_top and name == guessed else f"{source.module}:{name}"
+        for name in chosen
+    ]
+
+
+def _scripts(sources: Iterable[SourceFile], package: str) -> list[str]:
+    using = [s for s in sources if s.uses(package) and "pages" not in s.path.split("/")[:-1]]
+    return [_script(source) for source in _outermost(using)]
+
+
+def _script(source: SourceFile) -> str:
+    return source.module if source.module.isidentifier() else source.path
+
+
+def _outermost(sources: list[SourceFile]) -> list[SourceFile]:
+    """Leave out what another one of them imports, or names as a page: it is a part of that."""
+    parts = {
+        part
+        for source in sources
+        for part in sources
+        if part is not source and (part.module in source.imports or part.path in source.texts)
+    }
+    return [source for source in sources if source not in parts] or sources
+
+
+def _usual(mode: AppMode, sources: Iterable[SourceFile]) -> list[str]:
+    """Go by names, where no framework is known: as a server does that is given a module alone."""
+    usual = [s for s in sources if _is_usual(s.module.rpartition(".")[2])]
+    if mode.name in _SCRIPTS:
+        at_top = sorted(
+            (s for s in usual if s.module in _USUAL), key=lambda s: _USUAL.index(s.module)
+        )
+        return [_script(source) for source in at_top[:1]]
+    named = [s for s in usual if s.importable and any(name in s.names for name in GUESSED)]
+    found = []
+    for source in _outermost(named):
+        guessed = next(name for name in GUESSED if name in source.names)
+        found += _spelled(source, (guessed,))
+    return found
+
+
+def _is_usual(name: str) -> bool:
+    return name in _USUAL or _LIKE_APP.fullmatch(name) is not None
+
+
+def express_entrypoint(path: str) -> str:
+    """Return how Connect calls a Shiny Express script: what is no letter or digit as _<hex>_."""
+    escaped = re.sub(r"^[0-9]|[^a-zA-Z0-9]", lambda found: f"_{ord(found[0]):x}_", path)
+    return f"shiny.express.app:{escaped}"
+
+
+def _notebooks(root: Path) -> tuple[Found, ...]:
+    return tuple(Found(entrypoint=path) for path in _shallowest(root, (".ipynb",)))
+
+
+def notebooks_in(folder: Path) -> tuple[str, ...]:
+    """Return the names of the notebooks that lie in a folder itself."""
+    return tuple(sorted(path.name for path in folder.glob("*.ipynb") if path.is_file()))
+
+
+def _voila(root: Path) -> tuple[Found, ...]:
+    found = _notebooks(root)
+    return (*found, Found(entrypoint="")) if len(found) > 1 else found
+
+
+def _html(root: Path) -> tuple[Found, ...]:
+    if (root / "index.html").is_file():
+        return (Found(entrypoint="index.html"),)
+    paths = _shallowest(root, _HTML)
+    if any("/" not in path for path in paths):
+        return tuple(Found(entrypoint=path) for path in paths)
+    sites = _folders_of(root, "index.html")
+    if sites:
+        return tuple(Found(entrypoint="index.html", folder=folder) for folder in sites)
+    return tuple(Found(entrypoint=path) for path in paths)
+
+
+def _quarto(root: Path) -> tuple[Found, ...]:
+    if any((root / name).is_file() for name in _QUARTO):
+        return (Found(entrypoint=None),)
+    paths = _shallowest(root, (".qmd",))
+    if not any("/" not in path for path in paths):
+        projects = [folder for name in _QUARTO for folder in _folders_of(root, name)]
+        if projects:
+            return tuple(Found(entrypoint=None, folder=folder) for folder in projects)
+    return tuple(document_in(path) for path in paths)
+
+
+def document_in(path: str) -> Found:
+    """Return a document in the folder that it lies in, from which Quarto renders it."""
+    folder, _, name = path.rpartition("/")
+    return Found(entrypoint=name, folder=folder)
+
+
+def _saved_model(root: Path) -> tuple[Found, ...]:
+    """Find models; of one with versions (folders whose names are numbers), what holds them."""
+    if holds_model(root):
+        return (Found(entrypoint=None),)
+    models = dict.fromkeys(f for name in SAVED_MODELS for f in _folders_of(root, name))
+    folders = (f.rpartition("/")[0] if f.rpartition("/")[2].isdecimal() else f for f in models)
+    return tuple(Found(entrypoint=None, folder=folder) for folder in sorted({*folders}))
+
+
+def holds_model(folder: Path) -> bool:
+    """Whether a folder is a SavedModel itself."""
+    return any((folder / name).is_file() for name in SAVED_MODELS)
+
+
+def _shallowest(root: Path, suffixes: tuple[str, ...]) -> list[str]:
+    """Return the files at the top, or where there are none, those below."""
+    paths = [path for path in walk(root) if path.lower().endswith(suffixes)]
+    return [path for path in paths if "/" not in path] or paths
+
+
+def _folders_of(root: Path, name: str) -> list[str]:
+    """Return the topmost folders that hold a file of this name."""
+    folders = [path.rpartition("/")[0] for path in walk(root) if path.endswith(f"/{name}")]
+    return [f for f in folders if not any(f.startswith(f"{other}/") for other in folders)]
+
+
+_FILES: dict[str, Callable[[Path], tuple[Found, ...]]] = {
+    "jupyter-static": _notebooks,
+    "jupyter-voila": _voila,
+    "static": _html,
+    "quarto-static": _quarto,
+    "quarto-shiny": _quarto,
+    "tensorflow-saved-model": _saved_model,
+}
+
+
+def entrypoint_problem(entrypoint: str, mode: AppMode) -> str | None:
+    """Say what is wrong with an entrypoint in this app mode, or None."""
+    if mode.entrypoint is EntrypointKind.NONE:
+        return f"has no meaning for {mode.title} content: remove it"
+    if mode.entrypoint is EntrypointKind.OBJECT:
+        return _object_problem(entrypoint)
+    if mode.entrypoint is EntrypointKind.SCRIPT and _is_object(entrypoint):
+        return None
+    if mode.name == "jupyter-static" and not entrypoint.endswith(".ipynb"):
+        return f"must be a notebook (.ipynb), not `{entrypoint}`"
+    return _file_problem(entrypoint)
+
+
+def _is_object(entrypoint: str) -> bool:
+    module, colon, names = entrypoint.partition(":")
+    return is_module(module) and (not colon or _NAMES.fullmatch(names) is not None)
+
+
+def _object_problem(entrypoint: str) -> str | None:
+    file, _, attribute = entrypoint.partition(":")
+    if _is_object(entrypoint) and not file.endswith(".py"):
+        return None
+    said = f"must be `module` or `module:object` as Python imports it, not `{entrypoint}`"
+    if not file.endswith(".py"):
+        return said
+    module = file.removesuffix(".py").replace("\\", "/").removeprefix("./").removeprefix("src/")
+    return f"{said} (perhaps `{module.replace('/', '.')}:{attribute or 'app'}`)"
+
+
+def _file_problem(entrypoint: str) -> str | None:
+    parts = entrypoint.split("/")
+    if "\\" in entrypoint:
+        return f"must be written with forward slashes, not `{entrypoint}`"
+    if entrypoint.startswith("/") or ".." in parts or re.match(r"[A-Za-z]:", entrypoint):
+        return f"must be a file below the project's root, not `{entrypoint}`"
+    return None
+
+
+def entrypoint_candidates(root: Path) -> tuple[str, ...]:
+    """Return modules of the project whose names are usual for an entrypoint, in sorted order.
+
+    They are looked for at the root, in its packages and in those below `src/`, one level deep.
+    """
+    found = set()
+    for source in (root, root / "src"):
+        for name in _USUAL_MODULES:
+            if (source / f"{name}.py").is_file():
+                found.add(name)
+            found.update(
+                f"{file.parent.name}.{name}"
+                for file in source.glob(f"*/{name}.py")
+                if is_module(file.parent.name) and file.parent.name not in {"src", "tests"}
+            )
+    return tuple(sorted(found))
+
+
+def read_kind(settings: Settings, own: Settings, root: Path, *, packaged: bool) -> Kind:
+    """Read it; problems are added. `packaged` projects have a back end that builds a package.
+
+    What is not among the content's `own` settings is inherited, and may mean nothing for it.
+    """
+    mode = _app_mode(settings)
+    if mode is None:
+        settings.text("entrypoint")  # what is wrong with it is told as well
+        return Kind()
+    found = _located(settings, mode, root, packaged=packaged)
+    kind = Kind(
+        mode=mode,
+        known=True,
+        entrypoint=found.entrypoint if found else None,
+        folder=found.folder if found else "",
+        hide_all_input=_of_notebook(settings, own, "hide-all-input", mode),
+        hide_tagged_input=_of_notebook(settings, own, "hide-tagged-input", mode),
+    )
+    if _of_notebook(settings, own, "static", mode):
+        return _rendered(kind)
+    inherited = _OF_NOTEBOOKS if mode.name != _NOTEBOOK else ()
+    return replace(kind, unused=tuple(settings.called(k) for k in inherited if settings.flag(k)))
+
+
+def _rendered(kind: Kind) -> Kind:
+    html = kind.entrypoint and f"{PurePosixPath(kind.entrypoint).stem}.html"
+    return replace(kind, mode=find_app_mode("static"), rendered=kind.entrypoint, entrypoint=html)
+
+
+def read_mode(settings: Settings) -> Kind:
+    """Read the app mode alone, where there is one."""
+    mode = _app_mode(settings) if settings.found("app-mode") else None
+    return Kind() if mode is None else Kind(mode=mode, known=True)
+
+
+def _of_notebook(settings: Settings, own: Settings, key: str, mode: AppMode) -> bool:
+    flag = settings.flag(key) or False
+    if flag and mode.name != _NOTEBOOK and own.found(key):
+        settings.problems.append(
+            f"{own.called(key)} is for Jupyter notebooks and has no meaning for {mode.title}"
+            " content."
+        )
+    return flag and mode.name == _NOTEBOOK
+
+
+def _app_mode(settings: Settings) -> AppMode | None:
+    name = settings.text("app-mode")
+    called = settings.called("app-mode")
+    if name is None:
+        if settings.found("app-mode") is None:
+            settings.problems.append(f"{called} is missing: what kind of content is this?")
+        return None
+    try:
+        mode = find_app_mode(name)
+    except UsageError as error:
+        settings.problems.append(f"{called}: {error.message} {error.hint}")
+        return None
+    if mode.prepared:
+        settings.problems.append(
+            f"{called}: {mode.title} content is deployed from a prepared manifest.json only."
+        )
+    return mode
+
+
+def _located(settings: Settings, mode: AppMode, root: Path, *, packaged: bool) -> Found | None:
+    """Return where the content begins: what was named, else what is found."""
+    given = settings.found("entrypoint")
+    if given is None:
+        if mode.entrypoint is EntrypointKind.NONE:
+            return None
+        said = f"{settings.called('entrypoint')} is missing"
+        return _only(discover(mode, root), said, settings, mode, root)
+    whole = _takes_folder(mode) and given[1] == ""
+    text = "." if whole else settings.text("entrypoint")
+    return None if text is None else _named(text, settings, mode, root, packaged=packaged)
+
+
+def _named(
+    text: str, settings: Settings, mode: AppMode, root: Path, *, packaged: bool
+) -> Found | None:
+    called = settings.called("entrypoint")
+    if wrong := entrypoint_problem(text, mode):
+        settings.problems.append(f"{called} {wrong}.")
+        return Found(entrypoint=text)
+    if _takes_folder(mode) and (root / text).is_dir():
+        folder = text.strip("/").removeprefix("./").removeprefix(".")
+        where = f"{called} names {f'the folder {folder}' if folder else 'the whole project'}"
+        return _only(_in_folder(mode, root, folder), where, settings, mode, root)
+    if mode.entrypoint is EntrypointKind.FOLDER:
+        settings.problems.append(
+            f"{called} must be the folder that holds `saved_model.pb`, or its versions."
+        )
+    if mode.name.startswith("quarto"):
+        return document_in(text)
+    return Found(entrypoint=_as_shipped(text, mode, root, packaged=packaged))
+
+
+def _takes_folder(mode: AppMode) -> bool:
+    if mode.entrypoint is EntrypointKind.FOLDER:
+        return True
+    return mode.entrypoint is EntrypointKind.FILE and mode.name != _NOTEBOOK
+
+
+def _in_folder(mode: AppMode, root: Path, folder: str) -> tuple[Found, ...]:
+    if mode.name == "jupyter-voila":
+        notebooks = notebooks_in(root / folder)
+        if len(notebooks) == 1:
+            return (Found(entrypoint=notebooks[0], folder=folder),)
+        below = any(path.endswith(".ipynb") for path in walk(root / folder))
+        return (Found(entrypoint="", folder=folder),) if below else ()
+    found = discover(mode, root / folder)
+    return tuple(replace(each, folder=f"{folder}/{each.folder}".strip("/")) for each in found)
+
+
+def _only(
+    found: tuple[Found, ...], said: str, settings: Settings, mode: AppMode, root: Path
+) -> Found | None:
+    """Return the one that was found; several, or none, are a problem that begins as `said`."""
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        settings.problems.append(f"{said}: {_rule(mode, root)}")
+        return None
+    shown = ", ".join(f"`{each}`" for each in found[:_SHOWN])
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    settings.problems.append(f"{said}, and it may be one of several: {shown}{more}. Name one.")
+    return None
+
+
+def _rule(mode: AppMode, root: Path) -> str:
+    if mode.entrypoint is EntrypointKind.FOLDER:
+        return "there is no `saved_model.pb`; name the folder that holds it."
+    if mode.entrypoint is EntrypointKind.FILE:
+        return f"there is no {_WANTED.get(mode.name, 'file')}; name the file, by its path."
+    rule = "write `module:object`, such as `sales_api.main:app`"
+    if mode.entrypoint is EntrypointKind.SCRIPT:
+        rule = "name the script, such as `app.py`"
+    candidates = entrypoint_candidates(root)
+    if not candidates:
+        return f"{rule}."
+    return f"{rule}. Modules that may hold it: {', '.join(candidates)}."
+
+
+def _as_shipped(text: str, mode: AppMode, root: Path, *, packaged: bool) -> str:
+    """Write a script by its path in the bundle, and Shiny Express as Connect calls it."""
+    if mode.entrypoint is not EntrypointKind.SCRIPT:
+        return text
+    below_src = text.startswith("src/") and text.endswith(".py")
+    if packaged and below_src and (root / text).is_file():
+        text = text.removeprefix("src/")
+    if mode.name != "python-shiny" or ":" in text:
+        return text
+    path = text if text.endswith(".py") else f"{text.replace('.', '/')}.py"
+    from hatch_connect.project.sources import read_source
+
+    for place in (path, f"src/{path}"):
+        source = read_source(root, place) if (root / place).is_file() else None
+        if source is not None:
+            if source.express:
+                return express_entrypoint(path)
+            return source.module if source.importable else text
+    return text
