@@ -32,7 +32,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="paths, modes and she
 pytestmark = posix
 
 PROJECTS = REPOSITORY / "tests" / "projects"
-LOCKS = REPOSITORY / "tests" / "project" / "data"
+LOCKS = REPOSITORY / "tests" / "locks" / "data"
 # Of its bundle only the text of the page is fixed, and test_notebook.py holds how it is made.
 RENDERED = "notebook-static"
 FOLDERS = sorted(each.name for each in PROJECTS.iterdir() if each.is_dir())

@@ -25,9 +25,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "project": WORDS,
     "connect": WORDS,
     "local": WORDS,
-    "bundle": WORDS | {"project"},
+    "locks": WORDS | {"project"},
+    "bundle": WORDS | {"project", "locks"},
     "ship": WORDS | {"bundle", "connect"},
-    "verbs": WORDS | {"project", "connect", "bundle", "ship", "options", "local"},
+    "verbs": WORDS | {"project", "locks", "connect", "bundle", "ship", "options", "local"},
     "display": WORDS | {"verbs"},
     "door": WORDS | {"options", "verbs", "display"},
     "cli": BELOW_DOORS | {"", "option_kinds"},
@@ -42,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 ONE_EDGE: dict[str, tuple[str, ...]] = {
     "requests": ("hatch_connect/connect/",),
     "urllib3": ("hatch_connect/connect/",),
-    "pip_requirements_parser": ("hatch_connect/project/locks/requirements_txt.py",),
+    "pip_requirements_parser": ("hatch_connect/locks/requirements.py",),
     "hatchling": (
         "hatch_connect/bundle/selection.py",
         "hatch_connect/bundle/run.py",

@@ -18,8 +18,8 @@ from hatch_connect.bundle.content import LeftOut
 from hatch_connect.bundle.manifest import Manifest
 from hatch_connect.bundle.request import BuildRequest, Built
 from hatch_connect.events import Note, Warned
+from hatch_connect.locks.lock import LocalPackage, Lock, Omitted, Pin
 from hatch_connect.project.interpreter import DirectUrl, Installed, Interpreter
-from hatch_connect.project.pins import LocalPackage, Lock, Omitted, Pin
 from hatch_connect.project.python_version import PythonTarget
 
 if TYPE_CHECKING:

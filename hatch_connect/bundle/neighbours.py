@@ -12,7 +12,7 @@ from hatch_connect.bundle.names import shown
 from hatch_connect.bundle.wheel import unpack_wheel
 from hatch_connect.errors import BuildError, BundleError
 from hatch_connect.events import Step
-from hatch_connect.project.locks.fit import fits
+from hatch_connect.locks.compatibility import fits
 from hatch_connect.project.settings import listed
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.bundle.packages import Packages
     from hatch_connect.events import Report
-    from hatch_connect.project.pins import LocalPackage
+    from hatch_connect.locks.lock import LocalPackage
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.project.target import Target
 

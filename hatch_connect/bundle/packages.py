@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 from hatch_connect.bundle.content import ContentFile
 from hatch_connect.bundle.parts import PACKAGE_FILE
 from hatch_connect.errors import LockError
-from hatch_connect.project.locks import as_shipped, find_lock, read_lock
+from hatch_connect.locks import as_shipped, find_lock, read_lock
 from hatch_connect.project.python_version import PythonTarget, choose_python
 from hatch_connect.project.target import Target
 
 if TYPE_CHECKING:
     from hatch_connect.bundle.request import BuildRequest
-    from hatch_connect.project.locks import LockFile
-    from hatch_connect.project.pins import Lock
+    from hatch_connect.locks.lock import Lock, LockFile
     from hatch_connect.project.project import ProjectConfig
 
 

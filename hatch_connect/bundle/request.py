@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from hatch_connect.bundle.archive import Bundle
     from hatch_connect.bundle.content import LeftOut
     from hatch_connect.bundle.packages import Packages
+    from hatch_connect.locks.lock import Lock
     from hatch_connect.project.interpreter import Interpreter
-    from hatch_connect.project.pins import Lock
     from hatch_connect.project.python_version import PythonTarget
 
 

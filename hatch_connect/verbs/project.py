@@ -12,16 +12,15 @@ from hatch_connect.bundle.request import BuildRequest
 from hatch_connect.bundle.run import build
 from hatch_connect.errors import InterpreterError, LockError, UsageError
 from hatch_connect.events import Detail, Note, Step
-from hatch_connect.project.frozen import freeze
+from hatch_connect.locks import find_lock
+from hatch_connect.locks.freeze import freeze
+from hatch_connect.locks.path_dependencies import heed_sources, unsatisfied
 from hatch_connect.project.interpreter import (
     FALLBACK,
     find_interpreter,
     inspect_interpreter,
     tool_of,
 )
-from hatch_connect.project.locks import find_lock
-from hatch_connect.project.locks.declared import heed_sources
-from hatch_connect.project.locks.satisfied import unsatisfied
 from hatch_connect.project.project import ProjectConfig, all_contents, read_project
 from hatch_connect.project.reading import find_root, read_tables
 from hatch_connect.project.target import Target
@@ -31,9 +30,9 @@ if TYPE_CHECKING:
 
     from hatch_connect.bundle.request import Built
     from hatch_connect.events import Report
+    from hatch_connect.locks.lock import Lock
     from hatch_connect.options import Options
     from hatch_connect.project.interpreter import Interpreter
-    from hatch_connect.project.pins import Lock
     from hatch_connect.verbs.surroundings import Surroundings
 
 

@@ -14,8 +14,8 @@ from hatch_connect.verbs.several import one_or_several
 if TYPE_CHECKING:
     from hatch_connect.bundle.packages import Packages
     from hatch_connect.events import Report
+    from hatch_connect.locks.lock import Omitted
     from hatch_connect.options import Options
-    from hatch_connect.project.pins import Omitted
     from hatch_connect.verbs import Result
     from hatch_connect.verbs.surroundings import Surroundings
 

@@ -18,8 +18,8 @@ from hatch_connect.bundle.manifest import Manifest
 from hatch_connect.bundle.parts import Metadata
 from hatch_connect.bundle.request import BuildRequest, Built
 from hatch_connect.events import Note, Step, Warned
+from hatch_connect.locks.lock import Lock, Pin
 from hatch_connect.project.interpreter import DirectUrl, Installed, Interpreter
-from hatch_connect.project.pins import Lock, Pin
 from hatch_connect.project.python_version import PythonTarget
 
 LOCK = Lock(

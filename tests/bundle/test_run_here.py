@@ -931,7 +931,7 @@ def test_no_lock_says_how_to_make_one(tmp_path: Path, environ: dict[str, str]) -
 
 
 def test_installed_packages_stand_in_for_a_lock(tmp_path: Path, environ: dict[str, str]) -> None:
-    from hatch_connect.project.pins import Lock, Pin
+    from hatch_connect.locks.lock import Lock, Pin
 
     root = project(tmp_path / "p", PACKAGE)
     (root / "requirements.txt").unlink()

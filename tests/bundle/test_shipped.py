@@ -13,7 +13,7 @@ from hatch_connect.bundle.request import BuildRequest
 from hatch_connect.bundle.run import build
 from hatch_connect.errors import BundleError, LockError
 from hatch_connect.events import silent
-from hatch_connect.project.pins import Lock, Pin
+from hatch_connect.locks.lock import Lock, Pin
 
 if TYPE_CHECKING:
     from pathlib import Path

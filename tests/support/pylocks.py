@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hatch_connect.project.locks import find_lock, read_lock
+from hatch_connect.locks import find_lock, read_lock
 from hatch_connect.project.project import read_project
 from hatch_connect.project.target import Target
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hatch_connect.project.pins import Lock
+    from hatch_connect.locks.lock import Lock
 
 PROJECT = """
 [project]

@@ -6,14 +6,14 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hatch_connect.project.locks import find_lock, read_lock
+from hatch_connect.locks import find_lock, read_lock
 from hatch_connect.project.project import read_project
 from hatch_connect.project.target import Target
 
 if TYPE_CHECKING:
-    from hatch_connect.project.pins import Lock
+    from hatch_connect.locks.lock import Lock
 
-DATA = Path(__file__).parents[1] / "project" / "data"
+DATA = Path(__file__).parents[1] / "locks" / "data"
 
 
 def read(root: Path, python: str = "3.11", **asked: object) -> Lock:

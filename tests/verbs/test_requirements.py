@@ -20,7 +20,7 @@ from hatch_connect.project.interpreter import inspect_interpreter, tool_of
 from hatch_connect.verbs import run_verb
 from hatch_connect.verbs.surroundings import Surroundings
 
-DATA = Path(__file__).parents[1] / "project" / "data"
+DATA = Path(__file__).parents[1] / "locks" / "data"
 BARE = '[project]\nname = "bare"\nversion = "1"\ndependencies = ["six"]\n'
 
 

@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from hatch_connect.errors import LockError
-from hatch_connect.project.locks import LockFile, find_lock
+from hatch_connect.locks import find_lock
 from hatch_connect.project.project import ProjectConfig, read_project
 
-DATA = Path(__file__).parents[1] / "data"
+if TYPE_CHECKING:
+    from hatch_connect.locks.lock import LockFile
+
+DATA = Path(__file__).parent / "data"
 
 SETTINGS = "[tool.hatch-connect]\napp-mode = 'fastapi'\nentrypoint = 'a'\n"
 UV = "version = 1\nrequires-python = '>=3.11'\n"

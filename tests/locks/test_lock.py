@@ -7,9 +7,9 @@ from packaging.markers import Marker, default_environment
 from packaging.utils import parse_wheel_filename
 
 from hatch_connect.errors import LockError
-from hatch_connect.project.frozen import freeze
+from hatch_connect.locks.freeze import freeze
+from hatch_connect.locks.lock import Lock, Pin
 from hatch_connect.project.interpreter import DirectUrl, Installed, Interpreter
-from hatch_connect.project.pins import Lock, Pin
 from hatch_connect.project.target import Target
 
 TARGET = Target(python="3.11")

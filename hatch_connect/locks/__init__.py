@@ -1,26 +1,30 @@
-"""Which lock counts."""
+"""Which lock counts, and what it says: one reader a format, one documented order."""
 
 from __future__ import annotations
 
-import os
 import re
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hatch_connect.errors import ConfigurationError, LockError
-from hatch_connect.project.locks.neighbours import is_file
-from hatch_connect.project.reading import read_toml
+from hatch_connect.errors import LockError
+from hatch_connect.locks.lock import (
+    PYLOCK,
+    REQUIREMENTS,
+    UV,
+    LockFile,
+    project_folder,
+    read_lock_toml,
+)
+from hatch_connect.locks.path_dependencies import is_file
 from hatch_connect.project.settings import excerpt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
+    from hatch_connect.locks.lock import Lock
     from hatch_connect.project.project import ProjectConfig
-
-UV = "uv.lock"
-PYLOCK = "pylock"
-REQUIREMENTS = "requirements.txt"
+    from hatch_connect.project.target import Target
 
 _PYLOCK_NAME = re.compile(r"pylock(\.[^.]+)?\.toml")
 
@@ -44,34 +48,6 @@ _INSTEAD = "\n`--force-generate` ships what is installed instead."
 _SHOWN = 5
 _SCRIPT = re.compile(r"^# /// script[ \t\r]*\n(?:#[^\n]*\n)*?# *dependencies *= *\[", re.MULTILINE)
 """A script that says itself what it needs (PEP 723)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LockFile:
-    """A lock that was found.
-
-    `python` is the minor that it was made for, where it was made for just one; `hatch` says that
-    it is the lock of the chosen Hatch environment, which has extras and groups baked in.
-    """
-
-    path: Path
-    format: str
-    because: str
-    python: str | None = None
-    requires_python: str | None = None
-    hatch: bool = False
-
-    @property
-    def lock_python(self) -> tuple[str, str] | None:
-        """`python` with its reason, as `choose_python` takes it."""
-        if self.python is None:
-            return None
-        return self.python, f"{self.path.name}, which was made for it,"
-
-    @property
-    def one_minor(self) -> bool:
-        """Whether its pins are evaluated for one minor; those of a requirements file are not."""
-        return self.format != REQUIREMENTS
 
 
 def find_lock(config: ProjectConfig) -> LockFile | None:
@@ -203,11 +179,6 @@ def _folder(package: object) -> str | None:
     return source.get("editable") or source.get("virtual")
 
 
-def project_folder(root: Path, lock: Path) -> str:
-    """Return the project's folder as `uv.lock` names it, from the lock's own folder."""
-    return Path(os.path.relpath(root, lock.parent)).as_posix()
-
-
 def format_of(path: Path) -> str:
     """Tell the format of a lock by its name; what is not known is a LockError."""
     if path.name in _FOREIGN:
@@ -251,18 +222,6 @@ def _locking_minor(content: dict[str, object], requires: str) -> str | None:
     return patch[1]
 
 
-def read_lock_toml(path: Path, *, before: str | None = None) -> dict[str, object]:
-    """Read a lock that is TOML, or its beginning; what is not is a LockError."""
-    try:
-        return read_toml(path, before=before)
-    except ConfigurationError as error:
-        raise LockError(str(error), hint="Lock the project again.") from None
-    except RecursionError:
-        raise LockError(
-            f"{path} is nested deeper than any lock.", hint="Lock the project again."
-        ) from None
-
-
 def _only_minor(requires: str) -> str | None:
     """Return the one X.Y that a range allows, where it allows just one."""
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -277,3 +236,38 @@ def _only_minor(requires: str) -> str | None:
         if not wanted.is_disjoint(SpecifierSet(f"==3.{minor}.*"))
     ]
     return minors[0] if len(minors) == 1 else None
+
+
+def read_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
+    """Read a lock for a target; raises LockError with everything that is wrong with it."""
+    from hatch_connect.locks.path_dependencies import heed_sources
+
+    try:
+        lock = _reader(found.format)(found, config, target)
+    except RecursionError:
+        raise LockError(
+            f"{found.path} has markers that are nested deeper than any tool writes them.",
+            hint="Lock the project again.",
+        ) from None
+    return heed_sources(lock, config, target, uv=found.format != UV and not found.hatch)
+
+
+def as_shipped(path: Path) -> bytes:
+    """Return what ships of a requirements file that another one includes."""
+    from hatch_connect.locks.requirements import as_shipped
+
+    return as_shipped(path)
+
+
+def _reader(form: str) -> Callable[[LockFile, ProjectConfig, Target], Lock]:
+    if form == UV:
+        from hatch_connect.locks.uv import read_uv_lock
+
+        return read_uv_lock
+    if form == PYLOCK:
+        from hatch_connect.locks.pylock import read_pylock
+
+        return read_pylock
+    from hatch_connect.locks.requirements import read_requirements
+
+    return read_requirements

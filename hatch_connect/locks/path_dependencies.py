@@ -1,45 +1,153 @@
-"""Heeds where a project's build takes packages from: a lock must not have another's of that name.
+"""Packages that lie beside a project, and where its build takes single packages from.
 
 A path and a member of a workspace are built, as Hatch installs them; of the rest a lock must
-have what is declared. uv's own lock is compared with `[tool.uv.sources]` elsewhere.
+have what is declared, and not another package of that name. The pins of a lock that does not say
+what it is for must satisfy the project's requirements and those of its path dependencies. uv's own
+lock is compared with `[tool.uv.sources]` elsewhere.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
+from dataclasses import dataclass, replace
 from os.path import normpath
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.request import url2pathname
 
-from hatch_connect.errors import LockError
-from hatch_connect.project.locks.fit import is_commit, parted
-from hatch_connect.project.locks.neighbours import (
-    below_root,
-    hatch_members,
-    in_context,
-    is_there,
-    local_path,
-    matching,
-    metadata_in,
-    required_name,
-    resolved,
-)
-from hatch_connect.project.locks.order import UV
-from hatch_connect.project.metadata import PackageSource, normalized, read_source
-from hatch_connect.project.pins import LocalPackage
+from hatch_connect.errors import LockError, ProjectError
+from hatch_connect.locks.compatibility import is_commit, parted
+from hatch_connect.locks.lock import UV, LocalPackage
+from hatch_connect.project.metadata import PackageSource, normalized, read_metadata, read_source
 from hatch_connect.project.reading import PYPROJECT, read_tables
 from hatch_connect.project.settings import excerpt, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from packaging.requirements import Requirement
 
-    from hatch_connect.project.pins import Lock, Pin
+    from hatch_connect.locks.lock import Lock, Pin
+    from hatch_connect.project.metadata import Metadata
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.project.target import Target
 
+_CONTEXT = re.compile(r"\{(?:root|home)[^}]*\}")
+_ROOT = re.compile(r"@\s*(?:file://)?\{root((?::parent)*)(?::uri|:real)*\}/?([^\s;#]*)")
+
 _GIT_SCHEMES = "git+"
+
+
+def local_path(place: str, folder: Path) -> Path:
+    """Return the path that a `file:` URL or a path relative to a folder means."""
+    if place.startswith("file:"):
+        parts = parted(place)
+        return (folder / url2pathname(parts.path)).absolute()
+    return (folder / place.partition("#")[0]).absolute()
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file or folder; a path that no system can have is not there."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def resolved(path: Path) -> Path:
+    """Return where a path leads, links followed; one that no system can have, by its text."""
+    try:
+        return path.resolve()
+    except (OSError, ValueError):
+        return Path(normpath(path))
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file, as above."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def matching(root: Path, pattern: str) -> list[Path]:
+    """Return what a pattern of a workspace finds; one that no tool takes finds nothing."""
+    try:
+        return sorted(root.glob(pattern))
+    except (ValueError, NotImplementedError, OSError):
+        return []
+
+
+def metadata_in(folder: Path) -> Metadata | None:
+    """Read `[project]` of a folder; None where there is none that can be read."""
+    if not is_there(folder / PYPROJECT):
+        return None
+    try:
+        found = read_metadata(read_tables(folder), [])
+    except ProjectError:
+        return None
+    return found if found.has_project else None
+
+
+def hatch_members(config: ProjectConfig) -> dict[str, Path]:
+    """Return the members of the workspace of the chosen Hatch environment, by normalized name."""
+    found = {}
+    for pattern in config.hatch_environment.members:
+        for folder in matching(config.root, pattern):
+            metadata = metadata_in(folder)
+            if metadata is not None:
+                found[normalized(metadata.name)] = folder
+    return found
+
+
+def wanted_members(
+    config: ProjectConfig, requirements: tuple[tuple[str, str], ...]
+) -> Iterator[LocalPackage]:
+    """Return the members that the project depends on, and those that they depend on.
+
+    `requirements` are (name, who asks). Hatch installs a member in place of what an index has
+    under its name.
+    """
+    members, pending, seen = hatch_members(config), list(requirements), set[str]()
+    while pending:
+        name, asking = pending.pop(0)
+        if name not in members or name in seen:
+            continue
+        seen.add(name)
+        yield LocalPackage(name=name, path=members[name], because=asking)
+        metadata = metadata_in(members[name])
+        texts = metadata.dependencies if metadata else ()
+        pending += [(required, name) for text in texts if (required := required_name(text))]
+
+
+def required_name(text: str) -> str:
+    """Return the normalized name of a requirement, also of one with a context field of Hatch."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        return normalized(Requirement(in_context(text)).name)
+    except InvalidRequirement:
+        return ""
+
+
+def in_context(text: str) -> str:
+    """Make a URL of `{root:uri}` and the like, so that a requirement can be parsed."""
+    return _CONTEXT.sub("file:///root", text)
+
+
+def below_root(config: ProjectConfig, texts: Iterable[str]) -> dict[str, Path]:
+    """Return the folders of requirements that say `{root:uri}/...`, by normalized name.
+
+    Hatch locks the path that such a folder has on the machine at hand.
+    """
+    found = {}
+    for text in texts:
+        place = _ROOT.search(text)
+        if place is not None:
+            above = place[1].count(":parent")
+            root = config.root.parents[above - 1] if above else config.root
+            found[required_name(text)] = root / place[2]
+    return found
 
 
 def declared_sources(
@@ -71,8 +179,6 @@ def declared_folder(config: ProjectConfig, source: PackageSource) -> Path | None
 
 def named_folder(config: ProjectConfig, name: str) -> Path | None:
     """Return the folder that a `file:` URL of the project, or Poetry's `path`, names."""
-    from hatch_connect.project.locks.satisfied import direct
-
     for text, _ in direct(config):
         requirement = _requirement(text)
         url = (requirement and requirement.url) or ""
@@ -90,8 +196,6 @@ def declared_local(
     config: ProjectConfig, target: Target, *, uv: bool = True
 ) -> tuple[LocalPackage, ...]:
     """Return the packages that the project asks for and that are declared to be built."""
-    from hatch_connect.project.locks.satisfied import direct
-
     asked = {required_name(text): asking for text, asking in direct(config)}
     return tuple(
         LocalPackage(name=source.name, path=folder, because=asked[source.name])
@@ -102,8 +206,6 @@ def declared_local(
 
 def heed_sources(lock: Lock, config: ProjectConfig, target: Target, *, uv: bool = True) -> Lock:
     """Return a lock with what is declared to be built; raises LockError for what contradicts."""
-    from hatch_connect.project.locks.satisfied import unsatisfied
-
     problems: list[str] = []
     asked = {one.name: one for one in declared_local(config, target, uv=uv)}
     for source in declared_sources(config, target, uv=uv):
@@ -215,8 +317,6 @@ def _requirement(text: str) -> Requirement | None:
 
 def _direct(config: ProjectConfig) -> Iterator[PackageSource]:
     """Return the direct references of the project's own requirements."""
-    from hatch_connect.project.locks.satisfied import direct
-
     for text, asking in direct(config):
         requirement = _requirement(in_context(text))
         url = requirement.url if requirement else None
@@ -279,3 +379,90 @@ def _uv_members(config: ProjectConfig) -> dict[str, Path]:
                     found[normalized(metadata.name)] = member
         break
     return found
+
+
+def unsatisfied(
+    config: ProjectConfig,
+    pins: Iterable[Pin],
+    target: Target,
+    *,
+    local: Iterable[LocalPackage] = (),
+    called: str = "the lock",
+) -> list[str]:
+    """Return a sentence for each direct dependency without a pin that satisfies it.
+
+    Those of local packages count too: nothing else would install them. `called` is where the
+    pins come from, as a sentence names it.
+    """
+    found: dict[str, list[Pin]] = {}
+    for pin in pins:
+        found.setdefault(pin.name, []).append(pin)
+    neighbours = {one.name: one for one in local}
+    there = {normalized(config.project_name), *neighbours}
+    judged = _Judged(found=found, there=there, target=target, called=called)
+    problems = judged.problems(direct(config))
+    for one in neighbours.values():
+        metadata = metadata_in(one.path)
+        if metadata is not None:
+            wanted = ((text, one.name) for text in metadata.dependencies)
+            problems += [
+                f"{problem} {one.name} asks for it." for problem in judged.problems(wanted)
+            ]
+    return problems
+
+
+def direct(config: ProjectConfig) -> Iterator[tuple[str, str]]:
+    """Return the requirements of the project as written, each with who asks for it."""
+    yield from ((text, "the project") for text in config.dependencies)
+    for kind, tables, chosen in (
+        ("the extra", config.metadata.extras, config.extras),
+        ("the group", config.metadata.groups, config.groups),
+    ):
+        for name, texts in tables:
+            if normalized(name) in chosen:
+                yield from ((text, f"{kind} {normalized(name)}") for text in texts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """What is there: pins by name, and names that need none."""
+
+    found: dict[str, list[Pin]]
+    there: set[str]
+    target: Target
+    called: str
+
+    def problems(self, wanted: Iterable[tuple[str, str]]) -> list[str]:
+        """Return a sentence for each requirement that is not satisfied."""
+        from packaging.requirements import InvalidRequirement, Requirement
+
+        problems = []
+        for text, _ in wanted:
+            try:
+                requirement = Requirement(in_context(text))
+            except InvalidRequirement:
+                continue
+            name = normalized(requirement.name)
+            if name in self.there or not _holds(requirement, self.target):
+                continue
+            pins = self.found.get(name, ())
+            if not pins:
+                problems.append(f"`{text}` is not in {self.called}.")
+            elif not any(_allows(requirement, pin) for pin in pins):
+                locked = ", ".join(sorted(pin.version or pin.requirement for pin in pins))
+                problems.append(f"`{text}` does not allow {locked}, which {self.called} has.")
+        return problems
+
+
+def _holds(requirement: Requirement, target: Target) -> bool:
+    """Whether it holds for every patch; one that holds for some only is not looked at."""
+    marker = requirement.marker
+    return marker is None or all(
+        marker.evaluate({**environment, "extra": ""}) for environment in target.environments()
+    )
+
+
+def _allows(requirement: Requirement, pin: Pin) -> bool:
+    if requirement.url is not None:
+        return "://" in pin.requirement
+    return pin.version is None or requirement.specifier.contains(pin.version, prereleases=True)

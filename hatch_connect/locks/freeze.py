@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from hatch_connect.errors import LockError
-from hatch_connect.project.locks.fit import is_commit
+from hatch_connect.locks.compatibility import is_commit
+from hatch_connect.locks.lock import LocalPackage, Lock, Omitted, Pin
 from hatch_connect.project.metadata import normalized
-from hatch_connect.project.pins import LocalPackage, Lock, Omitted, Pin
 from hatch_connect.project.settings import has_credentials, listed
 
 if TYPE_CHECKING:

@@ -1,26 +1,44 @@
-"""Turns what is selected from a PEP 751 lock into pins, and says what is wrong with them."""
+"""Reads PEP 751 locks (`pylock.toml`, `pylock.NAME.toml`), whoever wrote them.
+
+What is selected becomes pins; what is not is left out with who asks for it, as far as the lock
+says so. Above 500 lines, because PEP 751 is one format.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from hatch_connect.project.locks.declared import declared_folder, declared_sources, named_folder
-from hatch_connect.project.locks.findings import line_problem
-from hatch_connect.project.locks.fit import file_name, fits, is_commit, misfit, url_problem
-from hatch_connect.project.locks.markers import reduced
-from hatch_connect.project.locks.neighbours import (
+from hatch_connect.errors import LockError
+from hatch_connect.locks.compatibility import (
+    choose_for_patches,
+    file_name,
+    fits,
+    is_commit,
+    misfit,
+    reduced,
+    url_problem,
+)
+from hatch_connect.locks.lock import PYLOCK, LocalPackage, Lock, Omitted, Pin, less, read_lock_toml
+from hatch_connect.locks.path_dependencies import (
     below_root,
+    declared_folder,
+    declared_local,
+    declared_sources,
+    direct,
     is_there,
     local_path,
     metadata_in,
+    named_folder,
     required_name,
     resolved,
+    unsatisfied,
+    wanted_members,
 )
-from hatch_connect.project.locks.pylock_reasons import Chosen, asking, holds, says_all, why_not
-from hatch_connect.project.locks.satisfied import direct
+from hatch_connect.locks.problems import Findings, credential_problems, line_problem
 from hatch_connect.project.metadata import normalized
-from hatch_connect.project.pins import LocalPackage, Omitted, Pin
 from hatch_connect.project.settings import excerpt
 
 if TYPE_CHECKING:
@@ -38,7 +56,7 @@ if TYPE_CHECKING:
     )
     from packaging.tags import Tag
 
-    from hatch_connect.project.locks.findings import Findings
+    from hatch_connect.locks.lock import LockFile
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.project.target import Target
 
@@ -46,6 +64,171 @@ if TYPE_CHECKING:
 
 AGAIN = "Lock again with the tool that made it"
 _SDISTS = (".tar.gz", ".zip")
+
+_EXTRAS = re.compile(r"\s*[A-Za-z0-9._-]+\s*\[")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """The extras and groups to select."""
+
+    extras: frozenset[str]
+    groups: frozenset[str]
+
+    def variables(self) -> dict[str, frozenset[str]]:
+        """Return them by the variables of a lock's markers."""
+        return {"extras": self.extras, "dependency_groups": self.groups}
+
+
+def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
+    """Read the lock for a target; raises LockError with everything that is wrong with it."""
+    pylock = _parsed(found.path)
+    data = found.path.read_bytes()
+    text = data.decode()
+    findings = Findings()
+    findings.wrong(
+        f"{found.path} holds credentials:",
+        "Keep them in the configuration of the tool that locks, and lock again.",
+        credential_problems(text),
+    )
+    pinning = Pinning(
+        path=found.path,
+        config=config,
+        target=target,
+        tags=tuple(target.tags()),
+        chosen=_chosen(pylock, found, config, findings),
+        findings=findings,
+    )
+    _add_members(found, config, findings)
+    pins = choose_for_patches(
+        found.path,
+        text,
+        target,
+        requires_python=str(pylock.requires_python or ""),
+        choose=lambda environment: pinning.choose(pylock, environment),
+    )
+    _check_fresh(found, config, pins, target, findings)
+    findings.wrong(
+        f"{found.path} is stale: it has what nothing asks for.",
+        f"{AGAIN}.",
+        (f"`{name}` is in the lock only." for name in pinning.unasked(pylock, pins)),
+    )
+    findings.check()
+    # A lock that was made for one minor has no markers that hold for others.
+    kept = config.keep_markers and found.python is None
+    omitted = pinning.omitted(pylock, pins, target.environment())
+    if kept:
+        pins = pinning.kept(pylock)
+        omitted = less(omitted, pins)
+    return Lock(
+        path=found.path,
+        format=PYLOCK,
+        pins=tuple(sorted(pins, key=lambda pin: pin.requirement)),
+        sha256=hashlib.sha256(data).hexdigest(),
+        markers_kept=kept,
+        requires_python=str(pylock.requires_python) if pylock.requires_python else None,
+        files=(found.path,),
+        notes=tuple(findings.notes),
+        local=tuple(findings.local[name] for name in sorted(findings.local)),
+        omitted=omitted,
+        indexes=tuple(findings.indexes) if config.keep_indexes else (),
+    )
+
+
+def _add_members(found: LockFile, config: ProjectConfig, findings: Findings) -> None:
+    """Take members of a Hatch workspace from their folders: the lock has not looked there."""
+    if not found.hatch:
+        return
+    wanted = tuple((required_name(text), asking) for text, asking in direct(config))
+    findings.local |= {one.name: one for one in wanted_members(config, wanted)}
+
+
+def _check_fresh(
+    found: LockFile,
+    config: ProjectConfig,
+    pins: tuple[Pin, ...],
+    target: Target,
+    findings: Findings,
+) -> None:
+    if found.hatch and not config.hatch_environment.installs_project:
+        return
+    with_hatch = " (hatch env lock)" if found.hatch else ""
+    findings.wrong(
+        f"{found.path} is stale: it is not what {config.path} asks for.",
+        f"{AGAIN}{with_hatch}.",
+        unsatisfied(
+            config,
+            pins,
+            target,
+            local=(
+                *declared_local(config, target, uv=not found.hatch),
+                *findings.local.values(),
+            ),
+        ),
+    )
+
+
+def _parsed(path: Path) -> Pylock:
+    from packaging.pylock import Pylock, PylockUnsupportedVersionError, PylockValidationError
+
+    try:
+        return Pylock.from_dict(read_lock_toml(path))
+    except PylockUnsupportedVersionError as error:
+        raise LockError(f"{path}: {error}.", hint="Update hatch-connect.") from None
+    except PylockValidationError as error:
+        raise LockError(
+            f"{path} is no valid lock: {excerpt(str(error))}.", hint=f"{AGAIN}."
+        ) from None
+
+
+def _chosen(pylock: Pylock, found: LockFile, config: ProjectConfig, findings: Findings) -> Chosen:
+    """Check what the configuration asks for against what the lock offers.
+
+    `select` ignores unknown names in silence. A Hatch environment's lock has its extras and
+    groups baked in and offers none.
+    """
+    extras = frozenset(normalized(name) for name in pylock.extras or ())
+    groups = frozenset(normalized(name) for name in pylock.dependency_groups or ())
+    default = frozenset(normalized(name) for name in pylock.default_groups or ())
+    baked_extras, baked_groups = _baked(pylock)
+    findings.wrong(
+        f"{found.path} has not all that is asked for:",
+        f"{AGAIN}, with these extras and groups, or do not ask for them.",
+        (
+            f"There is no {kind} `{name}` in it (there are: {', '.join(sorted(known)) or 'none'})."
+            for kind, names, known in (
+                ("extra", config.extras, extras | baked_extras),
+                ("dependency group", config.groups, groups | default | baked_groups),
+            )
+            for name in names
+            if name not in known
+        ),
+    )
+    more = (baked_extras - {*config.extras}) | (baked_groups - {"main", *config.groups})
+    findings.wrong(
+        f"{found.path} has more than is asked for:",
+        "Export it again without: poetry export -f pylock.toml -o pylock.toml",
+        (f"It was exported with `{name}`." for name in sorted(more)),
+    )
+    # Naming groups takes the place of the default ones, which hold pdm's main dependencies. A
+    # group of the project's own is for development, whatever its tool installs by default.
+    own = {normalized(name) for name, _ in config.metadata.groups}
+    return Chosen(
+        extras=frozenset(config.extras), groups=(default - own) | frozenset(config.groups)
+    )
+
+
+def _baked(pylock: Pylock) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the extras and groups that poetry put in without markers, as it notes."""
+    note = (pylock.tool or {}).get("poetry-plugin-export")
+    told = note if isinstance(note, dict) else {}
+    extras, groups = (
+        frozenset(normalized(str(name)) for name in names)
+        if isinstance(names, list)
+        else frozenset()
+        for names in (told.get("extras"), told.get("groups"))
+    )
+    return extras, groups
 
 
 @dataclass(slots=True, kw_only=True)
@@ -309,3 +492,65 @@ def _hashes(package: Package) -> tuple[str, ...]:
             for algorithm, digest in file.hashes.items()
         )
     )
+
+
+def asking(pylock: Pylock, config: ProjectConfig) -> dict[str, list[str]]:
+    """Return who asks for each package: the project, an extra, a group, another package."""
+    found: dict[str, list[str]] = {}
+    for text, asks in direct(config):
+        found.setdefault(required_name(text), []).append(asks)
+    for package in pylock.packages:
+        for name in required_by(package):
+            found.setdefault(name, []).append(package.name)
+    return {name: sorted(set(asks)) for name, asks in found.items()}
+
+
+def required_by(package: Package) -> list[str]:
+    """Return the names that a package asks for: by the standard's key, or by that of pdm."""
+    names = [normalized(str(each.get("name", ""))) for each in package.dependencies or ()]
+    return names + [required_name(text) for text in _of_pdm(package)]
+
+
+def _of_pdm(package: Package) -> list[str]:
+    own: Any = (package.tool or {}).get("pdm")
+    texts = own.get("dependencies") if isinstance(own, dict) else None
+    return [str(text) for text in texts] if isinstance(texts, list) else []
+
+
+def says_all(pylock: Pylock, config: ProjectConfig) -> bool:
+    """Whether lock and project together say of each package who asks for it.
+
+    What an extra of a package asks for is not in pdm's lists, and what a build tells is not here.
+    """
+    texts = [text for package in pylock.packages for text in _of_pdm(package)]
+    if not texts or config.metadata.dynamic or not config.metadata.has_project:
+        return False
+    known = {normalized(name) for name, _ in (*config.metadata.extras, *config.metadata.groups)}
+    if not {*config.extras, *config.groups} <= known:
+        return False
+    return not any(_EXTRAS.match(text) for text in (*texts, *(text for text, _ in direct(config))))
+
+
+def holds(package: Package, environment: Any, chosen: Chosen) -> bool:  # noqa: ANN401 -- a TypedDict that packaging does not export under one name
+    """Whether a package is wanted in an environment."""
+    if package.marker is None:
+        return True
+    return package.marker.evaluate({**environment, **chosen.variables()}, context="lock_file")
+
+
+def why_not(package: Package, environment: dict[str, str], chosen: Chosen) -> str:
+    """Say why a package is not wanted: for want of an extra or group, or for its marker."""
+    everything = Chosen(
+        extras=frozenset(_named(package, "extras")),
+        groups=frozenset(_named(package, "dependency_groups")),
+    )
+    if package.marker and holds(package, environment, everything):
+        names = [f"the extra {name}" for name in everything.extras - chosen.extras]
+        names += [f"the group {name}" for name in everything.groups - chosen.groups]
+        return f"only {' or '.join(sorted(names))} asks for it"
+    return f"the lock has it only where {package.marker}"
+
+
+def _named(package: Package, variable: str) -> set[str]:
+    """Return the names that a package's marker looks for in a variable."""
+    return set(re.findall(rf"[\"']([^\"']+)[\"'] in {variable}\b", str(package.marker)))

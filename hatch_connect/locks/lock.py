@@ -1,16 +1,24 @@
-"""Pins, the lock that they make up, and the target that they are chosen for."""
+"""A lock: the file that it comes from, its format, and the pins that it makes up."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from hatch_connect.errors import ConfigurationError, LockError
+from hatch_connect.project.reading import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 
 PUBLIC_INDEX = "https://pypi.org/simple"
+
+UV = "uv.lock"
+PYLOCK = "pylock"
+REQUIREMENTS = "requirements.txt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +48,6 @@ class Omitted:
     name: str
     version: str | None
     because: str
-
-
-def less(omitted: Iterable[Omitted], pins: Iterable[Pin]) -> tuple[Omitted, ...]:
-    """Take out of what was left out what is a pin after all, with its marker."""
-    there = {(pin.name, pin.version) for pin in pins}
-    return tuple(one for one in omitted if (one.name, one.version) not in there)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,3 +110,54 @@ class Lock:
             return tuple(f"--extra-index-url {index}" for index in others)
         options = ("--index-url", *("--extra-index-url",) * len(self.indexes))
         return tuple(f"{o} {index}" for o, index in zip(options, self.indexes, strict=False))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockFile:
+    """A lock that was found.
+
+    `python` is the minor that it was made for, where it was made for just one; `hatch` says that
+    it is the lock of the chosen Hatch environment, which has extras and groups baked in.
+    """
+
+    path: Path
+    format: str
+    because: str
+    python: str | None = None
+    requires_python: str | None = None
+    hatch: bool = False
+
+    @property
+    def lock_python(self) -> tuple[str, str] | None:
+        """`python` with its reason, as `choose_python` takes it."""
+        if self.python is None:
+            return None
+        return self.python, f"{self.path.name}, which was made for it,"
+
+    @property
+    def one_minor(self) -> bool:
+        """Whether its pins are evaluated for one minor; those of a requirements file are not."""
+        return self.format != REQUIREMENTS
+
+
+def less(omitted: Iterable[Omitted], pins: Iterable[Pin]) -> tuple[Omitted, ...]:
+    """Take out of what was left out what is a pin after all, with its marker."""
+    there = {(pin.name, pin.version) for pin in pins}
+    return tuple(one for one in omitted if (one.name, one.version) not in there)
+
+
+def project_folder(root: Path, lock: Path) -> str:
+    """Return the project's folder as `uv.lock` names it, from the lock's own folder."""
+    return Path(os.path.relpath(root, lock.parent)).as_posix()
+
+
+def read_lock_toml(path: Path, *, before: str | None = None) -> dict[str, object]:
+    """Read a lock that is TOML, or its beginning; what is not is a LockError."""
+    try:
+        return read_toml(path, before=before)
+    except ConfigurationError as error:
+        raise LockError(str(error), hint="Lock the project again.") from None
+    except RecursionError:
+        raise LockError(
+            f"{path} is nested deeper than any lock.", hint="Lock the project again."
+        ) from None

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import LockError
-from hatch_connect.project.locks.fit import index_note
+from hatch_connect.locks.compatibility import index_note
 from hatch_connect.project.settings import excerpt, has_credentials, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hatch_connect.project.pins import LocalPackage, Pin
+    from hatch_connect.locks.lock import LocalPackage, Pin
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 _HASH = re.compile(r"[a-z0-9_]+:[0-9a-fA-F]+")

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hatch_connect.errors import LockError
-from hatch_connect.project.locks import find_lock, read_lock
+from hatch_connect.locks import find_lock, read_lock
 from hatch_connect.project.project import read_project
 from hatch_connect.project.target import Target
 
 if TYPE_CHECKING:
-    from hatch_connect.project.pins import Lock
+    from hatch_connect.locks.lock import Lock
 
-DATA = Path(__file__).parents[1] / "data" / "exported"
+DATA = Path(__file__).parent / "data" / "exported"
 OLD = ["click==8.5.1", "six==1.16.0"]
 NEW = ["click==8.5.1", "six==1.17.0"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hatch_connect.project.frozen import freeze
+from hatch_connect.locks.freeze import freeze
 from hatch_connect.project.interpreter import inspect_interpreter
 
 

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from packaging.requirements import Requirement
 
 from hatch_connect.errors import LockError
-from hatch_connect.project.locks import find_lock, read_lock
+from hatch_connect.locks import find_lock, read_lock
 from hatch_connect.project.project import read_project
 from hatch_connect.project.target import Target
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hatch_connect.project.pins import Lock
+    from hatch_connect.locks.lock import Lock
 
 SETTINGS = "[tool.hatch-connect]\napp-mode = 'fastapi'\nentrypoint = 'a'\n"
 TARGET = Target(python="3.11")

@@ -1,0 +1,268 @@
+"""What can be installed on the target: tags of wheels, URLs, markers and patch releases.
+
+Only X.Y of the server's Python is known, and markers may ask for a patch
+(`python_full_version < '3.11.3'`). So a lock is evaluated once for each patch at which a marker
+may change its mind; a pin that is not in all the answers keeps a marker that says when.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from hatch_connect.errors import LockError
+from hatch_connect.locks.lock import PUBLIC_INDEX
+from hatch_connect.project.settings import excerpt, has_credentials, without_credentials
+from hatch_connect.project.target import HIGH_PATCH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+    from pathlib import Path
+
+    from packaging.tags import Tag
+
+    from hatch_connect.locks.lock import Pin
+    from hatch_connect.project.target import Target
+
+_SHOWN_TAGS = 6
+_SECRET_KEYS = {"access_token", "api_key", "apikey", "password", "private_token", "sig", "token"}
+_LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}  # noqa: S104 -- compared, not bound
+
+_COMPARED = re.compile(
+    r"(?:python_full_version|requires-python)\s*(?:[<>=!~]+|= \"[^\"]*?)\s*['\"]?[^'\"]*['\"]"
+)
+
+Answers: TypeAlias = "Mapping[int, tuple[Pin, ...]]"
+Chooser: TypeAlias = "Callable[[dict[str, str]], tuple[Pin, ...]]"
+
+Chosen: TypeAlias = "Mapping[str, Collection[str]]"
+"""What is chosen, by the variable of a marker that asks for it: `extras`, `dependency_groups`."""
+
+MarkerText: TypeAlias = "str | None"
+"""A marker; None holds always."""
+
+# Markers are expressions of Python's syntax, but for these operators.
+_FOREIGN = ((r"~=", "is"), (r"===", "is not"))
+_BACK = ((" is not ", " === "), (" is ", " ~= "))
+
+
+def is_commit(text: str) -> bool:
+    """Whether it is the name of a commit, which never moves as a branch or tag may."""
+    return re.fullmatch(r"[0-9a-fA-F]{7,64}", text) is not None
+
+
+def parted(url: str) -> SplitResult:
+    """Return the parts of a URL; those of one that is none are empty."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
+
+
+def file_name(place: str) -> str:
+    """Return the file name at the end of a URL or a path."""
+    return unquote(parted(place).path).replace("\\", "/").rpartition("/")[2]
+
+
+def fits(wheels: Iterable[str], tags: frozenset[Tag]) -> bool:
+    """Whether one of these wheels, by its file name, can be installed."""
+    return any(not tags.isdisjoint(wheel_tags(wheel)) for wheel in wheels)
+
+
+@cache
+def wheel_tags(wheel: str) -> frozenset[Tag]:
+    """Return the tags of a wheel by its file name; none for a name that is not a wheel's."""
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+    try:
+        return parse_wheel_filename(wheel)[3]
+    except InvalidWheelFilename:
+        return frozenset()
+
+
+def misfit(called: str, wheels: Iterable[str], target: Target) -> str:
+    """Word the problem of a package that has wheels for others only."""
+    tags = sorted({str(tag) for wheel in wheels for tag in wheel_tags(wheel)})
+    shown = ", ".join(tags[:_SHOWN_TAGS]) or "none"
+    more = f" and {len(tags) - _SHOWN_TAGS} more" if len(tags) > _SHOWN_TAGS else ""
+    return f"{called} has no wheel for {target} and no sdist; it has {shown}{more}."
+
+
+def index_note(index: str | None) -> str | None:
+    """Word the note on packages of an index that a server may not know, or None."""
+    if index is None or index.rstrip("/") == PUBLIC_INDEX:
+        return None
+    shown = without_credentials(index)
+    return f"Packages come from {shown}: the index that the server uses must have them."
+
+
+def url_problem(called: str, url: str) -> str | None:
+    """Say why Connect could not or must not be given this URL, or None."""
+    shown = without_credentials(url)
+    if has_credentials(url):
+        return f"{called} has credentials in its URL: {shown}."
+    parts = parted(url)
+    if not parts.scheme:
+        return f"{called} has a URL that is none: {shown}."
+    secret = _SECRET_KEYS & {key.lower() for key, _ in parse_qsl(parts.query)}
+    if secret:
+        return f"{without_query(called)} has a `{min(secret)}` in its URL: {without_query(url)}."
+    if parts.scheme.rpartition("+")[2] == "file" or parts.hostname in _LOCAL_HOSTS:
+        return f"{called} comes from a place that only this machine can reach: {shown}."
+    return None
+
+
+def without_query(text: str) -> str:
+    """Return a text that ends in a URL without the URL's query, fit for a message."""
+    return without_credentials(text).partition("?")[0]
+
+
+def first_patches(text: str, target: Target) -> tuple[int, ...]:
+    """Return the patches at which a new answer begins, 0 first."""
+    if target.python != target.minor:
+        return (0,)
+    version = re.compile(rf"(?<![\d.]){re.escape(target.minor)}\.(\d+)")
+    named = {int(n) for found in _COMPARED.findall(text) for n in version.findall(found)}
+    starts = {0, *named, *(patch + 1 for patch in named)}
+    return tuple(sorted(patch for patch in starts if patch <= HIGH_PATCH))
+
+
+def choose_for_patches(
+    path: Path, text: str, target: Target, *, requires_python: str | None, choose: Chooser
+) -> tuple[Pin, ...]:
+    """Choose for every patch that a lock allows, and merge the answers.
+
+    `text` is the lock's, in which the patches are looked for. Raises LockError for a lock
+    that allows none, and whatever `choose` raises.
+    """
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        allowed = SpecifierSet(requires_python or "")
+    except InvalidSpecifier:
+        raise LockError(
+            f"{path} is damaged: `{excerpt(str(requires_python))}` is no range of Python versions.",
+            hint="Lock the project again.",
+        ) from None
+    environments = {patch: target.environment(patch) for patch in first_patches(text, target)}
+    answers = {
+        patch: choose(environment)
+        for patch, environment in environments.items()
+        if allowed.contains(environment["python_full_version"], prereleases=True)
+    }
+    if not answers:
+        raise LockError(
+            f"{path} is for Python {requires_python}, and {target.python} was asked for.",
+            hint="Lock for that Python, or ask for another with `python-version`.",
+        )
+    return merged(answers, target.minor)
+
+
+def merged(answers: Answers, minor: str) -> tuple[Pin, ...]:
+    """Return all pins, those that are not in every answer with a marker."""
+    starts = sorted(answers)
+    pins: dict[str, Pin] = {}
+    present: dict[str, list[int]] = {}
+    for start in starts:
+        for pin in answers[start]:
+            pins.setdefault(pin.requirement, pin)
+            present.setdefault(pin.requirement, []).append(start)
+    return tuple(
+        pin
+        if len(present[requirement]) == len(starts)
+        else replace(
+            pin, requirement=f"{requirement} ; {_marker(present[requirement], starts, minor)}"
+        )
+        for requirement, pin in pins.items()
+    )
+
+
+def _marker(present: Iterable[int], starts: list[int], minor: str) -> str:
+    parts = []
+    for first, after in _runs(set(present), starts):
+        bounds = []
+        if first != starts[0]:
+            bounds.append(f'python_full_version >= "{minor}.{first}"')
+        if after is not None:
+            bounds.append(f'python_full_version < "{minor}.{after}"')
+        parts.append(" and ".join(bounds))
+    return " or ".join(parts)
+
+
+def _runs(present: set[int], starts: list[int]) -> list[tuple[int, int | None]]:
+    """Return (first patch, first patch after it or None) of each run of answers."""
+    runs: list[tuple[int, int | None]] = []
+    first: int | None = None
+    for start in starts:
+        if start in present and first is None:
+            first = start
+        elif start not in present and first is not None:
+            runs.append((first, start))
+            first = None
+    if first is not None:
+        runs.append((first, None))
+    return runs
+
+
+def reduced(text: str, chosen: Chosen) -> str | bool:
+    """Decide the parts of a marker that ask for what is chosen; True or False if no other is left.
+
+    Raises SyntaxError for what is no marker.
+    """
+    for operator, word in _FOREIGN:
+        text = re.sub(rf"(?<!=){re.escape(operator)}(?!=)", f" {word} ", text)
+    tree = _Reduction(chosen).visit(ast.parse(text.strip(), mode="eval").body)
+    if isinstance(tree, ast.Constant):
+        return bool(tree.value)
+    result = ast.unparse(tree)
+    for word, operator in _BACK:
+        result = result.replace(word, operator)
+    return result
+
+
+class _Reduction(ast.NodeTransformer):
+    def __init__(self, chosen: Chosen) -> None:
+        self._chosen = chosen
+
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        variables = [part.id for part in ast.walk(node) if isinstance(part, ast.Name)]
+        values = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+        if len(variables) != 1 or variables[0] not in self._chosen:
+            return node
+        holds = values[0] in self._chosen[variables[0]]
+        negated = isinstance(node.ops[0], ast.NotEq | ast.NotIn)
+        return ast.Constant(value=holds is not negated)
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
+        decides = isinstance(node.op, ast.Or)
+        parts: list[ast.expr] = [self.visit(part) for part in node.values]
+        known = [part.value for part in parts if isinstance(part, ast.Constant)]
+        if decides in known:
+            return ast.Constant(value=decides)
+        left = [part for part in parts if not isinstance(part, ast.Constant)]
+        if len(left) > 1:
+            return ast.BoolOp(op=node.op, values=left)
+        return left[0] if left else ast.Constant(value=not decides)
+
+
+def either(alternatives: Iterable[frozenset[str]]) -> MarkerText:
+    """Write what holds if all markers of one of the alternatives hold."""
+    texts = []
+    for alternative in sorted(alternatives, key=sorted):
+        if not alternative:
+            return None
+        parts = sorted(alternative)
+        texts.append(" and ".join(f"({p})" if " or " in p and len(parts) > 1 else p for p in parts))
+    if len(texts) == 1:
+        return texts[0]
+    return " or ".join(f"({text})" if " and " in text else text for text in texts)
+
+
+def shortest(alternatives: Iterable[frozenset[str]]) -> frozenset[frozenset[str]]:
+    """Leave out what another alternative implies."""
+    found = set(alternatives)
+    return frozenset(a for a in found if not any(other < a for other in found))

@@ -1,0 +1,797 @@
+"""Reads `uv.lock`: walked as a graph for a target, never resolved again.
+
+The format is uv's own (version 1): https://docs.astral.sh/uv/concepts/projects/layout/. A lock
+holds the packages of every platform, extra and group; only a walk from the project tells which
+belong together. What it reaches becomes pins, with markers if they are kept; the rest is left out
+with a reason. Above 500 lines, because the walk, its pins and its reasons are one format.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import parse_qs, urlunsplit
+
+from hatch_connect.errors import LockError
+from hatch_connect.locks.compatibility import (
+    choose_for_patches,
+    either,
+    file_name,
+    fits,
+    is_commit,
+    misfit,
+    parted,
+    reduced,
+    shortest,
+    url_problem,
+)
+from hatch_connect.locks.freshness import Compared
+from hatch_connect.locks.lock import (
+    UV,
+    LocalPackage,
+    Lock,
+    Omitted,
+    Pin,
+    less,
+    project_folder,
+    read_lock_toml,
+)
+from hatch_connect.locks.problems import Findings, credential_problems, line_problem
+from hatch_connect.project.metadata import normalized, read_metadata
+from hatch_connect.project.reading import PYPROJECT, read_tables
+from hatch_connect.project.settings import excerpt
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from packaging.markers import Marker
+    from packaging.tags import Tag
+
+    from hatch_connect.locks.compatibility import MarkerText
+    from hatch_connect.locks.lock import LockFile
+    from hatch_connect.project.project import ProjectConfig
+    from hatch_connect.project.target import Target
+
+_VERSION = 1
+_AGAIN = "Lock again: uv lock"
+
+Table: TypeAlias = dict[str, Any]
+
+_EXTRA = re.compile(r"\bextra\s*(==|!=)\s*('[^']*'|\"[^\"]*\")")
+
+_MOST = 64
+"""More alternatives than this are no marker that a person could read."""
+
+_Ways = frozenset[frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """A dependency; version and source are there where the name alone is ambiguous."""
+
+    name: str
+    version: str | None
+    source: Table | None
+    marker: str | None
+    extras: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Package:
+    """One `[[package]]`; `wheels` are file names."""
+
+    name: str
+    version: str | None
+    source: Table
+    dependencies: tuple[Edge, ...]
+    extras: dict[str, tuple[Edge, ...]]
+    groups: dict[str, tuple[Edge, ...]]
+    wheels: tuple[str, ...]
+    has_sdist: bool
+    hashes: tuple[str, ...]
+    metadata: Table
+
+    @property
+    def folder(self) -> str | None:
+        """The folder that it is in, relative to the lock; None for what is not in a folder."""
+        for kind in ("editable", "directory", "virtual"):
+            if kind in self.source:
+                return str(self.source[kind])
+        return None
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}" if self.version else self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """All packages by name, and what the lock says of itself.
+
+    `systems` are the markers of those that it was made for; empty for all.
+    """
+
+    packages: dict[str, tuple[Package, ...]]
+    requires_python: str | None
+    members: tuple[str, ...]
+    systems: tuple[str, ...]
+    content: Table
+
+    def in_folder(self, folder: str) -> Package | None:
+        """Return the package whose source is this folder."""
+        for packages in self.packages.values():
+            for package in packages:
+                if package.folder == folder:
+                    return package
+        return None
+
+    def target_of(self, edge: Edge) -> Package:
+        """Return the package that an edge leads to; raises LockError for a damaged lock."""
+        found = [
+            package
+            for package in self.packages.get(edge.name, ())
+            if edge.version in {None, package.version} and edge.source in (None, package.source)
+        ]
+        if len(found) == 1:
+            return found[0]
+        told = f"{edge.name} {edge.version or ''}".strip()
+        raise LockError(
+            f"The lock is damaged: {len(found)} packages answer to `{excerpt(told)}`.",
+            hint="Lock again: uv lock",
+        )
+
+
+def read_uv_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
+    """Read the lock for a target; raises LockError with everything that is wrong with it."""
+    graph = _graph(found.path)
+    data = found.path.read_bytes()
+    text = data.decode()
+    root = _root(graph, found.path, config)
+    findings = Findings()
+    _check_lock(graph, root, found.path, config, findings)
+    _check_text(text, graph, found.path, target, findings)
+    pinning = Pinning(
+        path=found.path,
+        config=config,
+        target=target,
+        tags=frozenset(target.tags()),
+        findings=findings,
+    )
+    pins = choose_for_patches(
+        found.path,
+        text,
+        target,
+        requires_python=graph.requires_python,
+        choose=lambda environment: pinning.choose(graph, root, environment),
+    )
+    _check_neighbours(graph, found.path, config, findings)
+    findings.check()
+    left_out = omitted(graph, root, pinning.walks, _chosen(config))
+    if config.keep_markers:
+        pins = pinning.kept(Kept.of(graph, root, config.extras, config.groups))
+        left_out = less(left_out, pins)
+    return Lock(
+        path=found.path,
+        format=UV,
+        pins=tuple(sorted(pins, key=lambda pin: pin.requirement)),
+        sha256=hashlib.sha256(data).hexdigest(),
+        markers_kept=config.keep_markers,
+        requires_python=graph.requires_python,
+        files=(found.path,),
+        notes=tuple(findings.notes),
+        local=tuple(findings.local[name] for name in sorted(findings.local)),
+        omitted=left_out,
+        indexes=tuple(findings.indexes) if config.keep_indexes else (),
+    )
+
+
+def _chosen(config: ProjectConfig) -> frozenset[str]:
+    extras = (f"the extra {name}" for name in config.extras)
+    return frozenset((*extras, *(f"the group {name}" for name in config.groups)))
+
+
+def _graph(path: Path) -> Graph:
+    content: dict[str, Any] = read_lock_toml(path)
+    version = content.get("version")
+    if version != _VERSION:
+        raise LockError(
+            f"{path} has version {excerpt(str(version))} of uv's format; version {_VERSION} is"
+            " understood.",
+            hint="Update hatch-connect, or lock with an older uv.",
+        )
+    try:
+        return read_graph(content)
+    except (KeyError, TypeError, AttributeError):
+        raise _damaged(path) from None
+
+
+def _damaged(path: Path) -> LockError:
+    return LockError(f"{path} is damaged.", hint="Lock again: uv lock")
+
+
+def _root(graph: Graph, path: Path, config: ProjectConfig) -> Package:
+    root = graph.in_folder(project_folder(config.root, path))
+    if root is not None and root.name == normalized(config.project_name):
+        return root
+    if root is None and not config.metadata.has_project and graph.members:
+        return _workspace_root(graph)
+    has = f"it has `{excerpt(root.name)}`" if root else "it has none for this folder"
+    raise LockError(
+        f"{path} is not the lock of the project `{config.project_name}`: {has}.",
+        hint=_AGAIN,
+    )
+
+
+def _workspace_root(graph: Graph) -> Package:
+    """Stand in for the project of a workspace that has none: all its members are wanted."""
+    edges = (
+        Edge(name=name, version=None, source=None, marker=None, extras=()) for name in graph.members
+    )
+    groups = graph.content.get("manifest", {}).get("dependency-groups", {})
+    return Package(
+        name="",
+        version=None,
+        source={"virtual": "."},
+        dependencies=tuple(edges),
+        extras={},
+        groups={},
+        wheels=(),
+        has_sdist=False,
+        hashes=(),
+        metadata={"requires-dev": groups},
+    )
+
+
+def _check_lock(
+    graph: Graph, root: Package, path: Path, config: ProjectConfig, findings: Findings
+) -> None:
+    """Compare the lock with the project, and with what is asked for."""
+    compared = Compared(
+        graph=graph, root=root, metadata=config.metadata, workspace=_workspace(path, config)
+    )
+    try:
+        stale = compared.differences()
+        unknown = [*_unknown(root, config), *_exclusive(graph, root, config)]
+    except (KeyError, TypeError, AttributeError):
+        raise _damaged(path) from None
+    findings.wrong(f"{path} is stale: it does not say what {config.path} says.", _AGAIN, stale)
+    findings.wrong(
+        f"{path} has not all that is asked for:",
+        "Correct `extras` and `groups`, or add them to the project and run: uv lock",
+        unknown,
+    )
+
+
+def _check_neighbours(graph: Graph, path: Path, config: ProjectConfig, findings: Findings) -> None:
+    """Compare the lock with the projects that it builds from folders."""
+    workspace = _workspace(path, config)
+    for package in (one for name in findings.local for one in graph.packages[name]):
+        folder = path.parent / str(package.folder)
+        if package.folder is None or not (folder / PYPROJECT).is_file():
+            continue
+        metadata = read_metadata(read_tables(folder), [])
+        compared = Compared(
+            graph=graph,
+            root=package,
+            metadata=metadata,
+            workspace=workspace if package.name in graph.members else {},
+        )
+        try:
+            stale = compared.dependency_differences() if metadata.has_project else []
+        except (KeyError, TypeError, AttributeError):
+            raise _damaged(path) from None
+        findings.wrong(
+            f"{path} is stale: it does not say what {folder / PYPROJECT} says.", _AGAIN, stale
+        )
+
+
+def _check_text(text: str, graph: Graph, path: Path, target: Target, findings: Findings) -> None:
+    findings.wrong(
+        f"{path} holds credentials:",
+        "Keep them in uv's own store (`uv auth login`) or in the environment, and lock again.",
+        credential_problems(text),
+    )
+    if graph.systems and not any(
+        marker_of(marker).evaluate({**environment, "extras": frozenset()}, context="lock_file")
+        for marker in graph.systems
+        for environment in target.environments()
+    ):
+        findings.wrong(
+            f"{path} was made for other machines:",
+            "Add linux to `tool.uv.environments`, and lock again: uv lock",
+            (f"`{marker}` does not hold on {target}." for marker in graph.systems),
+        )
+
+
+def _workspace(path: Path, config: ProjectConfig) -> dict[str, Any]:
+    """Return `[tool.uv]` of the project that the lock lies beside."""
+    if path.parent == config.root:
+        return dict(config.metadata.uv)
+    if not (path.parent / PYPROJECT).is_file():
+        return {}
+    return dict(read_tables(path.parent).table("tool", "uv") or {})
+
+
+def _exclusive(graph: Graph, root: Package, config: ProjectConfig) -> Iterator[str]:
+    """Say which of the extras and groups exclude one another, by what the lock declares."""
+    chosen = {("extra", name) for name in config.extras} | {("group", g) for g in config.groups}
+    for conflict in graph.content.get("conflicts", ()):
+        asked = [
+            f"the {kind} `{entry[kind]}`"
+            for entry in conflict
+            if entry["package"] == root.name
+            for kind in ("extra", "group")
+            if (kind, entry.get(kind)) in chosen
+        ]
+        if len(asked) > 1:
+            yield f"Of {' and '.join(asked)} only one can be installed: `tool.uv.conflicts`."
+
+
+def _unknown(root: Package, config: ProjectConfig) -> Iterator[str]:
+    extras = {*root.extras, *root.metadata.get("provides-extras", ())}
+    groups = {*root.groups, *root.metadata.get("requires-dev", {})}
+    for kind, names, known in (
+        ("extra", config.extras, extras),
+        ("dependency group", config.groups, groups),
+    ):
+        there = ", ".join(sorted(map(str, known))) or "none"
+        for name in names:
+            if name not in known:
+                yield f"There is no {kind} `{name}` (there are: {there})."
+
+
+def read_graph(content: Table) -> Graph:
+    """Make a graph of a `uv.lock`; KeyError, TypeError or AttributeError say that it is none."""
+    packages: dict[str, tuple[Package, ...]] = {}
+    for table in content.get("package", []):
+        package = _package(table)
+        packages[package.name] = (*packages.get(package.name, ()), package)
+    return Graph(
+        packages=packages,
+        requires_python=_text(content["requires-python"]) if "requires-python" in content else None,
+        members=tuple(map(_text, content.get("manifest", {}).get("members", ()))),
+        systems=tuple(map(_text, content.get("supported-markers", ()))),
+        content=content,
+    )
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError(type(value).__name__)
+
+
+def _package(table: Table) -> Package:
+    files = [*table.get("wheels", []), *([table["sdist"]] if "sdist" in table else [])]
+    return Package(
+        name=_text(table["name"]),
+        version=_text(table["version"]) if "version" in table else None,
+        source={key: _text(value) for key, value in table["source"].items()},
+        dependencies=_edges(table.get("dependencies", ())),
+        extras=_named_edges(table.get("optional-dependencies", {})),
+        groups=_named_edges(table.get("dev-dependencies", {})),
+        wheels=tuple(_wheel_name(wheel) for wheel in table.get("wheels", ())),
+        has_sdist="sdist" in table,
+        hashes=tuple(sorted(_text(file["hash"]) for file in files if "hash" in file)),
+        metadata=table.get("metadata", {}),
+    )
+
+
+def _wheel_name(wheel: Table) -> str:
+    return wheel.get("filename") or file_name(wheel.get("url") or wheel.get("path") or "")
+
+
+def _named_edges(table: Table) -> dict[str, tuple[Edge, ...]]:
+    return {name: _edges(edges) for name, edges in table.items()}
+
+
+def _edges(tables: Iterable[Table]) -> tuple[Edge, ...]:
+    return tuple(
+        Edge(
+            name=_text(table["name"]),
+            version=_text(table["version"]) if "version" in table else None,
+            source=dict(table["source"]) if "source" in table else None,
+            marker=_text(table["marker"]) if "marker" in table else None,
+            extras=tuple(map(_text, table.get("extra", ()))),
+        )
+        for table in tables
+    )
+
+
+def chosen(root: Package, extras: Iterable[str], groups: Iterable[str]) -> set[str]:
+    """Return what is chosen as uv encodes it in the markers of what conflicts."""
+    own = f"{len(root.name)}-{root.name}"
+    return {
+        f"project-{own}",
+        *(f"extra-{own}-{extra}" for extra in extras),
+        *(f"group-{own}-{group}" for group in groups),
+    }
+
+
+def starts(
+    root: Package, extras: Iterable[str], groups: Iterable[str]
+) -> list[tuple[str, tuple[Edge, ...]]]:
+    """Return who asks for what in the project itself."""
+    return [
+        ("the project", root.dependencies),
+        *((f"the extra {extra}", root.extras.get(extra, ())) for extra in extras),
+        *((f"the group {group}", root.groups.get(group, ())) for group in groups),
+    ]
+
+
+@dataclass(slots=True, kw_only=True)
+class Walk:
+    """One walk, for one environment.
+
+    `reached` holds each package with the names of those that ask for it, `extras` the extras of
+    packages that were asked for. `active` holds extras
+    and groups as uv encodes them in the markers of conflicting ones (`extra-4-name-cpu`).
+    """
+
+    graph: Graph
+    environment: dict[str, str]
+    reached: dict[Package, dict[str, None]] = field(default_factory=dict)
+    extras: set[tuple[Package, str]] = field(default_factory=set)
+    active: frozenset[str] = frozenset()
+
+    def run(self, root: Package, extras: Iterable[str], groups: Iterable[str]) -> None:
+        """Walk from the project; what an extra of a dependency activates may change the way."""
+        wanted = chosen(root, extras, groups)
+        start = starts(root, extras, groups)
+        while True:
+            self.active = frozenset(wanted)
+            wanted |= self._once(root, start)
+            if wanted == self.active:
+                return
+
+    def _once(self, root: Package, start: list[tuple[str, tuple[Edge, ...]]]) -> set[str]:
+        self.reached, self.extras = {}, set()
+        activated: set[str] = set()
+        seen: set[tuple[Package, str | None]] = {(root, None)}
+        pending = list(start)
+        while pending:
+            asking, edges = pending.pop()
+            for package, extra in self._followed(asking, edges):
+                if (package, extra) in seen:
+                    continue
+                seen.add((package, extra))
+                if extra is None:
+                    pending.append((package.name, package.dependencies))
+                else:
+                    self.extras.add((package, extra))
+                    activated.add(f"extra-{len(package.name)}-{package.name}-{extra}")
+                    pending.append((f"{package.name}[{extra}]", package.extras.get(extra, ())))
+        self.reached.pop(root, None)
+        return activated
+
+    def _followed(
+        self, asking: str, edges: tuple[Edge, ...]
+    ) -> Iterator[tuple[Package, str | None]]:
+        for edge in edges:
+            if edge.marker and not self._holds(edge.marker):
+                continue
+            package = self.graph.target_of(edge)
+            self.reached.setdefault(package, {})[asking] = None
+            yield package, None
+            for extra in edge.extras:
+                yield package, extra
+
+    def _holds(self, text: str) -> bool:
+        environment: dict[str, Any] = {**self.environment, "extras": self.active}
+        return marker_of(text).evaluate(environment, context="lock_file")
+
+
+@cache
+def marker_of(text: str) -> Marker:
+    """Parse a marker of uv's, in which several values of `extra` may hold at once."""
+    from packaging.markers import InvalidMarker, Marker
+
+    def as_set(found: re.Match[str]) -> str:
+        return f"{found[2]} {'in' if found[1] == '==' else 'not in'} extras"
+
+    try:
+        return Marker(_EXTRA.sub(as_set, text))
+    except InvalidMarker:
+        raise LockError(
+            f"The lock is damaged: `{excerpt(text)}` is no marker.", hint="Lock again: uv lock"
+        ) from None
+
+
+@dataclass(slots=True, kw_only=True)
+class Pinning:
+    """Makes the pins of one lock; `walks` are those that it made, one an environment."""
+
+    path: Path
+    config: ProjectConfig
+    target: Target
+    tags: frozenset[Tag]
+    findings: Findings
+    walks: list[Walk] = field(default_factory=list)
+
+    def choose(self, graph: Graph, root: Package, environment: dict[str, str]) -> tuple[Pin, ...]:
+        """Walk for one environment."""
+        walk = Walk(graph=graph, environment=environment)
+        walk.run(root, self.config.extras, self.config.groups)
+        self.walks.append(walk)
+        by_name: dict[str, list[Package]] = {}
+        for package in walk.reached:
+            by_name.setdefault(package.name, []).append(package)
+        for name, packages in by_name.items():
+            if len(packages) > 1:
+                versions = ", ".join(sorted(str(package.version) for package in packages))
+                self._wrong(f"{name} is wanted in more than one version: {versions}.")
+        return self._pins(walk.reached)
+
+    def kept(self, kept: Kept) -> tuple[Pin, ...]:
+        """Make the pins for every Python and machine, each with its marker."""
+        markers = kept.markers()
+        pins = (
+            (self._pin(package, asking), markers[package])
+            for package, asking in kept.asked_by.items()
+            if package.folder is None and "path" not in package.source
+        )
+        return tuple(
+            replace(pin, requirement=f"{pin.requirement} ; {marker}") if marker else pin
+            for pin, marker in pins
+        )
+
+    def _pins(self, reached: dict[Package, dict[str, None]]) -> tuple[Pin, ...]:
+        pins = []
+        for package, asking in reached.items():
+            if "virtual" in package.source:
+                continue
+            local = package.folder or package.source.get("path")
+            if local is None:
+                pin = self._pin(package, asking)
+                self._check(package, pin)
+                pins.append(pin)
+            else:
+                self._local(package, str(local), ", ".join(sorted(asking)))
+        return tuple(pins)
+
+    def _local(self, package: Package, place: str, because: str) -> None:
+        path = (self.path.parent / place).absolute()
+        if not path.exists():
+            self._wrong(f"{package} is built from {place}, which is not there.")
+        self.findings.local[package.name] = LocalPackage(
+            name=package.name, path=path, because=because
+        )
+
+    def _wrong(self, problem: str) -> None:
+        self.findings.wrong(
+            f"{self.path} cannot be installed on Connect:",
+            "Change what the project depends on, and lock again: uv lock",
+            (problem,),
+        )
+
+    def _pin(self, package: Package, asking: dict[str, None]) -> Pin:
+        return Pin(
+            name=package.name,
+            requirement=_requirement(package),
+            version=package.version,
+            hashes=package.hashes if self.config.hashes else (),
+            because=", ".join(sorted(asking)),
+            index=package.source.get("registry"),
+        )
+
+    def _check(self, package: Package, pin: Pin) -> None:
+        url = package.source.get("git") or package.source.get("url")
+        problem = url_problem(str(package), url) if url else None
+        if (
+            problem is None
+            and "git" in package.source
+            and not is_commit(parted(package.source["git"]).fragment)
+        ):
+            problem = f"{package} names no commit, and a branch or tag may move."
+        if problem is None:
+            problem = line_problem(str(package), pin)
+        if problem is None and self.config.hashes and not package.hashes:
+            problem = f"{package} has no hash in the lock, and `hashes = true` needs one for each."
+        if problem is None:
+            problem = self._fit_problem(package)
+        if problem is not None:
+            self._wrong(problem)
+        self.findings.index(package.source.get("registry"))
+
+    def _fit_problem(self, package: Package) -> str | None:
+        wheels = package.wheels
+        if "url" in package.source and file_name(package.source["url"]).endswith(".whl"):
+            wheels = (file_name(package.source["url"]),)
+        elif "registry" not in package.source:
+            return None
+        elif package.version is None:
+            return f"{package} has no version in the lock."
+        if fits(wheels, self.tags):
+            return None
+        if package.has_sdist:
+            self.findings.note(f"{package} has no wheel for the target: the server builds it.")
+            return None
+        return misfit(str(package), wheels, self.target)
+
+
+def _requirement(package: Package) -> str:
+    if "git" in package.source:
+        return f"{package.name} @ {_git_url(package.source['git'])}"
+    if "url" in package.source:
+        below = package.source.get("subdirectory")
+        fragment = f"#subdirectory={below}" if below else ""
+        return f"{package.name} @ {package.source['url']}{fragment}"
+    return f"{package.name}=={package.version}"
+
+
+def _git_url(url: str) -> str:
+    """Turn uv's `URL?rev=REV&subdirectory=SUB#COMMIT` into pip's `git+URL@COMMIT`."""
+    parts = parted(url)
+    below = parse_qs(parts.query).get("subdirectory")
+    plain = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
+    fragment = f"#subdirectory={below[0]}" if below else ""
+    return f"git+{plain}@{parts.fragment}{fragment}"
+
+
+@dataclass(slots=True, kw_only=True)
+class Kept:
+    """All ways to each package, each a set of markers that must hold together."""
+
+    graph: Graph
+    active: set[str]
+    ways: dict[tuple[Package, str | None], _Ways] = field(default_factory=dict)
+    asked_by: dict[Package, dict[str, None]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, graph: Graph, root: Package, extras: Iterable[str], groups: Iterable[str]) -> Kept:
+        """Follow the lock from the project; what extras activate may open further ways."""
+        active = chosen(root, extras, groups)
+        while True:
+            kept = cls(graph=graph, active=set(active))
+            kept._run(root, starts(root, extras, groups))
+            if active == kept.active:
+                return kept
+            active = kept.active
+
+    def markers(self) -> dict[Package, MarkerText]:
+        """Return the marker of each package that is reached anywhere."""
+        return {package: either(ways) for (package, extra), ways in self.ways.items() if not extra}
+
+    def _run(self, root: Package, start: Iterable[tuple[str, tuple[Edge, ...]]]) -> None:
+        always: _Ways = frozenset({frozenset()})
+        pending = [(asking, edges, always) for asking, edges in start]
+        while pending:
+            asking, edges, ways = pending.pop()
+            for edge in edges:
+                through = self._through(edge, ways)
+                if not through:
+                    continue
+                package = self.graph.target_of(edge)
+                if package is not root:
+                    self.asked_by.setdefault(package, {})[asking] = None
+                pending.extend(
+                    self._from(package, extra)
+                    for extra in (None, *edge.extras)
+                    if self._widen((package, extra), through)
+                )
+
+    def _from(self, package: Package, extra: str | None) -> tuple[str, tuple[Edge, ...], _Ways]:
+        ways = self.ways[package, extra]
+        if extra is None:
+            return package.name, package.dependencies, ways
+        self.active.add(f"extra-{len(package.name)}-{package.name}-{extra}")
+        return f"{package.name}[{extra}]", package.extras.get(extra, ()), ways
+
+    def _widen(self, place: tuple[Package, str | None], through: _Ways) -> bool:
+        """Add ways to a place; False where nothing new can be reached by them."""
+        before = self.ways.get(place, frozenset())
+        after = shortest(before | through)
+        if len(after) > _MOST:
+            raise LockError(
+                f"The markers by which {place[0]} is reached are too many to be kept.",
+                hint='Let them be evaluated for the target: markers = "target".',
+            )
+        self.ways[place] = after
+        return after != before
+
+    def _through(self, edge: Edge, ways: _Ways) -> _Ways:
+        if edge.marker is None:
+            return ways
+        marker_of(edge.marker)
+        left = reduced(edge.marker, {"extra": self.active})
+        if isinstance(left, bool):
+            return ways if left else frozenset()
+        return frozenset(way | {left} for way in ways)
+
+
+class _Rank(IntEnum):
+    """Which reason says most: the lowest one that there is."""
+
+    MARKER = 0
+    NOT_CHOSEN = 1
+    LEFT_OUT = 2
+
+
+def omitted(
+    graph: Graph, root: Package, walks: Sequence[Walk], chosen: Collection[str]
+) -> tuple[Omitted, ...]:
+    """Return each package that no walk reached, and why; the project itself is one.
+
+    `chosen` names what of the project was asked for: "the extra NAME", "the group NAME".
+    """
+    reached = {package for walk in walks for package in walk.reached}
+    extras = {asked for walk in walks for asked in walk.extras}
+    asked = _Asked(root=root, reached=reached, extras=extras, chosen=chosen).by_name(graph)
+    found = [
+        Omitted(name=package.name, version=package.version, because=_reason(package, root, asked))
+        for packages in graph.packages.values()
+        for package in packages
+        if package not in reached
+    ]
+    return tuple(sorted(found, key=lambda each: (each.name, each.version or "")))
+
+
+def _reason(
+    package: Package, root: Package, asked: dict[str, list[tuple[Edge, _Rank, str]]]
+) -> str:
+    if package is root:
+        return "the project itself"
+    reasons = sorted(
+        {
+            (rank, text)
+            for edge, rank, text in asked.get(package.name, ())
+            if edge.version in {None, package.version} and edge.source in (None, package.source)
+        }
+    )
+    best = [text for rank, text in reasons if rank == reasons[0][0]]
+    if not best and package.folder is not None:
+        return "another member of the workspace"
+    return "; ".join(best) or "nothing asks for it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """Who asks for a package that was not reached, and why that does not count."""
+
+    root: Package
+    reached: set[Package]
+    extras: set[tuple[Package, str]]
+    chosen: Collection[str]
+
+    def by_name(self, graph: Graph) -> dict[str, list[tuple[Edge, _Rank, str]]]:
+        found: dict[str, list[tuple[Edge, _Rank, str]]] = {}
+        for packages in graph.packages.values():
+            for package in packages:
+                for edge, rank, text in self._of(package):
+                    found.setdefault(edge.name, []).append((edge, rank, text))
+        return found
+
+    def _of(self, package: Package) -> Iterator[tuple[Edge, _Rank, str]]:
+        own = package is self.root
+        name = "the project" if own else package.name
+        there = own or package in self.reached
+        for edge in package.dependencies:
+            yield edge, *(_where(name, edge) if there else _left_out(name))
+        for extra, edges in package.extras.items():
+            called = f"the extra {extra}" if own else f"{name}[{extra}]"
+            active = called in self.chosen or (package, extra) in self.extras
+            for edge in edges:
+                yield edge, *(_where(called, edge) if active else _not_chosen(called))
+        for group, edges in package.groups.items():
+            called = f"the group {group}" if own else f"the group {group} of {name}"
+            for edge in edges:
+                active = own and called in self.chosen
+                yield edge, *(_where(called, edge) if active else _not_chosen(called))
+
+
+def _where(called: str, edge: Edge) -> tuple[_Rank, str]:
+    if edge.marker is None:
+        return _Rank.LEFT_OUT, f"{called} asks for another version"
+    return _Rank.MARKER, f"{called} asks for it only where {edge.marker}"
+
+
+def _left_out(called: str) -> tuple[_Rank, str]:
+    return _Rank.LEFT_OUT, f"only {called} asks for it, which is left out"
+
+
+def _not_chosen(called: str) -> tuple[_Rank, str]:
+    return _Rank.NOT_CHOSEN, f"only {called} asks for it"
