@@ -14,9 +14,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from hatch_connect.bundle.archive import Bundle
-from hatch_connect.bundle.request import BuildRequest, Built
-from hatch_connect.bundle.run import build as run_build
+from hatch_connect.bundle.build import build as run_build
+from hatch_connect.bundle.build_protocol import BuildRequest, Built
+from hatch_connect.bundle.reading import Bundle
 from hatch_connect.connect.choice import ServerChoice, choose_server
 from hatch_connect.connect.client import ConnectClient
 from hatch_connect.connect.client import connect as connect_to

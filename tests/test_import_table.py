@@ -45,8 +45,8 @@ ONE_EDGE: dict[str, tuple[str, ...]] = {
     "urllib3": ("hatch_connect/connect/",),
     "pip_requirements_parser": ("hatch_connect/locks/requirements.py",),
     "hatchling": (
-        "hatch_connect/bundle/selection.py",
-        "hatch_connect/bundle/run.py",
+        "hatch_connect/bundle/hatchling.py",
+        "hatch_connect/bundle/build.py",
         "hatch_connect/plugin/",
         "hatch_connect/hooks.py",
     ),

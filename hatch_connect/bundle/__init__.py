@@ -1,13 +1,12 @@
 """From a project's own build to one reproducible bundle, offline.
 
-A `BuildRequest` goes to `run.build`, which decides where the builder runs (`place`): in this
-process, through Hatch, or in an environment of its own (`isolated`, told by `exchange`). There
-`selection` asks Hatchling what ships (its wheel, unpacked by `wheel`, or the `tree`); `content`,
-`guard` (`secret_files`) and `ignored` keep back what must not; `additions` brings what the project
-names; `shipped` settles what the bundle holds. `quarto` says what a document needs, `notebook`
-renders one; `assemble` adds the `packages` and the manifest (`describe`); `archive` writes it all
-(`packing`).
+A `BuildRequest` (`build_protocol`) goes to `build`, which decides by a `strategy` where the builder
+runs: in this process, through Hatch, or in an environment of its own (`isolated`). There
+`hatchling` is asked what ships (its wheel, unpacked by `wheel`, or the tree); the `selector`, the
+`guard` and the `repository` keep back what must not; `files` settles what the bundle holds, with
+the `companions` of the entrypoint. `render` says what a document needs and renders a notebook;
+`assemble` adds `path_dependencies`, `packages` and the `manifest`; `archive` writes it all.
 
-Read again, a bundle is checked by `checking`; a folder made elsewhere is packed by `prepared`.
-`in_place` and `artifact` describe files that stay where they are.
+`reading` opens a bundle again, or packs a folder made elsewhere. `artifact` describes files that
+stay where they are.
 """

@@ -1,174 +1,324 @@
-"""A bundle: one reproducible gzip-compressed tar archive."""
+"""Writes the archive: one pass over the files, constant memory, the same bytes on any machine.
+
+It is unpacked on Linux, and was perhaps made, or is looked at, on a system that knows no
+difference between `A` and `a` or between two ways to write `é`: names that clash there, or that
+leave the archive, are refused.
+"""
 
 from __future__ import annotations
 
-import posixpath
+import gzip
+import hashlib
+import io
+import json
+import os
 import secrets
-import shutil
 import stat
+import tarfile
+import unicodedata
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, BinaryIO, NoReturn
 
-from hatch_connect.bundle.checking import check_archive, link_target, normalized, reading
-from hatch_connect.bundle.manifest import MANIFEST_NAME, Manifest
-from hatch_connect.bundle.names import check_names, shown
-from hatch_connect.bundle.packing import DEFAULT_EPOCH, EXECUTABLE, pack
+from hatch_connect.bundle.manifest import MANIFEST_NAME, ListedFile
 from hatch_connect.errors import BundleError
-from hatch_connect.events import Warned, silent
+from hatch_connect.events import Progress
 
 if TYPE_CHECKING:
-    import tarfile
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator
 
-    from hatch_connect.bundle.content import Selection
+    from hatch_connect.bundle.selector import ContentFile, Selection
     from hatch_connect.events import Report
 
-_SHOWN = 5
+SUFFIX = ".connect.tgz"
+"""The ending of a bundle's name: that of sdists is left to them."""
+BUNDLE_SUFFIXES = (SUFFIX, ".tar.gz", ".tgz")
+"""What a bundle's name may end in; ours ended in `.tar.gz` once."""
+_LONGEST_COMPONENT = 255
+_FIRST_PRINTABLE, _DELETE = " ", "\x7f"
+_SHOWN = 10
+CIRCLE = "a link to a folder that holds it"
+
+# 2020-02-02, as Hatchling: zip cannot go below 1980, and some tools mistrust 1970.
+DEFAULT_EPOCH = 1580601600
+EXECUTABLE = 0o755
+_MODE = 0o644
+_ZLIB_LEVEL = 6
+_WHAT = "Packing the bundle"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bundle:
-    """A bundle on disk that was checked.
+class Packed:
+    """An archive that was written: its manifest's bytes, its size and MD5 (hex)."""
 
-    `digest` is the SHA-256 of the canonical manifest for the files as they are: it identifies the
-    bundle. `md5` is that of
-    the archive's bytes (hex), `size` their number. `top` is the single folder in which an archive
-    made elsewhere holds everything (with its slash), else "".
-    """
-
-    path: Path
-    manifest: Manifest
+    manifest: bytes
     size: int
-    digest: str
     md5: str
-    top: str = ""
-
-    @classmethod
-    def write(
-        cls,
-        path: Path,
-        manifest: Manifest,
-        selection: Selection,
-        *,
-        epoch: int = DEFAULT_EPOCH,
-        report: Report = silent,
-    ) -> Bundle:
-        """Write the archive of these files, with this manifest for them (BundleError).
-
-        The same files, manifest and `epoch` (the members' time, in seconds) give the same bytes.
-        """
-        check_names(file.path for file in selection.files)
-        packed = pack(
-            path,
-            selection,
-            lambda files: manifest.with_files(files).to_json(),
-            epoch=epoch,
-            report=report,
-        )
-        whole = Manifest.from_json(packed.manifest)
-        return cls(path=path, manifest=whole, size=packed.size, digest=whole.digest, md5=packed.md5)
-
-    @classmethod
-    def open(cls, path: Path, *, into: Path, report: Report = silent) -> Bundle:
-        """Check a bundle; a folder or a `manifest.json` is packed to a file in `into` first.
-
-        Raises BundleError: it is no bundle, is damaged, or holds what no bundle may hold.
-        """
-        if path.is_dir() or path.name == MANIFEST_NAME:
-            from hatch_connect.bundle.prepared import pack_prepared
-
-            path = pack_prepared(path, into, report)
-        checked = check_archive(path)
-        if checked.changed:
-            names = ", ".join(shown(name) for name in checked.changed[:_SHOWN])
-            more = len(checked.changed) - _SHOWN
-            report(
-                Warned(
-                    text=f"Edited since manifest.json was written: {names}"
-                    f"{f' and {more} more' if more > 0 else ''}. The files ship as they are now; if"
-                    " packages or entrypoint changed too, write the manifest again."
-                )
-            )
-        return cls(
-            path=path,
-            manifest=checked.manifest,
-            size=checked.size,
-            digest=checked.digest,
-            md5=checked.md5,
-            top=checked.top,
-        )
-
-    def sizes(self) -> tuple[tuple[str, int], ...]:
-        """Give every file of the archive, the manifest too, with its size in bytes, sorted."""
-        with reading(self.path) as (archive, _):
-            found = [(normalized(m).removeprefix(self.top), m.size) for m in archive if m.isreg()]
-        return tuple(sorted(found))
-
-    def extract(self, folder: Path) -> None:
-        """Unpack the bundle as the content of `folder`.
-
-        A bundle that was unpacked there before is replaced; anything else there is a BundleError.
-        """
-        _refuse_other_content(folder)
-        partial = folder.with_name(f".{secrets.token_hex(8)}.partial")
-        try:
-            partial.mkdir(parents=True)
-            self._unpack(partial)
-            if folder.exists():
-                shutil.rmtree(folder)
-            partial.rename(folder)
-        except OSError as error:
-            raise BundleError(f"{folder} cannot be written: {error.strerror or error}.") from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-
-    def _unpack(self, folder: Path) -> None:
-        links = {}
-        with reading(self.path) as (archive, _):
-            for member in archive:
-                name = normalized(member)
-                if member.issym() or member.islnk():
-                    links[name] = link_target(name, member)
-                elif member.isreg():
-                    _write(archive, member, self._inside(folder, name))
-        for name, target in links.items():
-            _copy(self._inside(folder, target), self._inside(folder, name))
-
-    def _inside(self, folder: Path, name: str) -> Path:
-        return folder.joinpath(*posixpath.relpath(name, self.top or ".").split("/"))
 
 
-def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
-    content = archive.extractfile(member)
-    if content is not None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("xb") as file:
-            shutil.copyfileobj(content, file)
-        if member.mode & stat.S_IXUSR:
-            target.chmod(EXECUTABLE)
-
-
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    copy = shutil.copytree if source.is_dir() else shutil.copy
-    copy(source, target)
-
-
-def _refuse_other_content(folder: Path) -> None:
-    if not folder.exists():
-        return
-    there = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
-    listed = {MANIFEST_NAME, *_listed(folder / MANIFEST_NAME)} if there else set[str]()
-    if not folder.is_dir() or there - listed:
-        first = next(iter(sorted(there - listed)), ".")
-        raise BundleError(
-            f"{folder} holds something that no bundle left there ({first}).",
-            hint="Name another folder, or remove this one.",
-        )
-
-
-def _listed(manifest: Path) -> tuple[str, ...]:
+def unsafe(path: str) -> str | None:
+    """Say why a path cannot be a file of a bundle, or None."""
     try:
-        return tuple(file.path for file in Manifest.from_json(manifest.read_bytes()).files)
-    except (OSError, BundleError):
-        return ()
+        encoded = path.encode()
+    except UnicodeEncodeError:
+        return "its name is not UTF-8"
+    parts = path.split("/")
+    rules = (
+        ("\\" in path, "its name holds a backslash"),
+        (
+            any(c < _FIRST_PRINTABLE or c == _DELETE for c in path),
+            "its name holds a line break or another control character",
+        ),
+        (path.startswith("/") or path[1:2] == ":", "its path is absolute"),
+        (
+            not {"", ".", ".."}.isdisjoint(parts),
+            "its path is empty or leads elsewhere (`.`, `..`, `//`)",
+        ),
+        (
+            any(len(part) > _LONGEST_COMPONENT for part in encoded.split(b"/")),
+            f"a name in its path is longer than {_LONGEST_COMPONENT} bytes",
+        ),
+    )
+    return next((why for broken, why in rules if broken), None)
+
+
+def shown(path: str) -> str:
+    """Give a path as it can be printed: in quotes where it holds what a terminal would act on."""
+    return path if path.isprintable() else ascii(path)
+
+
+def check_names(paths: Iterable[str]) -> None:
+    """Refuse paths that a bundle cannot hold, all problems at once (BundleError)."""
+    paths = sorted(paths)
+    problems = [f"{shown(path)}: {why}" for path in paths if (why := unsafe(path))]
+    problems.extend(_collisions(paths))
+    if problems:
+        more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+        lines = "\n".join(f"  - {line}" for line in (*problems[:_SHOWN], *more))
+        raise BundleError(
+            f"These files cannot go into a bundle:\n{lines}",
+            hint="Rename them, or leave them out with `exclude` in [tool.hatch-connect].",
+        )
+
+
+def _collisions(paths: Iterable[str]) -> Iterable[str]:
+    seen: dict[str, str] = {}
+    folders: dict[str, str] = {}
+    for path in paths:
+        key = _folded(path)
+        if key in seen:
+            yield f"{shown(path)}: some systems cannot tell it from {shown(seen[key])}"
+        seen[key] = path
+        end = path.find("/")
+        while end > 0:
+            folders.setdefault(_folded(path[:end]), path)
+            end = path.find("/", end + 1)
+    for key in seen.keys() & folders.keys():
+        yield f"{shown(seen[key])}: it is a file, and a folder of {shown(folders[key])}"
+
+
+def _folded(path: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+
+
+def regular_file(path: str, source: Path, roots: tuple[str, ...], *, outside: bool = False) -> None:
+    """Refuse what is no file, or a link that leaves the `roots` unless it may be `outside`."""
+    real = os.path.realpath(source)
+    advice = "Replace it, or leave it out with `exclude` in [tool.hatch-connect]."
+    if not outside and not is_within(real, *roots):
+        folder = Path(real) if Path(real).is_dir() else Path(real).parent
+        near = folder.drive == Path(roots[0]).drive
+        named = _quoted(os.path.relpath(folder, roots[0]) if near else str(folder))
+        raise BundleError(
+            f"{shown(path)} is a link that leaves the project.",
+            hint=f"Name the folder if it may be followed: `follow-links = [{named}]` in"
+            f" [tool.hatch-connect]. {advice}",
+        )
+    try:
+        status = Path(real).stat()
+    except OSError as error:
+        raise BundleError(
+            f"{shown(path)} cannot be read: {error.strerror or error}.", hint=advice
+        ) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise BundleError(
+            f"{shown(path)} is {CIRCLE}, and `follow-links` in [tool.hatch-connect] may not lead in"
+            " a circle.",
+            hint=advice,
+        )
+    if not stat.S_ISREG(status.st_mode):
+        raise BundleError(
+            f"{shown(path)} is not a file (a socket, a pipe or a device).", hint=advice
+        )
+
+
+def _quoted(folder: str) -> str:
+    return json.dumps(folder.replace(os.sep, "/"), ensure_ascii=False)
+
+
+def is_within(path: str, *roots: str) -> bool:
+    """Return whether a real path is one of the roots, or below one."""
+    return any(path == root or path.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
+
+
+class Tally:
+    """A stream that counts and hashes what passes through it."""
+
+    def __init__(self, stream: BinaryIO | IO[bytes], seen: Callable[[int], None]) -> None:
+        self._stream = stream
+        self._seen = seen
+        self.md5 = hashlib.md5(usedforsecurity=False)
+        self.size = 0
+
+    def _count(self, data: bytes) -> bytes:
+        self.md5.update(data)
+        self.size += len(data)
+        self._seen(len(data))
+        return data
+
+    def read(self, size: int = -1) -> bytes:
+        """Read from the stream below."""
+        return self._count(self._stream.read(size))
+
+    def write(self, data: bytes) -> int:
+        """Write to the stream below."""
+        return self._stream.write(self._count(bytes(data)))
+
+    def flush(self) -> None:
+        """Flush the stream below."""
+        self._stream.flush()
+
+
+def pack(
+    target: Path,
+    selection: Selection,
+    manifest: Callable[[tuple[ListedFile, ...]], bytes],
+    *,
+    epoch: int,
+    report: Report,
+) -> Packed:
+    """Write the files and, as the last member, what `manifest` makes of their checksums.
+
+    `target` is replaced when everything is written, and not touched otherwise.
+    """
+    progress = _Meter(sum(file.size for file in selection.files), report)
+    with replacing(target) as partial, partial.open("xb") as raw:
+        out = Tally(raw, lambda _: None)
+        with (
+            gzip.GzipFile("", "wb", _ZLIB_LEVEL, out, mtime=0) as zipped,
+            tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as archive,
+        ):
+            listed = tuple(
+                _add(archive, file, epoch=epoch, seen=progress.seen) for file in selection.files
+            )
+            text = manifest(listed)
+            archive.addfile(_member(MANIFEST_NAME, len(text), epoch), io.BytesIO(text))
+        progress.end()
+    return Packed(manifest=text, size=out.size, md5=out.md5.hexdigest())
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give a path beside `target` that takes its place at the end, and is gone after an error."""
+    partial = target.with_name(f".{secrets.token_hex(8)}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        partial.replace(target)
+    except OSError as error:
+        raise BundleError(f"{target} cannot be written: {error.strerror or error}.") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _add(
+    archive: tarfile.TarFile, file: ContentFile, *, epoch: int, seen: Callable[[int], None]
+) -> ListedFile:
+    with _opened(file) as (stream, size):
+        content = _Source(file.path, stream, size, seen)
+        member = _member(file.path, size, epoch)
+        member.mode = EXECUTABLE if file.executable else _MODE
+        archive.addfile(member, content)
+        content.end()
+    return ListedFile(path=file.path, checksum=content.md5.hexdigest())
+
+
+class _Source(Tally):
+    """A file of the project; what goes wrong with reading it is an error that names it."""
+
+    def __init__(
+        self, path: str, stream: BinaryIO | IO[bytes], length: int, seen: Callable[[int], None]
+    ) -> None:
+        super().__init__(stream, seen)
+        self._path = path
+        self._length = length
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            data = super().read(size)
+        except OSError as error:
+            raise _unreadable(self._path, error) from error
+        if len(data) < size and self.size < self._length:
+            self._changed()
+        return data
+
+    def end(self) -> None:
+        if self._stream.read(1):
+            self._changed()
+
+    def _changed(self) -> NoReturn:
+        raise BundleError(
+            f"{shown(self._path)} changed while it was read.",
+            hint="Run the build again when nothing writes to the project's files.",
+        )
+
+
+def _unreadable(path: str, error: OSError) -> BundleError:
+    return BundleError(
+        f"{shown(path)} cannot be read: {error.strerror or error}.",
+        hint="Make it readable, or leave it out with `exclude` in [tool.hatch-connect].",
+    )
+
+
+@contextmanager
+def _opened(file: ContentFile) -> Iterator[tuple[BinaryIO | IO[bytes], int]]:
+    if isinstance(file.source, bytes):
+        yield io.BytesIO(file.source), len(file.source)
+        return
+    try:
+        stream = file.source.open("rb")
+    except OSError as error:
+        raise _unreadable(file.path, error) from error
+    with stream:
+        yield stream, os.fstat(stream.fileno()).st_size
+
+
+def _member(path: str, size: int, epoch: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(path)
+    member.size = size
+    member.mtime = epoch
+    member.mode = _MODE
+    return member
+
+
+class _Meter:
+    """Reports progress about a hundred times, however many files there are."""
+
+    def __init__(self, total: int, report: Report) -> None:
+        self._total = total
+        self._report = report
+        self._done = self._told = 0
+
+    def seen(self, size: int) -> None:
+        self._done += size
+        if (self._done - self._told) * 100 > self._total:
+            self._tell(min(self._done, self._total - 1))
+
+    def end(self) -> None:
+        self._tell(self._total)
+
+    def _tell(self, done: int) -> None:
+        self._told = self._done
+        self._report(Progress(what=_WHAT, done=done, total=self._total, unit="bytes"))

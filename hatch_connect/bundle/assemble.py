@@ -7,27 +7,24 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.additions import files_below
-from hatch_connect.bundle.archive import Bundle
-from hatch_connect.bundle.beside import followed, others
-from hatch_connect.bundle.describe import describe, needs_packages
-from hatch_connect.bundle.names import SUFFIX
-from hatch_connect.bundle.neighbours import build_neighbours, require_apart
-from hatch_connect.bundle.notebook import render
+from hatch_connect.bundle.archive import DEFAULT_EPOCH, SUFFIX
+from hatch_connect.bundle.build_protocol import Built
+from hatch_connect.bundle.companions import followed, others
+from hatch_connect.bundle.files import Material, Rules, additions, files_below, select
+from hatch_connect.bundle.manifest import describe, needs_packages
 from hatch_connect.bundle.packages import decide_packages
-from hatch_connect.bundle.packing import DEFAULT_EPOCH
-from hatch_connect.bundle.quarto import inspect_quarto
-from hatch_connect.bundle.request import Built
-from hatch_connect.bundle.shipped import Material, Rules, additions, select
+from hatch_connect.bundle.path_dependencies import build_neighbours, require_apart
+from hatch_connect.bundle.reading import Bundle
+from hatch_connect.bundle.render import inspect_quarto, render
 from hatch_connect.errors import BuildError, BundleError
 from hatch_connect.events import Note, Step, Warned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from hatch_connect.bundle.content import Selection
+    from hatch_connect.bundle.build_protocol import BuildRequest
     from hatch_connect.bundle.manifest import Manifest
-    from hatch_connect.bundle.request import BuildRequest
+    from hatch_connect.bundle.selector import Selection
     from hatch_connect.events import Report
     from hatch_connect.project.project import ProjectConfig
 

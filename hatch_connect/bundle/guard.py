@@ -1,21 +1,191 @@
 """What never ships, and why: secrets, what sessions leave, our own outputs.
 
-A secret (`secret_files`) ships only where a user names that very file; what programs generate
-also where a user names its folder.
+A secret, by its name or by what it holds, ships only if a user names that very file; what programs
+generate also if a user names its folder. Content is fed block by block, so that whoever reads a
+file anyway can ask on the way.
 """
 
 from __future__ import annotations
 
 import re
+from binascii import a2b_base64
 from dataclasses import dataclass
 from fnmatch import fnmatchcase, translate
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.secret_files import is_secret_folder, secret_by_name, secret_in
 from hatch_connect.project.walk import never_content
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+# Patterns of names in small letters; the names are those that secret scanners look for.
+_NAMES = {
+    "environment variables": (
+        *(".env", ".env.*", ".env-*", ".env_*", "*.env", ".envrc", ".envrc.*", ".dev.vars"),
+        *(".renviron", ".renviron.*"),
+    ),
+    "a private key": (
+        *("*.key", "*.keypair", "*.ppk", "*.pvk", "*.pk8", "*.pkcs8", "privkey*.pem"),
+        *("id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "id_ecdsa_sk", "id_ed25519_sk", "id_xmss"),
+        *("ssh_host_*_key", "*private_key", "*private-key", "secring.gpg"),
+    ),
+    "a key store": (
+        *("*.p12", "*.pfx", "*.pkcs12", "*.jks", "*.jceks", "*.bks", "*.bcfks", "*.keystore"),
+        *("*.kdb", "*.kdbx", "*.psafe3", "*.1pif", "*.agilekeychain", "*.opvault", "*.kwallet"),
+        *("*.keychain", "*.keychain-db", "*.keyring", "*.keytab", "*.bek"),
+        *("key3.db", "key4.db", "logins.json", "signons.sqlite", "login data"),
+    ),
+    "a history of commands": (
+        *(".*_history", ".history", "bash_history", "zsh_history", "fish_history"),
+        *("consolehost_history.txt", ".histfile", ".zhistory", ".lesshst", ".viminfo", ".dbshell"),
+    ),
+    "credentials": (
+        # of the network, of package indexes and of databases
+        *(".netrc", "_netrc", ".pgpass", "pgpass.conf", ".my.cnf", ".mylogin.cnf", ".pypirc"),
+        *(".npmrc", ".*[-_]credentials", ".htpasswd", ".htdigest", ".dockercfg", ".hgrc"),
+        *(".dockerconfigjson", ".smbcredentials", "htpasswd", "proftpdpasswd"),
+        *(".ftpconfig", "sftp-config.json", ".remote-sync.json", "filezilla.xml"),
+        *("recentservers.xml", "sitemanager.xml", "dbeaver-data-sources*.xml", "robomongo.json"),
+        *(".msmtprc", ".esmtprc", ".fetchmailrc", ".muttrc", ".curlrc", "_curlrc", ".wgetrc"),
+        *("*.ovpn", "*.rdp", "*.publishsettings", ".pg_service.conf", ".cqlshrc"),
+        # of clouds and services
+        *("credentials", ".credentials", "credentials.csv", "credentials.db", "credentials.ini"),
+        *("credentials.json", "credentials.toml", "credentials.xml", "credentials.y*ml"),
+        *("*[-_.]credentials.json", "*[-_.]credentials.y*ml", "*[-_.]credentials.toml"),
+        *("*_credentials.csv", "*accesskeys.csv", "rootkey.csv", "aws_credentials"),
+        *(".s3cfg", ".boto", ".passwd-s3fs", ".tugboat", ".databrickscfg", "kaggle.json"),
+        *("client_secret*.json", "*service[-_]account*.json", "*serviceaccount*.json"),
+        *("*firebase-adminsdk*.json", ".vaultpass", ".sentryclirc", ".databricks-connect"),
+        *("application_default_credentials.json", "access_tokens.db", "token.pickle"),
+        *("accesstokens.json", "azureprofile.json", "msal_token_cache.*", "*.cscfg"),
+        *("serviceprincipalprofile.json", "kubeconfig", "*kubeconfig.y*ml", "*.kubeconfig"),
+        *("kube[-_.]config", "kube[-_]config*.y*ml", "*.azureauth", "adc.json"),
+        *("*[-_]kubeconfig", "*.tfstate", "*.tfstate.*", "*.tfvars", "*.tfvars.json"),
+        *(".terraformrc", "terraform.rc", "credentials.tfrc.json", ".vault-token", "vault-token"),
+        *(".vault[-_]pass*", "*vault[-_]pass", "*vault[-_]password", "*vault[-_]password.txt"),
+        *("vault[-_]pass.txt", "*vault[-_]password[-_]file", "ngrok.yml"),
+        # of programs
+        *(".secrets", ".secrets.json", ".secrets.toml", ".secrets.y*ml", "secrets.json"),
+        *(
+            "secrets.y*ml",
+            "rclone.conf",
+            "wallet.dat",
+            "secret_token.rb",
+            "wp-config.php",
+            "localsettings.php",
+        ),
+    ),
+}
+# The same of whole paths, each of which begins with a slash here.
+_PATHS = {
+    "environment variables": ("*/.env/*", "*/.envs/*"),
+    "a history of commands": ("*/.ipython/*history.sqlite*", "*/profile_default/history.sqlite*"),
+    "credentials": (
+        *("*/.streamlit/secrets.toml", "*/rsconnect-python/servers.json", "*/etc/shadow"),
+        *("*/.config/gcloud/*", "*/.config/hub", "*/.config/gh/hosts.yml", "*/doctl/config.yaml"),
+        *("*/.m2/settings*.xml", "*/.dbt/profiles.yml", "*/rsconnect/accounts/*"),
+        *("*/.composer/auth.json", "*/huggingface/token"),
+        *("*/.vscode/sftp.json", "*/.idea/webservers.xml", "*/.jupyter/*config.json"),
+    ),
+}
+_FOLDERS = frozenset(
+    {".aws", ".azure", ".docker", ".gcloud", ".gnupg", ".gsutil", ".kube", ".minikube", ".mozilla"}
+    | {".oci", ".password-store", ".snowflake", ".snowsql", ".ssh", "private-keys-v1.d"}
+)
+# ssh-keygen's types at the end of a name of one's own choice: deploy_ed25519, id_rsa_github.
+_SSH_KEY = r"\.?[^.]*[-_](?:rsa|dsa|ecdsa|ed25519)|id_(?:rsa|dsa|ecdsa|ed25519)[-_][^.]*"
+# Meant to be filled in: `.env.example`, `credentials.sample.json`, `example.env`.
+_TEMPLATE = re.compile(r"(?:.*[._-])?(?:dist|example|sample|template|tmpl)s?(?:\.[a-z0-9]+)?")
+# What editors, file managers and people add to the name of a copy: before it, after it, and
+# before its suffix.
+_COPY_OF = re.compile(r"\._|\.?#|~\$|\.~lock\.|(?:copy|kopie|copie|copia)[ _-](?:of|von|de)[ _-]")
+_COPY = r"[ ._-]+(?:backup|bak|copy|copia|copie|kopie|new|old|orig)|\ ?\([^()]*\)|\ copy\ [0-9]+"
+_COPIED = re.compile(
+    r"(?:~|\#|\.(?:back|bck|bkp|disabled|kate-swp|off|original|prev|previous|rej|sav|save|saved"
+    r"|sw[a-p]|sync-conflict-[^.]*|temp|tmp|un~|7z|bz2|gz|rar|tar|tgz|xz|zip|zst)"
+    r"|[._-][0-9][0-9._-]*|" + _COPY + r")\Z"
+)
+_COPIED_BEFORE_SUFFIX = re.compile(r"(?:[._-][0-9]+|" + _COPY + r")(?=\.[a-z0-9]+\Z)")
+
+_BLOCK = 1 << 18
+_BEHIND, _AHEAD = 4096, 8192  # bytes around a find that decide; two or four a character in UTF-16
+_HEAD, _LINE = 8192, 512
+# bytes.find costs a fraction of what a regular expression does; the latter sees only its finds.
+_PEM, _AGE, _ENCODED = b"PRIVATE KEY", b"AGE-SECRET-KEY-", b"LS0tLS1CRUdJTi"
+_WIDE_PEM = b"\0".join(bytes([byte]) for byte in _PEM)  # UTF-16, in either order
+_SERVICE_ACCOUNT = b'"private_key"'
+_UTF16 = re.compile(rb"\xff\xfe|\xfe\xff|\0\0\xfe\xff|(?:[^\0]\0){4}|(?:\0[^\0]){4}")
+
+# The line that begins a key, up to the words that are searched for, and the rest of it; alone on
+# its line, it is enough in a file for keys, and elsewhere at the end of a file.
+_BEFORE = re.compile(
+    rb"(?P<alone>(?:\A|[\r\n])[ \t\xef\xbb\xbf\xff\xfe]*)?-{4,5} ?BEGIN (?:[A-Z0-9]+ ){0,4}\Z"
+)
+_AFTER = rb"PRIVATE KEY(?: BLOCK)? ?-{4,5}"
+_ALONE = re.compile(_AFTER + rb"[ \t]*(?:[\r\n]|\Z)")
+_LAST = re.compile(_AFTER + rb"\s*\Z")
+# Between the lines of a key lie line breaks, also escaped ones, and the signs of string literals,
+# quotations and comments. Possessive quantifiers keep the time linear in any text.
+_BREAK = rb"(?:[\r\n]|\\{1,8}[nr]|&\#(?:10|13|x[aAdD]);|<br ?/?>)"
+_SIGN = rb"""(?:[ \t"'`,+>|;*\#]|\\(?!\\{0,7}[nr])|[bfru]{1,2}(?=["']))"""
+_BETWEEN = rb"(?:" + _BREAK + rb"|" + _SIGN + rb")"
+_FIELD = rb"[A-Z][A-Za-z-]{2,20}: ?[^\r\n\\]{0,200}+" + _BETWEEN + rb"++"  # Proc-Type: ...
+_BASE64 = rb"[A-Za-z0-9+/=]"
+_END = _BETWEEN + rb"*+-{4,5} ?END"
+# In data: something on the next line that is no word of a sentence, as the first bytes of DER.
+_IN_DATA = re.compile(
+    _AFTER + rb"(?:" + _SIGN + rb"*+" + _BREAK + _BETWEEN + rb"*+(?:" + _FIELD + rb"){0,4}+"
+    rb"(?:MI[A-K]|MH[Qa-z]|MC4|(?![A-Za-z][a-z]*+[^A-Za-z0-9+/=])" + _BASE64 + rb"{8}"
+    rb"|" + _BASE64 + rb"++" + _END + rb")|" + _BETWEEN + rb"*+" + _BASE64 + rb"{40})"
+)
+# In documentation and source code, which show how a key begins: all of a key.
+_IN_TEXT = re.compile(
+    _AFTER + _BETWEEN + rb"*+(?:" + _FIELD + rb"){0,4}+(?:" + _BASE64 + rb"{200}"
+    rb"|" + _BASE64 + rb"{48,199}+(?:" + _BETWEEN + rb"++" + _BASE64 + rb"{16}|" + _END + rb"))"
+)
+_AGE_IN_DATA, _AGE_IN_TEXT = (
+    re.compile(rb"AGE-SECRET-KEY-(?:PQ-)?1[A-Z0-9]" + least) for least in (rb"{8}", rb"{50}")
+)
+_ENCODED_RUN = re.compile(rb"(?:[A-Za-z0-9+/]|\s(?=[A-Za-z0-9+/]{20}))+")
+_ENCODED_LEAST, _ENCODED_IN_TEXT = 32, 200
+_ENCODED_HEADER = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY")
+_PUTTY = re.compile(rb"[\s\xef\xbb\xbf\xff\xfe]*PuTTY-User-Key-File-\d")
+# PKCS#1, SEC1 and PKCS#8 in DER: a sequence that begins with the version, 0 or 1; and OpenPGP's
+# packet for a secret key (RFC 9580, section 4.2: tag 5 in the old and the new format).
+_BINARY = re.compile(
+    rb"0(?:[\x0a-\x7f]|\x81.|\x82..)\x02\x01(?:\0[0\x02]|\x01[0\x04])"
+    rb"|(?:\x94.|\x95..|\xc5[\0-\xbf]|\xc5[\xc0-\xdf].)[\x04-\x06]",
+    re.DOTALL,
+)
+_ACCOUNT_TYPE = re.compile(rb'"type"\s*:\s*"service_account"')
+_ACCOUNT_KEY = re.compile(rb'"private_key"\s*:\s*"[^"]')
+
+_KEY_FILES = frozenset(
+    {"", "asc", "cer", "cert", "crt", "der", "gpg", "key", "openssh", "p8", "pem", "pgp", "pk8"}
+    | {"priv", "private", "pub", "ssh"}
+)
+_TEXTS = frozenset(
+    {"adoc", "htm", "html", "ipynb", "markdown", "md", "mdx", "org", "po", "qmd", "rmd", "rst"}
+    | {"svg", "tex", "xhtml", "example", "sample", "template", "tmpl", "j2", "jinja", "jinja2"}
+    | {"bat", "c", "cc", "cpp", "cs", "css", "go", "h", "hpp", "java", "jl", "kt", "lua", "map"}
+    | {"cjs", "js", "jsx", "mjs", "mts", "cts", "ts", "tsx", "svelte", "vue", "php", "pl", "ps1"}
+    | {"py", "pyi", "pyx", "r", "rb", "rs", "scala", "sh", "sql", "swift"}
+)
+_TEXT_NAMES = frozenset(
+    {"authors", "changelog", "changes", "contributing", "copying", "dockerfile", "history"}
+    | {"install", "jenkinsfile", "license", "makefile", "news", "notice", "readme", "todo"}
+)
+# Files with ordinary names that hold a token if they hold this.
+_TOKENS = {
+    "servers.json": b'"api_key"',
+    "token.json": b'"refresh_token"',
+    ".yarnrc.yml": b"npmAuthToken",
+    ".yarnrc": b"_authToken",
+    "config.json": b'"auths"',
+    "pip.conf": b"@",
+    "pip.ini": b"@",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,3 +242,172 @@ def forbidden_folder(name: str) -> Forbidden | None:
 
 def _first(name: str, rules: dict[str, str]) -> str | None:
     return next((rule for pattern, rule in rules.items() if fnmatchcase(name, pattern)), None)
+
+
+def secret_by_name(path: str) -> str | None:
+    """Return what a file is by its path, None if that says nothing; copies count as the file."""
+    folder, slash, name = path.lower().rstrip().rpartition("/")
+    originals = _originals(name)
+    rule = next(filter(None, map(_rule, originals)), None)
+    if rule is None and slash:
+        rule = next(filter(None, (_rule(f"/{folder}/{each}") for each in originals)), None)
+    if rule in {"credentials", "environment variables"} and any(
+        map(_TEMPLATE.fullmatch, originals)
+    ):
+        return None
+    return rule
+
+
+@lru_cache(1024)
+def is_secret_folder(name: str) -> bool:
+    """Return whether a folder of this name, or a copy of it, holds secrets."""
+    return not _FOLDERS.isdisjoint(_originals(name.lower()))
+
+
+def _originals(name: str) -> tuple[str, ...]:
+    """Return a name, and that of the file of which it would be a copy."""
+    original = name
+    if begin := _COPY_OF.match(name):
+        original = name[begin.end() :]
+    while (end := _COPIED.search(original)) and end.start():
+        original = original[: end.start()]
+    original = _COPIED_BEFORE_SUFFIX.sub("", original)
+    if original == name:
+        return (name,)
+    return name, original, original.removeprefix(".")  # Vim puts a dot before a swap file's name
+
+
+def _rule(name: str) -> str | None:
+    found = _name_pattern().fullmatch(name)
+    return found and found.lastgroup and found.lastgroup.replace("_", " ")
+
+
+@cache
+def _name_pattern() -> re.Pattern[str]:
+    """Return one pattern for all names, with a group for each rule."""
+    groups = []
+    for rule, names in _NAMES.items():
+        patterns = [*map(translate, names), *map(translate, _PATHS.get(rule, ()))]
+        if rule == "a private key":
+            patterns.append(_SSH_KEY)
+        groups.append(f"(?P<{rule.replace(' ', '_')}>{'|'.join(patterns)})")
+    return re.compile("|".join(groups), re.DOTALL)
+
+
+class SecretSearch:
+    """Looks for a private key, or a well-known token, in a file of this name that is fed to it.
+
+    `found` is what was found, None so far. Memory does not grow with the file.
+    """
+
+    def __init__(self, name: str) -> None:
+        name = name.rpartition("/")[2].lower()
+        stem, _, suffix = name.rpartition(".")
+        self._suffix = suffix if stem else ""
+        self._text = self._suffix in _TEXTS or name in _TEXT_NAMES
+        self._key_file = self._suffix in _KEY_FILES and not self._text
+        self._token = _TOKENS.get(name)
+        self._kept = b""
+        self._begun = self._binary = self._wide = False
+        self.found: str | None = None
+
+    def feed(self, block: bytes) -> None:
+        """Look at the next bytes of the file."""
+        if self.found is None:
+            data = self._kept + (block.replace(b"\0", b"") if self._wide else block)
+            if len(data) > _BEHIND + _AHEAD:
+                data = self._look(data, last=False)
+                self._kept = data[-_BEHIND - _AHEAD :]
+            else:
+                self._kept = data
+
+    def end(self) -> str | None:
+        """Look at what is left when the file has ended; return what was found in all of it."""
+        if self.found is None:
+            self._look(self._kept, last=True)
+            self._kept = b""
+        return self.found
+
+    def _look(self, data: bytes, *, last: bool) -> bytes:
+        if not self._begun:
+            data = self._begin(data)
+        # Whatever has NUL bytes at its start is no text: encoded keys are not looked for in it.
+        needles = (_PEM,) if self._binary else (_PEM, _AGE, _ENCODED)
+        # In a run of NUL bytes `find` is at its slowest, but for a single letter.
+        if b"\0" in data and b"V" in data:
+            needles = (*needles, _WIDE_PEM)
+        if any(self._find(needle, data, last=last) for needle in needles):
+            self.found = "a private key"
+        elif (self._token and self._token in data) or (
+            self._suffix == "json" and self._find(_SERVICE_ACCOUNT, data, last=last)
+        ):
+            self.found = "credentials"
+        return data
+
+    def _begin(self, data: bytes) -> bytes:
+        """Judge a file by its first bytes; return them, made ASCII if they are UTF-16."""
+        self._begun = True
+        if _UTF16.match(data):
+            self._wide = True
+            data = data.replace(b"\0", b"")
+        self._binary = b"\0" in data[:_HEAD]
+        binary = self._key_file and self._suffix and _BINARY.match(data)
+        if binary or (not self._text and _PUTTY.match(data)):
+            self.found = "a private key"
+        return data
+
+    def _find(self, needle: bytes, data: bytes, *, last: bool) -> bool:
+        # What lies too near to the end is looked at again, with what follows it.
+        end = len(data) if last else len(data) - _AHEAD
+        at = data.find(needle, 0, end + len(needle))
+        while 0 <= at < end:
+            if self._decides(needle, data[max(0, at - _BEHIND) : at], data[at : at + _AHEAD]):
+                return True
+            at = data.find(needle, at + len(needle), end + len(needle))
+        return False
+
+    def _decides(self, needle: bytes, before: bytes, after: bytes) -> bool:
+        if needle is _ENCODED:
+            return self._is_encoded_key(after)
+        if needle is _AGE:
+            return bool((_AGE_IN_TEXT if self._text else _AGE_IN_DATA).match(after))
+        if needle is _SERVICE_ACCOUNT:
+            return bool(_ACCOUNT_KEY.match(after) and _ACCOUNT_TYPE.search(before + after))
+        return self._is_pem(before[-_LINE:].replace(b"\0", b""), after.replace(b"\0", b""))
+
+    def _is_pem(self, before: bytes, after: bytes) -> bool:
+        begin = _BEFORE.search(before)
+        if begin is None:
+            return False
+        if self._text:
+            return bool(_IN_TEXT.match(after))
+        alone = _ALONE if self._key_file else _LAST
+        if begin["alone"] is not None and alone.match(after):
+            return True
+        return bool(_IN_DATA.match(after))
+
+    def _is_encoded_key(self, text: bytes) -> bool:
+        """Return whether base64 holds a key in PEM, as in secrets of Kubernetes."""
+        run = _ENCODED_RUN.match(text)
+        encoded = b"".join(run[0].split()) if run else b""
+        least = _ENCODED_IN_TEXT if self._text else _ENCODED_LEAST
+        length = min(len(encoded), 2 * _ENCODED_LEAST) // 4 * 4
+        begin = a2b_base64(encoded[:length]) if len(encoded) >= least else b""
+        return bool(_ENCODED_HEADER.match(begin))
+
+
+def secret_in(name: str, source: Path) -> str | None:
+    """Return what of a secret a file holds, None if nothing; what cannot be read holds nothing.
+
+    `name` says what kind of file it is: documentation may show how a key begins.
+    """
+    if not source.is_file():  # to open a pipe would wait for its writer
+        return None
+    search = SecretSearch(name)
+    try:
+        with source.open("rb", buffering=0) as file:
+            while search.found is None and (block := file.read(_BLOCK)):
+                search.feed(block)
+    except OSError:
+        return None
+    return search.end()

@@ -13,9 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.ignored import Repository
-from hatch_connect.bundle.names import is_within
-from hatch_connect.bundle.place import OWN_NAME, own_url, requirement_name
+from hatch_connect.bundle.archive import is_within
+from hatch_connect.bundle.repository import Repository
+from hatch_connect.bundle.strategy import OWN_NAME, own_url, requirement_name
 from hatch_connect.errors import BuildError
 from hatch_connect.events import Detail
 from hatch_connect.project.walk import BUILD_OUTPUTS, no_content

@@ -1,7 +1,8 @@
 """`manifest.json`: what Posit Connect reads to learn what a bundle is.
 
 The order of the keys is the one in which the official client writes them; what identifies a
-bundle is the digest of the canonical form, which depends on no order.
+bundle is the digest of the canonical form, which depends on no order. What was not said is None
+and is not written; an error names the path of the key that is wrong.
 """
 
 from __future__ import annotations
@@ -9,27 +10,191 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from hatch_connect.bundle.parts import (
-    Environment,
-    Jupyter,
-    ListedFile,
-    Metadata,
-    Python,
-    Quarto,
-    get,
-    need,
-    without_none,
-)
 from hatch_connect.errors import BundleError
+from hatch_connect.project.settings import EnvironmentManagement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from hatch_connect.bundle.packages import Packages
+    from hatch_connect.bundle.render import Inspection
+    from hatch_connect.project.project import ProjectConfig
+
+PACKAGE_FILE = "requirements.txt"
+PIP_VERSION = "25.0"
+
+T = TypeVar("T")
+_WORDS = {str: "a string", bool: "true or false", dict: "an object", list: "an array"}
+
 MANIFEST_NAME = "manifest.json"
 # A manifest says which machine made it; ours does not, so that the same inputs give the same bytes.
 LOCALE = "en_US.UTF-8"
+
+_KEYS = frozenset(
+    {"version", "locale", "metadata", "jupyter", "quarto", "python", "environment", "files"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """What the content is; `app_mode` as Connect spells it."""
+
+    app_mode: str
+    entrypoint: str | None = None
+    primary_html: str | None = None
+    primary_rmd: str | None = None
+    has_parameters: bool | None = None
+    content_category: str | None = None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, object]) -> Metadata:
+        """Read `metadata`; keys that are not known are not looked at."""
+        where = "metadata"
+        return cls(
+            app_mode=need(data, "appmode", str, where),
+            entrypoint=get(data, "entrypoint", str, where),
+            primary_html=get(data, "primary_html", str, where),
+            primary_rmd=get(data, "primary_rmd", str, where),
+            has_parameters=get(data, "has_parameters", bool, where),
+            content_category=get(data, "content_category", str, where),
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Give the JSON object, without what was not said."""
+        return without_none(
+            appmode=self.app_mode,
+            primary_html=self.primary_html,
+            primary_rmd=self.primary_rmd,
+            has_parameters=self.has_parameters,
+            entrypoint=self.entrypoint,
+            content_category=self.content_category,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Python:
+    """Which Python, and what installs the packages named in `package_file` (a path in the bundle).
+
+    `allow_uv` is None where no installer was chosen: the server decides.
+    """
+
+    version: str
+    package_file: str = PACKAGE_FILE
+    manager: str = "pip"
+    manager_version: str = PIP_VERSION
+    allow_uv: bool | None = None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, object]) -> Python:
+        """Read `python`."""
+        manager = get(data, "package_manager", dict, "python") or {}
+        where = "python.package_manager"
+        return cls(
+            version=need(data, "version", str, "python"),
+            package_file=get(manager, "package_file", str, where) or PACKAGE_FILE,
+            manager=get(manager, "name", str, where) or "pip",
+            manager_version=get(manager, "version", str, where) or "",
+            allow_uv=get(manager, "allow_uv", bool, where),
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Give the JSON object, without what was not said."""
+        manager = without_none(
+            name=self.manager,
+            version=self.manager_version,
+            package_file=self.package_file,
+            allow_uv=self.allow_uv,
+        )
+        return {"version": self.version, "package_manager": manager}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """What the content's environment must be; an empty one is not written.
+
+    `python_requires` is a PEP 440 specifier (honoured from server 2025.03); `manage_python` and
+    `manage_r` say whether the server installs the packages.
+    """
+
+    python_requires: str | None = None
+    image: str | None = None
+    manage_python: bool | None = None
+    manage_r: bool | None = None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, object]) -> Environment:
+        """Read `environment`."""
+        python = get(data, "python", dict, "environment") or {}
+        management = get(data, "environment_management", dict, "environment") or {}
+        where = "environment.environment_management"
+        return cls(
+            python_requires=get(python, "requires", str, "environment.python"),
+            image=get(data, "image", str, "environment"),
+            manage_python=get(management, "python", bool, where),
+            manage_r=get(management, "r", bool, where),
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Give the JSON object, without what was not said."""
+        return without_none(
+            python=without_none(requires=self.python_requires) or None,
+            image=self.image,
+            environment_management=without_none(python=self.manage_python, r=self.manage_r) or None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jupyter:
+    """What of a notebook's input is hidden."""
+
+    hide_all_input: bool = False
+    hide_tagged_input: bool = False
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, object]) -> Jupyter:
+        """Read `jupyter`."""
+        return cls(
+            hide_all_input=bool(get(data, "hide_all_input", bool, "jupyter")),
+            hide_tagged_input=bool(get(data, "hide_tagged_input", bool, "jupyter")),
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Give the JSON object: only what is true."""
+        return without_none(
+            hide_all_input=self.hide_all_input or None,
+            hide_tagged_input=self.hide_tagged_input or None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarto:
+    """What `quarto inspect` said."""
+
+    version: str
+    engines: tuple[str, ...]
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, object]) -> Quarto:
+        """Read `quarto`."""
+        engines = get(data, "engines", list, "quarto") or []
+        return cls(
+            version=get(data, "version", str, "quarto") or "",
+            engines=tuple(str(engine) for engine in engines),
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Give the JSON object."""
+        return {"version": self.version, "engines": list(self.engines)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedFile:
+    """A file of the bundle: its POSIX path and the MD5 of its bytes (hex), "" if none is told."""
+
+    path: str
+    checksum: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +277,28 @@ class Manifest:
         return _digest(self.to_dict())
 
 
-_KEYS = frozenset(
-    {"version", "locale", "metadata", "jupyter", "quarto", "python", "environment", "files"}
-)
+def without_none(**items: object) -> dict[str, object]:
+    """Keep what is not None."""
+    return {name: value for name, value in items.items() if value is not None}
+
+
+def get(data: Mapping[str, object], key: str, kind: type[T], where: str = "") -> T | None:
+    """Read `key`, None where it is missing or null; `where` is the path of `data`."""
+    value = data.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, kind):
+        path = f"{where}.{key}" if where else key
+        raise BundleError(f"manifest.json: `{path}` must be {_WORDS[kind]}, not {value!r:.60}.")
+    return value
+
+
+def need(data: Mapping[str, object], key: str, kind: type[T], where: str = "") -> T:
+    """Read `key`, which must be there."""
+    value = get(data, key, kind, where)
+    if value is None:
+        raise BundleError(f"manifest.json: `{f'{where}.{key}' if where else key}` is missing.")
+    return value
 
 
 def digest_of(text: bytes, checksums: Mapping[str, str]) -> str:
@@ -147,3 +331,68 @@ def _listed_files(data: Mapping[str, object]) -> tuple[ListedFile, ...]:
         checksum = get(entry or {}, "checksum", str, where) or ""
         files.append(ListedFile(path=path, checksum=checksum.lower()))
     return tuple(files)
+
+
+def needs_packages(
+    config: ProjectConfig, inspection: Inspection | None, python_option: str | None = None
+) -> bool:
+    """Return whether the server runs Python for this content, so that it needs packages.
+
+    That of Quarto content may be out of Quarto's sight: naming its packages or its Python asks.
+    """
+    asked = config.names_python or python_option is not None
+    return config.app_mode.has_python and (inspection is None or inspection.needs_python or asked)
+
+
+def metadata_of(config: ProjectConfig, inspection: Inspection | None = None) -> Metadata:
+    """Give `metadata` of the manifest.
+
+    As in the official client's, HTML is named twice, but that of a rendered notebook once.
+    """
+    mode = config.app_mode.name
+    if config.rendered:
+        return Metadata(app_mode=mode, primary_html=config.entrypoint)
+    if mode.startswith("quarto"):
+        return Metadata(app_mode=mode, content_category=inspection.category if inspection else None)
+    is_html = mode == "static"
+    return Metadata(
+        app_mode=mode,
+        entrypoint=config.entrypoint,
+        primary_html=config.entrypoint if is_html else None,
+    )
+
+
+def describe(
+    config: ProjectConfig, packages: Packages | None, inspection: Inspection | None = None
+) -> Manifest:
+    """Give the manifest, without its files."""
+    source = config.app_mode.name == "jupyter-static"
+    managed = config.environment_management or EnvironmentManagement()
+    return Manifest(
+        locale=LOCALE if packages else None,
+        metadata=metadata_of(config, inspection),
+        jupyter=Jupyter(
+            hide_all_input=source and config.hide_all_input,
+            hide_tagged_input=source and config.hide_tagged_input,
+        ),
+        quarto=Quarto(version=inspection.version, engines=inspection.engines)
+        if inspection
+        else None,
+        python=_python(config, packages) if packages else None,
+        environment=Environment(
+            python_requires=packages.python.requires if packages else None,
+            image=config.image,
+            manage_python=managed.python,
+            manage_r=managed.r,
+        ),
+    )
+
+
+def _python(config: ProjectConfig, packages: Packages) -> Python:
+    chosen = config.package_installer
+    return Python(
+        version=packages.python.version,
+        package_file=packages.path,
+        manager=chosen or "pip",
+        allow_uv=None if chosen is None else chosen == "uv",
+    )

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.content import ContentFile
-from hatch_connect.bundle.parts import PACKAGE_FILE
+from hatch_connect.bundle.manifest import PACKAGE_FILE
+from hatch_connect.bundle.selector import ContentFile
 from hatch_connect.errors import LockError
 from hatch_connect.locks import as_shipped, find_lock, read_lock
 from hatch_connect.project.python_version import PythonTarget, choose_python
 from hatch_connect.project.target import Target
 
 if TYPE_CHECKING:
-    from hatch_connect.bundle.request import BuildRequest
+    from hatch_connect.bundle.build_protocol import BuildRequest
     from hatch_connect.locks.lock import Lock, LockFile
     from hatch_connect.project.project import ProjectConfig
 

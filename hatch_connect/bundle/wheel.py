@@ -9,8 +9,8 @@ import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.content import Candidate, LeftOut
-from hatch_connect.bundle.names import shown, unsafe
+from hatch_connect.bundle.archive import shown, unsafe
+from hatch_connect.bundle.selector import Candidate, LeftOut
 from hatch_connect.errors import BuildError, BundleError
 
 if TYPE_CHECKING:

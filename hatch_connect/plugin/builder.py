@@ -6,9 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hatch_connect.bundle.exchange import VARIABLE, decode_request, encode_answer
-from hatch_connect.bundle.request import BuildRequest
-from hatch_connect.bundle.selection import BundleBuilder, Task, not_utf8
+from hatch_connect.bundle.build_protocol import (
+    VARIABLE,
+    BuildRequest,
+    decode_request,
+    encode_answer,
+)
+from hatch_connect.bundle.hatchling import BundleBuilder, Task, not_utf8
 from hatch_connect.door import interruptible, temporary_folder
 from hatch_connect.errors import HatchConnectError, exit_code_of
 from hatch_connect.events import Detail, Event, Note, Step, Warned

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.names import SUFFIX
+from hatch_connect.bundle.archive import SUFFIX
 from hatch_connect.errors import UsageError
 from hatch_connect.project.project import all_contents, read_project
 

@@ -10,7 +10,7 @@ from hatch_connect.verbs.project import build_contents
 from hatch_connect.verbs.several import one_or_several
 
 if TYPE_CHECKING:
-    from hatch_connect.bundle.archive import Bundle
+    from hatch_connect.bundle.reading import Bundle
     from hatch_connect.events import Report
     from hatch_connect.options import Options
     from hatch_connect.verbs import Result

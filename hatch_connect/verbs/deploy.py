@@ -10,13 +10,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from hatch_connect.bundle.archive import Bundle
 from hatch_connect.bundle.manifest import MANIFEST_NAME
+from hatch_connect.bundle.reading import Bundle
+from hatch_connect.bundle.repository import git_metadata, same_repository
 from hatch_connect.connect.answer import readable
 from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import HatchConnectError, UsageError, add_facts, facts_of
 from hatch_connect.events import Note, Step, Warned
-from hatch_connect.project.git import git_metadata, same_repository
 from hatch_connect.project.settings import without_credentials
 from hatch_connect.ship.execute import Execution
 from hatch_connect.ship.find import (
@@ -42,8 +42,8 @@ from hatch_connect.verbs.subject import pieces_of, request_of_piece, subject_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hatch_connect.bundle.build_protocol import BuildRequest, Built
     from hatch_connect.bundle.manifest import Manifest
-    from hatch_connect.bundle.request import BuildRequest, Built
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.resources import ServerSettings
     from hatch_connect.connect.servers import Server

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hatch_connect.bundle.request import Built
+    from hatch_connect.bundle.build_protocol import Built
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.in_place import write_in_place
+from hatch_connect.bundle.artifact import write_in_place
 from hatch_connect.events import Note
 from hatch_connect.verbs.listing import Listing
 from hatch_connect.verbs.project import build_contents, content_of, project_of
@@ -14,7 +14,7 @@ from hatch_connect.verbs.several import one_or_several
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hatch_connect.bundle.request import Built
+    from hatch_connect.bundle.build_protocol import Built
     from hatch_connect.events import Report
     from hatch_connect.options import Options
     from hatch_connect.verbs import Result

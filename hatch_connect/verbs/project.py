@@ -7,9 +7,9 @@ from os.path import normpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hatch_connect.bundle.build import build
+from hatch_connect.bundle.build_protocol import BuildRequest
 from hatch_connect.bundle.packages import decide_packages
-from hatch_connect.bundle.request import BuildRequest
-from hatch_connect.bundle.run import build
 from hatch_connect.errors import InterpreterError, LockError, UsageError
 from hatch_connect.events import Detail, Note, Step
 from hatch_connect.locks import find_lock
@@ -28,7 +28,7 @@ from hatch_connect.project.target import Target
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from hatch_connect.bundle.request import Built
+    from hatch_connect.bundle.build_protocol import Built
     from hatch_connect.events import Report
     from hatch_connect.locks.lock import Lock
     from hatch_connect.options import Options

@@ -8,12 +8,10 @@ from os.path import normpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.archive import Bundle
-from hatch_connect.bundle.content import Patterns
-from hatch_connect.bundle.describe import metadata_of
-from hatch_connect.bundle.manifest import MANIFEST_NAME
-from hatch_connect.bundle.names import BUNDLE_SUFFIXES
-from hatch_connect.bundle.prepared import read_manifest
+from hatch_connect.bundle.archive import BUNDLE_SUFFIXES
+from hatch_connect.bundle.manifest import MANIFEST_NAME, metadata_of
+from hatch_connect.bundle.reading import Bundle, read_manifest
+from hatch_connect.bundle.selector import Patterns
 from hatch_connect.connect.deployments import FOLDER, RecordStore, record_path
 from hatch_connect.errors import ProjectError, StoreError, UsageError
 from hatch_connect.events import Warned
@@ -31,8 +29,8 @@ from hatch_connect.verbs.project import (
 )
 
 if TYPE_CHECKING:
+    from hatch_connect.bundle.build_protocol import BuildRequest
     from hatch_connect.bundle.manifest import Manifest
-    from hatch_connect.bundle.request import BuildRequest
     from hatch_connect.connect.servers import Server
     from hatch_connect.events import Report
     from hatch_connect.options import Options

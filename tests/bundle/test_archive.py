@@ -1,230 +1,226 @@
 from __future__ import annotations
 
 import gzip
-import io
-import json
 import os
 import tarfile
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.bundles import Archive, Heard, in_memory, manifest_of, md5, members_of, write_files
+from hypothesis import given
+from hypothesis import strategies as st
+from support.bundles import Heard, in_memory, md5, members_of
 
-from hatch_connect.bundle.archive import Bundle
-from hatch_connect.bundle.manifest import Manifest
-from hatch_connect.bundle.parts import Metadata
+from hatch_connect.bundle.archive import check_names, pack, shown, unsafe
+from hatch_connect.bundle.manifest import Manifest, Metadata
+from hatch_connect.bundle.reading import Bundle
+from hatch_connect.bundle.selector import ContentFile, Selection
 from hatch_connect.errors import BundleError
+from hatch_connect.events import Progress, silent
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-FILES = {"index.html": b"<p>", "a/data.csv": b"1,2\n"}
-
-
-def refused(path: Path, tmp_path: Path) -> str:
-    with pytest.raises(BundleError) as caught:
-        Bundle.open(path, into=tmp_path / "into")
-    return str(caught.value)
-
-
-def test_the_manifest_may_be_anywhere(tmp_path: Path) -> None:
-    archive = Archive.of(FILES)
-    first = Bundle.open(archive.write(tmp_path / "1.tar.gz"), into=tmp_path)
-    archive.members.reverse()
-    last = Bundle.open(archive.write(tmp_path / "2.tar.gz"), into=tmp_path)
-    assert first.manifest == last.manifest
-    assert first.digest == last.digest
-    assert first.md5 == md5((tmp_path / "1.tar.gz").read_bytes())
-
-
-@pytest.mark.parametrize("top", ["", "./", "project-1.0/"])
-def test_a_single_top_folder_is_collapsed(tmp_path: Path, top: str) -> None:
-    bundle = Bundle.open(Archive.of(FILES, top=top).write(tmp_path / "b.tar.gz"), into=tmp_path)
-    bundle.extract(tmp_path / "out")
-    assert (tmp_path / "out" / "a" / "data.csv").read_bytes() == b"1,2\n"
-    assert [path for path, _ in bundle.sizes()] == ["a/data.csv", "index.html", "manifest.json"]
-
-
-def test_folders_may_be_members(tmp_path: Path) -> None:
-    archive = Archive.of(FILES).add("a", type=tarfile.DIRTYPE).add("./", type=tarfile.DIRTYPE)
-    bundle = Bundle.open(archive.write(tmp_path / "b.tar.gz"), into=tmp_path)
-    assert len(bundle.manifest.files) == 2
-
-
-def test_a_manifest_that_lists_itself(tmp_path: Path) -> None:
-    manifest = manifest_of({**FILES, "manifest.json": b"old"})
-    archive = Archive.of(FILES)
-    archive.members[0] = Archive().add("manifest.json", json.dumps(manifest).encode()).members[0]
-    assert Bundle.open(archive.write(tmp_path / "b.tar.gz"), into=tmp_path).size > 0
-
-
-def test_a_link_to_a_file_of_the_archive_is_that_file(tmp_path: Path) -> None:
-    files = {**FILES, "b/copy.csv": b"1,2\n", "hard.csv": b"1,2\n"}
-    archive = Archive.of(files)
-    archive.members = [m for m in archive.members if m[0].name not in {"b/copy.csv", "hard.csv"}]
-    archive.add("b/copy.csv", type=tarfile.SYMTYPE, linkname="../a/data.csv")
-    archive.add("hard.csv", type=tarfile.LNKTYPE, linkname="a/data.csv")
-    bundle = Bundle.open(archive.write(tmp_path / "b.tar.gz"), into=tmp_path)
-    bundle.extract(tmp_path / "out")
-    copy = tmp_path / "out" / "b" / "copy.csv"
-    assert copy.read_bytes() == b"1,2\n"
-    assert not copy.is_symlink()
-    assert (tmp_path / "out" / "hard.csv").read_bytes() == b"1,2\n"
+MANIFEST = Manifest(metadata=Metadata(app_mode="static", entrypoint="index.html"))
+FILES = {"index.html": b"<p>", "a/data.csv": b"1,2\n" * 100, "naïve " + "n" * 200: b""}
 
 
 @pytest.mark.parametrize(
-    ("name", "attributes", "said"),
+    ("path", "why"),
     [
-        ("/etc/cron", {}, "its path is absolute"),
-        ("../up", {}, "leads elsewhere"),
-        ("a/../../up", {}, "leads elsewhere"),
-        ("..", {"type": tarfile.DIRTYPE}, "leads elsewhere"),
-        ("a\\b", {}, "backslash"),
-        ("a\nb", {}, "line break"),
-        ("index.html", {}, "twice"),
-        ("index.html/x", {}, "it is a file and a folder"),
-        ("dev", {"type": tarfile.CHRTYPE}, "neither a file nor a folder"),
-        ("fifo", {"type": tarfile.FIFOTYPE}, "neither a file nor a folder"),
-        ("l", {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"}, "does not lead to a file"),
-        ("l", {"type": tarfile.SYMTYPE, "linkname": "../x"}, "does not lead to a file"),
-        ("l", {"type": tarfile.SYMTYPE, "linkname": "l"}, "does not lead to a file"),
-        ("l", {"type": tarfile.LNKTYPE, "linkname": "../x"}, "does not lead to a file"),
+        ("/etc/passwd", "absolute"),
+        ("C:/x", "absolute"),
+        ("a/../b", "leads elsewhere"),
+        ("./a", "leads elsewhere"),
+        ("a//b", "leads elsewhere"),
+        ("a/", "leads elsewhere"),
+        ("", "leads elsewhere"),
+        ("a\\b", "backslash"),
+        ("a\nb", "line break"),
+        ("a\x7f", "control character"),
+        ("a\udcff", "not UTF-8"),
+        ("é" * 128, "longer than 255 bytes"),
     ],
 )
-def test_a_hostile_member(tmp_path: Path, name: str, attributes: dict[str, Any], said: str) -> None:
-    path = Archive.of(FILES).add(name, **attributes).write(tmp_path / "b.tar.gz")
-    assert said in refused(path, tmp_path)
+def test_a_path_that_no_bundle_can_hold(path: str, why: str) -> None:
+    assert why in (unsafe(path) or "")
 
 
-def test_files_that_are_not_what_was_listed(tmp_path: Path) -> None:
-    archive = Archive.of({**FILES, "gone": b""})
-    archive.members = [m for m in archive.members if m[0].name not in {"gone", "index.html"}]
-    archive.add("index.html", b"changed")
-    said = refused(archive.write(tmp_path / "b.tar.gz"), tmp_path)
-    assert "does not hold 1 file(s) that its manifest.json lists:\n  - gone" in said
+@pytest.mark.parametrize("path", ["a", "a b/c.d", "trailing.", "naïve/日本.txt", "x" * 255, ".h"])
+def test_a_path_that_any_bundle_can_hold(path: str) -> None:
+    assert unsafe(path) is None
+    check_names([path])
 
 
-@pytest.mark.parametrize("top", ["", "project-1.0/"])
-def test_an_archive_is_taken_as_the_server_takes_it(tmp_path: Path, top: str) -> None:
-    """Official clients write archives with other checksums, or list none of their files."""
-    archive = Archive.of(FILES, top=top)
-    same = Bundle.open(archive.write(tmp_path / "1.tgz"), into=tmp_path)
-    archive.members = [m for m in archive.members if m[0].name != f"{top}index.html"]
-    archive.add(f"{top}index.html", b"changed").add(f"{top}extra/.hidden", b"1")
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ("a/Read.me", "a/READ.me"),
+        ("caf\u00e9", "cafe\u0301"),
+        ("straße", "STRASSE"),
+        ("a", "a/b"),
+        ("A/x/y", "a"),
+    ],
+)
+def test_paths_that_some_systems_cannot_tell_apart(paths: tuple[str, ...]) -> None:
+    with pytest.raises(BundleError, match="cannot go into a bundle"):
+        check_names(paths)
+
+
+def test_all_problems_are_told_at_once_but_no_thousands() -> None:
+    with pytest.raises(BundleError) as caught:
+        check_names([f"a\n{n:02}" for n in range(30)])
+    assert "'a\\n00': its name holds a line break" in caught.value.message
+    assert "'a\\n09'" in caught.value.message
+    assert "and 20 more" in caught.value.message
+    assert caught.value.message.count("\n") == 11
+
+
+def test_a_name_is_never_shown_raw() -> None:
+    assert shown("\x1b[31mred") == r"'\x1b[31mred'"
+    assert shown("naïve.txt") == "naïve.txt"
+
+
+@given(st.text())
+def test_every_name_is_judged_and_can_be_shown(path: str) -> None:
+    unsafe(path)
+    assert shown(path).isprintable()
+
+
+def test_an_archive_is_what_a_server_expects(tmp_path: Path) -> None:
+    bundle = Bundle.write(tmp_path / "b.tar.gz", MANIFEST, in_memory(FILES))
+    with tarfile.open(bundle.path) as archive:
+        members = archive.getmembers()
+    assert [m.name for m in members] == [*sorted(FILES), "manifest.json"]
+    for m in members:
+        assert (m.uid, m.gid, m.uname, m.gname, m.mode) == (0, 0, "", "", 0o644)
+        assert m.mtime == 1580601600
+        assert m.isreg()
+    assert members_of(bundle.path)["manifest.json"] == bundle.manifest.to_json()
+    listed = {file.path: file.checksum for file in bundle.manifest.files}
+    assert listed == {path: md5(text) for path, text in FILES.items()}
+
+
+def test_the_values_of_a_bundle_are_those_of_the_file(tmp_path: Path) -> None:
+    bundle = Bundle.write(tmp_path / "b.tar.gz", MANIFEST, in_memory(FILES))
+    assert bundle.size == bundle.path.stat().st_size
+    assert bundle.md5 == md5(bundle.path.read_bytes())
+    assert bundle == Bundle.open(bundle.path, into=tmp_path)
+    assert bundle.sizes() == (
+        *sorted((path, len(text)) for path, text in FILES.items() if path < "manifest.json"),
+        ("manifest.json", len(bundle.manifest.to_json())),
+        ("naïve " + "n" * 200, 0),
+    )
+
+
+def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
+    source = tmp_path / "data"
+    source.write_bytes(b"x" * 5000)
+    file = ContentFile(path="data", source=source, size=5000)
+    first = Bundle.write(tmp_path / "1.tar.gz", MANIFEST, Selection(files=(file,)))
+    os.utime(source, (1, 1))
+    source.chmod(0o755)
+    second = Bundle.write(tmp_path / "other" / "2.tar.gz", MANIFEST, Selection(files=(file,)))
+    assert first.path.read_bytes() == second.path.read_bytes()
+    assert first.digest == second.digest
+
+
+def test_the_gzip_header_names_nothing(tmp_path: Path) -> None:
+    bundle = Bundle.write(tmp_path / "secret-name.tar.gz", MANIFEST, in_memory(FILES))
+    head = bundle.path.read_bytes()[:10]
+    assert head[3] == 0  # no name, no comment
+    assert head[4:8] == b"\0\0\0\0"  # no time
+
+
+def test_the_time_of_the_members_can_be_set(tmp_path: Path) -> None:
+    bundle = Bundle.write(tmp_path / "b.tar.gz", MANIFEST, in_memory(FILES), epoch=1700000000)
+    with tarfile.open(bundle.path) as archive:
+        assert {m.mtime for m in archive} == {1700000000}
+
+
+def test_names_are_checked_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="backslash"):
+        Bundle.write(tmp_path / "b.tar.gz", MANIFEST, in_memory({"a\\b": b""}))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_is_told_in_steps_and_ends_with_everything(tmp_path: Path) -> None:
     heard = Heard()
-    path = archive.write(tmp_path / "2.tgz")
-    bundle = Bundle.open(path, into=tmp_path, report=heard)
-    assert bundle.path == path
-    assert bundle.manifest == same.manifest
-    assert "Edited since manifest.json was written: index.html." in heard.text
-    assert "extra" not in heard.text
-    assert bundle.digest != same.digest
+    files = {f"{n}": b"x" * 1000 for n in range(1000)}
+    Bundle.write(tmp_path / "b.tar.gz", MANIFEST, in_memory(files), report=heard)
+    told = [event for event in heard.events if isinstance(event, Progress)]
+    assert 50 < len(told) < 150
+    assert [t.done for t in told] == sorted(t.done for t in told)
+    assert all(t.done < 1_000_000 for t in told[:-1])
+    assert told[-1].done == told[-1].total == 1_000_000
 
 
-def test_a_link_to_a_folder_or_another_link_is_followed(tmp_path: Path) -> None:
-    archive = Archive.of({**FILES, "b/data.csv": b"1,2\n", "z.csv": b"1,2\n"})
-    archive.members = [m for m in archive.members if m[0].name not in {"b/data.csv", "z.csv"}]
-    archive.add("z.csv", type=tarfile.SYMTYPE, linkname="b/data.csv")
-    archive.add("b", type=tarfile.SYMTYPE, linkname="a")
-    bundle = Bundle.open(archive.write(tmp_path / "b.tgz"), into=tmp_path)
-    assert bundle.size
+class Growing:
+    """A report that writes to a file while it is read."""
+
+    def __init__(self, path: Path, change: Any) -> None:  # noqa: ANN401 - any callable
+        self.path, self.change = path, change
+
+    def __call__(self, _event: object) -> None:
+        self.change(self.path)
 
 
-def test_no_manifest(tmp_path: Path) -> None:
-    path = Archive().add("x/a").add("y/manifest.json", b"{}").write(tmp_path / "b.tar.gz")
-    assert "holds no manifest.json at its root" in refused(path, tmp_path)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: path.write_bytes(b"x" * 1_000_009),
+        lambda path: os.truncate(path, 100_000),
+    ],
+)
+def test_a_file_that_changes_while_it_is_read(tmp_path: Path, change: object) -> None:
+    big = tmp_path / "log"
+    big.write_bytes(b"x" * 1_000_000)
+    selection = Selection(files=(ContentFile(path="log", source=big, size=1_000_000),))
+    target = tmp_path / "b.tar.gz"
+    target.write_bytes(b"earlier")
+    with pytest.raises(BundleError, match="log changed while it was read"):
+        Bundle.write(target, MANIFEST, selection, report=Growing(big, change))
+    assert target.read_bytes() == b"earlier"
+    assert {p.name for p in tmp_path.iterdir()} == {"log", "b.tar.gz"}
 
 
-def test_a_damaged_archive(tmp_path: Path) -> None:
-    whole = Archive.of({"a": os.urandom(5000)}).write(tmp_path / "b.tar.gz").read_bytes()
-    path = tmp_path / "c.tar.gz"
-    for damage in (whole[:-2000], whole[:-1], whole + b"junk", b"", b"no archive", whole[:50]):
-        path.write_bytes(damage)
-        assert "not a whole gzip-compressed tar archive" in refused(path, tmp_path)
-    flipped = bytearray(whole)
-    flipped[-6] ^= 255
-    path.write_bytes(flipped)
-    assert "not a whole" in refused(path, tmp_path)
+def test_a_file_that_vanished(tmp_path: Path) -> None:
+    gone = Selection(files=(ContentFile(path="x", source=tmp_path / "x", size=1),))
+    with pytest.raises(BundleError, match="x cannot be read: No such file"):
+        Bundle.write(tmp_path / "b.tar.gz", MANIFEST, gone)
 
 
-def test_an_archive_that_cannot_be_read(tmp_path: Path) -> None:
-    assert "cannot be read" in refused(tmp_path / "none.tar.gz", tmp_path)
+def test_a_folder_where_a_file_was(tmp_path: Path) -> None:
+    folder = Selection(files=(ContentFile(path="x", source=tmp_path, size=1),))
+    with pytest.raises(BundleError, match="x cannot be read"):
+        Bundle.write(tmp_path / "b.tar.gz", MANIFEST, folder)
 
 
-def test_an_archive_that_would_fill_the_disk(tmp_path: Path) -> None:
-    path = tmp_path / "bomb.tar.gz"
-    size = 400 << 20
-    with gzip.open(path, "wb", compresslevel=1) as zipped:
-        zipped.write(Archive().add("zeros", b"").members[0][0].tobuf()[:0])
-        info = tarfile.TarInfo("zeros")
-        info.size = size
-        zipped.write(info.tobuf())
-        block = bytes(1 << 20)
-        for _ in range(size >> 20):
-            zipped.write(block)
-    assert path.stat().st_size < 4 << 20
-    assert "unpacks to more than 200 times its size" in refused(path, tmp_path)
-
-
-def test_a_manifest_that_is_too_large_to_be_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hatch_connect.bundle.checking._LARGEST_MANIFEST", 10)
-    assert "larger than" in refused(Archive.of(FILES).write(tmp_path / "b.tar.gz"), tmp_path)
-
-
-def test_more_members_than_anybody_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hatch_connect.bundle.checking._MOST_MEMBERS", 2)
-    assert "more than 2 files" in refused(Archive.of(FILES).write(tmp_path / "b.tar.gz"), tmp_path)
-
-
-def test_a_sparse_member_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "b.tar.gz"
-    info = tarfile.TarInfo("sparse")
-    info.type = tarfile.GNUTYPE_SPARSE
-    with gzip.open(path, "wb") as zipped, tarfile.open(fileobj=zipped, mode="w") as archive:
-        archive.addfile(info, io.BytesIO())
-    assert "neither a file nor a folder" in refused(path, tmp_path)
-
-
-def written(tmp_path: Path) -> Bundle:
-    manifest = Manifest(metadata=Metadata(app_mode="static", entrypoint="index.html"))
-    return Bundle.write(tmp_path / "b.tar.gz", manifest, in_memory(FILES))
-
-
-def test_a_folder_is_the_bundle_unpacked(tmp_path: Path) -> None:
-    bundle = written(tmp_path)
-    bundle.extract(tmp_path / "deep" / "out")
-    out = tmp_path / "deep" / "out"
-    found = {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()}
-    assert found == members_of(bundle.path)
-    assert [p.name for p in out.parent.iterdir()] == ["out"]
-
-
-def test_what_was_unpacked_before_is_replaced(tmp_path: Path) -> None:
-    out = write_files(tmp_path / "out", {"manifest.json": json.dumps(manifest_of({"x": b"x"}))})
-    (out / "x").write_bytes(b"x")
-    written(tmp_path).extract(out)
-    assert not (out / "x").exists()
-    assert (out / "index.html").exists()
-
-
-@pytest.mark.parametrize("files", [{"mine.txt": ""}, {"manifest.json": "{}", "mine.txt": ""}])
-def test_files_of_others_are_not_overwritten(tmp_path: Path, files: dict[str, str]) -> None:
-    out = write_files(tmp_path / "out", files)
-    with pytest.raises(BundleError, match=r"holds something that no bundle left there \(mine"):
-        written(tmp_path).extract(out)
-    assert (out / "mine.txt").exists()
-    assert not (out / "index.html").exists()
-
-
-def test_a_file_where_the_folder_goes(tmp_path: Path) -> None:
-    (tmp_path / "out").write_bytes(b"")
-    with pytest.raises(BundleError):
-        written(tmp_path).extract(tmp_path / "out")
-
-
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(BundleError, match="cannot be written"):
-        written(tmp_path).extract(tmp_path / "file" / "out")
+        Bundle.write(tmp_path / "file" / "b.tar.gz", MANIFEST, in_memory(FILES))
+
+
+def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:
+    big = tmp_path / "big"
+    big.write_bytes(os.urandom(30_000_000))
+    selection = Selection(files=(ContentFile(path="big", source=big, size=30_000_000),))
+    tracemalloc.start()
+    pack(tmp_path / "b", selection, lambda _: b"{}", epoch=0, report=silent)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4_000_000
+
+
+def test_a_file_above_eight_gibibytes_has_a_header_that_says_so() -> None:
+    from hatch_connect.bundle.archive import _member
+
+    header = _member("big", 9 << 30, 0).tobuf(tarfile.PAX_FORMAT)
+    assert b"size=9663676416" in header
+
+
+def test_what_is_compressed_is_one_gzip_member(tmp_path: Path) -> None:
+    bundle = Bundle.write(tmp_path / "b.tar.gz", MANIFEST, in_memory(FILES))
+    with gzip.open(bundle.path) as content:
+        assert len(content.read()) % 10240 == 0

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hatch_connect.bundle.manifest import Manifest
-from hatch_connect.bundle.parts import (
+from hatch_connect.bundle.manifest import (
     Environment,
     Jupyter,
     ListedFile,
+    Manifest,
     Metadata,
     Python,
     Quarto,

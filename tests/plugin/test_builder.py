@@ -10,8 +10,8 @@ from support.bundles import members_of
 from support.projects import APP, CONNECT, LOCKED, PACKAGE, build_one, paths, project
 from support.sandbox import REPOSITORY, Finished, Sandbox, committed
 
-from hatch_connect.bundle.archive import Bundle
-from hatch_connect.bundle.exchange import VARIABLE
+from hatch_connect.bundle.build_protocol import VARIABLE
+from hatch_connect.bundle.reading import Bundle
 
 if TYPE_CHECKING:
     from pathlib import Path

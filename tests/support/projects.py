@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.request import BuildRequest
-from hatch_connect.bundle.run import build
+from hatch_connect.bundle.build import build
+from hatch_connect.bundle.build_protocol import BuildRequest
 from support.bundles import Heard, write_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from hatch_connect.bundle.request import Built
+    from hatch_connect.bundle.build_protocol import Built
 
 HATCHLING = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
 PROJECT = '[project]\nname = "sales-api"\nversion = "1.2.0"\nrequires-python = ">=3.11"\n'

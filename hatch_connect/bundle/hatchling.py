@@ -23,13 +23,12 @@ from hatchling.builders.plugin.interface import BuilderInterface
 from hatchling.builders.wheel import WheelBuilder, WheelBuilderConfig
 from hatchling.plugin.manager import PluginManager
 
-from hatch_connect.bundle.additions import files_of_folder
+from hatch_connect.bundle.archive import SUFFIX, check_names, regular_file
 from hatch_connect.bundle.assemble import Material, assemble
-from hatch_connect.bundle.content import Candidate, LeftOut, Selector
+from hatch_connect.bundle.files import Walk, files_of_folder
 from hatch_connect.bundle.guard import forbidden
 from hatch_connect.bundle.manifest import MANIFEST_NAME
-from hatch_connect.bundle.names import SUFFIX, check_names, regular_file
-from hatch_connect.bundle.tree import Walk
+from hatch_connect.bundle.selector import Candidate, LeftOut, Selector
 from hatch_connect.bundle.wheel import unpack_wheel
 from hatch_connect.errors import BuildError
 from hatch_connect.project.project import ProjectConfig, all_contents, content_tables, read_project
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from hatchling.builders.hooks.plugin.interface import BuildHookInterface
     from hatchling.builders.plugin.interface import IncludedFile
 
-    from hatch_connect.bundle.request import BuildRequest, Built
+    from hatch_connect.bundle.build_protocol import BuildRequest, Built
     from hatch_connect.events import Report
 
 DEFAULT_DIRECTORY = "dist/connect"

@@ -7,8 +7,8 @@ import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.content import Candidate, LeftOut, Selector
-from hatch_connect.bundle.names import shown
+from hatch_connect.bundle.archive import shown
+from hatch_connect.bundle.selector import Candidate, LeftOut, Selector
 from hatch_connect.bundle.wheel import unpack_wheel
 from hatch_connect.errors import BuildError, BundleError
 from hatch_connect.events import Step

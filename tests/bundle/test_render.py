@@ -12,7 +12,7 @@ from support.fake_quarto import install_quarto
 from support.projects import HATCHLING, LOCKED, PACKAGE, build_one, paths, project, rules
 from support.sandbox import REPOSITORY
 
-from hatch_connect.bundle import quarto as module
+from hatch_connect.bundle import render as module
 from hatch_connect.errors import BuildError, InterpreterError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from support.sandbox import Sandbox
 
-    from hatch_connect.bundle.request import Built
+    from hatch_connect.bundle.build_protocol import Built
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a script stands for Quarto")
 

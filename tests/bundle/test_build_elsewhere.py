@@ -10,8 +10,8 @@ from support.bundles import Heard, members_of
 from support.projects import APP, CONNECT, HATCHLING, PACKAGE, build_one, paths, project, rules
 from support.sandbox import REPOSITORY, Sandbox, committed
 
-from hatch_connect.bundle import place, run
-from hatch_connect.bundle.place import Place, Placed
+from hatch_connect.bundle import build, strategy
+from hatch_connect.bundle.strategy import Place, Placed
 from hatch_connect.errors import BuildError, BundleError, LockError
 from hatch_connect.events import Detail
 
@@ -70,7 +70,7 @@ def test_a_project_with_a_hook_of_its_own(
 def elsewhere(monkeypatch: pytest.MonkeyPatch, *command: str) -> None:
     """Build through a command that stands in for `hatch`."""
     decided = Placed(place=Place.HATCH, because="a test", hatch=command)
-    monkeypatch.setattr(run, "decide_place", lambda *_: decided)
+    monkeypatch.setattr(build, "decide_place", lambda *_: decided)
 
 
 def test_a_build_that_fails_shows_its_last_words(
@@ -177,4 +177,4 @@ def test_nothing_that_holds_the_entrypoint(tmp_path: Path, environ: dict[str, st
     (tmp_path / "pyproject.toml").write_text(CONNECT + HATCHLING[:0], encoding="utf-8")
     with pytest.raises(BundleError, match="no back end"):
         build_one(tmp_path, environ)
-    assert place.OWN_NAME == "hatch-connect"
+    assert strategy.OWN_NAME == "hatch-connect"

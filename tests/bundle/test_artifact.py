@@ -8,13 +8,13 @@ import pytest
 from support.projects import APP, CONNECT, PACKAGE, build_one, project
 from support.sandbox import Sandbox, committed
 
-from hatch_connect.bundle.archive import Bundle
-from hatch_connect.bundle.in_place import write_in_place
+from hatch_connect.bundle.artifact import write_in_place
+from hatch_connect.bundle.reading import Bundle
 from hatch_connect.errors import BundleError
 from hatch_connect.project.project import read_project
 
 if TYPE_CHECKING:
-    from hatch_connect.bundle.request import Built
+    from hatch_connect.bundle.build_protocol import Built
 
 TREE = CONNECT.replace("sales_api.main", "app")
 PYLOCK = (

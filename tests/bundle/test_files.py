@@ -9,8 +9,8 @@ from support.bundles import Heard, members_of, write_files
 from support.projects import APP, CONNECT, HATCHLING, PACKAGE, build_one, paths, project, rules
 from support.sandbox import committed
 
-from hatch_connect.bundle.request import BuildRequest
-from hatch_connect.bundle.run import build
+from hatch_connect.bundle.build import build
+from hatch_connect.bundle.build_protocol import BuildRequest
 from hatch_connect.errors import BundleError, LockError
 from hatch_connect.events import silent
 from hatch_connect.locks.lock import Lock, Pin

@@ -13,7 +13,7 @@ from importlib.metadata import version as version_of
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.entry import entry_files
+from hatch_connect.bundle.companions import entry_files
 from hatch_connect.errors import BundleError
 from hatch_connect.project.reading import read_tables
 

@@ -6,17 +6,17 @@ import pytest
 from support.bundles import in_memory
 
 from hatch_connect import errors
-from hatch_connect.bundle.archive import Bundle
-from hatch_connect.bundle.content import LeftOut
-from hatch_connect.bundle.exchange import (
+from hatch_connect.bundle.build_protocol import (
+    BuildRequest,
+    Built,
     decode_answer,
     decode_request,
     encode_answer,
     encode_request,
 )
-from hatch_connect.bundle.manifest import Manifest
-from hatch_connect.bundle.parts import Metadata
-from hatch_connect.bundle.request import BuildRequest, Built
+from hatch_connect.bundle.manifest import Manifest, Metadata
+from hatch_connect.bundle.reading import Bundle
+from hatch_connect.bundle.selector import LeftOut
 from hatch_connect.events import Note, Step, Warned
 from hatch_connect.locks.lock import Lock, Pin
 from hatch_connect.project.interpreter import DirectUrl, Installed, Interpreter

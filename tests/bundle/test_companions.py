@@ -9,20 +9,52 @@ import pytest
 from support.bundles import Heard, write_files
 from support.projects import APP, HATCHLING, PACKAGE, paths, project, rules
 
-from hatch_connect.bundle.request import BuildRequest
-from hatch_connect.bundle.run import build
+from hatch_connect.bundle.build import build
+from hatch_connect.bundle.build_protocol import BuildRequest
+from hatch_connect.bundle.companions import entry_files, has_entry
+from hatch_connect.project.project import ProjectConfig, read_project
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from support.sandbox import Sandbox
 
-    from hatch_connect.bundle.request import Built
+    from hatch_connect.bundle.build_protocol import Built
 
 SETUPTOOLS = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
 FRAMEWORKS = "".join(
     f"{name}==1.0\n" for name in ("dash", "streamlit", "bokeh", "shiny", "panel", "voila")
 )
+
+IMPORTS = {
+    "app.py": APP + "def later():\n    import helpers\nfrom space.inner import value\n",
+    "helpers.py": "from toolbox.parts import x\nimport sales_api, json, missing\n",
+    "toolbox/__init__.py": "",
+    "toolbox/parts.py": "from . import more\n",
+    "toolbox/more.py": "",
+    "toolbox/data.json": "{}",
+    "toolbox/.env": "",
+    "space/inner.py": "from .peer import value\n",
+    "space/peer.py": "value = 1",
+    "space/unused.py": "",
+    "unused.py": "",
+    "json/not_python.txt": "",
+}
+
+CONTENTS = """
+[tool.hatch-connect.content.orders]
+app-mode = "flask"
+entrypoint = "orders.app:app"
+[tool.hatch-connect.content.stock]
+app-mode = "streamlit"
+entrypoint = "stock/ui.py"
+[tool.hatch-connect.content.report]
+app-mode = "notebook"
+entrypoint = "report.ipynb"
+[tool.hatch-connect.content.site]
+app-mode = "html"
+entrypoint = "site"
+"""
 
 
 def connect(mode: str, entrypoint: str, *more: str) -> str:
@@ -87,22 +119,6 @@ def test_streamlit_reads_its_configuration_in_the_working_directory(
     files = {"src/sales_api/ui.py": "import streamlit", ".streamlit/config.toml": ""}
     one, _ = built(tmp_path, sandbox, files, connect("streamlit", "sales_api/ui.py"))
     assert own(one) == {".streamlit/config.toml"}
-
-
-IMPORTS = {
-    "app.py": APP + "def later():\n    import helpers\nfrom space.inner import value\n",
-    "helpers.py": "from toolbox.parts import x\nimport sales_api, json, missing\n",
-    "toolbox/__init__.py": "",
-    "toolbox/parts.py": "from . import more\n",
-    "toolbox/more.py": "",
-    "toolbox/data.json": "{}",
-    "toolbox/.env": "",
-    "space/inner.py": "from .peer import value\n",
-    "space/peer.py": "value = 1",
-    "space/unused.py": "",
-    "unused.py": "",
-    "json/not_python.txt": "",
-}
 
 
 @pytest.mark.parametrize("backend", [HATCHLING, SETUPTOOLS])
@@ -208,22 +224,6 @@ def test_everything_that_does_not_ship_is_listed(
             assert path in shipped or path in left_out or below, path
 
 
-CONTENTS = """
-[tool.hatch-connect.content.orders]
-app-mode = "flask"
-entrypoint = "orders.app:app"
-[tool.hatch-connect.content.stock]
-app-mode = "streamlit"
-entrypoint = "stock/ui.py"
-[tool.hatch-connect.content.report]
-app-mode = "notebook"
-entrypoint = "report.ipynb"
-[tool.hatch-connect.content.site]
-app-mode = "html"
-entrypoint = "site"
-"""
-
-
 @pytest.mark.parametrize(
     ("content", "files"),
     [
@@ -292,3 +292,48 @@ def test_a_site_at_the_root_does_not_hand_out_the_code_of_an_api(
     (root / "pyproject.toml").write_text(text, encoding="utf-8")
     (one,) = build(BuildRequest(root=root), sandbox.environ, Heard())
     assert set(paths(one)) == {"index.html", "api/db.py"}
+
+
+def config(tmp_path: Path, app_mode: str, entrypoint: str | None) -> ProjectConfig:
+    line = f'entrypoint = "{entrypoint}"\n' if entrypoint else ""
+    connect = f'[tool.hatch-connect]\napp-mode = "{app_mode}"\n{line}'
+    return read_project(project(tmp_path, {**PACKAGE, "saved_model.pb": ""}, connect=connect))
+
+
+@pytest.mark.parametrize(
+    ("app_mode", "entrypoint", "files"),
+    [
+        ("fastapi", "a.b:app", ("a/b.py", "a/b/__init__.py")),
+        ("flask", "app", ("app.py", "app/__init__.py")),
+        ("streamlit", "app.py", ("app.py",)),
+        ("streamlit", "pages/app.py", ("pages/app.py",)),
+        ("shiny", "shiny.express.app:my_2d_app_2e_py", ("my-app.py",)),
+        ("shiny", "app:app", ("app.py", "app/__init__.py")),
+        ("static", "docs/index.html", ("docs/index.html",)),
+        ("tensorflow", None, ()),
+    ],
+)
+def test_where_an_entrypoint_is(
+    tmp_path: Path, app_mode: str, entrypoint: str | None, files: tuple[str, ...]
+) -> None:
+    assert entry_files(config(tmp_path, app_mode, entrypoint)) == files
+
+
+@pytest.mark.parametrize(
+    ("paths", "there"),
+    [
+        ({"a/b.py"}, True),
+        ({"a/b/__init__.py"}, True),
+        ({"a/b.cpython-311-x86_64-linux-gnu.so"}, True),
+        ({"a/b.cp311-win_amd64.pyd"}, True),
+        ({"a/b.txt", "a/bc.py", "b.py"}, False),
+        (set(), False),
+    ],
+)
+def test_a_module_may_be_compiled(paths: set[str], *, there: bool) -> None:
+    assert has_entry(("a/b.py", "a/b/__init__.py"), paths) is there
+
+
+def test_a_folder_may_be_an_entrypoint() -> None:
+    assert has_entry(("notebooks",), {"notebooks/a.ipynb"})
+    assert has_entry((), set())

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 from support.projects import APP, CONNECT, HATCHLING, PACKAGE, project
 
-from hatch_connect.bundle import place as rooms
-from hatch_connect.bundle.place import Place, Placed, decide_place, hatch_command
+from hatch_connect.bundle import strategy as rooms
+from hatch_connect.bundle.strategy import Place, Placed, decide_place, hatch_command
 from hatch_connect.errors import BundleError
 from hatch_connect.project.project import read_project
 

@@ -1,16 +1,32 @@
-"""Which files a bundle holds: what the build selected, what goes with it, what is held back."""
+"""Which files a bundle holds: what the build selected, what goes with it, what is held back.
+
+`include` and an entrypoint of its own ship beside what the build selects. A tree is walked sorted,
+through links that stay inside, never in a circle.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.additions import entry_outside, files_of_folder, included
-from hatch_connect.bundle.beside import missed, with_folders
-from hatch_connect.bundle.content import (
+from hatch_connect.bundle.archive import BUNDLE_SUFFIXES, CIRCLE, is_within, regular_file, shown
+from hatch_connect.bundle.companions import (
+    companions,
+    entry_files,
+    has_entry,
+    imported,
+    missed,
+    require_entry,
+    shipped_under,
+    with_folders,
+)
+from hatch_connect.bundle.guard import forbidden
+from hatch_connect.bundle.manifest import MANIFEST_NAME
+from hatch_connect.bundle.selector import (
     Candidate,
     ContentFile,
     LeftOut,
@@ -19,20 +35,16 @@ from hatch_connect.bundle.content import (
     Selector,
     in_order,
 )
-from hatch_connect.bundle.entry import entry_files, require_entry, shipped_under
-from hatch_connect.bundle.guard import forbidden
-from hatch_connect.bundle.manifest import MANIFEST_NAME
-from hatch_connect.bundle.names import BUNDLE_SUFFIXES, regular_file, shown
 from hatch_connect.errors import BundleError
 from hatch_connect.events import Warned
 from hatch_connect.project.sources import require_readable
-from hatch_connect.project.walk import no_content
+from hatch_connect.project.walk import BUILD_OUTPUTS, no_content
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from hatch_connect.bundle.packages import Packages
-    from hatch_connect.bundle.quarto import Inspection
+    from hatch_connect.bundle.render import Inspection
     from hatch_connect.events import Report
     from hatch_connect.project.project import ProjectConfig
 
@@ -42,7 +54,6 @@ _OF_THE_PROJECT = frozenset(
     {"pyproject.toml", "hatch.toml", "setup.py", "setup.cfg", "tasks.py", "requirements.txt"}
     | {"uv.lock", "poetry.lock", "pdm.lock", "Pipfile", "Pipfile.lock"}
 )
-
 
 _NOT_SELECTED = "not selected by the build"
 _SHOWN = 8
@@ -124,6 +135,59 @@ class Rules:
         name = file.source.name
         ours = name.startswith(self.config.content_name) and name.endswith(BUNDLE_SUFFIXES)
         return self.directory != self.config.root or ours
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeFile:
+    """A file of the tree; `in_package` where an `__init__.py` lies beside it."""
+
+    path: str
+    in_package: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """A walk from `root`; folders for which `skip` gives a rule are not entered.
+
+    Links to folders are followed if they stay within `roots`, real paths of which the first is
+    the project's. One that leads elsewhere, or in a circle through another root, like anything
+    else that is neither a file nor a folder, comes out as a file, so that it can be left out by
+    name before `regular_file` refuses it.
+    """
+
+    root: Path
+    roots: tuple[str, ...]
+    skip: Callable[[str], str | None]
+    left_out: list[LeftOut]
+
+    def files(self) -> Iterator[TreeFile]:
+        """Give the files, sorted within each folder."""
+        real = os.path.realpath(self.root)
+        yield from self._below("", real, (real,))
+
+    def _below(self, folder: str, real: str, above: tuple[str, ...]) -> Iterator[TreeFile]:
+        try:
+            with os.scandir(real) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            raise BundleError(
+                f"The folder {shown(folder or '.')} cannot be read: {error.strerror}.",
+                hint="Make it readable, or leave it out with `exclude` in [tool.hatch-connect].",
+            ) from error
+        in_package = any(entry.name == "__init__.py" for entry in found)
+        for entry in found:
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            target = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
+            if entry.is_dir() and (rule := self.skip(path)) is not None:
+                self.left_out.append(LeftOut(path=f"{path}/", rule=rule))
+            elif not entry.is_dir() or not is_within(target, *self.roots):
+                yield TreeFile(path=path, in_package=in_package)
+            elif target not in above:
+                yield from self._below(path, target, (*above, target))
+            elif is_within(target, self.roots[0]) and is_within(real, self.roots[0]):
+                self.left_out.append(LeftOut(path=f"{path}/", rule=CIRCLE))
+            else:
+                yield TreeFile(path=path, in_package=in_package)
 
 
 def _is_document_at_top(path: str) -> bool:
@@ -292,3 +356,119 @@ def _lock_name(packages: Packages) -> str:
 
 def _sorted(left_out: Sequence[LeftOut]) -> tuple[LeftOut, ...]:
     return tuple(sorted({item.path: item for item in left_out}.values(), key=lambda i: i.path))
+
+
+def included(
+    config: ProjectConfig, selector: Selector, have: Collection[str], report: Report
+) -> Iterator[Candidate]:
+    """Give what `include` adds, also what git ignores and what is left out by default."""
+    patterns = Patterns(config.include)
+    if not patterns.lines:
+        return
+    for submodule in selector.repository.missing:
+        if patterns.match(f"{submodule}/any"):
+            selector.require_checked_out(submodule)
+    seen = list(_files(config.root, selector, patterns))
+    for path in seen:
+        left = (config.root / path).is_dir()  # by a link that is refused later
+        inside = path.removeprefix(f"{config.folder}/") if config.folder else path
+        if inside not in have and patterns.match(f"{path}/any" if left else path):
+            yield Candidate(
+                path=inside,
+                source=config.root / path,
+                origin=path,
+                asked=True,
+                named=patterns.name(path),
+            )
+    for line in patterns.unused(seen):
+        report(Warned(text=f"`include` in [tool.hatch-connect]: {line!r} matches no file."))
+
+
+def _files(root: Path, selector: Selector, patterns: Patterns) -> Iterator[str]:
+    left_out: list[LeftOut] = []
+
+    def skip(folder: str) -> str | None:
+        """Pass over what programs fill unless a pattern names it: `*.js` means no package's."""
+        if patterns.reach_into(folder):
+            return None
+        found = no_content(root / folder, at_top="/" not in folder)
+        return found.rule if found and found.rule != BUILD_OUTPUTS else None
+
+    walk = Walk(root=root, roots=selector.roots, skip=skip, left_out=left_out)
+    for file in walk.files():
+        yield file.path
+
+
+def files_of_folder(config: ProjectConfig, selector: Selector) -> Iterator[Candidate]:
+    """Give the files of the folder that becomes the bundle's root.
+
+    Where no Python runs, it is often what another program made (a site, a model), and git ignores
+    it: it was asked for, so git has no say.
+    """
+    left_out: list[LeftOut] = []
+    root = config.content_root
+    asked = not config.app_mode.has_python
+
+    def skip(folder: str) -> str | None:
+        path = f"{config.folder}/{folder}"
+        rule = selector.against_folder(path, root / folder, ignored=not asked)
+        if rule is None:
+            selector.require_checked_out(path)
+        return rule
+
+    walk = Walk(root=root, roots=selector.roots, skip=skip, left_out=left_out)
+    for file in walk.files():
+        yield Candidate(
+            path=file.path,
+            source=root / file.path,
+            origin=f"{config.folder}/{file.path}",
+            asked=asked,
+        )
+
+
+def entry_outside(
+    config: ProjectConfig,
+    selector: Selector,
+    have: Collection[str],
+    resources: Iterable[str] = (),
+) -> Iterator[Candidate]:
+    """Give the entrypoint's file if the wheel does not hold it and the tree does.
+
+    With it ship its framework's companions, the modules that it imports, and `resources`. A module
+    in a folder needs its neighbours: then the whole top folder ships.
+    """
+    wanted = () if config.folder else entry_files(config)
+    inside = has_entry(wanted, have)
+    files = [path for path in wanted if inside or (config.root / path).is_file()]
+    below = partial(files_below, config.root, selector)
+    paths: dict[str, None] = {}
+    for path in files[:1]:
+        if not inside:
+            top, deeper, _ = path.partition("/")
+            paths[path] = None
+            paths |= dict.fromkeys(below(top) if deeper and path.endswith(".py") else ())
+        for companion in (*companions(config, path), *resources):
+            folder = (config.root / companion).is_dir()
+            paths |= dict.fromkeys(below(companion) if folder else (companion,))
+        if not inside:
+            paths |= dict.fromkeys(imported(config, paths, have, below))
+    for path in paths:
+        if path not in have:
+            yield Candidate(path=path, source=config.root / path, origin=path)
+
+
+def files_below(root: Path, selector: Selector, top: str) -> Iterator[str]:
+    """Give the files of a folder of the project, by their paths from its root."""
+    left_out: list[LeftOut] = []
+
+    def skip(folder: str) -> str | None:
+        related = f"{folder}/".startswith(f"{top}/") or top.startswith(f"{folder}/")
+        rule = selector.against_folder(folder, root / folder) if related else "elsewhere"
+        if rule is None:
+            selector.require_checked_out(folder)
+        return rule
+
+    walk = Walk(root=root, roots=selector.roots, skip=skip, left_out=left_out)
+    for file in walk.files():
+        if file.path.startswith(f"{top}/"):
+            yield file.path

@@ -6,9 +6,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NoReturn
 
-from hatch_connect.bundle.exchange import VARIABLE, decode_answer, encode_request
-from hatch_connect.bundle.place import Place, decide_place
-from hatch_connect.bundle.request import BuildRequest, Built
+from hatch_connect.bundle.build_protocol import (
+    VARIABLE,
+    BuildRequest,
+    Built,
+    decode_answer,
+    encode_request,
+)
+from hatch_connect.bundle.strategy import Place, decide_place
 from hatch_connect.errors import BuildError, UsageError
 from hatch_connect.events import Detail, Note, Step, Warned
 from hatch_connect.project.project import content_tables, read_project
@@ -19,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hatch_connect.bundle.assemble import Material
-    from hatch_connect.bundle.place import Placed
+    from hatch_connect.bundle.strategy import Placed
     from hatch_connect.events import Report
     from hatch_connect.project.project import ProjectConfig
 
@@ -65,7 +70,7 @@ def _directory(request: BuildRequest) -> Path:
 def _here(request: BuildRequest, environ: Mapping[str, str], report: Report) -> tuple[Built, ...]:
     from hatchling.plugin.exceptions import UnknownPluginError
 
-    from hatch_connect.bundle.selection import BundleBuilder, Task, not_utf8
+    from hatch_connect.bundle.hatchling import BundleBuilder, Task, not_utf8
 
     builder = BundleBuilder(str(request.root), app=_App(report))  # type: ignore[arg-type] # all that builders use of one
     builder.task = Task(request=request, environ=environ, report=report)
@@ -144,8 +149,8 @@ def _from_wheel(
     config: ProjectConfig, folder: Path, environ: Mapping[str, str], report: Report
 ) -> Material | None:
     from hatch_connect.bundle.assemble import Material
-    from hatch_connect.bundle.content import Selector
     from hatch_connect.bundle.isolated import build_wheel
+    from hatch_connect.bundle.selector import Selector
     from hatch_connect.bundle.wheel import unpack_wheel
 
     report(Step(text="Building the project's wheel"))
@@ -167,8 +172,8 @@ def _from_wheel(
 def _from_tree(
     config: ProjectConfig, request: BuildRequest, environ: Mapping[str, str], report: Report
 ) -> Material:
-    from hatch_connect.bundle.content import Selector
-    from hatch_connect.bundle.selection import BundleBuilder, Task
+    from hatch_connect.bundle.hatchling import BundleBuilder, Task
+    from hatch_connect.bundle.selector import Selector
 
     builder = BundleBuilder(str(config.root), app=_App(report))  # type: ignore[arg-type] # as above
     builder.task = Task(request=request, environ=environ, report=report)

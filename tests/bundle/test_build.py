@@ -14,9 +14,9 @@ import pytest
 from support.bundles import Heard, members_of, write_files
 from support.projects import APP, CONNECT, PACKAGE, build_one, paths, project, rules
 
-from hatch_connect.bundle.archive import Bundle
-from hatch_connect.bundle.request import BuildRequest
-from hatch_connect.bundle.run import build
+from hatch_connect.bundle.build import build
+from hatch_connect.bundle.build_protocol import BuildRequest
+from hatch_connect.bundle.reading import Bundle
 from hatch_connect.errors import (
     BuildError,
     BundleError,

@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.guard import forbidden, forbidden_folder
-from hatch_connect.bundle.ignored import Repository, compiled, joined
-from hatch_connect.bundle.names import CIRCLE, is_within, regular_file, shown
-from hatch_connect.bundle.secret_files import secret_in
+from hatch_connect.bundle.archive import CIRCLE, is_within, regular_file, shown
+from hatch_connect.bundle.guard import forbidden, forbidden_folder, secret_in
+from hatch_connect.bundle.repository import Repository, compiled, joined
 from hatch_connect.errors import BundleError
 from hatch_connect.project.walk import BUILD_OUTPUTS, is_hidden, no_content
 

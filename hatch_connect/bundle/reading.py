@@ -1,0 +1,457 @@
+"""A bundle: one reproducible gzip-compressed tar archive, written here or made elsewhere.
+
+An archive that somebody else made is read without trusting anything in it; a folder whose
+`manifest.json` says what is in the bundle is packed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import posixpath
+import secrets
+import shutil
+import stat
+import tarfile
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hatch_connect.bundle.archive import (
+    DEFAULT_EPOCH,
+    EXECUTABLE,
+    SUFFIX,
+    Tally,
+    check_names,
+    pack,
+    shown,
+    unsafe,
+)
+from hatch_connect.bundle.manifest import MANIFEST_NAME, Manifest, digest_of
+from hatch_connect.bundle.repository import on_disk_executable
+from hatch_connect.bundle.selector import ContentFile, Selection
+from hatch_connect.errors import BundleError
+from hatch_connect.events import Warned, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from hatch_connect.bundle.manifest import ListedFile
+    from hatch_connect.events import Report
+
+_SHOWN = 5
+
+_BLOCK = 1 << 18
+_FREE = 1 << 28  # 256 MiB may come out of any archive ...
+_RATIO = 200  # ... and beyond that so many bytes for each one that went in (text: 5 to 20)
+_LARGEST_MANIFEST = 1 << 27
+_MOST_MEMBERS = 1_000_000
+
+_SHOWN_PROBLEMS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A bundle on disk that was checked.
+
+    `digest` is the SHA-256 of the canonical manifest for the files as they are: it identifies the
+    bundle. `md5` is that of
+    the archive's bytes (hex), `size` their number. `top` is the single folder in which an archive
+    made elsewhere holds everything (with its slash), else "".
+    """
+
+    path: Path
+    manifest: Manifest
+    size: int
+    digest: str
+    md5: str
+    top: str = ""
+
+    @classmethod
+    def write(
+        cls,
+        path: Path,
+        manifest: Manifest,
+        selection: Selection,
+        *,
+        epoch: int = DEFAULT_EPOCH,
+        report: Report = silent,
+    ) -> Bundle:
+        """Write the archive of these files, with this manifest for them (BundleError).
+
+        The same files, manifest and `epoch` (the members' time, in seconds) give the same bytes.
+        """
+        check_names(file.path for file in selection.files)
+        packed = pack(
+            path,
+            selection,
+            lambda files: manifest.with_files(files).to_json(),
+            epoch=epoch,
+            report=report,
+        )
+        whole = Manifest.from_json(packed.manifest)
+        return cls(path=path, manifest=whole, size=packed.size, digest=whole.digest, md5=packed.md5)
+
+    @classmethod
+    def open(cls, path: Path, *, into: Path, report: Report = silent) -> Bundle:
+        """Check a bundle; a folder or a `manifest.json` is packed to a file in `into` first.
+
+        Raises BundleError: it is no bundle, is damaged, or holds what no bundle may hold.
+        """
+        if path.is_dir() or path.name == MANIFEST_NAME:
+            path = pack_prepared(path, into, report)
+        checked = check_archive(path)
+        if checked.changed:
+            names = ", ".join(shown(name) for name in checked.changed[:_SHOWN])
+            more = len(checked.changed) - _SHOWN
+            report(
+                Warned(
+                    text=f"Edited since manifest.json was written: {names}"
+                    f"{f' and {more} more' if more > 0 else ''}. The files ship as they are now; if"
+                    " packages or entrypoint changed too, write the manifest again."
+                )
+            )
+        return cls(
+            path=path,
+            manifest=checked.manifest,
+            size=checked.size,
+            digest=checked.digest,
+            md5=checked.md5,
+            top=checked.top,
+        )
+
+    def sizes(self) -> tuple[tuple[str, int], ...]:
+        """Give every file of the archive, the manifest too, with its size in bytes, sorted."""
+        with reading(self.path) as (archive, _):
+            found = [(normalized(m).removeprefix(self.top), m.size) for m in archive if m.isreg()]
+        return tuple(sorted(found))
+
+    def extract(self, folder: Path) -> None:
+        """Unpack the bundle as the content of `folder`.
+
+        A bundle that was unpacked there before is replaced; anything else there is a BundleError.
+        """
+        _refuse_other_content(folder)
+        partial = folder.with_name(f".{secrets.token_hex(8)}.partial")
+        try:
+            partial.mkdir(parents=True)
+            self._unpack(partial)
+            if folder.exists():
+                shutil.rmtree(folder)
+            partial.rename(folder)
+        except OSError as error:
+            raise BundleError(f"{folder} cannot be written: {error.strerror or error}.") from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def _unpack(self, folder: Path) -> None:
+        links = {}
+        with reading(self.path) as (archive, _):
+            for member in archive:
+                name = normalized(member)
+                if member.issym() or member.islnk():
+                    links[name] = link_target(name, member)
+                elif member.isreg():
+                    _write(archive, member, self._inside(folder, name))
+        for name, target in links.items():
+            _copy(self._inside(folder, target), self._inside(folder, name))
+
+    def _inside(self, folder: Path, name: str) -> Path:
+        return folder.joinpath(*posixpath.relpath(name, self.top or ".").split("/"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """An archive that holds what its manifest lists, and perhaps more.
+
+    `top` is the single folder that holds everything, with its slash, or "". `changed` are files
+    whose checksums differ from the listed ones. `digest` is that of the manifest with the
+    checksums of the archive's files.
+    """
+
+    manifest: Manifest
+    digest: str
+    changed: tuple[str, ...]
+    top: str
+    size: int
+    md5: str
+
+
+def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    content = archive.extractfile(member)
+    if content is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as file:
+            shutil.copyfileobj(content, file)
+        if member.mode & stat.S_IXUSR:
+            target.chmod(EXECUTABLE)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    copy = shutil.copytree if source.is_dir() else shutil.copy
+    copy(source, target)
+
+
+def _refuse_other_content(folder: Path) -> None:
+    if not folder.exists():
+        return
+    there = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    listed = {MANIFEST_NAME, *_listed(folder / MANIFEST_NAME)} if there else set[str]()
+    if not folder.is_dir() or there - listed:
+        first = next(iter(sorted(there - listed)), ".")
+        raise BundleError(
+            f"{folder} holds something that no bundle left there ({first}).",
+            hint="Name another folder, or remove this one.",
+        )
+
+
+def _listed(manifest: Path) -> tuple[str, ...]:
+    try:
+        return tuple(file.path for file in Manifest.from_json(manifest.read_bytes()).files)
+    except (OSError, BundleError):
+        return ()
+
+
+@dataclass(slots=True)
+class _Found:
+    """What an archive holds: checksums of its files, targets of its links, possible manifests."""
+
+    checksums: dict[str, str] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    manifests: dict[str, bytes] = field(default_factory=dict)
+
+
+def check_archive(path: Path) -> Checked:
+    """Read the whole archive and compare it with its manifest (BundleError).
+
+    It is judged as the server does: what is listed must be there. Checksums that differ and files
+    that are not listed are taken, as official clients write such archives too.
+    """
+    found = _Found()
+    with reading(path) as (archive, raw):
+        for member in archive:
+            _take(archive, member, found)
+            if len(found.checksums) + len(found.links) > _MOST_MEMBERS:
+                raise BundleError(f"{path} holds more than {_MOST_MEMBERS:,} files.")
+    _follow_links(found, path)
+    _refuse_files_in_files(found)
+    top = _top(found, path)
+    text = found.manifests.pop(top + MANIFEST_NAME)
+    manifest = Manifest.from_json(text)
+    archived = {n.removeprefix(top): c for n, c in found.checksums.items()}
+    del archived[MANIFEST_NAME]
+    # The official client's older versions list the manifest in itself, with a stale checksum.
+    listed = {f.path: f.checksum for f in manifest.files if f.path != MANIFEST_NAME}
+    _refuse_missing(listed.keys() - archived.keys(), path)
+    return Checked(
+        manifest=manifest,
+        digest=digest_of(text, archived),
+        changed=tuple(sorted(n for n, c in listed.items() if c and c != archived[n])),
+        top=top,
+        size=raw.size,
+        md5=raw.md5.hexdigest(),
+    )
+
+
+def _follow_links(found: _Found, path: Path) -> None:
+    """Take the checksums of what links lead to: a file of the archive, or a folder of it."""
+    pending = dict(found.links)
+    while pending:
+        for name, target in tuple(pending.items()):
+            below = {n: c for n, c in found.checksums.items() if n.startswith(f"{target}/")}
+            if target in found.checksums:
+                found.checksums[name] = found.checksums[target]
+            elif below and not name.startswith(f"{target}/"):
+                found.checksums |= {name + n.removeprefix(target): c for n, c in below.items()}
+            else:
+                continue
+            del pending[name]
+            break
+        else:
+            raise BundleError(
+                f"{path}: the link {shown(min(pending))} does not lead to a file of the archive."
+            )
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[tuple[tarfile.TarFile, Tally]]:
+    """Open a `.tar.gz` as a stream; a damaged or monstrous one is a BundleError.
+
+    The second value has the size and the MD5 of the file when the block is left.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = Tally(file, lambda _: None)
+            with gzip.GzipFile(fileobj=raw, mode="rb") as unzipped:
+                content = _Limited(unzipped, raw)
+                with tarfile.open(fileobj=content, mode="r|", bufsize=_BLOCK) as archive:  # type: ignore[call-overload] # as above
+                    yield archive, raw
+                while content.read(_BLOCK):
+                    pass
+    except (tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile) as error:
+        raise BundleError(
+            f"{path} is not a whole gzip-compressed tar archive: {error}.",
+            hint="Build it again, or download it again.",
+        ) from error
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+class _Limited:
+    """Stops when far more comes out of an archive than went into it."""
+
+    def __init__(self, content: gzip.GzipFile, raw: Tally) -> None:
+        self._content = content
+        self._raw = raw
+        self._size = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._content.read(size)
+        self._size += len(data)
+        if self._size > _FREE and self._size > _RATIO * self._raw.size:
+            raise BundleError(
+                f"The archive unpacks to more than {_RATIO} times its size.",
+                hint="It looks like one that was made to fill a disk; nothing was unpacked.",
+            )
+        return data
+
+
+def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, found: _Found) -> None:
+    name = normalized(member)
+    if not name:
+        return
+    if member.isdir():
+        _refuse(name, unsafe(name.rstrip("/")))
+        return
+    _refuse(name, unsafe(name))
+    if name in found.checksums or name in found.links:
+        _refuse(name, "it is in the archive twice")
+    if member.issym() or member.islnk():
+        found.links[name] = link_target(name, member)
+        return
+    content = archive.extractfile(member) if member.isreg() and not member.issparse() else None
+    if content is None:
+        _refuse(name, "it is neither a file nor a folder")
+        return
+    checksum = hashlib.md5(usedforsecurity=False)
+    keep = posixpath.basename(name) == MANIFEST_NAME and name.count("/") <= 1
+    if keep and member.size > _LARGEST_MANIFEST:
+        _refuse(name, f"it is larger than {_LARGEST_MANIFEST >> 20} MiB")
+    kept = []
+    while data := content.read(_BLOCK):
+        checksum.update(data)
+        if keep:
+            kept.append(data)
+    found.checksums[name] = checksum.hexdigest()
+    if keep:
+        found.manifests[name] = b"".join(kept)
+
+
+def normalized(member: tarfile.TarInfo) -> str:
+    """Give a member's path without the `./` that some programs write first; "" is the root."""
+    return "" if member.name in {".", "./"} else member.name.removeprefix("./")
+
+
+def link_target(name: str, member: tarfile.TarInfo) -> str:
+    """Give the path in the archive to which a link leads (one that leaves it leads to no file)."""
+    base = posixpath.dirname(name) if member.issym() else ""
+    return posixpath.normpath(posixpath.join(base, member.linkname))
+
+
+def _refuse(name: str, why: str | None) -> None:
+    if why:
+        raise BundleError(f"The archive is refused: {shown(name)}: {why}.")
+
+
+def _refuse_files_in_files(found: _Found) -> None:
+    for name in found.checksums:
+        folder = posixpath.dirname(name)
+        while folder:
+            if folder in found.checksums:
+                _refuse(folder, "it is a file and a folder")
+            folder = posixpath.dirname(folder)
+
+
+def _top(found: _Found, path: Path) -> str:
+    if MANIFEST_NAME in found.manifests:
+        return ""
+    tops = {name.split("/")[0] + "/" for name in found.checksums}
+    if len(tops) == 1 and (top := tops.pop()) + MANIFEST_NAME in found.manifests:
+        return top
+    raise BundleError(
+        f"{path} holds no manifest.json at its root, so it is not a bundle.",
+        hint="Deploy a bundle that `manifest` or `bundle` made, or one downloaded from Connect.",
+    )
+
+
+def _refuse_missing(missing: Iterable[str], path: Path) -> None:
+    if names := sorted(missing):
+        lines = "\n".join(f"  - {shown(name)}" for name in names[:_SHOWN])
+        raise BundleError(
+            f"{path} does not hold {len(names)} file(s) that its manifest.json lists:\n{lines}",
+            hint="It was changed after it was made, or damaged: make it again.",
+        )
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read the manifest of a folder, which `path` is or lies in; nothing is packed."""
+    return Manifest.from_json(_read((path if path.is_dir() else path.parent) / MANIFEST_NAME))
+
+
+def pack_prepared(path: Path, into: Path, report: Report) -> Path:
+    """Pack the listed files and the manifest as it is; give the archive's path in `into`.
+
+    `path` is the folder or its `manifest.json`. Every listed file must be there; that one was
+    edited since is said when the archive is checked.
+    """
+    root = (path if path.is_dir() else path.parent).resolve()
+    text = _read(root / MANIFEST_NAME)
+    listed = [file for file in Manifest.from_json(text).files if file.path != MANIFEST_NAME]
+    found = [_find(root, file) for file in listed]
+    _refuse_listed([problem for problem in found if isinstance(problem, str)], root)
+    files = sorted(
+        (file for file in found if isinstance(file, ContentFile)), key=lambda file: file.path
+    )
+    identity = hashlib.sha256(text).hexdigest()[:12]
+    target = into / f"{root.name or 'content'}-{identity}{SUFFIX}"
+    selection = Selection(files=tuple(files))
+    pack(target, selection, lambda _: text, epoch=DEFAULT_EPOCH, report=report)
+    return target
+
+
+def _read(manifest: Path) -> bytes:
+    try:
+        return manifest.read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"{manifest} cannot be read: {error.strerror}.",
+            hint=f"Name a bundle ({SUFFIX}, .tar.gz), a manifest.json, or a folder that holds one.",
+        ) from error
+
+
+def _find(root: Path, listed: ListedFile) -> ContentFile | str:
+    if why := unsafe(listed.path):
+        return f"{shown(listed.path)}: {why}"
+    try:
+        source = root.joinpath(*listed.path.split("/")).resolve(strict=True)
+    except (OSError, RuntimeError):
+        return f"{shown(listed.path)} is not there"
+    if not source.is_relative_to(root):
+        return f"{shown(listed.path)} is a link that leaves the folder"
+    if not source.is_file():
+        return f"{shown(listed.path)} is not a file"
+    size, executable = source.stat().st_size, on_disk_executable(source)
+    return ContentFile(path=listed.path, source=source, size=size, executable=executable)
+
+
+def _refuse_listed(problems: list[str], root: Path) -> None:
+    if problems:
+        lines = "\n".join(f"  - {line}" for line in problems[:_SHOWN_PROBLEMS])
+        raise BundleError(
+            f"{root / MANIFEST_NAME} lists what its folder does not hold "
+            f"({len(problems)} problem(s)):\n{lines}",
+            hint="Put the files back, or write the manifest again with the program that wrote it.",
+        )
