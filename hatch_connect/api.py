@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from hatch_connect.bundle.build import build as run_build
 from hatch_connect.bundle.build_protocol import BuildRequest, Built
 from hatch_connect.bundle.reading import Bundle
-from hatch_connect.connect.choice import ServerChoice, choose_server
 from hatch_connect.connect.client import ConnectClient
 from hatch_connect.connect.client import connect as connect_to
+from hatch_connect.connect.resolve_server import ServerChoice, choose_server
 from hatch_connect.connect.resources import BundleInfo, Content, ServerSettings, TaskStatus, User
-from hatch_connect.connect.servers import Server, ServerStore
-from hatch_connect.connect.url import server_url
+from hatch_connect.connect.servers import Server, ServerStore, server_url
 from hatch_connect.errors import (
     AnswerError,
     BuildError,

@@ -16,8 +16,8 @@ from hatch_connect.errors import (
 )
 from hatch_connect.events import Report, silent
 
-from .answer import Answer, objects, strings
 from .codes import Code
+from .json_reader import Answer, objects, strings
 from .resources import (
     BundleInfo,
     Content,
@@ -29,8 +29,8 @@ from .resources import (
     User,
     Visit,
 )
+from .retries import Settling
 from .session import Request, Session
-from .settle import Settling
 from .upload import BundleBody, Largest, check_received, too_large
 
 if TYPE_CHECKING:

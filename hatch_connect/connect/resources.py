@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from .answer import Answer
+    from .json_reader import Answer
 
 
 class Feature(enum.Enum):

@@ -1,19 +1,28 @@
-"""Servers and their nicknames: `servers.json`, shared with the official client."""
+"""Servers, their nicknames and the URLs that people paste.
+
+`servers.json` is shared with the official client: a small JSON file that several programs read and
+write.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import ipaddress
+import itertools
+import json
+import os
+import re
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import SplitResult, urlsplit
 
 from hatch_connect.errors import StoreError, UsageError
-from hatch_connect.events import silent
+from hatch_connect.events import Warned, silent
 from hatch_connect.secret import Secret
 
-from .answer import kind
-from .store import JsonFile
-from .url import same_server, server_url
+from .json_reader import kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,6 +33,16 @@ Entry: TypeAlias = dict[str, object]
 
 # What tells an entry of another service that the official client keeps in the same file.
 _OTHER_SERVICES = ("account_name", "connect_cloud_account_name", "snowflake_connection_name")
+
+_GUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_WHERE_PEOPLE_LOOK = re.compile(rf"(?:/__[a-z]+__(?:/.*)?|/content/{_GUID}(?:/.*)?)$")
+_CONTENT = re.compile(rf"/(?:apps|content)/({_GUID})(?=/|$|\?)")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_USER = re.compile(r"[^/\s]*@")
+_LIKE_A_KEY = re.compile(r"[A-Za-z0-9_-]{24,}")
+_EXAMPLE = "Give the server's URL, such as https://connect.example.com."
+
+_PATIENCE = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,3 +226,183 @@ def _as_stored(server: Server) -> Entry:
         "insecure": server.insecure,
         "ca_cert": server.ca_cert,
     }
+
+
+def server_url(text: str) -> str:
+    """Return the URL of the server that `text` is on: no slash at the end, a path prefix kept.
+
+    Understood are the API's URL (`/__api__`), the dashboard's as a browser shows it
+    (`/connect/#/apps/...`) and a content's (`/content/GUID/`).
+
+    Raises:
+        UsageError: where `text` is not an http or https URL, or holds a user name or a password.
+
+    """
+    parts = _split(text.strip())
+    path = _WHERE_PEOPLE_LOOK.sub("", re.sub("/{2,}", "/", parts.path)).rstrip("/")
+    if parts.fragment.startswith("/"):
+        path = path.removesuffix("/connect")
+    return f"{parts.scheme}://{_network_location(parts)}{path}"
+
+
+def content_guid(text: str) -> str | None:
+    """Return the GUID in a URL of content (dashboard or content itself), or None."""
+    match = re.fullmatch(_GUID, text.strip()) or _CONTENT.search(text)
+    return match[match.lastindex or 0].lower() if match else None
+
+
+def is_local(url: str) -> bool:
+    """Tell whether a URL stays on this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def same_server(one: str, other: str) -> bool:
+    """Tell whether two URLs, as stored by anybody, name one server."""
+    try:
+        return server_url(one) == server_url(other)
+    except UsageError:
+        return one == other
+
+
+def _split(text: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        raise UsageError("The server's URL cannot be understood.", hint=_EXAMPLE) from None
+    if parts.username is not None or parts.password is not None:
+        raise UsageError(
+            f"The URL of {parts.hostname} holds a user name or a password.",
+            hint="Leave it out: Connect wants an API key, which is given on its own.",
+        )
+    if any(_problems(text, parts)):
+        raise UsageError(f"{_shown(text)} is not the URL of a server.", hint=_EXAMPLE)
+    return parts
+
+
+def _shown(text: str) -> str:
+    """Return what can be said of a text that is no URL: it may be a password, or the API key."""
+    if _LIKE_A_KEY.fullmatch(text):
+        return "What is given as the server (it looks like an API key)"
+    shown = _USER.sub("", text)
+    return f"`{shown}`" if shown.isprintable() else repr(shown)
+
+
+def _problems(text: str, parts: SplitResult) -> Iterator[bool]:
+    yield parts.scheme not in _DEFAULT_PORTS
+    yield not parts.hostname
+    yield not text.isprintable() or any(c.isspace() for c in text)
+
+
+def _network_location(parts: SplitResult) -> str:
+    host = (parts.hostname or "").lower()
+    if ":" in host:
+        host = f"[{host}]"
+    if parts.port in {None, _DEFAULT_PORTS[parts.scheme]}:
+        return host
+    return f"{host}:{parts.port}"
+
+
+class JsonFile:
+    """One JSON object in a file that only its owner may read.
+
+    A write is atomic and readable by nobody else from its first byte. Writers of ours wait for
+    each other by the lock file `lock` (default: beside the file). A file that cannot be understood
+    is a `StoreError` to a reader; a writer sets it aside, under another name, and tells `report`.
+    """
+
+    def __init__(self, path: Path, *, lock: Path | None = None, report: Report = silent) -> None:
+        self.path = path
+        self._report = report
+        self._lock = lock or path.with_name(f"{path.name}.lock")
+
+    def read(self) -> dict[str, object]:
+        """Return the object; a file that is absent or empty holds an empty one."""
+        try:
+            data = self.path.read_bytes()
+            value = json.loads(data) if data.strip() else {}  # in any UTF, with its mark or without
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be read: {error.strerror}.") from error
+        except (ValueError, RecursionError) as error:
+            raise self._broken(str(error)) from error
+        if not isinstance(value, dict):
+            raise self._broken(f"it holds {kind(value)} instead of an object")
+        return value
+
+    @contextlib.contextmanager
+    def update(self) -> Iterator[dict[str, object]]:
+        """Hand out the object to be changed, and write it when the block ends well.
+
+        Raises:
+            OSError: where it cannot be written.
+
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._locked():
+            try:
+                value, broken = self.read(), None
+            except _BrokenError as error:
+                value, broken = {}, error
+            yield value
+            if broken:
+                self.set_aside(broken)
+            self._write(json.dumps(value, indent=4).encode("ascii"))
+
+    def set_aside(self, why: StoreError) -> None:
+        """Keep the file as it is under another name, before it is written anew (OSError)."""
+        target = self.path.resolve()
+        names = (f"{target.name}.broken{number or ''}" for number in itertools.count())
+        aside = next(p for name in names if not (p := target.with_name(name)).exists())
+        try:
+            aside.hardlink_to(target)
+        except OSError:
+            target.rename(aside)
+        self._report(Warned(text=f"{why.message} It is kept as {aside}, and a new one is written."))
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        import filelock
+
+        lock = filelock.FileLock(self._lock, timeout=_PATIENCE, mode=0o600)
+        with contextlib.ExitStack() as stack:
+            try:
+                self._lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                stack.enter_context(lock)
+            except filelock.Timeout as error:
+                raise StoreError(
+                    f"{self.path} is being written by another program.",
+                    hint=f"Try again; if nothing else runs, remove {self._lock}.",
+                ) from error
+            except (OSError, NotImplementedError):
+                stack.close()  # nowhere to keep a lock: a write is atomic all the same
+            yield
+
+    def _write(self, data: bytes) -> None:
+        target = self.path.resolve()
+        scratch = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            scratch.replace(target)
+        except BaseException:
+            scratch.unlink(missing_ok=True)
+            raise
+
+    def _broken(self, why: str) -> StoreError:
+        return _BrokenError(
+            f"{self.path} is broken: {why}.",
+            hint="Mend the file, or move it out of the way; it was left as it is.",
+        )
+
+
+class _BrokenError(StoreError):
+    """It can be read and not understood."""

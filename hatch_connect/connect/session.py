@@ -1,4 +1,7 @@
-"""One way to the server, and one place that raises."""
+"""One way to the server, and one place that raises.
+
+Redirects are followed only to the server itself, and what is said of the others names the way.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import time
 import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import requests
 import urllib3.exceptions
@@ -19,23 +22,14 @@ from hatch_connect.errors import AnswerError, NotFoundError, RefusedError, Usage
 from hatch_connect.events import Note, Report, Warned
 from hatch_connect.secret import masked
 
-from .answer import readable, refusal_in, without_markup
-from .certificates import tls_context
 from .codes import Code, next_step
-from .failures import TimedOutError, failure, is_gateways
-from .redirects import followed, redirect_refused, target_of
+from .errors import TimedOutError, failure, is_gateways
+from .json_reader import readable, refusal_in, without_markup
 from .resources import Visit
-from .transport import (
-    REPEATABLE,
-    Adapter,
-    Http,
-    KeyAuth,
-    Patience,
-    Pauses,
-    proxy_for,
-    seconds_asked,
-)
-from .url import is_local
+from .retries import REPEATABLE, Patience, Pauses, seconds_asked
+from .servers import is_local
+from .tls import tls_context
+from .transport import Adapter, Http, KeyAuth, proxy_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -352,3 +346,47 @@ def _read_timeout(environ: Mapping[str, str]) -> float:
             f"CONNECT_REQUEST_TIMEOUT is `{given}`.", hint="It must be a number of seconds."
         )
     return seconds or _NO_TIMEOUT
+
+
+def target_of(url: str, location: str) -> str | None:
+    """Return the URL that a redirect from `url` means; None where it means none."""
+    try:
+        target = urljoin(url, location)
+        _ = urlsplit(target).port
+    except ValueError:
+        return None
+    return target
+
+
+def followed(url: str, target: str) -> bool:
+    """Tell whether a read may go on at `target`: the same host, never from https to http."""
+    here, there = urlsplit(url), urlsplit(target)
+    if here.hostname != there.hostname:
+        return False
+    if (here.scheme, there.scheme) == ("http", "https"):
+        return True
+    return (here.scheme, here.netloc) == (there.scheme, there.netloc)
+
+
+def redirect_refused(request: str, status: int, server: str, target: str) -> RefusedError:
+    """Return the error for a redirect that is not followed; nothing was sent to `target`."""
+    here, there = urlsplit(server), urlsplit(target)
+    shown = readable(f"{there.scheme}://{there.netloc.rpartition('@')[2]}{there.path}")
+    message = f"The server redirects {request} to {shown}; that was not followed."
+    if here.hostname != there.hostname:
+        hint = (
+            "Something in front of Connect may want a login. If the server has moved, use its new "
+            "URL, with an API key that it gave."
+        )
+    elif there.scheme == "https":
+        hint = f"Use {_moved(server, target)} as the server's URL."
+    else:
+        hint = "Check the server's URL: the server wants another one."
+    return RefusedError(message, status=status, hint=hint)
+
+
+def _moved(server: str, target: str) -> str:
+    """Return the server's URL as the target has it, with what the server's own path was."""
+    there = urlsplit(target)
+    before, api, _ = there.path.partition("/__api__")
+    return f"https://{there.netloc.rpartition('@')[2]}{before if api else urlsplit(server).path}"

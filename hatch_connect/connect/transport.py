@@ -1,4 +1,4 @@
-"""How requests travel: TLS, proxies, patience."""
+"""How requests travel: pools of connections, proxies, the key."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import io
 import ipaddress
 import time
 import urllib.request
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
@@ -18,109 +16,17 @@ import urllib3
 import urllib3.connection
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
-from urllib3.util import Retry
 
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import Callable, Mapping
-    from types import TracebackType
+    from collections.abc import Mapping
 
     from requests import PreparedRequest
-    from urllib3 import BaseHTTPResponse, ProxyManager
-    from urllib3.connectionpool import ConnectionPool
+    from urllib3 import ProxyManager
 
+    from hatch_connect.connect.retries import Patience
     from hatch_connect.secret import Secret
-
-REPEATABLE = {"GET", "PATCH", "PUT"}  # what may be carried out twice
-LONGEST_RETRY_AFTER = 60.0  # seconds; a server that asks for more is told of instead
-
-
-class Patience(Retry):
-    """What is sent again when no answer came, and how long is waited for it.
-
-    Sent again are reads and the changes that may be carried out twice, and whatever never reached
-    the server. After a time-out there is one more try only. Answers are not judged here: whether
-    one is final stands in its body.
-    """
-
-    @classmethod
-    def usual(cls) -> Self:
-        """Return the patience of every request: about fifteen seconds in all."""
-        return cls(
-            total=5,
-            connect=3,
-            other=0,
-            allowed_methods=REPEATABLE,
-            backoff_factor=0.5,
-            backoff_jitter=0.25,
-            backoff_max=10,
-            respect_retry_after_header=False,
-        )
-
-    def increment(
-        self,
-        method: str | None = None,
-        url: str | None = None,
-        response: BaseHTTPResponse | None = None,
-        error: Exception | None = None,
-        _pool: ConnectionPool | None = None,
-        _stacktrace: TracebackType | None = None,
-    ) -> Self:
-        """Return the patience that is left, or raise when there is none."""
-        if isinstance(error, ReadTimeoutError) and any(
-            isinstance(past.error, ReadTimeoutError) for past in self.history
-        ):
-            raise error
-        return super().increment(method, url, response, error, _pool, _stacktrace)
-
-
-class Pauses:
-    """The waits between the attempts at something, by the same patience.
-
-    `tell` is called with the seconds that the server asks to wait, before they are waited.
-    """
-
-    def __init__(self, patience: Patience, attempts: int, tell: Callable[[float], None]) -> None:
-        self._left: Retry = patience.new(total=attempts - 1, read=None)
-        self._tell = tell
-
-    def another(self, asked: float | None = None) -> bool:
-        """Wait, also as long as the server asked, and tell whether there may be another attempt."""
-        try:
-            self._left = self._left.increment("GET", error=ProtocolError())
-        except HTTPError:
-            return False
-        if asked and asked > LONGEST_RETRY_AFTER:
-            return False
-        if asked:
-            self._tell(asked)
-            time.sleep(asked)
-        else:
-            self._left.sleep()
-        return True
-
-
-def seconds_asked(headers: Mapping[str, str]) -> float | None:
-    """Return how long `Retry-After` asks to wait; None where it cannot be understood.
-
-    A date is read against the answer's own `Date` (RFC 9110, section 10.2.3, knows no other
-    clock): the server's clock and ours may differ by hours.
-    """
-    value = headers.get("Retry-After", "").strip()
-    with contextlib.suppress(ValueError, OverflowError):
-        if value.isdecimal():
-            return float(value)
-        until = _date(value)
-        now = _date(headers["Date"]) if "Date" in headers else datetime.now(UTC)
-        return max(0.0, (until - now).total_seconds())
-    return None
-
-
-def _date(text: str) -> datetime:
-    date = parsedate_to_datetime(text)
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 class _WithDeadline(http.client.HTTPResponse):

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Self, TypeAlias
 from hatch_connect.errors import AnswerError, BundleError, RefusedError, UnreachableError
 from hatch_connect.events import Progress
 
-from .failures import LostAnswerError
+from .errors import LostAnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

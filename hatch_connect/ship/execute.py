@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hatch_connect.connect.codes import Code
-from hatch_connect.connect.settle import is_uncertain
+from hatch_connect.connect.retries import is_uncertain
 from hatch_connect.errors import (
     DeploymentFailedError,
     HatchConnectError,

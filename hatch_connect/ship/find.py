@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hatch_connect.connect.codes import Code
-from hatch_connect.connect.url import content_guid, same_server, server_url
+from hatch_connect.connect.servers import content_guid, same_server, server_url
 from hatch_connect.errors import (
     ContentError,
     NotFoundError,

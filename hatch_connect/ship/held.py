@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from hatch_connect.connect.settle import is_uncertain
+from hatch_connect.connect.retries import is_uncertain
 from hatch_connect.errors import ServerError
 from hatch_connect.ship.steps import Activate, CreateContent, DeployDraft, SetVariables, Upload
 

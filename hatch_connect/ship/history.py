@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hatch_connect.connect.deployments import Attempt, DeploymentRecord, RecordStore
+from hatch_connect.connect.records import Attempt, DeploymentRecord, RecordStore
 from hatch_connect.errors import StoreError
 from hatch_connect.events import Note, Warned
 

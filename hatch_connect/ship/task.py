@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hatch_connect.connect.settle import is_uncertain
+from hatch_connect.connect.retries import is_uncertain
 from hatch_connect.errors import (
     DeploymentFailedError,
     NotFoundError,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from hatch_connect.connect.failures import LostAnswerError
+from hatch_connect.connect.errors import LostAnswerError
 from hatch_connect.errors import DeploymentFailedError, NotAnsweringError, ServerError
 from hatch_connect.events import LogLine, Note, Warned
 from hatch_connect.ship.task import PAUSE, STICKY

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from hatch_connect.connect.choice import server_to_add
+from hatch_connect.connect.resolve_server import server_to_add
 from hatch_connect.errors import StoreError, UsageError
 from hatch_connect.events import Note
 from hatch_connect.verbs.reach import client_of, server_choice, server_store, who

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.bundle.reading import Bundle
 from hatch_connect.bundle.repository import git_metadata, same_repository
-from hatch_connect.connect.answer import readable
+from hatch_connect.connect.json_reader import readable
 from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import HatchConnectError, UsageError, add_facts, facts_of
 from hatch_connect.events import Note, Step, Warned

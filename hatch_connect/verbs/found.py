@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hatch_connect.connect.client import ConnectClient
-    from hatch_connect.connect.deployments import Attempt, RecordStore
+    from hatch_connect.connect.records import Attempt, RecordStore
     from hatch_connect.connect.resources import Content, User
     from hatch_connect.connect.servers import Server
     from hatch_connect.events import Report

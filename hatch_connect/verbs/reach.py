@@ -8,10 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hatch_connect.connect.choice import ServerChoice, choose_server
+from hatch_connect.connect.resolve_server import ServerChoice, choose_server
 from hatch_connect.connect.resources import Feature
-from hatch_connect.connect.servers import Server, ServerStore
-from hatch_connect.connect.url import same_server
+from hatch_connect.connect.servers import Server, ServerStore, same_server
 from hatch_connect.errors import UsageError
 
 if TYPE_CHECKING:

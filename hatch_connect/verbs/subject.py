@@ -12,7 +12,7 @@ from hatch_connect.bundle.archive import BUNDLE_SUFFIXES
 from hatch_connect.bundle.manifest import MANIFEST_NAME, metadata_of
 from hatch_connect.bundle.reading import Bundle, read_manifest
 from hatch_connect.bundle.selector import Patterns
-from hatch_connect.connect.deployments import FOLDER, RecordStore, record_path
+from hatch_connect.connect.records import FOLDER, RecordStore, record_path
 from hatch_connect.errors import ProjectError, StoreError, UsageError
 from hatch_connect.events import Warned
 from hatch_connect.options import SPECS

@@ -106,9 +106,9 @@ def test_a_record_whose_lock_is_held_does_not_fail_the_deployment(
 ) -> None:
     import filelock
 
-    from hatch_connect.connect import store
+    from hatch_connect.connect import servers
 
-    monkeypatch.setattr(store, "_PATIENCE", 0.1)
+    monkeypatch.setattr(servers, "_PATIENCE", 0.1)
     assert caller.deploy().code == 0
     (record,) = records(caller).glob("*.json")
     with filelock.FileLock(record.with_name(f"{record.name}.lock")):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hatch_connect.connect.deployments import Attempt
+from hatch_connect.connect.records import Attempt
 from hatch_connect.connect.resources import BundleInfo
 from hatch_connect.ship.history import ACTIVE_BEFORE, DRAFT, History
 

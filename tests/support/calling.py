@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hatch_connect import door
-from hatch_connect.connect.transport import Patience
+from hatch_connect.connect.retries import Patience
 from hatch_connect.options import Options
 from support.connecting import quick
 from support.sample_bundle import sample_bundle

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from hatch_connect.connect.transport import Patience
+from hatch_connect.connect.retries import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hatch_connect.connect.deployments import (
+from hatch_connect.connect.records import (
     Attempt,
     DeploymentRecord,
     RecordPath,

@@ -8,7 +8,7 @@ import pytest
 from support.fake_connect import FakeConnect
 from support.tls import CA, CERTIFICATES, closed_port, serving
 
-from hatch_connect.connect.certificates import tls_context
+from hatch_connect.connect.tls import tls_context
 from hatch_connect.errors import (
     HatchConnectError,
     UnreachableError,

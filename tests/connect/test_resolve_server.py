@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.bundles import Heard
 
-from hatch_connect.connect.choice import ServerChoice, choose_server, server_to_add
+from hatch_connect.connect.resolve_server import ServerChoice, choose_server, server_to_add
 from hatch_connect.connect.servers import Server, ServerStore
 from hatch_connect.errors import UsageError
 from hatch_connect.events import Note, Warned

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hatch_connect.connect.answer import (
+from hatch_connect.connect.codes import next_step
+from hatch_connect.connect.json_reader import (
     Answer,
     objects,
     readable,
@@ -14,7 +15,6 @@ from hatch_connect.connect.answer import (
     strings,
     without_markup,
 )
-from hatch_connect.connect.codes import next_step
 from hatch_connect.connect.resources import (
     BundleInfo,
     Content,

@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING, Any
 from hatch_connect.errors import AnswerError, StoreError
 from hatch_connect.events import silent
 
-from .answer import Answer
-from .servers import config_directory
-from .store import JsonFile
-from .url import same_server
+from .json_reader import Answer
+from .servers import JsonFile, config_directory, same_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

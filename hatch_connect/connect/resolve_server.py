@@ -9,9 +9,8 @@ from hatch_connect.errors import StoreError, UsageError
 from hatch_connect.events import Note, Warned, silent
 from hatch_connect.secret import Secret, why_absent
 
-from .certificates import read_certificates, stored_certificates
-from .servers import Server
-from .url import same_server, server_url
+from .servers import Server, same_server, server_url
+from .tls import read_certificates, stored_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,7 +7,7 @@ import pytest
 import requests
 import urllib3.exceptions as low
 
-from hatch_connect.connect.failures import LostAnswerError, failure
+from hatch_connect.connect.errors import LostAnswerError, failure
 
 if TYPE_CHECKING:
     from hatch_connect.errors import UnreachableError

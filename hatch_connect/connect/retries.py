@@ -1,0 +1,174 @@
+"""What is sent again, how long is waited for it, and what must not be done twice.
+
+What must not be done twice is done, and when the answer is lost, looked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
+
+from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
+from urllib3.util import Retry
+
+from hatch_connect.errors import AnswerError, RefusedError, ServerError
+from hatch_connect.events import Detail
+
+from .codes import Code
+from .errors import LostAnswerError, is_gateways
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from urllib3 import BaseHTTPResponse
+    from urllib3.connectionpool import ConnectionPool
+
+    from hatch_connect.events import Report
+
+REPEATABLE = {"GET", "PATCH", "PUT"}  # what may be carried out twice
+LONGEST_RETRY_AFTER = 60.0  # seconds; a server that asks for more is told of instead
+
+T = TypeVar("T")
+
+_CONFLICT = 409
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settling(Generic[T]):
+    """`act` sends the request; `look` finds what an attempt without an answer left, or None.
+
+    `name_may_be_ours`: after an attempt without an answer, "that name is taken" means that it was
+    carried out late.
+    """
+
+    act: Callable[[], T]
+    look: Callable[[], T | None]
+    name_may_be_ours: bool = False
+
+    def settle(self, pauses: Pauses, report: Report) -> T:
+        """Return what there is in the end: never two of it.
+
+        Raises:
+            ServerError: a clear refusal, or the last failure when the attempts are used up.
+
+        """
+        lost = False
+        while True:
+            try:
+                return self.act()
+            except ServerError as error:
+                late = lost and self.name_may_be_ours and _is_taken(error)
+                if not late and not is_uncertain(error):
+                    raise
+                lost = True
+                found = self.look()
+                if found is not None:
+                    report(Detail(text=f"It had arrived all the same: {error.message}"))
+                    return found
+                asked = error.retry_after if isinstance(error, RefusedError) else None
+                if late or not pauses.another(asked):
+                    raise
+
+
+class Patience(Retry):
+    """What is sent again when no answer came, and how long is waited for it.
+
+    Sent again are reads and the changes that may be carried out twice, and whatever never reached
+    the server. After a time-out there is one more try only. Answers are not judged here: whether
+    one is final stands in its body.
+    """
+
+    @classmethod
+    def usual(cls) -> Self:
+        """Return the patience of every request: about fifteen seconds in all."""
+        return cls(
+            total=5,
+            connect=3,
+            other=0,
+            allowed_methods=REPEATABLE,
+            backoff_factor=0.5,
+            backoff_jitter=0.25,
+            backoff_max=10,
+            respect_retry_after_header=False,
+        )
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: BaseHTTPResponse | None = None,
+        error: Exception | None = None,
+        _pool: ConnectionPool | None = None,
+        _stacktrace: TracebackType | None = None,
+    ) -> Self:
+        """Return the patience that is left, or raise when there is none."""
+        if isinstance(error, ReadTimeoutError) and any(
+            isinstance(past.error, ReadTimeoutError) for past in self.history
+        ):
+            raise error
+        return super().increment(method, url, response, error, _pool, _stacktrace)
+
+
+class Pauses:
+    """The waits between the attempts at something, by the same patience.
+
+    `tell` is called with the seconds that the server asks to wait, before they are waited.
+    """
+
+    def __init__(self, patience: Patience, attempts: int, tell: Callable[[float], None]) -> None:
+        self._left: Retry = patience.new(total=attempts - 1, read=None)
+        self._tell = tell
+
+    def another(self, asked: float | None = None) -> bool:
+        """Wait, also as long as the server asked, and tell whether there may be another attempt."""
+        try:
+            self._left = self._left.increment("GET", error=ProtocolError())
+        except HTTPError:
+            return False
+        if asked and asked > LONGEST_RETRY_AFTER:
+            return False
+        if asked:
+            self._tell(asked)
+            time.sleep(asked)
+        else:
+            self._left.sleep()
+        return True
+
+
+def seconds_asked(headers: Mapping[str, str]) -> float | None:
+    """Return how long `Retry-After` asks to wait; None where it cannot be understood.
+
+    A date is read against the answer's own `Date` (RFC 9110, section 10.2.3, knows no other
+    clock): the server's clock and ours may differ by hours.
+    """
+    value = headers.get("Retry-After", "").strip()
+    with contextlib.suppress(ValueError, OverflowError):
+        if value.isdecimal():
+            return float(value)
+        until = _date(value)
+        now = _date(headers["Date"]) if "Date" in headers else datetime.now(UTC)
+        return max(0.0, (until - now).total_seconds())
+    return None
+
+
+def _date(text: str) -> datetime:
+    date = parsedate_to_datetime(text)
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def _is_taken(error: ServerError) -> bool:
+    return isinstance(error, RefusedError) and (
+        error.code == Code.DUPLICATE_NAME or error.status == _CONFLICT
+    )
+
+
+def is_uncertain(error: ServerError) -> bool:
+    """Tell whether a request that failed so may have been carried out all the same."""
+    if isinstance(error, RefusedError):
+        return is_gateways(error.status, error.code)
+    return isinstance(error, AnswerError | LostAnswerError)
