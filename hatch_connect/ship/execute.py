@@ -1,10 +1,14 @@
-"""Carries a plan out: the only place that changes what the server holds."""
+"""Carries a plan out: the only place that changes what the server holds.
+
+What the server holds because of a plan is known at any moment, and how to go on from there.
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from hatch_connect.connect.codes import Code
 from hatch_connect.connect.retries import is_uncertain
@@ -17,10 +21,9 @@ from hatch_connect.errors import (
     add_facts,
 )
 from hatch_connect.events import LogLine, Note, Step, Warned
-from hatch_connect.ship.held import Held, deploy_again, remains
+from hatch_connect.ship.follow import follow, look_for_active, lost_draft, verify
 from hatch_connect.ship.history import ACTIVE_BEFORE, DRAFT
-from hatch_connect.ship.plan import no_drafts
-from hatch_connect.ship.steps import (
+from hatch_connect.ship.plan import (
     Activate,
     CreateContent,
     DeployDraft,
@@ -29,23 +32,23 @@ from hatch_connect.ship.steps import (
     SetVariables,
     Upload,
     Verify,
+    no_drafts,
 )
-from hatch_connect.ship.task import follow, look_for_active
-from hatch_connect.ship.verify import lost_draft, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.resources import Content, Visit
     from hatch_connect.events import Event, Report
-    from hatch_connect.ship.held import GoOn
+    from hatch_connect.ship.follow import Pace
     from hatch_connect.ship.history import Keeper
-    from hatch_connect.ship.plan import Plan
-    from hatch_connect.ship.steps import PlanStep
-    from hatch_connect.ship.task import Pace
+    from hatch_connect.ship.plan import Plan, PlanStep
 
 _LAST_LINES = 20  # of the log, for `--json`
+
+# How to go on after a failure, with content of that GUID.
+GoOn: TypeAlias = Callable[[str | None], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,59 @@ class Deployment:
     previous_bundle_id: str | None
     active: bool
     answer: Visit | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What is known to be on the server so far; `task_id` is a task that has not ended.
+
+    `lost` says that the server does not know the last task any more; `only_draft` that no
+    activation is meant, `activating` that one was begun; `verified` is None where nobody asked
+    whether the bundle answers, or nothing told.
+    """
+
+    content: Content | None
+    created: bool = False
+    variables: str = ""
+    previous_bundle_id: str | None = None
+    bundle_id: str | None = None
+    task_id: str | None = None
+    lost: bool = False
+    only_draft: bool = False
+    draft: bool = False
+    activating: bool = False
+    active: bool = False
+    verified: bool | None = None
+    answer: Visit | None = None
+
+    @property
+    def known(self) -> Content:
+        """The content, which a plan creates before it uses it."""
+        if self.content is None:
+            raise AssertionError("a plan creates its content before it uses it")
+        return self.content
+
+    @property
+    def bundle(self) -> str:
+        """The bundle, which a plan uploads before it deploys it."""
+        if self.bundle_id is None:
+            raise AssertionError("a plan uploads its bundle before it deploys it")
+        return self.bundle_id
+
+
+def _cure(error: str) -> str:
+    """Say what to do about an error that the server explains in its own words only."""
+    if "compatible environment" not in error.lower():
+        return ""
+    return (
+        "The server matches Python as its administrator set it up, exactly or by minor version: "
+        "`hatch-connect details` lists what it has; ask for one with --python-version X.Y.Z.\n"
+    )
+
+
+def deploy_again(guid: str | None) -> str:
+    """Return how to go on with a deployment."""
+    return "deploy again" + (f" with --app-id {guid}" if guid else "")
 
 
 class Execution:
@@ -298,11 +354,52 @@ class Execution:
         self._now(replace(held, task_id=None, verified=verified, answer=visit))
 
 
-def _cure(error: str) -> str:
-    """Say what to do about an error that the server explains in its own words only."""
-    if "compatible environment" not in error.lower():
-        return ""
-    return (
-        "The server matches Python as its administrator set it up, exactly or by minor version: "
-        "`hatch-connect details` lists what it has; ask for one with --python-version X.Y.Z.\n"
-    )
+def remains(held: Held, under_way: PlanStep | None, error: BaseException, go_on: GoOn) -> str:
+    """Say in one line what the server holds after `error` ended a step, and how to go on."""
+    doubts = tuple(_doubts(held, under_way)) if _is_open(error) else ()
+    facts = (*_facts(held), *doubts)
+    line = f"On the server: {'; '.join(facts)}." if facts else "Nothing was changed on the server."
+    if under_way is None and (held.active or held.draft):
+        return f"{line} Nothing is left to do."
+    guid = held.content.guid if held.content else None
+    if held.active and held.verified is False and held.previous_bundle_id:
+        line += f" To go back: hatch-connect rollback {held.previous_bundle_id} --app-id {guid}."
+    return f"{line} To go on, {go_on(guid)}."
+
+
+def _is_open(error: BaseException) -> bool:
+    """Tell whether the request that ended so may have been carried out all the same."""
+    if isinstance(error, ServerError):
+        return is_uncertain(error)
+    return isinstance(error, KeyboardInterrupt)
+
+
+def _facts(held: Held) -> Iterator[str]:
+    content = held.content
+    if content is None:
+        return
+    yield f"content {content.guid}" + (" was created" if held.created else "")
+    if held.variables:
+        yield f"its variables stay as they were changed ({held.variables})"
+    if held.task_id:
+        yield f"task {held.task_id} has not ended and may go on"
+    if held.bundle_id and not held.active:
+        yield f"bundle {held.bundle_id} is there and not active"
+    if held.active and held.previous_bundle_id:
+        yield f"bundle {held.bundle_id} is active, {held.previous_bundle_id} was before"
+    elif held.previous_bundle_id:
+        yield f"bundle {held.previous_bundle_id} is still the active one"
+    elif held.active:
+        yield f"bundle {held.bundle_id} is active"
+
+
+def _doubts(held: Held, under_way: PlanStep | None) -> Iterator[str]:
+    match under_way:
+        case CreateContent():
+            yield f"content named {under_way.name!r} may have been created"
+        case SetVariables():
+            yield f"its variables may have been changed ({under_way})"
+        case Upload():
+            yield "a part of the bundle was sent, or all of it"
+        case DeployDraft() | Activate() if not (held.task_id or held.active):
+            yield f"the deployment of bundle {held.bundle_id} may have begun"

@@ -13,7 +13,7 @@ from hatch_connect.events import Note, Warned
 if TYPE_CHECKING:
     from hatch_connect.connect.resources import BundleInfo, Content
     from hatch_connect.events import Report
-    from hatch_connect.ship.held import Held
+    from hatch_connect.ship.execute import Held
 
 # What is noted with a bundle on the server, where that takes metadata: for who has no history.
 DRAFT = "hatch_connect_draft"

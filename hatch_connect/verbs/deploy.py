@@ -18,7 +18,7 @@ from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import HatchConnectError, UsageError, add_facts, facts_of
 from hatch_connect.events import Note, Step, Warned
 from hatch_connect.project.settings import without_credentials
-from hatch_connect.ship.execute import Execution
+from hatch_connect.ship.execute import Execution, deploy_again
 from hatch_connect.ship.find import (
     Located,
     find_begun,
@@ -26,10 +26,8 @@ from hatch_connect.ship.find import (
     last_repository,
     variable_names,
 )
-from hatch_connect.ship.held import deploy_again
 from hatch_connect.ship.history import Keeper, Recorded
-from hatch_connect.ship.plan import Found, Wanted, check_wanted, make_plan
-from hatch_connect.ship.steps import Upload
+from hatch_connect.ship.plan import Found, Upload, Wanted, check_wanted, make_plan
 from hatch_connect.ship.variables import collect_variables
 from hatch_connect.verbs.deployed import Deployed, Planned, nothing_changed
 from hatch_connect.verbs.listing import Listing
@@ -50,9 +48,9 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
     from hatch_connect.options import Options
     from hatch_connect.secret import Secret
-    from hatch_connect.ship.held import GoOn
+    from hatch_connect.ship.execute import GoOn
+    from hatch_connect.ship.follow import Pace
     from hatch_connect.ship.plan import Plan
-    from hatch_connect.ship.task import Pace
     from hatch_connect.ship.variables import Variables
     from hatch_connect.verbs import Result
     from hatch_connect.verbs.subject import Subject

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hatch_connect.options import Options
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.secret import Secret
-    from hatch_connect.ship.task import Pace
+    from hatch_connect.ship.follow import Pace
     from hatch_connect.verbs.surroundings import Surroundings
 
 
@@ -135,7 +135,7 @@ def who(user: User | None) -> str:
 
 def pace_of(surroundings: Surroundings) -> Pace:
     """Return how to wait for tasks. Raises UsageError for a time-out that is no number."""
-    from hatch_connect.ship.task import Pace
+    from hatch_connect.ship.follow import Pace
 
     pace = Pace(now=surroundings.now, sleep=surroundings.sleep)
     given = surroundings.environ.get("CONNECT_TASK_TIMEOUT")

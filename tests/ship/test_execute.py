@@ -27,10 +27,9 @@ from hatch_connect.events import LogLine, Note, silent
 from hatch_connect.secret import Secret
 from hatch_connect.ship.execute import Deployment, Execution
 from hatch_connect.ship.find import Clues, Located, find_content
+from hatch_connect.ship.follow import Pace, follow
 from hatch_connect.ship.history import Keeper
-from hatch_connect.ship.plan import Found, Wanted, make_plan
-from hatch_connect.ship.steps import Upload
-from hatch_connect.ship.task import Pace, follow
+from hatch_connect.ship.plan import Found, Upload, Wanted, make_plan
 from hatch_connect.ship.variables import Variables
 
 if TYPE_CHECKING:

@@ -9,15 +9,20 @@ from hatch_connect.connect.resources import Content
 from hatch_connect.errors import ContentError, PythonVersionError, UsageError
 from hatch_connect.secret import Secret
 from hatch_connect.ship.find import Located
-from hatch_connect.ship.plan import Found, Plan, Wanted, free_name, make_plan, make_rollback
-from hatch_connect.ship.steps import (
+from hatch_connect.ship.plan import (
     Activate,
     CreateContent,
     DeployDraft,
+    Found,
+    Plan,
     SetTitle,
     SetVariables,
     Upload,
     Verify,
+    Wanted,
+    free_name,
+    make_plan,
+    make_rollback,
 )
 from hatch_connect.ship.variables import Unset, Variables
 
