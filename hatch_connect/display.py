@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.errors import HatchConnectError
     from hatch_connect.events import Event
-    from hatch_connect.verbs import Result
+    from hatch_connect.verbs.result import Result
 
 
 # ECMA-48: control sequences (CSI), then operating system commands and their like, up to their end.

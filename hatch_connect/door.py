@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from hatch_connect.display import PlainDisplay
     from hatch_connect.options import Options
     from hatch_connect.secret import Secret
-    from hatch_connect.verbs import Result
-    from hatch_connect.verbs.surroundings import Surroundings
+    from hatch_connect.verbs.result import Result, Surroundings
 
 DONE = 0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -237,7 +236,7 @@ def _parent_of(process: int) -> str | None:
 
 def surroundings() -> Surroundings:
     """Return this process, as the verbs see it."""
-    from hatch_connect.verbs.surroundings import Surroundings
+    from hatch_connect.verbs.result import Surroundings
 
     person = sys.stdin.isatty() and sys.stderr.isatty()
     return Surroundings(

@@ -51,7 +51,7 @@ def publisher_class() -> type[Any]:
         def _files(self, artifacts: list[str]) -> tuple[str, ...]:
             if artifacts:
                 return tuple(artifacts)
-            from hatch_connect.verbs.built import built_bundles
+            from hatch_connect.verbs.source import built_bundles
 
             return tuple(map(str, built_bundles(self.root)))
 

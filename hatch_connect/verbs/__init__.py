@@ -1,31 +1,32 @@
-"""What can be asked for: one module a verb, `run(options, surroundings, report) -> result`."""
+"""What can be asked for: one module a subject, `(options, surroundings, report) -> result`."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from hatch_connect.secret import Secret
-from hatch_connect.verbs.masking import masking
+from hatch_connect.verbs.result import Result, masking
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from hatch_connect.events import Report
     from hatch_connect.options import Options
-    from hatch_connect.verbs.surroundings import Surroundings
+    from hatch_connect.verbs.result import Surroundings
 
-
-class Result(Protocol):
-    """What a verb returns: the lines for people, the object for programs."""
-
-    def lines(self) -> tuple[str, ...]:
-        """Return what goes to stdout, a line each."""
-        ...
-
-    def to_dict(self) -> Mapping[str, object]:
-        """Return what `--json` prints."""
-        ...
+_MODULES = {
+    "add": "servers",
+    "bundle": "build",
+    "details": "servers",
+    "info": "content",
+    "list": "servers",
+    "logs": "content",
+    "manifest": "build",
+    "remove": "servers",
+    "requirements": "build",
+    "rollback": "content",
+    "versions": "content",
+}
+"""The module of each verb that has none of its own name; the function is `run_VERB`."""
 
 
 def run_verb(verb: str, options: Options, surroundings: Surroundings, report: Report) -> Result:
@@ -35,10 +36,10 @@ def run_verb(verb: str, options: Options, surroundings: Surroundings, report: Re
     a build that prints its environment. Raises HatchConnectError.
     """
     try:
-        module = import_module(f"{__name__}.{verb}")
+        module = import_module(f"{__name__}.{_MODULES.get(verb, verb)}")
     except KeyboardInterrupt as error:
         error.add_note("Nothing was changed.")
         raise
     of_environment = Secret(surroundings.environ.get("CONNECT_API_KEY", ""))
     with masking((options.api_key, of_environment), report) as told:
-        return cast("Result", module.run(options, surroundings, told))
+        return cast("Result", getattr(module, f"run_{verb}")(options, surroundings, told))

@@ -1,4 +1,8 @@
-"""`deploy`: build the bundle, deploy it, and verify that the content answers."""
+"""`deploy`: build the bundle, deploy it, and verify that the content answers.
+
+What comes of it is a deployment that is done or planned, or several of them. Above 500 lines,
+because the whole course of a deployment is read here, one step after the other.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import HatchConnectError, UsageError, add_facts, facts_of
 from hatch_connect.events import Note, Step, Warned
 from hatch_connect.project.settings import without_credentials
+from hatch_connect.secret import masked
 from hatch_connect.ship.execute import Execution, deploy_again
 from hatch_connect.ship.find import (
     Located,
@@ -29,13 +34,10 @@ from hatch_connect.ship.find import (
 from hatch_connect.ship.history import Keeper, Recorded
 from hatch_connect.ship.plan import Found, Upload, Wanted, check_wanted, make_plan
 from hatch_connect.ship.variables import collect_variables
-from hatch_connect.verbs.deployed import Deployed, Planned, nothing_changed
-from hatch_connect.verbs.listing import Listing
-from hatch_connect.verbs.masking import masking
-from hatch_connect.verbs.project import build_content
-from hatch_connect.verbs.reach import chosen_server, client_of, pace_of, settings_of
-from hatch_connect.verbs.several import one_or_several
-from hatch_connect.verbs.subject import pieces_of, request_of_piece, subject_of
+from hatch_connect.verbs.build import build_content
+from hatch_connect.verbs.result import Listing, masking, one_or_several
+from hatch_connect.verbs.server import chosen_server, client_of, pace_of, settings_of
+from hatch_connect.verbs.source import pieces_of, request_of_piece, subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,19 +50,98 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
     from hatch_connect.options import Options
     from hatch_connect.secret import Secret
-    from hatch_connect.ship.execute import GoOn
+    from hatch_connect.ship.execute import Deployment, GoOn
     from hatch_connect.ship.follow import Pace
     from hatch_connect.ship.plan import Plan
     from hatch_connect.ship.variables import Variables
-    from hatch_connect.verbs import Result
-    from hatch_connect.verbs.subject import Subject
-    from hatch_connect.verbs.surroundings import Surroundings
-
+    from hatch_connect.verbs.result import Result, Surroundings
+    from hatch_connect.verbs.source import Subject
 
 _LARGEST = 5  # files that are named when a bundle is too large for the server
 
 
-def run(options: Options, surroundings: Surroundings, report: Report) -> Result:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """What is on the server now; `hidden` are values that its answer may not show.
+
+    `draft_urls` is False if the server shows a draft in its dashboard only.
+    """
+
+    deployment: Deployment
+    server: Server
+    digest: str | None = None
+    listing: Listing | None = None
+    hidden: tuple[Secret, ...] = ()
+    draft_urls: bool | None = None
+
+    @property
+    def url(self) -> str:
+        """The content's URL, or the draft's."""
+        done = self.deployment
+        if done.active:
+            return done.content.content_url
+        if self.draft_urls is False:
+            return done.content.draft_url(done.bundle_id)
+        return f"{done.content.content_url.rstrip('/')}/_bundle{done.bundle_id}/"
+
+    def lines(self) -> tuple[str, ...]:
+        """Return the URL, or the list."""
+        return (*(self.listing.lines() if self.listing else ()), self.url)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return content, bundle and answer."""
+        done, content = self.deployment, self.deployment.content
+        answer = done.answer
+        return {
+            "url": self.url,
+            "dashboard_url": content.dashboard_url,
+            "logs_url": content.logs_url,
+            "guid": content.guid,
+            "name": content.name,
+            "title": content.title,
+            "app_mode": content.app_mode,
+            "server": self.server.url,
+            "created": done.created,
+            "bundle_id": done.bundle_id,
+            "previous_bundle_id": done.previous_bundle_id,
+            "active": done.active,
+            "digest": self.digest,
+            "answer": answer
+            and {
+                "status": answer.status,
+                "text": masked(answer.text, self.hidden),
+                "verified": not answer.doubt,
+            },
+            **(self.listing.to_dict() if self.listing else {}),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """What would be done: `--dry-run`."""
+
+    plan: Plan
+    server: Server
+    listing: Listing | None = None
+
+    def lines(self) -> tuple[str, ...]:
+        """Return a line a step."""
+        server = f"on {self.server.url} ({self.server.source}):"
+        return (*(self.listing.lines() if self.listing else ()), server, *self.plan.lines())
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the steps as text."""
+        return {
+            "server": self.server.url,
+            "content": self.plan.content.guid if self.plan.content else None,
+            "because": self.plan.because,
+            "steps": [str(step) for step in self.plan.steps],
+            "notes": list(self.plan.notes),
+            **(self.listing.to_dict() if self.listing else {}),
+        }
+
+
+def run_deploy(options: Options, surroundings: Surroundings, report: Report) -> Result:
     """Deploy the project, or the bundle that was named. Raises HatchConnectError.
 
     What the project, the call and the server tell is asked first, then everything is built and
@@ -458,3 +539,13 @@ def _keeper(call: _Call, report: Report) -> Keeper:
     subject = call.subject
     recorded = Recorded(filename=subject.filename, app_mode=subject.app_mode)
     return Keeper(subject.records, call.server.url, recorded, report)
+
+
+@contextmanager
+def nothing_changed(again: str = "deploy") -> Iterator[None]:
+    """Say so where the person ends what only looks."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        error.add_note(f"Nothing was changed on the server. To go on, {again} again.")
+        raise

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.events import Note
 from hatch_connect.local.start import serve
-from hatch_connect.verbs.reach import state_folder
+from hatch_connect.verbs.server import state_folder
 
 if TYPE_CHECKING:
     from hatch_connect.events import Report
     from hatch_connect.local.start import LocalServer
     from hatch_connect.options import Options
-    from hatch_connect.verbs.surroundings import Surroundings
+    from hatch_connect.verbs.result import Surroundings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Stopped:
         return {"state": self.state}
 
 
-def run(options: Options, surroundings: Surroundings, report: Report) -> Stopped:
+def run_local(options: Options, surroundings: Surroundings, report: Report) -> Stopped:
     """Serve until the person, or a signal, ends it. Raises UsageError."""
     state = state_folder(surroundings)
 

@@ -1,4 +1,4 @@
-"""What a deployment is of: the project's own bundle, or one that is prepared."""
+"""What a deployment is of: the project's own bundle, one that is prepared, or the last build's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from os.path import normpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.archive import BUNDLE_SUFFIXES
+from hatch_connect.bundle.archive import BUNDLE_SUFFIXES, SUFFIX
 from hatch_connect.bundle.manifest import MANIFEST_NAME, metadata_of
 from hatch_connect.bundle.reading import Bundle, read_manifest
 from hatch_connect.bundle.selector import Patterns
@@ -17,16 +17,11 @@ from hatch_connect.errors import ProjectError, StoreError, UsageError
 from hatch_connect.events import Warned
 from hatch_connect.options import SPECS
 from hatch_connect.project.content_kind import EntrypointKind
-from hatch_connect.project.project import all_contents
+from hatch_connect.project.project import all_contents, read_project
 from hatch_connect.project.settings import title_rule, valid_content_name
 from hatch_connect.ship.find import Clues
-from hatch_connect.verbs.project import (
-    contents_of,
-    project_of,
-    request_for,
-    root_of,
-    with_packages,
-)
+from hatch_connect.verbs.build import contents_of, project_of, request_for, with_packages
+from hatch_connect.verbs.result import root_of
 
 if TYPE_CHECKING:
     from hatch_connect.bundle.build_protocol import BuildRequest
@@ -35,7 +30,7 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
     from hatch_connect.options import Options
     from hatch_connect.project.project import ProjectConfig
-    from hatch_connect.verbs.surroundings import Surroundings
+    from hatch_connect.verbs.result import Surroundings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,3 +320,36 @@ def _file_entrypoint(manifest: Manifest) -> str | None:
 def _stem(path: Path) -> str:
     ending = next((end for end in BUNDLE_SUFFIXES if path.name.endswith(end)), path.suffix)
     return path.name.removesuffix(ending)
+
+
+def built_bundles(root: Path) -> tuple[Path, ...]:
+    """Return the bundle in dist/connect/ of each piece of content, of the project's version.
+
+    Raises UsageError if one of them is not there, naming those that are. A `.tar.gz` is named and
+    not taken: earlier releases called bundles so, and so is an sdist called.
+    """
+    folder = root / "dist" / "connect"
+    there = sorted(path.name for end in (SUFFIX, ".tar.gz") for path in folder.glob(f"*{end}"))
+    contents = (read_project(root, content=name) for name in all_contents(root))
+    return tuple(folder / _chosen(config, there, folder) for config in contents)
+
+
+def _chosen(config: ProjectConfig, there: list[str], folder: Path) -> str:
+    name = config.content_name
+    if config.version is None:
+        # The version comes from the build: only one that was built can be meant.
+        built = [f for f in there if f.endswith(SUFFIX) and _is_of(f.removesuffix(SUFFIX), name)]
+        if len(built) == 1:
+            return built[0]
+    elif f"{name}-{config.version}{SUFFIX}" in there:
+        return f"{name}-{config.version}{SUFFIX}"
+    version = f" {config.version}" if config.version else ""
+    raise UsageError(
+        f"Which bundle of {name}{version}? In {folder} there is: {', '.join(there) or 'none'}.",
+        hint=f"Bundles end in {SUFFIX}. Build it with `hatch build -t connect`, or name one:"
+        " hatch publish -p connect FILE",
+    )
+
+
+def _is_of(stem: str, name: str) -> bool:
+    return stem == name or (stem.startswith(f"{name}-") and stem[len(name) + 1].isdigit())

@@ -1,17 +1,20 @@
-"""The project that a call is about, and its bundle."""
+"""The project that a call is about, and what is made of it offline.
+
+`bundle` builds the bundle; `manifest` leaves its content as a folder that can be deployed or
+committed; `requirements` shows the packages, and why each is there or is not.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from os.path import normpath
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from hatch_connect.bundle.artifact import write_in_place
 from hatch_connect.bundle.build import build
 from hatch_connect.bundle.build_protocol import BuildRequest
 from hatch_connect.bundle.packages import decide_packages
 from hatch_connect.errors import InterpreterError, LockError, UsageError
-from hatch_connect.events import Detail, Note, Step
+from hatch_connect.events import Detail, Note, Step, Warned
 from hatch_connect.locks import find_lock
 from hatch_connect.locks.freeze import freeze
 from hatch_connect.locks.path_dependencies import heed_sources, unsatisfied
@@ -22,23 +25,118 @@ from hatch_connect.project.interpreter import (
     tool_of,
 )
 from hatch_connect.project.project import ProjectConfig, all_contents, read_project
-from hatch_connect.project.reading import find_root, read_tables
+from hatch_connect.project.reading import read_tables
 from hatch_connect.project.target import Target
+from hatch_connect.verbs.result import Listing, one_or_several, root_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from hatch_connect.bundle.build_protocol import Built
+    from hatch_connect.bundle.packages import Packages
+    from hatch_connect.bundle.reading import Bundle
     from hatch_connect.events import Report
-    from hatch_connect.locks.lock import Lock
+    from hatch_connect.locks.lock import Lock, Omitted
     from hatch_connect.options import Options
     from hatch_connect.project.interpreter import Interpreter
-    from hatch_connect.verbs.surroundings import Surroundings
+    from hatch_connect.verbs.result import Result, Surroundings
 
 
-def root_of(options: Options, surroundings: Surroundings) -> Path:
-    """Return the project's root: the nearest pyproject.toml upward of where the call points."""
-    return find_root(Path(normpath(surroundings.directory / (options.directory or ""))))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleResult:
+    """A bundle, and its content where that was asked for."""
+
+    bundle: Bundle
+    listing: Listing | None
+
+    def lines(self) -> tuple[str, ...]:
+        """Return the bundle's path, or the list."""
+        return self.listing.lines() if self.listing else (str(self.bundle.path),)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the path, size and digests of the bundle."""
+        facts: dict[str, object] = {
+            "bundle": str(self.bundle.path),
+            "size": self.bundle.size,
+            "digest": self.bundle.digest,
+            "md5": self.bundle.md5,
+        }
+        return facts | (self.listing.to_dict() if self.listing else {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestResult:
+    """Where the manifest was written."""
+
+    manifest: Path
+    listing: Listing | None
+
+    def lines(self) -> tuple[str, ...]:
+        """Return the manifest's path, or the list."""
+        return self.listing.lines() if self.listing else (str(self.manifest),)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the manifest's path and its folder."""
+        facts: dict[str, object] = {
+            "manifest": str(self.manifest),
+            "folder": str(self.manifest.parent),
+        }
+        return facts | (self.listing.to_dict() if self.listing else {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirements:
+    """The package list of a piece of content."""
+
+    packages: Packages
+    explain: bool
+
+    def lines(self) -> tuple[str, ...]:
+        """Return the list itself, or a line of reasons for each package."""
+        if not self.explain:
+            return tuple(self.packages.content.decode("utf-8-sig").splitlines())
+        lock = self.packages.lock
+        return (
+            f"Packages from {lock.called} for {self.packages.target}:",
+            *(f"  {pin.requirement}  <- {pin.because}" for pin in lock.pins),
+            *_section(
+                "In the bundle itself, built from their own projects:",
+                [f"{one.name} ({one.path})  <- {one.because}" for one in lock.local],
+            ),
+            *_section(
+                "Left out:",
+                [f"{_called(one)}: {one.because}" for one in lock.omitted],
+            ),
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the list, what it comes from, and all reasons."""
+        packages, lock = self.packages, self.packages.lock
+        return {
+            "requirements": packages.content.decode("utf-8-sig"),
+            "lock": str(lock.path) if lock.path else None,
+            "format": lock.format,
+            "sha256": lock.sha256,
+            "because": packages.because,
+            "target": {
+                "python": packages.target.python,
+                "system": packages.target.system,
+                "machine": packages.target.machine,
+            },
+            "python": {
+                "version": packages.python.version,
+                "requires": packages.python.requires,
+                "because": packages.python.because,
+            },
+            "packages": [{**asdict(pin), "hashes": list(pin.hashes)} for pin in lock.pins],
+            "bundled": [
+                {"name": one.name, "path": str(one.path), "because": one.because}
+                for one in lock.local
+            ],
+            "left_out": [asdict(one) for one in lock.omitted],
+            "notes": list(lock.notes),
+        }
 
 
 def project_of(
@@ -224,3 +322,65 @@ def build_content(request: BuildRequest, surroundings: Surroundings, report: Rep
     report(Note(text=f"{files} files, {bundle.size:,} bytes: {bundle.path}"))
     report(Detail(text=f"digest {bundle.digest}"))
     return built
+
+
+def run_bundle(options: Options, surroundings: Surroundings, report: Report) -> Result:
+    """Build the bundles. Raises ProjectError."""
+    return one_or_several(
+        tuple(
+            BundleResult(bundle=b.bundle, listing=Listing.of(b) if options.list else None)
+            for b in build_contents(options, surroundings, report)
+        )
+    )
+
+
+def run_manifest(options: Options, surroundings: Surroundings, report: Report) -> Result:
+    """Write the folders, or with `--in-place` the files beside pyproject.toml.
+
+    Raises ProjectError, also where `--in-place` would have to move files.
+    """
+    if options.in_place:
+        content_of(options, surroundings)
+    return one_or_several(
+        tuple(
+            ManifestResult(
+                manifest=_written(built, options, surroundings, report),
+                listing=Listing.of(built) if options.list else None,
+            )
+            for built in build_contents(options, surroundings, report)
+        )
+    )
+
+
+def _written(built: Built, options: Options, surroundings: Surroundings, report: Report) -> Path:
+    config = project_of(options, surroundings, content=built.content)
+    if options.in_place:
+        return write_in_place(config, built.bundle)
+    folder = built.bundle.path.parent / config.content_name
+    built.bundle.extract(folder)
+    report(Note(text=f"Deploy it with: hatch-connect deploy {folder}"))
+    return folder / "manifest.json"
+
+
+def _called(one: Omitted) -> str:
+    return f"{one.name} {one.version}" if one.version else one.name
+
+
+def _section(heading: str, lines: list[str]) -> tuple[str, ...]:
+    return (heading, *(f"  {line}" for line in lines)) if lines else ()
+
+
+def run_requirements(options: Options, surroundings: Surroundings, report: Report) -> Result:
+    """Decide the packages. No table of ours is needed. Raises ProjectError."""
+    root = root_of(options, surroundings)
+    results = []
+    for content in contents_of(options, surroundings):
+        config = read_project(
+            root, overrides=options.overrides(), content=content, packages_only=True
+        )
+        packages = decide_packages(config, request_for(config, options, surroundings))
+        for note in packages.lock.notes:
+            report(Warned(text=note))
+        report(Detail(text=f"{packages.lock.called}: {packages.because}"))
+        results.append(Requirements(packages=packages, explain=options.explain))
+    return one_or_several(tuple(results))

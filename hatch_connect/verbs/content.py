@@ -1,0 +1,359 @@
+"""The content that a project was deployed as: `info`, `logs`, `versions` and `rollback`.
+
+`info` says what and where it is, `logs` shows its newest job log, `versions` lists the bundles that
+the server keeps of it, and `rollback` activates an earlier one.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from hatch_connect.connect.resources import Feature
+from hatch_connect.errors import NotFoundError, ProjectError, StoreError, UsageError
+from hatch_connect.events import Note, Step, Warned
+from hatch_connect.secret import Secret, hiding
+from hatch_connect.ship.execute import Execution
+from hatch_connect.ship.find import Clues, Located, find_content, variable_names
+from hatch_connect.ship.history import History, Keeper
+from hatch_connect.ship.plan import make_rollback
+from hatch_connect.verbs.build import content_of, project_of
+from hatch_connect.verbs.deploy import Deployed, Planned, nothing_changed
+from hatch_connect.verbs.result import masking
+from hatch_connect.verbs.server import chosen_server, client_of, pace_of, settings_of, who
+from hatch_connect.verbs.source import clues_of, records_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hatch_connect.connect.client import ConnectClient
+    from hatch_connect.connect.records import Attempt, RecordStore
+    from hatch_connect.connect.resources import BundleInfo, Content, Job, User
+    from hatch_connect.connect.servers import Server
+    from hatch_connect.events import Report
+    from hatch_connect.options import Options
+    from hatch_connect.project.project import ProjectConfig
+    from hatch_connect.ship.plan import Plan
+    from hatch_connect.verbs.result import Surroundings
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundContent:
+    """Content on one server, and what led there; `config` is None where no project was needed.
+
+    `user` is None for the key of a service principal. `hidden` are values that nothing which the
+    server says may show: the key, and what the project takes from the environment.
+    """
+
+    server: Server
+    client: ConnectClient
+    user: User | None
+    content: Content
+    because: str
+    config: ProjectConfig | None
+    records: RecordStore | None
+    hidden: tuple[Secret, ...]
+    report: Report
+
+    @cached_property
+    def history(self) -> History:
+        """What is known of its bundles, here and on the server."""
+        guid = self.content.guid
+        attempts: tuple[Attempt, ...] = ()
+        try:
+            if self.records:
+                attempts = self.records.attempts(self.server.url, guid)
+        except StoreError as error:
+            self.report(Warned(text=f"{error.message} What it says of bundles does not count."))
+        bundles = self.client.bundles(guid)
+        return History(active=self.content.bundle_id, attempts=attempts, bundles=bundles)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentInfo:
+    """A project's content on one server; `variables` are names, None if it does not tell them."""
+
+    server: Server
+    user: User | None
+    content: Content
+    because: str
+    variables: tuple[str, ...] | None
+
+    def lines(self) -> tuple[str, ...]:
+        """Return a line a fact."""
+        content = self.content
+        variables = "not told" if self.variables is None else ", ".join(self.variables) or "none"
+        return (
+            f"Server     {self.server.url} ({self.server.source})",
+            f"You        {who(self.user)}",
+            f"Content    {content.guid} ({self.because})",
+            f"Name       {content.name}",
+            f"Title      {content.title or ''}",
+            f"App mode   {content.app_mode}",
+            f"Bundle     {content.bundle_id or 'none is active'}",
+            f"Deployed   {content.last_deployed_time or 'never'}",
+            f"Variables  {variables}",
+            f"URL        {content.content_url}",
+            f"Dashboard  {content.dashboard_url}",
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the facts as an object."""
+        content = self.content
+        return {
+            "server": self.server.url,
+            "username": self.user and self.user.username,
+            "guid": content.guid,
+            "because": self.because,
+            "name": content.name,
+            "title": content.title,
+            "app_mode": content.app_mode,
+            "bundle_id": content.bundle_id,
+            "last_deployed_time": content.last_deployed_time,
+            "variables": None if self.variables is None else list(self.variables),
+            "url": content.content_url,
+            "dashboard_url": content.dashboard_url,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobLog:
+    """The log of one job; `job` is None where the content has not run yet."""
+
+    guid: str
+    job: Job | None
+    log: tuple[str, ...]
+
+    def lines(self) -> tuple[str, ...]:
+        """Return the log."""
+        return self.log
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the job and its log."""
+        job = self.job
+        return {
+            "guid": self.guid,
+            "job": {"key": job.key, "tag": job.tag, "exit_code": job.exit_code} if job else None,
+            "log": list(self.log),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versions:
+    """The bundles, newest first, and what is known of them."""
+
+    guid: str
+    history: History
+
+    def lines(self) -> tuple[str, ...]:
+        """Return a line a bundle: number, date, size, commit, and whether it is or was active."""
+        return tuple(_line(b, self.history.remarks(b)) for b in self.history.bundles)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the bundles as objects."""
+        return {
+            "guid": self.guid,
+            "bundles": [
+                {
+                    "id": b.id,
+                    "created_time": b.created_time,
+                    "size": b.size,
+                    "active": b.id == self.history.active,
+                    "was_active": self.history.was_active(b),
+                    "metadata": dict(b.metadata),
+                }
+                for b in self.history.bundles
+            ],
+        }
+
+
+@contextmanager
+def found_content(
+    options: Options, surroundings: Surroundings, report: Report
+) -> Iterator[FoundContent]:
+    """Find the content as `deploy` would; with `--app-id` no project is needed.
+
+    Raises UsageError where it was never deployed.
+    """
+    config = _project(options, surroundings)
+    with chosen_server(options, surroundings, config, report) as server:
+        config = _project(options, surroundings, on=server.table)
+        hidden = (*_values(config, surroundings), *filter(None, [server.api_key]))
+        client = client_of(server, surroundings, report, hidden)
+        records = None
+        if config is None:
+            clues = Clues(app_id=options.app_id, name=None)
+        else:
+            records = records_of(config.root, config.content, surroundings, report)
+            known = Clues(guid=config.guid, name=config.content_name)
+            clues = clues_of(records, options, server, known, report)
+        user = client.user()
+        located = find_content(client, user, clues, report)
+        if located.content is None:
+            raise UsageError(
+                f"{clues.name} was not deployed to {server.url}: {located.because}.",
+                hint="Deploy it with `hatch-connect deploy`.",
+            )
+        yield FoundContent(
+            server=server,
+            client=client,
+            user=user,
+            content=located.content,
+            because=located.because,
+            config=config,
+            records=records,
+            hidden=hidden,
+            report=report,
+        )
+
+
+def _project(
+    options: Options, surroundings: Surroundings, *, on: str | None = None
+) -> ProjectConfig | None:
+    """Return the project, or None where `--app-id` names content without one."""
+    try:
+        name = content_of(options, surroundings)
+        return project_of(options, surroundings, content=name, on=on)
+    except ProjectError:
+        if options.app_id and not options.content:
+            return None
+        raise
+
+
+def _values(config: ProjectConfig | None, surroundings: Surroundings) -> Iterator[Secret]:
+    environ = surroundings.environ
+    bare = (entry.name for entry in (config.env if config else ()) if entry.value is None)
+    return (Secret(environ[name]) for name in bare if name in environ)
+
+
+def run_info(options: Options, surroundings: Surroundings, report: Report) -> ContentInfo:
+    """Look the content up. Raises UsageError, ServerError."""
+    with found_content(options, surroundings, report) as found:
+        return ContentInfo(
+            server=found.server,
+            user=found.user,
+            content=found.content,
+            because=found.because,
+            variables=variable_names(found.client, found.content),
+        )
+
+
+def run_logs(options: Options, surroundings: Surroundings, report: Report) -> JobLog:
+    """Fetch the log of the job that started last. Raises UsageError, ServerError."""
+    with found_content(options, surroundings, report) as found:
+        guid = found.content.guid
+        jobs = found.client.jobs(guid)
+        if not jobs:
+            report(Note(text=f"Content {guid} has not run yet: {found.content.logs_url}"))
+            return JobLog(guid=guid, job=None, log=())
+        hide = hiding(found.hidden)
+        newest = jobs[0]
+        return JobLog(
+            guid=guid,
+            job=newest,
+            log=tuple(hide(line) for line in found.client.job_log(guid, newest.key)),
+        )
+
+
+def _line(bundle: BundleInfo, remarks: tuple[str, ...]) -> str:
+    size = "" if bundle.size is None else f"{bundle.size:,} bytes"
+    commit = dict(bundle.metadata).get("source_commit", "")
+    parts = (bundle.id, bundle.created_time, size, commit, ", ".join(remarks))
+    return "  ".join(filter(None, parts))
+
+
+def run_versions(options: Options, surroundings: Surroundings, report: Report) -> Versions:
+    """List the bundles; with `--remove` remove one first. Raises UsageError, ServerError."""
+    with found_content(options, surroundings, report) as found:
+        guid, client, history = found.content.guid, found.client, found.history
+        if options.remove:
+            chosen = choose_bundle(client, guid, options.remove, history.bundles)
+            if chosen.id == history.active:
+                raise UsageError(
+                    f"Bundle {chosen.id} is the active one.",
+                    hint="Activate another first: hatch-connect rollback BUNDLE",
+                )
+            report(Step(text=f"Removing bundle {chosen.id}"))
+            client.remove_bundle(guid, chosen.id)
+            left = tuple(b for b in history.bundles if b.id != chosen.id)
+            history = replace(history, bundles=left)
+        return Versions(guid=guid, history=history)
+
+
+def choose_bundle(
+    client: ConnectClient, guid: str, bundle_id: str, bundles: tuple[BundleInfo, ...]
+) -> BundleInfo:
+    """Return the bundle of that id, which the server is asked for where `bundles` lack it.
+
+    Raises UsageError with those that there are.
+    """
+    for bundle in bundles:
+        if bundle.id == bundle_id:
+            return bundle
+    if bundle_id.isdecimal():
+        with suppress(NotFoundError):
+            return client.bundle(guid, bundle_id)
+    raise UsageError(
+        f"The content has no bundle {bundle_id}.",
+        hint=f"It has: {', '.join(b.id for b in bundles) or 'none'}.",
+    )
+
+
+def run_rollback(
+    options: Options, surroundings: Surroundings, report: Report
+) -> Deployed | Planned:
+    """Activate the bundle that was named, else the one that was active before.
+
+    It is verified as a draft first where the server can. Raises UsageError, ServerError,
+    DeploymentFailedError, NotAnsweringError.
+    """
+    with ExitStack() as stack:
+        with nothing_changed("roll back"):
+            found = stack.enter_context(found_content(options, surroundings, report))
+            bundle = _target(found, options, surroundings)
+            plan, pace = _plan(found, bundle, options, surroundings), pace_of(surroundings)
+            if options.dry_run:
+                return Planned(plan=plan, server=found.server)
+            report(Note(text=f"Going back to bundle {bundle.id} of {bundle.created_time}"))
+        with masking(found.hidden, report) as told:
+            keeper = Keeper(found.records, found.server.url, None, report)
+
+            def again(guid: str | None) -> str:
+                return f"call `hatch-connect rollback {bundle.id} --app-id {guid}` again"
+
+            deployment = Execution(found.client, told, pace, keeper, go_on=again).run(plan)
+        return Deployed(deployment=deployment, server=found.server, hidden=found.hidden)
+
+
+def _plan(
+    found: FoundContent, bundle: BundleInfo, options: Options, surroundings: Surroundings
+) -> Plan:
+    config, content = found.config, found.content
+    if bundle.id == content.bundle_id:
+        raise UsageError(f"Bundle {bundle.id} is the active one already.")
+    asked = not options.no_verify and (config is None or config.verify)
+    path = config.verify_path if config else ""
+    return make_rollback(
+        Located(content=content, because=found.because),
+        bundle.id,
+        drafts=settings_of(found.client, surroundings).supports(Feature.DRAFT_URL),
+        verify=path if asked else None,
+        role=found.user.role if found.user else "",
+    )
+
+
+def _target(found: FoundContent, options: Options, surroundings: Surroundings) -> BundleInfo:
+    """Return the bundle that was named, else what was active before, else what the person says."""
+    history, wanted = found.history, options.bundle_id or found.history.way_back()
+    if wanted is None:
+        others = [b for b in history.bundles if b.id != history.active]
+        lines = ("  ".join((b.id, b.created_time, *history.remarks(b))) for b in others)
+        told = "There is no bundle before the active one that is known to have been active."
+        listed = "\n".join(("There is:", *lines)) if others else "There is no other."
+        if surroundings.ask and others:
+            wanted = surroundings.ask(f"{told}\n{listed}\nActivate which? ").strip()
+        if not wanted:
+            raise UsageError(told, hint=f"Name one: hatch-connect rollback BUNDLE\n{listed}")
+    return choose_bundle(found.client, found.content.guid, wanted, history.bundles)
