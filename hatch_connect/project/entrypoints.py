@@ -78,7 +78,7 @@ _WANTED = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Entrypoint:
     """An entrypoint: in `folder`, whose content becomes the bundle's root ("": the project's).
 
     `entrypoint` is None for content that has none, "" for all notebooks of a folder.
@@ -95,7 +95,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class ContentKind:
     """What kind of content it is; `mode` stands for nothing where `known` is False.
 
     `folder` is that of the project whose content becomes the bundle's root ("": the project's
@@ -114,7 +114,7 @@ class Kind:
     unused: tuple[str, ...] = ()
 
 
-def discover(mode: AppMode, root: Path) -> tuple[Found, ...]:
+def discover(mode: AppMode, root: Path) -> tuple[Entrypoint, ...]:
     """Return what the entrypoint may be; the answer is clear where there is one."""
     if mode.name in _FILES:
         return _FILES[mode.name](root)
@@ -123,7 +123,9 @@ def discover(mode: AppMode, root: Path) -> tuple[Found, ...]:
         found = _scripts(sources, _SCRIPTS[mode.name])
     else:
         found = _in_app(sources, mode.name) or _objects(sources, mode.name)
-    return tuple(Found(entrypoint=each) for each in dict.fromkeys(found or _usual(mode, sources)))
+    return tuple(
+        Entrypoint(entrypoint=each) for each in dict.fromkeys(found or _usual(mode, sources))
+    )
 
 
 def _in_app(sources: Iterable[SourceFile], mode: str) -> list[str]:
@@ -221,8 +223,8 @@ def express_entrypoint(path: str) -> str:
     return f"shiny.express.app:{escaped}"
 
 
-def _notebooks(root: Path) -> tuple[Found, ...]:
-    return tuple(Found(entrypoint=path) for path in _shallowest(root, (".ipynb",)))
+def _notebooks(root: Path) -> tuple[Entrypoint, ...]:
+    return tuple(Entrypoint(entrypoint=path) for path in _shallowest(root, (".ipynb",)))
 
 
 def notebooks_in(folder: Path) -> tuple[str, ...]:
@@ -230,47 +232,47 @@ def notebooks_in(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(path.name for path in folder.glob("*.ipynb") if path.is_file()))
 
 
-def _voila(root: Path) -> tuple[Found, ...]:
+def _voila(root: Path) -> tuple[Entrypoint, ...]:
     found = _notebooks(root)
-    return (*found, Found(entrypoint="")) if len(found) > 1 else found
+    return (*found, Entrypoint(entrypoint="")) if len(found) > 1 else found
 
 
-def _html(root: Path) -> tuple[Found, ...]:
+def _html(root: Path) -> tuple[Entrypoint, ...]:
     if (root / "index.html").is_file():
-        return (Found(entrypoint="index.html"),)
+        return (Entrypoint(entrypoint="index.html"),)
     paths = _shallowest(root, _HTML)
     if any("/" not in path for path in paths):
-        return tuple(Found(entrypoint=path) for path in paths)
+        return tuple(Entrypoint(entrypoint=path) for path in paths)
     sites = _folders_of(root, "index.html")
     if sites:
-        return tuple(Found(entrypoint="index.html", folder=folder) for folder in sites)
-    return tuple(Found(entrypoint=path) for path in paths)
+        return tuple(Entrypoint(entrypoint="index.html", folder=folder) for folder in sites)
+    return tuple(Entrypoint(entrypoint=path) for path in paths)
 
 
-def _quarto(root: Path) -> tuple[Found, ...]:
+def _quarto(root: Path) -> tuple[Entrypoint, ...]:
     if any((root / name).is_file() for name in _QUARTO):
-        return (Found(entrypoint=None),)
+        return (Entrypoint(entrypoint=None),)
     paths = _shallowest(root, (".qmd",))
     if not any("/" not in path for path in paths):
         projects = [folder for name in _QUARTO for folder in _folders_of(root, name)]
         if projects:
-            return tuple(Found(entrypoint=None, folder=folder) for folder in projects)
+            return tuple(Entrypoint(entrypoint=None, folder=folder) for folder in projects)
     return tuple(document_in(path) for path in paths)
 
 
-def document_in(path: str) -> Found:
+def document_in(path: str) -> Entrypoint:
     """Return a document in the folder that it lies in, from which Quarto renders it."""
     folder, _, name = path.rpartition("/")
-    return Found(entrypoint=name, folder=folder)
+    return Entrypoint(entrypoint=name, folder=folder)
 
 
-def _saved_model(root: Path) -> tuple[Found, ...]:
+def _saved_model(root: Path) -> tuple[Entrypoint, ...]:
     """Find models; of one with versions (folders whose names are numbers), what holds them."""
     if holds_model(root):
-        return (Found(entrypoint=None),)
+        return (Entrypoint(entrypoint=None),)
     models = dict.fromkeys(f for name in SAVED_MODELS for f in _folders_of(root, name))
     folders = (f.rpartition("/")[0] if f.rpartition("/")[2].isdecimal() else f for f in models)
-    return tuple(Found(entrypoint=None, folder=folder) for folder in sorted({*folders}))
+    return tuple(Entrypoint(entrypoint=None, folder=folder) for folder in sorted({*folders}))
 
 
 def holds_model(folder: Path) -> bool:
@@ -290,7 +292,7 @@ def _folders_of(root: Path, name: str) -> list[str]:
     return [f for f in folders if not any(f.startswith(f"{other}/") for other in folders)]
 
 
-_FILES: dict[str, Callable[[Path], tuple[Found, ...]]] = {
+_FILES: dict[str, Callable[[Path], tuple[Entrypoint, ...]]] = {
     "jupyter-static": _notebooks,
     "jupyter-voila": _voila,
     "static": _html,
@@ -356,7 +358,7 @@ def entrypoint_candidates(root: Path) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def read_kind(settings: Settings, own: Settings, root: Path, *, packaged: bool) -> Kind:
+def read_kind(settings: Settings, own: Settings, root: Path, *, packaged: bool) -> ContentKind:
     """Read it; problems are added. `packaged` projects have a back end that builds a package.
 
     What is not among the content's `own` settings is inherited, and may mean nothing for it.
@@ -364,9 +366,9 @@ def read_kind(settings: Settings, own: Settings, root: Path, *, packaged: bool) 
     mode = _app_mode(settings)
     if mode is None:
         settings.text("entrypoint")  # what is wrong with it is told as well
-        return Kind()
+        return ContentKind()
     found = _located(settings, mode, root, packaged=packaged)
-    kind = Kind(
+    kind = ContentKind(
         mode=mode,
         known=True,
         entrypoint=found.entrypoint if found else None,
@@ -380,15 +382,15 @@ def read_kind(settings: Settings, own: Settings, root: Path, *, packaged: bool) 
     return replace(kind, unused=tuple(settings.called(k) for k in inherited if settings.flag(k)))
 
 
-def _rendered(kind: Kind) -> Kind:
+def _rendered(kind: ContentKind) -> ContentKind:
     html = kind.entrypoint and f"{PurePosixPath(kind.entrypoint).stem}.html"
     return replace(kind, mode=find_app_mode("static"), rendered=kind.entrypoint, entrypoint=html)
 
 
-def read_mode(settings: Settings) -> Kind:
+def read_mode(settings: Settings) -> ContentKind:
     """Read the app mode alone, where there is one."""
     mode = _app_mode(settings) if settings.found("app-mode") else None
-    return Kind() if mode is None else Kind(mode=mode, known=True)
+    return ContentKind() if mode is None else ContentKind(mode=mode, known=True)
 
 
 def _of_notebook(settings: Settings, own: Settings, key: str, mode: AppMode) -> bool:
@@ -420,7 +422,7 @@ def _app_mode(settings: Settings) -> AppMode | None:
     return mode
 
 
-def _located(settings: Settings, mode: AppMode, root: Path, *, packaged: bool) -> Found | None:
+def _located(settings: Settings, mode: AppMode, root: Path, *, packaged: bool) -> Entrypoint | None:
     """Return where the content begins: what was named, else what is found."""
     given = settings.found("entrypoint")
     if given is None:
@@ -435,11 +437,11 @@ def _located(settings: Settings, mode: AppMode, root: Path, *, packaged: bool) -
 
 def _named(
     text: str, settings: Settings, mode: AppMode, root: Path, *, packaged: bool
-) -> Found | None:
+) -> Entrypoint | None:
     called = settings.called("entrypoint")
     if wrong := entrypoint_problem(text, mode):
         settings.problems.append(f"{called} {wrong}.")
-        return Found(entrypoint=text)
+        return Entrypoint(entrypoint=text)
     if _takes_folder(mode) and (root / text).is_dir():
         folder = text.strip("/").removeprefix("./").removeprefix(".")
         where = f"{called} names {f'the folder {folder}' if folder else 'the whole project'}"
@@ -450,7 +452,7 @@ def _named(
         )
     if mode.name.startswith("quarto"):
         return document_in(text)
-    return Found(entrypoint=_as_shipped(text, mode, root, packaged=packaged))
+    return Entrypoint(entrypoint=_as_shipped(text, mode, root, packaged=packaged))
 
 
 def _takes_folder(mode: AppMode) -> bool:
@@ -459,20 +461,20 @@ def _takes_folder(mode: AppMode) -> bool:
     return mode.entrypoint is EntrypointKind.FILE and mode.name != _NOTEBOOK
 
 
-def _in_folder(mode: AppMode, root: Path, folder: str) -> tuple[Found, ...]:
+def _in_folder(mode: AppMode, root: Path, folder: str) -> tuple[Entrypoint, ...]:
     if mode.name == "jupyter-voila":
         notebooks = notebooks_in(root / folder)
         if len(notebooks) == 1:
-            return (Found(entrypoint=notebooks[0], folder=folder),)
+            return (Entrypoint(entrypoint=notebooks[0], folder=folder),)
         below = any(path.endswith(".ipynb") for path in walk(root / folder))
-        return (Found(entrypoint="", folder=folder),) if below else ()
+        return (Entrypoint(entrypoint="", folder=folder),) if below else ()
     found = discover(mode, root / folder)
     return tuple(replace(each, folder=f"{folder}/{each.folder}".strip("/")) for each in found)
 
 
 def _only(
-    found: tuple[Found, ...], said: str, settings: Settings, mode: AppMode, root: Path
-) -> Found | None:
+    found: tuple[Entrypoint, ...], said: str, settings: Settings, mode: AppMode, root: Path
+) -> Entrypoint | None:
     """Return the one that was found; several, or none, are a problem that begins as `said`."""
     if len(found) == 1:
         return found[0]

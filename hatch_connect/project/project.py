@@ -12,26 +12,26 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import ConfigurationError
-from hatch_connect.project.entrypoints import Kind, read_kind, read_mode
+from hatch_connect.project.entrypoints import ContentKind, read_kind, read_mode
 from hatch_connect.project.hatch_environment import HatchEnvironment, read_hatch_environment
 from hatch_connect.project.metadata import Metadata, read_metadata
 from hatch_connect.project.reading import find_root, read_tables, type_of
 from hatch_connect.project.settings import (
     EnvironmentManagement,
     Settings,
-    choice,
-    content_name_rule,
-    guid_rule,
     layers_of,
-    project_file_rule,
+    one_of,
     read_runtime,
     runtime_keys,
-    server_rule,
     servers_of,
-    title_rule,
     valid_content_name,
-    variable_rule,
-    verify_path_rule,
+    validate_content_name,
+    validate_guid,
+    validate_project_file,
+    validate_server,
+    validate_title,
+    validate_variable,
+    validate_verify_path,
 )
 from hatch_connect.secret import Secret
 
@@ -207,7 +207,7 @@ def read_project(
         rendered=kind.rendered,
         hide_all_input=kind.hide_all_input,
         hide_tagged_input=kind.hide_tagged_input,
-        title=settings.text("title", title_rule),
+        title=settings.text("title", validate_title),
         content_name=_content_name(settings, metadata.name, content),
         hatch_env=hatch_env,
         servers=servers_of(tables, content, problems),
@@ -221,7 +221,7 @@ def read_project(
     return config
 
 
-def _python(config: ProjectConfig, settings: Settings, kind: Kind) -> ProjectConfig:
+def _python(config: ProjectConfig, settings: Settings, kind: ContentKind) -> ProjectConfig:
     own = settings.own(config.content)
     keys = (*_OF_PACKAGES, *(runtime_keys(kind.mode) if kind.known else ()))
     return replace(
@@ -232,14 +232,14 @@ def _python(config: ProjectConfig, settings: Settings, kind: Kind) -> ProjectCon
     )
 
 
-def _hint(tables: ProjectTables, kind: Kind) -> str | None:
+def _hint(tables: ProjectTables, kind: ContentKind) -> str | None:
     if kind.known or tables.table("tool", "hatch-connect"):
         return None
     return 'The least there is: [tool.hatch-connect] with app-mode = "fastapi".'
 
 
 def _content_name(settings: Settings, project: str, content: str | None) -> str:
-    given = settings.text("content-name", content_name_rule)
+    given = settings.text("content-name", validate_content_name)
     return given or valid_content_name(f"{project}-{content}" if content else project)
 
 
@@ -247,22 +247,22 @@ def _packages(config: ProjectConfig, settings: Settings) -> ProjectConfig:
     named = _lock_files(settings)
     return replace(
         config,
-        lock=named.text("lock", project_file_rule),
-        requirements_file=named.text("requirements-file", project_file_rule),
+        lock=named.text("lock", validate_project_file),
+        requirements_file=named.text("requirements-file", validate_project_file),
         force_generate=settings.flag("force-generate") or False,
         extras=_normalized(settings.added_texts("extras")),
         groups=_normalized(settings.added_texts("groups")),
         python_version=settings.text("python-version"),
         strict=settings.flag("strict") or False,
         hashes=settings.flag("hashes") or False,
-        keep_markers=settings.text("markers", choice("target", "keep")) == "keep",
-        keep_indexes=settings.text("index-urls", choice("none", "keep")) == "keep",
+        keep_markers=settings.text("markers", one_of("target", "keep")) == "keep",
+        keep_indexes=settings.text("index-urls", one_of("none", "keep")) == "keep",
         compile_requirements=settings.flag("compile-requirements") or False,
-        architecture=settings.text("architecture", choice(*ARCHITECTURES)) or "x86_64",
+        architecture=settings.text("architecture", one_of(*ARCHITECTURES)) or "x86_64",
     )
 
 
-def _runtime(config: ProjectConfig, settings: Settings, kind: Kind) -> ProjectConfig:
+def _runtime(config: ProjectConfig, settings: Settings, kind: ContentKind) -> ProjectConfig:
     own = settings.own(config.content)
     runtime = read_runtime(settings, own, kind.mode if kind.known else None)
     return replace(
@@ -304,10 +304,10 @@ def _shipping(config: ProjectConfig, settings: Settings) -> ProjectConfig:
         include=settings.added_texts("include"),
         exclude=settings.added_texts("exclude"),
         follow_links=settings.texts("follow-links"),
-        server=settings.text("server", server_rule),
-        guid=settings.text("guid", guid_rule),
+        server=settings.text("server", validate_server),
+        guid=settings.text("guid", validate_guid),
         verify=True if verify is None else verify,
-        verify_path=settings.text("verify-path", verify_path_rule) or "",
+        verify_path=settings.text("verify-path", validate_verify_path) or "",
         draft=draft or False,
     )
 
@@ -315,7 +315,7 @@ def _shipping(config: ProjectConfig, settings: Settings) -> ProjectConfig:
 def _environment(settings: Settings) -> tuple[EnvironmentEntry, ...]:
     """Variables of every layer; of the same name, the strongest layer's, last in its array."""
     entries: dict[str, EnvironmentEntry] = {}
-    for text in settings.merged_texts("env", variable_rule):
+    for text in settings.merged_texts("env", validate_variable):
         name, given, value = text.partition("=")
         entries[name] = EnvironmentEntry(name=name, value=Secret(value) if given else None)
     return tuple(entries.values())

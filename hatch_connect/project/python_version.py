@@ -72,7 +72,7 @@ class PythonTarget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Source:
+class _VersionSource:
     """One place that may name a version or a range; `decisive` ones must if they speak at all.
 
     A patch that an `exact` one names is that very patch, as for the official client's override.
@@ -90,7 +90,7 @@ class _Choice:
     """What the sources have said so far: ranges, and what is not understood."""
 
     bounds: SpecifierSet
-    ranges: list[tuple[SpecifierSet, _Source]] = field(default_factory=list)
+    ranges: list[tuple[SpecifierSet, _VersionSource]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -110,7 +110,7 @@ class _Choice:
             f"{source.because} (`{excerpt(source.text)}`)" for _, source in self.ranges
         )
 
-    def hear(self, source: _Source) -> str | None:
+    def add(self, source: _VersionSource) -> str | None:
         """Return the version that a source names; what else it says is kept."""
         meaning = _meaning(source)
         if meaning is None:
@@ -191,9 +191,11 @@ def choose_python(
     )
 
 
-def _first_version_of(sources: Iterator[_Source], choice: _Choice) -> tuple[_Source | None, str]:
+def _first_version_of(
+    sources: Iterator[_VersionSource], choice: _Choice
+) -> tuple[_VersionSource | None, str]:
     for source in sources:
-        if (version := choice.hear(source)) is not None:
+        if (version := choice.add(source)) is not None:
             return source, version
     return None, ""
 
@@ -223,36 +225,36 @@ def _sources(
     option: str | None,
     lock_python: tuple[str, str] | None,
     interpreter: Interpreter | None,
-) -> Iterator[_Source]:
+) -> Iterator[_VersionSource]:
     if option:
         because = "the option --python-version"
-        yield _Source(text=option, because=because, decisive=True, exact=True)
+        yield _VersionSource(text=option, because=because, decisive=True, exact=True)
     if config.python_version:
         because = "`tool.hatch-connect.python-version`"
-        yield _Source(text=config.python_version, because=because, decisive=True)
+        yield _VersionSource(text=config.python_version, because=because, decisive=True)
     environment = config.hatch_environment
     if environment.python:
-        yield _Source(text=environment.python, because=f"`{environment.where}.python`")
+        yield _VersionSource(text=environment.python, because=f"`{environment.where}.python`")
     if file := nearest_version_file(config.root):
         text, line = _first_version(file)
         because = _called(file, config.root) + (f", line {line}" if line > 1 else "")
-        yield _Source(text=text, because=because)
+        yield _VersionSource(text=text, because=because)
     if lock_python:
-        yield _Source(text=lock_python[0], because=lock_python[1], explicit=False)
+        yield _VersionSource(text=lock_python[0], because=lock_python[1], explicit=False)
     for because, text in config.metadata.python_elsewhere:
-        yield _Source(text=text, because=because)
+        yield _VersionSource(text=text, because=because)
     if interpreter:
         yield _of_interpreter(interpreter)
 
 
-def _of_interpreter(interpreter: Interpreter) -> _Source:
+def _of_interpreter(interpreter: Interpreter) -> _VersionSource:
     text = interpreter.version if not interpreter.free_threaded else f"{interpreter.minor}t"
     if interpreter.implementation != "cpython":
         text = f"{interpreter.implementation}{interpreter.version}"
     elif re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", text):
         text = interpreter.minor
     because = f"the interpreter {interpreter.path}"
-    return _Source(text=text, because=because, decisive=True, explicit=False)
+    return _VersionSource(text=text, because=because, decisive=True, explicit=False)
 
 
 def nearest_version_file(root: Path) -> Path | None:
@@ -282,7 +284,7 @@ def _called(file: Path, root: Path) -> str:
     return VERSION_FILE if file.parent == root else str(file)
 
 
-def _meaning(source: _Source) -> str | SpecifierSet | None:
+def _meaning(source: _VersionSource) -> str | SpecifierSet | None:
     """Return X.Y or X.Y.Z, or a range; None where the text is neither and need not be."""
     text = source.text.strip()
     allowed = _range(text)
@@ -302,7 +304,7 @@ def _meaning(source: _Source) -> str | SpecifierSet | None:
     return _released(source, found)
 
 
-def _released(source: _Source, found: re.Match[str]) -> str | None:
+def _released(source: _VersionSource, found: re.Match[str]) -> str | None:
     rest = found["rest"].partition(" ")[0]
     if _FREE_THREADED.match(rest):
         raise _unusable(source, "Connect has no free-threaded Python")
@@ -355,7 +357,7 @@ def _as_pep440(operator: str, version: str) -> str:
     return f"{operator or '=='}{version}"
 
 
-def _unusable(source: _Source, reason: str) -> PythonVersionError:
+def _unusable(source: _VersionSource, reason: str) -> PythonVersionError:
     return PythonVersionError(
         f"{source.because} asks for Python `{excerpt(source.text)}`: {reason}.",
         hint='Name a released CPython, such as "3.12".',

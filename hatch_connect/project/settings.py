@@ -80,7 +80,7 @@ _OFFICIAL = {
     "requirements-file": "requirements_file",
 }
 
-Rule: TypeAlias = Callable[[str], "str | None"]
+Validator: TypeAlias = Callable[[str], "str | None"]
 """What is wrong with a text, worded to follow its key; None where nothing is."""
 
 _CONNECT_NAME = re.compile(r"[A-Za-z0-9_-]{3,64}")
@@ -172,7 +172,7 @@ class Settings:
                 return layer.called(key)
         return self.layers[-1].called(key)
 
-    def text(self, key: str, rule: Rule | None = None) -> str | None:
+    def text(self, key: str, rule: Validator | None = None) -> str | None:
         """Read a string that is not empty."""
         found = self.found(key)
         if found is None:
@@ -184,7 +184,7 @@ class Settings:
             return None
         return self._ruled(called, value, rule)
 
-    def _ruled(self, called: str, value: str, rule: Rule | None) -> str | None:
+    def _ruled(self, called: str, value: str, rule: Validator | None) -> str | None:
         if not value.strip():
             self.problems.append(f"{called} must not be empty.")
             return None
@@ -205,12 +205,12 @@ class Settings:
         self.problems.append(f"{called} must be true or false, not {type_of(value)}.")
         return None
 
-    def texts(self, key: str, rule: Rule | None = None) -> tuple[str, ...]:
+    def texts(self, key: str, rule: Validator | None = None) -> tuple[str, ...]:
         """Read an array of strings."""
         found = self.found(key)
         return () if found is None else self._texts(*found, rule)
 
-    def added_texts(self, key: str, rule: Rule | None = None) -> tuple[str, ...]:
+    def added_texts(self, key: str, rule: Validator | None = None) -> tuple[str, ...]:
         """Read an array of strings: what a call gave is added to the strongest table's."""
         call, table = self._parted(key)
         return tuple(dict.fromkeys((*table.texts(key, rule), *call.texts(key, rule))))
@@ -221,7 +221,7 @@ class Settings:
         tables = tuple(layer for layer in self.layers if layer.where is not None)
         return replace(self, layers=call), replace(self, layers=tables)
 
-    def merged_texts(self, key: str, rule: Rule | None = None) -> tuple[str, ...]:
+    def merged_texts(self, key: str, rule: Validator | None = None) -> tuple[str, ...]:
         """Read an array of strings from every layer, the weakest first."""
         read = [
             self._texts(layer.called(key), layer.table[key], rule)
@@ -230,7 +230,7 @@ class Settings:
         ]
         return tuple(text for texts in read for text in texts)
 
-    def _texts(self, called: str, value: object, rule: Rule | None) -> tuple[str, ...]:
+    def _texts(self, called: str, value: object, rule: Validator | None) -> tuple[str, ...]:
         if not isinstance(value, list | tuple):
             self.problems.append(f"{called} must be an array of strings, not {type_of(value)}.")
             return ()
@@ -281,7 +281,7 @@ def layers_of(
     problems += [
         f"`{MAIN}.content.{name}` {wrong}."
         for name in contents
-        if (wrong := content_table_rule(name))
+        if (wrong := validate_content_table(name))
     ]
     by_both = {
         name: _named(contents[name], "on", problems, where=f"{MAIN}.content.{name}")
@@ -320,7 +320,7 @@ def servers_of(
             table = tables.table("tool", "hatch-connect", *keys, name) or {}
             layer = _sub(".".join(keys), name, table, SERVER_KEYS)
             settings = Settings(layers=(layer,), problems=problems)
-            url = settings.text("server", server_url_rule)
+            url = settings.text("server", validate_server_url)
             found[name] = url or found.get(name)
     return tuple(found.items())
 
@@ -383,14 +383,14 @@ def without_credentials(text: str) -> str:
     return _URL_WITH_USER.sub(r"\1***@", text)
 
 
-def content_name_rule(value: str) -> str | None:
+def validate_content_name(value: str) -> str | None:
     """Check a name by Connect's rule."""
     if _CONNECT_NAME.fullmatch(value):
         return None
     return f"must be 3 to 64 letters, digits, `-` and `_`, not `{value}`"
 
 
-def content_table_rule(value: str) -> str | None:
+def validate_content_table(value: str) -> str | None:
     """Check NAME of `tool.hatch-connect.content.NAME`: it becomes part of file names."""
     if _CONTENT_TABLE.fullmatch(value):
         return None
@@ -403,14 +403,14 @@ def valid_content_name(text: str) -> str:
     return name if _CONNECT_NAME.fullmatch(name) else f"{name}-content"
 
 
-def title_rule(value: str) -> str | None:
+def validate_title(value: str) -> str | None:
     """Check a title by Connect's rule."""
     if len(value) in TITLE_LENGTH:
         return None
     return f"must have 3 to 1,024 characters, not {len(value):,}"
 
 
-def guid_rule(value: str) -> str | None:
+def validate_guid(value: str) -> str | None:
     """Check a GUID, by which Connect names content."""
     try:
         UUID(value)
@@ -419,7 +419,7 @@ def guid_rule(value: str) -> str | None:
     return None
 
 
-def variable_rule(value: str) -> str | None:
+def validate_variable(value: str) -> str | None:
     """Check `NAME` or `NAME=VALUE`; the value is never shown."""
     name = value.partition("=")[0]
     if _VARIABLE.fullmatch(name):
@@ -427,35 +427,35 @@ def variable_rule(value: str) -> str | None:
     return "must be `NAME` or `NAME=VALUE` with a name that has no space in it"
 
 
-def verify_path_rule(value: str) -> str | None:
+def validate_verify_path(value: str) -> str | None:
     """Check a path below the content's URL."""
     if "://" in value or value.startswith("//"):
         return "must be a path below the content's URL, such as `health`, not a URL"
     return None
 
 
-def server_rule(value: str) -> str | None:
+def validate_server(value: str) -> str | None:
     """Check a nickname, or a URL, which must be without credentials."""
     if has_credentials(value):
         return "must not hold credentials: store the server with `hatch-connect add`"
     return None
 
 
-def server_url_rule(value: str) -> str | None:
+def validate_server_url(value: str) -> str | None:
     """Check the URL of a server whose nickname is the table's name."""
     if "://" not in value:
         return f"must be the server's URL, not `{value}`: its nickname is the table's name"
-    return server_rule(value)
+    return validate_server(value)
 
 
-def project_file_rule(value: str) -> str | None:
+def validate_project_file(value: str) -> str | None:
     """Check a file of the project, by its path from the root."""
     if value.startswith(("~", "file:")) or "://" in value:
         return "must be a file, by its path from the project's root"
     return None
 
 
-def choice(*choices: str) -> Rule:
+def one_of(*choices: str) -> Validator:
     """Make a rule that allows only these texts."""
 
     def rule(value: str) -> str | None:
@@ -483,7 +483,7 @@ def read_runtime(settings: Settings, own: Settings, mode: AppMode | None) -> Run
     return Runtime(
         image=settings.text("image"),
         management=_management(settings),
-        package_installer=settings.text("package-installer", choice("pip", "uv")),
+        package_installer=settings.text("package-installer", one_of("pip", "uv")),
     )
 
 

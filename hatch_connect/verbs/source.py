@@ -18,7 +18,7 @@ from hatch_connect.events import Warned
 from hatch_connect.options import SPECS
 from hatch_connect.project.content_kind import EntrypointKind
 from hatch_connect.project.project import all_contents, read_project
-from hatch_connect.project.settings import title_rule, valid_content_name
+from hatch_connect.project.settings import valid_content_name, validate_title
 from hatch_connect.ship.find import Clues
 from hatch_connect.verbs.build import contents_of, project_of, request_for, with_packages
 from hatch_connect.verbs.result import root_of
@@ -102,7 +102,7 @@ class Subject:
 
 def pieces_of(options: Options, surroundings: Surroundings, report: Report) -> tuple[Piece, ...]:
     """Read what the call ships: the bundles that it names, or the project. Raises ProjectError."""
-    if options.title and (wrong := title_rule(options.title)):
+    if options.title and (wrong := validate_title(options.title)):
         raise UsageError(f"The title {wrong}.")
     if not options.file:
         names = contents_of(options, surroundings)
@@ -225,7 +225,7 @@ def _title_of(config: ProjectConfig) -> str:
     """Take the title from the file that is shown, where there is one, else from the content."""
     file = config.app_mode.entrypoint is EntrypointKind.FILE and config.entrypoint
     title = Path(file).stem if file else ""
-    return config.content_name if title in {"", "index"} or title_rule(title) else title
+    return config.content_name if title in {"", "index"} or validate_title(title) else title
 
 
 def _owner(piece: Piece, options: Options, surroundings: Surroundings) -> ProjectConfig | None:
@@ -292,7 +292,7 @@ def _independent(
         config=None,
         name=name,
         title=options.title,
-        default_title=name if title_rule(default_title) else default_title,
+        default_title=name if validate_title(default_title) else default_title,
         filename=str(path),
         # The official client files a manifest's record as if the manifest were a folder.
         records=records_of(path, None, surroundings, report),

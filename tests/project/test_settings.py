@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hatch_connect.project.settings import (
-    content_name_rule,
     has_credentials,
     valid_content_name,
+    validate_content_name,
     without_credentials,
 )
 
@@ -35,4 +35,4 @@ def test_what_are_none(text: str) -> None:
 
 @given(st.text())
 def test_a_valid_name_can_be_made_of_any_text(text: str) -> None:
-    assert content_name_rule(valid_content_name(text)) is None
+    assert validate_content_name(valid_content_name(text)) is None
