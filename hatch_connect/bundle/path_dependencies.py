@@ -12,7 +12,7 @@ from hatch_connect.bundle.selector import Candidate, LeftOut, Selector
 from hatch_connect.bundle.wheel import unpack_wheel
 from hatch_connect.errors import BuildError, BundleError
 from hatch_connect.events import Step
-from hatch_connect.locks.compatibility import fits
+from hatch_connect.locks.compatibility import is_compatible
 from hatch_connect.project.settings import listed
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _unpacked(package: LocalPackage, folder: Path) -> Path:
 
 
 def _require_fit(package: LocalPackage, wheel: Path, target: Target) -> None:
-    if fits([wheel.name], frozenset(target.tags())):
+    if is_compatible([wheel.name], frozenset(target.tags())):
         return
     raise BuildError(
         f"{package.name} ({package.path}) is built as {wheel.name}, which {target} cannot install.",

@@ -240,7 +240,7 @@ def _only_minor(requires: str) -> str | None:
 
 def read_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
     """Read a lock for a target; raises LockError with everything that is wrong with it."""
-    from hatch_connect.locks.path_dependencies import heed_sources
+    from hatch_connect.locks.path_dependencies import apply_declared_sources
 
     try:
         lock = _reader(found.format)(found, config, target)
@@ -249,7 +249,7 @@ def read_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
             f"{found.path} has markers that are nested deeper than any tool writes them.",
             hint="Lock the project again.",
         ) from None
-    return heed_sources(lock, config, target, uv=found.format != UV and not found.hatch)
+    return apply_declared_sources(lock, config, target, uv=found.format != UV and not found.hatch)
 
 
 def as_shipped(path: Path) -> bytes:

@@ -68,7 +68,7 @@ def file_name(place: str) -> str:
     return unquote(parted(place).path).replace("\\", "/").rpartition("/")[2]
 
 
-def fits(wheels: Iterable[str], tags: frozenset[Tag]) -> bool:
+def is_compatible(wheels: Iterable[str], tags: frozenset[Tag]) -> bool:
     """Whether one of these wheels, by its file name, can be installed."""
     return any(not tags.isdisjoint(wheel_tags(wheel)) for wheel in wheels)
 
@@ -84,7 +84,7 @@ def wheel_tags(wheel: str) -> frozenset[Tag]:
         return frozenset()
 
 
-def misfit(called: str, wheels: Iterable[str], target: Target) -> str:
+def incompatible(called: str, wheels: Iterable[str], target: Target) -> str:
     """Word the problem of a package that has wheels for others only."""
     tags = sorted({str(tag) for wheel in wheels for tag in wheel_tags(wheel)})
     shown = ", ".join(tags[:_SHOWN_TAGS]) or "none"

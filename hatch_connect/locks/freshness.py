@@ -96,7 +96,9 @@ class Compared:
             )
         )
 
-    def _compared(self, locked: Iterable[Wanted], asked: Iterable[Wanted]) -> list[str]:
+    def _compared(
+        self, locked: Iterable[LockedRequirement], asked: Iterable[LockedRequirement]
+    ) -> list[str]:
         in_lock = {wanted for wanted in locked if wanted.name not in self.split}
         in_project = {wanted for wanted in asked if wanted.name not in self.split}
         return [
@@ -104,7 +106,7 @@ class Compared:
             *(f"{wanted} is in the lock only." for wanted in sorted(in_lock - in_project)),
         ]
 
-    def _project_dist(self) -> Iterator[Wanted]:
+    def _project_dist(self) -> Iterator[LockedRequirement]:
         metadata, sources = self.metadata, self.sources
         extras = tuple(normalized(name) for name, _ in metadata.extras)
         for requirement in _requirements(metadata.dependencies):
@@ -116,7 +118,7 @@ class Compared:
             for requirement in _requirements(texts):
                 yield from_project(requirement, sources, where=_place(extra), extra=extra)
 
-    def _project_groups(self) -> Iterator[Wanted]:
+    def _project_groups(self) -> Iterator[LockedRequirement]:
         groups = dict(self.metadata.groups)
         legacy = self.metadata.uv.get("dev-dependencies", [])
         if isinstance(legacy, list) and legacy:
@@ -125,7 +127,7 @@ class Compared:
             for requirement in _requirements(texts):
                 yield from_project(requirement, self.sources, where=f"the group {normalized(name)}")
 
-    def _workspace_lists(self) -> Iterator[Wanted]:
+    def _workspace_lists(self) -> Iterator[LockedRequirement]:
         for key in _MANIFEST.values():
             texts = self.workspace.get(key, [])
             for requirement in _requirements(map(str, texts)):
@@ -133,7 +135,7 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Wanted:
+class LockedRequirement:
     """One requirement, such that two are equal exactly if they ask for the same.
 
     `where` is the extra or group that it stands in ("" for neither); `meaning` tells for which
@@ -185,20 +187,20 @@ def _compared_extras(locked: set[str], asked: set[str]) -> list[str]:
     ]
 
 
-def _locked_dist(metadata: Table) -> Iterator[Wanted]:
+def _locked_dist(metadata: Table) -> Iterator[LockedRequirement]:
     extras = tuple(normalized(str(name)) for name in metadata.get("provides-extras", ()))
     for entry in metadata.get("requires-dist", ()):
         for extra in _extras_of(entry.get("marker"), extras):
             yield from_lock(entry, where=_place(extra), extra=extra)
 
 
-def _locked_groups(metadata: Table) -> Iterator[Wanted]:
+def _locked_groups(metadata: Table) -> Iterator[LockedRequirement]:
     for group, entries in metadata.get("requires-dev", {}).items():
         for entry in entries:
             yield from_lock(entry, where=f"the group {normalized(group)}")
 
 
-def _locked_manifest(graph: Graph) -> Iterator[Wanted]:
+def _locked_manifest(graph: Graph) -> Iterator[LockedRequirement]:
     for kind, key in _MANIFEST.items():
         for entry in graph.content.get("manifest", {}).get(kind, ()):
             yield from_lock(entry, where=f"tool.uv.{key}")
@@ -224,9 +226,9 @@ def _requirements(texts: Iterable[str]) -> Iterator[Requirement]:
             yield Requirement(text)
 
 
-def from_lock(entry: Table, *, where: str, extra: str = "") -> Wanted:
+def from_lock(entry: Table, *, where: str, extra: str = "") -> LockedRequirement:
     """Read an entry of uv's: `requires-dist`, `requires-dev`, `constraints`, `overrides`."""
-    return Wanted(
+    return LockedRequirement(
         where=where,
         name=normalized(entry["name"]),
         extras=tuple(sorted(normalized(name) for name in entry.get("extras", ()))),
@@ -262,11 +264,11 @@ def _shown_source(url: str) -> str:
 
 def from_project(
     requirement: Requirement, sources: Mapping[str, object], *, where: str, extra: str = ""
-) -> Wanted:
+) -> LockedRequirement:
     """Bring a requirement to the form that uv gives it, its `tool.uv.sources` included."""
     name = normalized(requirement.name)
     source = _project_source(requirement.url, sources.get(name))
-    return Wanted(
+    return LockedRequirement(
         where=where,
         name=name,
         extras=tuple(sorted(normalized(extra) for extra in requirement.extras)),

@@ -140,7 +140,7 @@ class LockFile:
         return self.format != REQUIREMENTS
 
 
-def less(omitted: Iterable[Omitted], pins: Iterable[Pin]) -> tuple[Omitted, ...]:
+def without_pinned(omitted: Iterable[Omitted], pins: Iterable[Pin]) -> tuple[Omitted, ...]:
     """Take out of what was left out what is a pin after all, with its marker."""
     there = {(pin.name, pin.version) for pin in pins}
     return tuple(one for one in omitted if (one.name, one.version) not in there)

@@ -179,7 +179,7 @@ def declared_folder(config: ProjectConfig, source: PackageSource) -> Path | None
 
 def named_folder(config: ProjectConfig, name: str) -> Path | None:
     """Return the folder that a `file:` URL of the project, or Poetry's `path`, names."""
-    for text, _ in direct(config):
+    for text, _ in direct_requirements(config):
         requirement = _requirement(text)
         url = (requirement and requirement.url) or ""
         if requirement and normalized(requirement.name) == name and url.startswith("file:"):
@@ -196,7 +196,7 @@ def declared_local(
     config: ProjectConfig, target: Target, *, uv: bool = True
 ) -> tuple[LocalPackage, ...]:
     """Return the packages that the project asks for and that are declared to be built."""
-    asked = {required_name(text): asking for text, asking in direct(config)}
+    asked = {required_name(text): asking for text, asking in direct_requirements(config)}
     return tuple(
         LocalPackage(name=source.name, path=folder, because=asked[source.name])
         for source in declared_sources(config, target, uv=uv)
@@ -204,7 +204,9 @@ def declared_local(
     )
 
 
-def heed_sources(lock: Lock, config: ProjectConfig, target: Target, *, uv: bool = True) -> Lock:
+def apply_declared_sources(
+    lock: Lock, config: ProjectConfig, target: Target, *, uv: bool = True
+) -> Lock:
     """Return a lock with what is declared to be built; raises LockError for what contradicts."""
     problems: list[str] = []
     asked = {one.name: one for one in declared_local(config, target, uv=uv)}
@@ -317,7 +319,7 @@ def _requirement(text: str) -> Requirement | None:
 
 def _direct(config: ProjectConfig) -> Iterator[PackageSource]:
     """Return the direct references of the project's own requirements."""
-    for text, asking in direct(config):
+    for text, asking in direct_requirements(config):
         requirement = _requirement(in_context(text))
         url = requirement.url if requirement else None
         if (
@@ -400,7 +402,7 @@ def unsatisfied(
     neighbours = {one.name: one for one in local}
     there = {normalized(config.project_name), *neighbours}
     judged = _Judged(found=found, there=there, target=target, called=called)
-    problems = judged.problems(direct(config))
+    problems = judged.problems(direct_requirements(config))
     for one in neighbours.values():
         metadata = metadata_in(one.path)
         if metadata is not None:
@@ -411,7 +413,7 @@ def unsatisfied(
     return problems
 
 
-def direct(config: ProjectConfig) -> Iterator[tuple[str, str]]:
+def direct_requirements(config: ProjectConfig) -> Iterator[tuple[str, str]]:
     """Return the requirements of the project as written, each with who asks for it."""
     yield from ((text, "the project") for text in config.dependencies)
     for kind, tables, chosen in (

@@ -20,7 +20,7 @@ _HASH = re.compile(r"[a-z0-9_]+:[0-9a-fA-F]+")
 
 
 @dataclass(slots=True, kw_only=True)
-class Findings:
+class LockProblems:
     """Problems by their heading and remedy; each thing is kept once, in the order of finding."""
 
     problems: dict[tuple[str, str], dict[str, None]] = field(default_factory=dict)

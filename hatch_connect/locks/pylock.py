@@ -15,19 +15,27 @@ from hatch_connect.errors import LockError
 from hatch_connect.locks.compatibility import (
     choose_for_patches,
     file_name,
-    fits,
+    incompatible,
     is_commit,
-    misfit,
+    is_compatible,
     reduced,
     url_problem,
 )
-from hatch_connect.locks.lock import PYLOCK, LocalPackage, Lock, Omitted, Pin, less, read_lock_toml
+from hatch_connect.locks.lock import (
+    PYLOCK,
+    LocalPackage,
+    Lock,
+    Omitted,
+    Pin,
+    read_lock_toml,
+    without_pinned,
+)
 from hatch_connect.locks.path_dependencies import (
     below_root,
     declared_folder,
     declared_local,
     declared_sources,
-    direct,
+    direct_requirements,
     is_there,
     local_path,
     metadata_in,
@@ -37,7 +45,7 @@ from hatch_connect.locks.path_dependencies import (
     unsatisfied,
     wanted_members,
 )
-from hatch_connect.locks.problems import Findings, credential_problems, line_problem
+from hatch_connect.locks.problems import LockProblems, credential_problems, line_problem
 from hatch_connect.project.metadata import normalized
 from hatch_connect.project.settings import excerpt
 
@@ -85,7 +93,7 @@ def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
     pylock = _parsed(found.path)
     data = found.path.read_bytes()
     text = data.decode()
-    findings = Findings()
+    findings = LockProblems()
     findings.wrong(
         f"{found.path} holds credentials:",
         "Keep them in the configuration of the tool that locks, and lock again.",
@@ -119,7 +127,7 @@ def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
     omitted = pinning.omitted(pylock, pins, target.environment())
     if kept:
         pins = pinning.kept(pylock)
-        omitted = less(omitted, pins)
+        omitted = without_pinned(omitted, pins)
     return Lock(
         path=found.path,
         format=PYLOCK,
@@ -135,11 +143,11 @@ def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
     )
 
 
-def _add_members(found: LockFile, config: ProjectConfig, findings: Findings) -> None:
+def _add_members(found: LockFile, config: ProjectConfig, findings: LockProblems) -> None:
     """Take members of a Hatch workspace from their folders: the lock has not looked there."""
     if not found.hatch:
         return
-    wanted = tuple((required_name(text), asking) for text, asking in direct(config))
+    wanted = tuple((required_name(text), asking) for text, asking in direct_requirements(config))
     findings.local |= {one.name: one for one in wanted_members(config, wanted)}
 
 
@@ -148,7 +156,7 @@ def _check_fresh(
     config: ProjectConfig,
     pins: tuple[Pin, ...],
     target: Target,
-    findings: Findings,
+    findings: LockProblems,
 ) -> None:
     if found.hatch and not config.hatch_environment.installs_project:
         return
@@ -181,7 +189,9 @@ def _parsed(path: Path) -> Pylock:
         ) from None
 
 
-def _chosen(pylock: Pylock, found: LockFile, config: ProjectConfig, findings: Findings) -> Chosen:
+def _chosen(
+    pylock: Pylock, found: LockFile, config: ProjectConfig, findings: LockProblems
+) -> Chosen:
     """Check what the configuration asks for against what the lock offers.
 
     `select` ignores unknown names in silence. A Hatch environment's lock has its extras and
@@ -240,7 +250,7 @@ class Pinning:
     target: Target
     tags: tuple[Tag, ...]
     chosen: Chosen
-    findings: Findings
+    findings: LockProblems
     _asking: dict[str, list[str]] = field(default_factory=dict)
 
     def choose(self, pylock: Pylock, environment: dict[str, str]) -> tuple[Pin, ...]:
@@ -356,8 +366,8 @@ class Pinning:
             return f"{_called(package)} needs Python {requires}, and {python} may be met."
         wheels = [wheel.filename for wheel in package.wheels or ()]
         alone = package.sdist is None and not package.is_direct
-        if alone and wheels and not fits(wheels, frozenset(self.tags)):
-            return misfit(_called(package), wheels, self.target)
+        if alone and wheels and not is_compatible(wheels, frozenset(self.tags)):
+            return incompatible(_called(package), wheels, self.target)
         return None
 
     def _local(self, package: Package, place: str) -> None:
@@ -382,7 +392,9 @@ class Pinning:
 
     def _in_project(self, name: str) -> Path | None:
         """Return the folder that the project itself names: that of a lock may be a colleague's."""
-        found = below_root(self.config, (text for text, _ in direct(self.config))).get(name)
+        found = below_root(self.config, (text for text, _ in direct_requirements(self.config))).get(
+            name
+        )
         for source in declared_sources(self.config, self.target):
             if found is None and source.name == name:
                 found = declared_folder(self.config, source)
@@ -430,8 +442,8 @@ class Pinning:
         called = _called(package)
         if package.is_direct:
             wheel = file_name(place)
-            if wheel.endswith(".whl") and not fits([wheel], frozenset(self.tags)):
-                return misfit(called, [wheel], self.target)
+            if wheel.endswith(".whl") and not is_compatible([wheel], frozenset(self.tags)):
+                return incompatible(called, [wheel], self.target)
             url = f"{package.vcs.type}+{place}" if package.vcs else place
             return url_problem(called, url) or self._commit_problem(package)
         return None if package.version else f"{called} has no version in it."
@@ -497,7 +509,7 @@ def _hashes(package: Package) -> tuple[str, ...]:
 def asking(pylock: Pylock, config: ProjectConfig) -> dict[str, list[str]]:
     """Return who asks for each package: the project, an extra, a group, another package."""
     found: dict[str, list[str]] = {}
-    for text, asks in direct(config):
+    for text, asks in direct_requirements(config):
         found.setdefault(required_name(text), []).append(asks)
     for package in pylock.packages:
         for name in required_by(package):
@@ -528,7 +540,9 @@ def says_all(pylock: Pylock, config: ProjectConfig) -> bool:
     known = {normalized(name) for name, _ in (*config.metadata.extras, *config.metadata.groups)}
     if not {*config.extras, *config.groups} <= known:
         return False
-    return not any(_EXTRAS.match(text) for text in (*texts, *(text for text, _ in direct(config))))
+    return not any(
+        _EXTRAS.match(text) for text in (*texts, *(text for text, _ in direct_requirements(config)))
+    )
 
 
 def holds(package: Package, environment: Any, chosen: Chosen) -> bool:  # noqa: ANN401 -- a TypedDict that packaging does not export under one name

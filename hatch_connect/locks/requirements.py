@@ -19,9 +19,9 @@ from urllib.parse import parse_qs
 from hatch_connect.errors import LockError
 from hatch_connect.locks.compatibility import (
     file_name,
-    fits,
+    incompatible,
     is_commit,
-    misfit,
+    is_compatible,
     parted,
     url_problem,
 )
@@ -230,9 +230,9 @@ def _reduced(
 
 def _indexes(reading: Reading) -> tuple[tuple[str, ...], tuple[str, ...]]:
     from hatch_connect.locks.lock import PUBLIC_INDEX
-    from hatch_connect.locks.problems import Findings
+    from hatch_connect.locks.problems import LockProblems
 
-    findings = Findings()
+    findings = LockProblems()
     kinds = {kind for _, kind, _ in reading.indexes}
     if "index_url" not in kinds:
         findings.index(PUBLIC_INDEX)
@@ -262,8 +262,8 @@ def _line_problems(lines: list[Line], target: Target) -> Iterator[str]:
         wheel = file_name(line.url)
         if problem := url_problem(shown, without_variables(line.url)):
             yield problem
-        elif wheel.endswith(".whl") and not fits([wheel], tags):
-            yield misfit(f"{line.place}: {wheel}", [wheel], target)
+        elif wheel.endswith(".whl") and not is_compatible([wheel], tags):
+            yield incompatible(f"{line.place}: {wheel}", [wheel], target)
 
 
 def _local_problems(reading: Reading) -> Iterator[str]:

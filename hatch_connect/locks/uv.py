@@ -21,9 +21,9 @@ from hatch_connect.locks.compatibility import (
     choose_for_patches,
     either,
     file_name,
-    fits,
+    incompatible,
     is_commit,
-    misfit,
+    is_compatible,
     parted,
     reduced,
     shortest,
@@ -36,11 +36,11 @@ from hatch_connect.locks.lock import (
     Lock,
     Omitted,
     Pin,
-    less,
     project_folder,
     read_lock_toml,
+    without_pinned,
 )
-from hatch_connect.locks.problems import Findings, credential_problems, line_problem
+from hatch_connect.locks.problems import LockProblems, credential_problems, line_problem
 from hatch_connect.project.metadata import normalized, read_metadata
 from hatch_connect.project.reading import PYPROJECT, read_tables
 from hatch_connect.project.settings import excerpt
@@ -151,7 +151,7 @@ def read_uv_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock
     data = found.path.read_bytes()
     text = data.decode()
     root = _root(graph, found.path, config)
-    findings = Findings()
+    findings = LockProblems()
     _check_lock(graph, root, found.path, config, findings)
     _check_text(text, graph, found.path, target, findings)
     pinning = Pinning(
@@ -173,7 +173,7 @@ def read_uv_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock
     left_out = omitted(graph, root, pinning.walks, _chosen(config))
     if config.keep_markers:
         pins = pinning.kept(Kept.of(graph, root, config.extras, config.groups))
-        left_out = less(left_out, pins)
+        left_out = without_pinned(left_out, pins)
     return Lock(
         path=found.path,
         format=UV,
@@ -247,7 +247,7 @@ def _workspace_root(graph: Graph) -> Package:
 
 
 def _check_lock(
-    graph: Graph, root: Package, path: Path, config: ProjectConfig, findings: Findings
+    graph: Graph, root: Package, path: Path, config: ProjectConfig, findings: LockProblems
 ) -> None:
     """Compare the lock with the project, and with what is asked for."""
     compared = Compared(
@@ -266,7 +266,9 @@ def _check_lock(
     )
 
 
-def _check_neighbours(graph: Graph, path: Path, config: ProjectConfig, findings: Findings) -> None:
+def _check_neighbours(
+    graph: Graph, path: Path, config: ProjectConfig, findings: LockProblems
+) -> None:
     """Compare the lock with the projects that it builds from folders."""
     workspace = _workspace(path, config)
     for package in (one for name in findings.local for one in graph.packages[name]):
@@ -289,7 +291,9 @@ def _check_neighbours(graph: Graph, path: Path, config: ProjectConfig, findings:
         )
 
 
-def _check_text(text: str, graph: Graph, path: Path, target: Target, findings: Findings) -> None:
+def _check_text(
+    text: str, graph: Graph, path: Path, target: Target, findings: LockProblems
+) -> None:
     findings.wrong(
         f"{path} holds credentials:",
         "Keep them in uv's own store (`uv auth login`) or in the environment, and lock again.",
@@ -424,7 +428,7 @@ def starts(
 
 
 @dataclass(slots=True, kw_only=True)
-class Walk:
+class DependencyWalk:
     """One walk, for one environment.
 
     `reached` holds each package with the names of those that ask for it, `extras` the extras of
@@ -509,12 +513,12 @@ class Pinning:
     config: ProjectConfig
     target: Target
     tags: frozenset[Tag]
-    findings: Findings
-    walks: list[Walk] = field(default_factory=list)
+    findings: LockProblems
+    walks: list[DependencyWalk] = field(default_factory=list)
 
     def choose(self, graph: Graph, root: Package, environment: dict[str, str]) -> tuple[Pin, ...]:
         """Walk for one environment."""
-        walk = Walk(graph=graph, environment=environment)
+        walk = DependencyWalk(graph=graph, environment=environment)
         walk.run(root, self.config.extras, self.config.groups)
         self.walks.append(walk)
         by_name: dict[str, list[Package]] = {}
@@ -605,12 +609,12 @@ class Pinning:
             return None
         elif package.version is None:
             return f"{package} has no version in the lock."
-        if fits(wheels, self.tags):
+        if is_compatible(wheels, self.tags):
             return None
         if package.has_sdist:
             self.findings.note(f"{package} has no wheel for the target: the server builds it.")
             return None
-        return misfit(str(package), wheels, self.target)
+        return incompatible(str(package), wheels, self.target)
 
 
 def _requirement(package: Package) -> str:
@@ -712,7 +716,7 @@ class _Rank(IntEnum):
 
 
 def omitted(
-    graph: Graph, root: Package, walks: Sequence[Walk], chosen: Collection[str]
+    graph: Graph, root: Package, walks: Sequence[DependencyWalk], chosen: Collection[str]
 ) -> tuple[Omitted, ...]:
     """Return each package that no walk reached, and why; the project itself is one.
 

@@ -17,7 +17,7 @@ from hatch_connect.errors import InterpreterError, LockError, UsageError
 from hatch_connect.events import Detail, Note, Step, Warned
 from hatch_connect.locks import find_lock
 from hatch_connect.locks.freeze import freeze
-from hatch_connect.locks.path_dependencies import heed_sources, unsatisfied
+from hatch_connect.locks.path_dependencies import apply_declared_sources, unsatisfied
 from hatch_connect.project.interpreter import (
     FALLBACK,
     find_interpreter,
@@ -256,7 +256,7 @@ def _installed(interpreter: Interpreter, config: ProjectConfig, warning: str) ->
     """
     frozen = freeze(interpreter, own_name=config.project_name, root=config.root)
     target = Target(python=".".join(interpreter.version.split(".")[:2]))
-    frozen = heed_sources(frozen, config, target, uv=False)
+    frozen = apply_declared_sources(frozen, config, target, uv=False)
     missing = unsatisfied(
         config, frozen.pins, target, local=frozen.local, called=str(interpreter.path)
     )

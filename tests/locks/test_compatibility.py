@@ -10,7 +10,7 @@ from hatch_connect.locks.compatibility import (
     either,
     file_name,
     first_patches,
-    fits,
+    is_compatible,
     merged,
     parted,
     reduced,
@@ -71,7 +71,7 @@ WAYS = st.frozensets(
     ],
 )
 def test_a_wheel_fits_by_its_tags(wheel: str, *, wanted: bool) -> None:
-    assert fits([wheel], TAGS) is wanted
+    assert is_compatible([wheel], TAGS) is wanted
 
 
 @pytest.mark.parametrize(
