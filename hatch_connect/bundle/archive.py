@@ -237,7 +237,7 @@ def _add(
     archive: tarfile.TarFile, file: ContentFile, *, epoch: int, seen: Callable[[int], None]
 ) -> ListedFile:
     with _opened(file) as (stream, size):
-        content = _Source(file.path, stream, size, seen)
+        content = _HashedFile(file.path, stream, size, seen)
         member = _member(file.path, size, epoch)
         member.mode = EXECUTABLE if file.executable else _MODE
         archive.addfile(member, content)
@@ -245,7 +245,7 @@ def _add(
     return ListedFile(path=file.path, checksum=content.md5.hexdigest())
 
 
-class _Source(Tally):
+class _HashedFile(Tally):
     """A file of the project; what goes wrong with reading it is an error that names it."""
 
     def __init__(

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from hatch_connect.bundle.archive import DEFAULT_EPOCH, SUFFIX
 from hatch_connect.bundle.build_protocol import Built
 from hatch_connect.bundle.companions import followed, others
-from hatch_connect.bundle.files import Material, Rules, additions, files_below, select
+from hatch_connect.bundle.files import SelectedFiles, ShippingRules, additions, files_below, select
 from hatch_connect.bundle.manifest import describe, needs_packages
 from hatch_connect.bundle.packages import decide_packages
-from hatch_connect.bundle.path_dependencies import build_neighbours, require_apart
+from hatch_connect.bundle.path_dependencies import build_path_dependencies, require_apart
 from hatch_connect.bundle.reading import Bundle
 from hatch_connect.bundle.render import inspect_quarto, render
 from hatch_connect.errors import BuildError, BundleError
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
     from hatch_connect.project.project import ProjectConfig
 
-__all__ = ["Material", "assemble", "epoch", "keep_from_git"]
+__all__ = ["SelectedFiles", "assemble", "epoch", "keep_from_git"]
 
 
 def assemble(
     config: ProjectConfig,
-    material: Material,
+    material: SelectedFiles,
     request: BuildRequest,
     *,
     directory: Path,
@@ -55,12 +55,12 @@ def assemble(
         resources = inspection.resources if inspection else ()
         added = additions(config, material, report, resources)
         if packages and packages.lock.local:
-            beside = build_neighbours(config, packages, Path(folder), environ, report)
+            beside = build_path_dependencies(config, packages, Path(folder), environ, report)
             require_apart((*material.files, *added[0]), beside)
             added = [*added[0], *beside.files], [*added[1], *beside.left_out]
         parted = others(config)
         below = partial(files_below, config.root, material.selector)
-        rules = Rules(
+        rules = ShippingRules(
             config=config,
             directory=directory,
             packages=packages,
@@ -100,7 +100,7 @@ def _without_effect(
         yield f"No effect for {title}, which is no notebook: {', '.join(config.unused_keys)}."
 
 
-def _file_name(config: ProjectConfig, material: Material) -> str:
+def _file_name(config: ProjectConfig, material: SelectedFiles) -> str:
     version = f"-{material.version}" if material.version else ""
     return f"{config.content_name}{version}{SUFFIX}"
 

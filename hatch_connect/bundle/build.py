@@ -13,7 +13,7 @@ from hatch_connect.bundle.build_protocol import (
     decode_answer,
     encode_request,
 )
-from hatch_connect.bundle.strategy import Place, decide_place
+from hatch_connect.bundle.strategy import BuildStrategy, choose_strategy
 from hatch_connect.errors import BuildError, UsageError
 from hatch_connect.events import Detail, Note, Step, Warned
 from hatch_connect.project.project import content_tables, read_project
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Mapping
 
-    from hatch_connect.bundle.assemble import Material
-    from hatch_connect.bundle.strategy import Placed
+    from hatch_connect.bundle.files import SelectedFiles
+    from hatch_connect.bundle.strategy import ChosenStrategy
     from hatch_connect.events import Report
     from hatch_connect.project.project import ProjectConfig
 
@@ -49,18 +49,18 @@ def build(request: BuildRequest, environ: Mapping[str, str], report: Report) -> 
         read_project(request.root, overrides=request.overrides, content=name, on=request.on)
         for name in request.contents or (None,)
     )
-    placed = decide_place(configs[0], environ)
-    report(Detail(text=f"Building {placed.place.value}: {placed.because}"))
+    chosen = choose_strategy(configs[0], environ)
+    report(Detail(text=f"Building {chosen.strategy.value}: {chosen.because}"))
     for name in (PYPROJECT, HATCH):
         require_no_mark(request.root / name)
-    if placed.place is Place.HERE:
+    if chosen.strategy is BuildStrategy.HERE:
         return _here(request, environ, report)
-    if placed.place in {Place.WHEEL, Place.TREE}:
+    if chosen.strategy in {BuildStrategy.WHEEL, BuildStrategy.TREE}:
         return tuple(
-            _foreign(config, request, decide_place(config, environ), environ, report)
+            _foreign(config, request, choose_strategy(config, environ), environ, report)
             for config in configs
         )
-    return _elsewhere(request, placed, environ, report)
+    return _elsewhere(request, chosen, environ, report)
 
 
 def _directory(request: BuildRequest) -> Path:
@@ -70,10 +70,10 @@ def _directory(request: BuildRequest) -> Path:
 def _here(request: BuildRequest, environ: Mapping[str, str], report: Report) -> tuple[Built, ...]:
     from hatchling.plugin.exceptions import UnknownPluginError
 
-    from hatch_connect.bundle.hatchling import BundleBuilder, Task, not_utf8
+    from hatch_connect.bundle.hatchling import BundleBuilder, BundleRun, not_utf8
 
     builder = BundleBuilder(str(request.root), app=_App(report))  # type: ignore[arg-type] # all that builders use of one
-    builder.task = Task(request=request, environ=environ, report=report)
+    builder.task = BundleRun(request=request, environ=environ, report=report)
     try:
         list(
             builder.build(
@@ -125,7 +125,7 @@ class _App:
 def _foreign(
     config: ProjectConfig,
     request: BuildRequest,
-    placed: Placed,
+    chosen: ChosenStrategy,
     environ: Mapping[str, str],
     report: Report,
 ) -> Built:
@@ -133,7 +133,7 @@ def _foreign(
 
     with TemporaryDirectory(prefix="hatch-connect-") as folder:
         material = None
-        if placed.place is Place.WHEEL:
+        if chosen.strategy is BuildStrategy.WHEEL:
             material = _from_wheel(config, Path(folder), environ, report)
         return assemble(
             config,
@@ -147,8 +147,8 @@ def _foreign(
 
 def _from_wheel(
     config: ProjectConfig, folder: Path, environ: Mapping[str, str], report: Report
-) -> Material | None:
-    from hatch_connect.bundle.assemble import Material
+) -> SelectedFiles | None:
+    from hatch_connect.bundle.files import SelectedFiles
     from hatch_connect.bundle.isolated import build_wheel
     from hatch_connect.bundle.selector import Selector
     from hatch_connect.bundle.wheel import unpack_wheel
@@ -161,7 +161,7 @@ def _from_wheel(
     if not unpacked.modules:
         return None
     shipped, left_out = selector.choose(unpacked.files)
-    return Material(
+    return SelectedFiles(
         selector=selector,
         files=tuple(shipped),
         left_out=(*unpacked.left_out, *left_out),
@@ -171,12 +171,12 @@ def _from_wheel(
 
 def _from_tree(
     config: ProjectConfig, request: BuildRequest, environ: Mapping[str, str], report: Report
-) -> Material:
-    from hatch_connect.bundle.hatchling import BundleBuilder, Task
+) -> SelectedFiles:
+    from hatch_connect.bundle.hatchling import BundleBuilder, BundleRun
     from hatch_connect.bundle.selector import Selector
 
     builder = BundleBuilder(str(config.root), app=_App(report))  # type: ignore[arg-type] # as above
-    builder.task = Task(request=request, environ=environ, report=report)
+    builder.task = BundleRun(request=request, environ=environ, report=report)
     try:
         return builder.from_tree(config, Selector(config, environ), config.version)
     except (ValueError, TypeError) as error:
@@ -184,7 +184,7 @@ def _from_tree(
 
 
 def _elsewhere(
-    request: BuildRequest, placed: Placed, environ: Mapping[str, str], report: Report
+    request: BuildRequest, chosen: ChosenStrategy, environ: Mapping[str, str], report: Report
 ) -> tuple[Built, ...]:
     report(Step(text="Building the project"))
     with TemporaryDirectory(prefix="hatch-connect-") as folder:
@@ -192,7 +192,7 @@ def _elsewhere(
         surroundings = {**environ, VARIABLE: encode_request(request, answer)}
         for name in ("HATCH_ENV_ACTIVE", "HATCH_BUILD_HOOKS_ONLY", "HATCH_BUILD_CLEAN"):
             surroundings.pop(name, None)
-        done = _run(request, placed, surroundings, report)
+        done = _run(request, chosen, surroundings, report)
         if answer.is_file():
             built, heard = decode_answer(answer.read_text("utf-8"))
             for event in heard:
@@ -208,14 +208,14 @@ def _elsewhere(
 
 
 def _run(
-    request: BuildRequest, placed: Placed, environ: Mapping[str, str], report: Report
+    request: BuildRequest, chosen: ChosenStrategy, environ: Mapping[str, str], report: Report
 ) -> subprocess.CompletedProcess[str]:
     from hatch_connect.bundle.isolated import run_hatchling, run_quietly
 
     target = f"connect:{','.join(request.contents or (_MAIN,))}"
     directory = [str(request.directory.absolute())] if request.directory else []
-    if placed.place is Place.HATCH:
-        command = [*placed.hatch, "-e", "default", "build", "-t", target, *directory]
+    if chosen.strategy is BuildStrategy.HATCH:
+        command = [*chosen.hatch, "-e", "default", "build", "-t", target, *directory]
         return run_quietly(command, request.root, environ)
     arguments = ["build", "-t", target, *(["-d", *directory] if directory else [])]
-    return run_hatchling(request.root, placed.requires, arguments, environ=environ, report=report)
+    return run_hatchling(request.root, chosen.requires, arguments, environ=environ, report=report)

@@ -60,7 +60,7 @@ _SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Material:
+class SelectedFiles:
     """What the build selected: of its wheel, or of the tree.
 
     `version` is the project's as the build knows it, None where it has none. `origins` are the
@@ -74,14 +74,14 @@ class Material:
     tree: bool = False
     origins: frozenset[str] = frozenset()
 
-    def only(self, made: Path) -> Material:
+    def only(self, made: Path) -> SelectedFiles:
         """Give the same with nothing but a file that was made in place of all others."""
         file = Candidate(path=made.name, source=made, origin=None, named=True)
         return replace(self, files=(file,), left_out=(), tree=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class ShippingRules:
     """What decides which of the files ship into a bundle in `directory`.
 
     `others` is what other content of the project has for itself, but for what is `imported`.
@@ -146,7 +146,7 @@ class TreeFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Walk:
+class TreeWalk:
     """A walk from `root`; folders for which `skip` gives a rule are not entered.
 
     Links to folders are followed if they stay within `roots`, real paths of which the first is
@@ -201,9 +201,9 @@ def _describes_project(path: str) -> bool:
 
 
 def select(
-    material: Material,
+    material: SelectedFiles,
     added: tuple[list[Candidate], list[LeftOut]],
-    rules: Rules,
+    rules: ShippingRules,
     report: Report,
 ) -> Selection:
     """Give the files of the bundle, all but the manifest.
@@ -320,7 +320,7 @@ def _rest(
 
 
 def additions(
-    config: ProjectConfig, material: Material, report: Report, resources: Sequence[str] = ()
+    config: ProjectConfig, material: SelectedFiles, report: Report, resources: Sequence[str] = ()
 ) -> tuple[list[Candidate], list[LeftOut]]:
     """Give what `include` and the entrypoint add, and what of it does not ship."""
     for folder in config.follow_links:
@@ -394,7 +394,7 @@ def _files(root: Path, selector: Selector, patterns: Patterns) -> Iterator[str]:
         found = no_content(root / folder, at_top="/" not in folder)
         return found.rule if found and found.rule != BUILD_OUTPUTS else None
 
-    walk = Walk(root=root, roots=selector.roots, skip=skip, left_out=left_out)
+    walk = TreeWalk(root=root, roots=selector.roots, skip=skip, left_out=left_out)
     for file in walk.files():
         yield file.path
 
@@ -416,7 +416,7 @@ def files_of_folder(config: ProjectConfig, selector: Selector) -> Iterator[Candi
             selector.require_checked_out(path)
         return rule
 
-    walk = Walk(root=root, roots=selector.roots, skip=skip, left_out=left_out)
+    walk = TreeWalk(root=root, roots=selector.roots, skip=skip, left_out=left_out)
     for file in walk.files():
         yield Candidate(
             path=file.path,
@@ -468,7 +468,7 @@ def files_below(root: Path, selector: Selector, top: str) -> Iterator[str]:
             selector.require_checked_out(folder)
         return rule
 
-    walk = Walk(root=root, roots=selector.roots, skip=skip, left_out=left_out)
+    walk = TreeWalk(root=root, roots=selector.roots, skip=skip, left_out=left_out)
     for file in walk.files():
         if file.path.startswith(f"{top}/"):
             yield file.path

@@ -24,8 +24,8 @@ from hatchling.builders.wheel import WheelBuilder, WheelBuilderConfig
 from hatchling.plugin.manager import PluginManager
 
 from hatch_connect.bundle.archive import SUFFIX, check_names, regular_file
-from hatch_connect.bundle.assemble import Material, assemble
-from hatch_connect.bundle.files import Walk, files_of_folder
+from hatch_connect.bundle.assemble import assemble
+from hatch_connect.bundle.files import SelectedFiles, TreeWalk, files_of_folder
 from hatch_connect.bundle.guard import forbidden
 from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.bundle.selector import Candidate, LeftOut, Selector
@@ -50,7 +50,7 @@ _NOT_SELECTED = "Hatchling's selection: [tool.hatch.build]"
 
 
 @dataclass(slots=True, kw_only=True)
-class Task:
+class BundleRun:
     """One run of the builder: what is asked of it, and what came of it."""
 
     request: BuildRequest
@@ -88,7 +88,7 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
     """Builds the bundle of the project, or of each piece of content that is asked for."""
 
     PLUGIN_NAME = OWN
-    task: Task
+    task: BundleRun
 
     @classmethod
     def get_config_class(cls) -> type[BundleConfig]:
@@ -152,7 +152,7 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
         self.task.built.append(built)
         return str(built.bundle.path)
 
-    def _from_wheel(self, selector: Selector, folder: Path) -> Material | None:
+    def _from_wheel(self, selector: Selector, folder: Path) -> SelectedFiles | None:
         wheel = self._wheel()
         wheel.choose = partial(self._choose, selector)
         for submodule in filter(wheel.selects, selector.repository.missing):
@@ -172,7 +172,7 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
             for file in unpacked.files
             if file.path in wheel.chosen
         )
-        return Material(
+        return SelectedFiles(
             selector=selector,
             files=(*chosen, *shipped),
             left_out=(*wheel.left_out, *left_out, *unpacked.left_out),
@@ -183,7 +183,9 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
     def _has_forced_files(self) -> bool:
         return "force-include" in self.target_config or bool(self.config.build_force_include)
 
-    def from_tree(self, config: ProjectConfig, selector: Selector, version: str | None) -> Material:
+    def from_tree(
+        self, config: ProjectConfig, selector: Selector, version: str | None
+    ) -> SelectedFiles:
         """Give what the tree holds, by the selection of this target.
 
         A file that needs no Python ships alone out of a package project: its sources are no
@@ -191,14 +193,14 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
         """
         alone = config.entrypoint and not config.app_mode.has_python
         if alone and not config.folder and self.has_package:
-            return Material(selector=selector, files=(), version=version)
+            return SelectedFiles(selector=selector, files=(), version=version)
         left_out: list[LeftOut] = []
         if config.folder:
             candidates = list(files_of_folder(config, selector))
         else:
             candidates = [*self._selected(selector, left_out), *self._forced()]
         shipped, kept_back = self._choose(selector, candidates)
-        return Material(
+        return SelectedFiles(
             selector=selector,
             files=tuple(shipped),
             left_out=(*left_out, *kept_back),
@@ -213,7 +215,7 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
             return
         root = Path(self.root)
         skip = partial(self._skipped, selector)
-        walk = Walk(root=root, roots=selector.roots, skip=skip, left_out=left_out)
+        walk = TreeWalk(root=root, roots=selector.roots, skip=skip, left_out=left_out)
         for file in walk.files():
             relative = file.path.replace("/", os.sep)
             shipped_as = self.config.get_distribution_path(relative)

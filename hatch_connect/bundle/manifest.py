@@ -38,7 +38,7 @@ _KEYS = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Metadata:
+class ManifestMetadata:
     """What the content is; `app_mode` as Connect spells it."""
 
     app_mode: str
@@ -49,7 +49,7 @@ class Metadata:
     content_category: str | None = None
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, object]) -> Metadata:
+    def from_dict(cls, data: Mapping[str, object]) -> ManifestMetadata:
         """Read `metadata`; keys that are not known are not looked at."""
         where = "metadata"
         return cls(
@@ -74,7 +74,7 @@ class Metadata:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Python:
+class ManifestPython:
     """Which Python, and what installs the packages named in `package_file` (a path in the bundle).
 
     `allow_uv` is None where no installer was chosen: the server decides.
@@ -87,7 +87,7 @@ class Python:
     allow_uv: bool | None = None
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, object]) -> Python:
+    def from_dict(cls, data: Mapping[str, object]) -> ManifestPython:
         """Read `python`."""
         manager = get(data, "package_manager", dict, "python") or {}
         where = "python.package_manager"
@@ -111,7 +111,7 @@ class Python:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Environment:
+class ManifestEnvironment:
     """What the content's environment must be; an empty one is not written.
 
     `python_requires` is a PEP 440 specifier (honoured from server 2025.03); `manage_python` and
@@ -124,7 +124,7 @@ class Environment:
     manage_r: bool | None = None
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, object]) -> Environment:
+    def from_dict(cls, data: Mapping[str, object]) -> ManifestEnvironment:
         """Read `environment`."""
         python = get(data, "python", dict, "environment") or {}
         management = get(data, "environment_management", dict, "environment") or {}
@@ -205,12 +205,12 @@ class Manifest:
     of later servers): `(name, JSON text)`.
     """
 
-    metadata: Metadata
+    metadata: ManifestMetadata
     locale: str | None = LOCALE
     jupyter: Jupyter = field(default_factory=Jupyter)
     quarto: Quarto | None = None
-    python: Python | None = None
-    environment: Environment = field(default_factory=Environment)
+    python: ManifestPython | None = None
+    environment: ManifestEnvironment = field(default_factory=ManifestEnvironment)
     unread: tuple[tuple[str, str], ...] = ()
     files: tuple[ListedFile, ...] = ()
 
@@ -226,12 +226,12 @@ class Manifest:
         quarto = get(data, "quarto", dict)
         python = get(data, "python", dict)
         return cls(
-            metadata=Metadata.from_dict(need(data, "metadata", dict)),
+            metadata=ManifestMetadata.from_dict(need(data, "metadata", dict)),
             locale=get(data, "locale", str),
             jupyter=Jupyter.from_dict(get(data, "jupyter", dict) or {}),
             quarto=None if quarto is None else Quarto.from_dict(quarto),
-            python=None if python is None else Python.from_dict(python),
-            environment=Environment.from_dict(get(data, "environment", dict) or {}),
+            python=None if python is None else ManifestPython.from_dict(python),
+            environment=ManifestEnvironment.from_dict(get(data, "environment", dict) or {}),
             unread=tuple((k, json.dumps(v)) for k, v in data.items() if k not in _KEYS),
             files=_listed_files(get(data, "files", dict) or {}),
         )
@@ -344,18 +344,20 @@ def needs_packages(
     return config.app_mode.has_python and (inspection is None or inspection.needs_python or asked)
 
 
-def metadata_of(config: ProjectConfig, inspection: Inspection | None = None) -> Metadata:
+def metadata_of(config: ProjectConfig, inspection: Inspection | None = None) -> ManifestMetadata:
     """Give `metadata` of the manifest.
 
     As in the official client's, HTML is named twice, but that of a rendered notebook once.
     """
     mode = config.app_mode.name
     if config.rendered:
-        return Metadata(app_mode=mode, primary_html=config.entrypoint)
+        return ManifestMetadata(app_mode=mode, primary_html=config.entrypoint)
     if mode.startswith("quarto"):
-        return Metadata(app_mode=mode, content_category=inspection.category if inspection else None)
+        return ManifestMetadata(
+            app_mode=mode, content_category=inspection.category if inspection else None
+        )
     is_html = mode == "static"
-    return Metadata(
+    return ManifestMetadata(
         app_mode=mode,
         entrypoint=config.entrypoint,
         primary_html=config.entrypoint if is_html else None,
@@ -379,7 +381,7 @@ def describe(
         if inspection
         else None,
         python=_python(config, packages) if packages else None,
-        environment=Environment(
+        environment=ManifestEnvironment(
             python_requires=packages.python.requires if packages else None,
             image=config.image,
             manage_python=managed.python,
@@ -388,9 +390,9 @@ def describe(
     )
 
 
-def _python(config: ProjectConfig, packages: Packages) -> Python:
+def _python(config: ProjectConfig, packages: Packages) -> ManifestPython:
     chosen = config.package_installer
-    return Python(
+    return ManifestPython(
         version=packages.python.version,
         package_file=packages.path,
         manager=chosen or "pip",

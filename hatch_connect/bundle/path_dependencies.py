@@ -29,20 +29,20 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Neighbours:
+class PathDependencies:
     """The files of all of them, and what of their wheels does not ship."""
 
     files: tuple[Candidate, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 
 
-def build_neighbours(
+def build_path_dependencies(
     config: ProjectConfig,
     packages: Packages,
     folder: Path,
     environ: Mapping[str, str],
     report: Report,
-) -> Neighbours:
+) -> PathDependencies:
     """Build each package in `folder` and unpack it there.
 
     Raises BuildError for one that cannot be built or is not for the target, BundleError for two
@@ -61,10 +61,10 @@ def build_neighbours(
         _claim(package.name, chosen, owners)
         files += chosen
         left_out += (*kept_back, *unpacked.left_out)
-    return Neighbours(files=tuple(files), left_out=tuple(left_out))
+    return PathDependencies(files=tuple(files), left_out=tuple(left_out))
 
 
-def require_apart(own: Iterable[Candidate], neighbours: Neighbours) -> None:
+def require_apart(own: Iterable[Candidate], neighbours: PathDependencies) -> None:
     """Refuse neighbours that would overwrite files of the project. Raises BundleError."""
     there = {file.path for file in own}
     _refuse_common(

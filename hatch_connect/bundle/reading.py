@@ -216,7 +216,7 @@ def _listed(manifest: Path) -> tuple[str, ...]:
 
 
 @dataclass(slots=True)
-class _Found:
+class _ArchiveContents:
     """What an archive holds: checksums of its files, targets of its links, possible manifests."""
 
     checksums: dict[str, str] = field(default_factory=dict)
@@ -230,7 +230,7 @@ def check_archive(path: Path) -> Checked:
     It is judged as the server does: what is listed must be there. Checksums that differ and files
     that are not listed are taken, as official clients write such archives too.
     """
-    found = _Found()
+    found = _ArchiveContents()
     with reading(path) as (archive, raw):
         for member in archive:
             _take(archive, member, found)
@@ -256,7 +256,7 @@ def check_archive(path: Path) -> Checked:
     )
 
 
-def _follow_links(found: _Found, path: Path) -> None:
+def _follow_links(found: _ArchiveContents, path: Path) -> None:
     """Take the checksums of what links lead to: a file of the archive, or a folder of it."""
     pending = dict(found.links)
     while pending:
@@ -319,7 +319,7 @@ class _Limited:
         return data
 
 
-def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, found: _Found) -> None:
+def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, found: _ArchiveContents) -> None:
     name = normalized(member)
     if not name:
         return
@@ -366,7 +366,7 @@ def _refuse(name: str, why: str | None) -> None:
         raise BundleError(f"The archive is refused: {shown(name)}: {why}.")
 
 
-def _refuse_files_in_files(found: _Found) -> None:
+def _refuse_files_in_files(found: _ArchiveContents) -> None:
     for name in found.checksums:
         folder = posixpath.dirname(name)
         while folder:
@@ -375,7 +375,7 @@ def _refuse_files_in_files(found: _Found) -> None:
             folder = posixpath.dirname(folder)
 
 
-def _top(found: _Found, path: Path) -> str:
+def _top(found: _ArchiveContents, path: Path) -> str:
     if MANIFEST_NAME in found.manifests:
         return ""
     tops = {name.split("/")[0] + "/" for name in found.checksums}

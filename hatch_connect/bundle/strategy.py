@@ -29,7 +29,7 @@ _OUR_HOOKS = frozenset({"version", "connect"})
 _OUR_SOURCES = frozenset({"regex", "env"})
 
 
-class Place(Enum):
+class BuildStrategy(Enum):
     """Where the builder runs, or what stands in for it."""
 
     HERE = "in this process"
@@ -40,16 +40,16 @@ class Place(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
+class ChosenStrategy:
     """Where, and why: a word for `--verbose`; `requires` is what an environment needs."""
 
-    place: Place
+    strategy: BuildStrategy
     because: str
     requires: tuple[str, ...] = ()
     hatch: tuple[str, ...] = ()
 
 
-def decide_place(config: ProjectConfig, environ: Mapping[str, str]) -> Placed:
+def choose_strategy(config: ProjectConfig, environ: Mapping[str, str]) -> ChosenStrategy:
     """Decide where this project is built.
 
     Without a back end it is the tree, where that holds the entrypoint, else the wheel that
@@ -62,27 +62,37 @@ def decide_place(config: ProjectConfig, environ: Mapping[str, str]) -> Placed:
     hatch = _Hatch(config)
     reasons = list(hatch.foreign())
     if not reasons:
-        return Placed(place=Place.HERE, because="nothing but hatchling is needed")
+        return ChosenStrategy(
+            strategy=BuildStrategy.HERE, because="nothing but hatchling is needed"
+        )
     command = hatch_command(environ)
     if command and hatch.knows_target():
-        return Placed(place=Place.HATCH, because=reasons[0], hatch=command)
-    return Placed(place=Place.ISOLATED, because=reasons[0], requires=hatch.requirements())
+        return ChosenStrategy(strategy=BuildStrategy.HATCH, because=reasons[0], hatch=command)
+    return ChosenStrategy(
+        strategy=BuildStrategy.ISOLATED, because=reasons[0], requires=hatch.requirements()
+    )
 
 
-def _by_other_backend(config: ProjectConfig) -> Placed:
+def _by_other_backend(config: ProjectConfig) -> ChosenStrategy:
     if config.is_whole_tree:
-        return Placed(place=Place.TREE, because="the tree is the content")
+        return ChosenStrategy(strategy=BuildStrategy.TREE, because="the tree is the content")
     if not config.app_mode.has_python:
-        return Placed(place=Place.TREE, because="content without Python needs no build")
-    return Placed(place=Place.WHEEL, because=f"the back end is {config.build_backend}")
+        return ChosenStrategy(
+            strategy=BuildStrategy.TREE, because="content without Python needs no build"
+        )
+    return ChosenStrategy(
+        strategy=BuildStrategy.WHEEL, because=f"the back end is {config.build_backend}"
+    )
 
 
-def _without_backend(config: ProjectConfig) -> Placed:
+def _without_backend(config: ProjectConfig) -> ChosenStrategy:
     wanted = (config.rendered,) if config.rendered else entry_files(config)
     if not wanted or any((config.content_root / path).exists() for path in wanted):
-        return Placed(place=Place.TREE, because="there is no [build-system]")
+        return ChosenStrategy(strategy=BuildStrategy.TREE, because="there is no [build-system]")
     if config.metadata.has_project:
-        return Placed(place=Place.WHEEL, because="without [build-system], setuptools builds")
+        return ChosenStrategy(
+            strategy=BuildStrategy.WHEEL, because="without [build-system], setuptools builds"
+        )
     raise BundleError(
         f"The entrypoint `{config.entrypoint}` is not in {config.root}: "
         f"there is neither {' nor '.join(wanted)}, and no back end that would build a package.",

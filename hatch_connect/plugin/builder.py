@@ -12,7 +12,7 @@ from hatch_connect.bundle.build_protocol import (
     decode_request,
     encode_answer,
 )
-from hatch_connect.bundle.hatchling import BundleBuilder, Task, not_utf8
+from hatch_connect.bundle.hatchling import BundleBuilder, BundleRun, not_utf8
 from hatch_connect.door import interruptible, temporary_folder
 from hatch_connect.errors import HatchConnectError, exit_code_of
 from hatch_connect.events import Detail, Event, Note, Step, Warned
@@ -46,7 +46,7 @@ class ConnectBuilder(BundleBuilder):
 
         try:
             request, answer = self._request()
-            self.task = Task(request=request, environ=os.environ, report=report)
+            self.task = BundleRun(request=request, environ=os.environ, report=report)
             yield from super().build(**options)
         except (HatchConnectError, UnicodeDecodeError) as raised:
             error = not_utf8(Path(self.root), raised) if isinstance(raised, ValueError) else raised

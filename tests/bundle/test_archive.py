@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.bundles import Heard, in_memory, md5, members_of
 
 from hatch_connect.bundle.archive import check_names, pack, shown, unsafe
-from hatch_connect.bundle.manifest import Manifest, Metadata
+from hatch_connect.bundle.manifest import Manifest, ManifestMetadata
 from hatch_connect.bundle.reading import Bundle
 from hatch_connect.bundle.selector import ContentFile, Selection
 from hatch_connect.errors import BundleError
@@ -21,7 +21,7 @@ from hatch_connect.events import Progress, silent
 if TYPE_CHECKING:
     from pathlib import Path
 
-MANIFEST = Manifest(metadata=Metadata(app_mode="static", entrypoint="index.html"))
+MANIFEST = Manifest(metadata=ManifestMetadata(app_mode="static", entrypoint="index.html"))
 FILES = {"index.html": b"<p>", "a/data.csv": b"1,2\n" * 100, "naïve " + "n" * 200: b""}
 
 

@@ -11,7 +11,7 @@ from support.projects import APP, CONNECT, HATCHLING, PACKAGE, build_one, paths,
 from support.sandbox import REPOSITORY, Sandbox, committed
 
 from hatch_connect.bundle import build, strategy
-from hatch_connect.bundle.strategy import Place, Placed
+from hatch_connect.bundle.strategy import BuildStrategy, ChosenStrategy
 from hatch_connect.errors import BuildError, BundleError, LockError
 from hatch_connect.events import Detail
 
@@ -69,8 +69,8 @@ def test_a_project_with_a_hook_of_its_own(
 
 def elsewhere(monkeypatch: pytest.MonkeyPatch, *command: str) -> None:
     """Build through a command that stands in for `hatch`."""
-    decided = Placed(place=Place.HATCH, because="a test", hatch=command)
-    monkeypatch.setattr(build, "decide_place", lambda *_: decided)
+    decided = ChosenStrategy(strategy=BuildStrategy.HATCH, because="a test", hatch=command)
+    monkeypatch.setattr(build, "choose_strategy", lambda *_: decided)
 
 
 def test_a_build_that_fails_shows_its_last_words(

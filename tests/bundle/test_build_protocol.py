@@ -14,7 +14,7 @@ from hatch_connect.bundle.build_protocol import (
     encode_answer,
     encode_request,
 )
-from hatch_connect.bundle.manifest import Manifest, Metadata
+from hatch_connect.bundle.manifest import Manifest, ManifestMetadata
 from hatch_connect.bundle.reading import Bundle
 from hatch_connect.bundle.selector import LeftOut
 from hatch_connect.events import Note, Step, Warned
@@ -70,7 +70,7 @@ def test_a_variable_that_holds_something_else(text: str) -> None:
 
 
 def test_an_answer_arrives_as_it_was_sent(tmp_path: Path) -> None:
-    manifest = Manifest(metadata=Metadata(app_mode="static"), locale=None)
+    manifest = Manifest(metadata=ManifestMetadata(app_mode="static"), locale=None)
     built = Built(
         content="docs",
         bundle=Bundle.write(tmp_path / "b.tar.gz", manifest, in_memory({"a": b"1"})),

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hatch_connect.bundle.manifest import (
-    Environment,
     Jupyter,
     ListedFile,
     Manifest,
-    Metadata,
-    Python,
+    ManifestEnvironment,
+    ManifestMetadata,
+    ManifestPython,
     Quarto,
 )
 from hatch_connect.errors import BundleError
@@ -23,7 +23,7 @@ LEAST: dict[str, Any] = {"version": 1, "metadata": {"appmode": "static"}, "files
 
 def everything() -> Manifest:
     return Manifest(
-        metadata=Metadata(
+        metadata=ManifestMetadata(
             app_mode="quarto-static",
             entrypoint="a.ipynb",
             primary_html="a.html",
@@ -33,8 +33,10 @@ def everything() -> Manifest:
         ),
         jupyter=Jupyter(hide_all_input=True, hide_tagged_input=True),
         quarto=Quarto(version="1.6.0", engines=("jupyter",)),
-        python=Python(version="3.11.0", package_file="reqs/prod.txt", manager="uv", allow_uv=True),
-        environment=Environment(
+        python=ManifestPython(
+            version="3.11.0", package_file="reqs/prod.txt", manager="uv", allow_uv=True
+        ),
+        environment=ManifestEnvironment(
             python_requires="~=3.11.0", image="registry/py:1", manage_python=False, manage_r=False
         ),
         unread=(("platform", '"4.3.1"'), ("packages", "{}")),
@@ -60,12 +62,12 @@ def test_the_package_file_is_the_first_file_and_the_rest_is_sorted() -> None:
 
 
 def test_what_was_not_said_is_not_written() -> None:
-    manifest = Manifest(metadata=Metadata(app_mode="static"), locale=None)
+    manifest = Manifest(metadata=ManifestMetadata(app_mode="static"), locale=None)
     assert manifest.to_dict() == LEAST
 
 
 def test_the_file_is_ascii_with_an_indent_of_two() -> None:
-    manifest = Manifest(metadata=Metadata(app_mode="static", entrypoint="é.html"))
+    manifest = Manifest(metadata=ManifestMetadata(app_mode="static", entrypoint="é.html"))
     text = manifest.to_json().decode("ascii")
     assert '\n  "metadata": {\n    "appmode": "static",\n    "entrypoint": "\\u00e9.html"' in text
 
@@ -140,8 +142,8 @@ def test_what_is_no_json_object_is_refused(text: bytes) -> None:
 )
 def test_any_path_survives_the_round_trip(files: dict[str, str], entrypoint: str | None) -> None:
     manifest = Manifest(
-        metadata=Metadata(app_mode="python-api", entrypoint=entrypoint),
-        python=Python(version="3.12.0"),
+        metadata=ManifestMetadata(app_mode="python-api", entrypoint=entrypoint),
+        python=ManifestPython(version="3.12.0"),
         files=tuple(ListedFile(path=p, checksum=c) for p, c in files.items()),
     )
     again = Manifest.from_json(manifest.to_json())

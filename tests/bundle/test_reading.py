@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.bundles import Archive, Heard, in_memory, manifest_of, md5, members_of, write_files
 
-from hatch_connect.bundle.manifest import Manifest, Metadata
+from hatch_connect.bundle.manifest import Manifest, ManifestMetadata
 from hatch_connect.bundle.reading import Bundle
 from hatch_connect.errors import BundleError
 
@@ -189,7 +189,7 @@ def test_a_sparse_member_is_refused(tmp_path: Path) -> None:
 
 
 def written(tmp_path: Path) -> Bundle:
-    manifest = Manifest(metadata=Metadata(app_mode="static", entrypoint="index.html"))
+    manifest = Manifest(metadata=ManifestMetadata(app_mode="static", entrypoint="index.html"))
     return Bundle.write(tmp_path / "b.tar.gz", manifest, in_memory(FILES))
 
 

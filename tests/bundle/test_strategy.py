@@ -6,7 +6,12 @@ import pytest
 from support.projects import APP, CONNECT, HATCHLING, PACKAGE, project
 
 from hatch_connect.bundle import strategy as rooms
-from hatch_connect.bundle.strategy import Place, Placed, decide_place, hatch_command
+from hatch_connect.bundle.strategy import (
+    BuildStrategy,
+    ChosenStrategy,
+    choose_strategy,
+    hatch_command,
+)
 from hatch_connect.errors import BundleError
 from hatch_connect.project.project import read_project
 
@@ -17,8 +22,8 @@ OWN = '[tool.hatch.build.targets.connect]\ndependencies = ["hatch-connect @ file
 VCS = HATCHLING.replace('["hatchling"]', '["hatchling", "hatch-vcs"]')
 
 
-def placed(root: Path, **how: str) -> Placed:
-    return decide_place(read_project(project(root, PACKAGE, **how)), {"PATH": ""})
+def chosen(root: Path, **how: str) -> ChosenStrategy:
+    return choose_strategy(read_project(project(root, PACKAGE, **how)), {"PATH": ""})
 
 
 @pytest.mark.parametrize(
@@ -36,7 +41,7 @@ def placed(root: Path, **how: str) -> Placed:
     ],
 )
 def test_here_where_nothing_else_is_needed(tmp_path: Path, how: dict[str, str]) -> None:
-    assert placed(tmp_path, **how).place is Place.HERE
+    assert chosen(tmp_path, **how).strategy is BuildStrategy.HERE
 
 
 FOREIGN = {
@@ -62,27 +67,27 @@ FOREIGN = {
 def test_elsewhere_where_the_build_needs_more(tmp_path: Path, because: str) -> None:
     how = {"more": "", **FOREIGN[because]}
     how["more"] += OWN if "targets.connect]" not in how["more"] else ""
-    decided = placed(tmp_path, **how)
-    assert decided.place is Place.HATCH
+    decided = chosen(tmp_path, **how)
+    assert decided.strategy is BuildStrategy.HATCH
     assert decided.because == because
     assert decided.hatch[1:] == ("-m", "hatch")
 
 
 def test_hatch_toml_counts(tmp_path: Path) -> None:
     root = project(tmp_path, {**PACKAGE, "hatch.toml": '[version]\nsource = "vcs"\n'})
-    assert decide_place(read_project(root), {}).because == "the version comes from 'vcs'"
+    assert choose_strategy(read_project(root), {}).because == "the version comes from 'vcs'"
 
 
 def test_isolated_where_hatch_would_not_know_the_target(tmp_path: Path) -> None:
-    decided = placed(tmp_path, system=VCS)
-    assert decided.place is Place.ISOLATED
+    decided = chosen(tmp_path, system=VCS)
+    assert decided.strategy is BuildStrategy.ISOLATED
     assert decided.requires == ("hatchling", "hatch-vcs")
 
 
 def test_isolated_where_hatch_would_not_install_what_the_wheel_needs(tmp_path: Path) -> None:
     more = OWN + '[tool.hatch.build.targets.wheel]\ndependencies = ["numpy"]\n'
-    decided = placed(tmp_path, more=more)
-    assert decided.place is Place.ISOLATED
+    decided = chosen(tmp_path, more=more)
+    assert decided.strategy is BuildStrategy.ISOLATED
     assert set(decided.requires) == {"hatchling", "hatch-connect @ file:///x", "numpy"}
 
 
@@ -92,13 +97,13 @@ def test_the_name_alone_will_do_where_an_index_has_us(
 ) -> None:
     monkeypatch.setattr(rooms, "own_url", lambda: url)
     more = OWN.replace(" @ file:///x", "")
-    expected = Place.HATCH if url is None else Place.ISOLATED
-    assert placed(tmp_path, system=VCS, more=more).place is expected
+    expected = BuildStrategy.HATCH if url is None else BuildStrategy.ISOLATED
+    assert chosen(tmp_path, system=VCS, more=more).strategy is expected
 
 
 def test_isolated_where_there_is_no_hatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rooms, "find_spec", lambda _: None)
-    assert placed(tmp_path, system=VCS, more=OWN).place is Place.ISOLATED
+    assert chosen(tmp_path, system=VCS, more=OWN).strategy is BuildStrategy.ISOLATED
 
 
 def test_hatch_on_the_path_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,21 +122,21 @@ def test_hatch_on_the_path_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_another_back_end_makes_its_own_wheel(tmp_path: Path, system: str) -> None:
-    assert placed(tmp_path, system=system).place is Place.WHEEL
+    assert chosen(tmp_path, system=system).strategy is BuildStrategy.WHEEL
 
 
 def test_no_back_end_and_an_entrypoint_in_the_tree(tmp_path: Path) -> None:
     root = project(
         tmp_path, {"app.py": APP}, system="", connect=CONNECT.replace("sales_api.main", "app")
     )
-    assert decide_place(read_project(root), {}).place is Place.TREE
+    assert choose_strategy(read_project(root), {}).strategy is BuildStrategy.TREE
 
 
 def test_no_back_end_and_a_package_below_src(tmp_path: Path) -> None:
-    assert placed(tmp_path, system="").place is Place.WHEEL
+    assert chosen(tmp_path, system="").strategy is BuildStrategy.WHEEL
 
 
 def test_neither_a_back_end_nor_a_project(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(CONNECT, encoding="utf-8")
     with pytest.raises(BundleError, match=r"neither sales_api/main\.py nor"):
-        decide_place(read_project(tmp_path), {})
+        choose_strategy(read_project(tmp_path), {})
