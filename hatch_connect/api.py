@@ -19,7 +19,7 @@ from hatch_connect.bundle.build_protocol import BuildRequest, Built
 from hatch_connect.bundle.reading import Bundle
 from hatch_connect.connect.client import ConnectClient
 from hatch_connect.connect.client import connect as connect_to
-from hatch_connect.connect.resolve_server import ServerChoice, choose_server
+from hatch_connect.connect.resolve_server import ServerOptions, resolve_server
 from hatch_connect.connect.resources import BundleInfo, Content, ServerSettings, TaskStatus, User
 from hatch_connect.connect.servers import Server, ServerStore, server_url
 from hatch_connect.errors import (
@@ -135,8 +135,8 @@ def find_server(
 ) -> Server:
     """Return a stored server by its nickname, else CONNECT_SERVER, else the store's default."""
     known = _environ(environ)
-    return choose_server(
-        ServerChoice(name=name),
+    return resolve_server(
+        ServerOptions(name=name),
         environ=known,
         configured=None,
         store=ServerStore(ServerStore.default_path(known, sys.platform), report),

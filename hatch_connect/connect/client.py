@@ -17,7 +17,7 @@ from hatch_connect.errors import (
 from hatch_connect.events import Report, silent
 
 from .codes import Code
-from .json_reader import Answer, objects, strings
+from .json_reader import JsonObject, objects, strings
 from .resources import (
     BundleInfo,
     Content,
@@ -119,7 +119,7 @@ class ConnectClient:
         person = Request("GET", f"v1/users/{quote(content.owner_guid, safe='')}")
         for request in (Request("GET", _content(content.guid), query={"include": "owner"}), person):
             with contextlib.suppress(ServerError):
-                told = Answer(self._session.json(request), str(request))
+                told = JsonObject(self._session.json(request), str(request))
                 owner = told if request is person else told.child("owner")
                 if owner and (name := owner.optional_string("username")):
                     return name
@@ -215,7 +215,7 @@ class ConnectClient:
 
         def upload() -> BundleInfo:
             try:
-                return BundleInfo.from_answer(Answer(self._session.json(request), str(request)))
+                return BundleInfo.from_answer(JsonObject(self._session.json(request), str(request)))
             except (RefusedError, UnreachableError) as error:
                 raise too_large(error, body, largest) from error
 
@@ -294,7 +294,7 @@ class ConnectClient:
 
     def _listed(
         self, path: str, key: str, query: Mapping[str, str] | None = None, *, least: int = _PAGE
-    ) -> Iterator[Answer]:
+    ) -> Iterator[JsonObject]:
         """Return each object of a list once, by what is at `key`, from however many pages.
 
         The reference documents pages for bundles alone, of 20 in either order, and older servers
@@ -302,7 +302,7 @@ class ConnectClient:
         objects come, where there are `least` at all: a server that ignores the question repeats
         what is known, one that refuses it has no more.
         """
-        found: dict[str, Answer] = {}
+        found: dict[str, JsonObject] = {}
         for page in itertools.count(1):
             asked = {**(query or {}), **({"page_number": str(page)} if page > 1 else {})}
             request = Request("GET", path, query=asked)
@@ -318,13 +318,15 @@ class ConnectClient:
                 break
         return iter(found.values())
 
-    def _get(self, path: str, *, query: Mapping[str, str] | None = None, wait: int = 0) -> Answer:
+    def _get(
+        self, path: str, *, query: Mapping[str, str] | None = None, wait: int = 0
+    ) -> JsonObject:
         request = Request("GET", path, query=query or {}, wait=wait)
-        return Answer(self._session.json(request), str(request))
+        return JsonObject(self._session.json(request), str(request))
 
-    def _send(self, method: str, path: str, body: object) -> Answer:
+    def _send(self, method: str, path: str, body: object) -> JsonObject:
         request = Request(method, path, body=body)
-        return Answer(self._session.json(request), str(request))
+        return JsonObject(self._session.json(request), str(request))
 
     def _settled(
         self, act: Callable[[], T], look: Callable[[], T | None], *, taken: bool = False

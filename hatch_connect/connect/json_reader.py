@@ -62,7 +62,7 @@ def refusal_in(body: bytes) -> tuple[int | None, str]:
     return code if known else None, said if isinstance(said, str) else "no message"
 
 
-class Answer:
+class JsonObject:
     """One JSON object of an answer; `where` is its path, such as "GET v1/user" or "... [3].id".
 
     A field that is required and missing, or any that has a wrong type, is an `AnswerError` with
@@ -119,7 +119,7 @@ class Answer:
         value = self.optional_boolean(key)
         return default if value is None else value
 
-    def objects(self, key: str) -> Iterator[Answer]:
+    def objects(self, key: str) -> Iterator[JsonObject]:
         """Return the objects of an array; none where there is no array."""
         return objects(self._array(key), f"{self._where} {key}")
 
@@ -127,10 +127,10 @@ class Answer:
         """Return the strings of an array; none where there is no array."""
         return strings(self._array(key), f"{self._where} {key}")
 
-    def child(self, key: str) -> Answer | None:
+    def child(self, key: str) -> JsonObject | None:
         """Return an object within this one, or None."""
         value = self._fields.get(key)
-        return None if value is None else Answer(value, f"{self._where} {key}")
+        return None if value is None else JsonObject(value, f"{self._where} {key}")
 
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """Return the fields that hold strings, for an object of free keys."""
@@ -141,9 +141,9 @@ class Answer:
         return [] if value is None else value
 
 
-def objects(value: object, where: str) -> Iterator[Answer]:
+def objects(value: object, where: str) -> Iterator[JsonObject]:
     """Read an array of objects."""
-    return (Answer(item, f"{where}[{n}]") for n, item in enumerate(_array(value, where)))
+    return (JsonObject(item, f"{where}[{n}]") for n, item in enumerate(_array(value, where)))
 
 
 def strings(value: object, where: str) -> tuple[str, ...]:

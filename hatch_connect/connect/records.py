@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hatch_connect.errors import AnswerError, StoreError
 from hatch_connect.events import silent
 
-from .json_reader import Answer
+from .json_reader import JsonObject
 from .servers import JsonFile, config_directory, same_server
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ def _attempt(noted: object) -> Attempt | None:
 
 def _record(path: Path, url: str, entry: object) -> DeploymentRecord:
     try:
-        fields = Answer(entry, url)
+        fields = JsonObject(entry, url)
         return DeploymentRecord(
             server_url=fields.optional_string("server_url") or url,
             filename=fields.optional_string("filename") or "",

@@ -26,7 +26,7 @@ _NO_TABLES: Mapping[str, str | None] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServerChoice:
+class ServerOptions:
     """What was given on the call."""
 
     name: str | None = None
@@ -36,8 +36,8 @@ class ServerChoice:
     cacert: Path | None = None
 
 
-def choose_server(
-    choice: ServerChoice,
+def resolve_server(
+    choice: ServerOptions,
     *,
     environ: Mapping[str, str],
     configured: str | None,
@@ -67,17 +67,17 @@ def choose_server(
     return replace(server, table=finder.table_of(server))
 
 
-def server_to_add(choice: ServerChoice, *, environ: Mapping[str, str]) -> Server:
+def server_to_add(choice: ServerOptions, *, environ: Mapping[str, str]) -> Server:
     """Return the server that `add` is to store: nothing stored is looked at."""
     given = choice.server or environ.get("CONNECT_SERVER")
     if not given:
         raise UsageError("Which server?", hint="Give its URL with --server.")
     server = Server(url=server_url(given), name=choice.name, source="the option --server")
-    return _completed(_Found(server=server, by_url=True), choice, environ)
+    return _completed(_ResolvedServer(server=server, by_url=True), choice, environ)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
+class _ResolvedServer:
     """A server without the call's key; `by_url`: the call or the environment wrote its URL."""
 
     server: Server
@@ -98,7 +98,7 @@ class _Finder:
         self._store = store
         self._report = report
 
-    def find(self, choice: ServerChoice, configured: str | None) -> _Found:
+    def find(self, choice: ServerOptions, configured: str | None) -> _ResolvedServer:
         if choice.name and choice.server:
             raise UsageError(
                 "Both a nickname (--name) and a URL (--server) are given.",
@@ -137,7 +137,7 @@ class _Finder:
             self._report(Warned(text=f"{text}; there are: {', '.join(self._tables)}. {advice}"))
         return next(iter(fitting), None)
 
-    def _named(self, name: str, source: str) -> _Found:
+    def _named(self, name: str, source: str) -> _ResolvedServer:
         known = name in self._tables
         server = self._stored(self._store.get, name) if known else self._store.get(name)
         named = self._environ.get("CONNECT_SERVER")
@@ -181,7 +181,7 @@ class _Finder:
                 hint="Correct one of them, or name the table that is for this server (--name).",
             )
 
-    def _at(self, text: str, source: str) -> _Found:
+    def _at(self, text: str, source: str) -> _ResolvedServer:
         if "/" not in text and self._stored(self._store.get, text):
             raise UsageError(
                 f"`{text}`, which comes from {source}, is a nickname, not a URL.",
@@ -190,21 +190,23 @@ class _Finder:
         url = _url_of(text, source)
         stored = self._stored(self._store.find, url)
         server = replace(stored, url=url) if stored else Server(url=url)
-        return _Found(server=replace(server, source=source), by_url=True)
+        return _ResolvedServer(server=replace(server, source=source), by_url=True)
 
-    def _configured(self, text: str) -> _Found:
+    def _configured(self, text: str) -> _ResolvedServer:
         called = "`tool.hatch-connect.server`"
         if "://" not in text:
             return self._named(text, f"{called} in pyproject.toml")
         return self._in_project(text, called)
 
-    def _in_project(self, text: str, called: str) -> _Found:
+    def _in_project(self, text: str, called: str) -> _ResolvedServer:
         source = f"{called} in pyproject.toml"
         url = _url_of(text, source)
         stored = self._stored(self._store.find, url)
         if stored:
-            return _Found(server=replace(stored, url=url))
-        return _Found(server=Server(url=url, source=source), key_may_come_from_environment=False)
+            return _ResolvedServer(server=replace(stored, url=url))
+        return _ResolvedServer(
+            server=Server(url=url, source=source), key_may_come_from_environment=False
+        )
 
     def _stored(self, look: Callable[[str], Server | None], text: str) -> Server | None:
         """Return what the store knows; nothing where it cannot be understood."""
@@ -214,7 +216,7 @@ class _Finder:
             self._report(Warned(text=f"{error.message} No server of it is known for now."))
             return None
 
-    def _default(self) -> _Found:
+    def _default(self) -> _ResolvedServer:
         name = self._store.default_name()
         if name and self._store.get(name):
             return self._named(name, "the store")
@@ -228,8 +230,8 @@ class _Finder:
         )
 
 
-def _usable(server: Server) -> _Found:
-    return _Found(server=replace(server, url=_url_of(server.url, server.source)))
+def _usable(server: Server) -> _ResolvedServer:
+    return _ResolvedServer(server=replace(server, url=_url_of(server.url, server.source)))
 
 
 def _url_of(text: str, source: str) -> str:
@@ -239,7 +241,7 @@ def _url_of(text: str, source: str) -> str:
         raise UsageError(f"{error.message} It comes from {source}.", hint=error.hint) from None
 
 
-def _completed(found: _Found, choice: ServerChoice, environ: Mapping[str, str]) -> Server:
+def _completed(found: _ResolvedServer, choice: ServerOptions, environ: Mapping[str, str]) -> Server:
     server = found.server
     named = environ.get("CONNECT_SERVER")
     # What the environment says of a server is said of CONNECT_SERVER, where that is set.
@@ -270,7 +272,7 @@ def _switch(name: str, value: str) -> bool:
     return value.lower() in _ON
 
 
-def _key(found: _Found, choice: ServerChoice, told: Mapping[str, str]) -> Secret | None:
+def _key(found: _ResolvedServer, choice: ServerOptions, told: Mapping[str, str]) -> Secret | None:
     given = told.get("CONNECT_API_KEY") if found.key_may_come_from_environment else None
     from_environment = None if given is None or why_absent(given) else Secret(given)
     stored = found.server.api_key
@@ -295,7 +297,7 @@ def _checked_key(key: Secret | None) -> Secret | None:
     return Secret(value)
 
 
-def _no_key(found: _Found, environ: Mapping[str, str]) -> UsageError:
+def _no_key(found: _ResolvedServer, environ: Mapping[str, str]) -> UsageError:
     url = found.server.url
     message = f"There is no API key for {url}, which comes from {found.server.source}."
     key = environ.get("CONNECT_API_KEY")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from .json_reader import Answer
+    from .json_reader import JsonObject
 
 
 class Feature(enum.Enum):
@@ -36,7 +36,7 @@ class ServerSettings:
     version: str
 
     @classmethod
-    def from_answer(cls, answer: Answer) -> Self:
+    def from_answer(cls, answer: JsonObject) -> Self:
         """Read the answer to `server_settings`."""
         return cls(version=answer.optional_string("version") or "")
 
@@ -68,7 +68,7 @@ class User:
     role: str
 
     @classmethod
-    def from_answer(cls, answer: Answer) -> Self:
+    def from_answer(cls, answer: JsonObject) -> Self:
         """Read a user."""
         return cls(
             guid=answer.string("guid"),
@@ -92,7 +92,7 @@ class PythonInstallation:
     publishable: bool = True
 
     @classmethod
-    def from_answer(cls, answer: Answer) -> Self:
+    def from_answer(cls, answer: JsonObject) -> Self:
         """Read one of the `installations`."""
         return cls(
             version=answer.string("version"),
@@ -110,7 +110,7 @@ class ExecutionEnvironment:
     pythons: tuple[str, ...]
 
     @classmethod
-    def from_answer(cls, answer: Answer) -> Self:
+    def from_answer(cls, answer: JsonObject) -> Self:
         """Read one of `v1/environments`."""
         name = answer.string("name")
         python = answer.child("python")
@@ -152,7 +152,7 @@ class Content:
     last_deployed_time: str | None
 
     @classmethod
-    def from_answer(cls, answer: Answer) -> Self:
+    def from_answer(cls, answer: JsonObject) -> Self:
         """Read content as `v1/content` gives it."""
         return cls(
             guid=answer.string("guid"),
@@ -204,7 +204,7 @@ class BundleInfo:
     metadata: tuple[tuple[str, str], ...]
 
     @classmethod
-    def from_answer(cls, answer: Answer) -> Self:
+    def from_answer(cls, answer: JsonObject) -> Self:
         """Read a bundle."""
         metadata = answer.child("metadata")
         told = dict(metadata.pairs()) if metadata else {}
@@ -239,7 +239,7 @@ class TaskStatus:
     error: str
 
     @classmethod
-    def from_answer(cls, answer: Answer, *, first: int = 0) -> Self:
+    def from_answer(cls, answer: JsonObject, *, first: int = 0) -> Self:
         """Read a task whose log was asked for from line `first`."""
         output = answer.strings("output")
         last = answer.optional_integer("last")
@@ -266,7 +266,7 @@ class Job:
     exit_code: int | None
 
     @classmethod
-    def from_answer(cls, answer: Answer) -> Self:
+    def from_answer(cls, answer: JsonObject) -> Self:
         """Read one of a content's jobs."""
         number = answer.optional_string("id") or ""  # digits, on some servers other text
         return cls(

@@ -50,7 +50,7 @@ class Settling(Generic[T]):
     look: Callable[[], T | None]
     name_may_be_ours: bool = False
 
-    def settle(self, pauses: Pauses, report: Report) -> T:
+    def settle(self, pauses: Backoff, report: Report) -> T:
         """Return what there is in the end: never two of it.
 
         Raises:
@@ -75,7 +75,7 @@ class Settling(Generic[T]):
                     raise
 
 
-class Patience(Retry):
+class RetryPolicy(Retry):
     """What is sent again when no answer came, and how long is waited for it.
 
     Sent again are reads and the changes that may be carried out twice, and whatever never reached
@@ -85,7 +85,7 @@ class Patience(Retry):
 
     @classmethod
     def usual(cls) -> Self:
-        """Return the patience of every request: about fifteen seconds in all."""
+        """Return the policy of every request: about fifteen seconds in all."""
         return cls(
             total=5,
             connect=3,
@@ -106,7 +106,7 @@ class Patience(Retry):
         _pool: ConnectionPool | None = None,
         _stacktrace: TracebackType | None = None,
     ) -> Self:
-        """Return the patience that is left, or raise when there is none."""
+        """Return the policy that is left, or raise when there is none."""
         if isinstance(error, ReadTimeoutError) and any(
             isinstance(past.error, ReadTimeoutError) for past in self.history
         ):
@@ -114,14 +114,16 @@ class Patience(Retry):
         return super().increment(method, url, response, error, _pool, _stacktrace)
 
 
-class Pauses:
-    """The waits between the attempts at something, by the same patience.
+class Backoff:
+    """The waits between the attempts at something, by the same policy.
 
     `tell` is called with the seconds that the server asks to wait, before they are waited.
     """
 
-    def __init__(self, patience: Patience, attempts: int, tell: Callable[[float], None]) -> None:
-        self._left: Retry = patience.new(total=attempts - 1, read=None)
+    def __init__(
+        self, retry_policy: RetryPolicy, attempts: int, tell: Callable[[float], None]
+    ) -> None:
+        self._left: Retry = retry_policy.new(total=attempts - 1, read=None)
         self._tell = tell
 
     def another(self, asked: float | None = None) -> bool:

@@ -26,7 +26,7 @@ from .codes import Code, next_step
 from .errors import TimedOutError, failure, is_gateways
 from .json_reader import readable, refusal_in, without_markup
 from .resources import Visit
-from .retries import REPEATABLE, Patience, Pauses, seconds_asked
+from .retries import REPEATABLE, Backoff, RetryPolicy, seconds_asked
 from .servers import is_local
 from .tls import tls_context
 from .transport import Adapter, Http, KeyAuth, proxy_for
@@ -89,14 +89,14 @@ class Session:
         *,
         environ: Mapping[str, str],
         report: Report,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
         hidden: tuple[Secret, ...] = (),
     ) -> None:
         self.server = server
         self._hidden = (*hidden, *((server.api_key,) if server.api_key else ()))
         self.report = report
         self._environ = environ
-        self._patience = patience or Patience.usual()
+        self._retry_policy = retry_policy or RetryPolicy.usual()
         self._timeout = _read_timeout(environ)
         self._auth = KeyAuth(server.api_key)
         self._http = self._opened()
@@ -120,9 +120,9 @@ class Session:
         """
         return self.json(request, empty=True)
 
-    def pauses(self, attempts: int) -> Pauses:
+    def pauses(self, attempts: int) -> Backoff:
         """Return the waits between `attempts` at something that is not simply repeated."""
-        return Pauses(self._patience, attempts, self._wait_asked)
+        return Backoff(self._retry_policy, attempts, self._wait_asked)
 
     def visit(self, path: str) -> Visit:
         """Look at a path of the server outside its API; any status is an answer.
@@ -132,8 +132,8 @@ class Session:
         """
         request = Request("GET", path)
         url = f"{self.server.url}/{path}"
-        slowly = self._patience.new(backoff_factor=self._patience.backoff_factor * _SLOWLY)
-        pauses = Pauses(slowly, _VISITS, self._wait_asked)
+        slowly = self._retry_policy.new(backoff_factor=self._retry_policy.backoff_factor * _SLOWLY)
+        pauses = Backoff(slowly, _VISITS, self._wait_asked)
         for visits in itertools.count(1):
             with self._answer(request, url, api=False) as response:
                 body = beginning_of(response)
@@ -297,7 +297,7 @@ class Session:
         http = Http()
         http.headers["User-Agent"] = f"hatch-connect/{__version__}"
         for prefix in ("https://", "http://"):
-            http.mount(prefix, Adapter(context, self._patience))
+            http.mount(prefix, Adapter(context, self._retry_policy))
         return http
 
     def _wait_asked(self, seconds: float) -> None:

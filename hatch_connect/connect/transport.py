@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from requests import PreparedRequest
     from urllib3 import ProxyManager
 
-    from hatch_connect.connect.retries import Patience
+    from hatch_connect.connect.retries import RetryPolicy
     from hatch_connect.secret import Secret
 
 
@@ -107,9 +107,9 @@ class Http(requests.Session):
 class Adapter(HTTPAdapter):
     """Connects with one TLS context, whatever requests would load on its own."""
 
-    def __init__(self, context: ssl.SSLContext, patience: Patience) -> None:
+    def __init__(self, context: ssl.SSLContext, retry_policy: RetryPolicy) -> None:
         self._context = context
-        super().__init__(max_retries=patience)
+        super().__init__(max_retries=retry_policy)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - requests' signature
         """Make the pool for direct connections."""

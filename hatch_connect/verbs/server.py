@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hatch_connect.connect.resolve_server import ServerChoice, choose_server
+from hatch_connect.connect.resolve_server import ServerOptions, resolve_server
 from hatch_connect.connect.resources import Feature
 from hatch_connect.connect.servers import Server, ServerStore, same_server
 from hatch_connect.errors import UsageError
@@ -34,9 +34,9 @@ def server_store(surroundings: Surroundings, report: Report) -> ServerStore:
     return ServerStore(ServerStore.default_path(surroundings.environ, sys.platform), report)
 
 
-def server_choice(options: Options, surroundings: Surroundings) -> ServerChoice:
+def server_choice(options: Options, surroundings: Surroundings) -> ServerOptions:
     """Return what the call says of the server."""
-    return ServerChoice(
+    return ServerOptions(
         name=options.name,
         server=options.server,
         api_key=options.api_key,
@@ -92,7 +92,7 @@ def chosen_server(
     """
     tables = dict(config.servers if config else ())
     if not options.local:
-        yield choose_server(
+        yield resolve_server(
             server_choice(options, surroundings),
             environ=surroundings.environ,
             configured=config.server if config else None,

@@ -36,7 +36,9 @@ def connecting(events: list[Event]) -> Connecting:
     ) -> ConnectClient:
         server = Server(url=url, api_key=Secret(key), insecure=insecure, ca_cert=ca_cert)
         told = {"CONNECT_REQUEST_TIMEOUT": "60"} | dict(environ or {})
-        return ConnectClient(Session(server, environ=told, report=events.append, patience=quick()))
+        return ConnectClient(
+            Session(server, environ=told, report=events.append, retry_policy=quick())
+        )
 
     return make
 

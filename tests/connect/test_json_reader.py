@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hatch_connect.connect.codes import next_step
 from hatch_connect.connect.json_reader import (
-    Answer,
+    JsonObject,
     objects,
     readable,
     refusal_in,
@@ -48,7 +48,7 @@ RESOURCES = [
 @given(st.dictionaries(KEYS, JSON) | JSON, st.sampled_from(RESOURCES))
 def test_any_json_is_read_or_refused(value: object, resource: type[ServerSettings]) -> None:
     try:
-        resource.from_answer(Answer(value, "GET x"))
+        resource.from_answer(JsonObject(value, "GET x"))
     except AnswerError as error:
         assert "GET x" in error.message  # noqa: PT017 - some values are read, some refused
 
@@ -73,15 +73,15 @@ def test_markup_is_taken_off_anything(text: str) -> None:
 
 
 def test_ids_of_older_servers_are_numbers() -> None:
-    assert Content.from_answer(Answer({"guid": "g", "id": 12, "bundle_id": 7}, "x")).id == "12"
+    assert Content.from_answer(JsonObject({"guid": "g", "id": 12, "bundle_id": 7}, "x")).id == "12"
 
 
 def test_numbers_may_be_strings() -> None:
-    assert BundleInfo.from_answer(Answer({"id": "1", "size": "12"}, "x")).size == 12
+    assert BundleInfo.from_answer(JsonObject({"id": "1", "size": "12"}, "x")).size == 12
 
 
 def test_a_bundle_of_an_older_server_has_no_metadata() -> None:
-    bundle = BundleInfo.from_answer(Answer({"id": "1", "metadata": None}, "x"))
+    bundle = BundleInfo.from_answer(JsonObject({"id": "1", "metadata": None}, "x"))
     assert (bundle.archive_md5, bundle.metadata) == (None, ())
 
 
@@ -95,12 +95,12 @@ def test_a_bundle_of_an_older_server_has_no_metadata() -> None:
     ],
 )
 def test_tasks(fields: dict[str, object], expected: tuple[object, ...]) -> None:
-    task = TaskStatus.from_answer(Answer(fields, "x"))
+    task = TaskStatus.from_answer(JsonObject(fields, "x"))
     assert (task.output, task.last, task.finished, task.code, task.error) == expected
 
 
 def test_a_task_that_does_not_say_where_its_log_ends() -> None:
-    assert TaskStatus.from_answer(Answer({"output": ["c"]}, "x"), first=2).last == 3
+    assert TaskStatus.from_answer(JsonObject({"output": ["c"]}, "x"), first=2).last == 3
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_task_that_does_not_say_where_its_log_ends() -> None:
 )
 def test_an_error_carries_the_path(fields: dict[str, object], where: str) -> None:
     with pytest.raises(AnswerError, match=where):
-        TaskStatus.from_answer(Answer(fields, "x"))
+        TaskStatus.from_answer(JsonObject(fields, "x"))
 
 
 def test_arrays_of_objects_carry_their_index() -> None:
@@ -167,4 +167,4 @@ def test_connects_own_code_says_more_than_the_status() -> None:
 
 @pytest.mark.parametrize(("told", "number"), [("12", 12), (12, 12), ("a1b2", 0), (None, 0)])
 def test_a_jobs_number_may_be_other_text(told: object, number: int) -> None:
-    assert Job.from_answer(Answer({"id": told, "key": "k"}, "GET jobs")).number == number
+    assert Job.from_answer(JsonObject({"id": told, "key": "k"}, "GET jobs")).number == number

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.bundles import Heard
 
-from hatch_connect.connect.resolve_server import ServerChoice, choose_server, server_to_add
+from hatch_connect.connect.resolve_server import ServerOptions, resolve_server, server_to_add
 from hatch_connect.connect.servers import Server, ServerStore
 from hatch_connect.errors import UsageError
 from hatch_connect.events import Note, Warned
@@ -37,26 +37,30 @@ def test_the_call_wins_over_the_environment_over_the_project_over_the_store(
     store: ServerStore,
 ) -> None:
     environ = {"CONNECT_SERVER": LAB, "CONNECT_API_KEY": "ENV-KEY"}
-    by_name = choose_server(ServerChoice(name="prod"), environ=environ, configured=LAB, store=store)
+    by_name = resolve_server(
+        ServerOptions(name="prod"), environ=environ, configured=LAB, store=store
+    )
     assert (by_name.url, by_name.api_key) == (PROD, Secret("PROD-KEY"))
-    by_url = choose_server(ServerChoice(server=PROD), environ=environ, configured=LAB, store=store)
+    by_url = resolve_server(
+        ServerOptions(server=PROD), environ=environ, configured=LAB, store=store
+    )
     assert (by_url.url, by_url.source) == (PROD, "the option --server")
-    by_environ = choose_server(ServerChoice(), environ=environ, configured="prod", store=store)
+    by_environ = resolve_server(ServerOptions(), environ=environ, configured="prod", store=store)
     assert (by_environ.url, by_environ.api_key) == (LAB, Secret("ENV-KEY"))
     assert by_environ.source == "CONNECT_SERVER"
-    by_project = choose_server(ServerChoice(), environ={}, configured="prod", store=store)
+    by_project = resolve_server(ServerOptions(), environ={}, configured="prod", store=store)
     assert (by_project.url, by_project.name) == (PROD, "prod")
     store.add(Server(name="lab", url=LAB, api_key=Secret("LAB-KEY")), default=True)
-    assert choose_server(ServerChoice(), environ={}, configured=None, store=store).name == "lab"
+    assert resolve_server(ServerOptions(), environ={}, configured=None, store=store).name == "lab"
 
 
 def test_urls_are_understood_wherever_they_come_from(store: ServerStore) -> None:
     for choice, environ, configured in (
-        (ServerChoice(server=f"{PROD}/__api__/"), {}, None),
-        (ServerChoice(), {"CONNECT_SERVER": f"{PROD}/connect/#/apps/x"}, None),
-        (ServerChoice(), {}, f"{PROD}/"),
+        (ServerOptions(server=f"{PROD}/__api__/"), {}, None),
+        (ServerOptions(), {"CONNECT_SERVER": f"{PROD}/connect/#/apps/x"}, None),
+        (ServerOptions(), {}, f"{PROD}/"),
     ):
-        chosen = choose_server(choice, environ=environ, configured=configured, store=store)
+        chosen = resolve_server(choice, environ=environ, configured=configured, store=store)
         assert (chosen.url, chosen.api_key) == (PROD, Secret("PROD-KEY"))
 
 
@@ -66,55 +70,55 @@ class TestKeys:
     def key(
         self,
         store: ServerStore,
-        choice: ServerChoice,
+        choice: ServerOptions,
         environ: dict[str, str],
         configured: str | None = None,
     ) -> str:
-        chosen = choose_server(choice, environ=environ, configured=configured, store=store)
+        chosen = resolve_server(choice, environ=environ, configured=configured, store=store)
         assert chosen.api_key is not None
         return chosen.api_key.reveal()
 
     def refusal(
         self,
         store: ServerStore,
-        choice: ServerChoice,
+        choice: ServerOptions,
         environ: dict[str, str],
         configured: str | None = None,
     ) -> str:
         with pytest.raises(UsageError) as caught:
-            choose_server(choice, environ=environ, configured=configured, store=store)
+            resolve_server(choice, environ=environ, configured=configured, store=store)
         return str(caught.value)
 
     def test_the_calls_key_goes_wherever_the_call_means(self, store: ServerStore) -> None:
         given = Secret("CALL-KEY")
         environ = {"CONNECT_API_KEY": "ENV-KEY"}
-        assert self.key(store, ServerChoice(name="prod", api_key=given), environ) == "CALL-KEY"
-        assert self.key(store, ServerChoice(server=OTHER, api_key=given), environ) == "CALL-KEY"
-        assert self.key(store, ServerChoice(api_key=given), environ, OTHER) == "CALL-KEY"
+        assert self.key(store, ServerOptions(name="prod", api_key=given), environ) == "CALL-KEY"
+        assert self.key(store, ServerOptions(server=OTHER, api_key=given), environ) == "CALL-KEY"
+        assert self.key(store, ServerOptions(api_key=given), environ, OTHER) == "CALL-KEY"
 
     def test_the_environments_key_goes_to_the_calls_url(self, store: ServerStore) -> None:
         environ = {"CONNECT_API_KEY": "ENV-KEY"}
-        assert self.key(store, ServerChoice(server=OTHER), environ) == "ENV-KEY"
-        assert self.key(store, ServerChoice(server=PROD), environ) == "ENV-KEY"
+        assert self.key(store, ServerOptions(server=OTHER), environ) == "ENV-KEY"
+        assert self.key(store, ServerOptions(server=PROD), environ) == "ENV-KEY"
 
     def test_a_stored_server_keeps_its_own_key(self, store: ServerStore) -> None:
-        assert self.key(store, ServerChoice(name="prod"), {"CONNECT_API_KEY": "K"}) == "PROD-KEY"
-        assert self.key(store, ServerChoice(), {"CONNECT_API_KEY": "K"}, PROD) == "PROD-KEY"
+        assert self.key(store, ServerOptions(name="prod"), {"CONNECT_API_KEY": "K"}) == "PROD-KEY"
+        assert self.key(store, ServerOptions(), {"CONNECT_API_KEY": "K"}, PROD) == "PROD-KEY"
 
     def test_one_stored_without_a_key_takes_the_environments(self, store: ServerStore) -> None:
         store.add(Server(name="bare", url=OTHER))
-        assert self.key(store, ServerChoice(name="bare"), {"CONNECT_API_KEY": "K"}) == "K"
-        assert self.key(store, ServerChoice(), {"CONNECT_API_KEY": "K"}, OTHER) == "K"
+        assert self.key(store, ServerOptions(name="bare"), {"CONNECT_API_KEY": "K"}) == "K"
+        assert self.key(store, ServerOptions(), {"CONNECT_API_KEY": "K"}, OTHER) == "K"
 
     def test_the_environments_key_for_exactly_this_server(self, store: ServerStore) -> None:
         environ = {"CONNECT_SERVER": f"{PROD}/", "CONNECT_API_KEY": "ENV-KEY"}
-        assert self.key(store, ServerChoice(name="prod"), environ) == "ENV-KEY"
-        assert self.key(store, ServerChoice(), {"CONNECT_SERVER": PROD}) == "PROD-KEY"
+        assert self.key(store, ServerOptions(name="prod"), environ) == "ENV-KEY"
+        assert self.key(store, ServerOptions(), {"CONNECT_SERVER": PROD}) == "PROD-KEY"
 
     def test_no_key_but_the_calls_goes_to_a_url_that_only_the_project_names(
         self, store: ServerStore
     ) -> None:
-        said = self.refusal(store, ServerChoice(), {"CONNECT_API_KEY": "ENV-KEY"}, OTHER)
+        said = self.refusal(store, ServerOptions(), {"CONNECT_API_KEY": "ENV-KEY"}, OTHER)
         assert f"There is no API key for {OTHER}" in said
         assert "only pyproject.toml names" in said
         assert f"hatch-connect add --name NAME --server {OTHER}" in said
@@ -124,12 +128,12 @@ class TestKeys:
     def test_connect_servers_key_does_not_go_to_another(self, store: ServerStore) -> None:
         environ = {"CONNECT_SERVER": PROD, "CONNECT_API_KEY": "ENV-KEY"}
         assert "belongs to CONNECT_SERVER" in self.refusal(
-            store, ServerChoice(server=OTHER), environ
+            store, ServerOptions(server=OTHER), environ
         )
-        assert self.key(store, ServerChoice(name="lab"), environ) == "LAB-KEY"
+        assert self.key(store, ServerOptions(name="lab"), environ) == "LAB-KEY"
 
     def test_none_at_all(self, empty: ServerStore) -> None:
-        said = self.refusal(empty, ServerChoice(server=OTHER), {})
+        said = self.refusal(empty, ServerOptions(server=OTHER), {})
         assert f"There is no API key for {OTHER}, which comes from the option --server." in said
 
     @pytest.mark.parametrize(
@@ -140,21 +144,21 @@ class TestKeys:
         self, store: ServerStore, empty: ServerStore, value: str, state: str
     ) -> None:
         environ = {"CONNECT_SERVER": PROD, "CONNECT_API_KEY": value}
-        assert f"CONNECT_API_KEY is {state}" in self.refusal(empty, ServerChoice(), environ)
-        assert self.key(store, ServerChoice(), environ) == "PROD-KEY"
+        assert f"CONNECT_API_KEY is {state}" in self.refusal(empty, ServerOptions(), environ)
+        assert self.key(store, ServerOptions(), environ) == "PROD-KEY"
         environ = {"CONNECT_SERVER": ""}
-        assert "by CONNECT_SERVER, which is empty" in self.refusal(empty, ServerChoice(), environ)
+        assert "by CONNECT_SERVER, which is empty" in self.refusal(empty, ServerOptions(), environ)
 
     def test_one_that_the_call_names_and_does_not_give(self, empty: ServerStore) -> None:
-        choice = ServerChoice(server=PROD, api_key=Secret("$(CONNECT_API_KEY)"))
+        choice = ServerOptions(server=PROD, api_key=Secret("$(CONNECT_API_KEY)"))
         assert "The API key is an unexpanded reference." in self.refusal(empty, choice, {})
 
     def test_white_space_around_it_is_no_part_of_it(self, empty: ServerStore) -> None:
-        assert self.key(empty, ServerChoice(server=PROD), {"CONNECT_API_KEY": " K\n"}) == "K"
+        assert self.key(empty, ServerOptions(server=PROD), {"CONNECT_API_KEY": " K\n"}) == "K"
 
     @pytest.mark.parametrize("value", ["a b", "a\nb", "schlüssel", "a\x00"])
     def test_what_cannot_be_one(self, empty: ServerStore, value: str) -> None:
-        choice = ServerChoice(server=PROD, api_key=Secret(value))
+        choice = ServerOptions(server=PROD, api_key=Secret(value))
         said = self.refusal(empty, choice, {})
         assert "characters that no API key has" in said
         assert value not in said
@@ -169,8 +173,8 @@ class TestTables:
         environ = {"CONNECT_SERVER": OTHER, "CONNECT_API_KEY": "ENV-KEY"}
         for table in (None, OTHER):
             for known in (store, empty):
-                chosen = choose_server(
-                    ServerChoice(name="staging"),
+                chosen = resolve_server(
+                    ServerOptions(name="staging"),
                     environ=environ,
                     configured=None,
                     tables={"staging": table, "prod": PROD},
@@ -179,8 +183,8 @@ class TestTables:
                 assert (chosen.url, chosen.api_key) == (OTHER, Secret("ENV-KEY"))
                 assert (chosen.table, chosen.source) == ("staging", "CONNECT_SERVER")
         with pytest.raises(UsageError, match=r"Tables of `tool.hatch-connect.on`: staging\."):
-            choose_server(
-                ServerChoice(name="stagin"),
+            resolve_server(
+                ServerOptions(name="stagin"),
                 environ=environ,
                 configured=None,
                 tables={"staging": None},
@@ -193,8 +197,8 @@ class TestTables:
     ) -> None:
         environ = {"CONNECT_SERVER": OTHER, "CONNECT_API_KEY": "ENV-KEY"}
         with pytest.raises(UsageError, match=f"`prod` is {PROD} by .*on.prod.server.*CONNECT_SERV"):
-            choose_server(
-                ServerChoice(name="prod"),
+            resolve_server(
+                ServerOptions(name="prod"),
                 environ=environ,
                 configured=None,
                 tables={"prod": PROD},
@@ -207,15 +211,15 @@ class TestTables:
         environ = {"CONNECT_SERVER": OTHER, "CONNECT_API_KEY": "ENV-KEY"}
         said, heard = f"`prod` is saved for {PROD}, and CONNECT_SERVER says {OTHER}", Heard()
         with pytest.raises(UsageError, match=said):
-            choose_server(
-                ServerChoice(name="prod"),
+            resolve_server(
+                ServerOptions(name="prod"),
                 environ=environ,
                 configured=None,
                 tables={"prod": None},
                 store=store,
             )
-        chosen = choose_server(
-            ServerChoice(name="prod"),
+        chosen = resolve_server(
+            ServerOptions(name="prod"),
             environ=environ,
             configured=None,
             store=store,
@@ -226,9 +230,9 @@ class TestTables:
         assert heard.events == [Note(text=f"{said}, which is not used.")]
 
     def test_the_store_and_the_table_must_agree(self, store: ServerStore) -> None:
-        for choice, configured in ((ServerChoice(name="prod"), None), (ServerChoice(), "prod")):
+        for choice, configured in ((ServerOptions(name="prod"), None), (ServerOptions(), "prod")):
             with pytest.raises(UsageError, match=f"is {OTHER} by .*'prod' in .* says {PROD}"):
-                choose_server(
+                resolve_server(
                     choice,
                     environ={},
                     configured=configured,
@@ -241,19 +245,19 @@ class TestTables:
         environ = {"CONNECT_SERVER": OTHER, "CONNECT_API_KEY": "ENV-KEY"}
         heard = Heard()
         for choice, told, known, table in (
-            (ServerChoice(), environ, empty, "a"),
-            (ServerChoice(server=f"{OTHER}/__api__"), environ, empty, "a"),
-            (ServerChoice(name="prod"), {}, store, "lab"),
-            (ServerChoice(server=PROD), {}, store, "lab"),
+            (ServerOptions(), environ, empty, "a"),
+            (ServerOptions(server=f"{OTHER}/__api__"), environ, empty, "a"),
+            (ServerOptions(name="prod"), {}, store, "lab"),
+            (ServerOptions(server=PROD), {}, store, "lab"),
         ):
-            chosen = choose_server(
+            chosen = resolve_server(
                 choice, environ=told, configured=None, tables=tables, store=known, report=heard
             )
             assert chosen.table == table
         assert heard.events == []
         with pytest.raises(UsageError, match=rf"Several tables .* are for {OTHER}: a, b\."):
-            choose_server(
-                ServerChoice(),
+            resolve_server(
+                ServerOptions(),
                 environ=environ,
                 configured=None,
                 tables={"a": OTHER, "b": OTHER},
@@ -262,20 +266,20 @@ class TestTables:
 
     def test_a_stored_nickname_is_the_tables(self, store: ServerStore) -> None:
         for choice, configured in (
-            (ServerChoice(name="prod"), None),
-            (ServerChoice(server=PROD), None),
-            (ServerChoice(), "prod"),
+            (ServerOptions(name="prod"), None),
+            (ServerOptions(server=PROD), None),
+            (ServerOptions(), "prod"),
         ):
-            chosen = choose_server(
+            chosen = resolve_server(
                 choice, environ={}, configured=configured, tables={"prod": None}, store=store
             )
             assert chosen.table == "prod"
 
     def test_where_none_is_for_the_server_a_warning_names_them(self, store: ServerStore) -> None:
         environ = {"CONNECT_SERVER": OTHER, "CONNECT_API_KEY": "ENV-KEY"}
-        for choice, told in ((ServerChoice(), environ), (ServerChoice(name="prod"), {})):
+        for choice, told in ((ServerOptions(), environ), (ServerOptions(name="prod"), {})):
             heard = Heard()
-            chosen = choose_server(
+            chosen = resolve_server(
                 choice,
                 environ=told,
                 configured=None,
@@ -298,8 +302,8 @@ class TestTables:
         environ = {"CONNECT_API_KEY": "ENV-KEY"}
         for known in (store, empty):
             with pytest.raises(UsageError, match=r"only pyproject\.toml names") as caught:
-                choose_server(
-                    ServerChoice(name=name),
+                resolve_server(
+                    ServerOptions(name=name),
                     environ=environ,
                     configured=configured,
                     tables=tables,
@@ -308,14 +312,14 @@ class TestTables:
             assert f"for {OTHER}, which comes from `tool.hatch-connect.on.staging.server`" in str(
                 caught.value
             )
-        given = ServerChoice(name=name, api_key=Secret("CALL-KEY"))
-        chosen = choose_server(
+        given = ServerOptions(name=name, api_key=Secret("CALL-KEY"))
+        chosen = resolve_server(
             given, environ=environ, configured=configured, tables=tables, store=empty
         )
         assert (chosen.url, chosen.api_key, chosen.table) == (OTHER, Secret("CALL-KEY"), "staging")
         store.add(Server(name="else", url=OTHER, api_key=Secret("STORED")))
-        chosen = choose_server(
-            ServerChoice(name=name),
+        chosen = resolve_server(
+            ServerOptions(name=name),
             environ=environ,
             configured=configured,
             tables=tables,
@@ -328,8 +332,8 @@ class TestTables:
     ) -> None:
         (tmp_path / "servers.json").write_text("{", encoding="ascii")
         heard = Heard()
-        chosen = choose_server(
-            ServerChoice(name="staging"),
+        chosen = resolve_server(
+            ServerOptions(name="staging"),
             environ={"CONNECT_SERVER": OTHER, "CONNECT_API_KEY": "K"},
             configured=None,
             tables={"staging": None},
@@ -344,58 +348,58 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("choice", "environ", "configured", "expected"),
         [
-            (ServerChoice(name="a", server=PROD), {}, None, "Both a nickname"),
-            (ServerChoice(name="nope"), {}, None, "named `nope`, which the option --name gives"),
-            (ServerChoice(), {}, "nope", r"`nope`, which `tool\.hatch-connect\.server`"),
-            (ServerChoice(), {}, None, "No server is named"),
-            (ServerChoice(server="prod"), {}, None, "is a nickname, not a URL"),
-            (ServerChoice(server="host"), {}, None, "comes from the option --server"),
-            (ServerChoice(), {"CONNECT_SERVER": "x"}, None, "comes from CONNECT_SERVER"),
-            (ServerChoice(), {}, "ftp://x", "comes from `tool.hatch-connect.server`"),
+            (ServerOptions(name="a", server=PROD), {}, None, "Both a nickname"),
+            (ServerOptions(name="nope"), {}, None, "named `nope`, which the option --name gives"),
+            (ServerOptions(), {}, "nope", r"`nope`, which `tool\.hatch-connect\.server`"),
+            (ServerOptions(), {}, None, "No server is named"),
+            (ServerOptions(server="prod"), {}, None, "is a nickname, not a URL"),
+            (ServerOptions(server="host"), {}, None, "comes from the option --server"),
+            (ServerOptions(), {"CONNECT_SERVER": "x"}, None, "comes from CONNECT_SERVER"),
+            (ServerOptions(), {}, "ftp://x", "comes from `tool.hatch-connect.server`"),
         ],
     )
     def test_say_what_was_tried_and_the_next_step(
         self,
         store: ServerStore,
-        choice: ServerChoice,
+        choice: ServerOptions,
         environ: dict[str, str],
         configured: str | None,
         expected: str,
     ) -> None:
         with pytest.raises(UsageError, match=expected) as caught:
-            choose_server(choice, environ=environ, configured=configured, store=store)
+            resolve_server(choice, environ=environ, configured=configured, store=store)
         assert caught.value.hint
 
     def test_a_stored_url_that_is_none(self, store: ServerStore) -> None:
         store.add(Server(name="odd", url="connect.example.com", api_key=Secret("K")))
         with pytest.raises(UsageError, match="comes from the server 'odd' in"):
-            choose_server(ServerChoice(name="odd"), environ={}, configured=None, store=store)
+            resolve_server(ServerOptions(name="odd"), environ={}, configured=None, store=store)
 
     def test_name_the_servers_there_are(self, store: ServerStore, empty: ServerStore) -> None:
         with pytest.raises(UsageError, match="Known servers: `lab`, `prod`"):
-            choose_server(ServerChoice(name="x"), environ={}, configured=None, store=store)
+            resolve_server(ServerOptions(name="x"), environ={}, configured=None, store=store)
         with pytest.raises(UsageError, match="hatch-connect add --name NAME --server URL"):
-            choose_server(ServerChoice(), environ={}, configured=None, store=empty)
+            resolve_server(ServerOptions(), environ={}, configured=None, store=empty)
 
 
 class TestTrust:
     @pytest.mark.parametrize(
         ("choice", "environ", "insecure"),
         [
-            (ServerChoice(name="prod"), {}, False),
-            (ServerChoice(name="prod", insecure=True), {}, True),
-            (ServerChoice(name="lab"), {}, True),
-            (ServerChoice(name="lab", insecure=False), {"CONNECT_INSECURE": "1"}, False),
-            (ServerChoice(name="prod"), {"CONNECT_INSECURE": "true"}, True),
-            (ServerChoice(name="lab"), {"CONNECT_INSECURE": "False"}, False),
-            (ServerChoice(name="prod"), {"CONNECT_INSECURE": ""}, False),
-            (ServerChoice(name="prod"), {"CONNECT_SERVER": LAB, "CONNECT_INSECURE": "1"}, False),
+            (ServerOptions(name="prod"), {}, False),
+            (ServerOptions(name="prod", insecure=True), {}, True),
+            (ServerOptions(name="lab"), {}, True),
+            (ServerOptions(name="lab", insecure=False), {"CONNECT_INSECURE": "1"}, False),
+            (ServerOptions(name="prod"), {"CONNECT_INSECURE": "true"}, True),
+            (ServerOptions(name="lab"), {"CONNECT_INSECURE": "False"}, False),
+            (ServerOptions(name="prod"), {"CONNECT_INSECURE": ""}, False),
+            (ServerOptions(name="prod"), {"CONNECT_SERVER": LAB, "CONNECT_INSECURE": "1"}, False),
         ],
     )
     def test_insecure(
-        self, store: ServerStore, choice: ServerChoice, environ: dict[str, str], *, insecure: bool
+        self, store: ServerStore, choice: ServerOptions, environ: dict[str, str], *, insecure: bool
     ) -> None:
-        chosen = choose_server(choice, environ=environ, configured=None, store=store)
+        chosen = resolve_server(choice, environ=environ, configured=None, store=store)
         assert chosen.insecure is insecure
 
     def test_certificates(self, store: ServerStore) -> None:
@@ -404,21 +408,21 @@ class TestTrust:
         store.add(Server(name="own", url=OTHER, api_key=Secret("K"), ca_cert=own))
         environ = {"CONNECT_CA_CERTIFICATE": str(pem)}
         for choice, told, expected in (
-            (ServerChoice(name="prod"), {}, None),
-            (ServerChoice(name="own"), {}, own),
-            (ServerChoice(name="own", insecure=True), {}, None),
-            (ServerChoice(name="own"), environ, pem.read_text()),
-            (ServerChoice(name="own", cacert=pem), {}, pem.read_text()),
+            (ServerOptions(name="prod"), {}, None),
+            (ServerOptions(name="own"), {}, own),
+            (ServerOptions(name="own", insecure=True), {}, None),
+            (ServerOptions(name="own"), environ, pem.read_text()),
+            (ServerOptions(name="own", cacert=pem), {}, pem.read_text()),
         ):
-            chosen = choose_server(choice, environ=told, configured=None, store=store)
+            chosen = resolve_server(choice, environ=told, configured=None, store=store)
             assert chosen.ca_cert == expected
 
     def test_a_stored_certificate_may_be_a_path(self, store: ServerStore) -> None:
         pem = CERTIFICATES / "ca.pem"
         for stored, expected in ((str(pem), pem.read_text()), ("", None), (" \n", None)):
             store.add(Server(name="own", url=OTHER, api_key=Secret("K"), ca_cert=stored))
-            for choice in (ServerChoice(name="own"), ServerChoice(server=OTHER)):
-                chosen = choose_server(choice, environ={}, configured=None, store=store)
+            for choice in (ServerOptions(name="own"), ServerOptions(server=OTHER)):
+                chosen = resolve_server(choice, environ={}, configured=None, store=store)
                 assert chosen.ca_cert == expected
 
     @pytest.mark.parametrize(
@@ -439,16 +443,16 @@ class TestTrust:
         self, store: ServerStore, stored: str, expected: str
     ) -> None:
         store.add(Server(name="own", url=OTHER, api_key=Secret("K"), ca_cert=stored))
-        for choice in (ServerChoice(name="own"), ServerChoice(server=OTHER)):
+        for choice in (ServerOptions(name="own"), ServerOptions(server=OTHER)):
             with pytest.raises(UsageError, match=re.escape(expected)) as caught:
-                choose_server(choice, environ={}, configured=None, store=store)
+                resolve_server(choice, environ={}, configured=None, store=store)
             assert "`ca_cert` of the saved server `own`" in str(caught.value)
         for choice in (
-            ServerChoice(name="prod"),
-            ServerChoice(name="own", cacert=CERTIFICATES / "ca.pem"),
-            ServerChoice(name="own", insecure=True),
+            ServerOptions(name="prod"),
+            ServerOptions(name="own", cacert=CERTIFICATES / "ca.pem"),
+            ServerOptions(name="own", insecure=True),
         ):
-            choose_server(choice, environ={}, configured=None, store=store)
+            resolve_server(choice, environ={}, configured=None, store=store)
 
     @pytest.mark.parametrize(
         ("name", "data", "expected"),
@@ -469,31 +473,31 @@ class TestTrust:
         path = tmp_path / name
         path.write_bytes((CERTIFICATES / "ca.der").read_bytes() if data is None else data)
         with pytest.raises(UsageError, match=expected):
-            choose_server(
-                ServerChoice(name="prod", cacert=path), environ={}, configured=None, store=store
+            resolve_server(
+                ServerOptions(name="prod", cacert=path), environ={}, configured=None, store=store
             )
 
     def test_a_missing_file(self, store: ServerStore, tmp_path: Path) -> None:
-        choice = ServerChoice(name="prod", cacert=tmp_path / "none")
+        choice = ServerOptions(name="prod", cacert=tmp_path / "none")
         with pytest.raises(UsageError, match="cannot be read"):
-            choose_server(choice, environ={}, configured=None, store=store)
+            resolve_server(choice, environ={}, configured=None, store=store)
 
 
 class TestAdding:
     def test_what_is_given(self) -> None:
-        choice = ServerChoice(name="prod", server=f"{PROD}/", insecure=True)
+        choice = ServerOptions(name="prod", server=f"{PROD}/", insecure=True)
         server = server_to_add(choice, environ={"CONNECT_API_KEY": "K"})
         assert (server.name, server.url, server.api_key) == ("prod", PROD, Secret("K"))
         assert server.insecure
 
     def test_the_environments_server(self) -> None:
         environ = {"CONNECT_SERVER": PROD, "CONNECT_API_KEY": "K"}
-        assert server_to_add(ServerChoice(name="prod"), environ=environ).url == PROD
+        assert server_to_add(ServerOptions(name="prod"), environ=environ).url == PROD
 
     def test_nothing(self) -> None:
         with pytest.raises(UsageError, match="Which server"):
-            server_to_add(ServerChoice(name="prod"), environ={})
+            server_to_add(ServerOptions(name="prod"), environ={})
 
     def test_no_key(self) -> None:
         with pytest.raises(UsageError, match="no API key"):
-            server_to_add(ServerChoice(name="prod", server=PROD), environ={})
+            server_to_add(ServerOptions(name="prod", server=PROD), environ={})

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hatch_connect import door
-from hatch_connect.connect.retries import Patience
+from hatch_connect.connect.retries import RetryPolicy
 from hatch_connect.options import Options
 from support.connecting import quick
 from support.sample_bundle import sample_bundle
@@ -64,7 +64,7 @@ class Caller:
 
         self.monkeypatch.setattr(door, "surroundings", ours)
         brief = quick()
-        self.monkeypatch.setattr(Patience, "usual", brief.new)
+        self.monkeypatch.setattr(RetryPolicy, "usual", brief.new)
         self.bundle()
 
     def bundle(self, text: str = "print('hello')\n") -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from hatch_connect.connect.retries import Patience
+from hatch_connect.connect.retries import RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +26,6 @@ class Connecting(Protocol):
     ) -> ConnectClient: ...
 
 
-def quick() -> Patience:
+def quick() -> RetryPolicy:
     """The usual patience, less the waiting."""
-    return Patience.usual().new(backoff_factor=0.001, backoff_jitter=0)
+    return RetryPolicy.usual().new(backoff_factor=0.001, backoff_jitter=0)
