@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.resources import Content, Visit
     from hatch_connect.events import Event, Report
-    from hatch_connect.ship.follow import Pace
-    from hatch_connect.ship.history import Keeper
+    from hatch_connect.ship.follow import TaskPolling
+    from hatch_connect.ship.history import RecordKeeper
     from hatch_connect.ship.plan import Plan, PlanStep
 
 _LAST_LINES = 20  # of the log, for `--json`
@@ -68,7 +68,7 @@ class Deployment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class DeploymentState:
     """What is known to be on the server so far; `task_id` is a task that has not ended.
 
     `lost` says that the server does not know the last task any more; `only_draft` that no
@@ -127,8 +127,8 @@ class Execution:
         self,
         client: ConnectClient,
         report: Report,
-        pace: Pace,
-        keeper: Keeper,
+        pace: TaskPolling,
+        keeper: RecordKeeper,
         metadata: Mapping[str, str] | None = None,
         go_on: GoOn = deploy_again,
     ) -> None:
@@ -141,7 +141,7 @@ class Execution:
         self._keeper = keeper
         self._metadata = metadata
         self._go_on = go_on
-        self._held = Held(content=None)
+        self._held = DeploymentState(content=None)
         self._under_way: PlanStep | None = None
         self._visits = False
 
@@ -154,7 +154,7 @@ class Execution:
         server knows no drafts.
         """
         content = plan.content
-        self._held = Held(
+        self._held = DeploymentState(
             content=content,
             previous_bundle_id=content.bundle_id if content else None,
             bundle_id=plan.bundle_id,
@@ -218,7 +218,7 @@ class Execution:
             case Activate():
                 self._activate()
 
-    def _now(self, held: Held) -> None:
+    def _now(self, held: DeploymentState) -> None:
         """Take note of what the server holds now, before anything else happens."""
         self._held = held
         self._keeper.note(held)
@@ -327,7 +327,7 @@ class Execution:
                 hint=f"{_cure(status.error)}The whole log: {log}",
             )
 
-    def _settle(self, held: Held, *, draft: bool) -> None:
+    def _settle(self, held: DeploymentState, *, draft: bool) -> None:
         """Settle a task that is lost by what the server holds, or leave a draft to the visit."""
         if not draft:
             look_for_active(self._client, held.known, held.bundle, self._report, self._pace)
@@ -354,7 +354,9 @@ class Execution:
         self._now(replace(held, task_id=None, verified=verified, answer=visit))
 
 
-def remains(held: Held, under_way: PlanStep | None, error: BaseException, go_on: GoOn) -> str:
+def remains(
+    held: DeploymentState, under_way: PlanStep | None, error: BaseException, go_on: GoOn
+) -> str:
     """Say in one line what the server holds after `error` ended a step, and how to go on."""
     doubts = tuple(_doubts(held, under_way)) if _is_open(error) else ()
     facts = (*_facts(held), *doubts)
@@ -374,7 +376,7 @@ def _is_open(error: BaseException) -> bool:
     return isinstance(error, KeyboardInterrupt)
 
 
-def _facts(held: Held) -> Iterator[str]:
+def _facts(held: DeploymentState) -> Iterator[str]:
     content = held.content
     if content is None:
         return
@@ -393,7 +395,7 @@ def _facts(held: Held) -> Iterator[str]:
         yield f"bundle {held.bundle_id} is active"
 
 
-def _doubts(held: Held, under_way: PlanStep | None) -> Iterator[str]:
+def _doubts(held: DeploymentState, under_way: PlanStep | None) -> Iterator[str]:
     match under_way:
         case CreateContent():
             yield f"content named {under_way.name!r} may have been created"

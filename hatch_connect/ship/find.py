@@ -32,7 +32,7 @@ _MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clues:
+class ContentReference:
     """What is known of the content, the strongest first.
 
     `app_id` was given on the call (a GUID, a number or a URL); `recorded` is the GUID of an earlier
@@ -51,7 +51,7 @@ class Clues:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Located:
+class ContentMatch:
     """The content that was found, or None, and what led there.
 
     `owner` is what to call the owner of content that this key may only view. `by_name` tells that
@@ -69,8 +69,8 @@ OTHERWISE = "Name other content with --app-id GUID, or make new content with --n
 
 
 def find_content(
-    client: ConnectClient, user: User | None, clues: Clues, report: Report = silent
-) -> Located:
+    client: ConnectClient, user: User | None, clues: ContentReference, report: Report = silent
+) -> ContentMatch:
     """Look for the content without changing anything; `user` is None for a key without one.
 
     A record of content that is gone is reported and left out of account, and so is content of this
@@ -86,11 +86,13 @@ def find_content(
     if clues.guid:
         return _named(client, clues.guid, "`guid` in pyproject.toml")
     if clues.name is None:
-        return Located(content=None, because="it was not deployed from here before")
+        return ContentMatch(content=None, because="it was not deployed from here before")
     return _by_name(client, user, clues.name, report)
 
 
-def _recorded(client: ConnectClient, named: str, clues: Clues, report: Report) -> Located | None:
+def _recorded(
+    client: ConnectClient, named: str, clues: ContentReference, report: Report
+) -> ContentMatch | None:
     """Return the recorded content; None if it is gone."""
     try:
         return _named(client, named, f"the record {clues.recorded_in}")
@@ -102,7 +104,9 @@ def _recorded(client: ConnectClient, named: str, clues: Clues, report: Report) -
         return None
 
 
-def find_begun(client: ConnectClient, user: User | None, clues: Clues) -> Located | None:
+def find_begun(
+    client: ConnectClient, user: User | None, clues: ContentReference
+) -> ContentMatch | None:
     """Return content that an earlier call created and did not come to an end with.
 
     It has the name that was free before, and is recorded or, if the call was ended before it could
@@ -116,11 +120,11 @@ def find_begun(client: ConnectClient, user: User | None, clues: Clues) -> Locate
         empty = content.bundle_id is None and not client.bundles(content.guid)
         if content.guid == clues.recorded or empty:
             because = "an earlier call created it and did not come to an end"
-            return Located(content=content, because=because)
+            return ContentMatch(content=content, because=because)
     return None
 
 
-def _named(client: ConnectClient, named: str, because: str) -> Located:
+def _named(client: ConnectClient, named: str, because: str) -> ContentMatch:
     app_id = content_guid(named) or named
     if "://" in named and not same_server(server_url(named), client.server.url):
         raise UsageError(
@@ -144,10 +148,10 @@ def _named(client: ConnectClient, named: str, because: str) -> Located:
             hint=f"Have its owner make you a collaborator. {OTHERWISE}",
         ) from error
     owner = client.owner_of(content) if content.app_role in _NOT_MINE else ""
-    return Located(content=content, because=because, owner=owner)
+    return ContentMatch(content=content, because=because, owner=owner)
 
 
-def check_editable(located: Located, role: str) -> None:
+def check_editable(located: ContentMatch, role: str) -> None:
     """Refuse content that this key, whose user has that role, may not change (ContentError).
 
     An administrator may change content of others, whatever the role there.
@@ -174,10 +178,10 @@ def last_repository(client: ConnectClient, content: Content) -> str | None:
     return dict(bundle.metadata).get("source_repo")
 
 
-def _by_name(client: ConnectClient, user: User | None, name: str, report: Report) -> Located:
+def _by_name(client: ConnectClient, user: User | None, name: str, report: Report) -> ContentMatch:
     mine = client.find_content(name, owner_guid=user.guid) if user else ()
     if mine:
-        return Located(content=mine[0], because=f"your content named {name!r}", by_name=True)
+        return ContentMatch(content=mine[0], because=f"your content named {name!r}", by_name=True)
     visible = client.find_content(name)
     shared = tuple(content for content in visible if content.is_editable)
     who = "You" if user else "This key"
@@ -190,12 +194,12 @@ def _by_name(client: ConnectClient, user: User | None, name: str, report: Report
     if shared:
         because = f"the only content named {name!r} that {who.lower()} may edit"
         because += " (it is another person's)" if user else ""
-        return Located(content=shared[0], because=because, by_name=True)
+        return ContentMatch(content=shared[0], because=because, by_name=True)
     for content in visible[:_MOST_NAMED]:
         text = f"Content {content.guid} is named {name!r} as well and belongs to "
         text += f"{client.owner_of(content)}; it is not taken for this project's. "
         report(Warned(text=f"{text}To deploy to it, have its owner make you a collaborator."))
-    return Located(content=None, because=f"no content named {name!r} on the server")
+    return ContentMatch(content=None, because=f"no content named {name!r} on the server")
 
 
 def variable_names(client: ConnectClient, content: Content) -> tuple[str, ...] | None:

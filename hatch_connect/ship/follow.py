@@ -60,7 +60,7 @@ _NO_DRAFT_URL = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class TaskPolling:
     """How to wait for a task.
 
     `now` is a clock in seconds, `sleep` waits; `timeout` is how long the whole task may take, in
@@ -76,7 +76,9 @@ class Pace:
         return min(usual, 1 + int(self.timeout / PAUSE))
 
 
-def follow(client: ConnectClient, task_id: str, report: Report, pace: Pace) -> TaskStatus | None:
+def follow(
+    client: ConnectClient, task_id: str, report: Report, pace: TaskPolling
+) -> TaskStatus | None:
     """Report each line of the task's output once, in order, until the task is finished.
 
     Polls may be lost: the task goes on meanwhile. Returns None for a task that the server does
@@ -114,7 +116,7 @@ def follow(client: ConnectClient, task_id: str, report: Report, pace: Pace) -> T
 
 
 def _poll(
-    client: ConnectClient, task_id: str, first: int, report: Report, pace: Pace
+    client: ConnectClient, task_id: str, first: int, report: Report, pace: TaskPolling
 ) -> TaskStatus:
     since = pace.now()
     for left in reversed(range(_POLLS_LOST)):
@@ -132,7 +134,7 @@ def _poll(
 
 
 def look_for_active(
-    client: ConnectClient, content: Content, bundle_id: str, report: Report, pace: Pace
+    client: ConnectClient, content: Content, bundle_id: str, report: Report, pace: TaskPolling
 ) -> None:
     """Settle an activation whose task is lost by what is active.
 
@@ -157,7 +159,7 @@ def verify(
     *,
     bundle_id: str | None,
     report: Report,
-    lost: Pace | None = None,
+    lost: TaskPolling | None = None,
 ) -> Visit:
     """Visit the content, or the draft of `bundle_id`, and report what it said.
 
@@ -191,7 +193,11 @@ def verify(
 
 
 def _visit(
-    client: ConnectClient, content: Content, step: Verify, bundle_id: str | None, lost: Pace | None
+    client: ConnectClient,
+    content: Content,
+    step: Verify,
+    bundle_id: str | None,
+    lost: TaskPolling | None,
 ) -> Visit:
     looks = lost.times(_VISITS) if lost else 1
     while True:

@@ -13,7 +13,7 @@ from hatch_connect.events import Note, Warned
 if TYPE_CHECKING:
     from hatch_connect.connect.resources import BundleInfo, Content
     from hatch_connect.events import Report
-    from hatch_connect.ship.execute import Held
+    from hatch_connect.ship.execute import DeploymentState
 
 # What is noted with a bundle on the server, where that takes metadata: for who has no history.
 DRAFT = "hatch_connect_draft"
@@ -21,14 +21,14 @@ ACTIVE_BEFORE = "hatch_connect_active_bundle"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
+class RecordFields:
     """What a record says besides what the server knows."""
 
     filename: str
     app_mode: str
 
 
-class Keeper:
+class RecordKeeper:
     """Keeps the record and the history of one deployment.
 
     `recorded` is None where no record is to be written, as for a rollback. A file that cannot be
@@ -39,7 +39,7 @@ class Keeper:
         self,
         records: RecordStore | None,
         server_url: str,
-        recorded: Recorded | None,
+        recorded: RecordFields | None,
         report: Report,
     ) -> None:
         self._records = records
@@ -63,7 +63,7 @@ class Keeper:
             if self._records and begun and (self._recorded or begun == content.name):
                 self._records.note_creating(self._server_url, None)
 
-    def note(self, held: Held) -> None:
+    def note(self, held: DeploymentState) -> None:
         """Write what is known now, where that is news."""
         if self._records is None or held.content is None:
             return
@@ -74,7 +74,7 @@ class Keeper:
             name = f"Name the content next time: --app-id {held.content.guid}"
             self._report(Warned(text=f"Nothing more is recorded. {error.message} {name}"))
 
-    def _note(self, records: RecordStore, held: Held, content: Content) -> None:
+    def _note(self, records: RecordStore, held: DeploymentState, content: Content) -> None:
         record, attempt = self._record_of(held, content), _attempt_of(held)
         if record and record != self._record:
             path = records.put(record)
@@ -87,7 +87,7 @@ class Keeper:
             records.note(self._server_url, content.guid, attempt, again=again)
             self._attempt = attempt
 
-    def _record_of(self, held: Held, content: Content) -> DeploymentRecord | None:
+    def _record_of(self, held: DeploymentState, content: Content) -> DeploymentRecord | None:
         # Content that was there becomes this project's with its first bundle.
         if self._recorded is None or not (held.created or held.bundle_id):
             return None
@@ -102,7 +102,7 @@ class Keeper:
         )
 
 
-def _attempt_of(held: Held) -> Attempt | None:
+def _attempt_of(held: DeploymentState) -> Attempt | None:
     if held.bundle_id is None:
         return None
     return Attempt(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.connect.resources import Content
     from hatch_connect.secret import Secret
-    from hatch_connect.ship.find import Located
+    from hatch_connect.ship.find import ContentMatch
     from hatch_connect.ship.variables import Unset, Variables
 
 _LONGEST_NAME = 64
@@ -116,7 +116,7 @@ class Activate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class DeploymentRequest:
     """What a deployment is to come to; all of it is known before there is a bundle.
 
     `title` was asked for, `default_title` is for new content without one. `python` and
@@ -146,7 +146,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class ServerFacts:
     """What the server holds.
 
     `role` is the user's, "" for a key without one. `drafts` and `draft_urls` (whether a draft can
@@ -157,7 +157,7 @@ class Found:
     a name already.
     """
 
-    located: Located
+    located: ContentMatch
     role: str = ""
     drafts: bool | None
     draft_urls: bool | None = None
@@ -195,7 +195,7 @@ PlanStep: TypeAlias = (
 )
 
 
-def check_wanted(wanted: Wanted, found: Found) -> None:
+def check_request(wanted: DeploymentRequest, found: ServerFacts) -> None:
     """Refuse what cannot succeed, before anything is built or changed.
 
     Raises ContentError (the content or the server cannot take this deployment), UsageError (a
@@ -224,9 +224,9 @@ def check_wanted(wanted: Wanted, found: Found) -> None:
     _check_variables(wanted.variables, on_server)
 
 
-def make_plan(wanted: Wanted, found: Found, upload: Upload) -> Plan:
-    """Decide the steps that bring a bundle there, or raise what `check_wanted` does."""
-    check_wanted(wanted, found)
+def make_plan(wanted: DeploymentRequest, found: ServerFacts, upload: Upload) -> Plan:
+    """Decide the steps that bring a bundle there, or raise what `check_request` does."""
+    check_request(wanted, found)
     content = None if wanted.new else found.located.content
     return Plan(
         content=content,
@@ -238,7 +238,7 @@ def make_plan(wanted: Wanted, found: Found, upload: Upload) -> Plan:
 
 
 def make_rollback(
-    located: Located,
+    located: ContentMatch,
     bundle_id: str,
     *,
     drafts: bool | None,
@@ -260,7 +260,9 @@ def make_rollback(
     )
 
 
-def _prepare(wanted: Wanted, found: Found, content: Content | None) -> list[PlanStep]:
+def _prepare(
+    wanted: DeploymentRequest, found: ServerFacts, content: Content | None
+) -> list[PlanStep]:
     steps: list[PlanStep] = []
     if _is_beside(wanted, content):
         return steps
@@ -281,12 +283,14 @@ def _prepare(wanted: Wanted, found: Found, content: Content | None) -> list[Plan
     return steps
 
 
-def _is_beside(wanted: Wanted, content: Content | None) -> bool:
+def _is_beside(wanted: DeploymentRequest, content: Content | None) -> bool:
     """Tell whether it is a draft beside an active bundle, whose content must not change."""
     return wanted.draft and content is not None and content.bundle_id is not None
 
 
-def _not_changed(wanted: Wanted, found: Found, content: Content | None) -> Iterator[str]:
+def _not_changed(
+    wanted: DeploymentRequest, found: ServerFacts, content: Content | None
+) -> Iterator[str]:
     """Say what a deployment without --draft would change."""
     if content is None or not _is_beside(wanted, content):
         return
@@ -304,12 +308,12 @@ def _not_changed(wanted: Wanted, found: Found, content: Content | None) -> Itera
         yield f"{left}: the image stays {content.image!r} and does not become {wanted.image!r}."
 
 
-def _not_verified(wanted: Wanted, found: Found) -> Iterator[str]:
+def _not_verified(wanted: DeploymentRequest, found: ServerFacts) -> Iterator[str]:
     if wanted.draft and wanted.verify and found.draft_urls is False:
         yield "The draft is not verified: drafts can be visited on Connect 2025.07 and later."
 
 
-def _deploy(wanted: Wanted, found: Found) -> list[PlanStep]:
+def _deploy(wanted: DeploymentRequest, found: ServerFacts) -> list[PlanStep]:
     sure = found.draft_urls is True
     verify: list[PlanStep] = [Verify(path=wanted.verify_path, sure=sure)] if wanted.verify else []
     if wanted.draft:
@@ -327,7 +331,7 @@ def no_drafts() -> ContentError:
     )
 
 
-def check_content(located: Located, role: str) -> None:
+def check_content(located: ContentMatch, role: str) -> None:
     """Refuse content that this key, whose user has that role, cannot change (ContentError)."""
     content = located.content
     if content is not None and content.locked:
@@ -339,7 +343,7 @@ def check_content(located: Located, role: str) -> None:
     check_editable(located, role)
 
 
-def _check_kind(content: Content, wanted: Wanted, found: Found) -> None:
+def _check_kind(content: Content, wanted: DeploymentRequest, found: ServerFacts) -> None:
     known = content.app_mode not in {None, "", "unknown"}
     if known and content.app_mode != wanted.app_mode:
         raise ContentError(
@@ -358,7 +362,7 @@ def _check_kind(content: Content, wanted: Wanted, found: Found) -> None:
         )
 
 
-def _check_category(content: Content, wanted: Wanted) -> None:
+def _check_category(content: Content, wanted: DeploymentRequest) -> None:
     """Refuse what Connect would refuse with code 110 or 111, after the upload."""
     if content.category not in {wanted.category, "mcp"}:  # which is set on the content itself
         raise ContentError(
@@ -387,7 +391,7 @@ def _check_variables(variables: Variables, on_server: frozenset[str] | None) -> 
         )
 
 
-def _check_python(wanted: Wanted, found: Found) -> None:
+def _check_python(wanted: DeploymentRequest, found: ServerFacts) -> None:
     if wanted.python is None or found.pythons is None:
         return
     requires = wanted.python_requires if found.reads_requires else None

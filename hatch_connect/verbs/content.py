@@ -16,8 +16,8 @@ from hatch_connect.errors import NotFoundError, ProjectError, StoreError, UsageE
 from hatch_connect.events import Note, Step, Warned
 from hatch_connect.secret import Secret, hiding
 from hatch_connect.ship.execute import Execution
-from hatch_connect.ship.find import Clues, Located, find_content, variable_names
-from hatch_connect.ship.history import History, Keeper
+from hatch_connect.ship.find import ContentMatch, ContentReference, find_content, variable_names
+from hatch_connect.ship.history import History, RecordKeeper
 from hatch_connect.ship.plan import make_rollback
 from hatch_connect.verbs.build import content_of, project_of
 from hatch_connect.verbs.deploy import Deployed, Planned, nothing_changed
@@ -184,10 +184,10 @@ def found_content(
         client = client_of(server, surroundings, report, hidden)
         records = None
         if config is None:
-            clues = Clues(app_id=options.app_id, name=None)
+            clues = ContentReference(app_id=options.app_id, name=None)
         else:
             records = records_of(config.root, config.content, surroundings, report)
-            known = Clues(guid=config.guid, name=config.content_name)
+            known = ContentReference(guid=config.guid, name=config.content_name)
             clues = clues_of(records, options, server, known, report)
         user = client.user()
         located = find_content(client, user, clues, report)
@@ -318,7 +318,7 @@ def run_rollback(
                 return Planned(plan=plan, server=found.server)
             report(Note(text=f"Going back to bundle {bundle.id} of {bundle.created_time}"))
         with masking(found.hidden, report) as told:
-            keeper = Keeper(found.records, found.server.url, None, report)
+            keeper = RecordKeeper(found.records, found.server.url, None, report)
 
             def again(guid: str | None) -> str:
                 return f"call `hatch-connect rollback {bundle.id} --app-id {guid}` again"
@@ -336,7 +336,7 @@ def _plan(
     asked = not options.no_verify and (config is None or config.verify)
     path = config.verify_path if config else ""
     return make_rollback(
-        Located(content=content, because=found.because),
+        ContentMatch(content=content, because=found.because),
         bundle.id,
         drafts=settings_of(found.client, surroundings).supports(Feature.DRAFT_URL),
         verify=path if asked else None,

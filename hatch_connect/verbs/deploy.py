@@ -25,14 +25,14 @@ from hatch_connect.project.settings import without_credentials
 from hatch_connect.secret import masked
 from hatch_connect.ship.execute import Execution, deploy_again
 from hatch_connect.ship.find import (
-    Located,
+    ContentMatch,
     find_begun,
     find_content,
     last_repository,
     variable_names,
 )
-from hatch_connect.ship.history import Keeper, Recorded
-from hatch_connect.ship.plan import Found, Upload, Wanted, check_wanted, make_plan
+from hatch_connect.ship.history import RecordFields, RecordKeeper
+from hatch_connect.ship.plan import DeploymentRequest, ServerFacts, Upload, check_request, make_plan
 from hatch_connect.ship.variables import collect_variables
 from hatch_connect.verbs.build import build_content
 from hatch_connect.verbs.result import Listing, masking, one_or_several
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from hatch_connect.options import Options
     from hatch_connect.secret import Secret
     from hatch_connect.ship.execute import Deployment, GoOn
-    from hatch_connect.ship.follow import Pace
+    from hatch_connect.ship.follow import TaskPolling
     from hatch_connect.ship.plan import Plan
     from hatch_connect.ship.variables import Variables
     from hatch_connect.verbs.result import Result, Surroundings
@@ -199,8 +199,8 @@ class _Asked:
     call: _Call
     request: BuildRequest | None
     client: ConnectClient
-    wanted: Wanted
-    found: Found
+    wanted: DeploymentRequest
+    found: ServerFacts
     metadata: dict[str, str] | None
     hidden: tuple[Secret, ...]
 
@@ -244,7 +244,7 @@ def _ask(call: _Call, report: Report) -> _Asked:
         if found.located.content:  # also with --new, if an earlier call came so far
             wanted = replace(wanted, new=False)
         try:
-            check_wanted(wanted, found)
+            check_request(wanted, found)
         except HatchConnectError as error:
             if known := found.located.content:
                 add_facts(error, guid=known.guid, logs_url=known.logs_url)
@@ -262,7 +262,7 @@ def _ask(call: _Call, report: Report) -> _Asked:
 
 
 def _compare_repository(
-    call: _Call, client: ConnectClient, located: Located, report: Report
+    call: _Call, client: ConnectClient, located: ContentMatch, report: Report
 ) -> None:
     """Warn of content that only has the same name, and comes from elsewhere."""
     if not (located.by_name and located.content):
@@ -328,7 +328,7 @@ def _is_writable(root: Path) -> bool:
 
 
 def _deploy_each(
-    ready: list[_Ready], done: list[Deployed | Planned], pace: Pace, report: Report
+    ready: list[_Ready], done: list[Deployed | Planned], pace: TaskPolling, report: Report
 ) -> None:
     """Deploy one piece of content after the other, and say how far each came where one fails."""
     try:
@@ -373,7 +373,7 @@ def _pieces(
         yield f"{name}: {line}", {"name": name, **known}
 
 
-def _deploy(ready: _Ready, pace: Pace, go_on: GoOn, report: Report) -> Deployed | Planned:
+def _deploy(ready: _Ready, pace: TaskPolling, go_on: GoOn, report: Report) -> Deployed | Planned:
     asked = ready.asked
     call = asked.call
     if call.options.dry_run:
@@ -441,11 +441,11 @@ def _metadata(call: _Call, settings: ServerSettings, report: Report) -> dict[str
     return {key: value for key, value in (found | called).items() if value}
 
 
-def _wanted(call: _Call, variables: Variables, request: BuildRequest | None) -> Wanted:
+def _wanted(call: _Call, variables: Variables, request: BuildRequest | None) -> DeploymentRequest:
     subject, options, config = call.subject, call.options, call.subject.config
     packages = request.packages if request else None
     manifest = subject.piece.manifest
-    wanted = Wanted(
+    wanted = DeploymentRequest(
         app_mode=subject.app_mode,
         name=subject.name,
         title=subject.title,
@@ -495,19 +495,21 @@ def _image(subject: Subject) -> str | None:
     return wanted
 
 
-def _look(client: ConnectClient, settings: ServerSettings, call: _Call, report: Report) -> Found:
+def _look(
+    client: ConnectClient, settings: ServerSettings, call: _Call, report: Report
+) -> ServerFacts:
     """Ask the server what the plan needs to know; nothing is changed."""
     subject, options = call.subject, call.options
     user = client.user()
     clues = subject.clues(options, client.server, report)
     if options.new:
-        located = find_begun(client, user, clues) or Located(content=None, because="--new")
+        located = find_begun(client, user, clues) or ContentMatch(content=None, because="--new")
     else:
         located = find_content(client, user, clues, report)
     content = located.content
     pythons = client.python_installations() if subject.has_python else None
     names = variable_names(client, content) if content else ()
-    return Found(
+    return ServerFacts(
         located=located,
         role=user.role if user else "",
         drafts=settings.supports(Feature.DRAFT),
@@ -535,10 +537,10 @@ def _announce(plan: Plan, report: Report) -> None:
         report(Note(text=text))
 
 
-def _keeper(call: _Call, report: Report) -> Keeper:
+def _keeper(call: _Call, report: Report) -> RecordKeeper:
     subject = call.subject
-    recorded = Recorded(filename=subject.filename, app_mode=subject.app_mode)
-    return Keeper(subject.records, call.server.url, recorded, report)
+    recorded = RecordFields(filename=subject.filename, app_mode=subject.app_mode)
+    return RecordKeeper(subject.records, call.server.url, recorded, report)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hatch_connect.options import Options
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.secret import Secret
-    from hatch_connect.ship.follow import Pace
+    from hatch_connect.ship.follow import TaskPolling
     from hatch_connect.verbs.result import Surroundings
 
 
@@ -133,11 +133,11 @@ def who(user: User | None) -> str:
     return f"{user.username} ({user.role})" if user.role else user.username
 
 
-def pace_of(surroundings: Surroundings) -> Pace:
+def pace_of(surroundings: Surroundings) -> TaskPolling:
     """Return how to wait for tasks. Raises UsageError for a time-out that is no number."""
-    from hatch_connect.ship.follow import Pace
+    from hatch_connect.ship.follow import TaskPolling
 
-    pace = Pace(now=surroundings.now, sleep=surroundings.sleep)
+    pace = TaskPolling(now=surroundings.now, sleep=surroundings.sleep)
     given = surroundings.environ.get("CONNECT_TASK_TIMEOUT")
     if not given:
         return pace

@@ -19,7 +19,7 @@ from hatch_connect.options import SPECS
 from hatch_connect.project.content_kind import EntrypointKind
 from hatch_connect.project.project import all_contents, read_project
 from hatch_connect.project.settings import valid_content_name, validate_title
-from hatch_connect.ship.find import Clues
+from hatch_connect.ship.find import ContentReference
 from hatch_connect.verbs.build import contents_of, project_of, request_for, with_packages
 from hatch_connect.verbs.result import root_of
 
@@ -93,10 +93,10 @@ class Subject:
             return self.piece.manifest.environment.image
         return self.piece.config.image if self.piece.config else None
 
-    def clues(self, options: Options, server: Server, report: Report) -> Clues:
+    def clues(self, options: Options, server: Server, report: Report) -> ContentReference:
         """Return what is known of the content on a server."""
         guid = self.config.guid if self.config else None
-        known = Clues(guid=guid, name=self.name if self.known_by_name else None)
+        known = ContentReference(guid=guid, name=self.name if self.known_by_name else None)
         return clues_of(self.records, options, server, known, report)
 
 
@@ -176,8 +176,8 @@ def _refuse_build_options(options: Options) -> None:
 
 
 def clues_of(
-    records: RecordStore, options: Options, server: Server, known: Clues, report: Report
-) -> Clues:
+    records: RecordStore, options: Options, server: Server, known: ContentReference, report: Report
+) -> ContentReference:
     """Put together what is known of content: the call, the record, then what the table says.
 
     A record that cannot be understood is reported, and left out of account.

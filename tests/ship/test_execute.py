@@ -26,10 +26,10 @@ from hatch_connect.errors import (
 from hatch_connect.events import LogLine, Note, silent
 from hatch_connect.secret import Secret
 from hatch_connect.ship.execute import Deployment, Execution
-from hatch_connect.ship.find import Clues, Located, find_content
-from hatch_connect.ship.follow import Pace, follow
-from hatch_connect.ship.history import Keeper
-from hatch_connect.ship.plan import Found, Upload, Wanted, make_plan
+from hatch_connect.ship.find import ContentMatch, ContentReference, find_content
+from hatch_connect.ship.follow import TaskPolling, follow
+from hatch_connect.ship.history import RecordKeeper
+from hatch_connect.ship.plan import DeploymentRequest, ServerFacts, Upload, make_plan
 from hatch_connect.ship.variables import Variables
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ class Clock:
         self.slept.append(seconds)
         self.time += seconds
 
-    def pace(self, timeout: float = 60.0) -> Pace:
-        return Pace(now=self.now, sleep=self.sleep, timeout=timeout)
+    def pace(self, timeout: float = 60.0) -> TaskPolling:
+        return TaskPolling(now=self.now, sleep=self.sleep, timeout=timeout)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def client_of(fake: FakeConnect) -> ConnectClient:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample(Wanted):
+class Sample(DeploymentRequest):
     """A deployment of an archive that is there already."""
 
     archive: Path
@@ -97,14 +97,14 @@ def wanted(folder: Path) -> Sample:
 
 def ship(fake: FakeConnect, what: Sample, events: list[Event] | None = None) -> Deployment:
     client = client_of(fake)
-    found = Found(
-        located=find_content(client, client.me(), Clues(name=what.name)),
+    found = ServerFacts(
+        located=find_content(client, client.me(), ContentReference(name=what.name)),
         drafts=client.server_settings().supports(Feature.DRAFT),
         pythons=None,
         variable_names=frozenset(),
     )
     report = silent if events is None else events.append
-    keeper = Keeper(None, fake.url, None, report)
+    keeper = RecordKeeper(None, fake.url, None, report)
     plan = make_plan(what, found, what.upload)
     return Execution(client, report, Clock().pace(), keeper).run(plan)
 
@@ -263,28 +263,28 @@ def test_an_interruption_says_what_remains(server: FakeConnect, tmp_path: Path) 
             raise KeyboardInterrupt
 
     client = client_of(server)
-    located = Located(content=None, because="new")
-    found = Found(located=located, drafts=True, pythons=None, variable_names=frozenset())
+    located = ContentMatch(content=None, because="new")
+    found = ServerFacts(located=located, drafts=True, pythons=None, variable_names=frozenset())
     what = wanted(tmp_path)
     plan = make_plan(what, found, what.upload)
     with pytest.raises(KeyboardInterrupt) as caught:
-        Execution(client, interrupt, Clock().pace(), Keeper(None, server.url, None, silent)).run(
-            plan
-        )
+        Execution(
+            client, interrupt, Clock().pace(), RecordKeeper(None, server.url, None, silent)
+        ).run(plan)
     assert "is there and not active" in caught.value.__notes__[0]
 
 
 def test_an_interruption_after_the_last_step_says_that_nothing_is_left(
     server: FakeConnect, tmp_path: Path
 ) -> None:
-    class Late(Keeper):
+    class Late(RecordKeeper):
         def finished(self, content: Content) -> None:
             super().finished(content)
             raise KeyboardInterrupt
 
     client = client_of(server)
-    located = Located(content=None, because="new")
-    found = Found(located=located, drafts=True, pythons=None, variable_names=frozenset())
+    located = ContentMatch(content=None, because="new")
+    found = ServerFacts(located=located, drafts=True, pythons=None, variable_names=frozenset())
     what = wanted(tmp_path)
     keeper = Late(None, server.url, None, silent)
     plan = make_plan(what, found, what.upload)
@@ -373,20 +373,20 @@ def test_a_task_may_not_take_for_ever(server: FakeConnect) -> None:
 def test_content_of_others_that_one_may_edit_is_found(server: FakeConnect) -> None:
     shared = server.add_content("sales", owner="somebody", role="editor")
     client = client_of(server)
-    located = find_content(client, client.me(), Clues(name="sales"))
+    located = find_content(client, client.me(), ContentReference(name="sales"))
     assert located.content is not None
     assert located.content.guid == shared.guid
     assert "another person's" in located.because
     server.add_content("sales", owner="somebody else", role="editor")
     with pytest.raises(UsageError, match=shared.guid):
-        find_content(client, client.me(), Clues(name="sales"))
+        find_content(client, client.me(), ContentReference(name="sales"))
 
 
 def test_content_is_found_by_number_and_by_guid(server: FakeConnect) -> None:
     content = server.add_content("other")
     client = client_of(server)
     for app_id in (content.id, content.guid):
-        located = find_content(client, client.me(), Clues(app_id=app_id, name="sales"))
+        located = find_content(client, client.me(), ContentReference(app_id=app_id, name="sales"))
         assert located.content is not None
         assert located.content.guid == content.guid
 
@@ -398,7 +398,9 @@ def test_content_that_is_named_and_gone_is_not_replaced_in_silence(
     client = client_of(server)
     gone = {clue: "25438b83-ea6d-4839-ae8e-53c52ac5f9ce"}
     with pytest.raises(ContentError, match="25438b83"):
-        find_content(client, client.me(), Clues(**gone, recorded_in="r.json", name="sales"))
+        find_content(
+            client, client.me(), ContentReference(**gone, recorded_in="r.json", name="sales")
+        )
 
 
 FOR_EVER = 10**6
@@ -472,8 +474,8 @@ def test_an_activation_whose_task_is_lost_is_looked_for_more_than_once(
     what = wanted(tmp_path)
     clock = Clock()
     client = client_of(server)
-    found = Found(
-        located=Located(content=None, because="new"),
+    found = ServerFacts(
+        located=ContentMatch(content=None, because="new"),
         drafts=True,
         pythons=None,
         variable_names=frozenset(),
@@ -485,8 +487,8 @@ def test_an_activation_whose_task_is_lost_is_looked_for_more_than_once(
         if server.lost_polls <= FOR_EVER - 15 and looks == 1:
             content.bundle_id = max(content.bundles, key=int)
 
-    pace = Pace(now=clock.now, sleep=sleep, timeout=3600.0)
-    execution = Execution(client, silent, pace, Keeper(None, server.url, None, silent))
+    pace = TaskPolling(now=clock.now, sleep=sleep, timeout=3600.0)
+    execution = Execution(client, silent, pace, RecordKeeper(None, server.url, None, silent))
     if looks == 1:
         assert execution.run(make_plan(what, found, what.upload)).active
         return

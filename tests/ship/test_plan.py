@@ -8,18 +8,18 @@ import pytest
 from hatch_connect.connect.resources import Content
 from hatch_connect.errors import ContentError, PythonVersionError, UsageError
 from hatch_connect.secret import Secret
-from hatch_connect.ship.find import Located
+from hatch_connect.ship.find import ContentMatch
 from hatch_connect.ship.plan import (
     Activate,
     CreateContent,
     DeployDraft,
-    Found,
+    DeploymentRequest,
     Plan,
+    ServerFacts,
     SetTitle,
     SetVariables,
     Upload,
     Verify,
-    Wanted,
     free_name,
     make_plan,
     make_rollback,
@@ -43,7 +43,7 @@ CONTENT = Content(
     python_version=None,
     last_deployed_time=None,
 )
-WANTED = Wanted(
+WANTED = DeploymentRequest(
     app_mode="python-fastapi",
     name="sales",
     title=None,
@@ -53,21 +53,21 @@ WANTED = Wanted(
     python_requires="~=3.11.0",
     python_because=".python-version",
 )
-NEW = Found(
-    located=Located(content=None, because="no content"),
+NEW = ServerFacts(
+    located=ContentMatch(content=None, because="no content"),
     drafts=True,
     draft_urls=True,
     pythons=("3.11.7", "3.12.1"),
     variable_names=frozenset(),
 )
-EXISTING = replace(NEW, located=Located(content=CONTENT, because="the record"))
+EXISTING = replace(NEW, located=ContentMatch(content=CONTENT, because="the record"))
 
 
-def planned(wanted: Wanted, found: Found) -> Plan:
+def planned(wanted: DeploymentRequest, found: ServerFacts) -> Plan:
     return make_plan(wanted, found, Upload(archive=Path("sales.tar.gz"), size=10))
 
 
-def kinds(wanted: Wanted, found: Found) -> list[type]:
+def kinds(wanted: DeploymentRequest, found: ServerFacts) -> list[type]:
     return [type(step) for step in planned(wanted, found).steps]
 
 
@@ -89,10 +89,10 @@ def test_a_category_that_connect_would_not_change_is_refused(
     there: str | None, wanted: str | None, *, refused: bool
 ) -> None:
     content = replace(CONTENT, app_mode="quarto-static", category=there)
-    found = replace(EXISTING, located=Located(content=content, because="the record"))
+    found = replace(EXISTING, located=ContentMatch(content=content, because="the record"))
     asked = replace(WANTED, app_mode="quarto-static", category=wanted)
     fresh = replace(
-        found, located=Located(content=replace(content, app_mode="unknown"), because="")
+        found, located=ContentMatch(content=replace(content, app_mode="unknown"), because="")
     )
     assert planned(asked, fresh).steps
     if not refused:
@@ -108,7 +108,7 @@ def test_parameters_that_come_or_go_are_refused_where_connect_tells_of_them(
     app_mode: str, *, there: bool | None
 ) -> None:
     content = replace(CONTENT, app_mode=app_mode, category="", parameterized=there)
-    found = replace(EXISTING, located=Located(content=content, because="the record"))
+    found = replace(EXISTING, located=ContentMatch(content=content, because="the record"))
     asked = replace(WANTED, app_mode=app_mode, category="", parameterized=there is False)
     if app_mode != "rmd-static" or there is None:
         assert planned(asked, found).steps
@@ -182,7 +182,7 @@ def test_a_draft_beside_an_active_bundle_changes_nothing_and_lists_what_differs(
 def test_a_draft_of_content_that_has_nothing_active_gets_what_it_needs(
     content: Content | None,
 ) -> None:
-    found = replace(NEW, located=Located(content=content, because="x"))
+    found = replace(NEW, located=ContentMatch(content=content, because="x"))
     plan = planned(DIFFERENT, found)
     assert SetVariables in [type(step) for step in plan.steps]
     assert not plan.notes
@@ -218,7 +218,7 @@ def test_content_that_cannot_take_the_bundle_is_refused(
     changes: dict[str, object], says: str
 ) -> None:
     content = replace(CONTENT, **changes)  # type: ignore[arg-type]  # any field
-    found = replace(EXISTING, located=Located(content=content, because="x"))
+    found = replace(EXISTING, located=ContentMatch(content=content, because="x"))
     with pytest.raises(ContentError, match=says):
         planned(WANTED, found)
     assert planned(replace(WANTED, new=True), found).content is None
@@ -227,7 +227,7 @@ def test_content_that_cannot_take_the_bundle_is_refused(
 @pytest.mark.parametrize("mode", ["unknown", ""])
 def test_content_that_was_never_deployed_takes_any_mode(mode: str) -> None:
     content = replace(CONTENT, app_mode=mode)
-    found = replace(EXISTING, located=Located(content=content, because="x"))
+    found = replace(EXISTING, located=ContentMatch(content=content, because="x"))
     assert planned(WANTED, found).content == content
 
 
@@ -298,7 +298,7 @@ def test_what_is_set_and_what_is_removed_is_told_apart() -> None:
 def test_an_earlier_bundle_is_verified_first_where_that_can_be(
     *, drafts: bool | None, verify: str | None, steps: list[type]
 ) -> None:
-    located = Located(content=CONTENT, because="x")
+    located = ContentMatch(content=CONTENT, because="x")
     plan = make_rollback(located, "1", drafts=drafts, verify=verify)
     assert [type(step) for step in plan.steps] == steps
     assert plan.bundle_id == "1"
@@ -309,7 +309,7 @@ def test_an_earlier_bundle_is_verified_first_where_that_can_be(
 
 @pytest.mark.parametrize("role", ["viewer", "none"])
 def test_an_administrator_may_change_content_of_others(role: str) -> None:
-    located = Located(content=replace(CONTENT, app_role=role), because="--app-id")
+    located = ContentMatch(content=replace(CONTENT, app_role=role), because="--app-id")
     found = replace(EXISTING, located=located)
     assert planned(WANTED, replace(found, role="administrator")).content
     assert make_rollback(located, "1", drafts=True, verify=None, role="administrator").steps
@@ -324,5 +324,5 @@ def test_a_server_that_is_too_old_for_the_app_mode_is_told_at_once() -> None:
 
 def test_content_that_was_made_an_mcp_server_takes_a_bundle_that_says_nothing_of_it() -> None:
     content = replace(CONTENT, category="mcp")
-    found = replace(EXISTING, located=Located(content=content, because="x"))
+    found = replace(EXISTING, located=ContentMatch(content=content, because="x"))
     assert planned(replace(WANTED, category=""), found).content
