@@ -12,7 +12,7 @@ import click
 from hatch_connect import __version__
 from hatch_connect.door import interruptible
 from hatch_connect.errors import INTERRUPTED, UsageError, exit_code_of
-from hatch_connect.option_kinds import Kind
+from hatch_connect.option_kinds import OptionKind
 from hatch_connect.options import VERBS, Options
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ def _command(verb: Verb) -> click.Command:
 
 def _parameter(spec: OptionSpec) -> click.Option:
     declarations = [spec.key, *spec.flags]
-    if spec.kind is Kind.FLAG:
+    if spec.kind is OptionKind.FLAG:
         return click.Option(declarations, is_flag=True, help=spec.help)
-    kind = click.INT if spec.kind is Kind.NUMBER else click.STRING
+    kind = click.INT if spec.kind is OptionKind.NUMBER else click.STRING
     return click.Option(
         declarations,
         type=kind,

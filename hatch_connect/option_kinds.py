@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class Kind(Enum):
+class OptionKind(Enum):
     """What a call gives for an option, and what `Options` holds of it."""
 
     FLAG = "flag"  # bool
@@ -35,7 +35,7 @@ class OptionSpec:
     """
 
     key: str
-    kind: Kind
+    kind: OptionKind
     flags: tuple[str, ...]
     help: str
     metavar: str
@@ -51,13 +51,17 @@ class OptionSpec:
     @property
     def repeatable(self) -> bool:
         """Whether a call may give it more than once."""
-        return self.kind in {Kind.TEXTS, Kind.SECRETS}
+        return self.kind in {OptionKind.TEXTS, OptionKind.SECRETS}
 
 
-_DEFAULTS: dict[Kind, Any] = {Kind.FLAG: False, Kind.TEXTS: (), Kind.SECRETS: ()}
+_DEFAULTS: dict[OptionKind, Any] = {
+    OptionKind.FLAG: False,
+    OptionKind.TEXTS: (),
+    OptionKind.SECRETS: (),
+}
 
 
-def option(kind: Kind, flags: str, group: str, about: str, **more: Any) -> Any:  # noqa: ANN401 - as dataclasses.field
+def option(kind: OptionKind, flags: str, group: str, about: str, **more: Any) -> Any:  # noqa: ANN401 - as dataclasses.field
     """Declare a field of `Options`: `flags` in any order, `more` as in `OptionSpec`."""
     long, *others = sorted(flags.split(), key=lambda flag: not flag.startswith("--"))
     spec = {"kind": kind, "flags": (long, *others), "group": group, "help": about, **more}
@@ -65,12 +69,12 @@ def option(kind: Kind, flags: str, group: str, about: str, **more: Any) -> Any: 
     return field(default=_DEFAULTS.get(kind), metadata=spec)
 
 
-flag = partial(option, Kind.FLAG)
-text = partial(option, Kind.TEXT)
-texts = partial(option, Kind.TEXTS)
-secret = partial(option, Kind.SECRET)
-secrets = partial(option, Kind.SECRETS)
-number = partial(option, Kind.NUMBER)
+flag = partial(option, OptionKind.FLAG)
+text = partial(option, OptionKind.TEXT)
+texts = partial(option, OptionKind.TEXTS)
+secret = partial(option, OptionKind.SECRET)
+secrets = partial(option, OptionKind.SECRETS)
+number = partial(option, OptionKind.NUMBER)
 
 
 _TRUE = {"1", "true", "yes", "on"}
@@ -80,17 +84,17 @@ _FALSE = {"0", "false", "no", "off", ""}
 def convert(spec: OptionSpec, given: object) -> object:
     """Make what `Options` holds of what a door was given. Raises UsageError."""
     match spec.kind:
-        case Kind.FLAG:
+        case OptionKind.FLAG:
             return _flag(spec, given)
-        case Kind.NUMBER:
+        case OptionKind.NUMBER:
             return _number(spec, given)
-        case Kind.TEXT:
+        case OptionKind.TEXT:
             return _filled(spec, str(given))
-        case Kind.SECRET:
+        case OptionKind.SECRET:
             return given if isinstance(given, Secret) else Secret(_filled(spec, str(given)))
-        case Kind.TEXTS:
+        case OptionKind.TEXTS:
             return tuple(_filled(spec, str(each)) for each in _several(given))
-        case Kind.SECRETS:
+        case OptionKind.SECRETS:
             return tuple(v if isinstance(v, Secret) else Secret(str(v)) for v in _several(given))
 
 

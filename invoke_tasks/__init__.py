@@ -14,7 +14,7 @@ from invoke.tasks import Task
 
 from hatch_connect.door import perform
 from hatch_connect.errors import HatchConnectError, UsageError
-from hatch_connect.option_kinds import Kind
+from hatch_connect.option_kinds import OptionKind
 from hatch_connect.options import SPECS, VERBS, Options
 
 if TYPE_CHECKING:
@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ns"]
 
-_KINDS = {Kind.FLAG: bool, Kind.NUMBER: int, Kind.TEXTS: list, Kind.SECRETS: list}
+_KINDS = {
+    OptionKind.FLAG: bool,
+    OptionKind.NUMBER: int,
+    OptionKind.TEXTS: list,
+    OptionKind.SECRETS: list,
+}
 
 
 class VerbTask(Task):  # type: ignore[type-arg]
@@ -50,7 +55,7 @@ def _argument(spec: OptionSpec) -> Argument:
         # Invoke makes this an alias, and an alias of itself sends it round in circles.
         attr_name=None if spec.key == spec.long else spec.key,
         kind=_KINDS.get(spec.kind, str),
-        default=False if spec.kind is Kind.FLAG else None,
+        default=False if spec.kind is OptionKind.FLAG else None,
         help=spec.help,
     )
 

@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from hatch_connect.errors import HatchConnectError
-from hatch_connect.option_kinds import Kind
+from hatch_connect.option_kinds import OptionKind
 from hatch_connect.options import SPECS, Options
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def publish_options(configured: Mapping[str, Any], given: Mapping[str, Any]) -> 
     merged = {k: v for k, v in {**configured, **given}.items() if k not in (*_FOREIGN, "disable")}
     named = {key.replace("-", "_"): value for key, value in merged.items()}
     # `-o draft` arrives with an empty value.
-    flags = {key for key, spec in SPECS.items() if spec.kind is Kind.FLAG}
+    flags = {key for key, spec in SPECS.items() if spec.kind is OptionKind.FLAG}
     return {key: True if value == "" and key in flags else value for key, value in named.items()}
 
 

@@ -22,8 +22,8 @@ from hatch_connect.ship.plan import make_rollback
 from hatch_connect.verbs.build import content_of, project_of
 from hatch_connect.verbs.deploy import Deployed, Planned, nothing_changed
 from hatch_connect.verbs.result import masking
-from hatch_connect.verbs.server import chosen_server, client_of, pace_of, settings_of, who
-from hatch_connect.verbs.source import clues_of, records_of
+from hatch_connect.verbs.server import chosen_server, client_of, polling_of, settings_of, who
+from hatch_connect.verbs.source import records_of, reference_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FoundContent:
+class DeployedContent:
     """Content on one server, and what led there; `config` is None where no project was needed.
 
     `user` is None for the key of a service principal. `hidden` are values that nothing which the
@@ -170,9 +170,9 @@ class Versions:
 
 
 @contextmanager
-def found_content(
+def deployed_content(
     options: Options, surroundings: Surroundings, report: Report
-) -> Iterator[FoundContent]:
+) -> Iterator[DeployedContent]:
     """Find the content as `deploy` would; with `--app-id` no project is needed.
 
     Raises UsageError where it was never deployed.
@@ -188,7 +188,7 @@ def found_content(
         else:
             records = records_of(config.root, config.content, surroundings, report)
             known = ContentReference(guid=config.guid, name=config.content_name)
-            clues = clues_of(records, options, server, known, report)
+            clues = reference_of(records, options, server, known, report)
         user = client.user()
         located = find_content(client, user, clues, report)
         if located.content is None:
@@ -196,7 +196,7 @@ def found_content(
                 f"{clues.name} was not deployed to {server.url}: {located.because}.",
                 hint="Deploy it with `hatch-connect deploy`.",
             )
-        yield FoundContent(
+        yield DeployedContent(
             server=server,
             client=client,
             user=user,
@@ -230,7 +230,7 @@ def _values(config: ProjectConfig | None, surroundings: Surroundings) -> Iterato
 
 def run_info(options: Options, surroundings: Surroundings, report: Report) -> ContentInfo:
     """Look the content up. Raises UsageError, ServerError."""
-    with found_content(options, surroundings, report) as found:
+    with deployed_content(options, surroundings, report) as found:
         return ContentInfo(
             server=found.server,
             user=found.user,
@@ -242,7 +242,7 @@ def run_info(options: Options, surroundings: Surroundings, report: Report) -> Co
 
 def run_logs(options: Options, surroundings: Surroundings, report: Report) -> JobLog:
     """Fetch the log of the job that started last. Raises UsageError, ServerError."""
-    with found_content(options, surroundings, report) as found:
+    with deployed_content(options, surroundings, report) as found:
         guid = found.content.guid
         jobs = found.client.jobs(guid)
         if not jobs:
@@ -266,7 +266,7 @@ def _line(bundle: BundleInfo, remarks: tuple[str, ...]) -> str:
 
 def run_versions(options: Options, surroundings: Surroundings, report: Report) -> Versions:
     """List the bundles; with `--remove` remove one first. Raises UsageError, ServerError."""
-    with found_content(options, surroundings, report) as found:
+    with deployed_content(options, surroundings, report) as found:
         guid, client, history = found.content.guid, found.client, found.history
         if options.remove:
             chosen = choose_bundle(client, guid, options.remove, history.bundles)
@@ -311,9 +311,9 @@ def run_rollback(
     """
     with ExitStack() as stack:
         with nothing_changed("roll back"):
-            found = stack.enter_context(found_content(options, surroundings, report))
+            found = stack.enter_context(deployed_content(options, surroundings, report))
             bundle = _target(found, options, surroundings)
-            plan, pace = _plan(found, bundle, options, surroundings), pace_of(surroundings)
+            plan, pace = _plan(found, bundle, options, surroundings), polling_of(surroundings)
             if options.dry_run:
                 return Planned(plan=plan, server=found.server)
             report(Note(text=f"Going back to bundle {bundle.id} of {bundle.created_time}"))
@@ -328,7 +328,7 @@ def run_rollback(
 
 
 def _plan(
-    found: FoundContent, bundle: BundleInfo, options: Options, surroundings: Surroundings
+    found: DeployedContent, bundle: BundleInfo, options: Options, surroundings: Surroundings
 ) -> Plan:
     config, content = found.config, found.content
     if bundle.id == content.bundle_id:
@@ -344,7 +344,7 @@ def _plan(
     )
 
 
-def _target(found: FoundContent, options: Options, surroundings: Surroundings) -> BundleInfo:
+def _target(found: DeployedContent, options: Options, surroundings: Surroundings) -> BundleInfo:
     """Return the bundle that was named, else what was active before, else what the person says."""
     history, wanted = found.history, options.bundle_id or found.history.way_back()
     if wanted is None:

@@ -36,7 +36,7 @@ from hatch_connect.ship.plan import DeploymentRequest, ServerFacts, Upload, chec
 from hatch_connect.ship.variables import collect_variables
 from hatch_connect.verbs.build import build_content
 from hatch_connect.verbs.result import Listing, masking, one_or_several
-from hatch_connect.verbs.server import chosen_server, client_of, pace_of, settings_of
+from hatch_connect.verbs.server import chosen_server, client_of, polling_of, settings_of
 from hatch_connect.verbs.source import pieces_of, request_of_piece, subject_of
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def run_deploy(options: Options, surroundings: Surroundings, report: Report) -> 
     planned, then the first thing is changed.
     """
     _check_call(options)
-    pace = pace_of(surroundings)
+    pace = polling_of(surroundings)
     results: list[Deployed | Planned] = []
     with _done(results), ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="hatch-connect-")))

@@ -34,7 +34,7 @@ def server_store(surroundings: Surroundings, report: Report) -> ServerStore:
     return ServerStore(ServerStore.default_path(surroundings.environ, sys.platform), report)
 
 
-def server_choice(options: Options, surroundings: Surroundings) -> ServerOptions:
+def server_options(options: Options, surroundings: Surroundings) -> ServerOptions:
     """Return what the call says of the server."""
     return ServerOptions(
         name=options.name,
@@ -93,7 +93,7 @@ def chosen_server(
     tables = dict(config.servers if config else ())
     if not options.local:
         yield resolve_server(
-            server_choice(options, surroundings),
+            server_options(options, surroundings),
             environ=surroundings.environ,
             configured=config.server if config else None,
             tables=tables,
@@ -133,7 +133,7 @@ def who(user: User | None) -> str:
     return f"{user.username} ({user.role})" if user.role else user.username
 
 
-def pace_of(surroundings: Surroundings) -> TaskPolling:
+def polling_of(surroundings: Surroundings) -> TaskPolling:
     """Return how to wait for tasks. Raises UsageError for a time-out that is no number."""
     from hatch_connect.ship.follow import TaskPolling
 

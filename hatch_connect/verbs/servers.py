@@ -17,7 +17,7 @@ from hatch_connect.verbs.result import root_of
 from hatch_connect.verbs.server import (
     chosen_server,
     client_of,
-    server_choice,
+    server_options,
     server_store,
     settings_of,
     who,
@@ -154,7 +154,7 @@ def run_add(options: Options, surroundings: Surroundings, report: Report) -> Add
     environ = surroundings.environ
     if not options.name:
         raise UsageError("Which nickname shall the server have?", hint="Give it with --name.")
-    choice = server_choice(options, surroundings)
+    choice = server_options(options, surroundings)
     if choice.api_key is None and not environ.get("CONNECT_API_KEY"):
         choice = replace(choice, api_key=_ask(surroundings))
     server = server_to_add(choice, environ=environ)

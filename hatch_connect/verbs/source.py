@@ -97,7 +97,7 @@ class Subject:
         """Return what is known of the content on a server."""
         guid = self.config.guid if self.config else None
         known = ContentReference(guid=guid, name=self.name if self.known_by_name else None)
-        return clues_of(self.records, options, server, known, report)
+        return reference_of(self.records, options, server, known, report)
 
 
 def pieces_of(options: Options, surroundings: Surroundings, report: Report) -> tuple[Piece, ...]:
@@ -175,7 +175,7 @@ def _refuse_build_options(options: Options) -> None:
         )
 
 
-def clues_of(
+def reference_of(
     records: RecordStore, options: Options, server: Server, known: ContentReference, report: Report
 ) -> ContentReference:
     """Put together what is known of content: the call, the record, then what the table says.
