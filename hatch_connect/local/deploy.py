@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hatch_connect.local.machine import Machine
-    from hatch_connect.local.state import Content, StoredBundle
+    from hatch_connect.local.state import StoredBundle, StoredContent
     from hatch_connect.local.tasks import Task
 
 
@@ -48,7 +48,7 @@ async def deploy(machine: Machine, bundle: StoredBundle, task: Task, *, activate
 
 
 async def _prepare(
-    machine: Machine, content: Content, bundle: StoredBundle, task: Task
+    machine: Machine, content: StoredContent, bundle: StoredBundle, task: Task
 ) -> StoredBundle:
     root, manifest = await _unpacked(machine, bundle, task)
     _check_possible(machine, manifest)
@@ -79,7 +79,7 @@ def _check_possible(machine: Machine, manifest: Manifest) -> None:
 
 
 async def _with_python(
-    machine: Machine, content: Content, bundle: StoredBundle, manifest: Manifest, task: Task
+    machine: Machine, content: StoredContent, bundle: StoredBundle, manifest: Manifest, task: Task
 ) -> StoredBundle:
     python = choose_python(manifest, await machine.pythons())
     task.write(
@@ -124,7 +124,7 @@ async def _unpacked(machine: Machine, bundle: StoredBundle, task: Task) -> tuple
     return root, manifest
 
 
-async def _activate(machine: Machine, content: Content, bundle: StoredBundle) -> None:
+async def _activate(machine: Machine, content: StoredContent, bundle: StoredBundle) -> None:
     before = content.active_bundle
     machine.state.save_content(
         replace(

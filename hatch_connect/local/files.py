@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from hatch_connect.local.targets import Target
+    from hatch_connect.local.targets import ContentTarget
 
 _READING = ("GET", "HEAD")
 _NO_PREDICTIONS = "This server shows that the model arrived; it does not serve predictions."
 
 
-async def show_file(folder: Path, target: Target, request: Request) -> Response:
+async def show_file(folder: Path, target: ContentTarget, request: Request) -> Response:
     """Return a file of content; its first page for the path of the content itself."""
     first = target.bundle.entrypoint
     path = request.scope["path"][len(target.prefix) :].lstrip("/")
@@ -41,7 +41,7 @@ async def show_file(folder: Path, target: Target, request: Request) -> Response:
         return page("The files of this content are gone", "<p>Deploy it again.</p>", status=502)
 
 
-async def describe_model(folder: Path, target: Target, request: Request) -> Response:
+async def describe_model(folder: Path, target: ContentTarget, request: Request) -> Response:
     """Return what is known of a TensorFlow model; a request for a prediction is refused."""
     if request.method not in _READING:
         return JSONResponse({"error": _NO_PREDICTIONS}, status_code=501)

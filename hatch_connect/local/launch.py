@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.local.logs import JobLog
     from hatch_connect.local.modes import Interface
-    from hatch_connect.local.place import Place
+    from hatch_connect.local.place import SavedState
 
 _RUNNER = Path(__file__).parent / "runner"
 _GRACE_SECONDS = 3.0
@@ -33,7 +33,7 @@ class Launch:
     to be ready.
     """
 
-    place: Place
+    place: SavedState
     runner: Path
     runtime: Path
     interface: Interface

@@ -15,12 +15,12 @@ from hatch_connect.local.commands import Mount, serving_command
 from hatch_connect.local.launch import ContentProcess, Launch, Processes
 from hatch_connect.local.logs import JobLog
 from hatch_connect.local.modes import MODES
-from hatch_connect.local.place import Place
+from hatch_connect.local.place import SavedState
 from hatch_connect.local.programs import run_program
 from hatch_connect.local.pythons import Python, find_pythons, uv_environ
 from hatch_connect.local.restore import Environment, Environments
 from hatch_connect.local.runtime import prepare_runtime
-from hatch_connect.local.state import Content, Job, State, StoredBundle, now
+from hatch_connect.local.state import State, StoredBundle, StoredContent, StoredJob, now
 from hatch_connect.local.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Machine:
         await run_program(command, environ=environ, folder=self.setup.folder, write=said.append)
         return said[-1].strip() if said else None
 
-    def content_lock(self, content: Content) -> asyncio.Lock:
+    def content_lock(self, content: StoredContent) -> asyncio.Lock:
         """Return what serializes the deployments of one piece of content."""
         return self._content_locks.setdefault(content.id, asyncio.Lock())
 
@@ -115,7 +115,9 @@ class Machine:
         async with self._runtime_lock:
             return await prepare_runtime(self.setup.folder / "runtime", python, self.environments)
 
-    async def process(self, content: Content, bundle: StoredBundle, prefix: str) -> ContentProcess:
+    async def process(
+        self, content: StoredContent, bundle: StoredBundle, prefix: str
+    ) -> ContentProcess:
         """Return the process that serves a deployed bundle below `prefix`.
 
         Raises StartError, BundleError.
@@ -132,17 +134,19 @@ class Machine:
             started=lambda process: self._watch(process, job, content),
         )
 
-    def begin_job(self, content: Content, bundle: StoredBundle, tag: str) -> tuple[JobLog, Job]:
+    def begin_job(
+        self, content: StoredContent, bundle: StoredBundle, tag: str
+    ) -> tuple[JobLog, StoredJob]:
         """Take note of work for a bundle that is no process of `process`; the caller ends it."""
         job = self._job(content, bundle, tag)
         self.state.save_job(job)
         return JobLog(self.log_path(job.key)), job
 
-    def place(self, content: Content, bundle: StoredBundle, job: Job) -> Place:
+    def place(self, content: StoredContent, bundle: StoredBundle, job: StoredJob) -> SavedState:
         """Return where a process for that job runs."""
         environment = Environment(folder=self.environments.folder / (bundle.environment or ""))
         environ = self.setup.environ
-        return Place(
+        return SavedState(
             root=self.setup.folder / "unpacked" / (bundle.folder or ""),
             python=environment.python if bundle.environment else None,
             home=self._home(content),
@@ -157,11 +161,11 @@ class Machine:
             },
         )
 
-    async def restart(self, content: Content) -> None:
+    async def restart(self, content: StoredContent) -> None:
         """End the processes of content, so that the next visit starts new ones."""
         await self.processes.stop(*(bundle.id for bundle in self.state.bundles(content)))
 
-    async def remove_content(self, content: Content) -> None:
+    async def remove_content(self, content: StoredContent) -> None:
         """Forget content, end its processes and remove its files."""
         async with self.content_lock(content):
             bundles = self.state.bundles(content)
@@ -180,24 +184,24 @@ class Machine:
         for folder in (self.unpacked(bundle), self.rendered(bundle)):
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
-    def content_url(self, content: Content) -> str:
+    def content_url(self, content: StoredContent) -> str:
         """Return where content is visited."""
         return f"{self.setup.url}/content/{content.guid}/"
 
-    def dashboard_url(self, content: Content) -> str:
+    def dashboard_url(self, content: StoredContent) -> str:
         """Return where content is described for a person."""
         return f"{self.setup.url}/connect/#/apps/{content.guid}"
 
-    def _home(self, content: Content) -> Path:
+    def _home(self, content: StoredContent) -> Path:
         return self.setup.folder / "home" / content.guid
 
     @staticmethod
-    def _job(content: Content, bundle: StoredBundle, tag: str) -> Job:
+    def _job(content: StoredContent, bundle: StoredBundle, tag: str) -> StoredJob:
         key = uuid4().hex[:16]
-        return Job(key=key, content=content.id, bundle=bundle.id, tag=tag, started=now())
+        return StoredJob(key=key, content=content.id, bundle=bundle.id, tag=tag, started=now())
 
     async def _launch(
-        self, content: Content, bundle: StoredBundle, job: Job, prefix: str
+        self, content: StoredContent, bundle: StoredBundle, job: StoredJob, prefix: str
     ) -> Launch:
         mode = MODES[bundle.app_mode or ""]
         place = self.place(content, bundle, job)
@@ -221,7 +225,7 @@ class Machine:
         # A content process has a search path of its own.
         return (str(self.quarto), *command[1:]) if command[0] == "quarto" else command
 
-    def _watch(self, process: ContentProcess, job: Job, content: Content) -> None:
+    def _watch(self, process: ContentProcess, job: StoredJob, content: StoredContent) -> None:
         self.setup.report(Detail(text=f"{content.name}: started process {process.pid}"))
         started = replace(job, pid=process.pid)
         self.state.save_job(started)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from hatch_connect.local.machine import Machine
-    from hatch_connect.local.state import Content
+    from hatch_connect.local.state import StoredContent
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -59,7 +59,7 @@ async def overview(request: Request) -> Response:
     return page("Content on this machine", body or "<p>Nothing is deployed yet.</p>")
 
 
-def _section(machine: Machine, content: Content) -> str:
+def _section(machine: Machine, content: StoredContent) -> str:
     anchor = f"/apps/{content.guid}"
     title = str(content.settings["title"] or content.name)
     jobs = machine.state.jobs(content)

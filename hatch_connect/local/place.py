@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class SavedState:
     """Where a process of content runs.
 
     `python` is None for content without Python; `home` is a folder that belongs to the content;

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from hatch_connect.local.machine import Machine
-    from hatch_connect.local.targets import Target
+    from hatch_connect.local.targets import ContentTarget
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -56,7 +56,7 @@ class Visits:
         show = show_file if target.mode.kind == "files" else describe_model
         return await show(folder, target, request)
 
-    async def _answer(self, request: Request, target: Target) -> Response:
+    async def _answer(self, request: Request, target: ContentTarget) -> Response:
         try:
             process = await self._machine.process(target.content, target.bundle, target.prefix)
         except StartError as error:
@@ -68,7 +68,7 @@ class Visits:
         except httpx2.RequestError as error:
             return not_started(f"Its process did not answer: {error}", process.log.tail)
 
-    async def _forward(self, request: Request, target: Target, origin: str) -> Response:
+    async def _forward(self, request: Request, target: ContentTarget, origin: str) -> Response:
         has_body = not {"content-length", "transfer-encoding"}.isdisjoint(request.headers)
         outgoing = httpx2.Request(
             request.method,

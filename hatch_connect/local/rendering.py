@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.local.checks import Manifest
     from hatch_connect.local.machine import Machine
-    from hatch_connect.local.state import Content, StoredBundle
+    from hatch_connect.local.state import StoredBundle, StoredContent
     from hatch_connect.local.tasks import Task
 
 INDEX = "index.html"
@@ -28,7 +28,7 @@ _OUTPUT = "_rendered"  # Quarto writes below its document only
 
 
 async def prepare_pages(
-    machine: Machine, content: Content, bundle: StoredBundle, manifest: Manifest, task: Task
+    machine: Machine, content: StoredContent, bundle: StoredBundle, manifest: Manifest, task: Task
 ) -> StoredBundle:
     """Return the bundle with its pages, and its entrypoint as the first of them.
 
@@ -52,7 +52,7 @@ async def prepare_pages(
 
 async def _render(
     machine: Machine,
-    content: Content,
+    content: StoredContent,
     bundle: StoredBundle,
     task: Task,
     *,

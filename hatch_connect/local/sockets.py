@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
     from hatch_connect.local.machine import Machine
-    from hatch_connect.local.targets import Target
+    from hatch_connect.local.targets import ContentTarget
 
 _OF_THIS_MACHINE = ("127.0.0.1", "localhost")
 # What the client of `websockets` sets by itself, for a connection of its own.
@@ -49,7 +49,7 @@ class Sockets:
         else:
             await self._relay(socket, target)
 
-    async def _relay(self, socket: WebSocket, target: Target) -> None:
+    async def _relay(self, socket: WebSocket, target: ContentTarget) -> None:
         try:
             process = await self._machine.process(target.content, target.bundle, target.prefix)
         except StartError as error:
@@ -77,7 +77,7 @@ def _is_from_here(socket: WebSocket) -> bool:
     return origin is None or urlsplit(origin).hostname in _OF_THIS_MACHINE
 
 
-async def _open(socket: WebSocket, target: Target, port: int) -> ClientConnection:
+async def _open(socket: WebSocket, target: ContentTarget, port: int) -> ClientConnection:
     headers = [
         (name.decode("latin-1"), value.decode("latin-1"))
         for name, value in request_headers(socket, target.prefix)

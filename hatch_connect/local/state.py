@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS job (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
+class StoredContent:
     """One piece of content; `settings` holds what a client may change, by Connect's names."""
 
     id: int
@@ -78,7 +78,7 @@ class StoredBundle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class StoredJob:
     """One process that worked for a piece of content; its log is a file of that key."""
 
     key: str
@@ -91,7 +91,7 @@ class Job:
     exit_code: int | None = None
 
 
-_Row = TypeVar("_Row", Content, StoredBundle, Job)
+_Row = TypeVar("_Row", StoredContent, StoredBundle, StoredJob)
 
 
 def now() -> str:
@@ -115,44 +115,46 @@ class State:
         """Close the file."""
         self._database.close()
 
-    def contents(self) -> tuple[Content, ...]:
+    def contents(self) -> tuple[StoredContent, ...]:
         """Return all content, oldest first."""
-        return tuple(self._rows(Content, "SELECT id, document FROM content ORDER BY id"))
+        return tuple(self._rows(StoredContent, "SELECT id, document FROM content ORDER BY id"))
 
-    def content(self, guid: str) -> Content | None:
+    def content(self, guid: str) -> StoredContent | None:
         """Return the content of that GUID."""
         return next((content for content in self.contents() if content.guid == guid), None)
 
-    def content_by_id(self, number: int) -> Content | None:
+    def content_by_id(self, number: int) -> StoredContent | None:
         """Return the content of that number."""
         query = "SELECT id, document FROM content WHERE id = ?"
-        return next(self._rows(Content, query, number), None)
+        return next(self._rows(StoredContent, query, number), None)
 
-    def content_by_name(self, name: str) -> Content | None:
+    def content_by_name(self, name: str) -> StoredContent | None:
         """Return the content of that name."""
         query = "SELECT id, document FROM content WHERE name = ?"
-        return next(self._rows(Content, query, name), None)
+        return next(self._rows(StoredContent, query, name), None)
 
-    def add_content(self, name: str, settings: Mapping[str, object]) -> Content:
+    def add_content(self, name: str, settings: Mapping[str, object]) -> StoredContent:
         """Add content; the caller has seen that the name is free."""
-        content = Content(id=0, guid=str(uuid4()), name=name, settings=settings, created=now())
+        content = StoredContent(
+            id=0, guid=str(uuid4()), name=name, settings=settings, created=now()
+        )
         cursor = self._database.execute(
             "INSERT INTO content (name, document) VALUES (?, ?)", (name, _document(content))
         )
         return replace(content, id=cursor.lastrowid or 0)
 
-    def save_content(self, content: Content) -> None:
+    def save_content(self, content: StoredContent) -> None:
         """Write changed content."""
         self._database.execute(
             "UPDATE content SET name = ?, document = ? WHERE id = ?",
             (content.name, _document(content), content.id),
         )
 
-    def remove_content(self, content: Content) -> None:
+    def remove_content(self, content: StoredContent) -> None:
         """Forget content with all that belongs to it."""
         self._database.execute("DELETE FROM content WHERE id = ?", (content.id,))
 
-    def variables(self, content: Content) -> dict[str, Secret]:
+    def variables(self, content: StoredContent) -> dict[str, Secret]:
         """Return the environment variables of content, by name."""
         rows = self._database.execute(
             "SELECT name, value FROM variable WHERE content = ? ORDER BY name", (content.id,)
@@ -160,7 +162,7 @@ class State:
         return {name: Secret(value) for name, value in rows}
 
     def set_variables(
-        self, content: Content, changes: Mapping[str, Secret | None], *, only: bool = False
+        self, content: StoredContent, changes: Mapping[str, Secret | None], *, only: bool = False
     ) -> None:
         """Merge these variables into those of content; None removes one; `only` replaces all."""
         with self._database as transaction:
@@ -176,7 +178,7 @@ class State:
                         "INSERT INTO variable VALUES (?, ?, ?)", (content.id, name, value.reveal())
                     )
 
-    def bundles(self, content: Content) -> tuple[StoredBundle, ...]:
+    def bundles(self, content: StoredContent) -> tuple[StoredBundle, ...]:
         """Return the bundles of content, newest first."""
         query = "SELECT id, document FROM bundle WHERE content = ? ORDER BY id DESC"
         return tuple(self._rows(StoredBundle, query, content.id))
@@ -204,12 +206,12 @@ class State:
         """Forget a bundle."""
         self._database.execute("DELETE FROM bundle WHERE id = ?", (bundle.id,))
 
-    def jobs(self, content: Content) -> tuple[Job, ...]:
+    def jobs(self, content: StoredContent) -> tuple[StoredJob, ...]:
         """Return the jobs of content, newest first."""
         query = "SELECT rowid, document FROM job WHERE content = ? ORDER BY rowid DESC"
-        return tuple(self._rows(Job, query, content.id))
+        return tuple(self._rows(StoredJob, query, content.id))
 
-    def save_job(self, job: Job) -> None:
+    def save_job(self, job: StoredJob) -> None:
         """Write a job; one whose content is gone by now is not written."""
         self._database.execute(
             "INSERT INTO job (key, content, document) SELECT ?1, ?2, ?3"
@@ -228,8 +230,8 @@ class State:
     def _rows(self, kind: type[_Row], query: str, *values: object) -> Iterator[_Row]:
         for number, document in self._database.execute(query, values):
             fields: dict[str, Any] = json.loads(document)
-            yield kind(**fields) if kind is Job else kind(**fields | {"id": number})
+            yield kind(**fields) if kind is StoredJob else kind(**fields | {"id": number})
 
 
-def _document(row: Content | StoredBundle | Job) -> str:
+def _document(row: StoredContent | StoredBundle | StoredJob) -> str:
     return json.dumps(asdict(row))

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
     from hatch_connect.local.machine import Machine
-    from hatch_connect.local.state import Content, StoredBundle
+    from hatch_connect.local.state import StoredBundle, StoredContent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class ContentTarget:
     """A deployed bundle, visited at or below `prefix`, which has no slash at its end."""
 
-    content: Content
+    content: StoredContent
     bundle: StoredBundle
     prefix: str
 
@@ -35,7 +35,7 @@ class Target:
         return raw_path[cut:] + (b"?" + query if query else b"")
 
 
-def find_target(machine: Machine, visit: HTTPConnection) -> Target | None:
+def find_target(machine: Machine, visit: HTTPConnection) -> ContentTarget | None:
     """Return what a visit is for; None where nothing is deployed there."""
     content = machine.state.content(visit.path_params["guid"])
     if content is None:
@@ -45,10 +45,10 @@ def find_target(machine: Machine, visit: HTTPConnection) -> Target | None:
     plain = visit.scope["raw_path"].startswith(prefix.encode())
     if bundle is None or not bundle.deployed or not plain:
         return None
-    return Target(content=content, bundle=bundle, prefix=prefix)
+    return ContentTarget(content=content, bundle=bundle, prefix=prefix)
 
 
-def _find(machine: Machine, content: Content, path: str) -> tuple[str, StoredBundle | None]:
+def _find(machine: Machine, content: StoredContent, path: str) -> tuple[str, StoredBundle | None]:
     prefix = f"/content/{content.guid}"
     first = path.partition("/")[0]
     number = first.removeprefix("_bundle")

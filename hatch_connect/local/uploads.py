@@ -26,7 +26,7 @@ _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Upload:
+class ReceivedArchive:
     """An archive that has arrived whole, at `path` until somebody moves it."""
 
     path: Path
@@ -48,7 +48,7 @@ def temporary(folder: Path) -> Iterator[Path]:
         Path(name).unlink(missing_ok=True)
 
 
-async def receive(request: Request, path: Path) -> Upload:
+async def receive(request: Request, path: Path) -> ReceivedArchive:
     """Write the archive of a request to `path`.
 
     It is the body itself, or the part `archive` of a form. Raises ApiError where it is empty, or
@@ -76,7 +76,9 @@ async def _parts(archive: UploadFile) -> AsyncIterator[bytes]:
         yield chunk
 
 
-async def _store(chunks: AsyncIterator[bytes], path: Path, metadata: dict[str, str]) -> Upload:
+async def _store(
+    chunks: AsyncIterator[bytes], path: Path, metadata: dict[str, str]
+) -> ReceivedArchive:
     md5 = hashlib.md5(usedforsecurity=False)
     sha1 = hashlib.sha1(usedforsecurity=False)
     size = 0
@@ -86,7 +88,7 @@ async def _store(chunks: AsyncIterator[bytes], path: Path, metadata: dict[str, s
             md5.update(chunk)
             sha1.update(chunk)
             await asyncio.to_thread(file.write, chunk)
-    return Upload(
+    return ReceivedArchive(
         path=path, size=size, md5=md5.hexdigest(), sha1=sha1.hexdigest(), metadata=metadata
     )
 

@@ -8,7 +8,7 @@ import pytest
 
 from hatch_connect.local.fields import DEFAULTS
 from hatch_connect.local.logs import JobLog, read_log
-from hatch_connect.local.state import Content, Job, State, StoredBundle
+from hatch_connect.local.state import State, StoredBundle, StoredContent, StoredJob
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def kept(tmp_path: Path) -> Iterator[State]:
 
 
 @pytest.fixture
-def content(kept: State) -> Content:
+def content(kept: State) -> StoredContent:
     return kept.add_content("one", DEFAULTS)
 
 
@@ -34,11 +34,11 @@ def _reopened(kept: State) -> State:
     return kept
 
 
-def _job(content: Content, key: str) -> Job:
-    return Job(key=key, content=content.id, bundle=1, tag="run_app", started="then")
+def _job(content: StoredContent, key: str) -> StoredJob:
+    return StoredJob(key=key, content=content.id, bundle=1, tag="run_app", started="then")
 
 
-def test_everything_is_on_disk_at_once(kept: State, content: Content) -> None:
+def test_everything_is_on_disk_at_once(kept: State, content: StoredContent) -> None:
     bundle = kept.add_bundle(StoredBundle(id=0, content=content.id, created="then", size=3))
     kept.set_variables(content, {"A": Secret("1")})
     kept.save_content(replace(content, active_bundle=bundle.id))
@@ -53,7 +53,7 @@ def test_everything_is_on_disk_at_once(kept: State, content: Content) -> None:
     assert again.jobs(content) == (_job(content, "k"),)
 
 
-def test_what_belongs_to_content_goes_with_it(kept: State, content: Content) -> None:
+def test_what_belongs_to_content_goes_with_it(kept: State, content: StoredContent) -> None:
     bundle = kept.add_bundle(StoredBundle(id=0, content=content.id, created="then", size=3))
     kept.set_variables(content, {"A": Secret("1")})
     kept.save_job(_job(content, "k"))
@@ -67,13 +67,13 @@ def test_what_belongs_to_content_goes_with_it(kept: State, content: Content) -> 
     assert kept.jobs(content) == ()
 
 
-def test_numbers_are_not_given_twice(kept: State, content: Content) -> None:
+def test_numbers_are_not_given_twice(kept: State, content: StoredContent) -> None:
     kept.remove_content(content)
 
     assert kept.add_content("one", DEFAULTS).id > content.id
 
 
-def test_jobs_that_nobody_saw_the_end_of(kept: State, content: Content) -> None:
+def test_jobs_that_nobody_saw_the_end_of(kept: State, content: StoredContent) -> None:
     kept.save_job(_job(content, "open"))
     kept.save_job(replace(_job(content, "done"), ended="once"))
 

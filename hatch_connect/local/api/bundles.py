@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from hatch_connect.local.state import Content
+    from hatch_connect.local.state import StoredContent
 
 
-def bundle_json(bundle: StoredBundle, content: Content) -> dict[str, object]:
+def bundle_json(bundle: StoredBundle, content: StoredContent) -> dict[str, object]:
     """Return a bundle as Connect describes it."""
     return {
         "id": str(bundle.id),

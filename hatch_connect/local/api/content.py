@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from hatch_connect.local.machine import Machine
-    from hatch_connect.local.state import Content
+    from hatch_connect.local.state import StoredContent
 
 _WRITABLE = frozenset(("name", "owner_guid", *DEFAULTS))
 
 
-def content_json(machine: Machine, content: Content) -> dict[str, object]:
+def content_json(machine: Machine, content: StoredContent) -> dict[str, object]:
     """Return content as Connect describes it."""
     active = machine.state.bundle(content.active_bundle or 0)
     return {

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from hatch_connect.local.machine import Machine
-    from hatch_connect.local.state import Content, Job, StoredBundle
+    from hatch_connect.local.state import StoredBundle, StoredContent, StoredJob
     from hatch_connect.local.tasks import Task
 
 _LONGEST_WAIT = 30
@@ -120,7 +120,7 @@ async def packages(request: Request) -> Response:
     )
 
 
-def _bundle(machine: Machine, content: Content, bundle_id: object) -> StoredBundle:
+def _bundle(machine: Machine, content: StoredContent, bundle_id: object) -> StoredBundle:
     if isinstance(bundle_id, str):
         return find_bundle(machine, content, bundle_id)
     if bundle_id is not None:
@@ -140,7 +140,7 @@ def _installed(request: Request) -> tuple[Environment, StoredBundle]:
     return Environment(folder=machine.environments.folder / bundle.environment), bundle
 
 
-def _job_json(job: Job, content: Content) -> dict[str, object]:
+def _job_json(job: StoredJob, content: StoredContent) -> dict[str, object]:
     return {
         "id": job.key,
         "key": job.key,

@@ -16,7 +16,7 @@ from hatch_connect.local.machine import Machine
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from hatch_connect.local.state import Content, Job, StoredBundle
+    from hatch_connect.local.state import StoredBundle, StoredContent, StoredJob
     from hatch_connect.local.tasks import Task
 
 
@@ -27,7 +27,7 @@ def machine_of(request: Request) -> Machine:
     return machine
 
 
-def content_of(request: Request, *, changing: bool = False) -> Content:
+def content_of(request: Request, *, changing: bool = False) -> StoredContent:
     """Return the content that the path names; raises ApiError, also for `changing` locked one."""
     content = machine_of(request).state.content(request.path_params["guid"])
     if content is None:
@@ -37,12 +37,12 @@ def content_of(request: Request, *, changing: bool = False) -> Content:
     return content
 
 
-def bundle_of(request: Request, content: Content) -> StoredBundle:
+def bundle_of(request: Request, content: StoredContent) -> StoredBundle:
     """Return the bundle that the path names; raises ApiError."""
     return find_bundle(machine_of(request), content, request.path_params["bundle"])
 
 
-def find_bundle(machine: Machine, content: Content, bundle_id: str) -> StoredBundle:
+def find_bundle(machine: Machine, content: StoredContent, bundle_id: str) -> StoredBundle:
     """Return the bundle of that id; raises ApiError where it is none, or another content's."""
     # A longer number is none that SQLite could hold.
     known = bundle_id.isascii() and bundle_id.isdigit() and len(bundle_id) <= 18  # noqa: PLR2004
@@ -62,7 +62,7 @@ def task_of(request: Request) -> Task:
     return task
 
 
-def job_of(request: Request, content: Content) -> Job:
+def job_of(request: Request, content: StoredContent) -> StoredJob:
     """Return the job that the path names; raises ApiError."""
     for job in machine_of(request).state.jobs(content):
         if job.key == request.path_params["key"]:
