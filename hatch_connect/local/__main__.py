@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def main(state: Path) -> int:
-    """Serve `state`, say on stdout when that is so, and return the exit code."""
+    """Serve `state`, announce on stdout when it is ready, and return the exit code."""
     logging.basicConfig(level=logging.WARNING)
     serving = Serving(folder=state, port=0, while_used=True, environ=os.environ, report=silent)
     try:

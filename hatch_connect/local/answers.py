@@ -28,7 +28,7 @@ LOCKED = 222
 
 
 class ApiError(Exception):
-    """A refusal that the client is told of."""
+    """A refusal that is sent to the client."""
 
     def __init__(self, status: int, code: int, error: str) -> None:
         super().__init__(error)
@@ -53,7 +53,7 @@ def refuse_http(_request: Request, error: Exception) -> Response:
 
 
 def nobody_listens(_request: Request, _error: Exception) -> Response:
-    """Answer, in vain, to a client that went away before all of its request had come."""
+    """Answer a client that disconnected before its whole request had arrived; it is not sent."""
     return Response(status_code=400)
 
 
@@ -68,7 +68,7 @@ def invalid(error: str) -> ApiError:
 
 
 async def read_json(request: Request) -> object:
-    """Return the body of a request; raises ApiError where it is not JSON."""
+    """Return the body of a request; raises ApiError if it is not JSON."""
     try:
         parsed: object = json.loads(await request.body(), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""The ASGI application: who may ask for what, and where it goes."""
+"""The ASGI application: access rules and routes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class KeyRequired:
-    """Lets through who sends the API key, and whoever asks for the server's settings."""
+    """Refuse requests without the API key, except those for the server's settings."""
 
     def __init__(self, app: ASGIApp, api_key: str) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Unpacking an uploaded archive, where nothing in it can reach outside its folder."""
+"""Unpack an uploaded archive, so that nothing in it can reach outside its folder."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _LARGEST_MANIFEST = 64 << 20
 def unpack(archive: Path, folder: Path) -> Path:
     """Unpack `archive` into `folder` and return the root of the bundle in it.
 
-    A single top folder is stepped into, as Connect does. Raises BundleError, and leaves `folder`
-    half filled, where the archive is broken or not safe.
+    If everything lies in one top folder, that folder is the root, as on Connect. Raises
+    BundleError, and leaves `folder` half filled, if the archive is broken or not safe.
     """
     folder.mkdir(parents=True)
     with _reading(archive) as tar:
@@ -46,7 +46,7 @@ def unpack(archive: Path, folder: Path) -> Path:
 
 
 def read_manifest(archive: Path) -> bytes | None:
-    """Return the manifest of an archive; None where there is none or the archive is broken."""
+    """Return the manifest of an archive; None if there is none or the archive is broken."""
     try:
         with _reading(archive) as tar:
             for member in tar:
@@ -60,7 +60,7 @@ def read_manifest(archive: Path) -> bytes | None:
 
 
 def safe_name(name: str) -> str:
-    """Return a member's name in its normal form; raises BundleError where it leads outside."""
+    """Return a member's name in its normal form; raises BundleError if it leads outside."""
     normal = posixpath.normpath(name)
     other_separators = {os.sep, "\0"} - {"/"}
     leads_out = name.startswith("/") or ".." in name.split("/") or PurePath(normal).drive

@@ -28,7 +28,7 @@ class Manifest:
 
     `python` is a version such as "3.11.7", or None for content that has no Python; `requires` is a
     specifier such as "~=3.11.0"; `managed` says whether the server is to install packages, and is
-    None where that is left to it.
+    None if that is left to it.
     """
 
     app_mode: str
@@ -53,9 +53,9 @@ def check(root: Path, *, files: bool = True) -> Manifest:
     """Return the manifest of the unpacked bundle at `root` after checking the bundle against it.
 
     Its entrypoint is the one that was found, a script's as the path of its file. Raises
-    BundleError at the first thing that is wrong. What is listed must be there; as on Connect,
-    checksums may differ, and further files may be there. Without `files` it is not asked again,
-    as a process may have removed what it found.
+    BundleError for the first problem. Listed files must exist; as on Connect, checksums may differ
+    and there may be further files. Without `files` their existence is not checked: a process of
+    the content may have removed some.
     """
     manifest = parse(_read(root / MANIFEST))
     wanted = manifest.files if files else ()

@@ -1,4 +1,4 @@
-"""The command lines of what serves, or renders, content by a program of its own.
+"""The command lines of programs that serve or render content.
 
 They are those of the frameworks' own documentation. A leading `-m` means the content's Python.
 """
@@ -21,14 +21,14 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """At which URL of the server (such as http://127.0.0.1:3939) and under which path it is."""
+    """The URL of the server (such as http://127.0.0.1:3939), and the path of the content on it."""
 
     server: str
     prefix: str
 
 
 def serving_command(app_mode: str, entrypoint: str, mount: Mount) -> tuple[str, ...]:
-    """Return how to serve content of that mode, for which `entrypoint` is a path or empty."""
+    """Return the command that serves content of that mode; `entrypoint` is a path or empty."""
     match app_mode:
         case "python-streamlit":
             return _streamlit(entrypoint, mount)
@@ -85,7 +85,7 @@ def notebook_command(python: Path, manifest: Manifest, output: Path) -> tuple[st
         )
     return (
         *(python, "-m", "nbconvert", "--execute", "--to", "html"),
-        # The kernel that a notebook names is one of its author's machine.
+        # The kernel that a notebook names exists on its author's machine, not here.
         "--ExecutePreprocessor.kernel_name=python3",
         "--HTMLExporter.embed_images=True",
         *hidden,

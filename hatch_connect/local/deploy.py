@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 async def deploy(machine: Machine, bundle: StoredBundle, task: Task, *, activate: bool) -> None:
     """Check a bundle, restore its packages and, unless it is a draft, make it the active one.
 
-    Raises BundleError, and leaves what is active as it was, where that is not possible.
+    Raises BundleError if that is not possible: then what is active stays as it was.
     """
     content = machine.state.content_by_id(bundle.content)
     if content is None:

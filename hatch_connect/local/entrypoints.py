@@ -28,7 +28,7 @@ _MODELS = ("saved_model.pb", "saved_model.pbtxt")
 def find_entrypoint(root: Path, manifest: Manifest) -> str:
     """Return the entrypoint of content, for scripts and pages as a path below `root`.
 
-    Raises BundleError where it names nothing of the bundle.
+    Raises BundleError if it names nothing of the bundle.
     """
     find: dict[str, Callable[[Path, Manifest], str]] = {
         "object": lambda root, manifest: _object(root, manifest.entrypoint),
@@ -45,7 +45,7 @@ def find_entrypoint(root: Path, manifest: Manifest) -> str:
 
 
 def is_quarto_project(root: Path) -> bool:
-    """Whether Quarto takes a folder for a project."""
+    """Return whether Quarto takes a folder for a project."""
     return any((root / name).is_file() for name in QUARTO_PROJECTS)
 
 
@@ -111,7 +111,7 @@ def _shiny(root: Path, entrypoint: str) -> str:
 
 
 def _object(root: Path, entrypoint: str) -> str:
-    # Posit Publisher writes the file's name where the official client writes the module.
+    # Posit Publisher writes the file's name, the official client the module's.
     if entrypoint.endswith(".py") and (root / safe_name(entrypoint)).is_file():
         entrypoint = entrypoint.removesuffix(".py").replace("/", ".")
     if not _OBJECT.fullmatch(entrypoint):
@@ -126,7 +126,7 @@ def _object(root: Path, entrypoint: str) -> str:
 
 
 def _unescape(name: str) -> str:
-    """Return the file that Shiny's Express names so: `app_2e_py` is `app.py`."""
+    """Return the file name that Shiny Express encodes: `app_2e_py` is `app.py`."""
 
     def character(match: re.Match[str]) -> str:
         try:

@@ -51,14 +51,14 @@ DEFAULTS: dict[str, object] = {**_TEXTS, **_COUNTS, **_AMOUNTS, **_CHOICES, **_A
 
 
 def check_name(name: object) -> str:
-    """Return a content name; raises ApiError where it cannot be one."""
+    """Return a content name; raises ApiError if it cannot be one."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise invalid("The name must have 3 to 64 characters, letters, digits, '-' and '_' only.")
     return name
 
 
 def check_settings(given: Mapping[str, object]) -> dict[str, object]:
-    """Return settings that a client gave; raises ApiError where one has a wrong type or value."""
+    """Return settings that a client gave; raises ApiError if one has a wrong type or value."""
     for name, value in given.items():
         types = _types(name)
         # JSON's true is no number, though Python's is.

@@ -17,9 +17,9 @@ Headers = list[tuple[bytes, bytes]]
 
 
 def request_headers(visit: HTTPConnection, prefix: str) -> Headers:
-    """Return the headers for a content process: what came, less the key, plus where it came from.
+    """Return the headers for a content process: the visitor's without the key, and Connect's own.
 
-    The names that Connect uses for its own say are only ever set here.
+    Connect's own headers are always set here, so that a visitor cannot forge them.
     """
     scheme = _SCHEMES.get(visit.url.scheme, visit.url.scheme)
     base = visit.base_url.replace(scheme=scheme)

@@ -29,8 +29,7 @@ class Launch:
     """What to start.
 
     `command` is for the interface of that name; `prefix` is the path under which the process is
-    mounted, where it learns that at its start; `patience` is the number of seconds in which it has
-    to be ready.
+    mounted, if it must know that at its start; it must be ready within `patience` seconds.
     """
 
     place: SavedState
@@ -65,7 +64,7 @@ class ContentProcess:
 
     @classmethod
     async def start(cls, launch: Launch, log: JobLog) -> ContentProcess:
-        """Start a process; `wait_ready` tells how it went. Raises StartError where it cannot."""
+        """Start a process; `wait_ready` tells how it went. Raises StartError if it cannot."""
         place = launch.place
         place.make_home()
         try:
@@ -98,7 +97,7 @@ class ContentProcess:
         return self._process.returncode is None
 
     async def wait_ready(self, seconds: float) -> None:
-        """Return when the content can be visited; raises StartError where it does not get there."""
+        """Return when the content can be visited; raises StartError if it does not get there."""
         try:
             await asyncio.wait_for(self._ready.wait(), seconds)
         except TimeoutError:
@@ -178,7 +177,7 @@ class Processes:
         self._locks: dict[tuple[int, str], asyncio.Lock] = {}
 
     def serving(self, bundle: int, prefix: str) -> ContentProcess | None:
-        """Return the process of a bundle, where it can be visited right now."""
+        """Return the process of a bundle, if it can be visited right now."""
         process = self._running.get((bundle, prefix))
         ready = process is not None and process.alive and process.port is not None
         return process if ready else None
@@ -191,9 +190,9 @@ class Processes:
         make_log: Callable[[], JobLog],
         started: Callable[[ContentProcess], None],
     ) -> ContentProcess:
-        """Return the process of a bundle, started now where there is none.
+        """Return the process of a bundle, started now if there is none.
 
-        `started` is told of a new one before it is ready. Raises StartError.
+        `started` is called with a new one before it is ready. Raises StartError.
         """
         key = (bundle, launch.prefix)
         async with self._locks.setdefault(key, asyncio.Lock()):

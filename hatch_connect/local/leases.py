@@ -47,11 +47,11 @@ class Leases:
                 self._tell()
 
     async def count(self, _request: Request) -> Response:
-        """Tell how many leases are held."""
+        """Return how many leases are held."""
         return PlainTextResponse(str(self._held))
 
     async def wait_first(self) -> None:
-        """Give the first client its time to come."""
+        """End the server if no client has come after `FIRST_LEASE_SECONDS`."""
         await asyncio.sleep(FIRST_LEASE_SECONDS)
         if not self._held:
             self._tell()

@@ -52,7 +52,7 @@ class JobLog:
 
 
 def read_log(path: Path) -> tuple[LogEntry, ...]:
-    """Return what a job wrote; nothing where its file is gone."""
+    """Return what a job wrote; nothing if its file is gone."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

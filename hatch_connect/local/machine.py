@@ -81,7 +81,7 @@ class Machine:
         return await asyncio.shield(self._pythons) if self._pythons else ()
 
     async def quarto_version(self) -> str | None:
-        """Return the version of the machine's Quarto; None where it has none."""
+        """Return the version of the machine's Quarto; None if it has none."""
         if self.quarto is None:
             return None
         said: list[str] = []
@@ -137,7 +137,7 @@ class Machine:
     def begin_job(
         self, content: StoredContent, bundle: StoredBundle, tag: str
     ) -> tuple[JobLog, StoredJob]:
-        """Take note of work for a bundle that is no process of `process`; the caller ends it."""
+        """Record a job outside `process`, such as rendering; the caller ends it."""
         job = self._job(content, bundle, tag)
         self.state.save_job(job)
         return JobLog(self.log_path(job.key)), job

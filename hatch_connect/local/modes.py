@@ -14,8 +14,8 @@ class Mode:
 
     `entrypoint` is what its entrypoint names. Content of the kind "process" is served by a process
     of its own, which `interface` describes; that of "files" has pages that lie on disk, rendered
-    or as they are; "model" is only described. `learns` is how a process learns of the path that it
-    is mounted at: with each request; when it is started; or then, to be sent whole paths later.
+    or as they are; "model" is only described. `learns` is how a process learns the path that it is
+    mounted at: with each request, or when it is started (and if "whole", requests keep that path).
     `lacking` is why content of this mode cannot be deployed to this machine.
     """
 

@@ -30,7 +30,7 @@ class SavedState:
     described: Mapping[str, str]
 
     def make_home(self) -> None:
-        """Have the folders of the content."""
+        """Create the folders of the content."""
         (self.home / "tmp").mkdir(parents=True, exist_ok=True)
 
     def environ(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Programs that do a piece of work for a deployment, and are waited for."""
+"""Programs that do one piece of work for a deployment and then end."""
 
 from __future__ import annotations
 

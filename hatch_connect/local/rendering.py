@@ -32,7 +32,7 @@ async def prepare_pages(
 ) -> StoredBundle:
     """Return the bundle with its pages, and its entrypoint as the first of them.
 
-    Raises BundleError where they cannot be rendered; the pages of an earlier deployment stay.
+    Raises BundleError if they cannot be rendered; the pages of an earlier deployment stay.
     """
     folder = f"unpacked/{bundle.folder}"
     if manifest.app_mode == "jupyter-static":
@@ -88,7 +88,7 @@ async def _render(
 
 @contextmanager
 def _as_project(root: Path, *, needed: bool) -> Iterator[None]:
-    """Make a folder a Quarto project: of a single document none would be written elsewhere."""
+    """Make a folder a Quarto project: only a project can be rendered into another folder."""
     if not needed or is_quarto_project(root):
         yield
         return

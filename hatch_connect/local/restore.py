@@ -60,9 +60,9 @@ class Environments:
     async def restore(
         self, requirements: Path | None, python: Python, write: Callable[[str], None]
     ) -> Environment:
-        """Return the environment for a package list, made now where there is none yet.
+        """Return the environment for a package list, made now if there is none yet.
 
-        What uv says goes to `write`. Raises BundleError where a package cannot be installed.
+        What uv says goes to `write`. Raises BundleError if a package cannot be installed.
         """
         content = await asyncio.to_thread(requirements.read_bytes) if requirements else b""
         key = hashlib.sha256(python.version.encode() + b"\0" + content).hexdigest()[:24]
@@ -109,7 +109,7 @@ class Environments:
         (environment.folder / _COMPLETE).touch()
 
     async def uv(self, *arguments: str | Path, write: Callable[[str], None]) -> None:
-        """Run uv; raises BundleError where it fails."""
+        """Run uv; raises BundleError if it fails."""
         import uv
 
         self.folder.mkdir(parents=True, exist_ok=True)

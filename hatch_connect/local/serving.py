@@ -1,4 +1,4 @@
-"""Runs the application in this process: its socket, its signals, its end."""
+"""Run the application in this process: its socket, its signals and its end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 _GRACE_SECONDS = 2
-_LARGEST_MESSAGE = 1 << 28  # bytes of one WebSocket message; what is larger is the content's to say
+_LARGEST_MESSAGE = 1 << 28  # bytes of one WebSocket message; the content may set a lower limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Serving:
 def serve_state(serving: Serving, ready: Callable[[str, Secret], None]) -> None:
     """Serve until a signal comes, or the last lease ends; `ready` gets the URL and the key.
 
-    The caller holds the lock of the state folder. Raises UsageError where the port is taken.
+    The caller holds the lock of the state folder. Raises UsageError if the port is taken.
     """
     with _bind(serving) as listening:
         url = f"http://{HOST}:{listening.getsockname()[1]}"
@@ -63,7 +63,7 @@ def serve_state(serving: Serving, ready: Callable[[str, Secret], None]) -> None:
 
 
 def read_key(folder: Path) -> Secret:
-    """Return the API key of a state folder, made now where there is none."""
+    """Return the API key of a state folder, made now if there is none."""
     path = folder / "api-key"
     try:
         return Secret(path.read_text(encoding="ascii").strip())
@@ -111,7 +111,7 @@ def _announce(setup: Setup, ready: Callable[[str, Secret], None]) -> None:
 
 
 def _bind(serving: Serving) -> socket.socket:
-    """Bind the port asked for; without one that of last time, so that URLs stay what they were."""
+    """Bind the port asked for, else the one of last time, so that URLs stay the same."""
     last = (read_url(serving.folder) or "").rpartition(":")[2]
     wanted = [serving.port] if serving.port else [int(last) if last.isdigit() else 0, 0]
     for port in wanted:
@@ -140,7 +140,7 @@ class _Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                # What came as X-Forwarded-For is not taken for the truth.
+                # Anybody can send X-Forwarded-For: no proxy stands in front of this server.
                 proxy_headers=False,
                 timeout_graceful_shutdown=_GRACE_SECONDS,
                 ws_max_size=_LARGEST_MESSAGE,

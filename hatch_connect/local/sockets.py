@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _OF_THIS_MACHINE = ("127.0.0.1", "localhost")
 # What the client of `websockets` sets by itself, for a connection of its own.
 _OF_CONNECTION = (b"sec-websocket-", b"host", b"origin", b"user-agent", b"content-length")
-# RFC 6455, 7.4.1: what a peer may not send, and what says the same where it has to.
+# RFC 6455, section 7.4.1: codes that no peer may send, each with the one to send instead.
 _UNSENDABLE = {1005: 1000, 1006: 1011, 1015: 1011}
 
 

@@ -47,11 +47,11 @@ class LocalServer:
 
 @contextmanager
 def running(state: Path, *, environ: Mapping[str, str], report: Report) -> Iterator[LocalServer]:
-    """Have a server on `state` for a block: the one that runs there, or a new one.
+    """Yield a server on `state`: the one that runs there, or a new one.
 
     A new one is a process of its own that ends with the last block that uses it, also when that
-    block's process is killed. Raises UsageError where the extra `local` is not installed, and
-    HatchConnectError with the end of the server's log where it does not start.
+    block's process is killed. Raises UsageError if the extra `local` is not installed, and
+    HatchConnectError with the end of the server's log if it does not start.
     """
     check_extra()
     state = state.absolute()
@@ -76,7 +76,7 @@ def running(state: Path, *, environ: Mapping[str, str], report: Report) -> Itera
         if process is not None and last:
             _wait(process)
         elif process is not None:
-            # Others use it; somebody has to take note of its end, whenever that is.
+            # Others still use it. Waiting for its end keeps it from becoming a zombie.
             threading.Thread(target=process.wait, daemon=True).start()
 
 
@@ -90,7 +90,7 @@ def serve(
 ) -> None:
     """Serve in this process; returns after SIGINT or SIGTERM, when all that it started has ended.
 
-    Port 0 takes the port of last time where that is free. Raises UsageError where the extra
+    Port 0 takes the port of last time if that is free. Raises UsageError if the extra
     `local` is not installed, the port is taken, or a server already runs on `state`.
     """
     check_extra()
@@ -107,7 +107,7 @@ def serve(
 
 @contextmanager
 def exclusive(state: Path) -> Iterator[None]:
-    """Be the one server of a state folder; raises UsageError where there is one already."""
+    """Be the one server of a state folder; raises UsageError if there is one already."""
     from filelock import Timeout
 
     make_private(state)
@@ -126,7 +126,7 @@ def exclusive(state: Path) -> Iterator[None]:
 
 
 def check_extra() -> None:
-    """Raise UsageError where a package of the extra `local` is missing."""
+    """Raise UsageError if a package of the extra `local` is missing."""
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         names = ", ".join(missing).replace("_", "-")
         raise UsageError(
@@ -136,7 +136,7 @@ def check_extra() -> None:
 
 
 def make_private(state: Path) -> None:
-    """Make the state folder, and make it nobody else's to read."""
+    """Create the state folder, with access for its owner only."""
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     state.chmod(0o700)
 
@@ -161,7 +161,7 @@ def _is_served(state: Path) -> bool:
 
 
 def _lease(state: Path) -> tuple[LocalServer, http.client.HTTPConnection] | None:
-    """Connect to the server of a state folder; None where there is none (yet, or any more)."""
+    """Connect to the server of a state folder; None if there is none (yet, or any more)."""
     # Without a holder of the lock, another program may be at the address that was left behind,
     # and would be sent the key.
     if not _is_served(state):
@@ -198,14 +198,14 @@ def _spawn(state: Path, environ: Mapping[str, str]) -> subprocess.Popen[str]:
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            # Ctrl-C is for who uses the server; it ends when its lease does.
+            # Ctrl-C must reach only the client; the server ends when its lease does.
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
 
 
 def _is_ready(process: subprocess.Popen[str], state: Path) -> bool:
-    """Wait until a new server answers; False where another one was faster."""
+    """Wait until a new server answers; False if another one was faster."""
     assert process.stdout is not None  # noqa: S101 - asked for; for the type checker
     with process.stdout as output:
         if output.readline().strip() == READY:
@@ -220,7 +220,7 @@ def _is_ready(process: subprocess.Popen[str], state: Path) -> bool:
 
 
 def _users(server: LocalServer) -> int:
-    """Return how many use the server; 0 where it is gone."""
+    """Return how many use the server; 0 if it is gone."""
     connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=5)
     with closing(connection):
         try:

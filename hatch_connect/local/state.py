@@ -51,11 +51,11 @@ class StoredContent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredBundle:
-    """One uploaded archive. `app_mode` is None where its manifest could not be read.
+    """One uploaded archive. `app_mode` is None if its manifest could not be read.
 
     `environment` is the folder of the restored packages, and `pages` that of what is shown without
     a process, below the state's; both are None until a deployment succeeded. `managed` is False
-    where the interpreter was taken as it is.
+    if the interpreter was taken as it is.
     """
 
     id: int
@@ -221,7 +221,7 @@ class State:
         )
 
     def end_jobs(self) -> None:
-        """Mark as ended what an earlier server could not see the end of."""
+        """Mark jobs as ended that an earlier server did not see the end of."""
         for content in self.contents():
             for job in self.jobs(content):
                 if job.ended is None:

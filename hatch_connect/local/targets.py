@@ -36,12 +36,12 @@ class ContentTarget:
 
 
 def find_target(machine: Machine, visit: HTTPConnection) -> ContentTarget | None:
-    """Return what a visit is for; None where nothing is deployed there."""
+    """Return what a visit is for; None if nothing is deployed there."""
     content = machine.state.content(visit.path_params["guid"])
     if content is None:
         return None
     prefix, bundle = _find(machine, content, visit.path_params.get("path", ""))
-    # A prefix with needless percent signs in it would be cut off at the wrong place.
+    # If the prefix is percent-encoded needlessly, its length differs: it would be cut wrongly.
     plain = visit.scope["raw_path"].startswith(prefix.encode())
     if bundle is None or not bundle.deployed or not plain:
         return None

@@ -32,7 +32,7 @@ class Task:
         self._wake()
 
     def finish(self, error: str = "") -> None:
-        """End the task, with code 1 where there is an error."""
+        """End the task, with code 1 if there is an error."""
         self.finished = True
         self.error = error
         self.code = 1 if error else 0

@@ -38,7 +38,7 @@ class ReceivedArchive:
 
 @contextmanager
 def temporary(folder: Path) -> Iterator[Path]:
-    """Give a file to receive into, which is gone afterwards unless it was moved."""
+    """Yield a file to receive into, which is gone afterwards unless it was moved."""
     folder.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=folder, prefix="upload-")
     os.close(descriptor)
@@ -51,7 +51,7 @@ def temporary(folder: Path) -> Iterator[Path]:
 async def receive(request: Request, path: Path) -> ReceivedArchive:
     """Write the archive of a request to `path`.
 
-    It is the body itself, or the part `archive` of a form. Raises ApiError where it is empty, or
+    It is the body itself, or the part `archive` of a form. Raises ApiError if it is empty, or
     not what `X-Content-Checksum` announces.
     """
     if request.headers.get("content-type", "").startswith("multipart/form-data"):

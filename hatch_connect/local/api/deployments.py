@@ -46,7 +46,7 @@ async def deploy(request: Request) -> Response:
     if not isinstance(activate, bool):
         raise invalid("The field 'activate' must be true or false.")
     bundle = _bundle(machine, content, given.get("bundle_id"))
-    # A bundle whose manifest cannot be read fails in its task, where there is a log for it.
+    # A bundle whose manifest cannot be read fails in its task, whose log can say why.
     modes = {content.app_mode, bundle.app_mode} - {"unknown", None}
     if len(modes) > 1:
         raise ApiError(

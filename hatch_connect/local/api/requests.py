@@ -43,7 +43,7 @@ def bundle_of(request: Request, content: StoredContent) -> StoredBundle:
 
 
 def find_bundle(machine: Machine, content: StoredContent, bundle_id: str) -> StoredBundle:
-    """Return the bundle of that id; raises ApiError where it is none, or another content's."""
+    """Return the bundle of that id; raises ApiError if it is none, or another content's."""
     # A longer number is none that SQLite could hold.
     known = bundle_id.isascii() and bundle_id.isdigit() and len(bundle_id) <= 18  # noqa: PLR2004
     bundle = machine.state.bundle(int(bundle_id)) if known else None

@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def watch_input() -> int:
-    """Give the process an empty input, and return the old one."""
+    """Replace the input of this process with an empty one, and return the old one."""
     watched = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -66,7 +66,7 @@ def end_with(descriptor: int) -> None:
 
 
 def run(command: list[str], token: str) -> None:
-    """Run a program that serves by itself, on a port that is free now, and tell when it does."""
+    """Run a program that serves by itself on a free port, and announce when it does."""
     with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -80,7 +80,7 @@ def run(command: list[str], token: str) -> None:
 
 
 def announce(port: int, token: str) -> None:
-    """Tell the port as soon as somebody listens there."""
+    """Announce the port as soon as somebody listens there."""
     while True:
         with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -106,14 +106,14 @@ def load(entrypoint: str) -> Application:
 
 
 def is_factory(found: Application) -> bool:
-    """Whether `found` is a function that can only be called without arguments."""
+    """Return whether `found` is a function that can only be called without arguments."""
     return inspect.isroutine(found) and not inspect.signature(found).parameters
 
 
 def with_interface(found: Application, interface: str) -> tuple[Application, str]:
     """Return the WSGI or ASGI application of an object, and which of the two it is.
 
-    That of a Dash app is its `server`; that of Gradio's Blocks has to be made.
+    A Dash app holds it as its `server`; for Gradio's Blocks it has to be made.
     """
     if interface == "gradio":
         if not hasattr(found, "launch"):
@@ -128,7 +128,7 @@ def with_interface(found: Application, interface: str) -> tuple[Application, str
 
 
 def wants_whole_path(application: Application) -> bool:
-    """Whether an application takes `path` with the `root_path` in front, as ASGI has it.
+    """Return whether an application expects `path` to begin with `root_path`, as ASGI specifies.
 
     A bare function that compares paths does not, nor does Starlette before 0.33.
     """
