@@ -205,7 +205,7 @@ def _server_options(
 
 
 def _options(given: DeployOptions) -> dict[str, Any]:
-    """Translate to the options of the verb, which are words of a command line."""
+    """Translate to the verb's options, whose values are those of a command line."""
     options: dict[str, Any] = dict(given)
     if "file" in given:
         options["file"] = (str(Path(given["file"]).absolute()),)

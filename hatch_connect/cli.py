@@ -32,25 +32,25 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        # Not by click's own way to end, which makes 1 of an interruption.
+        # Click's standalone mode would end with 1 after an interruption.
         code: int = command_line().main(prog_name="hatch-connect", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
         click.echo("interrupted: Nothing was changed.", err=True)
-        # Click makes an Abort of an interruption.
+        # Click turns a KeyboardInterrupt into an Abort.
         ended = error.__cause__ if isinstance(error, click.Abort) else error
         code = exit_code_of(ended) if isinstance(ended, KeyboardInterrupt) else INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has gone; Python would complain once more at its end.
+        # The reader of the output is gone; Python would complain again when it flushes at exit.
         sys.stdout = sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for good
         code = 1
     return code
 
 
 def command_line() -> click.Group:
-    """Make the whole command line from the verbs and their options."""
+    """Return the whole command line, made from the verbs and their options."""
     group = click.Group(
         "hatch-connect",
         help="Ship a Hatch project to Posit Connect from the build it already has.",
@@ -100,7 +100,7 @@ def _callback(verb: str) -> Callable[..., None]:
 
 
 def _merged(given: dict[str, object]) -> dict[str, object]:
-    """Let the positional form of an option stand for the option."""
+    """Merge the positional form of each option into the option."""
     merged = {k: v for k, v in given.items() if not k.endswith(_FROM_ARGUMENT)}
     for key, value in given.items():
         if key.endswith(_FROM_ARGUMENT) and value not in (None, ()):

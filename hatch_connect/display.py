@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 # ECMA-48: control sequences (CSI), then operating system commands and their like, up to their end.
 _SEQUENCES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?")
 _LAST_LINES = 20
-# What an error object says of a deployment, as far as it came.
+# The facts of a deployment that an error object holds, as far as the deployment came.
 _OF_A_DEPLOYMENT = ("guid", "bundle_id", "task_id", "logs_url", "log")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def clean(text: str) -> str:
-    """Make text from elsewhere safe to print: no control sequences, no control characters."""
+    """Return text from elsewhere without control sequences and control characters."""
     return _CONTROLS.sub("", _SEQUENCES.sub("", text))
 
 
@@ -92,7 +92,7 @@ class PlainDisplay:
             self._line("       ", rest)
 
     def interrupted(self, error: KeyboardInterrupt) -> None:
-        """Say that the person ended it, and what remained."""
+        """Show that the user interrupted the work, and what remained."""
         by = "by SIGTERM" if isinstance(error, Terminated) else "by you"
         self._line("interrupted: ", " ".join(notes_of(error)) or by, style="bold red")
 
@@ -120,7 +120,7 @@ class PlainDisplay:
 
 
 def indented(lead: str, text: str) -> str:
-    """Put the lead before the first line of a text, and as much room before the others."""
+    """Return a text with the lead before its first line, and the others indented to match."""
     return lead + clean(text.rstrip("\n")).replace("\n", "\n" + " " * len(lead))
 
 
@@ -175,7 +175,7 @@ def _bars(console: Console) -> ProgressBars:
 def display_for(
     environ: Mapping[str, str], *, quiet: bool = False, verbose: bool = False
 ) -> PlainDisplay:
-    """Choose the display: a terminal that is not CI's gets colour and bars."""
+    """Return the display: colour and bars on a terminal, unless a CI service runs it."""
     if not sys.stderr.isatty() or environ.get("CI") or environ.get("TERM") == "dumb":
         return PlainDisplay(quiet=quiet, verbose=verbose)
     from rich.console import Console
@@ -191,7 +191,7 @@ def show_result(result: Result, *, as_json: bool) -> None:
         return
     encoding = sys.stdout.encoding or "utf-8"
     for line in result.lines():
-        # What this terminal or file cannot hold is written as an escape.
+        # Characters that the encoding of stdout lacks are written as escapes.
         print(clean(line).encode(encoding, "backslashreplace").decode(encoding))
 
 

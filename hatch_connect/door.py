@@ -1,6 +1,6 @@
 """What all doors share: this process as surroundings, and one way to carry out a verb.
 
-Imports are few: signals are taken care of before anything else is loaded.
+There are few imports, so that signals are handled before anything else is loaded.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 DONE = 0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _TMPDIR = "TMPDIR"
-# Those who end a whole process group may send SIGTERM twice: to one process, and to its group.
+# seconds; some supervisors send SIGTERM twice: to the process, and to its group
 _SAME_SIGTERM = 1.0
-_JUST_MADE = 60.0  # seconds
-# The process that runs the scripts of Hatch's environments, which name it: `hatch run`.
+_JUST_MADE = 60.0  # seconds in which a folder may exist and not be locked yet
+# Holds the process id of `hatch run`; the scripts that the collector adds set it.
 RUN_BY = "HATCH_CONNECT_RUN_BY"
 
 
@@ -48,7 +48,7 @@ _interrupted = 0.0  # when the first interruption came
 def perform(verb: str, options: Options, *, key_typed: bool = False) -> int:
     """Carry out a verb, show what comes of it, and return the exit code.
 
-    `key_typed` says that the API key was on a command line, where others on this machine see it.
+    `key_typed` tells that the API key was on the command line, which other users can read.
     """
     with interruptible():
         from hatch_connect.display import display_for, show_error_object
@@ -98,14 +98,14 @@ def _show(result: Result, options: Options, display: PlainDisplay) -> None:
 
 @contextmanager
 def temporary_folder() -> Iterator[None]:
-    """Have temporary files in one folder, which goes at the end whatever was ended half way.
+    """Put all temporary files into one folder, which is removed at the end in any case.
 
-    Libraries and the programs that they start leave folders of theirs where a signal comes at the
-    wrong moment.
+    Libraries, and programs that they start, leave their own folders behind if a signal comes at
+    the wrong moment.
     """
     try:
         usual, named = tempfile.gettempdir(), os.environ.get(_TMPDIR)
-    except OSError:  # no place for any: who needs one says so
+    except OSError:  # no usable place: whatever needs a temporary file reports it
         yield
         return
     _remove_left(Path(usual))
@@ -131,7 +131,7 @@ def temporary_folder() -> Iterator[None]:
 def _in_use(folder: Path) -> Iterator[None]:
     """Lock a folder, as long as this process lives.
 
-    Raises OSError where another one does, or it cannot be done, and ImportError on Windows.
+    Raises OSError if another one does, or it cannot be done, and ImportError on Windows.
     """
     import fcntl
 
@@ -144,7 +144,7 @@ def _in_use(folder: Path) -> Iterator[None]:
 
 
 def _remove_left(place: Path) -> None:
-    """Remove the folders of runs that were killed: nobody has them in use."""
+    """Remove the folders of runs that were killed: no process holds a lock on them."""
     if sys.platform == "win32":
         return
     hexadecimal = "[0-9a-f]" * 16
@@ -159,9 +159,9 @@ def _remove_left(place: Path) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Make the first Ctrl-C or SIGTERM an exception, the second the end, whatever is tidied up.
+    """Raise an exception at the first Ctrl-C or SIGTERM, and end the process at the second.
 
-    Only where nobody else decides what they do.
+    Signals for which another handler is set already keep it.
     """
     usual = (signal.default_int_handler, signal.SIG_DFL)
     ours = threading.current_thread() is threading.main_thread()
@@ -196,7 +196,7 @@ def _second_interruption(number: int, _frame: object) -> None:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Let a first interruption wait until the block is done."""
+    """Postpone a first interruption until the block is done."""
     late: list[int] = []
     ours = [number for number in _SIGNALS if signal.getsignal(number) is _first_interruption]
     try:
@@ -211,7 +211,7 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _end_with_parent() -> None:
-    """Take the end of `hatch run` for SIGTERM: Hatch does not pass on what ends it."""
+    """Send ourselves SIGTERM when `hatch run` ends: Hatch does not pass on the signal it got."""
     hatch, shell = os.environ.get(RUN_BY), os.getppid()
     if hatch not in {str(shell), _parent_of(shell)}:
         return
@@ -226,7 +226,7 @@ def _end_with_parent() -> None:
 
 
 def _parent_of(process: int) -> str | None:
-    """Return the number of a process's parent, None where the system has no such file."""
+    """Return the number of a process's parent, None if the system has no such file."""
     try:
         status = Path(f"/proc/{process}/stat").read_text("utf-8", "replace")
     except OSError:
@@ -235,7 +235,7 @@ def _parent_of(process: int) -> str | None:
 
 
 def surroundings() -> Surroundings:
-    """Return this process, as the verbs see it."""
+    """Return the environment, working directory, clock and terminal of this process."""
     from hatch_connect.verbs.result import Surroundings
 
     person = sys.stdin.isatty() and sys.stderr.isatty()
@@ -269,7 +269,7 @@ def _wait_for_person() -> None:
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:
-        # That was the end of the wait; what follows may be interrupted in its turn.
+        # This Ctrl-C only ended the wait: the next one is a first interruption again.
         for number in _SIGNALS:
             if signal.getsignal(number) is _second_interruption:
                 signal.signal(number, _first_interruption)

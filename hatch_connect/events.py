@@ -20,21 +20,21 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """Something worth knowing, nothing to do about it."""
+    """Something worth knowing that needs no action."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warned:
-    """Something that the person should change."""
+    """Something that the user should change."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detail:
-    """Something that is only of interest when one looks closely (`--verbose`)."""
+    """Something that only `--verbose` shows."""
 
     text: str
 
@@ -43,7 +43,7 @@ class Detail:
 class Progress:
     """How far one piece of long work has come.
 
-    `what` names the work and is the same in all its reports; `total` is None where it is not
+    `what` names the work and is the same in all its reports; `total` is None if it is not
     known; the work is over when `done == total`.
     """
 

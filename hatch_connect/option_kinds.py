@@ -82,7 +82,7 @@ _FALSE = {"0", "false", "no", "off", ""}
 
 
 def convert(spec: OptionSpec, given: object) -> object:
-    """Make what `Options` holds of what a door was given. Raises UsageError."""
+    """Convert what a door was given to the value that `Options` holds. Raises UsageError."""
     match spec.kind:
         case OptionKind.FLAG:
             return _flag(spec, given)
@@ -103,7 +103,7 @@ def _several(given: object) -> Iterable[object]:
 
 
 def _filled(spec: OptionSpec, given: str) -> str:
-    """Refuse an empty value: it is a variable that is not set where the call was written."""
+    """Refuse an empty value: most often the shell filled in a variable that is not set."""
     if not given.strip():
         raise UsageError(f"The option --{spec.long} is given, and its value is empty.")
     return given

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What one call gave: None, False or () where it gave nothing.
+    """What one call gave; None, False or () for what it did not give.
 
     Each field names its flags, the group of verbs that take it, and what it is for.
     """
@@ -197,7 +197,7 @@ class Options:
 
     @classmethod
     def of(cls, given: Mapping[str, object]) -> Options:
-        """Make options of what a door was given, by key; absent, None and () mean not given.
+        """Return the options that a door was given, by key; absent, None and () mean not given.
 
         Doors that know only text (`-o key=value`, environment variables) may give text for any
         kind. Raises UsageError for unknown keys and for values that are not of the kind.

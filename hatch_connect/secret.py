@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 MASK = "***"
-# A shorter value stands in ordinary text too often to be looked for there.
+# Shorter values occur in ordinary text too often to be masked there.
 _SHORTEST = 6
 _REFERENCE = re.compile(r"\$\([\w.-]+\)|\$\{\{.*\}\}")  # Azure Pipelines', GitHub Actions'
 _SHORTEST_LINE = 12  # of a value of several lines, which a log shows one by one
@@ -38,9 +38,9 @@ def hiding(secrets: Iterable[Secret]) -> Callable[[str], str]:
 
 
 def why_absent(value: str | None) -> str | None:
-    """Return how a variable of the environment has no value, such as "empty"; else None.
+    """Return why a variable of the environment counts as not set, such as "empty"; else None.
 
-    A secret that is not set reaches a CI job as an empty text, or as the reference to it.
+    A secret that is not set reaches a CI job as an empty text, or as the unresolved reference.
     """
     if value is None:
         return "not set"

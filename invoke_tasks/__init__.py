@@ -52,7 +52,7 @@ class VerbTask(Task):  # type: ignore[type-arg]
 def _argument(spec: OptionSpec) -> Argument:
     return Argument(
         names=tuple(flag.lstrip("-") for flag in spec.flags),
-        # Invoke makes this an alias, and an alias of itself sends it round in circles.
+        # Invoke makes an alias of this, and would follow an alias of itself for ever.
         attr_name=None if spec.key == spec.long else spec.key,
         kind=_KINDS.get(spec.kind, str),
         default=False if spec.kind is OptionKind.FLAG else None,

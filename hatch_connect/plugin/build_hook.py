@@ -1,4 +1,4 @@
-"""The door for `[tool.hatch.build.hooks.connect]`: artifacts that describe themselves."""
+"""Door: `[tool.hatch.build.hooks.connect]` adds a manifest to the artifacts of other targets."""
 
 from __future__ import annotations
 

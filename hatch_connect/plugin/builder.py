@@ -1,4 +1,4 @@
-"""The door for `hatch build -t connect`."""
+"""Door: `hatch build -t connect`."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ FAILED = 2
 
 
 class ConnectBuilder(BundleBuilder):
-    """The builder target as Hatchling runs it: with its surroundings, its output, its exit code."""
+    """The builder target as Hatchling runs it, with the environment, output and exit code."""
 
     def build(self, **options: Any) -> Generator[str, None, None]:  # noqa: ANN401 - passed on to Hatchling
-        """Build; an interruption leaves nothing behind."""
+        """Build; an interrupted build leaves nothing behind."""
         with interruptible():
             try:
                 with temporary_folder():
@@ -36,7 +36,7 @@ class ConnectBuilder(BundleBuilder):
                 self.app.abort("Interrupted.", exit_code_of(error))
 
     def _build_and_tell(self, **options: Any) -> Generator[str, None, None]:  # noqa: ANN401 - as above
-        """Build, and tell who asked what came of it."""
+        """Build, and write the result to the file that the caller named."""
         heard: list[Event] = []
         answer: Path | None = None
 

@@ -44,7 +44,7 @@ def _quote(text: str) -> str:
 def add_scripts(
     environments: dict[str, dict[str, Any]], root: Path, *, internal: Collection[str]
 ) -> None:
-    """Give the scripts to every environment that is the project's own.
+    """Add the scripts to every environment that is the project's own.
 
     `internal` are Hatch's own environments, those of a matrix by the name before the dot. A
     script that the project already has under that name stays.
@@ -69,7 +69,7 @@ def collector_class() -> type[Any]:
     from hatch.env.internal import get_internal_env_config
 
     class ConnectEnvironmentCollector(EnvironmentCollectorInterface):
-        """Active where the project has a table [tool.hatch.env.collectors.connect]."""
+        """Adds the scripts, if the project has a table [tool.hatch.env.collectors.connect]."""
 
         PLUGIN_NAME = "connect"
 

@@ -12,7 +12,7 @@ from hatch_connect.options import SPECS, Options
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# What `hatch publish` puts among the options for its own index publisher.
+# Options that `hatch publish` always passes on, meant for its own index publisher.
 _FOREIGN = ("no_prompt", "initialize_auth")
 
 
