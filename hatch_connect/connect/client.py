@@ -1,4 +1,4 @@
-"""One method a request, and what is done when the answer to an unsafe one is lost."""
+"""One method for each request, and what to do if the answer to an unsafe one is lost."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class ConnectClient:
     """Posit Connect's API, as one API key may use it.
 
     Every method raises `UnreachableError`, `AnswerError` or `RefusedError` (`NotFoundError` for
-    what is not there). Reads and changes that may be repeated are repeated; a create, an upload
-    and a deploy whose answer is lost are settled by looking first.
+    what does not exist). Reads and idempotent changes are sent again. If the answer to a create, an
+    upload or a deploy is lost, the server is asked whether it arrived before anything is repeated.
     """
 
     def __init__(self, session: Session) -> None:
@@ -62,7 +62,7 @@ class ConnectClient:
 
     @property
     def server(self) -> Server:
-        """The server that is talked to."""
+        """The server that this is a client of."""
         return self._session.server
 
     def server_settings(self) -> ServerSettings:
@@ -70,7 +70,7 @@ class ConnectClient:
         return ServerSettings.from_answer(self._get("server_settings"))
 
     def python_installations(self) -> tuple[PythonInstallation, ...] | None:
-        """Return the server's Pythons; None where it does not tell."""
+        """Return the server's Pythons; None if it does not tell."""
         try:
             answer = self._get("v1/server_settings/python")
         except RefusedError as error:
@@ -80,7 +80,7 @@ class ConnectClient:
         return tuple(PythonInstallation.from_answer(a) for a in answer.objects("installations"))
 
     def environments(self) -> tuple[ExecutionEnvironment, ...] | None:
-        """Return the images that content can run in; None where the server does not tell."""
+        """Return the images that content can run in; None if the server does not tell."""
         try:
             found = self._session.json(Request("GET", "v1/environments"))
         except RefusedError as error:
@@ -92,11 +92,11 @@ class ConnectClient:
         )
 
     def me(self) -> User:
-        """Return whom the key belongs to; a key without a user is refused with code 22."""
+        """Return the key's user; a key without a user is refused with code 22."""
         return User.from_answer(self._get("v1/user"))
 
     def user(self) -> User | None:
-        """Return whom the key belongs to; None for the valid key of a service principal."""
+        """Return the key's user; None for the valid key of a service principal."""
         try:
             return self.me()
         except RefusedError as error:
@@ -134,9 +134,9 @@ class ConnectClient:
         return self.content(self._get(f"applications/{quote(number, safe='')}").string("guid"))
 
     def is_git_managed(self, guid: str) -> bool:
-        """Tell whether the server itself fetches this content from a repository, as far as known.
+        """Return whether the server itself fetches this content from a repository.
 
-        What it does not tell it refuses later: that only informs, and never raises.
+        False if it does not tell: it would refuse an upload later. Never raises.
         """
         try:
             self._get(_content(guid, "repository"))
@@ -145,9 +145,9 @@ class ConnectClient:
         return True
 
     def create_content(self, name: str, title: str | None = None) -> Content:
-        """Create content; `RefusedError` with status 409 where I own one of that name.
+        """Create content; raises RefusedError with status 409 if I own content of that name.
 
-        Names are unique for an owner: content that is found after the answer was lost is ours.
+        Names are unique for an owner: if the answer is lost and content is found, it is ours.
         """
         body = {"name": name} | ({"title": title} if title is not None else {})
 
@@ -180,7 +180,7 @@ class ConnectClient:
         told = self._session.done(request)
         wanted = {name for name, value in variables.items() if value is not None}
         if not (isinstance(told, list) and wanted <= {n for n in told if isinstance(n, str)}):
-            # Whether it was Connect that answered is settled by looking.
+            # Something in front of Connect may have answered: compare what is set now.
             self._check_names(guid, wanted, str(request))
 
     def _check_names(self, guid: str, wanted: set[str], request: str) -> None:
@@ -189,7 +189,7 @@ class ConnectClient:
         except RefusedError as error:
             if error.code != Code.PERMISSION_DENIED:
                 raise
-            return  # it was Connect that answered; who may set them need not see them
+            return  # Connect answered: a key that may set variables need not be able to see them
         if missing := sorted(wanted - known):
             raise AnswerError(
                 f"{request} was answered, and {', '.join(missing)} is not set all the same.",
@@ -207,8 +207,8 @@ class ConnectClient:
     ) -> BundleInfo:
         """Upload a bundle, streamed from disk; `Progress` says what the socket took.
 
-        `metadata` only where the server takes it (`Feature.BUNDLE_METADATA`). `largest` are the
-        largest files in the bundle with their sizes, to be named if the server finds it too large.
+        Give `metadata` only if the server takes it (`Feature.BUNDLE_METADATA`). `largest` are the
+        largest files with their sizes, for the message if the server finds the bundle too large.
         """
         body = BundleBody(path, metadata=metadata, report=report)
         request = Request("POST", _content(guid, "bundles"), stream=body)
@@ -220,7 +220,7 @@ class ConnectClient:
                 raise too_large(error, body, largest) from error
 
         def look() -> BundleInfo | None:
-            # What was not sent whole cannot have become a bundle.
+            # An archive that was not sent whole cannot have become a bundle.
             return self._uploaded(guid, body) if body.sent else None
 
         with body:
@@ -233,7 +233,7 @@ class ConnectClient:
         return next((b for b in same if body.metadata.items() <= dict(b.metadata).items()), None)
 
     def bundles(self, guid: str) -> tuple[BundleInfo, ...]:
-        """Return all bundles of the content, newest first; which is active, the content says."""
+        """Return all bundles, newest first; `Content.bundle_id` says which one is active."""
         found = map(BundleInfo.from_answer, self._listed(_content(guid, "bundles"), "id", least=1))
         return tuple(sorted(found, key=lambda b: b.number, reverse=True))
 
@@ -295,12 +295,12 @@ class ConnectClient:
     def _listed(
         self, path: str, key: str, query: Mapping[str, str] | None = None, *, least: int = _PAGE
     ) -> Iterator[JsonObject]:
-        """Return each object of a list once, by what is at `key`, from however many pages.
+        """Return each object of a list once, identified by its field `key`, from all pages.
 
-        The reference documents pages for bundles alone, of 20 in either order, and older servers
-        know none. So the first request asks as for all, and further pages are asked for while new
-        objects come, where there are `least` at all: a server that ignores the question repeats
-        what is known, one that refuses it has no more.
+        Connect's reference documents pages for bundles alone, of 20 in either order, and older
+        servers have none. So the first request names no page; if it returns `least` objects or
+        more, further pages are requested until one brings nothing new. A server that ignores the
+        page number repeats the same objects, one that refuses it has no more.
         """
         found: dict[str, JsonObject] = {}
         for page in itertools.count(1):
@@ -336,7 +336,7 @@ class ConnectClient:
 
 
 def _content(guid: str, *rest: str) -> str:
-    """Return a path of content; whatever was given as a GUID is one segment of it."""
+    """Return a path of content; the GUID is quoted, since it may be any text from a user."""
     return "/".join(("v1/content", *(quote(part, safe="") for part in (guid, *rest))))
 
 

@@ -1,4 +1,4 @@
-"""Connect's own error codes, and what a person does about each."""
+"""Connect's own error codes, and what to do about each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Code(enum.IntEnum):
     next_step: str
 
     def __new__(cls, number: int, meaning: str, next_step: str) -> Self:
-        """Make a member that is its number."""
+        """Create a member that equals its number and carries its texts."""
         code = int.__new__(cls, number)
         code._value_ = number
         code.meaning = meaning
@@ -265,7 +265,7 @@ class Code(enum.IntEnum):
     BUNDLE_FILE_NOT_FOUND = 278, "The bundle holds no such file.", "Check its path."
 
 
-# By HTTP status, where Connect gave no code that is known here.
+# By HTTP status, for answers without a code of Connect's.
 _BY_STATUS = {
     400: "The server did not understand the request: is its version supported?",
     401: "The API key is missing or not valid on this server: store one with `hatch-connect add`.",
@@ -294,5 +294,5 @@ def next_step(path: str, status: int, number: int | None) -> str | None:
     if number is None:
         return _BY_STATUS.get(status)
     code = next((code for code in Code if code == number), None)
-    # Of a code that is not known here the status says nothing that could be relied on.
+    # For a code that is not listed here, the HTTP status would be no reliable guide.
     return f"{code.meaning} {code.next_step}" if code else None

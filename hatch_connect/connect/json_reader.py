@@ -31,17 +31,17 @@ def kind(value: object) -> str:
 
 
 def readable(text: str, limit: int = 300) -> str:
-    """Make text of a server fit for one line of a message.
+    """Return text from a server as one line of a message.
 
-    Whatever a terminal would not print as it is (control sequences, bidirectional marks) is
-    dropped, runs of white space become one space, and a long text ends in an ellipsis.
+    What a terminal would act on (control sequences, bidirectional marks) is dropped, runs of white
+    space become one space, and a long text ends in an ellipsis.
     """
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
 def without_markup(text: str) -> str:
-    """Return what a person would read of an HTML page."""
+    """Return the text that a person would read on an HTML page."""
     text = re.sub(r"(?is)<(script|style)\b.*?(</\1\s*>|$)|<!--.*?(-->|$)", " ", text)
     return html.unescape(re.sub(r"(?s)<[^>]*(>|$)", " ", text))
 
@@ -49,7 +49,7 @@ def without_markup(text: str) -> str:
 def refusal_in(body: bytes) -> tuple[int | None, str]:
     """Return Connect's code and its message, as it came, from the body of a refusal.
 
-    Connect's codes are below 400: what a gateway calls its code is the HTTP status.
+    Connect's codes are below 400; a gateway's "code" is usually the HTTP status.
     """
     try:
         answer = json.loads(body)
@@ -115,16 +115,16 @@ class JsonObject:
         return value
 
     def boolean(self, key: str, *, default: bool) -> bool:
-        """Return a boolean, or `default` where there is none."""
+        """Return a boolean, or `default` if there is none."""
         value = self.optional_boolean(key)
         return default if value is None else value
 
     def objects(self, key: str) -> Iterator[JsonObject]:
-        """Return the objects of an array; none where there is no array."""
+        """Return the objects of an array; none if there is no array."""
         return objects(self._array(key), f"{self._where} {key}")
 
     def strings(self, key: str) -> tuple[str, ...]:
-        """Return the strings of an array; none where there is no array."""
+        """Return the strings of an array; none if there is no array."""
         return strings(self._array(key), f"{self._where} {key}")
 
     def child(self, key: str) -> JsonObject | None:
@@ -156,7 +156,7 @@ def strings(value: object, where: str) -> tuple[str, ...]:
 
 
 def _encodable(text: str) -> str:
-    """Replace halves of surrogate pairs, which JSON may hold and no output can."""
+    """Replace lone surrogates, which JSON can hold (RFC 8259, section 8.2) and UTF-8 cannot."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 

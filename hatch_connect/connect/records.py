@@ -53,7 +53,7 @@ class Attempt:
 
     `draft` says that no activation was meant. `activation` is "" before there is any, "begun" from
     before the server is asked until it has answered, "done" after. `replaced` is the bundle that
-    was active at that moment. `verified` is None where nobody asked whether the bundle answers.
+    was active at that moment. `verified` is None if nobody asked whether the bundle answers.
     """
 
     bundle_id: str
@@ -65,7 +65,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordPath:
-    """Where a record belongs, and where it goes when that place cannot be written."""
+    """The place of a record, and the one to use if that cannot be written."""
 
     path: Path
     fallback: Path
@@ -88,7 +88,7 @@ def record_path(
     """
     folder = root.absolute()
     name = content or folder.name
-    # The fallback's name is derived from a file that the official client makes up for a folder.
+    # The official client names the record of a folder by a file that it makes up, `FOLDER.py`.
     target = folder / f"{name}.py"
     digest = hashlib.sha1(str(target).encode(), usedforsecurity=False).digest()
     hashed = base64.urlsafe_b64encode(digest).decode("ascii").rstrip("=")
@@ -103,10 +103,10 @@ def record_path(
 class RecordStore:
     """The records of one project (or one of its contents), one a server, and their history.
 
-    `report` is told where a file that cannot be understood had to be set aside.
+    A file that cannot be understood and is set aside is reported to `report`.
 
     Raises:
-        StoreError: from every method, where the file cannot be understood or written.
+        StoreError: from every method, if the file cannot be understood or written.
 
     """
 
@@ -115,7 +115,7 @@ class RecordStore:
 
         def files(ending: str) -> tuple[JsonFile, JsonFile]:
             path, fallback = (p.with_suffix(ending) for p in (place.path, place.fallback))
-            # The lock is not beside the record: nothing may be left behind in a project.
+            # The lock must not lie beside the record: a project would keep it.
             lock = fallback.with_name(f"{fallback.name}.lock")
             return (
                 JsonFile(path, lock=lock, report=report),
@@ -178,7 +178,7 @@ class RecordStore:
         self._change_history(server_url, change)
 
     def creating(self, server_url: str) -> str | None:
-        """Return the name of content whose first deployment did not come to an end."""
+        """Return the name of content whose first deployment was not finished."""
         for file in self._histories:
             _, entry = _find(file, server_url) or ("", None)
             name = entry.get("creating") if isinstance(entry, dict) else None
@@ -187,7 +187,7 @@ class RecordStore:
         return None
 
     def note_creating(self, server_url: str, name: str | None) -> None:
-        """Note that content of that name is about to be created; None that this has an end."""
+        """Note that content of that name is about to be created, or None that it was finished."""
 
         def change(entry: dict[str, Any]) -> None:
             entry["creating"] = name
@@ -222,7 +222,7 @@ class RecordStore:
         """Return the file that counts, then the other."""
         first, second = self._files
         if _is_there(first.path):
-            # What cannot be written is older than what is kept instead.
+            # If the first cannot be written, later records went to the second.
             return (first, second) if os.access(first.path, os.W_OK) else (second, first)
         return (second, first) if _is_there(second.path) else (first, second)
 
@@ -262,7 +262,7 @@ def _put(file: JsonFile, record: DeploymentRecord) -> None:
 
 
 def _dict(entries: dict[str, Any], key: str) -> dict[str, Any]:
-    """Return the object at a key, a new one where there is none."""
+    """Return the object at a key, a new one if there is none."""
     found = entries.get(key)
     if not isinstance(found, dict):
         found = entries[key] = {}
@@ -270,7 +270,7 @@ def _dict(entries: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _attempt(noted: object) -> Attempt | None:
-    """Read an attempt; what is not one is left out of account."""
+    """Read an attempt; return None for anything else, so that it is ignored."""
     if not (isinstance(noted, dict) and isinstance(noted.get("bundle_id"), str)):
         return None
     replaced, verified = noted.get("replaced"), noted.get("verified")

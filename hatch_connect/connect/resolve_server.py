@@ -47,18 +47,19 @@ def resolve_server(
 ) -> Server:
     """Return the server that a call means, with the key that belongs to it.
 
-    First found: the call (a nickname or a URL), CONNECT_SERVER, `configured` (`server` in
-    pyproject.toml), the store's default. `tables` are the nicknames of `on` tables, with the URL
-    that each one gives or None: a nickname that is not stored is of the table's URL, or names the
-    table that speaks of CONNECT_SERVER. A key goes where it belongs: the call's anywhere that the
-    call means; a stored one to its own URL; CONNECT_API_KEY to CONNECT_SERVER, or, if that is
-    not set, to a URL of the call or of the store. So a key that is not the call's reaches a URL
-    that only pyproject.toml names in no way. A store that cannot be understood is reported, and
-    needed only for a nickname that no table has.
+    The first of these counts: the call (a nickname or a URL), CONNECT_SERVER, `configured`
+    (`server` in pyproject.toml), the store's default. `tables` maps the nickname of each `on` table
+    to its URL or None. A nickname that is not stored means the URL of its table or, if the table
+    has none, CONNECT_SERVER.
+
+    The call's key goes to whichever server the call means, a stored key only to its own URL, and
+    CONNECT_API_KEY only to CONNECT_SERVER or, if that is not set, to a URL of the call or the
+    store. A URL that only pyproject.toml names never receives CONNECT_API_KEY or a stored key. A
+    store that cannot be read is reported, and needed only for a nickname that no table has.
 
     Raises:
-        UsageError: no server is named, no key belongs to it (says what was tried), or an `on`
-            table gives the nickname another URL.
+        UsageError: no server is named, there is no key for it (the message lists what was tried),
+            or an `on` table gives the nickname another URL.
 
     """
     finder = _Finder(environ, tables, store, report)
@@ -68,7 +69,7 @@ def resolve_server(
 
 
 def server_to_add(choice: ServerOptions, *, environ: Mapping[str, str]) -> Server:
-    """Return the server that `add` is to store: nothing stored is looked at."""
+    """Return the server that `add` stores; what is stored already does not count."""
     given = choice.server or environ.get("CONNECT_SERVER")
     if not given:
         raise UsageError("Which server?", hint="Give its URL with --server.")
@@ -78,7 +79,7 @@ def server_to_add(choice: ServerOptions, *, environ: Mapping[str, str]) -> Serve
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ResolvedServer:
-    """A server without the call's key; `by_url`: the call or the environment wrote its URL."""
+    """A server without the call's key; `by_url` if the call or the environment gave its URL."""
 
     server: Server
     by_url: bool = False
@@ -115,7 +116,7 @@ class _Finder:
         return self._default()
 
     def table_of(self, server: Server) -> str | None:
-        """Return the `on` table that speaks of this server; say so if none of several does.
+        """Return the nickname of the `on` table for this server; report if none of several fits.
 
         It is the one of the nickname that was given, else of the URL, else of the stored nickname.
         """
@@ -156,7 +157,7 @@ class _Finder:
         return replace(found, server=replace(found.server, table=name if known else None))
 
     def _compare_stored(self, server: Server, named: str | None, *, known: bool) -> None:
-        """Mention a CONNECT_SERVER that a nickname overrules; refuse it if that has a table."""
+        """Report a CONNECT_SERVER that a nickname overrules; if that has a table, refuse it."""
         if not named or same_server(named, server.url):
             return
         text = f"`{server.name}` is saved for {server.url}, and CONNECT_SERVER says {named}"
@@ -209,7 +210,7 @@ class _Finder:
         )
 
     def _stored(self, look: Callable[[str], Server | None], text: str) -> Server | None:
-        """Return what the store knows; nothing where it cannot be understood."""
+        """Return the server that the store knows; None if the store cannot be read."""
         try:
             return look(text)
         except StoreError as error:
@@ -244,7 +245,7 @@ def _url_of(text: str, source: str) -> str:
 def _completed(found: _ResolvedServer, choice: ServerOptions, environ: Mapping[str, str]) -> Server:
     server = found.server
     named = environ.get("CONNECT_SERVER")
-    # What the environment says of a server is said of CONNECT_SERVER, where that is set.
+    # If CONNECT_SERVER is set, the other CONNECT_* variables are about that server only.
     ours = not named or same_server(named, server.url)
     told = environ if ours else {}
     key = _checked_key(_key(found, choice, told))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Feature(enum.Enum):
-    """What not every server of today can do; the value is the first version that can."""
+    """A feature that some servers still in use lack; the value is the first version that has it."""
 
     BUNDLE_METADATA = (2025, 12)
     DRAFT_URL = (2025, 7)  # a draft can be visited
@@ -24,14 +24,14 @@ class Feature(enum.Enum):
     PYTHON_REQUIRES = (2025, 3)
 
 
-# The first versions that run app modes which came late.
+# App modes that Connect gained late, with the first version that runs them (release notes).
 _APP_MODES = {"python-gradio": (2024, 12), "python-panel": (2025, 10), "nodejs": (2026, 4)}
 _VERSION = re.compile(r"v?(\d{4})\.(\d{1,2})(?!\d)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    """What a server says of itself; `version` is "" where the administrator hides it."""
+    """What a server says of itself; `version` is "" if the administrator hides it."""
 
     version: str
 
@@ -41,7 +41,7 @@ class ServerSettings:
         return cls(version=answer.optional_string("version") or "")
 
     def supports(self, feature: Feature) -> bool | None:
-        """Return whether the server has a feature; None where its version does not tell."""
+        """Return whether the server has a feature; None if its version does not tell."""
         return self._reaches(feature.value)
 
     def runs_since(self, app_mode: str) -> str | None:
@@ -58,7 +58,7 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """Whom an API key belongs to."""
+    """The user of an API key."""
 
     guid: str
     username: str
@@ -82,7 +82,7 @@ class User:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PythonInstallation:
-    """A Python that the server can run content with; in an image where it has images.
+    """A Python that the server can run content with; in an image if it has images.
 
     One that is not `publishable` is kept for content that runs with it, and takes no bundles.
     """
@@ -191,7 +191,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleInfo:
-    """A bundle on the server; `archive_md5` (hexadecimal) is None where the server does not tell.
+    """A bundle on the server; `archive_md5` (hexadecimal) is None if the server does not tell.
 
     `metadata` is what was sent with the upload (source_commit and so on), less the archive's
     digests. Whether it is active the content says (`bundle_id`): not every server says it here.

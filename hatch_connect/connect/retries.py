@@ -1,6 +1,6 @@
-"""What is sent again, how long is waited for it, and what must not be done twice.
+"""Retries: which requests are sent again, after how long, and what must not be done twice.
 
-What must not be done twice is done, and when the answer is lost, looked for.
+If the answer to a request that must not be repeated is lost, the server is asked for its result.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from hatch_connect.events import Report
 
-REPEATABLE = {"GET", "PATCH", "PUT"}  # what may be carried out twice
-LONGEST_RETRY_AFTER = 60.0  # seconds; a server that asks for more is told of instead
+REPEATABLE = {"GET", "PATCH", "PUT"}  # may be carried out twice with the same result
+LONGEST_RETRY_AFTER = 60.0  # seconds; if a server asks for more, the error names it instead
 
 T = TypeVar("T")
 
@@ -40,10 +40,10 @@ _CONFLICT = 409
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settling(Generic[T]):
-    """`act` sends the request; `look` finds what an attempt without an answer left, or None.
+    """A request that must not be carried out twice.
 
-    `name_may_be_ours`: after an attempt without an answer, "that name is taken" means that it was
-    carried out late.
+    `act` sends it; `look` returns the result of an attempt whose answer was lost, or None. With
+    `name_may_be_ours`, "that name is taken" after such an attempt means that it has succeeded.
     """
 
     act: Callable[[], T]
@@ -51,7 +51,7 @@ class Settling(Generic[T]):
     name_may_be_ours: bool = False
 
     def settle(self, pauses: Backoff, report: Report) -> T:
-        """Return what there is in the end: never two of it.
+        """Send the request until there is one result, never two, and return it.
 
         Raises:
             ServerError: a clear refusal, or the last failure when the attempts are used up.
@@ -76,11 +76,11 @@ class Settling(Generic[T]):
 
 
 class RetryPolicy(Retry):
-    """What is sent again when no answer came, and how long is waited for it.
+    """Which requests are sent again if no answer came, and after how long.
 
-    Sent again are reads and the changes that may be carried out twice, and whatever never reached
-    the server. After a time-out there is one more try only. Answers are not judged here: whether
-    one is final stands in its body.
+    These are reads, idempotent changes, and requests that never reached the server. After a
+    time-out there is only one more attempt. Answers are not judged here, because only their body
+    tells whether they are final.
     """
 
     @classmethod
@@ -106,7 +106,7 @@ class RetryPolicy(Retry):
         _pool: ConnectionPool | None = None,
         _stacktrace: TracebackType | None = None,
     ) -> Self:
-        """Return the policy that is left, or raise when there is none."""
+        """Return the policy for the attempts that are left; raise if there are none."""
         if isinstance(error, ReadTimeoutError) and any(
             isinstance(past.error, ReadTimeoutError) for past in self.history
         ):
@@ -127,7 +127,7 @@ class Backoff:
         self._tell = tell
 
     def another(self, asked: float | None = None) -> bool:
-        """Wait, also as long as the server asked, and tell whether there may be another attempt."""
+        """Wait, as long as the server `asked` if it did, and return whether to try again."""
         try:
             self._left = self._left.increment("GET", error=ProtocolError())
         except HTTPError:
@@ -143,10 +143,10 @@ class Backoff:
 
 
 def seconds_asked(headers: Mapping[str, str]) -> float | None:
-    """Return how long `Retry-After` asks to wait; None where it cannot be understood.
+    """Return the seconds of `Retry-After` (RFC 9110, section 10.2.3); None if it is neither form.
 
-    A date is read against the answer's own `Date` (RFC 9110, section 10.2.3, knows no other
-    clock): the server's clock and ours may differ by hours.
+    A date is compared with the answer's own `Date`, because the server's clock and ours may differ
+    by hours.
     """
     value = headers.get("Retry-After", "").strip()
     with contextlib.suppress(ValueError, OverflowError):
@@ -170,7 +170,7 @@ def _is_taken(error: ServerError) -> bool:
 
 
 def is_uncertain(error: ServerError) -> bool:
-    """Tell whether a request that failed so may have been carried out all the same."""
+    """Return whether a request that failed so may have been carried out all the same."""
     if isinstance(error, RefusedError):
         return is_gateways(error.status, error.code)
     return isinstance(error, AnswerError | LostAnswerError)

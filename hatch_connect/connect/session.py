@@ -1,6 +1,6 @@
-"""One way to the server, and one place that raises.
+"""Sends the requests to one server, and raises the errors that answers mean.
 
-Redirects are followed only to the server itself, and what is said of the others names the way.
+Redirects are followed only within the server; the error for any other says what to do.
 """
 
 from __future__ import annotations
@@ -42,25 +42,25 @@ if TYPE_CHECKING:
 
 READ_TIMEOUT = 300.0  # seconds, as the official client's
 _CONNECT_TIMEOUT = 15.0
-_NO_TIMEOUT = 86400.0  # what 0 means to the official client: a day is as good as for ever
+_NO_TIMEOUT = 86400.0  # seconds; for the official client 0 means no time-out at all
 _MANY_HOPS = 5
 _ATTEMPTS = 6
-_VISITS = 4  # a first one, and three more ...
-_SLOWLY = 3  # ... within ten seconds or so: so many times the usual waits
+_VISITS = 4  # attempts at a visit ...
+_SLOWLY = 3  # ... with waits three times as long as usual: about ten seconds in all
 _EXCERPT_BYTES = 1 << 16
 _EXCERPT_SECONDS = 2.0
 _TOO_MANY_REQUESTS = 429
 _NOT_FOUND = 404
 _MISSING = {Code.OBJECT_DOES_NOT_EXIST, Code.TASK_DOES_NOT_EXIST}
-_LOGGED_AS = "X-Correlation-ID"  # by it an administrator finds the request in the server's log
+_LOGGED_AS = "X-Correlation-ID"  # identifies the request in the server's log
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request to the API; as text it is "POST v1/content".
 
-    `wait` is how long the server was asked to think; `secrets` are values in `body` that must not
-    be in any message.
+    `wait` is for how many seconds the server was asked to hold its answer back; `secrets` are
+    values in `body` that must not be in any message.
     """
 
     method: str
@@ -78,9 +78,9 @@ class Request:
 class Session:
     """Requests to one server, with its key, its certificates and the proxies of `environ`.
 
-    Nothing but this decides what is sent: no .netrc, no environment variable that requests would
-    read on its own, no redirect that is followed blindly. `hidden` are values, besides the key,
-    that are in no excerpt of an answer.
+    Nothing else decides what is sent and where: no .netrc, no environment variable that requests
+    would read on its own, no redirect to another host. `hidden` are values, besides the key, that
+    excerpts of answers must not show.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Session:
         self._warn()
 
     def json(self, request: Request, *, empty: bool = False) -> object:
-        """Return the JSON that answers a request; None for nothing where it may be `empty`."""
+        """Return the JSON that answers a request; None for nothing if it may be `empty`."""
         response = self._accepted(request)
         if empty and not response.content:
             return None
@@ -114,21 +114,21 @@ class Session:
             raise self._no_json(request, response) from None
 
     def done(self, request: Request) -> object:
-        """Carry out a request whose answer says no more than that: JSON, or None where it is empty.
+        """Carry out a request whose answer does not matter: JSON, or None if it is empty.
 
-        A page is the answer of something in front of Connect, which did not carry it out.
+        An HTML page comes from something in front of Connect: then nothing was carried out.
         """
         return self.json(request, empty=True)
 
     def pauses(self, attempts: int) -> Backoff:
-        """Return the waits between `attempts` at something that is not simply repeated."""
+        """Return the waits between `attempts` at something that must be checked in between."""
         return Backoff(self._retry_policy, attempts, self._wait_asked)
 
     def visit(self, path: str) -> Visit:
-        """Look at a path of the server outside its API; any status is an answer.
+        """Return the answer to a path of the server outside its API, whatever its status.
 
-        A gateway's is asked for again before it counts: a server that starts the content, or one
-        of several that is restarted, is behind it.
+        After a gateway's error the path is visited again: the content may still be starting, or
+        one server of a cluster may be restarting.
         """
         request = Request("GET", path)
         url = f"{self.server.url}/{path}"
@@ -163,7 +163,7 @@ class Session:
         return response
 
     def _answer(self, request: Request, url: str, *, api: bool) -> requests.Response:
-        """Return an answer that is no redirect which may be followed."""
+        """Return the answer after all redirects that may be followed."""
         for _ in range(_MANY_HOPS):
             response = self._whole(request, url) if api else self._sent(request, url)
             location = response.headers.get("Location")
@@ -192,7 +192,7 @@ class Session:
             self.report(Warned(text=text))
 
     def _whole(self, request: Request, url: str) -> requests.Response:
-        """Return an answer read to its end; the request is repeated while that may help."""
+        """Return an answer that was read to its end; repeat the request while that may help."""
         pauses = self.pauses(_ATTEMPTS)
         while True:
             response = self._sent(request, url)
@@ -200,7 +200,7 @@ class Session:
                 _ = response.content  # reads it; json() and the rest take it from there
             except requests.RequestException as error:
                 failed = self._failure(error, request, url)
-                # What trickled in for a whole time-out would do so again.
+                # A body that came too slowly for the whole time-out would do so again.
                 again = request.method in REPEATABLE and not isinstance(failed, TimedOutError)
                 if not (again and pauses.another()):
                     raise failed from None
@@ -276,14 +276,14 @@ class Session:
         )
 
     def _excerpt(self, response: requests.Response, request: Request, body: bytes) -> str:
-        # Before it is shortened: the beginning of a secret is a secret.
+        # Mask before shortening: a cut secret would not be recognised, and its beginning be shown.
         text = self._masked(body.decode("utf-8", "replace"), request)
         if "html" in response.headers.get("Content-Type", "") or text.lstrip().startswith("<"):
             text = without_markup(text)
         return readable(self._masked(text, request))
 
     def _masked(self, text: str, request: Request) -> str:
-        """Remove what the server repeats of our secrets."""
+        """Mask our secrets in a text that the server may have repeated them in."""
         return masked(text, (*self._hidden, *request.secrets))
 
     @property
@@ -314,7 +314,7 @@ class Session:
 
 
 def _may_change(request: Request, response: requests.Response) -> bool:
-    """Tell whether the same request may get another answer than this one."""
+    """Return whether the same request may get another answer than this one."""
     if response.status_code == _TOO_MANY_REQUESTS:
         return True  # turned away unread
     gateway = is_gateways(response.status_code, refusal_in(response.content)[0])
@@ -349,7 +349,7 @@ def _read_timeout(environ: Mapping[str, str]) -> float:
 
 
 def target_of(url: str, location: str) -> str | None:
-    """Return the URL that a redirect from `url` means; None where it means none."""
+    """Return the absolute URL of a redirect from `url`; None if it has no usable one."""
     try:
         target = urljoin(url, location)
         _ = urlsplit(target).port
@@ -359,7 +359,7 @@ def target_of(url: str, location: str) -> str | None:
 
 
 def followed(url: str, target: str) -> bool:
-    """Tell whether a read may go on at `target`: the same host, never from https to http."""
+    """Return whether a read may go on at `target`: the same host, never from https to http."""
     here, there = urlsplit(url), urlsplit(target)
     if here.hostname != there.hostname:
         return False
@@ -386,7 +386,7 @@ def redirect_refused(request: str, status: int, server: str, target: str) -> Ref
 
 
 def _moved(server: str, target: str) -> str:
-    """Return the server's URL as the target has it, with what the server's own path was."""
+    """Return the server's URL with the scheme and host of the target, and its own path."""
     there = urlsplit(target)
     before, api, _ = there.path.partition("/__api__")
     return f"https://{there.netloc.rpartition('@')[2]}{before if api else urlsplit(server).path}"

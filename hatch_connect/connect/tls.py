@@ -1,4 +1,4 @@
-"""Which certificates are believed."""
+"""Which certificates are trusted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _PEM = "-----BEGIN "
 _DER = b"\x30\x82"
-# Well-known names for a file (or a folder) of certificates to believe instead of the system's.
+# Well-known variables for a file or folder of certificates to trust instead of the system's.
 _BUNDLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -43,7 +43,7 @@ def read_certificates(path: str | Path) -> str:
     """Return the PEM text of a file of certificates.
 
     Raises:
-        UsageError: where it cannot be read or is no PEM; DER with the way to convert it.
+        UsageError: if it cannot be read or is not PEM (for DER, with how to convert it).
 
     """
     path = Path(path)
@@ -74,18 +74,18 @@ def _check(text: str, called: str) -> None:
 def tls_context(
     environ: Mapping[str, str], *, insecure: bool, ca_cert: str | None
 ) -> ssl.SSLContext:
-    """Return what a connection checks.
+    """Return the context that checks the server's certificate.
 
-    `insecure`: nothing; `ca_cert` (PEM text): these certificates; otherwise what the environment
-    names (SSL_CERT_FILE, REQUESTS_CA_BUNDLE, ...), otherwise the system's store.
+    With `insecure` it checks nothing. Otherwise it trusts `ca_cert` (PEM text), else what the
+    environment names (SSL_CERT_FILE, REQUESTS_CA_BUNDLE, ...), else the system's store.
 
     Raises:
-        UsageError: where the environment names what cannot be used.
+        UsageError: if the environment names a file that cannot be used.
 
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(["http/1.1"])
-    # A server's own certificate, or an intermediate, is enough when somebody says to believe it.
+    # A server's own certificate, or an intermediate one, suffices if the user says to trust it.
     context.verify_flags |= (
         ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
     )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class _WithDeadline(http.client.HTTPResponse):
-    """An answer whose every byte must be here within the time-out, headers and body together."""
+    """An answer that must arrive as a whole within the time-out, headers and body together."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - http.client's signature
         super().__init__(sock, *args, **kwargs)
@@ -40,7 +40,7 @@ class _WithDeadline(http.client.HTTPResponse):
 
 
 class _Until(io.RawIOBase):
-    """Reads a socket until a moment, however slowly the bytes come."""
+    """Reads a socket until a deadline: a socket's own time-out starts anew with each byte."""
 
     def __init__(self, sock: socket.socket, raw: io.RawIOBase, moment: float) -> None:
         self._sock, self._raw, self._moment = sock, raw, moment
@@ -80,7 +80,7 @@ _POOLS = {"http": _Pool, "https": _TlsPool}
 
 
 class KeyAuth(AuthBase):
-    """Sends an API key, and keeps any other credentials (.netrc) from being sent instead."""
+    """Sends the API key. Any `auth` keeps requests from reading credentials from .netrc."""
 
     def __init__(self, key: Secret | None) -> None:
         self._key = key

@@ -31,11 +31,11 @@ _KILO = 1000
 class BundleBody:
     """A bundle as the body of a request: raw, or with `metadata` as multipart.
 
-    A context manager that holds the file open. `sent` tells whether the connection took all of it:
-    a block counts when the next one is asked for.
+    A context manager that holds the file open. `sent` tells whether the connection took all of it;
+    a block counts as taken when the next one is read.
 
     Raises:
-        BundleError: where the file cannot be read, or changes while it is sent.
+        BundleError: if the file cannot be read, or changes while it is sent.
 
     """
 
@@ -76,8 +76,8 @@ class BundleBody:
     def headers(self) -> dict[str, str]:
         """The headers that belong to this body.
 
-        Connect compares the checksum with the body, of which a form is more than the archive:
-        official clients send one with the raw archive only.
+        Connect compares the checksum with the whole body. That of a form is more than the archive,
+        so, like the official clients, it is sent with the raw archive only.
         """
         if self.metadata:
             return {"Content-Type": f"multipart/form-data; boundary={self._boundary}"}
@@ -108,7 +108,7 @@ class BundleBody:
         return 0
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next block: all that was returned before is taken by then."""
+        """Return the next block; whoever asks for it has taken all that came before."""
         self._taken = self._handed
         self._tell_progress()
         offset = self._handed
@@ -152,7 +152,7 @@ class BundleBody:
 def too_large(
     error: RefusedError | UnreachableError, body: BundleBody, largest: Largest
 ) -> RefusedError | UnreachableError:
-    """Return an upload's error, with the sizes where the size may be the reason."""
+    """Return an upload's error, with the sizes if they may be the reason."""
     size = _human(len(body))
     files = "".join(f"\n  {_human(count)}  {name}" for name, count in largest)
     advice = (
@@ -174,7 +174,7 @@ def too_large(
 def check_received(received: str | None, body: BundleBody) -> None:
     """Refuse to go on with an archive that is not the one that was sent (AnswerError).
 
-    `received` is its MD5 as the server tells it, None where it does not.
+    `received` is its MD5 as the server tells it, None if it does not.
     """
     if received is not None and len(received) == len(body.md5) and received != body.md5:
         raise AnswerError(

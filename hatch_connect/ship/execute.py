@@ -1,6 +1,6 @@
-"""Carries a plan out: the only place that changes what the server holds.
+"""Carries out a plan: the only place that changes the server's state.
 
-What the server holds because of a plan is known at any moment, and how to go on from there.
+At any moment the state that the plan has led to is known, and how to go on from there.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ if TYPE_CHECKING:
 
 _LAST_LINES = 20  # of the log, for `--json`
 
-# How to go on after a failure, with content of that GUID.
+# Returns the command to go on with after a failure, for content of that GUID.
 GoOn: TypeAlias = Callable[[str | None], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """What the server holds after a plan was carried out.
+    """The result of a plan that was carried out.
 
     `previous_bundle_id` was active before, which is what a rollback needs. `active` is False for a
     draft. `answer` is what the last visit said.
@@ -69,11 +69,11 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentState:
-    """What is known to be on the server so far; `task_id` is a task that has not ended.
+    """The state of the server so far, as far as it is known; `task_id` is a task that still runs.
 
-    `lost` says that the server does not know the last task any more; `only_draft` that no
-    activation is meant, `activating` that one was begun; `verified` is None where nobody asked
-    whether the bundle answers, or nothing told.
+    `lost` tells that the server no longer knows the last task, `only_draft` that no activation is
+    intended, `activating` that one has begun. `verified` is None if the bundle was not visited, or
+    the visit did not tell whether it answers.
     """
 
     content: Content | None
@@ -106,7 +106,7 @@ class DeploymentState:
 
 
 def _cure(error: str) -> str:
-    """Say what to do about an error that the server explains in its own words only."""
+    """Return what to do about an error that the server explains only in its own words."""
     if "compatible environment" not in error.lower():
         return ""
     return (
@@ -121,7 +121,7 @@ def deploy_again(guid: str | None) -> str:
 
 
 class Execution:
-    """One plan on its way; the keeper writes down what it comes to, as it comes."""
+    """One plan that is being carried out; `keeper` records each change of state at once."""
 
     def __init__(
         self,
@@ -148,8 +148,8 @@ class Execution:
     def run(self, plan: Plan) -> Deployment:
         """Take the steps in order.
 
-        Raises ServerError where the server refuses or is gone, DeploymentFailedError where the
-        task fails, NotAnsweringError where the content does not answer; a note of the exception
+        Raises ServerError if the server refuses or is gone, DeploymentFailedError if the
+        task fails, NotAnsweringError if the content does not answer; a note of the exception
         says what remained on the server. The bundle that was active stays active, unless the
         server knows no drafts.
         """
@@ -181,7 +181,7 @@ class Execution:
             raise
 
     def _facts(self) -> dict[str, object]:
-        """Return what programs want to know of a deployment that failed."""
+        """Return the facts of a failed deployment, for `--json`."""
         held, content = self._held, self._held.content
         logs_url = content.logs_url if content else None
         if content and held.bundle_id and not held.active:
@@ -219,7 +219,7 @@ class Execution:
                 self._activate()
 
     def _now(self, held: DeploymentState) -> None:
-        """Take note of what the server holds now, before anything else happens."""
+        """Record the new state before anything else happens."""
         self._held = held
         self._keeper.note(held)
 
@@ -263,7 +263,7 @@ class Execution:
         self._now(replace(self._held, bundle_id=bundle.id))
 
     def _intent(self) -> dict[str, str] | None:
-        """Return the metadata with what a rollback from elsewhere has to know."""
+        """Return the metadata, with what a rollback on another machine needs to know."""
         if self._metadata is None:
             return None
         held = self._held
@@ -298,11 +298,11 @@ class Execution:
         try:
             self._now(replace(held, content=self._client.content(held.known.guid)))
         except ServerError as error:
-            # It is deployed: what is known of it already is enough to say so.
+            # The deployment has succeeded: a failure to read the content again is no error.
             self._report(Warned(text=f"Cannot look at the content again: {error.message}"))
 
     def _active_now(self) -> str | None:
-        """Return what this activation replaces: somebody else may have activated a bundle."""
+        """Return the active bundle as of now: others may have activated one meanwhile."""
         held = self._held
         try:
             active = self._client.content(held.known.guid).bundle_id
@@ -328,7 +328,7 @@ class Execution:
             )
 
     def _settle(self, held: DeploymentState, *, draft: bool) -> None:
-        """Settle a task that is lost by what the server holds, or leave a draft to the visit."""
+        """Find out how a lost task ended: from the active bundle, or for a draft by visiting it."""
         if not draft:
             look_for_active(self._client, held.known, held.bundle, self._report, self._pace)
             self._held = held
@@ -357,7 +357,7 @@ class Execution:
 def remains(
     held: DeploymentState, under_way: PlanStep | None, error: BaseException, go_on: GoOn
 ) -> str:
-    """Say in one line what the server holds after `error` ended a step, and how to go on."""
+    """Return one line: the state of the server after `error` ended a step, and how to go on."""
     doubts = tuple(_doubts(held, under_way)) if _is_open(error) else ()
     facts = (*_facts(held), *doubts)
     line = f"On the server: {'; '.join(facts)}." if facts else "Nothing was changed on the server."
@@ -370,7 +370,7 @@ def remains(
 
 
 def _is_open(error: BaseException) -> bool:
-    """Tell whether the request that ended so may have been carried out all the same."""
+    """Return whether the request that ended so may have been carried out all the same."""
     if isinstance(error, ServerError):
         return is_uncertain(error)
     return isinstance(error, KeyboardInterrupt)

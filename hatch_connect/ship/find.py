@@ -1,4 +1,4 @@
-"""Which content on the server a project is."""
+"""Finds the content on the server that a project was deployed to."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ContentReference:
     `app_id` was given on the call (a GUID, a number or a URL); `recorded` is the GUID of an earlier
     deployment, or its number in records of older clients, and `recorded_in` the file that says so;
     `begun` is the name of content that an earlier call was creating when it was ended; `guid`
-    stands in the project's table; `name` is the content's name, None where it says nothing of what
+    stands in the project's table; `name` is the content's name, None if it says nothing of what
     the content is.
     """
 
@@ -97,7 +97,7 @@ def _recorded(
     try:
         return _named(client, named, f"the record {clues.recorded_in}")
     except ContentError as error:
-        # A page that is not Connect's does not tell that anything is gone.
+        # A 404 from a proxy, which has no code of Connect's, does not mean that content is gone.
         if not (isinstance(error.__cause__, NotFoundError) and error.__cause__.code):
             raise
         report(Warned(text=f"{error.message} {_LOOKED_FOR} {OTHERWISE}"))
@@ -107,10 +107,10 @@ def _recorded(
 def find_begun(
     client: ConnectClient, user: User | None, clues: ContentReference
 ) -> ContentMatch | None:
-    """Return content that an earlier call created and did not come to an end with.
+    """Return content that an earlier call created and did not finish deploying.
 
-    It has the name that was free before, and is recorded or, if the call was ended before it could
-    record it, empty.
+    It has the name that was free then, and is recorded or, if the call ended before it could record
+    it, still empty.
     """
     if clues.begun is None:
         return None
@@ -166,7 +166,7 @@ def check_editable(located: ContentMatch, role: str) -> None:
 
 
 def last_repository(client: ConnectClient, content: Content) -> str | None:
-    """Return the repository that the active bundle was built from, if its metadata tell it.
+    """Return the repository that the active bundle was built from, if its metadata name one.
 
     If none is active, the newest one counts.
     """
@@ -203,7 +203,7 @@ def _by_name(client: ConnectClient, user: User | None, name: str, report: Report
 
 
 def variable_names(client: ConnectClient, content: Content) -> tuple[str, ...] | None:
-    """Return the names of the content's variables, None if they are not told: they only inform."""
+    """Return the names of the content's variables; None if the server does not tell them."""
     try:
         return client.environment_names(content.guid)
     except ServerError:

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 _LONG_POLL = 5  # seconds that the server may wait for news before it answers
 _BREATH = 0.2  # seconds between two questions to a server that answers at once
-_SILENCE = 30.0  # so many seconds without an answer are borne ...
-_POLLS_LOST = 31  # ... and at most so many polls in a row, a second apart
-_ASKED_AGAIN = 15  # times in a row for a task that is not known, ...
-_LOOKS_AT_ACTIVE = 5  # ... then so many looks at what is active, ...
-PAUSE = 4.0  # ... each so many seconds after the one before
+_SILENCE = 30.0  # seconds for which a server may fail to answer polls ...
+_POLLS_LOST = 31  # ... and how many in a row, a second apart
+_ASKED_AGAIN = 15  # how often in a row a task may be unknown, as in a cluster ...
+_LOOKS_AT_ACTIVE = 5  # ... before the active bundle is read this often, ...
+PAUSE = 4.0  # ... with so many seconds in between
 STICKY = (
     "Load balancers without sticky sessions have this effect: they send each request to another "
     "server of a cluster. Ask the administrator for sticky sessions."
@@ -45,7 +45,7 @@ _REFUSED = {401, 403, _NOT_FOUND}
 _REDIRECTS = {301, 302, 303, 307, 308}
 _LAST_LINES = 20
 _VISITS = 15
-# Connect's own pages for people, and what those of proxies are called.
+# Paths of sign-in pages: Connect's own pages for people, and usual names of those of proxies.
 _LOGIN = re.compile(
     r"^/(__|connect(/|#|$))|(^|[/_.-])(log_?-?in|sign_?-?in|sso|saml2?|oauth2?|oidc|cas"
     r"|auth(ori[sz]e|entica(te|tion))?)([/_.#-]|$)",
@@ -81,9 +81,9 @@ def follow(
 ) -> TaskStatus | None:
     """Report each line of the task's output once, in order, until the task is finished.
 
-    Polls may be lost: the task goes on meanwhile. Returns None for a task that the server does
-    not know, also after a minute. Raises DeploymentFailedError when the task takes longer than it
-    may, ServerError when the server stays silent.
+    Some polls may fail, since the task goes on meanwhile. Returns None for a task that the server
+    still does not know after a minute. Raises DeploymentFailedError if the task takes longer than
+    it may, ServerError if the server no longer answers.
     """
     began = pace.now()
     first = unknown = 0
@@ -136,9 +136,9 @@ def _poll(
 def look_for_active(
     client: ConnectClient, content: Content, bundle_id: str, report: Report, pace: TaskPolling
 ) -> None:
-    """Settle an activation whose task is lost by what is active.
+    """Wait until the bundle is active, because the task of its activation was lost.
 
-    Raises DeploymentFailedError if it is another bundle, also after a while.
+    Raises DeploymentFailedError if another bundle is still active after a while.
     """
     for left in reversed(range(pace.times(_LOOKS_AT_ACTIVE))):
         if client.content(content.guid).bundle_id == bundle_id:
@@ -161,12 +161,11 @@ def verify(
     report: Report,
     lost: TaskPolling | None = None,
 ) -> Visit:
-    """Visit the content, or the draft of `bundle_id`, and report what it said.
+    """Visit the content, or the draft of `bundle_id`, and report what it answered.
 
-    Connect answers 5xx if the content did not start. A 4xx counts as alive: many APIs have
-    nothing at `/`, or a sign-in of their own. A visit that did not reach the content is a warning,
-    and so said by the `doubt` of what is returned. Raises NotAnsweringError, also if an answer
-    never comes.
+    Connect answers 5xx if the content did not start. A 4xx counts as alive: many APIs have nothing
+    at `/`, or a sign-in of their own. A visit that did not reach the content is a warning, and
+    its `doubt` says so. Raises NotAnsweringError, also if no answer comes.
 
     `lost` is how to wait if the task of the draft is lost: the draft may not be there yet, so it
     is visited for a while, and a 404 is no answer (DeploymentFailedError).
@@ -209,13 +208,13 @@ def _visit(
 
 
 def _is_open(visit: Visit, server: Server, content: Content) -> bool:
-    """Tell whether a draft that may not be there yet may answer otherwise later."""
+    """Return whether a draft that may not be there yet may answer otherwise later."""
     missing = visit.status == _NOT_FOUND or visit.status >= _BROKEN
     return missing or bool(_doubt(visit, server, content))
 
 
 def lost_draft(seen: str, log: str) -> DeploymentFailedError:
-    """Return the error for a draft of which nobody knows whether it was deployed."""
+    """Return the error for a draft that may or may not have been deployed."""
     return DeploymentFailedError(
         f"The server does not know the task of the draft. {seen}: that does not show whether it "
         "was deployed, so it is not activated.",
@@ -225,7 +224,7 @@ def lost_draft(seen: str, log: str) -> DeploymentFailedError:
 
 
 def _doubt(visit: Visit, server: Server, content: Content) -> str:
-    """Return why it is not the content that answered; "" if it is."""
+    """Return why something other than the content seems to have answered; "" if nothing does."""
     own, end = urlsplit(server.url), urlsplit(visit.url)
     if end.hostname != own.hostname:
         return f"the visit was sent on to {end.hostname}, perhaps to sign in. {_LEAVE_OUT}"
@@ -248,14 +247,14 @@ def _no_draft_url(visit: Visit) -> str:
 def _show_log(
     client: ConnectClient, content: Content, bundle_id: str | None, report: Report
 ) -> None:
-    """Report the end of the newest log, of a draft its own, where the server has one."""
+    """Report the end of the newest log (for a draft, of its own log), if the server has one."""
     try:
         jobs = client.jobs(content.guid)
         if bundle_id:
             jobs = tuple(job for job in jobs if job.bundle_id in {None, bundle_id})
         lines = client.job_log(content.guid, jobs[0].key) if jobs else ()
     except ServerError:
-        # The log is a courtesy: that the content does not answer is what has to be told.
+        # A log that cannot be read must not hide the error that the content does not answer.
         return
     for line in lines[-_LAST_LINES:]:
         report(LogLine(text=line))

@@ -1,4 +1,4 @@
-"""What a deployment comes to is written down as it comes to be, and read for the way back."""
+"""Records each step of a deployment at once, and finds the bundle to roll back to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
     from hatch_connect.ship.execute import DeploymentState
 
-# What is noted with a bundle on the server, where that takes metadata: for who has no history.
+# Metadata of our bundles on the server, for rollbacks from machines without our history.
 DRAFT = "hatch_connect_draft"
 ACTIVE_BEFORE = "hatch_connect_active_bundle"
 
@@ -31,7 +31,7 @@ class RecordFields:
 class RecordKeeper:
     """Keeps the record and the history of one deployment.
 
-    `recorded` is None where no record is to be written, as for a rollback. A file that cannot be
+    `recorded` is None if no record is to be written, as for a rollback. A file that cannot be
     written is a warning, once: the deployment matters more.
     """
 
@@ -51,7 +51,7 @@ class RecordKeeper:
 
     def creating(self, name: str | None) -> None:
         """Note that content is about to be created; None that it was not."""
-        with suppress(StoreError):  # who cannot write a record hears of it when there is one
+        with suppress(StoreError):  # reported when the record itself is written
             if self._records:
                 self._records.note_creating(self._server_url, name)
 
@@ -59,12 +59,12 @@ class RecordKeeper:
         """Note that nothing is left to do: the next `--new` makes other content."""
         with suppress(StoreError):
             begun = self._records and self._records.creating(self._server_url)
-            # What is recorded now counts, also if it is other content than was begun.
+            # The recorded content counts now, even if it is not the one that was begun.
             if self._records and begun and (self._recorded or begun == content.name):
                 self._records.note_creating(self._server_url, None)
 
     def note(self, held: DeploymentState) -> None:
-        """Write what is known now, where that is news."""
+        """Write the state, if it has changed."""
         if self._records is None or held.content is None:
             return
         try:
@@ -88,7 +88,7 @@ class RecordKeeper:
             self._attempt = attempt
 
     def _record_of(self, held: DeploymentState, content: Content) -> DeploymentRecord | None:
-        # Content that was there becomes this project's with its first bundle.
+        # Content that existed before belongs to this project only once it has a bundle of it.
         if self._recorded is None or not (held.created or held.bundle_id):
             return None
         return DeploymentRecord(
@@ -116,7 +116,7 @@ def _attempt_of(held: DeploymentState) -> Attempt | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What is known of the bundles of one piece of content, of which `active` is active.
+    """What is known of the bundles of one piece of content; `active` is the active one.
 
     Our own history counts first, then what is noted with the bundles on the server.
     """
@@ -126,16 +126,16 @@ class History:
     bundles: tuple[BundleInfo, ...]
 
     def way_back(self) -> str | None:
-        """Return the bundle that was active before the active one; None where nobody noted it.
+        """Return the bundle that was active before the active one; None if nobody noted it.
 
-        One that did not answer when it was last asked is no way back.
+        A bundle that did not answer when it was last visited does not count.
         """
         there = {bundle.id for bundle in self.bundles} - self._broken()
         noted = (bundle for bundle in reversed(self._before()) if bundle in there)
         return next(noted, None) or self._predecessor(there)
 
     def was_active(self, bundle: BundleInfo) -> bool | None:
-        """Return whether a bundle was ever active, or None where nothing says so."""
+        """Return whether a bundle was ever active, or None if nothing says so."""
         noted = (dict(other.metadata).get(ACTIVE_BEFORE) for other in self.bundles)
         if bundle.id in {self.active, *noted, *(b for a in self._activations() for b in a)}:
             return True
@@ -158,7 +158,7 @@ class History:
             (each.replaced or "", each.bundle_id)
             for each in self.attempts
             if each.activation == "done"
-            # The run was ended before it could note that; the server, or a later one, knows.
+            # That run ended before it could note the result: the server, or a later run, knows it.
             or (each.activation == "begun" and each.bundle_id in {self.active, *replaced})
         ]
 
@@ -179,7 +179,7 @@ class History:
     def _predecessor(self, there: set[str]) -> str | None:
         known = {bundle.id: bundle for bundle in self.bundles}
         active = known.get(self.active or "")
-        # What was active when a draft was uploaded need not have been when it was activated.
+        # Another bundle may have been active by the time that a draft was activated.
         if active is None or _is_draft(active):
             return None
         before = known.get(dict(active.metadata).get(ACTIVE_BEFORE, ""))

@@ -1,6 +1,6 @@
-"""What would happen: the steps of a deployment, decided before the first one is taken.
+"""The steps of a deployment, decided before the first one is taken.
 
-Each step says what it would do.
+As text, each step says what it would do: `--dry-run` prints the plan.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class SetTitle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetImage:
-    """Have the content run in an image of this server."""
+    """Set the image of this server that the content runs in."""
 
     image: str
 
@@ -83,8 +83,8 @@ class Upload:
 class DeployDraft:
     """Restore and start the bundle beside the active one.
 
-    `needed` is False where the bundle may be activated in one go if the server turns out not to
-    know drafts: some hide their version, and sources disagree on the first version that can.
+    `needed` is False if the bundle may be activated at once by a server that turns out not to know
+    drafts: some hide their version, and sources disagree on the first version that can.
     """
 
     needed: bool
@@ -117,7 +117,7 @@ class Activate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentRequest:
-    """What a deployment is to come to; all of it is known before there is a bundle.
+    """What a deployment must achieve, known before there is a bundle.
 
     `title` was asked for, `default_title` is for new content without one. `python` and
     `python_requires` are the manifest's version and range, None for content without Python or if
@@ -147,7 +147,7 @@ class DeploymentRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerFacts:
-    """What the server holds.
+    """What the server told us, as far as the plan depends on it.
 
     `role` is the user's, "" for a key without one. `drafts` and `draft_urls` (whether a draft can
     be deployed, and visited) are None if the server hides its version; `since` is the first version
@@ -171,10 +171,10 @@ class ServerFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The steps, in order, and the content that they start from (None where it is made).
+    """The steps, in order, and the content that exists already (None if they create it).
 
-    `bundle_id` is a bundle that is on the server already. `kept` are variables that are set there;
-    `notes` say what is not done.
+    `bundle_id` is a bundle that is on the server already, `kept` are variables that are set there
+    and stay, and `notes` say what is not done.
     """
 
     content: Content | None
@@ -185,7 +185,7 @@ class Plan:
     notes: tuple[str, ...] = ()
 
     def lines(self) -> tuple[str, ...]:
-        """Say what would happen, a line a step."""
+        """Return what would happen, a line a step."""
         known = f"content {self.content.guid} ({self.because})" if self.content else self.because
         return known, *(f"{n}. {step}" for n, step in enumerate(self.steps, 1)), *self.notes
 
@@ -284,14 +284,14 @@ def _prepare(
 
 
 def _is_beside(wanted: DeploymentRequest, content: Content | None) -> bool:
-    """Tell whether it is a draft beside an active bundle, whose content must not change."""
+    """Return whether it is a draft beside an active bundle, whose content must not change."""
     return wanted.draft and content is not None and content.bundle_id is not None
 
 
 def _not_changed(
     wanted: DeploymentRequest, found: ServerFacts, content: Content | None
 ) -> Iterator[str]:
-    """Say what a deployment without --draft would change."""
+    """Return what a deployment without --draft would change."""
     if content is None or not _is_beside(wanted, content):
         return
     left = "The draft leaves the active content as it is"
@@ -363,14 +363,14 @@ def _check_kind(content: Content, wanted: DeploymentRequest, found: ServerFacts)
 
 
 def _check_category(content: Content, wanted: DeploymentRequest) -> None:
-    """Refuse what Connect would refuse with code 110 or 111, after the upload."""
+    """Refuse what Connect would refuse only after the upload, with code 110 or 111."""
     if content.category not in {wanted.category, "mcp"}:  # which is set on the content itself
         raise ContentError(
             f"Content {content.guid} is of category {content.category or 'none'}, and this bundle "
             f"of {wanted.category or 'none'}; Connect does not change the one into the other.",
             hint=Code.CONTENT_CATEGORY_CHANGED.next_step,
         )
-    # Connect tells of parameters of R Markdown only.
+    # Connect reports parameters for R Markdown only.
     told = content.app_mode == "rmd-static" and content.parameterized is not None
     if told and content.parameterized is not wanted.parameterized:
         has, bundles = ("has", "has none") if content.parameterized else ("has no", "has some")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unset:
-    """A variable that was asked for by its bare name and has no value here.
+    """A variable that is named without a value, and has none in the environment.
 
     `state` is how it stands here ("not set", "empty"); `asked_by` is where its name is given.
     """
@@ -32,8 +32,8 @@ class Variables:
 
     `values` are set on the server before the upload; those that are None are removed there.
     `relied_on` have no value here: they must be on the server already. `hidden` are the values
-    that nobody may see in what a server says, overridden ones included: all but those that stand
-    in pyproject.toml.
+    that must not be shown in what a server says, overridden ones included: all except those that
+    are written in pyproject.toml.
     """
 
     values: Mapping[str, Secret | None]
@@ -53,7 +53,7 @@ def collect_variables(
     unset: Collection[str] = (),
     environ: Mapping[str, str],
 ) -> Variables:
-    """Put together the project's table, a file of variables, and `-E`; the later one wins.
+    """Merge the variables of the project's table, a file, and `-E`; the later one wins.
 
     `table` holds (name, value), the value None for a bare name, which takes its value from the
     environment. Raises UsageError naming every variable that is both set and `unset`.
@@ -65,7 +65,7 @@ def collect_variables(
     }
     listed, *called = sources.values()
     if odd := sorted(name for name in unset if not name or re.search(r"[\s=]", name)):
-        # What follows a name there is a value.
+        # Show the name only: a `=` would be followed by the value.
         shown = ", ".join(repr(name.partition("=")[0]) for name in odd)
         raise UsageError(f"--unset takes names of variables alone: {shown}.")
     if both := sorted({name for entries in called for name in entries} & set(unset)):
@@ -102,7 +102,7 @@ def _read_env_file(path: Path) -> dict[str, Secret | None]:
 
     try:
         with path.open(encoding="utf-8-sig") as file:
-            # The parser alone interpolates nothing: a "$" in a password is a "$".
+            # Unlike load_dotenv, the parser does not interpolate: a "$" in a password stays a "$".
             bindings = list(parse_stream(file))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
