@@ -10,8 +10,11 @@
     │   ├── BuildError                 the project's own build fails, or cannot be run
     │   ├── BundleError                a bundle, a manifest, or a file that cannot go into one
     │   └── StoreError                 servers.json or a deployment record
+    │       └── BrokenStoreError       ... that can be read and not understood
     ├── ServerError                 3  the server cannot be reached or refused
-    │   ├── UnreachableError           no answer: name, connection, TLS, time-out
+    │   ├── UnreachableError           no answer: name, connection, TLS
+    │   │   └── LostAnswerError        ... to a request that was sent: was it carried out?
+    │   │       └── TimedOutError      ... because the whole answer did not come in time
     │   ├── AnswerError                an answer that is not Connect's
     │   ├── RefusedError               Connect said no; carries status and Connect's code
     │   │   └── NotFoundError          ... because there is no such thing
@@ -111,6 +114,10 @@ class StoreError(ProjectError):
     """A file in which servers or deployments are remembered cannot be used."""
 
 
+class BrokenStoreError(StoreError):
+    """It can be read and not understood."""
+
+
 class ServerError(HatchConnectError):
     """The server cannot be reached or refused."""
 
@@ -119,6 +126,14 @@ class ServerError(HatchConnectError):
 
 class UnreachableError(ServerError):
     """No answer came."""
+
+
+class LostAnswerError(UnreachableError):
+    """The request was sent, at least in part: nobody here knows whether it was carried out."""
+
+
+class TimedOutError(LostAnswerError):
+    """The whole answer did not come in time."""
 
 
 class AnswerError(ServerError):

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3.exceptions as low
 
-from hatch_connect.errors import UnreachableError
+from hatch_connect.errors import LostAnswerError, TimedOutError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,14 +19,6 @@ _GATEWAY = {502, 503, 504}
 _NOT_YET_VALID, _EXPIRED = 9, 10
 _UNKNOWN_ISSUER = {2, 18, 19, 20, 21}
 _OTHER_NAME = {62, 64}
-
-
-class LostAnswerError(UnreachableError):
-    """The request was sent, at least in part: nobody here knows whether it was carried out."""
-
-
-class TimedOutError(LostAnswerError):
-    """The whole answer did not come in time."""
 
 
 def is_gateways(status: int | None, code: int | None) -> bool:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar
 from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 from urllib3.util import Retry
 
-from hatch_connect.errors import AnswerError, RefusedError, ServerError
+from hatch_connect.errors import AnswerError, LostAnswerError, RefusedError, ServerError
 from hatch_connect.events import Detail
 
 from .codes import Code
-from .errors import LostAnswerError, is_gateways
+from .errors import is_gateways
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from hatch_connect.errors import StoreError, UsageError
+from hatch_connect.errors import BrokenStoreError, StoreError, UsageError
 from hatch_connect.events import Warned, silent
 from hatch_connect.secret import Secret
 
@@ -347,7 +347,7 @@ class JsonFile:
         with self._locked():
             try:
                 value, broken = self.read(), None
-            except _BrokenError as error:
+            except BrokenStoreError as error:
                 value, broken = {}, error
             yield value
             if broken:
@@ -398,11 +398,7 @@ class JsonFile:
             raise
 
     def _broken(self, why: str) -> StoreError:
-        return _BrokenError(
+        return BrokenStoreError(
             f"{self.path} is broken: {why}.",
             hint="Mend the file, or move it out of the way; it was left as it is.",
         )
-
-
-class _BrokenError(StoreError):
-    """It can be read and not understood."""

@@ -18,12 +18,18 @@ import requests
 import urllib3.exceptions
 
 from hatch_connect import __version__
-from hatch_connect.errors import AnswerError, NotFoundError, RefusedError, UsageError
+from hatch_connect.errors import (
+    AnswerError,
+    NotFoundError,
+    RefusedError,
+    TimedOutError,
+    UsageError,
+)
 from hatch_connect.events import Note, Report, Warned
 from hatch_connect.secret import masked
 
 from .codes import Code, next_step
-from .errors import TimedOutError, failure, is_gateways
+from .errors import failure, is_gateways
 from .json_reader import readable, refusal_in, without_markup
 from .resources import Visit
 from .retries import REPEATABLE, Backoff, RetryPolicy, seconds_asked

@@ -9,10 +9,14 @@ import json
 import secrets
 from typing import IO, TYPE_CHECKING, Self, TypeAlias
 
-from hatch_connect.errors import AnswerError, BundleError, RefusedError, UnreachableError
+from hatch_connect.errors import (
+    AnswerError,
+    BundleError,
+    LostAnswerError,
+    RefusedError,
+    UnreachableError,
+)
 from hatch_connect.events import Progress
-
-from .errors import LostAnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from hatch_connect.connect.errors import LostAnswerError
 from hatch_connect.connect.retries import is_uncertain
 from hatch_connect.errors import (
     DeploymentFailedError,
+    LostAnswerError,
     NotAnsweringError,
     NotFoundError,
     ServerError,

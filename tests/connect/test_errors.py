@@ -7,7 +7,8 @@ import pytest
 import requests
 import urllib3.exceptions as low
 
-from hatch_connect.connect.errors import LostAnswerError, failure
+from hatch_connect.connect.errors import failure
+from hatch_connect.errors import LostAnswerError
 
 if TYPE_CHECKING:
     from hatch_connect.errors import UnreachableError
