@@ -29,7 +29,10 @@ ever holds a secret.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -47,6 +50,12 @@ def add_facts(error: BaseException, **facts: object) -> None:
 def facts_of(error: BaseException) -> dict[str, object]:
     """Return what was noted with an exception."""
     return dict(getattr(error, "facts", {}))
+
+
+def shortened(names: Sequence[str], most: int) -> str:
+    """Return the first `most` names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def exit_code_of(error: KeyboardInterrupt) -> int:

@@ -28,7 +28,7 @@ from hatch_connect.bundle.manifest import (
 from hatch_connect.bundle.packages import decide_packages
 from hatch_connect.bundle.reading import reading
 from hatch_connect.bundle.render import inspect_quarto
-from hatch_connect.errors import BuildError, BundleError
+from hatch_connect.errors import BuildError, BundleError, shortened
 from hatch_connect.project.python_version import nearest_version_file
 
 if TYPE_CHECKING:
@@ -192,10 +192,9 @@ def _require_same_paths(root: Path, manifest: Manifest, package_file: str | None
         and not _is_that(root.joinpath(*file.path.split("/")), file.checksum)
     ]
     if moved:
-        names = ", ".join(shown(path) for path in moved[:_SHOWN])
-        more = f" and {len(moved) - _SHOWN} more" if len(moved) > _SHOWN else ""
+        names = shortened([shown(path) for path in moved], _SHOWN)
         raise BundleError(
-            f"The bundle is not the tree of {root}: its build makes or moves {names}{more}.",
+            f"The bundle is not the tree of {root}: its build makes or moves {names}.",
             hint="Without --in-place, `manifest` writes a complete folder that can be committed.",
         )
 

@@ -35,7 +35,7 @@ from hatch_connect.bundle.selector import (
     Selector,
     in_order,
 )
-from hatch_connect.errors import BundleError
+from hatch_connect.errors import BundleError, shortened
 from hatch_connect.events import Warned
 from hatch_connect.project.sources import require_readable
 from hatch_connect.project.walk import BUILD_OUTPUTS, no_content
@@ -341,11 +341,10 @@ def additions(
 
 def _told(config: ProjectConfig, names: Mapping[str, str]) -> str:
     """Name the files that are missed, and the line that adds them."""
-    some = ", ".join(f"{path} (in {by})" for path, by in list(names.items())[:_SHOWN])
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    some = shortened([f"{path} (in {by})" for path, by in names.items()], _SHOWN)
     lines = [*config.include, *(path if "/" in path else f"/{path}" for path in names)]
     return (
-        f"Named in files that ship, but not shipping: {some}{more}. If the content reads them,"
+        f"Named in files that ship, but not shipping: {some}. If the content reads them,"
         f" write into [tool.hatch-connect]: include = {json.dumps(lines, ensure_ascii=False)}"
     )
 

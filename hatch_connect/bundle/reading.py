@@ -31,7 +31,7 @@ from hatch_connect.bundle.archive import (
 from hatch_connect.bundle.manifest import MANIFEST_NAME, Manifest, digest_of
 from hatch_connect.bundle.repository import on_disk_executable
 from hatch_connect.bundle.selector import ContentFile, Selection
-from hatch_connect.errors import BundleError
+from hatch_connect.errors import BundleError, shortened
 from hatch_connect.events import Warned, silent
 
 if TYPE_CHECKING:
@@ -104,13 +104,11 @@ class Bundle:
             path = pack_prepared(path, into, report)
         checked = check_archive(path)
         if checked.changed:
-            names = ", ".join(shown(name) for name in checked.changed[:_SHOWN])
-            more = len(checked.changed) - _SHOWN
+            names = shortened([shown(name) for name in checked.changed], _SHOWN)
             report(
                 Warned(
-                    text=f"Edited since manifest.json was written: {names}"
-                    f"{f' and {more} more' if more > 0 else ''}. The files ship as they are now; if"
-                    " packages or entrypoint changed too, write the manifest again."
+                    text=f"Edited since manifest.json was written: {names}. The files ship as they"
+                    " are now; if packages or entrypoint changed too, write the manifest again."
                 )
             )
         return cls(

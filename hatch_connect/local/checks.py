@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from hatch_connect.errors import BundleError
+from hatch_connect.errors import BundleError, shortened
 from hatch_connect.local.archives import MANIFEST, safe_name
 from hatch_connect.local.entrypoints import find_entrypoint
 from hatch_connect.local.modes import MODES, Mode
@@ -60,7 +60,8 @@ def check(root: Path, *, files: bool = True) -> Manifest:
     manifest = parse(_read(root / MANIFEST))
     wanted = manifest.files if files else ()
     if missing := sorted(name for name in wanted if not os.path.lexists(root / name)):
-        raise BundleError(f"Listed in manifest.json but not in the archive: {_few(missing)}.")
+        names = shortened([repr(name) for name in missing], 5)
+        raise BundleError(f"Listed in manifest.json but not in the archive: {names}.")
     packages = None if manifest.managed is False else manifest.package_file
     if packages is not None and not (root / packages).is_file():
         raise BundleError(f"The package file {packages!r} is not in the bundle.")
@@ -160,9 +161,3 @@ def _files(whole: dict[str, Any]) -> tuple[str, ...]:
         if not isinstance(entry, dict) or not isinstance(entry.get("checksum", ""), str):
             raise BundleError(f"manifest.json: files[{name!r}].checksum must be a string.")
     return tuple(name for name in listed if name != MANIFEST)
-
-
-def _few(names: list[str]) -> str:
-    most = 5
-    shown = ", ".join(map(repr, names[:most]))
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

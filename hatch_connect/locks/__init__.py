@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hatch_connect.errors import LockError
+from hatch_connect.errors import LockError, shortened
 from hatch_connect.locks.lock import (
     PYLOCK,
     REQUIREMENTS,
@@ -94,9 +94,8 @@ def _lists(config: ProjectConfig, places: Iterable[Path]) -> Iterator[tuple[str,
         names = [p.relative_to(config.root).as_posix() for p in dict.fromkeys(found)]
         if not names:
             continue
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         says = "says" if len(names) == 1 else "say"
-        said = f"{', '.join(names[:_SHOWN])}{more} {says}"
+        said = f"{shortened(names, _SHOWN)} {says}"
         if made:
             yield said, f"Make a list of it: uv pip compile {names[0]} -o {REQUIREMENTS}"
         else:

@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from hatch_connect.errors import LockError
+from hatch_connect.errors import LockError, shortened
 from hatch_connect.locks.lock import PUBLIC_INDEX
 from hatch_connect.project.settings import excerpt, has_credentials, without_credentials
 from hatch_connect.project.target import HIGH_PATCH
@@ -87,9 +87,8 @@ def wheel_tags(wheel: str) -> frozenset[Tag]:
 def incompatible(called: str, wheels: Iterable[str], target: Target) -> str:
     """Word the problem of a package that has wheels for others only."""
     tags = sorted({str(tag) for wheel in wheels for tag in wheel_tags(wheel)})
-    shown = ", ".join(tags[:_SHOWN_TAGS]) or "none"
-    more = f" and {len(tags) - _SHOWN_TAGS} more" if len(tags) > _SHOWN_TAGS else ""
-    return f"{called} has no wheel for {target} and no sdist; it has {shown}{more}."
+    shown = shortened(tags, _SHOWN_TAGS) or "none"
+    return f"{called} has no wheel for {target} and no sdist; it has {shown}."
 
 
 def index_note(index: str | None) -> str | None:

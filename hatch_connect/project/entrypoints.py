@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from hatch_connect.errors import UsageError
+from hatch_connect.errors import UsageError, shortened
 from hatch_connect.project.content_kind import AppMode, EntrypointKind, find_app_mode
 from hatch_connect.project.sources import SourceFile, is_module, read_sources
 from hatch_connect.project.walk import walk
@@ -481,9 +481,8 @@ def _only(
     if not found:
         settings.problems.append(f"{said}: {_rule(mode, root)}")
         return None
-    shown = ", ".join(f"`{each}`" for each in found[:_SHOWN])
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    settings.problems.append(f"{said}, and it may be one of several: {shown}{more}. Name one.")
+    shown = shortened([f"`{each}`" for each in found], _SHOWN)
+    settings.problems.append(f"{said}, and it may be one of several: {shown}. Name one.")
     return None
 
 
