@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
     from hatch_connect.project.project import ProjectConfig
 
-__all__ = ["SelectedFiles", "assemble", "epoch", "keep_from_git"]
-
 
 def assemble(
     config: ProjectConfig,

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
     from hatch_connect.project.project import ProjectConfig
 
-__all__ = ["BuildRequest", "Built", "build"]
-
 _DEFAULT = ("dist", "connect")
 _MAIN = "standard"
 

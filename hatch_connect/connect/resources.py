@@ -262,7 +262,6 @@ class Job:
     tag: str
     bundle_id: str | None
     start_time: str
-    end_time: str | None
     exit_code: int | None
 
     @classmethod
@@ -275,7 +274,6 @@ class Job:
             tag=answer.optional_string("tag") or "",
             bundle_id=answer.optional_string("bundle_id") or None,
             start_time=answer.optional_string("start_time") or "",
-            end_time=answer.optional_string("end_time") or None,
             exit_code=answer.optional_integer("exit_code"),
         )
 
@@ -296,7 +294,6 @@ class Visit:
 
     url: str
     status: int
-    content_type: str
     text: str
     code: int | None = None
     doubt: str = ""

@@ -156,7 +156,6 @@ class Session:
             url=target_of(response.url, location or "") or url,
             status=status,
             code=code,
-            content_type=response.headers.get("Content-Type", ""),
             text=self._excerpt(response, request, body),
         )
 

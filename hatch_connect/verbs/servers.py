@@ -24,8 +24,6 @@ from hatch_connect.verbs.server import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hatch_connect.connect.resources import ExecutionEnvironment, PythonInstallation, User
     from hatch_connect.connect.servers import Server, ServerStore
     from hatch_connect.events import Report
@@ -41,7 +39,6 @@ class Added:
 
     server: Server
     user: User | None
-    store: Path
 
     def lines(self) -> tuple[str, ...]:
         """Return one sentence."""
@@ -164,7 +161,7 @@ def run_add(options: Options, surroundings: Surroundings, report: Report) -> Add
     if known is not None and known.url != server.url:
         report(Note(text=f"{options.name!r} was {known.url} until now."))
     store.add(server, default=options.set_default)
-    return Added(server=server, user=user, store=store.path)
+    return Added(server=server, user=user)
 
 
 def _known(store: ServerStore, name: str) -> Server | None:
