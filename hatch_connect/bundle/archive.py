@@ -165,7 +165,9 @@ def is_within(path: str, *roots: str) -> bool:
 class Tally:
     """A stream that counts and hashes what passes through it."""
 
-    def __init__(self, stream: BinaryIO | IO[bytes], seen: Callable[[int], None]) -> None:
+    def __init__(
+        self, stream: BinaryIO | IO[bytes], seen: Callable[[int], None] = lambda _: None
+    ) -> None:
         self._stream = stream
         self._seen = seen
         self.md5 = hashlib.md5(usedforsecurity=False)
@@ -190,6 +192,17 @@ class Tally:
         self._stream.flush()
 
 
+def md5_of(source: Path | bytes) -> str:
+    """Return the MD5 (hex) of a file, or of bytes, as a manifest lists it (BundleError)."""
+    if isinstance(source, bytes):
+        return hashlib.md5(source, usedforsecurity=False).hexdigest()
+    try:
+        with source.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    except OSError as error:
+        raise BundleError(f"{source} cannot be read: {error.strerror}.") from error
+
+
 def pack(
     target: Path,
     selection: Selection,
@@ -204,7 +217,7 @@ def pack(
     """
     progress = _Meter(sum(file.size for file in selection.files), report)
     with replacing(target) as partial, partial.open("xb") as raw:
-        out = Tally(raw, lambda _: None)
+        out = Tally(raw)
         with (
             gzip.GzipFile("", "wb", _ZLIB_LEVEL, out, mtime=0) as zipped,
             tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as archive,

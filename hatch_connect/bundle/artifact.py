@@ -6,12 +6,11 @@ git, `manifest.json` and the package list lie beside `pyproject.toml`.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.archive import check_names, replacing, shown
+from hatch_connect.bundle.archive import check_names, md5_of, replacing, shown
 from hatch_connect.bundle.build_protocol import BuildRequest
 from hatch_connect.bundle.companions import entry_files, has_entry
 from hatch_connect.bundle.guard import forbidden
@@ -112,7 +111,7 @@ def describe_artifact(
     check_names(content)
     secrets = [path for path, source in content.items() if _is_secret(path, source)]
     listed = (
-        ListedFile(path=path, checksum=_md5(source))
+        ListedFile(path=path, checksum=md5_of(source))
         for path, source in sorted(content.items())
         if path not in secrets
     )
@@ -138,16 +137,6 @@ def _missing(packages: Packages) -> Iterator[str]:
 def _is_secret(path: str, source: Path | bytes) -> bool:
     rule = forbidden(path, source if isinstance(source, Path) else None)
     return rule is not None and rule.secret
-
-
-def _md5(source: Path | bytes) -> str:
-    if isinstance(source, bytes):
-        return hashlib.md5(source, usedforsecurity=False).hexdigest()
-    try:
-        with source.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    except OSError as error:
-        raise BundleError(f"{source} cannot be read: {error.strerror}.") from error
 
 
 def write_in_place(config: ProjectConfig, bundle: Bundle) -> Path:
@@ -223,10 +212,7 @@ def _is_that(path: Path, checksum: str) -> bool:
     if not path.is_file():
         return False
     data = path.read_bytes()
-    return checksum in (
-        hashlib.md5(each, usedforsecurity=False).hexdigest()
-        for each in (data, data.replace(b"\r\n", b"\n"))
-    )
+    return checksum in map(md5_of, (data, data.replace(b"\r\n", b"\n")))
 
 
 def _member(bundle: Bundle, name: str) -> bytes:

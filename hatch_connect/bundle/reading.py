@@ -282,7 +282,7 @@ def reading(path: Path) -> Iterator[tuple[tarfile.TarFile, Tally]]:
     """
     try:
         with path.open("rb") as file:
-            raw = Tally(file, lambda _: None)
+            raw = Tally(file)
             with gzip.GzipFile(fileobj=raw, mode="rb") as unzipped:
                 content = _Limited(unzipped, raw)
                 with tarfile.open(fileobj=content, mode="r|", bufsize=_BLOCK) as archive:  # type: ignore[call-overload] # as above
@@ -334,16 +334,14 @@ def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, found: _ArchiveCont
     if content is None:
         _refuse(name, "it is neither a file nor a folder")
         return
-    checksum = hashlib.md5(usedforsecurity=False)
     keep = posixpath.basename(name) == MANIFEST_NAME and name.count("/") <= 1
     if keep and member.size > _LARGEST_MANIFEST:
         _refuse(name, f"it is larger than {_LARGEST_MANIFEST >> 20} MiB")
-    kept = []
-    while data := content.read(_BLOCK):
-        checksum.update(data)
+    counted, kept = Tally(content), []
+    while data := counted.read(_BLOCK):
         if keep:
             kept.append(data)
-    found.checksums[name] = checksum.hexdigest()
+    found.checksums[name] = counted.md5.hexdigest()
     if keep:
         found.manifests[name] = b"".join(kept)
 

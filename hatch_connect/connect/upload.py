@@ -50,7 +50,8 @@ class BundleBody:
         self._boundary = secrets.token_hex(16)
         try:
             self._file: IO[bytes] = path.open("rb")
-            self.md5, self._file_size = _digest(self._file)
+            md5 = hashlib.file_digest(self._file, lambda: hashlib.md5(usedforsecurity=False))
+            self.md5, self._file_size = md5.hexdigest(), self._file.tell()
         except OSError as error:
             raise BundleError(f"{path} cannot be read: {error.strerror}.") from error
         head, tail = self._wrapping() if self.metadata else (b"", b"")
@@ -187,15 +188,6 @@ def check_received(received: str | None, body: BundleBody) -> None:
             hint="Something on the way, such as a proxy, changed it: try again, or ask the "
             "administrator.",
         )
-
-
-def _digest(file: IO[bytes]) -> tuple[str, int]:
-    md5 = hashlib.md5(usedforsecurity=False)
-    size = 0
-    while block := file.read(_BLOCK):
-        md5.update(block)
-        size += len(block)
-    return md5.hexdigest(), size
 
 
 def _human(size: int) -> str:
