@@ -38,7 +38,7 @@ from hatch_connect.bundle.selector import (
 from hatch_connect.errors import BundleError, shortened
 from hatch_connect.events import Warned
 from hatch_connect.project.sources import require_readable
-from hatch_connect.project.walk import BUILD_OUTPUTS, no_content
+from hatch_connect.project.walk import BUILD_OUTPUTS, describes_project, no_content
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -47,13 +47,6 @@ if TYPE_CHECKING:
     from hatch_connect.bundle.render import Inspection
     from hatch_connect.events import Report
     from hatch_connect.project.project import ProjectConfig
-
-# What describes a project to its tools: a site would hand it out to its visitors, and a document
-# goes without, as with the official client.
-_OF_THE_PROJECT = frozenset(
-    {"pyproject.toml", "hatch.toml", "setup.py", "setup.cfg", "tasks.py", "requirements.txt"}
-    | {"uv.lock", "poetry.lock", "pdm.lock", "Pipfile", "Pipfile.lock"}
-)
 
 _NOT_SELECTED = "not selected by the build"
 _SHOWN = 8
@@ -110,7 +103,7 @@ class ShippingRules:
         for path, name in self.others.items() if file.origin not in self.imported else ():
             if f"{file.origin}/".startswith(f"{path}/"):
                 return f"the content `{name}` of this project"
-        if self._is_document() and _describes_project(file.path):
+        if self._is_document() and describes_project(file.path):
             listed = self.packages is not None and file.path in self.packages.paths
             return None if listed else "about the project, no part of a document"
         if self._is_quarto_document() and _is_document_at_top(file.path):
@@ -193,11 +186,6 @@ class TreeWalk:
 def _is_document_at_top(path: str) -> bool:
     """Tell what Quarto renders: what begins with an underscore is for others to include."""
     return "/" not in path and path.endswith(".qmd") and not path.startswith("_")
-
-
-def _describes_project(path: str) -> bool:
-    pylock = path.startswith("pylock.") and path.endswith(".toml")
-    return "/" not in path and (path in _OF_THE_PROJECT or pylock or path.startswith("."))
 
 
 def select(

@@ -14,15 +14,13 @@ from urllib.parse import unquote
 
 from hatch_connect.errors import BundleError
 from hatch_connect.project.reading import encoding_of
-from hatch_connect.project.walk import walk
+from hatch_connect.project.walk import is_for_developers, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 
-_NOT_CONTENT = frozenset({"setup", "conftest", "noxfile", "tasks", "hatch_build"})
-_TESTS = frozenset({"test", "tests", "testing"})
 _SHINY_MODE = re.compile(r"^#[ \t]*shiny_mode:[ \t]*(core|express)[ \t]*$", re.MULTILINE)
 _SHINY_MODE_WITHIN = 1000  # characters, as Shiny itself looks
 _ASSIGNED = (ast.Assign, ast.AnnAssign)
@@ -81,11 +79,7 @@ def read_sources(root: Path) -> tuple[SourceFile, ...]:
     """Read the Python files that may be content: no tests, nothing that builds or configures."""
     found = []
     for path in walk(root):
-        *folders, name = path.split("/")
-        stem = name.removesuffix(".py")
-        if not name.endswith(".py") or _TESTS & set(folders) or stem in _NOT_CONTENT:
-            continue
-        if stem.startswith("test_") or stem.endswith("_test"):
+        if not path.endswith(".py") or is_for_developers(path):
             continue
         if (source := read_source(root, path)) is not None:
             found.append(source)

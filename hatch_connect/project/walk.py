@@ -1,4 +1,4 @@
-"""Walks a project for files that may be content, and says which folders never are."""
+"""Walks a project for files that may be content, and says what never is, by its name."""
 
 from __future__ import annotations
 
@@ -48,6 +48,15 @@ _PARTS = frozenset(
     | {"man", "sbin", "scripts", "share", "ssl"}
 )
 
+# What describes a project to its tools: a site would hand it out to its visitors, and a document
+# goes without, as with the official client.
+_OF_THE_PROJECT = frozenset(
+    {"pyproject.toml", "hatch.toml", "setup.py", "setup.cfg", "tasks.py", "requirements.txt"}
+    | {"uv.lock", "poetry.lock", "pdm.lock", "Pipfile", "Pipfile.lock"}
+)
+_OF_TOOLS = frozenset({"setup", "conftest", "noxfile", "tasks", "hatch_build"})
+_TESTS = frozenset({"test", "tests", "testing"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoContent:
@@ -82,6 +91,20 @@ def no_content(folder: Path, *, at_top: bool) -> NoContent | None:
 def is_hidden(name: str) -> bool:
     """Return whether a folder of this name is content only if git tracks files of it."""
     return name.startswith(".") and name not in _CONVENTIONAL
+
+
+def describes_project(path: str) -> bool:
+    """Return whether a file is about the project, and no part of a site or a document in it."""
+    pylock = path.startswith("pylock.") and path.endswith(".toml")
+    return "/" not in path and (path in _OF_THE_PROJECT or pylock or path.startswith("."))
+
+
+def is_for_developers(path: str) -> bool:
+    """Return whether a Python file tests the code, or is what a tool runs: no entrypoint."""
+    *folders, name = path.split("/")
+    stem = name.removesuffix(".py")
+    test = stem.startswith("test_") or stem.endswith("_test") or not _TESTS.isdisjoint(folders)
+    return test or stem in _OF_TOOLS
 
 
 def is_environment(folder: Path) -> bool:
