@@ -72,27 +72,27 @@ def run_hatchling(
 
 
 def run_quietly(
-    command: Sequence[str], folder: Path, environ: Mapping[str, str]
+    command: Sequence[str], folder: Path, environ: Mapping[str, str], *, apart: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program and keep what it says, on both streams."""
+    """Run a program and keep what it says, on both streams, as one text or `apart`."""
     with subprocess.Popen(
         list(command),
         cwd=folder,
         env={**environ, "TMPDIR": gettempdir()},  # what a program leaves goes with ours
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.PIPE if apart else subprocess.STDOUT,
         text=True,
         encoding="utf-8",
         errors="replace",
         process_group=None if sys.platform == "win32" else 0,
     ) as process:
         try:
-            said, _ = process.communicate()
+            said, errors = process.communicate()
         except BaseException:
             _end(process)
             raise
-    return subprocess.CompletedProcess(process.args, process.returncode, said)
+    return subprocess.CompletedProcess(process.args, process.returncode, said, errors)
 
 
 def _end(process: subprocess.Popen[str]) -> None:

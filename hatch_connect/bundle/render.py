@@ -10,11 +10,9 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import gettempdir
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.isolated import run_quietly
@@ -102,16 +100,8 @@ def inspect_quarto(config: ProjectConfig, environ: Mapping[str, str]) -> Inspect
 
 
 def _ask(target: Path, environ: Mapping[str, str]) -> object:
-    done = subprocess.run(
-        [str(_executable(environ)), "inspect", str(target)],
-        env={**environ, "TMPDIR": gettempdir()},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
+    command = (str(_executable(environ)), "inspect", str(target))
+    done = run_quietly(command, Path(), environ, apart=True)
     if done.returncode == 0:
         try:
             return json.loads(done.stdout)
