@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from hatch_connect.bundle.selector import ContentFile, Selection
     from hatch_connect.events import Report
 
+DEFAULT_DIRECTORY = "dist/connect"
+"""Where the bundles of a project go."""
 SUFFIX = ".connect.tgz"
 """The ending of a bundle's name: that of sdists is left to them."""
 BUNDLE_SUFFIXES = (SUFFIX, ".tar.gz", ".tgz")

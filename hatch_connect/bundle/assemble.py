@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.archive import DEFAULT_EPOCH, SUFFIX
+from hatch_connect.bundle.archive import DEFAULT_DIRECTORY, DEFAULT_EPOCH, SUFFIX
 from hatch_connect.bundle.build_protocol import Built
 from hatch_connect.bundle.companions import followed, others
 from hatch_connect.bundle.files import SelectedFiles, ShippingRules, additions, files_below, select
@@ -133,7 +133,7 @@ def keep_from_git(directory: Path, root: Path) -> None:
     mark = directory / ".gitignore"
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        ours = directory == root / "dist" / "connect" or not any(directory.iterdir())
+        ours = directory == root / DEFAULT_DIRECTORY or not any(directory.iterdir())
         if ours and not mark.exists():
             mark.write_text("*\n", encoding="utf-8")
     except OSError as error:

@@ -6,7 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NoReturn
 
+from hatch_connect.bundle.archive import DEFAULT_DIRECTORY
 from hatch_connect.bundle.build_protocol import (
+    MAIN,
     VARIABLE,
     BuildRequest,
     Built,
@@ -27,9 +29,6 @@ if TYPE_CHECKING:
     from hatch_connect.bundle.strategy import ChosenStrategy
     from hatch_connect.events import Report
     from hatch_connect.project.project import ProjectConfig
-
-_DEFAULT = ("dist", "connect")
-_MAIN = "standard"
 
 
 def build(request: BuildRequest, environ: Mapping[str, str], report: Report) -> tuple[Built, ...]:
@@ -62,7 +61,7 @@ def build(request: BuildRequest, environ: Mapping[str, str], report: Report) -> 
 
 
 def _directory(request: BuildRequest) -> Path:
-    return request.directory or request.root.joinpath(*_DEFAULT)
+    return request.directory or request.root / DEFAULT_DIRECTORY
 
 
 def _here(request: BuildRequest, environ: Mapping[str, str], report: Report) -> tuple[Built, ...]:
@@ -76,7 +75,7 @@ def _here(request: BuildRequest, environ: Mapping[str, str], report: Report) -> 
         list(
             builder.build(
                 directory=str(request.directory or builder.config.directory),
-                versions=list(request.contents or (_MAIN,)),
+                versions=list(request.contents or (MAIN,)),
                 hooks_only=False,
                 clean=False,
             )
@@ -210,7 +209,7 @@ def _run(
 ) -> subprocess.CompletedProcess[str]:
     from hatch_connect.bundle.isolated import run_hatchling, run_quietly
 
-    target = f"connect:{','.join(request.contents or (_MAIN,))}"
+    target = f"connect:{','.join(request.contents or (MAIN,))}"
     directory = [str(request.directory.absolute())] if request.directory else []
     if chosen.strategy is BuildStrategy.HATCH:
         command = [*chosen.hatch, "-e", "default", "build", "-t", target, *directory]

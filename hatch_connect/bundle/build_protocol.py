@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from hatch_connect.events import Event
 
 VARIABLE = "HATCH_CONNECT_OPTIONS"
+MAIN = "standard"
+"""What Hatch calls the main content, the one without a name."""
 _HEARD: dict[str, Callable[..., Event]] = {"note": Note, "warned": Warned}
 
 

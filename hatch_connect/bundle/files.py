@@ -13,7 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.archive import BUNDLE_SUFFIXES, CIRCLE, is_within, regular_file, shown
+from hatch_connect.bundle.archive import (
+    BUNDLE_SUFFIXES,
+    CIRCLE,
+    DEFAULT_DIRECTORY,
+    is_within,
+    regular_file,
+    shown,
+)
 from hatch_connect.bundle.companions import (
     companions,
     entry_files,
@@ -120,8 +127,7 @@ class ShippingRules:
         return self.config.app_mode.name.startswith("quarto") and bool(self.config.entrypoint)
 
     def _is_output(self, file: Candidate) -> bool:
-        default = self.config.root.joinpath("dist", "connect")
-        if file.source.is_relative_to(default):
+        if file.source.is_relative_to(self.config.root / DEFAULT_DIRECTORY):
             return True
         if not file.source.is_relative_to(self.directory):
             return False

@@ -23,8 +23,9 @@ from hatchling.builders.plugin.interface import BuilderInterface
 from hatchling.builders.wheel import WheelBuilder, WheelBuilderConfig
 from hatchling.plugin.manager import PluginManager
 
-from hatch_connect.bundle.archive import SUFFIX, check_names, regular_file
+from hatch_connect.bundle.archive import DEFAULT_DIRECTORY, SUFFIX, check_names, regular_file
 from hatch_connect.bundle.assemble import assemble
+from hatch_connect.bundle.build_protocol import MAIN
 from hatch_connect.bundle.files import SelectedFiles, TreeWalk, files_of_folder
 from hatch_connect.bundle.guard import forbidden
 from hatch_connect.bundle.manifest import MANIFEST_NAME
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     from hatch_connect.bundle.build_protocol import BuildRequest, Built
     from hatch_connect.events import Report
 
-DEFAULT_DIRECTORY = "dist/connect"
-MAIN = "standard"
 OWN = "connect"
 _NOT_SELECTED = "Hatchling's selection: [tool.hatch.build]"
 
@@ -107,7 +106,7 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
     def clean(self, directory: str, versions: list[str]) -> None:  # noqa: ARG002 - Hatchling's signature
         """Remove the bundles of earlier builds, those with the ending of earlier releases too."""
         folder = Path(directory)
-        ours = folder == Path(self.root).joinpath(*DEFAULT_DIRECTORY.split("/"))
+        ours = folder == Path(self.root) / DEFAULT_DIRECTORY
         older = (path for path in folder.glob("*.tar.gz") if _is_older_bundle(path, ours=ours))
         for bundle in (*folder.glob(f"*{SUFFIX}"), *older):
             bundle.unlink()

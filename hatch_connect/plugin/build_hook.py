@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from hatch_connect.bundle.artifact import Description
     from hatch_connect.project.project import ProjectConfig
 
-FAILED = 2
-
 
 class ConnectBuildHook(BuildHookInterface[BuilderConfig]):
     """Adds `manifest.json` and the package list to the artifact of another target.
@@ -38,7 +36,7 @@ class ConnectBuildHook(BuildHookInterface[BuilderConfig]):
             content = self.config.get("content")
             self._add(read_project(Path(self.root), content=content), build_data)
         except HatchConnectError as error:
-            self.app.abort(str(error), FAILED)
+            self.app.abort(str(error), error.exit_code)
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002 - Hatchling's signature
         """Remove the generated files: the artifact holds them now."""

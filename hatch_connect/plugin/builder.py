@@ -20,8 +20,6 @@ from hatch_connect.events import Detail, Event, Note, Step, Warned
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-FAILED = 2
-
 
 class ConnectBuilder(BundleBuilder):
     """The builder target as Hatchling runs it, with the environment, output and exit code."""
@@ -51,7 +49,7 @@ class ConnectBuilder(BundleBuilder):
         except (HatchConnectError, UnicodeDecodeError) as raised:
             error = not_utf8(Path(self.root), raised) if isinstance(raised, ValueError) else raised
             _answer(answer, encode_answer((), heard, error))
-            self.app.abort(str(error), FAILED)
+            self.app.abort(str(error), error.exit_code)
         else:
             _answer(answer, encode_answer(self.task.built, heard))
 

@@ -8,7 +8,7 @@ from os.path import normpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.archive import BUNDLE_SUFFIXES, SUFFIX
+from hatch_connect.bundle.archive import BUNDLE_SUFFIXES, DEFAULT_DIRECTORY, SUFFIX
 from hatch_connect.bundle.manifest import MANIFEST_NAME, metadata_of
 from hatch_connect.bundle.reading import Bundle, read_manifest
 from hatch_connect.bundle.selector import Patterns
@@ -252,7 +252,7 @@ def _contents(options: Options, surroundings: Surroundings) -> list[ProjectConfi
 
 def _is_named_for(piece: Piece, config: ProjectConfig) -> bool:
     path = Path(normpath(piece.path or ""))
-    if (config.root / "dist" / "connect") in path.parents:
+    if (config.root / DEFAULT_DIRECTORY) in path.parents:
         return True
     name = path.parent.name if path.name == MANIFEST_NAME else _stem(path)
     return name == config.content_name or name.startswith(f"{config.content_name}-")
@@ -328,7 +328,7 @@ def built_bundles(root: Path) -> tuple[Path, ...]:
     Raises UsageError if one of them is not there, naming those that are. A `.tar.gz` is named and
     not taken: earlier releases called bundles so, and so is an sdist called.
     """
-    folder = root / "dist" / "connect"
+    folder = root / DEFAULT_DIRECTORY
     there = sorted(path.name for end in (SUFFIX, ".tar.gz") for path in folder.glob(f"*{end}"))
     contents = (read_project(root, content=name) for name in all_contents(root))
     return tuple(folder / _chosen(config, there, folder) for config in contents)
