@@ -17,7 +17,6 @@ import stat
 import tarfile
 import unicodedata
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, NoReturn
 
@@ -48,15 +47,6 @@ EXECUTABLE = 0o755
 _MODE = 0o644
 _ZLIB_LEVEL = 6
 _WHAT = "Packing the bundle"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Packed:
-    """An archive that was written: its manifest's bytes, its size and MD5 (hex)."""
-
-    manifest: bytes
-    size: int
-    md5: str
 
 
 def unsafe(path: str) -> str | None:
@@ -212,10 +202,11 @@ def pack(
     *,
     epoch: int,
     report: Report,
-) -> Packed:
+) -> tuple[bytes, Tally]:
     """Write the files and, as the last member, what `manifest` makes of their checksums.
 
-    `target` is replaced when everything is written, and not touched otherwise.
+    Returned are the manifest, and the count and MD5 of the archive's bytes. `target` is replaced
+    when everything is written, and not touched otherwise.
     """
     progress = _Meter(sum(file.size for file in selection.files), report)
     with replacing(target) as partial, partial.open("xb") as raw:
@@ -230,7 +221,7 @@ def pack(
             text = manifest(listed)
             archive.addfile(_member(MANIFEST_NAME, len(text), epoch), io.BytesIO(text))
         progress.end()
-    return Packed(manifest=text, size=out.size, md5=out.md5.hexdigest())
+    return text, out
 
 
 @contextmanager

@@ -57,9 +57,8 @@ class Bundle:
     """A bundle on disk that was checked.
 
     `digest` is the SHA-256 of the canonical manifest for the files as they are: it identifies the
-    bundle. `md5` is that of
-    the archive's bytes (hex), `size` their number. `top` is the single folder in which an archive
-    made elsewhere holds everything (with its slash), else "".
+    bundle. `md5` is that of the archive's bytes (hex), `size` their number. `top` is the single
+    folder in which an archive made elsewhere holds everything (with its slash), else "".
     """
 
     path: Path
@@ -84,15 +83,15 @@ class Bundle:
         The same files, manifest and `epoch` (the members' time, in seconds) give the same bytes.
         """
         check_names(file.path for file in selection.files)
-        packed = pack(
+        text, packed = pack(
             path,
             selection,
             lambda files: manifest.with_files(files).to_json(),
             epoch=epoch,
             report=report,
         )
-        whole = Manifest.from_json(packed.manifest)
-        return cls(path=path, manifest=whole, size=packed.size, digest=whole.digest, md5=packed.md5)
+        whole, md5 = Manifest.from_json(text), packed.md5.hexdigest()
+        return cls(path=path, manifest=whole, size=packed.size, digest=whole.digest, md5=md5)
 
     @classmethod
     def open(cls, path: Path, *, into: Path, report: Report = silent) -> Bundle:
@@ -102,23 +101,16 @@ class Bundle:
         """
         if path.is_dir() or path.name == MANIFEST_NAME:
             path = pack_prepared(path, into, report)
-        checked = check_archive(path)
-        if checked.changed:
-            names = shortened([shown(name) for name in checked.changed], _SHOWN)
+        bundle, changed = _check(path)
+        if changed:
+            names = shortened([shown(name) for name in changed], _SHOWN)
             report(
                 Warned(
                     text=f"Edited since manifest.json was written: {names}. The files ship as they"
                     " are now; if packages or entrypoint changed too, write the manifest again."
                 )
             )
-        return cls(
-            path=path,
-            manifest=checked.manifest,
-            size=checked.size,
-            digest=checked.digest,
-            md5=checked.md5,
-            top=checked.top,
-        )
+        return bundle
 
     def sizes(self) -> tuple[tuple[str, int], ...]:
         """Give every file of the archive, the manifest too, with its size in bytes, sorted."""
@@ -158,23 +150,6 @@ class Bundle:
 
     def _inside(self, folder: Path, name: str) -> Path:
         return folder.joinpath(*posixpath.relpath(name, self.top or ".").split("/"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """An archive that holds what its manifest lists, and perhaps more.
-
-    `top` is the single folder that holds everything, with its slash, or "". `changed` are files
-    whose checksums differ from the listed ones. `digest` is that of the manifest with the
-    checksums of the archive's files.
-    """
-
-    manifest: Manifest
-    digest: str
-    changed: tuple[str, ...]
-    top: str
-    size: int
-    md5: str
 
 
 def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
@@ -222,11 +197,12 @@ class _ArchiveContents:
     manifests: dict[str, bytes] = field(default_factory=dict)
 
 
-def check_archive(path: Path) -> Checked:
-    """Read the whole archive and compare it with its manifest (BundleError).
+def _check(path: Path) -> tuple[Bundle, tuple[str, ...]]:
+    """Return the bundle, and those of its files whose checksums are not the listed ones.
 
-    It is judged as the server does: what is listed must be there. Checksums that differ and files
-    that are not listed are taken, as official clients write such archives too.
+    The whole archive is read and judged as the server does (BundleError): what is listed must be
+    there. Checksums that differ and files that are not listed are taken, as official clients
+    write such archives too.
     """
     found = _ArchiveContents()
     with reading(path) as (archive, raw):
@@ -244,14 +220,15 @@ def check_archive(path: Path) -> Checked:
     # The official client's older versions list the manifest in itself, with a stale checksum.
     listed = {f.path: f.checksum for f in manifest.files if f.path != MANIFEST_NAME}
     _refuse_missing(listed.keys() - archived.keys(), path)
-    return Checked(
+    bundle = Bundle(
+        path=path,
         manifest=manifest,
-        digest=digest_of(text, archived),
-        changed=tuple(sorted(n for n, c in listed.items() if c and c != archived[n])),
-        top=top,
         size=raw.size,
+        digest=digest_of(text, archived),
         md5=raw.md5.hexdigest(),
+        top=top,
     )
+    return bundle, tuple(sorted(n for n, c in listed.items() if c and c != archived[n]))
 
 
 def _follow_links(found: _ArchiveContents, path: Path) -> None:
