@@ -110,8 +110,10 @@ class ConnectClient:
         found = map(Content.from_answer, self._listed("v1/content", "guid", query))
         return tuple(c for c in found if c.name == name and owner_guid in {None, c.owner_guid})
 
-    def editable_content(self, name: str) -> tuple[Content, ...]:
-        """Return the content of exactly that name that the key may change, whoever owns it."""
+    def own_content(self, name: str, user: User | None) -> tuple[Content, ...]:
+        """Return the user's content of that name; without a user, what the key may change."""
+        if user:
+            return self.find_content(name, user.guid)
         return tuple(c for c in self.find_content(name) if c.is_editable)
 
     def owner_of(self, content: Content) -> str:
@@ -155,8 +157,7 @@ class ConnectClient:
             return Content.from_answer(self._send("POST", "v1/content", body))
 
         def look() -> Content | None:
-            user = self.user()
-            found = self.find_content(name, user.guid) if user else self.editable_content(name)
+            found = self.own_content(name, self.user())
             return found[0] if len(found) == 1 else None
 
         return self._settled(create, look, taken=True)

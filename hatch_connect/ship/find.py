@@ -114,9 +114,7 @@ def find_begun(
     """
     if clues.begun is None:
         return None
-    name = clues.begun
-    mine = client.find_content(name, user.guid) if user else client.editable_content(name)
-    for content in mine:
+    for content in client.own_content(clues.begun, user):
         empty = content.bundle_id is None and not client.bundles(content.guid)
         if content.guid == clues.recorded or empty:
             because = "an earlier call created it and did not come to an end"

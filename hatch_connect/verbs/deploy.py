@@ -519,9 +519,7 @@ def _look(
         pythons=tuple(p.version for p in pythons if p.publishable) if pythons else None,
         variable_names=frozenset(names) if names is not None else None,
         git_managed=content is not None and client.is_git_managed(content.guid),
-        name_is_taken=lambda name: bool(
-            client.find_content(name, user.guid) if user else client.editable_content(name)
-        ),
+        name_is_taken=lambda name: bool(client.own_content(name, user)),
     )
 
 
