@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.reference import DOCS, PART, PARTS, renewed
+from test_import_table import MAY_IMPORT, WORDS
 
 from hatch_connect import errors
 from hatch_connect.options import VERBS
@@ -18,6 +19,9 @@ PAGES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in (*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "tests" / "README.md")
 )
+
+IMPORTS = "room | may import, besides itself and the words (`errors`, `events`, `secret`)"
+UNSAID = WORDS | {"", "option_kinds"}
 
 
 def read(page: str) -> str:
@@ -79,6 +83,33 @@ def test_every_variable_of_the_environment_is_explained() -> None:
         for name in re.findall(r'"(CONNECT_[A-Z_]+)"', path.read_text(encoding="utf-8"))
     }
     assert read_by_us <= set(keys_in(read("docs/reference/environment.md")))
+
+
+def rows(title: str) -> list[tuple[list[str], ...]]:
+    """Return the names in the two columns of a table of the architecture, remarks left out."""
+    text = read("docs/explanation/architecture.md")
+    part = text.partition(f"| {title} |\n")[2].partition("\n\n")[0]
+    plain = re.sub(r" \([^)]*\)", "", part)
+    found = re.findall(r"^\| (`.*?) \|(.*)\|$", plain, re.MULTILINE)
+    return [tuple(re.findall(r"`(\w+)/?`", cell) for cell in row) for row in found]
+
+
+def test_the_architecture_says_who_may_import_whom() -> None:
+    said = {room: set(others) for names, others in rows(IMPORTS) for room in names}
+    kept = {room: others - UNSAID for room, others in MAY_IMPORT.items() if room not in UNSAID}
+    assert said == kept
+
+
+def test_the_architecture_names_every_module() -> None:
+    for (room,), modules in rows("room | modules"):
+        found = {path.stem for path in (ROOT / "hatch_connect" / room).glob("*.py")}
+        assert set(modules) - {"__init__"} == found - {"__init__"}, room
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/explanation/architecture.md"])
+def test_every_file_that_is_named_is_there(page: str) -> None:
+    for path in re.findall(r"`((?:hatch_connect|tests|docs)/[\w/.-]+)`", read(page)):
+        assert (ROOT / path).exists(), path
 
 
 @pytest.mark.parametrize("page", PAGES)
