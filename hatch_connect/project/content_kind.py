@@ -17,7 +17,7 @@ class EntrypointKind(Enum):
     """What an entrypoint names.
 
     A SCRIPT may be written as a file (`app.py`) or as a module with or without an object. A FILE
-    may be a folder that holds the one that is meant, but for notebooks with their source. For
+    may be given as the folder that holds it, except for notebooks that ship with their source. For
     Quarto it is the document or the project to render; its manifest has no entrypoint.
     """
 

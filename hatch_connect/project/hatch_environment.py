@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HatchEnvironment:
-    """What we need of one environment; `where` is how a message calls its table.
+    """What we need of one environment; `where` is the name of its table in a message.
 
     `lock_file` is where Hatch writes its lock, whether there is one or not. An environment that
     installs the project has the project's dependencies in its lock. `members` are the folders of
@@ -39,7 +39,7 @@ class HatchEnvironment:
 def read_hatch_environment(
     tables: ProjectTables, name: str, *, asked: str, problems: list[str]
 ) -> HatchEnvironment:
-    """Read one environment; `asked` is the setting that names it, for the problem of none."""
+    """Read one environment; `asked` is the setting that names it, for a message."""
     environments, place = tables.hatch_environments()
     if name not in environments and name != "default":
         known = ", ".join(sorted({"default", *environments}))
@@ -58,8 +58,8 @@ def read_hatch_environment(
 
 
 def _inherited(environments: Toml, name: str, key: str) -> object:
-    """Return the value of an option; None where neither the environment nor a template has it."""
-    seen: set[str] = set()
+    """Return the value of an option; None if neither the environment nor a template has it."""
+    seen: set[str] = set()  # templates may name each other in a circle
     while name not in seen:
         seen.add(name)
         table = environments.get(name)
