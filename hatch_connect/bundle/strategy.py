@@ -13,6 +13,8 @@ from importlib.metadata import version as version_of
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from packaging.utils import canonicalize_name
+
 from hatch_connect.bundle.companions import entry_files
 from hatch_connect.errors import BundleError
 from hatch_connect.project.reading import read_tables
@@ -184,7 +186,7 @@ def _is_at_hand(requirement: str) -> bool:
 def requirement_name(requirement: str) -> str:
     """Give the normalized name that a requirement begins with, "" where it has none."""
     found = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", requirement)
-    return re.sub(r"[-_.]+", "-", found[1]).lower() if found else ""
+    return canonicalize_name(found[1]) if found else ""
 
 
 def _table(parent: object, key: str) -> Mapping[str, object]:

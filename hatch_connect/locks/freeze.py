@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from packaging.utils import canonicalize_name
+
 from hatch_connect.errors import LockError
 from hatch_connect.locks.compatibility import is_commit
 from hatch_connect.locks.lock import LocalPackage, Lock, Omitted, Pin
-from hatch_connect.project.metadata import normalized
 from hatch_connect.project.settings import has_credentials, listed
 
 if TYPE_CHECKING:
@@ -26,10 +27,10 @@ def freeze(interpreter: Interpreter, *, own_name: str, root: Path | None = None)
     commit. A package installed from `root` is the project too, whatever it is called; one that is
     installed from another folder is built from there. Raises LockError for what cannot ship.
     """
-    left_out = PUBLISHING_TOOLS | {normalized(own_name)}
+    left_out = PUBLISHING_TOOLS | {canonicalize_name(own_name)}
     pins, problems, notes, omitted, local = [], [], [], [], []
     for installed in interpreter.packages:
-        name = normalized(installed.name)
+        name = canonicalize_name(installed.name)
         if name in left_out or _is_from(installed.direct_url, root):
             why = "a tool for publishing" if name in PUBLISHING_TOOLS else "the project itself"
             omitted.append(Omitted(name=name, version=installed.version, because=why))
@@ -71,7 +72,7 @@ def _pin(installed: Installed, python: Path) -> Pin:
         source = f"{url.vcs}+{url.url}@{url.commit}" if url.vcs else url.url
         requirement = f"{installed.name} @ {source}{below}"
     return Pin(
-        name=normalized(installed.name),
+        name=canonicalize_name(installed.name),
         requirement=requirement,
         version=installed.version,
         because=f"installed for {python}",
@@ -87,7 +88,7 @@ def _neighbour(installed: Installed, python: Path) -> LocalPackage | None:
     if not any((folder / name).is_file() for name in ("pyproject.toml", "setup.py")):
         return None
     return LocalPackage(
-        name=normalized(installed.name), path=folder, because=f"installed for {python}"
+        name=canonicalize_name(installed.name), path=folder, because=f"installed for {python}"
     )
 
 

@@ -15,8 +15,9 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qs, urlencode
 
+from packaging.utils import canonicalize_name
+
 from hatch_connect.locks.compatibility import parted
-from hatch_connect.project.metadata import normalized
 from hatch_connect.project.target import Target
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Compared:
         for uv in (self.workspace, self.metadata.uv):
             table = uv.get("sources")
             if isinstance(table, dict):
-                found |= {normalized(name): source for name, source in table.items()}
+                found |= {canonicalize_name(name): source for name, source in table.items()}
         return found
 
     @property
@@ -91,8 +92,11 @@ class Compared:
             return []
         return self._compared(_locked_dist(self.root.metadata), self._project_dist()) + (
             _compared_extras(
-                {normalized(str(name)) for name in self.root.metadata.get("provides-extras", ())},
-                {normalized(name) for name, _ in metadata.extras},
+                {
+                    canonicalize_name(str(name))
+                    for name in self.root.metadata.get("provides-extras", ())
+                },
+                {canonicalize_name(name) for name, _ in metadata.extras},
             )
         )
 
@@ -108,13 +112,13 @@ class Compared:
 
     def _project_dist(self) -> Iterator[LockedRequirement]:
         metadata, sources = self.metadata, self.sources
-        extras = tuple(normalized(name) for name, _ in metadata.extras)
+        extras = tuple(canonicalize_name(name) for name, _ in metadata.extras)
         for requirement in _requirements(metadata.dependencies):
             marker = str(requirement.marker) if requirement.marker else None
             for extra in _extras_of(marker, extras):
                 yield from_project(requirement, sources, where=_place(extra), extra=extra)
         for name, texts in metadata.extras:
-            extra = normalized(name)
+            extra = canonicalize_name(name)
             for requirement in _requirements(texts):
                 yield from_project(requirement, sources, where=_place(extra), extra=extra)
 
@@ -125,7 +129,9 @@ class Compared:
             groups["dev"] = (*groups.get("dev", ()), *map(str, legacy))
         for name, texts in groups.items():
             for requirement in _requirements(texts):
-                yield from_project(requirement, self.sources, where=f"the group {normalized(name)}")
+                yield from_project(
+                    requirement, self.sources, where=f"the group {canonicalize_name(name)}"
+                )
 
     def _workspace_lists(self) -> Iterator[LockedRequirement]:
         for key in _MANIFEST.values():
@@ -188,7 +194,7 @@ def _compared_extras(locked: set[str], asked: set[str]) -> list[str]:
 
 
 def _locked_dist(metadata: Table) -> Iterator[LockedRequirement]:
-    extras = tuple(normalized(str(name)) for name in metadata.get("provides-extras", ()))
+    extras = tuple(canonicalize_name(str(name)) for name in metadata.get("provides-extras", ()))
     for entry in metadata.get("requires-dist", ()):
         for extra in _extras_of(entry.get("marker"), extras):
             yield from_lock(entry, where=_place(extra), extra=extra)
@@ -197,7 +203,7 @@ def _locked_dist(metadata: Table) -> Iterator[LockedRequirement]:
 def _locked_groups(metadata: Table) -> Iterator[LockedRequirement]:
     for group, entries in metadata.get("requires-dev", {}).items():
         for entry in entries:
-            yield from_lock(entry, where=f"the group {normalized(group)}")
+            yield from_lock(entry, where=f"the group {canonicalize_name(group)}")
 
 
 def _locked_manifest(graph: Graph) -> Iterator[LockedRequirement]:
@@ -230,8 +236,8 @@ def from_lock(entry: Table, *, where: str, extra: str = "") -> LockedRequirement
     """Read an entry of uv's: `requires-dist`, `requires-dev`, `constraints`, `overrides`."""
     return LockedRequirement(
         where=where,
-        name=normalized(entry["name"]),
-        extras=tuple(sorted(normalized(name) for name in entry.get("extras", ()))),
+        name=canonicalize_name(entry["name"]),
+        extras=tuple(sorted(canonicalize_name(name) for name in entry.get("extras", ()))),
         specifier=_specifier(entry.get("specifier", "")),
         source=_locked_source(entry),
         meaning=_meaning(entry.get("marker"), extra),
@@ -266,12 +272,12 @@ def from_project(
     requirement: Requirement, sources: Mapping[str, object], *, where: str, extra: str = ""
 ) -> LockedRequirement:
     """Bring a requirement to the form that uv gives it, its `tool.uv.sources` included."""
-    name = normalized(requirement.name)
+    name = canonicalize_name(requirement.name)
     source = _project_source(requirement.url, sources.get(name))
     return LockedRequirement(
         where=where,
         name=name,
-        extras=tuple(sorted(normalized(extra) for extra in requirement.extras)),
+        extras=tuple(sorted(canonicalize_name(extra) for extra in requirement.extras)),
         specifier="" if source else _specifier(str(requirement.specifier)),
         source=source,
         meaning=_meaning(str(requirement.marker) if requirement.marker else None, extra),

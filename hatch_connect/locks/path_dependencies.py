@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import url2pathname
 
+from packaging.utils import canonicalize_name
+
 from hatch_connect.errors import LockError, ProjectError
 from hatch_connect.locks.compatibility import is_commit, parted
 from hatch_connect.locks.lock import UV, LocalPackage
-from hatch_connect.project.metadata import PackageSource, normalized, read_metadata, read_source
+from hatch_connect.project.metadata import PackageSource, read_metadata, read_source
 from hatch_connect.project.reading import PYPROJECT, read_tables
 from hatch_connect.project.settings import excerpt, listed
 
@@ -91,12 +93,12 @@ def metadata_in(folder: Path) -> Metadata | None:
 
 def hatch_members(config: ProjectConfig) -> dict[str, Path]:
     """Return the members of the workspace of the chosen Hatch environment, by normalized name."""
-    found = {}
+    found: dict[str, Path] = {}
     for pattern in config.hatch_environment.members:
         for folder in matching(config.root, pattern):
             metadata = metadata_in(folder)
             if metadata is not None:
-                found[normalized(metadata.name)] = folder
+                found[canonicalize_name(metadata.name)] = folder
     return found
 
 
@@ -125,7 +127,7 @@ def required_name(text: str) -> str:
     from packaging.requirements import InvalidRequirement, Requirement
 
     try:
-        return normalized(Requirement(in_context(text)).name)
+        return canonicalize_name(Requirement(in_context(text)).name)
     except InvalidRequirement:
         return ""
 
@@ -182,12 +184,12 @@ def named_folder(config: ProjectConfig, name: str) -> Path | None:
     for text, _ in direct_requirements(config):
         requirement = _requirement(text)
         url = (requirement and requirement.url) or ""
-        if requirement and normalized(requirement.name) == name and url.startswith("file:"):
+        if requirement and canonicalize_name(requirement.name) == name and url.startswith("file:"):
             return local_path(url.replace("${PROJECT_ROOT}", str(config.root)), config.root)
     poetry = read_tables(config.root).table("tool", "poetry", "dependencies") or {}
     for key, raw in poetry.items():
         path = raw.get("path") if isinstance(raw, dict) else None
-        if normalized(key) == name and isinstance(path, str):
+        if canonicalize_name(key) == name and isinstance(path, str):
             return config.root / path
     return None
 
@@ -325,14 +327,14 @@ def _direct(config: ProjectConfig) -> Iterator[PackageSource]:
         if (
             requirement is None
             or url is None
-            or normalized(requirement.name) in below_root(config, [text])
+            or canonicalize_name(requirement.name) in below_root(config, [text])
         ):
             continue
         scheme = parted(url).scheme
         git = scheme.startswith(_GIT_SCHEMES)
         if git or scheme in {"http", "https"}:
             yield PackageSource(
-                name=normalized(requirement.name),
+                name=canonicalize_name(requirement.name),
                 kind="git" if git else "url",
                 place=url.removeprefix(_GIT_SCHEMES).partition("#")[0] if git else url,
                 reference=_repository(url)[1] if git else "",
@@ -367,7 +369,7 @@ def _of_uv(config: ProjectConfig, target: Target) -> Iterator[PackageSource]:
 
 def _uv_members(config: ProjectConfig) -> dict[str, Path]:
     """Return the members of uv's workspace that the project is in, by normalized name."""
-    found = {}
+    found: dict[str, Path] = {}
     for folder in (config.root, *config.root.parents):
         if not (folder / PYPROJECT).is_file():
             continue
@@ -378,7 +380,7 @@ def _uv_members(config: ProjectConfig) -> dict[str, Path]:
         for pattern in patterns if isinstance(patterns, list) else ():
             for member in matching(folder, str(pattern)):
                 if (metadata := metadata_in(member)) is not None:
-                    found[normalized(metadata.name)] = member
+                    found[canonicalize_name(metadata.name)] = member
         break
     return found
 
@@ -400,7 +402,7 @@ def unsatisfied(
     for pin in pins:
         found.setdefault(pin.name, []).append(pin)
     neighbours = {one.name: one for one in local}
-    there = {normalized(config.project_name), *neighbours}
+    there = {canonicalize_name(config.project_name), *neighbours}
     judged = _Judged(found=found, there=there, target=target, called=called)
     problems = judged.problems(direct_requirements(config))
     for one in neighbours.values():
@@ -421,8 +423,8 @@ def direct_requirements(config: ProjectConfig) -> Iterator[tuple[str, str]]:
         ("the group", config.metadata.groups, config.groups),
     ):
         for name, texts in tables:
-            if normalized(name) in chosen:
-                yield from ((text, f"{kind} {normalized(name)}") for text in texts)
+            if canonicalize_name(name) in chosen:
+                yield from ((text, f"{kind} {canonicalize_name(name)}") for text in texts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -444,7 +446,7 @@ class _Judged:
                 requirement = Requirement(in_context(text))
             except InvalidRequirement:
                 continue
-            name = normalized(requirement.name)
+            name = canonicalize_name(requirement.name)
             if name in self.there or not _holds(requirement, self.target):
                 continue
             pins = self.found.get(name, ())

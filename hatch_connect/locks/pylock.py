@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from packaging.utils import canonicalize_name
+
 from hatch_connect.errors import LockError
 from hatch_connect.locks.compatibility import (
     choose_for_patches,
@@ -46,7 +48,6 @@ from hatch_connect.locks.path_dependencies import (
     wanted_members,
 )
 from hatch_connect.locks.problems import LockProblems, credential_problems, line_problem
-from hatch_connect.project.metadata import normalized
 from hatch_connect.project.settings import excerpt
 
 if TYPE_CHECKING:
@@ -197,9 +198,9 @@ def _chosen(
     `select` ignores unknown names in silence. A Hatch environment's lock has its extras and
     groups baked in and offers none.
     """
-    extras = frozenset(normalized(name) for name in pylock.extras or ())
-    groups = frozenset(normalized(name) for name in pylock.dependency_groups or ())
-    default = frozenset(normalized(name) for name in pylock.default_groups or ())
+    extras = frozenset(canonicalize_name(name) for name in pylock.extras or ())
+    groups = frozenset(canonicalize_name(name) for name in pylock.dependency_groups or ())
+    default = frozenset(canonicalize_name(name) for name in pylock.default_groups or ())
     baked_extras, baked_groups = _baked(pylock)
     findings.wrong(
         f"{found.path} has not all that is asked for:",
@@ -222,7 +223,7 @@ def _chosen(
     )
     # Naming groups takes the place of the default ones, which hold pdm's main dependencies. A
     # group of the project's own is for development, whatever its tool installs by default.
-    own = {normalized(name) for name, _ in config.metadata.groups}
+    own = {canonicalize_name(name) for name, _ in config.metadata.groups}
     return Chosen(
         extras=frozenset(config.extras), groups=(default - own) | frozenset(config.groups)
     )
@@ -233,7 +234,7 @@ def _baked(pylock: Pylock) -> tuple[frozenset[str], frozenset[str]]:
     note = (pylock.tool or {}).get("poetry-plugin-export")
     told = note if isinstance(note, dict) else {}
     extras, groups = (
-        frozenset(normalized(str(name)) for name in names)
+        frozenset(canonicalize_name(str(name)) for name in names)
         if isinstance(names, list)
         else frozenset()
         for names in (told.get("extras"), told.get("groups"))
@@ -311,7 +312,7 @@ class Pinning:
         return tuple(found)
 
     def _is_project(self, package: Package) -> bool:
-        if package.name == normalized(self.config.project_name):
+        if package.name == canonicalize_name(self.config.project_name):
             return True
         directory = package.directory
         if directory is None:
@@ -519,7 +520,7 @@ def asking(pylock: Pylock, config: ProjectConfig) -> dict[str, list[str]]:
 
 def required_by(package: Package) -> list[str]:
     """Return the names that a package asks for: by the standard's key, or by that of pdm."""
-    names = [normalized(str(each.get("name", ""))) for each in package.dependencies or ()]
+    names = [canonicalize_name(str(each.get("name", ""))) for each in package.dependencies or ()]
     return names + [required_name(text) for text in _of_pdm(package)]
 
 
@@ -537,7 +538,9 @@ def says_all(pylock: Pylock, config: ProjectConfig) -> bool:
     texts = [text for package in pylock.packages for text in _of_pdm(package)]
     if not texts or config.metadata.dynamic or not config.metadata.has_project:
         return False
-    known = {normalized(name) for name, _ in (*config.metadata.extras, *config.metadata.groups)}
+    known = {
+        canonicalize_name(name) for name, _ in (*config.metadata.extras, *config.metadata.groups)
+    }
     if not {*config.extras, *config.groups} <= known:
         return False
     return not any(

@@ -16,6 +16,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+from packaging.utils import canonicalize_name
+
 from hatch_connect.errors import LockError
 from hatch_connect.locks.compatibility import (
     file_name,
@@ -34,7 +36,6 @@ from hatch_connect.locks.path_dependencies import (
     resolved,
     unsatisfied,
 )
-from hatch_connect.project.metadata import normalized
 from hatch_connect.project.reading import encoding_of
 from hatch_connect.project.settings import excerpt, has_credentials, listed, without_variables
 
@@ -88,7 +89,7 @@ class Line:
     @property
     def name(self) -> str | None:
         """The normalized name."""
-        return normalized(self.requirement.name) if self.requirement else None
+        return canonicalize_name(self.requirement.name) if self.requirement else None
 
     @property
     def url(self) -> str | None:
@@ -333,7 +334,7 @@ def _unknown(config: ProjectConfig) -> Iterator[str]:
         ("extra", config.extras, config.metadata.extras),
         ("dependency group", config.groups, config.metadata.groups),
     ):
-        known = {normalized(name) for name, _ in tables}
+        known = {canonicalize_name(name) for name, _ in tables}
         for name in names:
             if name not in known:
                 there = ", ".join(sorted(known)) or "none"
@@ -632,7 +633,7 @@ class Reduction:
         """Whether a line is the project itself, which ships as files."""
         if line.local is not None and resolved(line.local) == self.config.root.resolve():
             return True
-        return line.name == normalized(self.config.project_name)
+        return line.name == canonicalize_name(self.config.project_name)
 
     def _of(self, line: Line, fixed: dict[str, Line]) -> Pin | None:
         if self.is_project(line):
@@ -677,7 +678,7 @@ class Reduction:
             self.local[name] = LocalPackage(name=name, path=path, because=line.because)
 
     def _omit(self, line: Line, because: str) -> None:
-        name = line.name or normalized(self.config.project_name)
+        name = line.name or canonicalize_name(self.config.project_name)
         self.omitted.append(Omitted(name=name, version=line.version, because=because))
 
     def _holds(self, line: Line, how: Callable[[Iterable[bool]], bool]) -> bool:

@@ -16,6 +16,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qs, urlunsplit
 
+from packaging.utils import canonicalize_name
+
 from hatch_connect.errors import LockError
 from hatch_connect.locks.compatibility import (
     choose_for_patches,
@@ -41,7 +43,7 @@ from hatch_connect.locks.lock import (
     without_pinned,
 )
 from hatch_connect.locks.problems import LockProblems, credential_problems, line_problem
-from hatch_connect.project.metadata import normalized, read_metadata
+from hatch_connect.project.metadata import read_metadata
 from hatch_connect.project.reading import PYPROJECT, read_tables
 from hatch_connect.project.settings import excerpt
 
@@ -215,7 +217,7 @@ def _damaged(path: Path) -> LockError:
 
 def _root(graph: Graph, path: Path, config: ProjectConfig) -> Package:
     root = graph.in_folder(project_folder(config.root, path))
-    if root is not None and root.name == normalized(config.project_name):
+    if root is not None and root.name == canonicalize_name(config.project_name):
         return root
     if root is None and not config.metadata.has_project and graph.members:
         return _workspace_root(graph)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.utils import canonicalize_name
+
 from hatch_connect.errors import InterpreterError
 
 if TYPE_CHECKING:
@@ -121,7 +123,7 @@ def inspect_interpreter(python: Path) -> Interpreter:
         else:
             # The first on the path is the one that is imported.
             packages.setdefault(
-                _normalized(name),
+                canonicalize_name(name),
                 Installed(name=name, version=installed, direct_url=_direct_url(direct_url)),
             )
     return Interpreter(
@@ -132,12 +134,6 @@ def inspect_interpreter(python: Path) -> Interpreter:
         packages=tuple(packages[name] for name in sorted(packages)),
         broken=tuple(sorted(broken)),
     )
-
-
-def _normalized(name: str) -> str:
-    from hatch_connect.project.metadata import normalized
-
-    return normalized(name)
 
 
 def _ask(python: Path) -> dict[str, Any]:

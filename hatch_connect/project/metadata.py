@@ -6,11 +6,12 @@ Single packages may have a source of their own in place of an index (Hatch 1.18,
 
 from __future__ import annotations
 
-import re
 from configparser import Error as ConfigParserError
 from configparser import RawConfigParser
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
 
 from hatch_connect.project.reading import read_utf8, type_of
 from hatch_connect.project.settings import excerpt
@@ -234,7 +235,7 @@ def read_source(name: str, raw: object, where: str, problems: list[str]) -> Pack
         problems.append(f"{called}: `{kind}` must be {wanted}.")
         return None
     return PackageSource(
-        name=re.sub(r"[-_.]+", "-", name).lower(),
+        name=canonicalize_name(name),
         kind=kind,
         place="" if kind == "workspace" else str(value),
         where=called,
@@ -247,8 +248,3 @@ def read_source(name: str, raw: object, where: str, problems: list[str]) -> Pack
 def _text_of_source(table: Mapping[str, object], key: str) -> str:
     value = table.get(key)
     return value if isinstance(value, str) else ""
-
-
-def normalized(name: str) -> str:
-    """Return a package's name as indexes compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()

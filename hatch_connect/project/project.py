@@ -7,9 +7,10 @@ official client, is read as well. `[tool.hatch-connect.content.NAME]` describes 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
 
 from hatch_connect.errors import ConfigurationError
 from hatch_connect.project.entrypoints import ContentKind, read_kind, read_mode
@@ -292,7 +293,7 @@ def _lock_files(settings: Settings) -> Settings:
 
 
 def _normalized(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(re.sub(r"[-_.]+", "-", name).lower() for name in names))
+    return tuple(dict.fromkeys(map(canonicalize_name, names)))
 
 
 def _shipping(config: ProjectConfig, settings: Settings) -> ProjectConfig:
