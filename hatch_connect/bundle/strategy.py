@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 
 from hatch_connect.bundle.companions import entry_files
 from hatch_connect.errors import BundleError
+from hatch_connect.project.metadata import parse_requirement
 from hatch_connect.project.reading import read_tables
 
 if TYPE_CHECKING:
@@ -170,15 +171,10 @@ def _installs_us(requirement: str) -> bool:
 
 
 def _is_at_hand(requirement: str) -> bool:
-    from packaging.requirements import InvalidRequirement, Requirement
-
     if requirement_name(requirement) not in _AT_HAND:
         return False
-    try:
-        parsed = Requirement(requirement)
-    except InvalidRequirement:
-        return requirement_name(requirement) == OWN_NAME
-    if parsed.url:
+    parsed = parse_requirement(requirement)
+    if parsed is None or parsed.url:
         return requirement_name(requirement) == OWN_NAME
     return parsed.specifier.contains(version_of(parsed.name), prereleases=True)
 

@@ -8,7 +8,6 @@ is taken for what it means, over a grid of environments.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -18,6 +17,7 @@ from urllib.parse import parse_qs, urlencode
 from packaging.utils import canonicalize_name
 
 from hatch_connect.locks.compatibility import parted
+from hatch_connect.project.metadata import parse_requirement
 from hatch_connect.project.target import Target
 
 if TYPE_CHECKING:
@@ -224,12 +224,8 @@ def _extras_of(marker: str | None, extras: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _requirements(texts: Iterable[str]) -> Iterator[Requirement]:
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    for text in texts:
-        # Reading the configuration has reported what is none.
-        with suppress(InvalidRequirement):
-            yield Requirement(text)
+    # Reading the configuration has reported what is none.
+    return filter(None, map(parse_requirement, texts))
 
 
 def from_lock(entry: Table, *, where: str, extra: str = "") -> LockedRequirement:

@@ -20,7 +20,12 @@ from packaging.utils import canonicalize_name
 from hatch_connect.errors import LockError, ProjectError
 from hatch_connect.locks.compatibility import is_commit, parted
 from hatch_connect.locks.lock import UV, LocalPackage
-from hatch_connect.project.metadata import PackageSource, read_metadata, read_source
+from hatch_connect.project.metadata import (
+    PackageSource,
+    parse_requirement,
+    read_metadata,
+    read_source,
+)
 from hatch_connect.project.reading import PYPROJECT, read_tables
 from hatch_connect.project.settings import excerpt, listed
 
@@ -124,12 +129,8 @@ def wanted_members(
 
 def required_name(text: str) -> str:
     """Return the normalized name of a requirement, also of one with a context field of Hatch."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    try:
-        return canonicalize_name(Requirement(in_context(text)).name)
-    except InvalidRequirement:
-        return ""
+    requirement = parse_requirement(in_context(text))
+    return canonicalize_name(requirement.name) if requirement else ""
 
 
 def in_context(text: str) -> str:
@@ -182,7 +183,7 @@ def declared_folder(config: ProjectConfig, source: PackageSource) -> Path | None
 def named_folder(config: ProjectConfig, name: str) -> Path | None:
     """Return the folder that a `file:` URL of the project, or Poetry's `path`, names."""
     for text, _ in direct_requirements(config):
-        requirement = _requirement(text)
+        requirement = parse_requirement(text)
         url = (requirement and requirement.url) or ""
         if requirement and canonicalize_name(requirement.name) == name and url.startswith("file:"):
             return local_path(url.replace("${PROJECT_ROOT}", str(config.root)), config.root)
@@ -272,7 +273,7 @@ def _built(
 
 def _contradiction(source: PackageSource, pin: Pin, lock: Lock) -> str | None:
     """Return what a lock has in place of a source, or None."""
-    requirement = _requirement(pin.requirement)
+    requirement = parse_requirement(pin.requirement)
     url = requirement.url if requirement else None
     had = f"`{excerpt(pin.requirement)}`"
     if source.kind == "index":
@@ -310,19 +311,10 @@ def _repository(url: str) -> tuple[str, str]:
     return f"{parts.hostname}/{path.strip('/').removesuffix('.git')}".lower(), reference
 
 
-def _requirement(text: str) -> Requirement | None:
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    try:
-        return Requirement(text)
-    except InvalidRequirement:
-        return None
-
-
 def _direct(config: ProjectConfig) -> Iterator[PackageSource]:
     """Return the direct references of the project's own requirements."""
     for text, asking in direct_requirements(config):
-        requirement = _requirement(in_context(text))
+        requirement = parse_requirement(in_context(text))
         url = requirement.url if requirement else None
         if (
             requirement is None
@@ -438,13 +430,10 @@ class _Judged:
 
     def problems(self, wanted: Iterable[tuple[str, str]]) -> list[str]:
         """Return a sentence for each requirement that is not satisfied."""
-        from packaging.requirements import InvalidRequirement, Requirement
-
         problems = []
         for text, _ in wanted:
-            try:
-                requirement = Requirement(in_context(text))
-            except InvalidRequirement:
+            requirement = parse_requirement(in_context(text))
+            if requirement is None:
                 continue
             name = canonicalize_name(requirement.name)
             if name in self.there or not _holds(requirement, self.target):

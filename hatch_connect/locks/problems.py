@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.errors import LockError
 from hatch_connect.locks.compatibility import index_note
+from hatch_connect.project.metadata import parse_requirement
 from hatch_connect.project.settings import excerpt, has_credentials, listed
 
 if TYPE_CHECKING:
@@ -57,11 +58,7 @@ class LockProblems:
 
 def line_problem(called: str, pin: Pin) -> str | None:
     """Say why a pin would be no line of a requirements file, or None: a lock may be forged."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    try:
-        Requirement(pin.requirement)
-    except InvalidRequirement:
+    if parse_requirement(pin.requirement) is None:
         return f"{called!r} gives no valid requirement."
     if any(not _HASH.fullmatch(each) for each in pin.hashes):
         return f"{called} has a hash that is none."

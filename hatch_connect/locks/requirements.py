@@ -36,6 +36,7 @@ from hatch_connect.locks.path_dependencies import (
     resolved,
     unsatisfied,
 )
+from hatch_connect.project.metadata import parse_requirement
 from hatch_connect.project.reading import encoding_of
 from hatch_connect.project.settings import excerpt, has_credentials, listed, without_variables
 
@@ -424,7 +425,7 @@ class Reading:
         text = _PER_LINE_OPTION.sub("", _HASH.sub("", written)).strip()
         plain = _EDITABLE.sub("", text, count=1) if _EDITABLE.match(text) else text
         local = self._local(plain)
-        requirement = _requirement(plain) or _named(plain, local)
+        requirement = parse_requirement(plain) or _named(plain, local)
         if requirement is None and local is None and not _URL.match(plain):
             self.problems.append(f"{place}: `{excerpt(text)}` is no requirement.")
             return
@@ -443,7 +444,7 @@ class Reading:
 
     def _local(self, text: str) -> Path | None:
         """Return the folder or file of this machine that a line names, as pip finds it."""
-        requirement = _requirement(text)
+        requirement = parse_requirement(text)
         place = requirement.url if requirement else text.partition(" ;")[0].strip()
         if place is None or (requirement and not place.startswith("file:")):
             return None
@@ -539,15 +540,6 @@ def _without_dots(path: Path) -> Iterable[str]:
     return parts
 
 
-def _requirement(text: str) -> Requirement | None:
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    try:
-        return Requirement(text)
-    except InvalidRequirement:
-        return None
-
-
 def _named(text: str, local: Path | None) -> Requirement | None:
     """Make a requirement of a URL or path whose name can be told without building it."""
     place, _, marker = text.partition(" ;")
@@ -557,7 +549,7 @@ def _named(text: str, local: Path | None) -> Requirement | None:
     if not name:
         return None
     url = local.as_uri() if local else place
-    return _requirement(
+    return parse_requirement(
         f"{name}{extras[0] if extras else ''} @ {url}{f' ; {marker}' * bool(marker)}"
     )
 

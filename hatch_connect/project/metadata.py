@@ -19,6 +19,8 @@ from hatch_connect.project.settings import excerpt
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from packaging.requirements import Requirement
+
     from hatch_connect.project.reading import ProjectTables, Toml
 
 SETUP_CFG = "setup.cfg"
@@ -248,3 +250,13 @@ def read_source(name: str, raw: object, where: str, problems: list[str]) -> Pack
 def _text_of_source(table: Mapping[str, object], key: str) -> str:
     value = table.get(key)
     return value if isinstance(value, str) else ""
+
+
+def parse_requirement(text: str) -> Requirement | None:
+    """Return what a line requires; None where it is no requirement."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        return Requirement(text)
+    except InvalidRequirement:
+        return None
