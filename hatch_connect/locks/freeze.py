@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 
 from hatch_connect.errors import LockError
 from hatch_connect.locks.compatibility import is_commit
-from hatch_connect.locks.lock import LocalPackage, Lock, Omitted, Pin
+from hatch_connect.locks.lock import LocalPackage, Lock, Omitted, Pin, url_requirement
 from hatch_connect.project.settings import has_credentials, listed
 
 if TYPE_CHECKING:
@@ -68,9 +68,8 @@ def _pin(installed: Installed, python: Path) -> Pin:
     # As pip lists it: names are compared normalized, and written as in the metadata.
     requirement = f"{installed.name}=={installed.version}"
     if url is not None and not _is_file(url):
-        below = f"#subdirectory={url.subdirectory}" if url.subdirectory else ""
         source = f"{url.vcs}+{url.url}@{url.commit}" if url.vcs else url.url
-        requirement = f"{installed.name} @ {source}{below}"
+        requirement = url_requirement(installed.name, source, url.subdirectory)
     return Pin(
         name=canonicalize_name(installed.name),
         requirement=requirement,

@@ -41,6 +41,12 @@ class Pin:
         return " \\\n    ".join((self.requirement, *(f"--hash={h}" for h in self.hashes)))
 
 
+def url_requirement(name: str, url: str, below: str | None = None) -> str:
+    """Return the requirement of a package at a URL, in the folder `below` of what is there."""
+    fragment = f"#subdirectory={below}" if below else ""
+    return f"{name} @ {url}{fragment}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Omitted:
     """A package that a lock knows and the content does not install, and why."""

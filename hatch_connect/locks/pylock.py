@@ -30,6 +30,7 @@ from hatch_connect.locks.lock import (
     Omitted,
     Pin,
     read_lock_toml,
+    url_requirement,
     without_pinned,
 )
 from hatch_connect.locks.path_dependencies import (
@@ -486,12 +487,11 @@ def _local_place(source: Source) -> str | None:
 def _requirement(package: Package) -> str:
     if package.vcs is not None:
         vcs = package.vcs
-        below = f"#subdirectory={vcs.subdirectory}" if vcs.subdirectory else ""
-        return f"{package.name} @ {vcs.type}+{_place(vcs)}@{vcs.commit_id}{below}"
+        source = f"{vcs.type}+{_place(vcs)}@{vcs.commit_id}"
+        return url_requirement(package.name, source, vcs.subdirectory)
     if package.archive is not None:
         archive = package.archive
-        below = f"#subdirectory={archive.subdirectory}" if archive.subdirectory else ""
-        return f"{package.name} @ {_place(archive)}{below}"
+        return url_requirement(package.name, _place(archive), archive.subdirectory)
     return f"{package.name}=={package.version}"
 
 

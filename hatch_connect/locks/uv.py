@@ -40,6 +40,7 @@ from hatch_connect.locks.lock import (
     Pin,
     project_folder,
     read_lock_toml,
+    url_requirement,
     without_pinned,
 )
 from hatch_connect.locks.problems import LockProblems, credential_problems, line_problem
@@ -621,21 +622,19 @@ class Pinning:
 
 def _requirement(package: Package) -> str:
     if "git" in package.source:
-        return f"{package.name} @ {_git_url(package.source['git'])}"
+        return _git_requirement(package.name, package.source["git"])
     if "url" in package.source:
         below = package.source.get("subdirectory")
-        fragment = f"#subdirectory={below}" if below else ""
-        return f"{package.name} @ {package.source['url']}{fragment}"
+        return url_requirement(package.name, package.source["url"], below)
     return f"{package.name}=={package.version}"
 
 
-def _git_url(url: str) -> str:
+def _git_requirement(name: str, url: str) -> str:
     """Turn uv's `URL?rev=REV&subdirectory=SUB#COMMIT` into pip's `git+URL@COMMIT`."""
     parts = parted(url)
-    below = parse_qs(parts.query).get("subdirectory")
+    below = parse_qs(parts.query).get("subdirectory", [None])[0]
     plain = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
-    fragment = f"#subdirectory={below[0]}" if below else ""
-    return f"git+{plain}@{parts.fragment}{fragment}"
+    return url_requirement(name, f"git+{plain}@{parts.fragment}", below)
 
 
 @dataclass(slots=True, kw_only=True)
