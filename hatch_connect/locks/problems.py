@@ -12,9 +12,10 @@ from hatch_connect.project.metadata import parse_requirement
 from hatch_connect.project.settings import excerpt, has_credentials, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from hatch_connect.locks.lock import LocalPackage, Pin
+    from hatch_connect.project.project import ProjectConfig
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 _HASH = re.compile(r"[a-z0-9_]+:[0-9a-fA-F]+")
@@ -63,6 +64,23 @@ def line_problem(called: str, pin: Pin) -> str | None:
     if any(not _HASH.fullmatch(each) for each in pin.hashes):
         return f"{called} has a hash that is none."
     return None
+
+
+def unknown_names(
+    config: ProjectConfig,
+    extras: Collection[object],
+    groups: Collection[object],
+    place: str = "",
+) -> Iterator[str]:
+    """Return a sentence for each extra and group that is asked for and is not among these."""
+    for kind, names, known in (
+        ("extra", config.extras, extras),
+        ("dependency group", config.groups, groups),
+    ):
+        there = ", ".join(sorted(map(str, known))) or "none"
+        for name in names:
+            if name not in known:
+                yield f"There is no {kind} `{name}`{place} (there are: {there})."
 
 
 def credential_problems(text: str) -> list[str]:

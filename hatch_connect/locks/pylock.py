@@ -48,7 +48,12 @@ from hatch_connect.locks.path_dependencies import (
     unsatisfied,
     wanted_members,
 )
-from hatch_connect.locks.problems import LockProblems, credential_problems, line_problem
+from hatch_connect.locks.problems import (
+    LockProblems,
+    credential_problems,
+    line_problem,
+    unknown_names,
+)
 from hatch_connect.project.settings import excerpt
 
 if TYPE_CHECKING:
@@ -206,14 +211,8 @@ def _chosen(
     findings.wrong(
         f"{found.path} has not all that is asked for:",
         f"{AGAIN}, with these extras and groups, or do not ask for them.",
-        (
-            f"There is no {kind} `{name}` in it (there are: {', '.join(sorted(known)) or 'none'})."
-            for kind, names, known in (
-                ("extra", config.extras, extras | baked_extras),
-                ("dependency group", config.groups, groups | default | baked_groups),
-            )
-            for name in names
-            if name not in known
+        unknown_names(
+            config, extras | baked_extras, groups | default | baked_groups, place=" in it"
         ),
     )
     more = (baked_extras - {*config.extras}) | (baked_groups - {"main", *config.groups})

@@ -27,7 +27,7 @@ from hatch_connect.locks.compatibility import (
     parted,
     url_problem,
 )
-from hatch_connect.locks.lock import REQUIREMENTS, LocalPackage, Lock, Omitted, Pin
+from hatch_connect.locks.lock import PUBLIC_INDEX, REQUIREMENTS, LocalPackage, Lock, Omitted, Pin
 from hatch_connect.locks.path_dependencies import (
     declared_local,
     is_there,
@@ -36,6 +36,7 @@ from hatch_connect.locks.path_dependencies import (
     resolved,
     unsatisfied,
 )
+from hatch_connect.locks.problems import LockProblems, unknown_names
 from hatch_connect.project.metadata import parse_requirement
 from hatch_connect.project.reading import encoding_of
 from hatch_connect.project.settings import excerpt, has_credentials, listed, without_variables
@@ -231,9 +232,6 @@ def _reduced(
 
 
 def _indexes(reading: Reading) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    from hatch_connect.locks.lock import PUBLIC_INDEX
-    from hatch_connect.locks.problems import LockProblems
-
     findings = LockProblems()
     kinds = {kind for _, kind, _ in reading.indexes}
     if "index_url" not in kinds:
@@ -331,15 +329,9 @@ def _open(line: Line) -> str | None:
 
 
 def _unknown(config: ProjectConfig) -> Iterator[str]:
-    for kind, names, tables in (
-        ("extra", config.extras, config.metadata.extras),
-        ("dependency group", config.groups, config.metadata.groups),
-    ):
-        known = {canonicalize_name(name) for name, _ in tables}
-        for name in names:
-            if name not in known:
-                there = ", ".join(sorted(known)) or "none"
-                yield f"There is no {kind} `{name}` (there are: {there})."
+    extras = {canonicalize_name(name) for name, _ in config.metadata.extras}
+    groups = {canonicalize_name(name) for name, _ in config.metadata.groups}
+    return unknown_names(config, extras, groups)
 
 
 def _by_place(problem: str) -> tuple[str, int]:

@@ -43,7 +43,12 @@ from hatch_connect.locks.lock import (
     url_requirement,
     without_pinned,
 )
-from hatch_connect.locks.problems import LockProblems, credential_problems, line_problem
+from hatch_connect.locks.problems import (
+    LockProblems,
+    credential_problems,
+    line_problem,
+    unknown_names,
+)
 from hatch_connect.project.metadata import read_metadata
 from hatch_connect.project.reading import PYPROJECT, read_tables
 from hatch_connect.project.settings import excerpt
@@ -341,14 +346,7 @@ def _exclusive(graph: Graph, root: Package, config: ProjectConfig) -> Iterator[s
 def _unknown(root: Package, config: ProjectConfig) -> Iterator[str]:
     extras = {*root.extras, *root.metadata.get("provides-extras", ())}
     groups = {*root.groups, *root.metadata.get("requires-dev", {})}
-    for kind, names, known in (
-        ("extra", config.extras, extras),
-        ("dependency group", config.groups, groups),
-    ):
-        there = ", ".join(sorted(map(str, known))) or "none"
-        for name in names:
-            if name not in known:
-                yield f"There is no {kind} `{name}` (there are: {there})."
+    return unknown_names(config, extras, groups)
 
 
 def read_graph(content: Table) -> Graph:
