@@ -58,7 +58,7 @@ def choose_python(manifest: Manifest, pythons: Iterable[Python]) -> Python:
         asked = manifest.requires
     else:
         asked = manifest.python or ""
-        suitable = [one for one in newest_first if _minor(one.version) == _minor(asked)]
+        suitable = [one for one in newest_first if minor_of(one.version) == minor_of(asked)]
         suitable.sort(key=lambda python: python.version != asked)
     if not suitable:
         raise BundleError(
@@ -120,5 +120,6 @@ def _is_version(text: str) -> bool:
         return False
 
 
-def _minor(version: str) -> tuple[str, ...]:
-    return tuple(version.split(".")[:2])
+def minor_of(version: str) -> str:
+    """Return X.Y of a version."""
+    return ".".join(version.split(".")[:2])

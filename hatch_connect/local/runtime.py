@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from hatch_connect.local.pythons import minor_of
+
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
     from pathlib import Path
@@ -27,8 +29,7 @@ _COMPLETE = ".complete"
 
 async def prepare_runtime(folder: Path, python: Python, environments: Environments) -> Path:
     """Return the folder that lets content on `python` be served; raises BundleError."""
-    minor = ".".join(python.version.split(".")[:2])
-    target = folder / minor
+    target = folder / minor_of(python.version)
     found = supporting(python.version)
     versions = " ".join(sorted(f"{one.name}=={one.version}" for one in found))
     complete = target / _COMPLETE
@@ -47,7 +48,7 @@ async def prepare_runtime(folder: Path, python: Python, environments: Environmen
 
 def supporting(python_version: str) -> tuple[Distribution, ...]:
     """Return our own distributions that serve content on that Python; none where one does not."""
-    minor = ".".join(python_version.split(".")[:2])
+    minor = minor_of(python_version)
     found: dict[str, Distribution] = {}
     wanted = list(_PACKAGES)
     while wanted:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.utils import canonicalize_name
 
 from hatch_connect.errors import InterpreterError
+from hatch_connect.project.target import minor_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,7 +92,7 @@ class Interpreter:
     @property
     def minor(self) -> str:
         """The version as X.Y."""
-        return ".".join(self.version.split(".")[:2])
+        return minor_of(self.version)
 
 
 def tool_of(interpreter: Interpreter, environ: Mapping[str, str]) -> str | None:

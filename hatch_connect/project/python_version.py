@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.errors import ConfigurationError, PythonVersionError
 from hatch_connect.project.reading import read_utf8
 from hatch_connect.project.settings import excerpt
+from hatch_connect.project.target import minor_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +60,7 @@ class PythonTarget:
     @property
     def minor(self) -> str:
         """The version as X.Y."""
-        return ".".join(self.version.split(".")[:2])
+        return minor_of(self.version)
 
     @property
     def asked(self) -> str:
@@ -392,7 +393,7 @@ def _lock_bounds(text: str, config: ProjectConfig) -> SpecifierSet:
 
 def _within(chosen: str, bounds: SpecifierSet, because: str, config: ProjectConfig) -> str:
     """Return the version to ask for: the one chosen, or the lowest patch that is allowed."""
-    minor = tuple(int(part) for part in chosen.split(".")[:2])
+    minor = tuple(int(part) for part in minor_of(chosen).split("."))
     if minor < _OLDEST:
         raise PythonVersionError(
             f"{because} asks for Python {chosen}, which is too old.",
@@ -416,4 +417,4 @@ def _lowest(chosen: str, allowed: SpecifierSet) -> str | None:
 
 
 def _first(version: str) -> str:
-    return ".".join((*version.split(".")[:2], "0"))
+    return f"{minor_of(version)}.0"

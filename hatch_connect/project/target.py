@@ -31,7 +31,7 @@ class Target:
     @property
     def minor(self) -> str:
         """The version as X.Y."""
-        return ".".join(self.python.split(".")[:2])
+        return minor_of(self.python)
 
     def environment(self, patch: int = 0) -> dict[str, str]:
         """Return all eleven keys of a marker environment.
@@ -79,3 +79,8 @@ class Target:
             if minor in _LEGACY_MANYLINUX:
                 platforms.append(f"{_LEGACY_MANYLINUX[minor]}_{self.machine}")
         return [*platforms, f"{self.system}_{self.machine}"]
+
+
+def minor_of(version: str) -> str:
+    """Return X.Y of a version."""
+    return ".".join(version.split(".")[:2])

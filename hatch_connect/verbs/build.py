@@ -255,7 +255,7 @@ def _installed(interpreter: Interpreter, config: ProjectConfig, warning: str) ->
     something that the project asks for is not there.
     """
     frozen = freeze(interpreter, own_name=config.project_name, root=config.root)
-    target = Target(python=".".join(interpreter.version.split(".")[:2]))
+    target = Target(python=interpreter.minor)
     frozen = apply_declared_sources(frozen, config, target, uv=False)
     missing = unsatisfied(
         config, frozen.pins, target, local=frozen.local, called=str(interpreter.path)
