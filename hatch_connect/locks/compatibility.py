@@ -45,7 +45,8 @@ Chosen: TypeAlias = "Mapping[str, Collection[str]]"
 MarkerText: TypeAlias = "str | None"
 """A marker; None holds always."""
 
-# Markers are expressions of Python's syntax, but for these operators.
+# Markers (PEP 508; PEP 751 adds `extras` and `dependency_groups`) are expressions of Python's
+# syntax, but for these operators. So `ast` can decide parts of one and leave the rest.
 _FOREIGN = ((r"~=", "is"), (r"===", "is not"))
 _BACK = ((" is not ", " === "), (" is ", " ~= "))
 
@@ -126,6 +127,7 @@ def first_patches(text: str, target: Target) -> tuple[int, ...]:
         return (0,)
     version = re.compile(rf"(?<![\d.]){re.escape(target.minor)}\.(\d+)")
     named = {int(n) for found in _COMPARED.findall(text) for n in version.findall(found)}
+    # `<` and `>=` change their mind at the patch that they name, `<=`, `>` and `==` after it.
     starts = {0, *named, *(patch + 1 for patch in named)}
     return tuple(sorted(patch for patch in starts if patch <= HIGH_PATCH))
 

@@ -31,11 +31,14 @@ if TYPE_CHECKING:
 
 Table: TypeAlias = dict[str, Any]
 
-_ALL_PATCHES = range(40)
+_ALL_PATCHES = range(40)  # more than any Python 3 has had
 _MANIFEST = {"constraints": "constraint-dependencies", "overrides": "override-dependencies"}
 
-MINORS = range(7, 21)
 _FOLDER = "a folder or file"
+
+# uv writes markers anew as it locks, so two are one if they hold in the same of these environments:
+# every minor of today and soon, its first, an early and its last patch, on each kind of machine.
+MINORS = range(7, 21)
 _SAMPLED_PATCHES = (0, 3, 40)
 _MACHINES = (
     ("linux", "x86_64", "posix", "Linux"),
