@@ -124,9 +124,9 @@ def read_requirements(found: LockFile, config: ProjectConfig, target: Target) ->
     problems = [*reading.problems, *_line_problems(wanted, target)]
     if config.hashes or not config.compile_requirements:
         problems += _unhashed(wanted, asked=config.hashes)
-    lock = (_reduced if config.compile_requirements else _as_written)(
-        found, config, reading, reduction, problems
-    )
+    make = _reduced if config.compile_requirements else _as_written
+    lock, more = make(found, reading, reduction)
+    problems += more
     local = (*declared_local(config, target), *lock.local)
     stale = unsatisfied(config, lock.pins, target, local=local, called=found.path.name)
     if stale and _is_choice(config):
@@ -168,25 +168,21 @@ def _remedies(problems: list[str], unknown: list[str], stale: list[str]) -> Iter
         yield "Compile it again, or correct the project's dependencies."
 
 
-def _as_written(
-    found: LockFile,
-    config: ProjectConfig,
-    reading: Reading,
-    reduction: Reduction,
-    problems: list[str],
-) -> Lock:
+def _as_written(found: LockFile, reading: Reading, reduction: Reduction) -> tuple[Lock, list[str]]:
     """Ship the file itself: what its installer meets there must work on the server."""
+    config = reduction.config
     unpinned = list(_unpinned(line for line in reading.lines if reduction.wants(line)))
-    if config.strict:
-        problems += unpinned
-    problems += _local_problems(reading)
-    problems += reduction.conflicts(reading.lines)
+    problems = [
+        *(unpinned if config.strict else ()),
+        *_local_problems(reading),
+        *reduction.conflicts(reading.lines),
+    ]
     notes = list(_variables(reading))
     if config.extras or config.groups:
         notes.append(
             f"{found.path.name} ships as it is: `extras` and `groups` choose nothing from it."
         )
-    return Lock(
+    lock = Lock(
         path=found.path,
         format=REQUIREMENTS,
         pins=tuple(_pin(line) for line in reading.lines if not line.constraint and line.name),
@@ -196,28 +192,21 @@ def _as_written(
         files=tuple(reading.files),
         notes=tuple(notes) if config.strict else (*notes, *unpinned),
     )
+    return lock, problems
 
 
-def _reduced(
-    found: LockFile,
-    config: ProjectConfig,
-    reading: Reading,
-    reduction: Reduction,
-    problems: list[str],
-) -> Lock:
+def _reduced(found: LockFile, reading: Reading, reduction: Reduction) -> tuple[Lock, list[str]]:
     """Reduce the file and its includes to pins for the target."""
-    problems += _unpinned(
-        line
-        for line in reading.lines
-        if line.local is None and reduction.wants(line) and not reduction.is_project(line)
-    )
+    config = reduction.config
+    checked = (line for line in reading.lines if line.local is None and reduction.wants(line))
+    problems = list(_unpinned(line for line in checked if not reduction.is_project(line)))
     pins = reduction.reduce(reading.lines)
     problems += reduction.problems
     digest = hashlib.sha256()
     for file in reading.files:
         digest.update(file.read_bytes())
     indexes, notes = _indexes(reading)
-    return Lock(
+    lock = Lock(
         path=found.path,
         format=REQUIREMENTS,
         pins=pins,
@@ -229,6 +218,7 @@ def _reduced(
         omitted=tuple(reduction.omitted),
         indexes=indexes if config.keep_indexes else (),
     )
+    return lock, problems
 
 
 def _indexes(reading: Reading) -> tuple[tuple[str, ...], tuple[str, ...]]:
