@@ -1,11 +1,10 @@
-"""Where a project's content begins: which kind it is, and the entrypoint, named or found.
+"""The kind of a project's content, and its entrypoint, named or found.
 
-An entrypoint is written by its path in the bundle, where a wheel's content lies at the root: the
-script of a package below `src/` is `sales_app/app.py`. What is found at the top of a project is
-written as the official client writes it: the module alone, if Connect finds the object in it by
-name. An entrypoint of files may name a folder (a site, a Quarto project, a SavedModel, notebooks
-for Voila): its content becomes the bundle's root. Above 500 lines, because what is named and what
-is found are judged by the same rules.
+An entrypoint is a path in the bundle, whose root is that of the wheel: the script of a package
+below `src/` is `sales_app/app.py`. One that is found at the top of a project is written as the
+official client writes it: the module alone, if Connect finds the object in it by name. For a site,
+a Quarto project, a SavedModel or notebooks for Voila it may name a folder, whose content becomes
+the bundle's root. Above 500 lines, because what is named and what is found follow the same rules.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from hatch_connect.project.settings import Settings
 
 GUESSED = ("app", "application", "create_app", "make_app")
-"""What a server looks for, in this order, in a module that is named without an object."""
+"""Names that a server looks for, in this order, in a module that is named without an object."""
 
 _USUAL = ("app", "application", "main", "api", "asgi", "wsgi", "server", "streamlit_app")
 _LIKE_APP = re.compile(r"app[-_].+|.+[-_]app")  # what the official client also looks for
@@ -56,7 +55,7 @@ _OBJECTS: dict[str, frozenset[tuple[str, str]]] = {
     ),
     "python-shiny": frozenset({("shiny", "App")}),
 }
-"""The package and the name of what makes the object that a server runs."""
+"""By app mode, the classes and functions that make the object that a server runs: package, name."""
 
 _SCRIPTS = {"python-streamlit": "streamlit", "python-bokeh": "bokeh", "python-panel": "panel"}
 
@@ -88,7 +87,7 @@ class Entrypoint:
     folder: str = ""
 
     def __str__(self) -> str:
-        """Spell it as it is written in [tool.hatch-connect]."""
+        """Return it as it is written in [tool.hatch-connect]."""
         if not self.folder:
             return self.entrypoint or "."
         return f"{self.folder}/{self.entrypoint}" if self.entrypoint else self.folder
@@ -96,7 +95,7 @@ class Entrypoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContentKind:
-    """What kind of content it is; `mode` stands for nothing where `known` is False.
+    """What kind of content it is; `mode` stands for nothing if `known` is False.
 
     `folder` is that of the project whose content becomes the bundle's root ("": the project's
     own), `entrypoint` is a path or a module there. `rendered` is the notebook of which only the
@@ -115,7 +114,7 @@ class ContentKind:
 
 
 def discover(mode: AppMode, root: Path) -> tuple[Entrypoint, ...]:
-    """Return what the entrypoint may be; the answer is clear where there is one."""
+    """Return the candidates for the entrypoint; it is clear only if there is exactly one."""
     if mode.name in _FILES:
         return _FILES[mode.name](root)
     sources = read_sources(root)
@@ -129,10 +128,10 @@ def discover(mode: AppMode, root: Path) -> tuple[Entrypoint, ...]:
 
 
 def _in_app(sources: Iterable[SourceFile], mode: str) -> list[str]:
-    """Take `app.py` for the entrypoint where it names an object as a server looks for it.
+    """Return `app.py` if it defines an object with a name that a server looks for.
 
-    As the official client does: the object may come from a function, or from a package of the
-    project's own that another module fills.
+    The official client does the same: the object may be the result of a function, or come from
+    another module of the project, which no reading of the sources would show.
     """
     looked_for = ("demo", *GUESSED) if mode == "python-gradio" else GUESSED
     for source in sources:
@@ -167,7 +166,7 @@ def _made_by(called: str) -> tuple[str, str]:
 
 
 def _spelled(source: SourceFile, names: tuple[str, ...]) -> list[str]:
-    """Spell the objects of one module: `app` is the one that a server would take."""
+    """Return the entrypoints of one module: `app` alone if it has it, as a server would take it."""
     chosen = ("app",) if "app" in names else names
     guessed = next((name for name in GUESSED if name in source.names), None)
     at_top = "/" not in source.path
@@ -187,7 +186,7 @@ def _script(source: SourceFile) -> str:
 
 
 def _outermost(sources: list[SourceFile]) -> list[SourceFile]:
-    """Leave out what another one of them imports, or names as a page: it is a part of that."""
+    """Leave out sources that another one imports or names as a page: they are parts of it."""
     parts = {
         part
         for source in sources
@@ -198,7 +197,7 @@ def _outermost(sources: list[SourceFile]) -> list[SourceFile]:
 
 
 def _usual(mode: AppMode, sources: Iterable[SourceFile]) -> list[str]:
-    """Go by names, where no framework is known: as a server does that is given a module alone."""
+    """Return candidates by their usual names if no framework is recognised."""
     usual = [s for s in sources if _is_usual(s.module.rpartition(".")[2])]
     if mode.name in _SCRIPTS:
         at_top = sorted(
@@ -218,7 +217,7 @@ def _is_usual(name: str) -> bool:
 
 
 def express_entrypoint(path: str) -> str:
-    """Return how Connect calls a Shiny Express script: what is no letter or digit as _<hex>_."""
+    """Return Shiny's name for an Express script: all but ASCII letters and digits as `_<hex>_`."""
     escaped = re.sub(r"^[0-9]|[^a-zA-Z0-9]", lambda found: f"_{ord(found[0]):x}_", path)
     return f"shiny.express.app:{escaped}"
 
@@ -267,7 +266,7 @@ def document_in(path: str) -> Entrypoint:
 
 
 def _saved_model(root: Path) -> tuple[Entrypoint, ...]:
-    """Find models; of one with versions (folders whose names are numbers), what holds them."""
+    """Return the folders of models; of a model with numbered versions, the folder above them."""
     if holds_model(root):
         return (Entrypoint(entrypoint=None),)
     models = dict.fromkeys(f for name in SAVED_MODELS for f in _folders_of(root, name))
@@ -276,12 +275,12 @@ def _saved_model(root: Path) -> tuple[Entrypoint, ...]:
 
 
 def holds_model(folder: Path) -> bool:
-    """Whether a folder is a SavedModel itself."""
+    """Return whether a folder is a SavedModel itself."""
     return any((folder / name).is_file() for name in SAVED_MODELS)
 
 
 def _shallowest(root: Path, suffixes: tuple[str, ...]) -> list[str]:
-    """Return the files at the top, or where there are none, those below."""
+    """Return the files at the top, or those below if there are none."""
     paths = [path for path in walk(root) if path.lower().endswith(suffixes)]
     return [path for path in paths if "/" not in path] or paths
 
@@ -303,7 +302,7 @@ _FILES: dict[str, Callable[[Path], tuple[Entrypoint, ...]]] = {
 
 
 def entrypoint_problem(entrypoint: str, mode: AppMode) -> str | None:
-    """Say what is wrong with an entrypoint in this app mode, or None."""
+    """Return what is wrong with an entrypoint in this app mode, or None."""
     if mode.entrypoint is EntrypointKind.NONE:
         return f"has no meaning for {mode.title} content: remove it"
     if mode.entrypoint is EntrypointKind.OBJECT:
@@ -359,13 +358,13 @@ def entrypoint_candidates(root: Path) -> tuple[str, ...]:
 
 
 def read_kind(settings: Settings, own: Settings, root: Path, *, packaged: bool) -> ContentKind:
-    """Read it; problems are added. `packaged` projects have a back end that builds a package.
+    """Read the kind, adding problems; the back end of a `packaged` project builds a package.
 
-    What is not among the content's `own` settings is inherited, and may mean nothing for it.
+    Settings that are not the content's `own` are inherited, and may not apply to it.
     """
     mode = _app_mode(settings)
     if mode is None:
-        settings.text("entrypoint")  # what is wrong with it is told as well
+        settings.text("entrypoint")  # to report its problems as well
         return ContentKind()
     found = _located(settings, mode, root, packaged=packaged)
     kind = ContentKind(
@@ -388,7 +387,7 @@ def _rendered(kind: ContentKind) -> ContentKind:
 
 
 def read_mode(settings: Settings) -> ContentKind:
-    """Read the app mode alone, where there is one."""
+    """Read the app mode alone, if there is one."""
     mode = _app_mode(settings) if settings.found("app-mode") else None
     return ContentKind() if mode is None else ContentKind(mode=mode, known=True)
 
@@ -423,7 +422,7 @@ def _app_mode(settings: Settings) -> AppMode | None:
 
 
 def _located(settings: Settings, mode: AppMode, root: Path, *, packaged: bool) -> Entrypoint | None:
-    """Return where the content begins: what was named, else what is found."""
+    """Return the entrypoint that is named, else the one that is found."""
     given = settings.found("entrypoint")
     if given is None:
         if mode.entrypoint is EntrypointKind.NONE:
@@ -475,7 +474,7 @@ def _in_folder(mode: AppMode, root: Path, folder: str) -> tuple[Entrypoint, ...]
 def _only(
     found: tuple[Entrypoint, ...], said: str, settings: Settings, mode: AppMode, root: Path
 ) -> Entrypoint | None:
-    """Return the one that was found; several, or none, are a problem that begins as `said`."""
+    """Return the only one found; none or several are a problem, which begins with `said`."""
     if len(found) == 1:
         return found[0]
     if not found:
@@ -501,7 +500,7 @@ def _rule(mode: AppMode, root: Path) -> str:
 
 
 def _as_shipped(text: str, mode: AppMode, root: Path, *, packaged: bool) -> str:
-    """Write a script by its path in the bundle, and Shiny Express as Connect calls it."""
+    """Return a script's path in the bundle, or Connect's name for a Shiny Express script."""
     if mode.entrypoint is not EntrypointKind.SCRIPT:
         return text
     below_src = text.startswith("src/") and text.endswith(".py")

@@ -1,6 +1,6 @@
 """The settings of `[tool.hatch-connect]`: which table counts, which keys, what each may say.
 
-What a call gave comes first, then one content's table, then the main one. Whoever reads collects
+What a call gave comes first, then one content's table, then the main one. Reading collects
 problems; nothing here raises before all of them are known. Above 500 lines: a setting is its key,
 its rule and its reading.
 """
@@ -42,7 +42,7 @@ SERVER_KEYS = frozenset(
 the content's own, not in the manifest."""
 
 IDENTITY_KEYS = frozenset({"content-name", "guid"})
-"""Which content on a server is meant: a further content must not be taken for the main one."""
+"""Keys that identify content on a server: further content must not inherit those of the main."""
 
 KEYS = SERVER_KEYS | {
     "app-mode",
@@ -71,7 +71,7 @@ KEYS = SERVER_KEYS | {
 }
 
 CALL_KEYS = KEYS | {"force-generate"}
-"""What a call may say: what is not lasting has no place in a table."""
+"""Keys that a call may override; those for one call only have no place in a table."""
 
 _OFFICIAL = {
     "app-mode": "app_mode",
@@ -81,7 +81,7 @@ _OFFICIAL = {
 }
 
 Validator: TypeAlias = Callable[[str], "str | None"]
-"""What is wrong with a text, worded to follow its key; None where nothing is."""
+"""What is wrong with a text, worded to follow its key; None if nothing is."""
 
 _CONNECT_NAME = re.compile(r"[A-Za-z0-9_-]{3,64}")
 _CONTENT_TABLE = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -95,7 +95,7 @@ _LANGUAGES = ("python", "r")
 _OF_PACKAGES = (_MANAGEMENT, "package-installer")
 
 _SHOWN = 160
-"""About two lines of a screen."""
+"""Characters of a text that a message repeats, about two lines of a terminal."""
 
 _LONGEST = 5 * _SHOWN
 
@@ -216,7 +216,7 @@ class Settings:
         return tuple(dict.fromkeys((*table.texts(key, rule), *call.texts(key, rule))))
 
     def _parted(self, key: str) -> tuple[Settings, Settings]:
-        """Part what a call gave from the tables; a key's problems are found in both."""
+        """Return the settings of the call and those of the tables; both collect problems."""
         call = tuple(layer for layer in self.layers if layer.where is None and key in layer.table)
         tables = tuple(layer for layer in self.layers if layer.where is not None)
         return replace(self, layers=call), replace(self, layers=tables)
@@ -254,7 +254,7 @@ class EnvironmentManagement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """What was asked for; None where the server decides."""
+    """What was asked for; None if the server decides."""
 
     image: str | None = None
     management: EnvironmentManagement | None = None
@@ -272,8 +272,8 @@ def layers_of(
     """Return the layers, the strongest first.
 
     The call, then the content's table for the server, the server's, the content's, the main one,
-    or `[tool.rsconnect]` where a project has no table of ours. A content's table inherits all but
-    the identity of the main one. An option of the call that is None was not given.
+    or `[tool.rsconnect]` if a project has no table of ours. A content's table inherits all but the
+    identity of the main one. An option of the call that is None was not given.
     """
     main = _table(tables.table("tool"), "hatch-connect", MAIN, problems)
     contents = _named(main, "content", problems)
@@ -363,9 +363,9 @@ def _table(parent: Toml | None, key: str, called: str, problems: list[str]) -> T
 
 
 def has_credentials(text: str) -> bool:
-    """Whether a URL in this text names a user, a password or a token.
+    """Return whether a URL in this text names a user, a password or a token.
 
-    `git@` before a host of an ssh URL is the account of everybody and no secret.
+    `git@` in an ssh URL is an account that everybody shares: no secret.
     """
     return any(not url[0].endswith("://git@") for url in _URL_WITH_USER.finditer(text))
 
@@ -373,7 +373,7 @@ def has_credentials(text: str) -> bool:
 def without_variables(text: str) -> str:
     """Return the text without users that are variables (`${TOKEN}@`), which pip fills in.
 
-    Their values are on the machine that installs: such a URL holds no credentials.
+    Their values are known only where the packages are installed: the URL holds no credentials.
     """
     return _USER_OF_VARIABLES.sub(r"\1", text)
 
@@ -398,7 +398,7 @@ def validate_content_table(value: str) -> str | None:
 
 
 def valid_content_name(text: str) -> str:
-    """Make a valid name of content out of any text."""
+    """Return a valid content name for any text."""
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")[:64].rstrip("-") or "content"
     return name if _CONNECT_NAME.fullmatch(name) else f"{name}-content"
 
@@ -456,7 +456,7 @@ def validate_project_file(value: str) -> str | None:
 
 
 def one_of(*choices: str) -> Validator:
-    """Make a rule that allows only these texts."""
+    """Return a validator that allows only these texts."""
 
     def rule(value: str) -> str | None:
         if value in choices:
@@ -468,9 +468,9 @@ def one_of(*choices: str) -> Validator:
 
 
 def read_runtime(settings: Settings, own: Settings, mode: AppMode | None) -> Runtime:
-    """Read it; for content without an environment of its own, being asked is a problem.
+    """Read the runtime settings; for content without an environment of its own they are problems.
 
-    What is only inherited (`own` settings are not) does not count there.
+    Inherited ones are no problem there: only the content's `own` settings are.
     """
     if mode is not None:
         refused = dict(_refused(mode))
@@ -533,7 +533,7 @@ def _by_language(table: dict[str, object], called: str, problems: list[str]) -> 
 
 
 def excerpt(text: str) -> str:
-    """Return a text that a message repeats: without credentials, and its middle if it is long."""
+    """Return a text as a message repeats it: without credentials, shortened if it is long."""
     return _shortened(text, _SHOWN)
 
 
@@ -545,6 +545,6 @@ def _shortened(text: str, most: int) -> str:
 
 
 def listed(heading: str, problems: Iterable[str]) -> str:
-    """Word several problems as one message."""
+    """Return several problems as one message."""
     shown = (_shortened(problem, _LONGEST) for problem in problems)
     return "\n".join((heading, *(f"  - {problem}" for problem in shown)))

@@ -1,4 +1,4 @@
-"""What a project's Python files say of themselves, read without running them."""
+"""What a project's Python files define and import, read without running them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 _SHINY_MODE = re.compile(r"^#[ \t]*shiny_mode:[ \t]*(core|express)[ \t]*$", re.MULTILINE)
-_SHINY_MODE_WITHIN = 1000  # characters, as Shiny itself looks
+_SHINY_MODE_WITHIN = 1000  # characters in which Shiny itself looks for its magic comment
 _ASSIGNED = (ast.Assign, ast.AnnAssign)
 _CHUNK = re.compile(r"^[ \t]*```+[ \t]*\{python\b[^\n]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"""\]\(<?([^)>\s]+)|\b(?:src|href)\s*=\s*["']?([^"'\s>]+)""")
 _MAGIC = re.compile(r"^[ \t]*[%!].*$", re.MULTILINE)
 
-# importlib takes more names of modules than a statement does: `my-api`, `01_api`.
+# importlib accepts names that an import statement does not: `my-api`, `01_api`.
 _MODULE = re.compile(r"\w[\w-]*(\.\w[\w-]*)*")
 
 
@@ -60,15 +60,15 @@ class SourceFile:
         return is_module(self.module) and "." not in self.path.removesuffix(".py")
 
     def uses(self, package: str) -> bool:
-        """Whether it imports a package, or something in it."""
+        """Return whether it imports a package, or something in it."""
         return any(name == package or name.startswith(f"{package}.") for name in self.imports)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """What a source names, wherever in it: modules that it imports, texts that may be paths.
+    """All modules that a source imports, and its texts that may be paths.
 
-    An import is as in its statement: the number of dots before the module, the module, the names.
+    An import is a tuple: the number of leading dots, the module, and the imported names.
     """
 
     imports: frozenset[tuple[int, str, tuple[str, ...]]] = frozenset()
@@ -87,7 +87,7 @@ def read_sources(root: Path) -> tuple[SourceFile, ...]:
 
 
 def read_source(root: Path, path: str) -> SourceFile | None:
-    """Read one file; None where it cannot be read as Python."""
+    """Read one file; None if it cannot be read as Python."""
     try:
         data = (root / path).read_bytes()
         text = _decoded(data)
@@ -111,7 +111,7 @@ def read_source(root: Path, path: str) -> SourceFile | None:
 
 
 def require_readable(file: Path, called: str) -> None:
-    """Refuse what the server could not read for its encoding: Python, notebooks, documents."""
+    """Refuse a Python file, notebook or document in an encoding that the server could not read."""
     data = file.read_bytes()
     python = called.endswith(".py")
     try:
@@ -127,14 +127,14 @@ def require_readable(file: Path, called: str) -> None:
 
 
 def _decoded(data: bytes) -> str:
-    """Decode a source as Python does; raises SyntaxError or ValueError."""
+    """Decode a source as Python does (PEP 263); raises SyntaxError or ValueError."""
     if b"\0" in data:
         raise ValueError("source code cannot contain null bytes")
     return data.decode(tokenize.detect_encoding(io.BytesIO(data).readline)[0])
 
 
 def _is_express(text: str, imports: set[str]) -> bool:
-    """Tell Shiny Express as Shiny does: by a magic comment, else by its import."""
+    """Return whether it is Shiny Express, by Shiny's rule: a magic comment, else its import."""
     said = _SHINY_MODE.search(text[:_SHINY_MODE_WITHIN])
     return said[1] == "express" if said else "shiny.express" in imports
 
@@ -197,7 +197,7 @@ class _Reading:
         return ".".join((*above, module)).strip(".")
 
     def _class(self, statement: ast.ClassDef) -> None:
-        """Take an own class for the first of its bases that was imported."""
+        """Treat a class of the module as the first of its bases that was imported."""
         bases = (self._spelled(base) for base in statement.bases)
         self.names.add(statement.name)
         self._meaning[statement.name] = next((base for base in bases if "." in base), "")
@@ -211,7 +211,7 @@ class _Reading:
             self.objects[target.id] = called
 
     def _spelled(self, expression: ast.expr) -> str:
-        """Spell a dotted name in full; "" for anything else."""
+        """Return a dotted name in full; "" for any other expression."""
         if isinstance(expression, ast.Name):
             return self._meaning.get(expression.id, expression.id)
         if isinstance(expression, ast.Attribute):
@@ -236,7 +236,7 @@ def _blocks(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
 
 
 def _is_main_guard(test: ast.expr) -> bool:
-    """Tell `if __name__ == "__main__"`: a server imports the module and does not run that."""
+    """Return whether it tests `__name__ == "__main__"`: a server imports the module instead."""
     return (
         isinstance(test, ast.Compare)
         and isinstance(test.left, ast.Name)
@@ -245,7 +245,7 @@ def _is_main_guard(test: ast.expr) -> bool:
 
 
 def read_names(file: Path) -> Names:
-    """Read Python, a notebook, a document or HTML; what cannot be read names nothing."""
+    """Read Python, a notebook, a document or HTML; a file that cannot be read names nothing."""
     try:
         data = file.read_bytes()
     except OSError:
@@ -266,7 +266,7 @@ def read_names(file: Path) -> Names:
 
 
 def _parts(suffix: str, data: bytes) -> tuple[list[str | bytes], str]:
-    """Return the Python of a file, and what is no Python."""
+    """Return the Python code of a file, and its other text."""
     if suffix == ".py":
         return [data], ""
     text = data.decode("utf-8", "replace")
@@ -301,5 +301,5 @@ def _nodes(code: str | bytes) -> Iterator[ast.AST]:
 
 
 def is_module(name: str) -> bool:
-    """Whether importlib takes a name for that of a module."""
+    """Return whether importlib takes a name for that of a module."""
     return _MODULE.fullmatch(name) is not None

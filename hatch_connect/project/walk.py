@@ -42,7 +42,7 @@ _ENVIRONMENT = (
     *("pyvenv.cfg", "conda-meta"),
     *("bin/python", "bin/python3", "Scripts/python.exe"),
 )
-# What `python -m venv .` and `conda create -p .` leave beside the project's own files.
+# Folders that `python -m venv .` and `conda create -p .` create among the project's own files.
 _PARTS = frozenset(
     {"bin", "compiler_compat", "conda-meta", "dlls", "etc", "include", "lib", "lib64", "library"}
     | {"man", "sbin", "scripts", "share", "ssl"}
@@ -60,14 +60,14 @@ _TESTS = frozenset({"test", "tests", "testing"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoContent:
-    """A rule by which a folder is no content; of some, what git tracks ships all the same."""
+    """A rule by which a folder is not content; if `unless_tracked`, what git tracks still ships."""
 
     rule: str
     unless_tracked: bool = False
 
 
 def never_content(name: str) -> str | None:
-    """Return the rule by which what is called so is no content, tracked by git or not."""
+    """Return the rule by which nothing of this name is content, even if git tracks it."""
     if name.startswith(".git") and name != ".gitkeep":
         return _NEVER.get(name, "read by tools alone")
     return _NEVER.get(name)
@@ -84,7 +84,7 @@ def no_content(folder: Path, *, at_top: bool) -> NoContent | None:
         if name.lower() in _PARTS and is_environment(folder.parent):
             rule = "a virtual environment"
         if rule and _holds(folder, ("__init__.py",)):
-            rule = None  # a package may be called `build` too
+            rule = None  # a package may be named `build`
     return NoContent(rule=rule, unless_tracked=True) if rule else None
 
 
@@ -113,13 +113,13 @@ def is_environment(folder: Path) -> bool:
 
 
 def _holds(folder: Path, marks: tuple[str, ...]) -> bool:
-    with suppress(OSError):  # a folder that cannot be read is an error where it is entered
+    with suppress(OSError):  # a folder that cannot be read is reported when it is entered
         return any((folder / mark).exists() for mark in marks)
     return False
 
 
 def walk(root: Path) -> Iterator[str]:
-    """Give the files below `root` as POSIX paths, those of a folder before those below it.
+    """Return the files below `root` as POSIX paths, those of a folder before those below it.
 
     Folders that are no content, as far as their names and what is in them tell, and files whose
     names begin with a dot are passed over.
