@@ -1,8 +1,7 @@
 """Writes the archive: one pass over the files, constant memory, the same bytes on any machine.
 
-It is unpacked on Linux, and was perhaps made, or is looked at, on a system that knows no
-difference between `A` and `a` or between two ways to write `é`: names that clash there, or that
-leave the archive, are refused.
+Connect unpacks it on Linux, but other systems do not distinguish `A` from `a`, or the two Unicode
+forms of `é`: names that clash there, or that lead out of the archive, are refused.
 """
 
 from __future__ import annotations
@@ -33,15 +32,15 @@ if TYPE_CHECKING:
 DEFAULT_DIRECTORY = "dist/connect"
 """Where the bundles of a project go."""
 SUFFIX = ".connect.tgz"
-"""The ending of a bundle's name: that of sdists is left to them."""
+"""The ending of a bundle's name, which no sdist has."""
 BUNDLE_SUFFIXES = (SUFFIX, ".tar.gz", ".tgz")
-"""What a bundle's name may end in; ours ended in `.tar.gz` once."""
+"""Endings of a bundle's name; earlier releases used `.tar.gz`."""
 _LONGEST_COMPONENT = 255
 _FIRST_PRINTABLE, _DELETE = " ", "\x7f"
 _SHOWN = 10
 CIRCLE = "a link to a folder that holds it"
 
-# 2020-02-02, as Hatchling: zip cannot go below 1980, and some tools mistrust 1970.
+# 2020-02-02, as in Hatchling: zip cannot hold times before 1980, and some tools distrust 1970.
 DEFAULT_EPOCH = 1580601600
 EXECUTABLE = 0o755
 _MODE = 0o644
@@ -50,7 +49,7 @@ _WHAT = "Packing the bundle"
 
 
 def unsafe(path: str) -> str | None:
-    """Say why a path cannot be a file of a bundle, or None."""
+    """Return why a path cannot be a file of a bundle, or None."""
     try:
         encoded = path.encode()
     except UnicodeEncodeError:
@@ -76,7 +75,7 @@ def unsafe(path: str) -> str | None:
 
 
 def shown(path: str) -> str:
-    """Give a path as it can be printed: in quotes where it holds what a terminal would act on."""
+    """Return a path for a message: in quotes if a terminal would act on a character in it."""
     return path if path.isprintable() else ascii(path)
 
 
@@ -115,7 +114,7 @@ def _folded(path: str) -> str:
 
 
 def regular_file(path: str, source: Path, roots: tuple[str, ...], *, outside: bool = False) -> None:
-    """Refuse what is no file, or a link that leaves the `roots` unless it may be `outside`."""
+    """Refuse all but files, and links that leave the `roots`, unless they may lead `outside`."""
     real = os.path.realpath(source)
     advice = "Replace it, or leave it out with `exclude` in [tool.hatch-connect]."
     if not outside and not is_within(real, *roots):
@@ -226,7 +225,7 @@ def pack(
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Give a path beside `target` that takes its place at the end, and is gone after an error."""
+    """Yield a path beside `target` that takes its place at the end, and is gone after an error."""
     partial = target.with_name(f".{secrets.token_hex(8)}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -252,7 +251,7 @@ def _add(
 
 
 class _HashedFile(Tally):
-    """A file of the project; what goes wrong with reading it is an error that names it."""
+    """A file of the project that is hashed as it is read; errors of reading name it."""
 
     def __init__(
         self, path: str, stream: BinaryIO | IO[bytes], length: int, seen: Callable[[int], None]
@@ -310,7 +309,7 @@ def _member(path: str, size: int, epoch: int) -> tarfile.TarInfo:
 
 
 class _Meter:
-    """Reports progress about a hundred times, however many files there are."""
+    """Reports progress about a hundred times in all, however many files there are."""
 
     def __init__(self, total: int, report: Report) -> None:
         self._total = total

@@ -57,7 +57,7 @@ class Description:
 
 
 def inputs(config: ProjectConfig, environ: Mapping[str, str]) -> tuple[tuple[str, Path], ...]:
-    """Give the files that say which packages and which Python, by their path in an sdist.
+    """Return the files that say which packages and which Python, by their path in an sdist.
 
     An unpacked source distribution needs them to be described again.
     """
@@ -126,7 +126,7 @@ def describe_artifact(
 
 
 def _missing(packages: Packages) -> Iterator[str]:
-    """Say what only a bundle holds: an artifact is of one project."""
+    """Return what the artifact lacks, since it holds one project and a bundle may hold more."""
     for one in packages.lock.local:
         yield (
             f"{one.name} is built from {one.path} and is in no index: the bundle that"
@@ -140,13 +140,13 @@ def _is_secret(path: str, source: Path | bytes) -> bool:
 
 
 def write_in_place(config: ProjectConfig, bundle: Bundle) -> Path:
-    """Write what a checkout lacks to be this bundle; give the manifest's path.
+    """Write the files that a checkout lacks to be this bundle; return the manifest's path.
 
-    It lies at the top of the content: in the folder that becomes the bundle's root, if one does.
-    Raises BundleError where files of the bundle lie elsewhere in the project (a `src/` layout,
-    whose wheel is unpacked), or where a file that we did not write is in the way. An earlier
-    manifest is ours when it is, byte by byte, what we write, with the constants that stand for a
-    machine's locale and pip; an earlier list when its first line says so.
+    That lies at the top of the content, which may be a folder of the project.
+    Raises BundleError if files of the bundle lie elsewhere in the project (a `src/` layout,
+    whose wheel is unpacked), or if a file that we did not write is in the way. An earlier manifest
+    is ours if it is, byte by byte, what we would write, with our constants for the locale and pip;
+    an earlier list of packages is ours if its first line says so.
     """
     manifest = _without_metadata(bundle.manifest)
     package_file = manifest.python.package_file if manifest.python else None
@@ -167,7 +167,7 @@ def write_in_place(config: ProjectConfig, bundle: Bundle) -> Path:
 
 
 def _without_metadata(manifest: Manifest) -> Manifest:
-    """Leave out the package's own metadata: a build makes it, and a checkout runs without."""
+    """Leave out the package's own metadata: only a build makes it, and a checkout needs none."""
     return manifest.with_files(
         file for file in manifest.files if not file.path.partition("/")[0].endswith(".dist-info")
     )
@@ -208,7 +208,7 @@ def _in_the_way(path: Path) -> BundleError:
 
 
 def _is_that(path: Path, checksum: str) -> bool:
-    """Whether a file has these bytes; a list of packages ships with git's own line endings."""
+    """Return whether a file has these bytes; git may have changed a package list's line endings."""
     if not path.is_file():
         return False
     data = path.read_bytes()

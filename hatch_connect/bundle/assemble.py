@@ -1,4 +1,4 @@
-"""Puts a bundle together: the files of the build, the package list, the manifest."""
+"""Assembles a bundle from the files of the build, the package list and the manifest."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def assemble(
 def _without_effect(
     config: ProjectConfig, request: BuildRequest, *, installs: bool
 ) -> Iterator[str]:
-    """Say which keys and options mean nothing for this content."""
+    """Return which keys and options mean nothing for this content."""
     title = "a rendered notebook" if config.rendered else f"{config.app_mode.title} content"
     if not installs and (keys := (*config.keys_of_packages, *request.options_of_python)):
         yield f"No effect for {title}, for which no packages are installed: {', '.join(keys)}."
@@ -117,7 +117,7 @@ def _pack(
 
 
 def epoch(environ: Mapping[str, str]) -> int:
-    """Give the members' time: SOURCE_DATE_EPOCH, or one that never changes."""
+    """Return the time of all members: SOURCE_DATE_EPOCH, or a constant."""
     text = environ.get("SOURCE_DATE_EPOCH", "")
     if not text:
         return DEFAULT_EPOCH
@@ -127,7 +127,7 @@ def epoch(environ: Mapping[str, str]) -> int:
 
 
 def keep_from_git(directory: Path, root: Path) -> None:
-    """Make git ignore a folder of ours: dist/connect, or one in the project that is new."""
+    """Make git ignore our folder: dist/connect, or a new one in the project."""
     if directory == root or not directory.is_relative_to(root):
         return
     mark = directory / ".gitignore"

@@ -63,7 +63,7 @@ _SHOWN = 8
 class SelectedFiles:
     """What the build selected: of its wheel, or of the tree.
 
-    `version` is the project's as the build knows it, None where it has none. `origins` are the
+    `version` is the project's as the build knows it, None if it has none. `origins` are the
     paths in the project of files that a wheel holds, as far as they are known.
     """
 
@@ -75,7 +75,7 @@ class SelectedFiles:
     origins: frozenset[str] = frozenset()
 
     def only(self, made: Path) -> SelectedFiles:
-        """Give the same with nothing but a file that was made in place of all others."""
+        """Return the same with one file that was made in place of all others."""
         file = Candidate(path=made.name, source=made, origin=None, named=True)
         return replace(self, files=(file,), left_out=(), tree=True)
 
@@ -95,7 +95,7 @@ class ShippingRules:
     imported: Collection[str] = ()
 
     def against(self, file: Candidate) -> str | None:
-        """Give the rule that holds a file back, or None."""
+        """Return the rule that holds a file back, or None."""
         if file.named:
             return None
         if self._is_output(file):
@@ -106,7 +106,7 @@ class ShippingRules:
         return None if included else self._against_neighbour(file)
 
     def _against_neighbour(self, file: Candidate) -> str | None:
-        """Give the rule that parts content from what merely lies beside it."""
+        """Return the rule that keeps back a file which only lies beside the content, or None."""
         for path, name in self.others.items() if file.origin not in self.imported else ():
             if f"{file.origin}/".startswith(f"{path}/"):
                 return f"the content `{name}` of this project"
@@ -123,7 +123,7 @@ class ShippingRules:
         return mode in {"static", "jupyter-static"} or self._is_quarto_document()
 
     def _is_quarto_document(self) -> bool:
-        # Nothing in its manifest says which document it is: the server takes the only one.
+        # The manifest cannot name a Quarto document: the server renders the only one there is.
         return self.config.app_mode.name.startswith("quarto") and bool(self.config.entrypoint)
 
     def _is_output(self, file: Candidate) -> bool:
@@ -138,7 +138,7 @@ class ShippingRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeFile:
-    """A file of the tree; `in_package` where an `__init__.py` lies beside it."""
+    """A file of the tree; `in_package` if an `__init__.py` lies beside it."""
 
     path: str
     in_package: bool
@@ -160,7 +160,7 @@ class TreeWalk:
     left_out: list[LeftOut]
 
     def files(self) -> Iterator[TreeFile]:
-        """Give the files, sorted within each folder."""
+        """Return the files, sorted within each folder."""
         real = os.path.realpath(self.root)
         yield from self._below("", real, (real,))
 
@@ -190,7 +190,7 @@ class TreeWalk:
 
 
 def _is_document_at_top(path: str) -> bool:
-    """Tell what Quarto renders: what begins with an underscore is for others to include."""
+    """Return whether Quarto renders it: files named `_*` are for others to include."""
     return "/" not in path and path.endswith(".qmd") and not path.startswith("_")
 
 
@@ -200,7 +200,7 @@ def select(
     rules: ShippingRules,
     report: Report,
 ) -> Selection:
-    """Give the files of the bundle, all but the manifest.
+    """Return the files of the bundle, all but the manifest.
 
     `added` is what ships, and does not, beside the material.
     """
@@ -284,9 +284,9 @@ def _rest(
     left_out: Iterable[LeftOut],
     accounted: Collection[str],
 ) -> Iterator[LeftOut]:
-    """Give the files of the project that nothing selected: what does not ship is always said.
+    """Return the files of the project that nothing selected, so that each one is listed.
 
-    A file of a wheel whose origin is not known is taken for the one whose path ends as its does.
+    A file of a wheel with no known origin is matched to the project's file whose path ends alike.
     """
     known = {*accounted, *(item.path for item in left_out)}
     known |= {file.origin or file.path for file in shipped}
@@ -316,7 +316,7 @@ def _rest(
 def additions(
     config: ProjectConfig, material: SelectedFiles, report: Report, resources: Sequence[str] = ()
 ) -> tuple[list[Candidate], list[LeftOut]]:
-    """Give what `include` and the entrypoint add, and what of it does not ship."""
+    """Return what `include` and the entrypoint add, and what of it does not ship."""
     for folder in config.follow_links:
         if not (config.root / folder).exists():
             report(Warned(text=f"`follow-links` in [tool.hatch-connect]: {folder!r} is not there."))
@@ -334,7 +334,7 @@ def additions(
 
 
 def _told(config: ProjectConfig, names: Mapping[str, str]) -> str:
-    """Name the files that are missed, and the line that adds them."""
+    """Return a message that names the missing files, and the line that adds them."""
     some = shortened([f"{path} (in {by})" for path, by in names.items()], _SHOWN)
     lines = [*config.include, *(path if "/" in path else f"/{path}" for path in names)]
     return (
@@ -354,7 +354,7 @@ def _sorted(left_out: Sequence[LeftOut]) -> tuple[LeftOut, ...]:
 def included(
     config: ProjectConfig, selector: Selector, have: Collection[str], report: Report
 ) -> Iterator[Candidate]:
-    """Give what `include` adds, also what git ignores and what is left out by default."""
+    """Return what `include` adds, also what git ignores and what is left out by default."""
     patterns = Patterns(config.include)
     if not patterns.lines:
         return
@@ -381,7 +381,7 @@ def _files(root: Path, selector: Selector, patterns: Patterns) -> Iterator[str]:
     left_out: list[LeftOut] = []
 
     def skip(folder: str) -> str | None:
-        """Pass over what programs fill unless a pattern names it: `*.js` means no package's."""
+        """Skip folders that programs fill, unless a pattern names them: `*.js` means our own."""
         if patterns.reach_into(folder):
             return None
         found = no_content(root / folder, at_top="/" not in folder)
@@ -393,7 +393,7 @@ def _files(root: Path, selector: Selector, patterns: Patterns) -> Iterator[str]:
 
 
 def files_of_folder(config: ProjectConfig, selector: Selector) -> Iterator[Candidate]:
-    """Give the files of the folder that becomes the bundle's root.
+    """Return the files of the folder that becomes the bundle's root.
 
     Where no Python runs, it is often what another program made (a site, a model), and git ignores
     it: it was asked for, so git has no say.
@@ -425,7 +425,7 @@ def entry_outside(
     have: Collection[str],
     resources: Iterable[str] = (),
 ) -> Iterator[Candidate]:
-    """Give the entrypoint's file if the wheel does not hold it and the tree does.
+    """Return the entrypoint's file if the wheel does not hold it and the tree does.
 
     With it ship its framework's companions, the modules that it imports, and `resources`. A module
     in a folder needs its neighbours: then the whole top folder ships.
@@ -451,7 +451,7 @@ def entry_outside(
 
 
 def files_below(root: Path, selector: Selector, top: str) -> Iterator[str]:
-    """Give the files of a folder of the project, by their paths from its root."""
+    """Return the files of a folder of the project, by their paths from its root."""
     left_out: list[LeftOut] = []
 
     def skip(folder: str) -> str | None:

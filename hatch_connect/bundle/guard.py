@@ -1,8 +1,8 @@
-"""What never ships, and why: secrets, what sessions leave, our own outputs.
+"""What never ships, and why: secrets, leftovers of sessions, our own outputs.
 
-A secret, by its name or by what it holds, ships only if a user names that very file; what programs
-generate also if a user names its folder. Content is fed block by block, so that whoever reads a
-file anyway can ask on the way.
+A secret, recognised by its name or its content, ships only if a user names that very file;
+generated files also if a user names their folder. Content is searched block by block, so that a
+file need not be read twice.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ _FOLDERS = frozenset(
 )
 # ssh-keygen's types at the end of a name of one's own choice: deploy_ed25519, id_rsa_github.
 _SSH_KEY = r"\.?[^.]*[-_](?:rsa|dsa|ecdsa|ed25519)|id_(?:rsa|dsa|ecdsa|ed25519)[-_][^.]*"
-# Meant to be filled in: `.env.example`, `credentials.sample.json`, `example.env`.
+# Templates that hold no values yet: `.env.example`, `credentials.sample.json`, `example.env`.
 _TEMPLATE = re.compile(r"(?:.*[._-])?(?:dist|example|sample|template|tmpl)s?(?:\.[a-z0-9]+)?")
 # What editors, file managers and people add to the name of a copy: before it, after it, and
 # before its suffix.
@@ -109,37 +109,41 @@ _COPIED = re.compile(
 _COPIED_BEFORE_SUFFIX = re.compile(r"(?:[._-][0-9]+|" + _COPY + r")(?=\.[a-z0-9]+\Z)")
 
 _BLOCK = 1 << 18
-_BEHIND, _AHEAD = 4096, 8192  # bytes around a find that decide; two or four a character in UTF-16
+_BEHIND, _AHEAD = 4096, 8192  # bytes before and after a find that decide (2 to 4 each in UTF-16)
 _HEAD, _LINE = 8192, 512
-# bytes.find costs a fraction of what a regular expression does; the latter sees only its finds.
+# bytes.find is far faster than a regular expression, which only judges what it finds. The last one
+# is base64 of `-----BEGIN`.
 _PEM, _AGE, _ENCODED = b"PRIVATE KEY", b"AGE-SECRET-KEY-", b"LS0tLS1CRUdJTi"
 _WIDE_PEM = b"\0".join(bytes([byte]) for byte in _PEM)  # UTF-16, in either order
 _SERVICE_ACCOUNT = b'"private_key"'
+# A byte-order mark, or four characters of ASCII in which every other byte is NUL.
 _UTF16 = re.compile(rb"\xff\xfe|\xfe\xff|\0\0\xfe\xff|(?:[^\0]\0){4}|(?:\0[^\0]){4}")
 
-# The line that begins a key, up to the words that are searched for, and the rest of it; alone on
-# its line, it is enough in a file for keys, and elsewhere at the end of a file.
+# The parts of a PEM key's first line (RFC 7468) before and after the words that are searched for.
+# If nothing else is on that line, this suffices in a file for keys, and at the end of any file.
 _BEFORE = re.compile(
     rb"(?P<alone>(?:\A|[\r\n])[ \t\xef\xbb\xbf\xff\xfe]*)?-{4,5} ?BEGIN (?:[A-Z0-9]+ ){0,4}\Z"
 )
 _AFTER = rb"PRIVATE KEY(?: BLOCK)? ?-{4,5}"
 _ALONE = re.compile(_AFTER + rb"[ \t]*(?:[\r\n]|\Z)")
 _LAST = re.compile(_AFTER + rb"\s*\Z")
-# Between the lines of a key lie line breaks, also escaped ones, and the signs of string literals,
-# quotations and comments. Possessive quantifiers keep the time linear in any text.
+# What may lie between the lines of a key: line breaks, also escaped ones, and the characters of
+# string literals, quotations and comments. Possessive quantifiers (*+, ++) never backtrack, so that
+# the time is linear for any text.
 _BREAK = rb"(?:[\r\n]|\\{1,8}[nr]|&\#(?:10|13|x[aAdD]);|<br ?/?>)"
 _SIGN = rb"""(?:[ \t"'`,+>|;*\#]|\\(?!\\{0,7}[nr])|[bfru]{1,2}(?=["']))"""
 _BETWEEN = rb"(?:" + _BREAK + rb"|" + _SIGN + rb")"
 _FIELD = rb"[A-Z][A-Za-z-]{2,20}: ?[^\r\n\\]{0,200}+" + _BETWEEN + rb"++"  # Proc-Type: ...
 _BASE64 = rb"[A-Za-z0-9+/=]"
 _END = _BETWEEN + rb"*+-{4,5} ?END"
-# In data: something on the next line that is no word of a sentence, as the first bytes of DER.
+# In data, the next line must begin with something that is no word of a sentence, such as the
+# usual first bytes of DER in base64 (MI..., MH..., MC4).
 _IN_DATA = re.compile(
     _AFTER + rb"(?:" + _SIGN + rb"*+" + _BREAK + _BETWEEN + rb"*+(?:" + _FIELD + rb"){0,4}+"
     rb"(?:MI[A-K]|MH[Qa-z]|MC4|(?![A-Za-z][a-z]*+[^A-Za-z0-9+/=])" + _BASE64 + rb"{8}"
     rb"|" + _BASE64 + rb"++" + _END + rb")|" + _BETWEEN + rb"*+" + _BASE64 + rb"{40})"
 )
-# In documentation and source code, which show how a key begins: all of a key.
+# Documentation and source code often show how a key begins: here most of a key must follow.
 _IN_TEXT = re.compile(
     _AFTER + _BETWEEN + rb"*+(?:" + _FIELD + rb"){0,4}+(?:" + _BASE64 + rb"{200}"
     rb"|" + _BASE64 + rb"{48,199}+(?:" + _BETWEEN + rb"++" + _BASE64 + rb"{16}|" + _END + rb"))"
@@ -176,7 +180,7 @@ _TEXT_NAMES = frozenset(
     {"authors", "changelog", "changes", "contributing", "copying", "dockerfile", "history"}
     | {"install", "jenkinsfile", "license", "makefile", "news", "notice", "readme", "todo"}
 )
-# Files with ordinary names that hold a token if they hold this.
+# Files with ordinary names, which hold a token if they contain these bytes.
 _TOKENS = {
     "servers.json": b'"api_key"',
     "token.json": b'"refresh_token"',
@@ -190,7 +194,7 @@ _TOKENS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forbidden:
-    """A rule that keeps a file back; `secret` ones give way only to the file's exact name."""
+    """A rule that keeps a file back; if `secret`, only naming that very file overrides it."""
 
     rule: str
     secret: bool
@@ -213,7 +217,7 @@ _ANY_FILE = re.compile("|".join(map(translate, _GENERATED_FILES)))
 def forbidden(path: str, source: Path | None = None) -> Forbidden | None:
     """Return the rule that keeps a file back, or None; its content counts if `source` is given.
 
-    A secret is one in a folder of generated files, too: to name that folder ships the rest of it.
+    A secret in a folder of generated files stays back even if a user names that folder.
     """
     *folders, name = path.split("/")
     secret = "credentials" if any(map(is_secret_folder, folders)) else secret_by_name(path)
@@ -233,7 +237,7 @@ def forbidden(path: str, source: Path | None = None) -> Forbidden | None:
 
 
 def forbidden_folder(name: str) -> Forbidden | None:
-    """Say which rule keeps a folder of this name back, tracked by git or not; or None."""
+    """Return which rule keeps a folder of this name back, tracked by git or not; or None."""
     if is_secret_folder(name):
         return Forbidden(rule="credentials", secret=True)
     rule = never_content(name)
@@ -331,9 +335,9 @@ class SecretSearch:
     def _look(self, data: bytes, *, last: bool) -> bytes:
         if not self._begun:
             data = self._begin(data)
-        # Whatever has NUL bytes at its start is no text: encoded keys are not looked for in it.
+        # A file with NUL bytes at its start is not text: it is not searched for encoded keys.
         needles = (_PEM,) if self._binary else (_PEM, _AGE, _ENCODED)
-        # In a run of NUL bytes `find` is at its slowest, but for a single letter.
+        # `find` is slowest in runs of NUL bytes, except for a single letter: look for "V" first.
         if b"\0" in data and b"V" in data:
             needles = (*needles, _WIDE_PEM)
         if any(self._find(needle, data, last=last) for needle in needles):
@@ -345,7 +349,7 @@ class SecretSearch:
         return data
 
     def _begin(self, data: bytes) -> bytes:
-        """Judge a file by its first bytes; return them, made ASCII if they are UTF-16."""
+        """Look at the first bytes of a file; return them, converted to ASCII if they are UTF-16."""
         self._begun = True
         if _UTF16.match(data):
             self._wide = True
@@ -357,7 +361,7 @@ class SecretSearch:
         return data
 
     def _find(self, needle: bytes, data: bytes, *, last: bool) -> bool:
-        # What lies too near to the end is looked at again, with what follows it.
+        # A find too near to the end is left for the next block, which holds what follows it.
         end = len(data) if last else len(data) - _AHEAD
         at = data.find(needle, 0, end + len(needle))
         while 0 <= at < end:
@@ -397,11 +401,11 @@ class SecretSearch:
 
 
 def secret_in(name: str, source: Path) -> str | None:
-    """Return what of a secret a file holds, None if nothing; what cannot be read holds nothing.
+    """Return what kind of secret a file holds; None if it holds none or cannot be read.
 
-    `name` says what kind of file it is: documentation may show how a key begins.
+    `name` tells the kind of file, because documentation may show how a key begins.
     """
-    if not source.is_file():  # to open a pipe would wait for its writer
+    if not source.is_file():  # opening a pipe would wait for its writer
         return None
     search = SecretSearch(name)
     try:

@@ -1,4 +1,4 @@
-"""Builds in an environment of its own, which pypa/build makes."""
+"""Builds in an isolated environment, which pypa/build makes."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
 
 _TAIL = 25
-_PATIENCE = 3.0  # seconds that a program has to tidy up
+_PATIENCE = 3.0  # seconds in which a program may clean up before it is killed
 _WIDEST = 400
-# These leave nothing in the folder that they build; others write build/, *.egg-info, target/ ...
+# Back ends that write nothing into the folder they build; others leave build/, *.egg-info ...
 _TIDY = ("flit_core", "poetry.core", "uv_build")
 
 
@@ -78,7 +78,7 @@ def run_quietly(
     with subprocess.Popen(
         list(command),
         cwd=folder,
-        env={**environ, "TMPDIR": gettempdir()},  # what a program leaves goes with ours
+        env={**environ, "TMPDIR": gettempdir()},  # so that its leftovers are removed with ours
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE if apart else subprocess.STDOUT,
@@ -96,7 +96,7 @@ def run_quietly(
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End a program and what it started, as Ctrl-C at a terminal does, but surely."""
+    """End a program and all that it started: with Ctrl-C's signal, then by killing them."""
     if sys.platform == "win32":
         process.kill()
         return
@@ -108,7 +108,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def own_requirement(requires: Sequence[str]) -> str:
-    """Give the requirement that installs this very package: as declared, or as it is here."""
+    """Return the requirement that installs this very package: as declared, or as it is here."""
     for requirement in requires:
         if requirement_name(requirement) == OWN_NAME and "@" in requirement:
             return requirement
@@ -122,7 +122,7 @@ def _without_own(requires: Sequence[str]) -> list[str]:
 
 @contextmanager
 def _environment(report: Report, said: list[str]) -> Iterator[DefaultIsolatedEnv]:
-    """Make an environment; what fails in the block is a BuildError with what was `said` last."""
+    """Yield an environment; a failure in the block is a BuildError with the last output."""
     from build import BuildBackendException, BuildException, FailedProcessError
     from build.env import DefaultIsolatedEnv
 
@@ -145,7 +145,7 @@ def _environment(report: Report, said: list[str]) -> Iterator[DefaultIsolatedEnv
 
 @contextmanager
 def _source(root: Path, environ: Mapping[str, str], follow: tuple[str, ...]) -> Iterator[Path]:
-    """Give a folder to build in: the project, or a copy of it where the back end leaves litter."""
+    """Yield a folder to build in: the project, or a copy if the back end writes into the folder."""
     import tomllib
 
     described = root / "pyproject.toml"
@@ -158,7 +158,7 @@ def _source(root: Path, environ: Mapping[str, str], follow: tuple[str, ...]) -> 
         shutil.copytree(root, copy, symlinks=True, ignore=_not_copied(root, environ))
         _keep_links(root, copy, follow)
         if (root / ".git").is_dir():
-            # Version sources ask git; a file that names the repository is one for them.
+            # Version sources run git in the copy: this file leads it to the repository.
             (copy / ".git").write_text(f"gitdir: {root / '.git'}\n", encoding="utf-8")
         elif (root / ".git").is_file():
             shutil.copyfile(root / ".git", copy / ".git")
@@ -166,7 +166,7 @@ def _source(root: Path, environ: Mapping[str, str], follow: tuple[str, ...]) -> 
 
 
 def _keep_links(root: Path, copy: Path, follow: tuple[str, ...]) -> None:
-    """Let the links of a copy lead where those of the project do, if that may be followed."""
+    """Point the links of a copy to where the project's links lead, if `follow` allows it."""
     for folder, folders, files in os.walk(copy) if follow else ():
         for link in (Path(folder, name) for name in (*folders, *files)):
             if link.is_symlink():
@@ -184,7 +184,7 @@ def _not_copied(root: Path, environ: Mapping[str, str]) -> Callable[[str, list[s
         found = no_content(folder, at_top=folder.parent == root) if folder.is_dir() else None
         if found is None or found.rule == BUILD_OUTPUTS:
             return False
-        # Without what git tracks, version sources would find a changed checkout.
+        # If tracked files were missing, version sources would report a modified checkout.
         return not repository.tracks_in(os.path.realpath(folder))
 
     return lambda folder, names: {name for name in names if is_left(Path(folder, name))}
@@ -211,7 +211,7 @@ def _output(error: object) -> str:
 
 
 def tail(output: str) -> str:
-    """Give the last lines of what a program said, without the frames of its tracebacks."""
+    """Return the last lines of what a program said, without the frames of its tracebacks."""
     kept: list[str] = []
     in_frames = False
     for line in output.strip().splitlines():

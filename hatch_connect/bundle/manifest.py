@@ -1,8 +1,8 @@
 """`manifest.json`: what Posit Connect reads to learn what a bundle is.
 
-The order of the keys is the one in which the official client writes them; what identifies a
-bundle is the digest of the canonical form, which depends on no order. What was not said is None
-and is not written; an error names the path of the key that is wrong.
+The keys are in the official client's order. A bundle is identified by the digest of the canonical
+form, which is independent of any order. A field that is None is not written; an error names the
+path of the key that is wrong.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ T = TypeVar("T")
 _WORDS = {str: "a string", bool: "true or false", dict: "an object", list: "an array"}
 
 MANIFEST_NAME = "manifest.json"
-# A manifest says which machine made it; ours does not, so that the same inputs give the same bytes.
+# A manifest names the locale of its author's machine; ours is constant, for reproducible bundles.
 LOCALE = "en_US.UTF-8"
 
 _KEYS = frozenset(
@@ -62,7 +62,7 @@ class ManifestMetadata:
         )
 
     def to_dict(self) -> dict[str, object]:
-        """Give the JSON object, without what was not said."""
+        """Return the JSON object, without what was not said."""
         return without_none(
             appmode=self.app_mode,
             primary_html=self.primary_html,
@@ -77,7 +77,7 @@ class ManifestMetadata:
 class ManifestPython:
     """Which Python, and what installs the packages named in `package_file` (a path in the bundle).
 
-    `allow_uv` is None where no installer was chosen: the server decides.
+    `allow_uv` is None if no installer was chosen: the server decides.
     """
 
     version: str
@@ -100,7 +100,7 @@ class ManifestPython:
         )
 
     def to_dict(self) -> dict[str, object]:
-        """Give the JSON object, without what was not said."""
+        """Return the JSON object, without what was not said."""
         manager = without_none(
             name=self.manager,
             version=self.manager_version,
@@ -137,7 +137,7 @@ class ManifestEnvironment:
         )
 
     def to_dict(self) -> dict[str, object]:
-        """Give the JSON object, without what was not said."""
+        """Return the JSON object, without what was not said."""
         return without_none(
             python=without_none(requires=self.python_requires) or None,
             image=self.image,
@@ -161,7 +161,7 @@ class Jupyter:
         )
 
     def to_dict(self) -> dict[str, object]:
-        """Give the JSON object: only what is true."""
+        """Return the JSON object: only what is true."""
         return without_none(
             hide_all_input=self.hide_all_input or None,
             hide_tagged_input=self.hide_tagged_input or None,
@@ -185,13 +185,13 @@ class Quarto:
         )
 
     def to_dict(self) -> dict[str, object]:
-        """Give the JSON object."""
+        """Return the JSON object."""
         return {"version": self.version, "engines": list(self.engines)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedFile:
-    """A file of the bundle: its POSIX path and the MD5 of its bytes (hex), "" if none is told."""
+    """A file of the bundle: its POSIX path and the MD5 of its bytes (hex), or ""."""
 
     path: str
     checksum: str
@@ -242,11 +242,11 @@ class Manifest:
         return cls.from_dict(parse(text))
 
     def with_files(self, files: Iterable[ListedFile]) -> Manifest:
-        """Give the same manifest for these files."""
+        """Return the same manifest for these files."""
         return replace(self, files=tuple(files))
 
     def to_dict(self) -> dict[str, object]:
-        """Give the JSON object, its keys in the official client's order.
+        """Return the JSON object, its keys in the official client's order.
 
         The package file comes first among the files, as it does there.
         """
@@ -268,7 +268,7 @@ class Manifest:
         }
 
     def to_json(self) -> bytes:
-        """Give the bytes of the file: indent 2, ASCII only, no final newline."""
+        """Return the bytes of the file: indent 2, ASCII only, no final newline."""
         return json.dumps(self.to_dict(), indent=2).encode()
 
     @property
@@ -283,7 +283,7 @@ def without_none(**items: object) -> dict[str, object]:
 
 
 def get(data: Mapping[str, object], key: str, kind: type[T], where: str = "") -> T | None:
-    """Read `key`, None where it is missing or null; `where` is the path of `data`."""
+    """Read `key`, None if it is missing or null; `where` is the path of `data`."""
     value = data.get(key)
     if value is None:
         return None
@@ -338,16 +338,17 @@ def needs_packages(
 ) -> bool:
     """Return whether the server runs Python for this content, so that it needs packages.
 
-    That of Quarto content may be out of Quarto's sight: naming its packages or its Python asks.
+    Quarto cannot tell that of every document, so its packages or Python may also be named.
     """
     asked = config.names_python or python_option is not None
     return config.app_mode.has_python and (inspection is None or inspection.needs_python or asked)
 
 
 def metadata_of(config: ProjectConfig, inspection: Inspection | None = None) -> ManifestMetadata:
-    """Give `metadata` of the manifest.
+    """Return `metadata` of the manifest.
 
-    As in the official client's, HTML is named twice, but that of a rendered notebook once.
+    Like the official client, it names an HTML entrypoint under two keys, but the HTML of a
+    rendered notebook under one.
     """
     mode = config.app_mode.name
     if config.rendered:
@@ -367,7 +368,7 @@ def metadata_of(config: ProjectConfig, inspection: Inspection | None = None) -> 
 def describe(
     config: ProjectConfig, packages: Packages | None, inspection: Inspection | None = None
 ) -> Manifest:
-    """Give the manifest, without its files."""
+    """Return the manifest, without its files."""
     source = config.app_mode.name == "jupyter-static"
     managed = config.environment_management or EnvironmentManagement()
     return Manifest(

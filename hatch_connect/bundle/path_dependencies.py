@@ -1,4 +1,4 @@
-"""Packages that no index has, built and unpacked at the bundle's root beside the project's own."""
+"""Packages that no index has: they are built and unpacked at the bundle's root."""
 
 from __future__ import annotations
 

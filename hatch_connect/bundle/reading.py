@@ -1,7 +1,6 @@
 """A bundle: one reproducible gzip-compressed tar archive, written here or made elsewhere.
 
-An archive that somebody else made is read without trusting anything in it; a folder whose
-`manifest.json` says what is in the bundle is packed.
+Nothing in an archive from elsewhere is trusted. A folder is packed as its `manifest.json` says.
 """
 
 from __future__ import annotations
@@ -44,8 +43,8 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 _BLOCK = 1 << 18
-_FREE = 1 << 28  # 256 MiB may come out of any archive ...
-_RATIO = 200  # ... and beyond that so many bytes for each one that went in (text: 5 to 20)
+_FREE = 1 << 28  # any archive may unpack to 256 MiB ...
+_RATIO = 200  # ... and a larger one to so many times its size (text: 5 to 20), against zip bombs
 _LARGEST_MANIFEST = 1 << 27
 _MOST_MEMBERS = 1_000_000
 
@@ -113,7 +112,7 @@ class Bundle:
         return bundle
 
     def sizes(self) -> tuple[tuple[str, int], ...]:
-        """Give every file of the archive, the manifest too, with its size in bytes, sorted."""
+        """Return every file of the archive, the manifest too, with its size in bytes, sorted."""
         with reading(self.path) as (archive, _):
             found = [(normalized(m).removeprefix(self.top), m.size) for m in archive if m.isreg()]
         return tuple(sorted(found))
@@ -217,7 +216,7 @@ def _check(path: Path) -> tuple[Bundle, tuple[str, ...]]:
     manifest = Manifest.from_json(text)
     archived = {n.removeprefix(top): c for n, c in found.checksums.items()}
     del archived[MANIFEST_NAME]
-    # The official client's older versions list the manifest in itself, with a stale checksum.
+    # Older versions of the official client list the manifest in itself, with a stale checksum.
     listed = {f.path: f.checksum for f in manifest.files if f.path != MANIFEST_NAME}
     _refuse_missing(listed.keys() - archived.keys(), path)
     bundle = Bundle(
@@ -232,7 +231,7 @@ def _check(path: Path) -> tuple[Bundle, tuple[str, ...]]:
 
 
 def _follow_links(found: _ArchiveContents, path: Path) -> None:
-    """Take the checksums of what links lead to: a file of the archive, or a folder of it."""
+    """Return each link the checksums of the file or folder of the archive that it leads to."""
     pending = dict(found.links)
     while pending:
         for name, target in tuple(pending.items()):
@@ -253,7 +252,7 @@ def _follow_links(found: _ArchiveContents, path: Path) -> None:
 
 @contextmanager
 def reading(path: Path) -> Iterator[tuple[tarfile.TarFile, Tally]]:
-    """Open a `.tar.gz` as a stream; a damaged or monstrous one is a BundleError.
+    """Open a `.tar.gz` as a stream; raises BundleError for a damaged or far too large one.
 
     The second value has the size and the MD5 of the file when the block is left.
     """
@@ -276,7 +275,7 @@ def reading(path: Path) -> Iterator[tuple[tarfile.TarFile, Tally]]:
 
 
 class _Limited:
-    """Stops when far more comes out of an archive than went into it."""
+    """Raises an error if an archive unpacks to far more than its size."""
 
     def __init__(self, content: gzip.GzipFile, raw: Tally) -> None:
         self._content = content
@@ -324,12 +323,12 @@ def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, found: _ArchiveCont
 
 
 def normalized(member: tarfile.TarInfo) -> str:
-    """Give a member's path without the `./` that some programs write first; "" is the root."""
+    """Return a member's path without the `./` that some programs write first; "" is the root."""
     return "" if member.name in {".", "./"} else member.name.removeprefix("./")
 
 
 def link_target(name: str, member: tarfile.TarInfo) -> str:
-    """Give the path in the archive to which a link leads (one that leaves it leads to no file)."""
+    """Return the path in the archive that a link leads to; none of a file if it leads outside."""
     base = posixpath.dirname(name) if member.issym() else ""
     return posixpath.normpath(posixpath.join(base, member.linkname))
 
@@ -375,10 +374,10 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def pack_prepared(path: Path, into: Path, report: Report) -> Path:
-    """Pack the listed files and the manifest as it is; give the archive's path in `into`.
+    """Pack the listed files and the manifest as it is; return the archive's path in `into`.
 
-    `path` is the folder or its `manifest.json`. Every listed file must be there; that one was
-    edited since is said when the archive is checked.
+    `path` is the folder or its `manifest.json`. Every listed file must exist; files that were
+    edited since are reported when the archive is checked.
     """
     root = (path if path.is_dir() else path.parent).resolve()
     text = _read(root / MANIFEST_NAME)

@@ -1,6 +1,6 @@
-"""What is rendered: Quarto says what a document or project is, notebooks are executed here.
+"""Content that is rendered: Quarto is asked about documents, notebooks are executed here.
 
-`quarto inspect` is asked, as the official client does. A notebook that is converted to HTML ships
+Like the official client, it runs `quarto inspect`. A notebook that is converted to HTML ships
 without its source.
 """
 
@@ -68,7 +68,7 @@ class Inspection:
         return "site" if len(self.inputs) > 1 else None
 
     def derived(self, path: str) -> bool:
-        """Tell what rendering makes: it is made again on the server."""
+        """Return whether rendering makes this file: the server makes it again."""
         if self.output and self.output != "." and path.startswith(f"{self.output}/"):
             return True
         for source in self.inputs:
@@ -81,7 +81,7 @@ class Inspection:
 def inspect_quarto(config: ProjectConfig, environ: Mapping[str, str]) -> Inspection | None:
     """Inspect Quarto content; None for other content.
 
-    Raises InterpreterError where Quarto is not installed, BuildError where it cannot say what
+    Raises InterpreterError if Quarto is not installed, BuildError if it cannot say what
     the content is, and for code that is not Python's.
     """
     if not config.app_mode.name.startswith("quarto"):
@@ -143,7 +143,7 @@ def _inspection(answer: object, folder: Path, document: str | None) -> Inspectio
 
 
 def _scripts(answer: object) -> Iterator[str]:
-    """Give what a project runs before and after rendering; a document tells of its project."""
+    """Return what a project runs before and after rendering; a document tells of its project."""
     for above in ((), ("project",)):
         for key in ("pre-render", "post-render"):
             told = _get(answer, *above, "config", "project", key)
@@ -151,7 +151,7 @@ def _scripts(answer: object) -> Iterator[str]:
 
 
 def _resources(answer: object, folder: Path) -> tuple[str, ...]:
-    """Give what a document names as its resources, and what it includes, if it is there."""
+    """Return what a document names as its resources, and what it includes, if it is there."""
     named = list(_texts(_get(answer, "resources")))
     information = _get(answer, "fileInformation")
     for each in information.values() if isinstance(information, dict) else ():
@@ -174,7 +174,7 @@ def _texts(value: object) -> tuple[str, ...]:
 
 
 def _below(path: str, folder: Path) -> str:
-    """Give a path of Quarto's answer, which is absolute, as one below the folder."""
+    """Return a path of Quarto's answer, which is absolute, as one below the folder."""
     real = os.path.realpath(folder / path)
     return os.path.relpath(real, os.path.realpath(folder)).replace(os.sep, "/")
 
@@ -186,11 +186,11 @@ def render(
     environ: Mapping[str, str],
     report: Report,
 ) -> Path:
-    """Render the notebook of this content into `folder`; give the HTML.
+    """Render the notebook of this content into `folder`; return the path of the HTML.
 
-    The interpreter is the one that the call inspected, else the one that it would have. The
-    notebook runs in the folder that it lies in, as in Jupyter. Raises InterpreterError where
-    nbconvert is missing, BuildError where a cell fails.
+    The interpreter is the one whose packages the call took, or would take without a lock. The
+    notebook runs in the folder that it lies in, as in Jupyter. Raises InterpreterError if
+    nbconvert is missing, BuildError if a cell fails.
     """
     notebook = config.root / str(config.rendered)
     if not notebook.is_file():

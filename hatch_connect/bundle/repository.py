@@ -32,10 +32,10 @@ _SECONDS = 10
 _SECONDS_OF_A_LISTING = 120
 # git@host:owner/name and ssh://git@host/owner/name name what https://host/owner/name does.
 _SHORT = re.compile(r"(?:[^/@:]+@)?([^/@:]+):(?!//)(.+)")
-# What Azure DevOps and Bitbucket put into a path for one protocol alone.
+# Segments that Azure DevOps and Bitbucket put into the path for one of the protocols only.
 _ONE_PROTOCOL = re.compile(r"^v3/(?=[^/]+/[^/]+/[^/]+$)|^scm/|(?<=/)_git/")
 _LONG = re.compile(r"(?:https?|ssh|git)://(?:[^/@]*@)?([^/]+)/(.+)")
-# GIT_DIR and friends, as hooks of git set them, are about another call than ours.
+# Variables of git that we pass on. Others, such as GIT_DIR in a hook, are about another repository.
 _OURS = ("GIT_CONFIG_", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM", "GIT_EXEC_")
 _FIELDS = 4  # of an answer of `check-ignore --verbose -z`: file, line, pattern, path
 _GITLINK = "160000"
@@ -168,7 +168,7 @@ def on_disk_executable(file: Path) -> bool:
 
 
 class _Base:
-    """A folder that is asked for what is below it."""
+    """The top of a repository, or a root, which knows the rules for what is below it."""
 
     def __init__(self, folder: str, environ: Mapping[str, str]) -> None:
         self._folder = folder
@@ -190,7 +190,7 @@ class _Base:
         return self._by_files(real, folder=folder)
 
     def _by_files(self, real: str, *, folder: bool) -> str | None:
-        """Read the `.gitignore` files from the top of the repository down; the last word counts."""
+        """Read the `.gitignore` files from the repository's top downward; the last match counts."""
         rule = None
         for place in self._places(os.path.dirname(real)):
             if place not in self._specs:
@@ -243,7 +243,7 @@ class _Base:
 
 
 def _last_word(spec: GitIgnoreSpec, path: str) -> bool | None:
-    """Return what the last pattern says that fits a path itself, and no folder above it."""
+    """Return what the last pattern that matches the path itself says; those of folders not."""
     for pattern in reversed(list(spec.patterns)):
         found = pattern.match_file(path) if pattern.include is not None else None
         if found is not None:
@@ -265,7 +265,7 @@ def _spec(file: Path) -> GitIgnoreSpec | None:
             hint="Save .gitignore as UTF-8.",
         )
     text = data.decode("utf-8-sig", "surrogateescape")
-    # A line that is no pattern ignores nothing, as for git.
+    # As in git, a line that is not a valid pattern ignores nothing.
     return joined(filter(None, (compiled(line.removesuffix("\r")) for line in text.split("\n"))))
 
 
@@ -281,7 +281,7 @@ def compiled(line: str) -> GitIgnoreSpec | None:
     from pathspec import GitIgnoreSpec
 
     with warnings.catch_warnings():
-        # `[[]` is a pattern of gitignore, and a regular expression that Python may change.
+        # gitignore's `[[]` becomes a regular expression for which Python warns of future changes.
         warnings.simplefilter("ignore", FutureWarning)
         try:
             return GitIgnoreSpec.from_lines([line])
@@ -296,10 +296,10 @@ def ask_git(
     given: bytes | None = None,
     seconds: int = _SECONDS,
 ) -> subprocess.CompletedProcess[bytes] | None:
-    """Ask git in a folder; None where there is no git, or it does not answer.
+    """Ask git in a folder; None if there is no git, or it does not answer.
 
-    No program that the repository's configuration names as its monitor is started, and whose
-    folder it is counts as git says (`safe.directory`).
+    A file system monitor that the repository's configuration names is not started, and git's own
+    check of the folder's owner (`safe.directory`) applies.
     """
     git = shutil.which("git", path=environ.get("PATH", ""))
     if git is None:
@@ -326,7 +326,7 @@ def git_metadata(
     """Return what Connect notes with a bundle, by the official client's names.
 
     `source`, `source_repo` (as https, without credentials), `source_branch` (or the tag),
-    `source_commit` (with `-dirty` where something is not committed). Empty outside of a
+    `source_commit` (with `-dirty` if something is not committed). Empty outside of a
     repository, without git, and if git does not track the file `tracked`.
     """
 
@@ -351,7 +351,7 @@ def git_metadata(
 
 
 def same_repository(one: str, other: str) -> bool:
-    """Tell whether two remotes name one repository: the host and the path count."""
+    """Return whether two remotes name one repository: the host and the path count."""
     return _host_and_path(one) == _host_and_path(other)
 
 
@@ -425,7 +425,7 @@ def _ignored(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
 def _rules(
     folder: Path, paths: Iterable[str], environ: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """Give the line of the file by which each of these is ignored."""
+    """Return the line of the file by which each of these is ignored."""
     answer = ask_git(
         folder,
         environ,

@@ -1,4 +1,4 @@
-"""What ships and what does not: the build's own choice, then ours on top.
+"""Which files ship: the build's own choice, then our rules on top.
 
 The build proposes files (`Candidate`): those of its wheel, or of the tree. `exclude` and `include`
 of [tool.hatch-connect], the guard and git decide.
@@ -61,9 +61,9 @@ class Selection:
 class Candidate:
     """A file that the build proposes to ship as `path`.
 
-    `origin` is its path in the project (POSIX), None where it lies outside. `asked` files are
+    `origin` is its path in the project (POSIX), None if it lies outside. `asked` files are
     artifacts of the build or were asked for by name: git has no say. `named` is the very file that
-    a user named: the guard has no say either. `executable` is None where the file itself says it.
+    a user named: the guard has no say either. `executable` is None if the file itself says it.
     """
 
     path: str
@@ -92,15 +92,15 @@ class Patterns:
         self._literal = {line.strip("/") for line in self.lines if not _WILD & set(line)}
 
     def match(self, path: str) -> bool:
-        """Tell whether the last pattern that speaks of a path says yes."""
+        """Return whether the last pattern that matches a path includes it."""
         return bool(self.lines) and self._spec.match_file(path)
 
     def which(self, path: str) -> str:
-        """Give the last pattern that matches."""
+        """Return the last pattern that matches."""
         return next((line for line, spec in reversed(self._each) if spec.match_file(path)), "")
 
     def unused(self, paths: Sequence[str]) -> tuple[str, ...]:
-        """Give the patterns that match none of the paths."""
+        """Return the patterns that match none of the paths."""
         return tuple(
             line
             for line, spec in self._each
@@ -108,7 +108,7 @@ class Patterns:
         )
 
     def name(self, path: str) -> bool:
-        """Tell whether a pattern is this very path."""
+        """Return whether a pattern is this very path."""
         return path in self._literal
 
     def reach_into(self, folder: str) -> bool:
@@ -144,8 +144,8 @@ class Selector:
     def against_folder(self, path: str, source: Path, *, ignored: bool = True) -> str | None:
         """Return the rule by which a folder of the tree is not entered, or None.
 
-        With `ignored` false, one that git ignores and build outputs are entered: what was asked
-        for may be in them.
+        With `ignored` false, folders that git ignores and build outputs are entered, since files
+        that a user named may be in them.
         """
         name = path.rpartition("/")[2]
         if forbids := forbidden_folder(name):
@@ -172,7 +172,7 @@ class Selector:
         return rule if self.repository.unknown else f"{rule}, which git does not track"
 
     def require_checked_out(self, path: str) -> None:
-        """Refuse a folder that is a submodule of which there is nothing here (BundleError)."""
+        """Refuse a folder that is a submodule which is not checked out (BundleError)."""
         if path in self.repository.missing and not self.exclude.match(f"{path}/{_ANY}"):
             raise BundleError(
                 f"The submodule {shown(path)} is not checked out, so its files cannot ship.",
@@ -181,7 +181,7 @@ class Selector:
             )
 
     def note(self) -> str | None:
-        """Return what must be known where git was not asked."""
+        """Return a note for a project in which git could not be asked, or None."""
         why = self.repository.unknown
         if why is None or not (self._guessed or self.repository.is_there):
             return None
@@ -222,7 +222,7 @@ class Selector:
             return CIRCLE
         if self._is_named(candidate):
             return None
-        # A file that Hatchling maps elsewhere, or behind a link, is judged by each of its names.
+        # A file that Hatchling maps elsewhere, or that a link leads to, has several names.
         for path in dict.fromkeys((candidate.path, candidate.origin, self._inside(real))):
             rule = forbidden(path) if path else None
             if rule and (rule.secret or not candidate.asked):
@@ -240,7 +240,7 @@ class Selector:
         return candidate.named or self._include.name(candidate.origin or "")
 
     def _secret_content(self, candidate: Candidate) -> str | None:
-        """Return the rule of what a file holds: it is read, so it is asked of what would ship."""
+        """Return the rule for a file's content; it must be read, so only files that would ship."""
         named = self._is_named(candidate)
         found = None if named else secret_in(candidate.path, candidate.source)
         return found and f"guard: {found}"
@@ -322,5 +322,5 @@ def _said(rule: Forbidden) -> str:
 
 
 def in_order(files: Iterable[ContentFile]) -> tuple[ContentFile, ...]:
-    """Sort by the bytes of the path, as every machine does it."""
+    """Sort by the bytes of the path, which is the same order on every machine."""
     return tuple(sorted(files, key=lambda file: file.path.encode("utf-8", "surrogateescape")))

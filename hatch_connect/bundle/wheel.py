@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _METADATA = "METADATA"
-# Of the .dist-info only what a program may ask of `importlib.metadata`: the rest names the build
-# back end and its version, so that the bundle would change with it.
+# The only files of .dist-info that programs read through `importlib.metadata`. The others name the
+# build back end and its version, with which the bundle would change.
 _KEPT = frozenset({_METADATA, "entry_points.txt"})
-# The fields of metadata 2.4 in one order; what names the back end's habits (Dynamic) or files that
-# do not ship (License-File) is not among them.
+# The fields of core metadata 2.4 in a fixed order, without those that depend on the back end
+# (Dynamic) or name files that do not ship (License-File).
 _METADATA_VERSION = "Metadata-Version: 2.4"
 _FIELDS = (
     *("name", "version", "summary", "home-page", "download-url", "project-url"),
@@ -29,7 +29,7 @@ _FIELDS = (
     *("license-expression", "keywords", "classifier", "platform", "requires-python"),
     *("requires-dist", "provides-extra", "description-content-type"),
 )
-# A requirement on a folder names where it lies on the machine that built.
+# A requirement on a folder has a URL of the machine that built the wheel.
 _FOLDER = re.compile(rb"^(Requires-Dist:[^@;]*?)\s*@\s*file:[^\s;]*")
 _LIBRARIES = frozenset({"purelib", "platlib"})
 
@@ -102,7 +102,7 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: str, folde
 
 
 def canonical_metadata(text: bytes) -> bytes:
-    """Write core metadata as every version of a back end would: one order, one format version."""
+    """Return core metadata in one order and format version, whichever back end wrote it."""
     header, blank, description = text.replace(b"\r\n", b"\n").partition(b"\n\n")
     fields: list[tuple[str, bytes]] = []
     for line in header.rstrip(b"\n").split(b"\n"):
