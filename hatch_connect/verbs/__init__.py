@@ -1,4 +1,4 @@
-"""What can be asked for: one module a subject, `(options, surroundings, report) -> result`."""
+"""The verbs, one module a subject, each a function `(options, surroundings, report) -> result`."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _MODULES = {
 def run_verb(verb: str, options: Options, surroundings: Surroundings, report: Report) -> Result:
     """Carry out one of `options.VERBS`; only that verb's modules are imported.
 
-    The API key of the call or of the environment is shown nowhere, whoever repeats it: a server, or
-    a build that prints its environment. Raises HatchConnectError.
+    The API key of the call or of the environment is masked in everything that is reported: servers
+    and builds may repeat it. Raises HatchConnectError.
     """
     try:
         module = import_module(f"{__name__}.{_MODULES.get(verb, verb)}")

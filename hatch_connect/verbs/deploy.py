@@ -144,8 +144,8 @@ class Planned:
 def run_deploy(options: Options, surroundings: Surroundings, report: Report) -> Result:
     """Deploy the project, or the bundle that was named. Raises HatchConnectError.
 
-    What the project, the call and the server tell is asked first, then everything is built and
-    planned, then the first thing is changed.
+    First everything is checked that the project, the call and the server can tell; then all bundles
+    are built and all plans made; only then is anything changed.
     """
     _check_call(options)
     pace = polling_of(surroundings)
@@ -153,6 +153,8 @@ def run_deploy(options: Options, surroundings: Surroundings, report: Report) -> 
     with _done(results), ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="hatch-connect-")))
         with nothing_changed():
+            # All checks and plans come before the first change, so that an error in the second
+            # piece of content does not leave the first one deployed.
             asked = []
             for piece in pieces_of(options, surroundings, report):
                 choice = chosen_server(options, surroundings, piece.config, report)
@@ -179,7 +181,7 @@ class _Call:
 
     @cached_property
     def commit(self) -> dict[str, str]:
-        """What git knows of the bundle's source; where an archive lies says nothing of it."""
+        """Git's metadata of the bundle's source; {} for an archive, which may lie anywhere."""
         piece, environ = self.subject.piece, self.surroundings.environ
         if piece.archive:
             return {}
@@ -191,9 +193,9 @@ class _Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
-    """A deployment that nothing known so far speaks against; `request` is None if it is prepared.
+    """A deployment that has passed all checks so far; `request` is None for a prepared bundle.
 
-    `hidden` are values that nothing which is shown may hold.
+    `hidden` are values that must be masked in all output.
     """
 
     call: _Call
@@ -226,7 +228,7 @@ def _check_call(options: Options) -> None:
 
 
 def _ask(call: _Call, report: Report) -> _Asked:
-    """Find out what can be known before there is a bundle, and refuse what cannot succeed."""
+    """Ask the server what matters before there is a bundle, and refuse what cannot succeed."""
     subject, server, options = call.subject, call.server, call.options
     variables = _variables(call)
     hidden = (*variables.hidden, *filter(None, [server.api_key]))
@@ -241,7 +243,7 @@ def _ask(call: _Call, report: Report) -> _Asked:
         settings = settings_of(client, call.surroundings)
         wanted = _wanted(call, variables, request)
         found = _look(client, settings, call, told)
-        if found.located.content:  # also with --new, if an earlier call came so far
+        if found.located.content:  # with --new: content that an interrupted call has created
             wanted = replace(wanted, new=False)
         try:
             check_request(wanted, found)
@@ -264,13 +266,14 @@ def _ask(call: _Call, report: Report) -> _Asked:
 def _compare_repository(
     call: _Call, client: ConnectClient, located: ContentMatch, report: Report
 ) -> None:
-    """Warn of content that only has the same name, and comes from elsewhere."""
+    """Warn if only the name led to the content, and it was built from another repository."""
     if not (located.by_name and located.content):
         return
     theirs = last_repository(client, located.content)
     if not theirs:
         return
     config = call.subject.config
+    # A prepared bundle may lie outside of git: then the project that it belongs to is compared.
     known = call.commit or (git_metadata(config.root, call.surroundings.environ) if config else {})
     ours = known.get("source_repo")
     if ours and not same_repository(ours, theirs):
@@ -319,7 +322,7 @@ def _made(asked: _Asked, folder: Path, report: Report) -> tuple[Bundle, Built | 
 
 
 def _is_writable(root: Path) -> bool:
-    """Return whether a bundle can be put where a build puts it."""
+    """Return whether builds can write their bundles into the project."""
     return all(
         os.access(place, os.W_OK)
         for place in (root, root / "dist", root / "dist" / "connect")
@@ -330,7 +333,7 @@ def _is_writable(root: Path) -> bool:
 def _deploy_each(
     ready: list[_Ready], done: list[Deployed | Planned], pace: TaskPolling, report: Report
 ) -> None:
-    """Deploy one piece of content after the other, and say how far each came where one fails."""
+    """Deploy one piece of content after the other; if one fails, note how far each has come."""
     try:
         for number, each in enumerate(ready):
             go_on = _again(ready[number:]) if len(ready) > 1 else deploy_again
@@ -357,7 +360,7 @@ def _pieces(
     done: list[Deployed | Planned],
     error: HatchConnectError | KeyboardInterrupt,
 ) -> Iterator[tuple[str, dict[str, object]]]:
-    """Say of each piece of content whether it was deployed, as a line and as an object."""
+    """Return for each piece of content whether it was deployed, as a line and as an object."""
     for number, each in enumerate(ready):
         name = each.asked.call.subject.name
         result = done[number] if number < len(done) else None
@@ -395,7 +398,7 @@ def _deploy(ready: _Ready, pace: TaskPolling, go_on: GoOn, report: Report) -> De
 
 @contextmanager
 def _done(results: list[Deployed | Planned]) -> Iterator[None]:
-    """Say what was done where the person ends what comes after it."""
+    """If the user interrupts the block, note what was deployed before it."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -418,9 +421,9 @@ def _variables(call: _Call) -> Variables:
 
 
 def _metadata(call: _Call, settings: ServerSettings, report: Report) -> dict[str, str] | None:
-    """Return what is noted with the bundle: what git knows, then the table, then the call.
+    """Return the bundle's metadata: git's, then that of the table, then that of the call.
 
-    An empty value removes what is known by its key.
+    An empty value removes a key.
     """
     options, config = call.options, call.subject.config
     if options.no_metadata:
@@ -515,6 +518,7 @@ def _look(
         drafts=settings.supports(Feature.DRAFT),
         draft_urls=settings.supports(Feature.DRAFT_URL),
         since=settings.runs_since(subject.app_mode),
+        # None is a hidden version, which is most likely a current one.
         reads_requires=settings.supports(Feature.PYTHON_REQUIRES) is not False,
         pythons=tuple(p.version for p in pythons if p.publishable) if pythons else None,
         variable_names=frozenset(names) if names is not None else None,
@@ -543,7 +547,7 @@ def _keeper(call: _Call, report: Report) -> RecordKeeper:
 
 @contextmanager
 def nothing_changed(again: str = "deploy") -> Iterator[None]:
-    """Say so where the person ends what only looks."""
+    """If the user interrupts the block, which only reads, note that nothing was changed."""
     try:
         yield
     except KeyboardInterrupt as error:

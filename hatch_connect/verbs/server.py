@@ -56,7 +56,7 @@ def client_of(
 
     environ = surroundings.environ
     if server.source == LOCAL:
-        # No proxy stands between this machine and itself.
+        # A server on this machine must not be reached through a proxy.
         environ = {k: v for k, v in environ.items() if not k.lower().endswith("_proxy")}
     return connect(server, environ=environ, report=report, hidden=hidden)
 
@@ -69,7 +69,7 @@ def settings_of(client: ConnectClient, surroundings: Surroundings) -> ServerSett
     settings = client.server_settings()
     environ = surroundings.environ
     given, named = environ.get("CONNECT_SERVER_VERSION"), environ.get("CONNECT_SERVER")
-    # What the environment says of a server is said of CONNECT_SERVER, if that is set.
+    # If CONNECT_SERVER is set, the other CONNECT_* variables are about that server only.
     other = named and not same_server(named, client.server.url)
     if not given or other or client.server.source == LOCAL:
         return settings
@@ -86,9 +86,9 @@ def settings_of(client: ConnectClient, surroundings: Surroundings) -> ServerSett
 def chosen_server(
     options: Options, surroundings: Surroundings, config: ProjectConfig | None, report: Report
 ) -> Iterator[Server]:
-    """Choose the server of the call; with `--local`, have one on this machine for the block.
+    """Yield the server of the call; with `--local`, run one on this machine for the block.
 
-    `config` is what the project says without any server's table; some calls need no project.
+    `config` is the project without any server's table; it is None if the call needs no project.
     """
     tables = dict(config.servers if config else ())
     if not options.local:
