@@ -1,8 +1,8 @@
 """What can be installed on the target: tags of wheels, URLs, markers and patch releases.
 
-Only X.Y of the server's Python is known, and markers may ask for a patch
-(`python_full_version < '3.11.3'`). So a lock is evaluated once for each patch at which a marker
-may change its mind; a pin that is not in all the answers keeps a marker that says when.
+Only X.Y of the server's Python is known, and markers may depend on the patch release
+(`python_full_version < '3.11.3'`). So a lock is evaluated once for each patch release at which a
+marker may change its value; a pin that some results lack keeps a marker that says when it holds.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _SHOWN_TAGS = 6
 _SECRET_KEYS = {"access_token", "api_key", "apikey", "password", "private_token", "sig", "token"}
 _LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}  # noqa: S104 -- compared, not bound
 
+# Where a lock compares patch releases: in a marker, in either quotes, or in `requires-python`.
 _COMPARED = re.compile(
     r"(?:python_full_version|requires-python)\s*(?:[<>=!~]+|= \"[^\"]*?)\s*['\"]?[^'\"]*['\"]"
 )
@@ -40,7 +41,7 @@ Answers: TypeAlias = "Mapping[int, tuple[Pin, ...]]"
 Chooser: TypeAlias = "Callable[[dict[str, str]], tuple[Pin, ...]]"
 
 Chosen: TypeAlias = "Mapping[str, Collection[str]]"
-"""What is chosen, by the variable of a marker that asks for it: `extras`, `dependency_groups`."""
+"""The chosen names, by the marker variable that tests for them: `extras`, `dependency_groups`."""
 
 MarkerText: TypeAlias = "str | None"
 """A marker; None holds always."""
@@ -52,12 +53,13 @@ _BACK = ((" is not ", " === "), (" is ", " ~= "))
 
 
 def is_commit(text: str) -> bool:
-    """Whether it is the name of a commit, which never moves as a branch or tag may."""
+    """Return whether it is the hash of a commit; a branch or a tag may move."""
+    # from git's shortest abbreviation to SHA-256
     return re.fullmatch(r"[0-9a-fA-F]{7,64}", text) is not None
 
 
 def parted(url: str) -> SplitResult:
-    """Return the parts of a URL; those of one that is none are empty."""
+    """Return the parts of a URL; all are empty if it is not one."""
     try:
         return urlsplit(url)
     except ValueError:
@@ -70,13 +72,13 @@ def file_name(place: str) -> str:
 
 
 def is_compatible(wheels: Iterable[str], tags: frozenset[Tag]) -> bool:
-    """Whether one of these wheels, by its file name, can be installed."""
+    """Return whether one of these wheels, by its file name, can be installed."""
     return any(not tags.isdisjoint(wheel_tags(wheel)) for wheel in wheels)
 
 
 @cache
 def wheel_tags(wheel: str) -> frozenset[Tag]:
-    """Return the tags of a wheel by its file name; none for a name that is not a wheel's."""
+    """Return the tags in a wheel's file name (PEP 427); none if it is not the name of a wheel."""
     from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
     try:
@@ -86,14 +88,14 @@ def wheel_tags(wheel: str) -> frozenset[Tag]:
 
 
 def incompatible(called: str, wheels: Iterable[str], target: Target) -> str:
-    """Word the problem of a package that has wheels for others only."""
+    """Return the problem of a package that has wheels for other targets only."""
     tags = sorted({str(tag) for wheel in wheels for tag in wheel_tags(wheel)})
     shown = shortened(tags, _SHOWN_TAGS) or "none"
     return f"{called} has no wheel for {target} and no sdist; it has {shown}."
 
 
 def index_note(index: str | None) -> str | None:
-    """Word the note on packages of an index that a server may not know, or None."""
+    """Return a note on packages from an index that a server may not know, or None."""
     if index is None or index.rstrip("/") == PUBLIC_INDEX:
         return None
     shown = without_credentials(index)
@@ -101,7 +103,7 @@ def index_note(index: str | None) -> str | None:
 
 
 def url_problem(called: str, url: str) -> str | None:
-    """Say why Connect could not or must not be given this URL, or None."""
+    """Return why this URL must not be given to Connect or is useless there, or None."""
     shown = without_credentials(url)
     if has_credentials(url):
         return f"{called} has credentials in its URL: {shown}."
@@ -122,8 +124,12 @@ def without_query(text: str) -> str:
 
 
 def first_patches(text: str, target: Target) -> tuple[int, ...]:
-    """Return the patches at which a new answer begins, 0 first."""
-    if target.python != target.minor:
+    """Return the patch releases at which a marker may change its value, 0 first.
+
+    These are each X.Y.Z that a marker names, and the release after it: that covers all of `<`,
+    `<=`, `==`, `!=`, `>=` and `>`.
+    """
+    if target.python != target.minor:  # the patch release is known: there is only one result
         return (0,)
     version = re.compile(rf"(?<![\d.]){re.escape(target.minor)}\.(\d+)")
     named = {int(n) for found in _COMPARED.findall(text) for n in version.findall(found)}
@@ -135,10 +141,10 @@ def first_patches(text: str, target: Target) -> tuple[int, ...]:
 def choose_for_patches(
     path: Path, text: str, target: Target, *, requires_python: str | None, choose: Chooser
 ) -> tuple[Pin, ...]:
-    """Choose for every patch that a lock allows, and merge the answers.
+    """Call `choose` for every patch release that matters and the lock allows; merge the results.
 
-    `text` is the lock's, in which the patches are looked for. Raises LockError for a lock
-    that allows none, and whatever `choose` raises.
+    `text` is the whole lock, in which these releases are looked for. Raises LockError if the lock
+    allows none, and whatever `choose` raises.
     """
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -164,7 +170,7 @@ def choose_for_patches(
 
 
 def merged(answers: Answers, minor: str) -> tuple[Pin, ...]:
-    """Return all pins, those that are not in every answer with a marker."""
+    """Return all pins; those that some results lack get a marker on `python_full_version`."""
     starts = sorted(answers)
     pins: dict[str, Pin] = {}
     present: dict[str, list[int]] = {}
@@ -195,7 +201,7 @@ def _marker(present: Iterable[int], starts: list[int], minor: str) -> str:
 
 
 def _runs(present: set[int], starts: list[int]) -> list[tuple[int, int | None]]:
-    """Return (first patch, first patch after it or None) of each run of answers."""
+    """Return (first patch release, first one after the run or None) of each run of results."""
     runs: list[tuple[int, int | None]] = []
     first: int | None = None
     for start in starts:
@@ -210,9 +216,10 @@ def _runs(present: set[int], starts: list[int]) -> list[tuple[int, int | None]]:
 
 
 def reduced(text: str, chosen: Chosen) -> str | bool:
-    """Decide the parts of a marker that ask for what is chosen; True or False if no other is left.
+    """Replace the parts of a marker that test for chosen names by their value, and simplify it.
 
-    Raises SyntaxError for what is no marker.
+    Returns the rest of the marker, or its value if nothing else is left. Raises SyntaxError for
+    text that is not a marker.
     """
     for operator, word in _FOREIGN:
         text = re.sub(rf"(?<!=){re.escape(operator)}(?!=)", f" {word} ", text)
@@ -239,6 +246,7 @@ class _Reduction(ast.NodeTransformer):
         return ast.Constant(value=holds is not negated)
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
+        # One True decides an `or`, one False an `and`; what else is known can be left out.
         decides = isinstance(node.op, ast.Or)
         parts: list[ast.expr] = [self.visit(part) for part in node.values]
         known = [part.value for part in parts if isinstance(part, ast.Constant)]
@@ -251,7 +259,7 @@ class _Reduction(ast.NodeTransformer):
 
 
 def either(alternatives: Iterable[frozenset[str]]) -> MarkerText:
-    """Write what holds if all markers of one of the alternatives hold."""
+    """Return the marker that holds if all markers of any one alternative hold."""
     texts = []
     for alternative in sorted(alternatives, key=sorted):
         if not alternative:
@@ -264,6 +272,6 @@ def either(alternatives: Iterable[frozenset[str]]) -> MarkerText:
 
 
 def shortest(alternatives: Iterable[frozenset[str]]) -> frozenset[frozenset[str]]:
-    """Leave out what another alternative implies."""
+    """Leave out alternatives that another one implies: it holds whenever they do."""
     found = set(alternatives)
     return frozenset(a for a in found if not any(other < a for other in found))

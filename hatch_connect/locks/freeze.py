@@ -1,4 +1,4 @@
-"""A lock made of what is installed in an environment, for want of one that was kept."""
+"""A lock of what is installed in an environment, for projects that have none."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ PUBLISHING_TOOLS = frozenset({"hatch-connect", "rsconnect-python"})
 
 
 def freeze(interpreter: Interpreter, *, own_name: str, root: Path | None = None) -> Lock:
-    """Make a lock of what is installed, less the project itself and publishing tools.
+    """Return a lock of what is installed, without the project itself and publishing tools.
 
-    The list is that of `pip list --format=freeze`; what came from a repository keeps its URL and
-    commit. A package installed from `root` is the project too, whatever it is called; one that is
-    installed from another folder is built from there. Raises LockError for what cannot ship.
+    It lists what `pip list --format=freeze` does; a package from a repository keeps its URL and
+    commit. A package installed from `root` is the project too, whatever its name; one installed
+    from another folder is built from there. Raises LockError for what cannot ship.
     """
     left_out = PUBLISHING_TOOLS | {canonicalize_name(own_name)}
     pins, problems, notes, omitted, local = [], [], [], [], []
@@ -65,7 +65,7 @@ def freeze(interpreter: Interpreter, *, own_name: str, root: Path | None = None)
 
 def _pin(installed: Installed, python: Path) -> Pin:
     url = installed.direct_url
-    # As pip lists it: names are compared normalized, and written as in the metadata.
+    # As in pip's list, the name is written as in the metadata, not normalized.
     requirement = f"{installed.name}=={installed.version}"
     if url is not None and not _is_file(url):
         source = f"{url.vcs}+{url.url}@{url.commit}" if url.vcs else url.url
@@ -112,7 +112,7 @@ def _is_from(url: DirectUrl | None, root: Path | None) -> bool:
 
 
 def _is_file(url: DirectUrl | None) -> bool:
-    """Whether it came from a file; conda's packages all did, by folders that are gone."""
+    """Return whether it came from a file, as all of conda's did, from folders that are gone."""
     return url is not None and url.url.startswith("file:")
 
 

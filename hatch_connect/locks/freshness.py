@@ -2,8 +2,8 @@
 
 uv keeps what it locked for: the project's requirements in `[package.metadata]`, the workspace's
 constraints and overrides in `[manifest]`, and `requires-python`. uv rewrites markers
-(`python_version` becomes `python_full_version`, an extra becomes a part of the marker), so a marker
-is taken for what it means, over a grid of environments.
+(`python_version` becomes `python_full_version`, an extra becomes a part of the marker), so markers
+are not compared as text: two are equal if they hold in the same environments of a grid.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _FOLDER = "a folder or file"
 # uv writes markers anew as it locks, so two are one if they hold in the same of these environments:
 # every minor of today and soon, its first, an early and its last patch, on each kind of machine.
 MINORS = range(7, 21)
-_SAMPLED_PATCHES = (0, 3, 40)
+_SAMPLED_PATCHES = (0, 3, 40)  # the first, an early one (markers often name it), and a late one
 _MACHINES = (
     ("linux", "x86_64", "posix", "Linux"),
     ("linux", "aarch64", "posix", "Linux"),
@@ -51,7 +51,7 @@ _MACHINES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """What is compared: a lock, a project's package in it, and that project.
+    """A lock, the package in it that stands for a project, and that project.
 
     `workspace` is `[tool.uv]` beside the lock, which holds for all members of a workspace.
     """
@@ -73,7 +73,7 @@ class Compared:
 
     @property
     def split(self) -> frozenset[str]:
-        """Names whose source depends on a marker or an extra: uv splits their requirements."""
+        """Names whose source depends on a marker or an extra; uv splits their requirements."""
         return frozenset(
             name
             for name, source in self.sources.items()
@@ -82,17 +82,17 @@ class Compared:
         )
 
     def differences(self) -> list[str]:
-        """Return what differs, one sentence each; nothing where the lock is fresh."""
+        """Return what differs, one sentence each; nothing if the lock is fresh."""
         found = _python_differences(self.graph, self.metadata.requires_python)
         found += self.dependency_differences()
         found += self._compared(_locked_groups(self.root.metadata), self._project_groups())
         return found + self._compared(_locked_manifest(self.graph), self._workspace_lists())
 
     def dependency_differences(self) -> list[str]:
-        """Return what differs of the dependencies and extras alone, as for a neighbour."""
+        """Return the differences of dependencies and extras only, for a path dependency."""
         metadata = self.metadata
         if {"dependencies", "optional-dependencies"} & set(metadata.dynamic):
-            return []
+            return []  # only a build could tell
         return self._compared(_locked_dist(self.root.metadata), self._project_dist()) + (
             _compared_extras(
                 {
@@ -127,6 +127,7 @@ class Compared:
 
     def _project_groups(self) -> Iterator[LockedRequirement]:
         groups = dict(self.metadata.groups)
+        # uv's older table is a part of the group `dev`.
         legacy = self.metadata.uv.get("dev-dependencies", [])
         if isinstance(legacy, list) and legacy:
             groups["dev"] = (*groups.get("dev", ()), *map(str, legacy))
@@ -145,10 +146,10 @@ class Compared:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class LockedRequirement:
-    """One requirement, such that two are equal exactly if they ask for the same.
+    """One requirement, in a form in which two are equal exactly if they mean the same.
 
-    `where` is the extra or group that it stands in ("" for neither); `meaning` tells for which
-    environments of the grid it holds (all of them where it is empty).
+    `where` is its extra or group ("" for neither); `meaning` tells for each environment of the
+    grid whether it holds (in all if it is empty).
     """
 
     where: str
@@ -167,7 +168,7 @@ class LockedRequirement:
 
 
 def _python_differences(graph: Graph, requires: str | None) -> list[str]:
-    """Compare the ranges of Python: a workspace's is that of all its members together."""
+    """Compare the ranges of Python; a workspace's is the intersection of its members' ranges."""
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     if graph.requires_python is None or requires is None:
@@ -184,7 +185,7 @@ def _python_differences(graph: Graph, requires: str | None) -> list[str]:
 
 
 def _allowed(versions: SpecifierSet) -> frozenset[str]:
-    """Return what a range allows: uv writes `>=3.11,<3.12` as `==3.11.*`, so meaning counts."""
+    """Return the versions that a range allows: uv rewrites `>=3.11,<3.12` as `==3.11.*`."""
     known = (f"3.{minor}.{patch}" for minor, patch in product(MINORS, _ALL_PATCHES))
     return frozenset(versions.filter(known))
 
@@ -220,7 +221,7 @@ def _place(extra: str) -> str:
 
 
 def _extras_of(marker: str | None, extras: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the extras in which a requirement stands: in both files a marker may say so."""
+    """Return the extras of a requirement: in both files its marker may test for one."""
     if marker is None or "extra" not in marker:
         return ("",)
     return tuple(extra for extra in extras if may_hold(marker, extra))
@@ -248,13 +249,14 @@ def _locked_source(entry: Table) -> str:
         if kind in entry:
             below = entry.get("subdirectory")
             return _shown_source(f"{entry[kind]}#subdirectory={below}" if below else entry[kind])
+    # Paths are relative to different folders in the two files: only the kind is compared.
     return _FOLDER if {"path", "editable", "directory", "virtual"} & set(entry) else ""
 
 
 def _shown_source(url: str) -> str:
-    """Bring URLs of uv (`URL?rev=REV&subdirectory=SUB`) and of pip to one form.
+    """Return a URL in one form, whether it is uv's or pip's.
 
-    pip writes `git+URL@REV#subdirectory=SUB`.
+    uv writes `URL?rev=REV&subdirectory=SUB`, pip `git+URL@REV#subdirectory=SUB`.
     """
     parts = parted(url.removeprefix("git+"))
     path, pinned = parts.path, ""
@@ -270,14 +272,14 @@ def _shown_source(url: str) -> str:
 def from_project(
     requirement: Requirement, sources: Mapping[str, object], *, where: str, extra: str = ""
 ) -> LockedRequirement:
-    """Bring a requirement to the form that uv gives it, its `tool.uv.sources` included."""
+    """Return a requirement as uv locks it, with its source from `tool.uv.sources`."""
     name = canonicalize_name(requirement.name)
     source = _project_source(requirement.url, sources.get(name))
     return LockedRequirement(
         where=where,
         name=name,
         extras=tuple(sorted(canonicalize_name(extra) for extra in requirement.extras)),
-        specifier="" if source else _specifier(str(requirement.specifier)),
+        specifier="" if source else _specifier(str(requirement.specifier)),  # as uv writes it
         source=source,
         meaning=_meaning(str(requirement.marker) if requirement.marker else None, extra),
     )
@@ -291,7 +293,7 @@ def _project_source(url: str | None, source: object) -> str:
             return _shown_source(f"{place}?{urlencode(source)}")
     if url is None:
         return ""
-    # Hatch fills in `{root:uri}` and the like, which begin URLs of files.
+    # `{root:uri}` and the like are Hatch's context fields, which become file URLs.
     return _FOLDER if url.startswith(("file:", "{")) else _shown_source(url)
 
 
@@ -305,14 +307,14 @@ def _specifier(text: str) -> str:
 
 
 def may_hold(marker: str, extra: str) -> bool:
-    """Whether there is an environment in which a marker holds with this extra."""
+    """Return whether there is an environment in which a marker holds with this extra."""
     meaning = _meaning(marker, extra)
     return not meaning or any(meaning)
 
 
 @cache
 def _meaning(marker: str | None, extra: str) -> tuple[bool, ...]:
-    """Tell for each environment of the grid whether a marker holds; `()` for no marker."""
+    """Return for each environment of the grid whether a marker holds; `()` for no marker."""
     from packaging.markers import InvalidMarker, Marker
 
     if marker is None:
@@ -327,6 +329,9 @@ def _meaning(marker: str | None, extra: str) -> tuple[bool, ...]:
 
 @cache
 def _grid() -> tuple[dict[str, str], ...]:
+    # Two markers that mean the same agree everywhere, so a sample of each kind of environment
+    # tells nearly all others apart: every minor, some patch releases, every usual system. PyPy
+    # matters only for markers that name it: a few environments are enough.
     environments = []
     for minor, patch, machine in product(MINORS, _SAMPLED_PATCHES, _MACHINES):
         system, architecture, os_name, platform = machine

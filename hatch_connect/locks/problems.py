@@ -1,4 +1,4 @@
-"""What reading a lock finds: all that is wrong with it, at once, and what is worth a note."""
+"""The problems of a lock, which are all reported at once, and notes on it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HASH = re.compile(r"[a-z0-9_]+:[0-9a-fA-F]+")
 
 @dataclass(slots=True, kw_only=True)
 class LockProblems:
-    """Problems by their heading and remedy; each thing is kept once, in the order of finding."""
+    """Problems by heading and remedy, without duplicates, in the order in which they are found."""
 
     problems: dict[tuple[str, str], dict[str, None]] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
@@ -31,16 +31,16 @@ class LockProblems:
     local: dict[str, LocalPackage] = field(default_factory=dict)
 
     def wrong(self, heading: str, remedy: str, problems: Iterable[str]) -> None:
-        """Take note of problems that have one heading and one remedy."""
+        """Add problems that share a heading and a remedy."""
         for problem in problems:
             self.problems.setdefault((heading, remedy), {})[problem] = None
 
     def note(self, text: str) -> None:
-        """Take note of what is worth a warning."""
+        """Add a note that is worth a warning."""
         self.notes[text] = None
 
     def index(self, url: str | None) -> None:
-        """Take note of an index that packages come from."""
+        """Add an index that packages come from."""
         if url is None:
             return
         if text := index_note(url):
@@ -58,7 +58,7 @@ class LockProblems:
 
 
 def line_problem(called: str, pin: Pin) -> str | None:
-    """Say why a pin would be no line of a requirements file, or None: a lock may be forged."""
+    """Return why a pin is not safe as a line of a requirements file: a lock may be forged."""
     if parse_requirement(pin.requirement) is None:
         return f"{called!r} gives no valid requirement."
     if any(not _HASH.fullmatch(each) for each in pin.hashes):

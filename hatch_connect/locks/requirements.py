@@ -1,8 +1,8 @@
 """Reads requirements files: shipped as they are written, or reduced like any other lock.
 
-`pip-requirements-parser` knows the syntax of lines and options; what a line means is decided
-with `packaging`, because the parser is of 2022 and has its traps. Above 500 lines, because the
-lines, what is wrong with them and their reduction are one format.
+`pip-requirements-parser` parses lines and options; requirements themselves are parsed with
+`packaging`, because the parser dates from 2022 and understands some of them differently.
+Above 500 lines, because lines, their problems and their reduction belong to one format.
 """
 
 from __future__ import annotations
@@ -50,17 +50,20 @@ if TYPE_CHECKING:
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.project.target import Target
 
+# The syntax is pip's: https://pip.pypa.io/en/stable/reference/requirements-file-format/
 _VARIABLE = re.compile(r"\$\{[A-Z0-9_]+\}")
 
 _HASH = re.compile(r"\s--hash[= ]\S+")
 _PER_LINE_OPTION = re.compile(r"\s--?(config-settings?|C|global-option)\b.*")
 _EDITABLE = re.compile(r"(-e|--editable)[\s=]\s*")
+# Paths begin with ./, ../, /, ~ or a drive, or are `.` or `..`.
 _LOCAL = re.compile(r"(\.{0,2}[/\\]|~|[A-Za-z]:[/\\]|\.{1,2}$)|file:")
 _FILE = re.compile(r"[^\s;@=<>]+\.(whl|tar\.gz|zip)(?=\s|\[|$)")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _EXTRAS = re.compile(r"\[([^\]]*)\]$")
-_VIA = re.compile(r"#\s+via\b\s*(.*)")
-_CODING = re.compile(rb"coding[:=]\s*([-\w.]+)")
+_VIA = re.compile(r"#\s+via\b\s*(.*)")  # comments of pip-compile and uv
+_CODING = re.compile(rb"coding[:=]\s*([-\w.]+)")  # as in PEP 263
+# UTF-32 before UTF-16, whose little-endian mark it begins with
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -73,9 +76,9 @@ _PLACES = ("index_url", "extra_index_urls", "find_links")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One requirement, at `place`; `asking` is who asks for it, where a comment says so.
+    """One requirement, at `place`; `asking` is who asks for it, if a comment says so.
 
-    `requirement` is None where no name is known; `local` is what lies on this machine. `text` is
+    `requirement` is None if no name is known; `local` is what lies on this machine. `text` is
     as written, without hashes; that of an editable one without the word for it.
     """
 
@@ -111,7 +114,7 @@ class Line:
 
     @property
     def because(self) -> str:
-        """Who asks for it, else where it stands."""
+        """Who asks for it, else its file and line."""
         return ", ".join(self.asking) or self.place
 
 
@@ -154,7 +157,7 @@ def read_requirements(found: LockFile, config: ProjectConfig, target: Target) ->
 
 
 def _is_choice(config: ProjectConfig) -> bool:
-    """Whether a person chose the file for what it lists: one notebook needs less than a project."""
+    """Return whether a user named this file: it may deliberately list less than the project."""
     named = config.lock or config.requirements_file
     return bool(named) and not (config.compile_requirements or config.strict)
 
@@ -169,7 +172,7 @@ def _remedies(problems: list[str], unknown: list[str], stale: list[str]) -> Iter
 
 
 def _as_written(found: LockFile, reading: Reading, reduction: Reduction) -> tuple[Lock, list[str]]:
-    """Ship the file itself: what its installer meets there must work on the server."""
+    """Return the lock for a file that ships as it is: all of it must work on the server."""
     config = reduction.config
     unpinned = list(_unpinned(line for line in reading.lines if reduction.wants(line)))
     problems = [
@@ -243,7 +246,7 @@ def _pin(line: Line) -> Pin:
 
 
 def _line_problems(lines: list[Line], target: Target) -> Iterator[str]:
-    """Say what neither a list as written nor a reduced one could hold."""
+    """Return what neither a list as written nor a reduced one could hold."""
     tags = frozenset(target.tags())
     for line in lines:
         if line.url is None or line.local is not None:
@@ -272,7 +275,7 @@ def _local_problems(reading: Reading) -> Iterator[str]:
 
 
 def _variables(reading: Reading) -> Iterator[str]:
-    """Say which variables pip is to fill in, on the server."""
+    """Return which variables pip is to fill in, on the server."""
     texts = [(line.place, line.text) for line in reading.lines]
     for place, text in (*texts, *((place, value) for place, _, value in reading.indexes)):
         for name in dict.fromkeys(_VARIABLE.findall(text)):
@@ -280,7 +283,7 @@ def _variables(reading: Reading) -> Iterator[str]:
 
 
 def _unhashed(lines: list[Line], *, asked: bool) -> Iterator[str]:
-    """Return a sentence for each line without a hash, where all must have one."""
+    """Return a sentence for each line without a hash, if pip requires all to have one."""
     wanted = [line for line in lines if not line.constraint]
     if not asked and not any(line.hashes for line in lines):
         return
@@ -304,7 +307,7 @@ def _unpinned(lines: Iterator[Line] | list[Line]) -> Iterator[str]:
 
 
 def _open(line: Line) -> str | None:
-    """Say in which way a line leaves open what is installed, or None."""
+    """Return how a line leaves open what is installed, or None."""
     if line.url is None:
         return None if line.version else "is not pinned to one version"
     if line.requirement is None:
@@ -469,11 +472,12 @@ def as_shipped(path: Path) -> bytes:
 
 
 def _parse(path: Path, text: str) -> Any:  # noqa: ANN401 -- the parser has no annotations
-    """Parse one file; the only place that knows the parser, which reads files only."""
+    """Parse one file; only this function uses the parser, which cannot read from memory."""
     from pip_requirements_parser import PipError, RequirementsFile
 
     with TemporaryDirectory(prefix="hatch-connect-") as folder:
         copy = Path(folder) / path.name
+        # With the mark, the parser reads UTF-8 whatever the locale's encoding is.
         copy.write_bytes(codecs.BOM_UTF8 + text.encode())
         try:
             return RequirementsFile.from_file(str(copy), include_nested=False)
@@ -487,7 +491,7 @@ def _unreadable(path: Path, reason: str) -> LockError:
 
 
 def _asking(text: str) -> dict[int, tuple[str, ...]]:
-    """Return who asks for the requirement that begins at a line, by the comments of its tool."""
+    """Return who asks for the requirement that begins at a line, from the tool's comments."""
     found: dict[int, tuple[str, ...]] = {}
     at, continued, listing = 0, False, False
     for number, line in enumerate(map(str.strip, text.splitlines()), start=1):
@@ -512,7 +516,7 @@ def _values(options: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _without_dots(path: Path) -> Iterable[str]:
-    """Resolve `..` by its text: links are followed nowhere."""
+    """Resolve `..` in the text of a path, without following links."""
     parts: list[str] = []
     for part in path.parts:
         if part == ".." and parts:
@@ -523,7 +527,7 @@ def _without_dots(path: Path) -> Iterable[str]:
 
 
 def _named(text: str, local: Path | None) -> Requirement | None:
-    """Make a requirement of a URL or path whose name can be told without building it."""
+    """Return the requirement of a URL or path, if its name is known without building it."""
     place, _, marker = text.partition(" ;")
     extras = _EXTRAS.search(place.strip())
     place = _EXTRAS.sub("", place.strip())
@@ -563,7 +567,7 @@ def _name_of_file(place: str) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class Reduction:
-    """What becomes of the lines: pins, packages that go into the bundle, and what is left out."""
+    """Reduces lines to pins, packages that go into the bundle, and omitted packages."""
 
     config: ProjectConfig
     target: Target
@@ -600,11 +604,11 @@ class Reduction:
                 yield f"{line.place}: `{excerpt(line.text)}` contradicts {first_one}."
 
     def wants(self, line: Line) -> bool:
-        """Whether a line counts for the target, or for any where markers are kept."""
+        """Return whether a line counts for the target, or if markers are kept, for any."""
         return self.config.keep_markers or self._holds(line, any)
 
     def is_project(self, line: Line) -> bool:
-        """Whether a line is the project itself, which ships as files."""
+        """Return whether a line is the project itself, which ships as files."""
         if line.local is not None and resolved(line.local) == self.config.root.resolve():
             return True
         return line.name == canonicalize_name(self.config.project_name)
@@ -628,6 +632,7 @@ class Reduction:
             fixed.get(line.name, line) if requirement.url is None and not line.version else line
         )
         exact = f" @ {requirement.url}" if requirement.url else _exact(source)
+        # A marker that holds for some patch releases only stays, since the server's is not known.
         keeps = requirement.marker and (self.config.keep_markers or not self._holds(line, all))
         marker = f" ; {requirement.marker}" if keeps else ""
         return Pin(
