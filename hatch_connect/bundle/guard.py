@@ -117,6 +117,7 @@ _PEM, _AGE, _ENCODED = b"PRIVATE KEY", b"AGE-SECRET-KEY-", b"LS0tLS1CRUdJTi"
 _WIDE_PEM = b"\0".join(bytes([byte]) for byte in _PEM)  # UTF-16, in either order
 _SERVICE_ACCOUNT = b'"private_key"'
 # A byte-order mark, or four characters of ASCII in which every other byte is NUL.
+# A byte-order mark, or four characters of ASCII in which every other byte is NUL.
 _UTF16 = re.compile(rb"\xff\xfe|\xfe\xff|\0\0\xfe\xff|(?:[^\0]\0){4}|(?:\0[^\0]){4}")
 
 # The parts of a PEM key's first line (RFC 7468) before and after the words that are searched for.

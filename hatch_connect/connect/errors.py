@@ -1,4 +1,4 @@
-"""Why no answer came, said for a person."""
+"""The errors of requests that got no answer, worded for people."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _OTHER_NAME = {62, 64}
 
 
 def is_gateways(status: int | None, code: int | None) -> bool:
-    """Tell whether an answer is that of a gateway, which does not know what Connect did.
+    """Return whether an answer comes from a gateway, so that the request may have reached Connect.
 
-    Connect's own refusals have a code, also those with such a status, and are final.
+    Connect's own refusals are final: they have a code, whatever their status.
     """
     return status in _GATEWAY and code is None
 
@@ -114,7 +114,7 @@ def _proxy(causes: tuple[BaseException, ...], proxy: str | None) -> UnreachableE
 
 
 def _place(proxy: str) -> str:
-    """Return the host and the port of a proxy: whatever else is in its URL may be a password."""
+    """Return the host and port of a proxy: the rest of its URL may hold a password."""
     try:
         parts = urlsplit(proxy if "://" in proxy else f"//{proxy}")
         port = f":{parts.port}" if parts.port else ""
@@ -147,7 +147,7 @@ def _any(causes: tuple[BaseException, ...], *kinds: type[BaseException]) -> bool
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and all that it holds: the libraries nest them in several ways."""
+    """Yield an exception and all that it wraps: requests and urllib3 nest them in several ways."""
     waiting: list[object] = [error]
     seen: set[int] = set()
     while waiting:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Entry: TypeAlias = dict[str, object]
 
-# What tells an entry of another service that the official client keeps in the same file.
+# Keys of entries for other services, which the official client keeps in the same file.
 _OTHER_SERVICES = ("account_name", "connect_cloud_account_name", "snowflake_connection_name")
 
 _GUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -75,15 +75,15 @@ def config_directory(environ: Mapping[str, str], platform: str) -> Path:
 
 
 class ServerStore:
-    """The servers in one `servers.json`; what we do not know in it is kept.
+    """The servers in one `servers.json`; whatever else the file holds is kept.
 
-    `report` is told where a file that cannot be understood had to be set aside.
+    A file that cannot be understood and is set aside is reported to `report`.
 
     An entry that is not as it should be is refused where it is the one that is asked for, and left
     alone, also by a writer, where it is not.
 
     Raises:
-        StoreError: from every method, where the file cannot be understood or written.
+        StoreError: from every method, if the file cannot be understood or written.
 
     """
 
@@ -128,7 +128,7 @@ class ServerStore:
             raise UsageError("A server is stored under a nickname.", hint="Give one with --name.")
         with self._changing() as entries:
             old = _objects(entries).get(server.name, {})
-            # What is kept beside the key (tokens, for instance) belongs to the URL it was given to.
+            # Other fields of an entry, such as tokens, belong to the URL that they were stored for.
             kept = old if old.get("url") == server.url else {}
             new = kept | _as_stored(server)
             if default or old.get("default"):
@@ -148,7 +148,7 @@ class ServerStore:
             del entries[name]
 
     def known_names(self) -> str:
-        """Say in a sentence which nicknames there are."""
+        """Return a sentence that names the nicknames."""
         names = ", ".join(f"`{server.name}`" for server in self.servers())
         return f"Known servers: {names}." if names else f"{self.path} holds no server."
 
@@ -215,7 +215,7 @@ def _normal(url: str) -> str:
     try:
         return server_url(url)
     except UsageError:
-        return url  # it is shown as it is, and refused where it is used
+        return url  # it is shown as it is, and refused when it is used
 
 
 def _as_stored(server: Server) -> Entry:
@@ -235,7 +235,7 @@ def server_url(text: str) -> str:
     (`/connect/#/apps/...`) and a content's (`/content/GUID/`).
 
     Raises:
-        UsageError: where `text` is not an http or https URL, or holds a user name or a password.
+        UsageError: if `text` is not an http or https URL, or holds a user name or a password.
 
     """
     parts = _split(text.strip())
@@ -252,7 +252,7 @@ def content_guid(text: str) -> str | None:
 
 
 def is_local(url: str) -> bool:
-    """Tell whether a URL stays on this machine."""
+    """Return whether a URL stays on this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -261,7 +261,7 @@ def is_local(url: str) -> bool:
 
 
 def same_server(one: str, other: str) -> bool:
-    """Tell whether two URLs, as stored by anybody, name one server."""
+    """Return whether two URLs, as stored by anybody, name one server."""
     try:
         return server_url(one) == server_url(other)
     except UsageError:
@@ -285,7 +285,7 @@ def _split(text: str) -> SplitResult:
 
 
 def _shown(text: str) -> str:
-    """Return what can be said of a text that is no URL: it may be a password, or the API key."""
+    """Return a text that is not a URL as a message may show it: it may be a password or a key."""
     if _LIKE_A_KEY.fullmatch(text):
         return "What is given as the server (it looks like an API key)"
     shown = _USER.sub("", text)
@@ -311,8 +311,8 @@ class JsonFile:
     """One JSON object in a file that only its owner may read.
 
     A write is atomic and readable by nobody else from its first byte. Writers of ours wait for
-    each other by the lock file `lock` (default: beside the file). A file that cannot be understood
-    is a `StoreError` to a reader; a writer sets it aside, under another name, and tells `report`.
+    each other by the lock file `lock` (default: beside the file). If a file cannot be understood,
+    reading raises StoreError; writing keeps it under another name and reports that.
     """
 
     def __init__(self, path: Path, *, lock: Path | None = None, report: Report = silent) -> None:
@@ -337,10 +337,10 @@ class JsonFile:
 
     @contextlib.contextmanager
     def update(self) -> Iterator[dict[str, object]]:
-        """Hand out the object to be changed, and write it when the block ends well.
+        """Yield the object to be changed, and write it unless the block raises.
 
         Raises:
-            OSError: where it cannot be written.
+            OSError: if it cannot be written.
 
         """
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -380,7 +380,7 @@ class JsonFile:
                     hint=f"Try again; if nothing else runs, remove {self._lock}.",
                 ) from error
             except (OSError, NotImplementedError):
-                stack.close()  # nowhere to keep a lock: a write is atomic all the same
+                stack.close()  # no place for a lock file; the write is atomic in any case
             yield
 
     def _write(self, data: bytes) -> None:

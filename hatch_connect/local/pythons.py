@@ -48,8 +48,8 @@ def find_pythons(environ: Mapping[str, str]) -> tuple[Python, ...]:
 def choose_python(manifest: Manifest, pythons: Iterable[Python]) -> Python:
     """Return the interpreter for a bundle: the newest that the manifest allows.
 
-    The exact version wins where only MAJOR.MINOR has to match. Raises BundleError in the words of
-    Connect where there is none.
+    If only MAJOR.MINOR has to match, the exact version wins. If there is none, raises BundleError
+    in Connect's words.
     """
     newest_first = sorted(pythons, key=lambda python: Version(python.version), reverse=True)
     if manifest.requires is not None:
@@ -71,7 +71,7 @@ def choose_python(manifest: Manifest, pythons: Iterable[Python]) -> Python:
 def uv_environ(environ: Mapping[str, str]) -> dict[str, str]:
     """Return what uv needs of the environment: where to find packages, and nothing secret of ours.
 
-    Where pip is told of an index by variable and uv is not, uv is told of the same one.
+    An index that variables name for pip alone is passed on to uv as well.
     """
     kept = {name: value for name, value in environ.items() if _FOR_UV.fullmatch(name.upper())}
     for pip, uv in (("PIP_INDEX_URL", "UV_DEFAULT_INDEX"), ("PIP_EXTRA_INDEX_URL", "UV_INDEX")):

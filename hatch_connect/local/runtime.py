@@ -47,7 +47,7 @@ async def prepare_runtime(folder: Path, python: Python, environments: Environmen
 
 
 def supporting(python_version: str) -> tuple[Distribution, ...]:
-    """Return our own distributions that serve content on that Python; none where one does not."""
+    """Return our own distributions that serve content on that Python; none if one does not."""
     minor = minor_of(python_version)
     found: dict[str, Distribution] = {}
     wanted = list(_PACKAGES)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SECONDS = 60
-"""An interpreter that says nothing for so long is broken."""
+"""An interpreter that does not answer within this time counts as broken."""
 
 FALLBACK = "the interpreter that runs this"
 
@@ -28,9 +28,9 @@ _UV_CACHES = {"archive-v0", "environments-v2"}
 _QUOTED = 200
 _MARK = "hatch-connect:"
 
-# Run by the interpreter asked: nothing of ours is installed there, nor is pip. What lies in the
-# working directory must not be imported; -I would do that, and hide the packages of the user's own
-# site that pip lists. Written for any Python 3.
+# Runs on any Python 3, on an interpreter that has neither this package nor, perhaps, pip. Modules
+# in the working directory must not be imported: -I would prevent that, but would also hide the
+# packages of the user's site directory, which pip lists.
 _INSPECTION = """
 import sys
 sys.path[:] = [entry for entry in sys.path if entry]
@@ -55,7 +55,7 @@ print("hatch-connect:" + json.dumps(answer))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectUrl:
-    """Where a package was installed from, when not from an index (PEP 610)."""
+    """Where a package was installed from if not from an index (PEP 610)."""
 
     url: str
     editable: bool = False
@@ -96,7 +96,7 @@ class Interpreter:
 
 
 def tool_of(interpreter: Interpreter, environ: Mapping[str, str]) -> str | None:
-    """Return whose environment our own one is, if it is surely a tool's: no project runs in it."""
+    """Return which tool's environment this is, for a message; None if it may be a project's."""
     prefix = interpreter.path.parent.parent
     if environ.get("HATCH_ENV_ACTIVE"):
         return "Hatch's own environment"
@@ -108,7 +108,7 @@ def tool_of(interpreter: Interpreter, environ: Mapping[str, str]) -> str | None:
 
 
 def inspect_interpreter(python: Path) -> Interpreter:
-    """Run an interpreter to ask it; raises InterpreterError where it cannot answer."""
+    """Run an interpreter to learn about it; raises InterpreterError if it cannot answer."""
     answer = _ask(python)
     version = str(answer["version"])
     if "packages" not in answer:
@@ -122,7 +122,7 @@ def inspect_interpreter(python: Path) -> Interpreter:
         if not name or not installed:
             broken.append(folder)
         else:
-            # The first on the path is the one that is imported.
+            # If a package is installed twice, Python imports the one that is first on the path.
             packages.setdefault(
                 canonicalize_name(name),
                 Installed(name=name, version=installed, direct_url=_direct_url(direct_url)),
@@ -164,7 +164,7 @@ def _ask(python: Path) -> dict[str, Any]:
 
 
 def _said(stderr: str) -> str:
-    """Quote a line of what an interpreter said: the first of a usage, the last of a traceback."""
+    """Quote one line of an interpreter's output: the first of a usage, the last of a traceback."""
     lines = stderr.strip().splitlines()
     if not lines:
         return "and it said nothing"
@@ -201,16 +201,16 @@ def _direct_url(text: str | None) -> DirectUrl | None:
 def find_interpreter(
     environ: Mapping[str, str], *, option: str | None, fallback: Path
 ) -> tuple[Path, str]:
-    """Return the interpreter whose packages count, and because of what.
+    """Return the interpreter whose packages count, and the reason.
 
     In this order: the option `--python`, `RETICULATE_PYTHON`, `VIRTUAL_ENV`, `CONDA_PREFIX`, and
-    `fallback`, which is the door's own. One that is named and not there is an InterpreterError.
+    `fallback`, the one that runs us. Raises InterpreterError for a named one that does not exist.
     """
     if option:
         return _named(option, "the option --python", environ)
     if named := environ.get("RETICULATE_PYTHON"):
         return _named(named, "RETICULATE_PYTHON", environ)
-    # The environment `connect` that our collector adds has nothing installed.
+    # The environment `connect`, which our collector adds, has no packages installed.
     ours = environ.get("HATCH_ENV_ACTIVE") == "connect"
     for variable in ("CONDA_PREFIX",) if ours else ("VIRTUAL_ENV", "CONDA_PREFIX"):
         if prefix := environ.get(variable):

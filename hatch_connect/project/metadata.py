@@ -1,7 +1,7 @@
 """What `pyproject.toml` says of the project itself, without running its build.
 
-Dynamic fields stay unknown here: the version of a wheel is the business of whoever builds it.
-Single packages may have a source of their own in place of an index (Hatch 1.18, uv).
+Dynamic fields (PEP 621) stay unknown here: only the build knows the version of its wheel. Single
+packages may have a source of their own in place of an index (Hatch 1.18, uv).
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Metadata:
 
     `groups` holds each group's requirements with its includes resolved; names of extras and
     groups are as written. `dynamic` names what only a build can tell; `uv` is
-    `[tool.uv]`, which says where requirements come from. `python_elsewhere` holds what setuptools
-    and Poetry are told of Python, each with its place.
+    `[tool.uv]`, which says where requirements come from. `python_elsewhere` holds the ranges of
+    Python in the configuration of setuptools and Poetry, each with its place.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageSource:
-    """What is said of one package; `where` is how a message calls it.
+    """The source of one package; `where` is its name in a message.
 
     `place` is a path from the project's root, a repository, a URL, an index's URL, or "" for a
     member of the workspace; `reference` the commit, tag or branch; `marker` is uv's.
@@ -132,7 +132,7 @@ def _requires_python(project: Toml, problems: list[str]) -> str | None:
 def _of_setup_cfg(
     tables: ProjectTables, project: Toml, problems: list[str]
 ) -> tuple[tuple[str, str], ...]:
-    """Return `python_requires`, which counts where `[project]` says nothing of Python."""
+    """Return `python_requires`, which counts if `[project]` says nothing of Python."""
     path = tables.root / SETUP_CFG
     if "requires-python" in project or not path.is_file():
         return ()
@@ -180,7 +180,7 @@ def _groups(tables: ProjectTables, problems: list[str]) -> tuple[tuple[str, tupl
 
 
 def _requirements(table: Toml, key: str, called: str, problems: list[str]) -> tuple[str, ...]:
-    """Read requirements; those with a Hatch context field (`{root:uri}`) are taken as they are."""
+    """Read requirements; those with a Hatch context field (`{root:uri}`) are not parsed."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     texts = _texts(table, key, called, problems)
@@ -220,7 +220,7 @@ def _table(parent: Toml, key: str, called: str, problems: list[str]) -> Toml:
 
 
 def read_source(name: str, raw: object, where: str, problems: list[str]) -> PackageSource | None:
-    """Read one entry, a path or a table, as Hatch reads it; what it refuses is a problem."""
+    """Read one entry, a path or a table, by Hatch's rules; what Hatch refuses is a problem."""
     called = f"`{where.replace('{}', name)}`"
     table = {"path": raw} if isinstance(raw, str) else raw
     if not isinstance(table, dict):

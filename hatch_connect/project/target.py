@@ -1,4 +1,4 @@
-"""The machine that the content will run on, which a lock is read for."""
+"""The machine that the content will run on: locks are evaluated for it, not for this one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from packaging.tags import Tag
 
 HIGH_PATCH = 99
-"""Stands for the newest patch of a minor, where only X.Y is known."""
+"""Stands for the newest patch release of a minor if only X.Y is known."""
 
 _GLIBC_MINORS = range(39, 4, -1)
 """glibc 2.39 (Ubuntu 24.04) is the newest on a system that Connect supports, as of 2026."""
@@ -34,10 +34,10 @@ class Target:
         return minor_of(self.python)
 
     def environment(self, patch: int = 0) -> dict[str, str]:
-        """Return all eleven keys of a marker environment.
+        """Return all eleven variables of PEP 508's marker environment.
 
-        `patch` counts only where no patch is known. A partial environment would be filled in from
-        the machine that this runs on.
+        `patch` is used only if the target's own patch release is not known. `packaging` would fill
+        in whatever is missing from the machine that this runs on.
         """
         known = self.python.count(".") > 1
         full = self.python if known else f"{self.minor}.{patch}"
@@ -56,12 +56,12 @@ class Target:
         }
 
     def environments(self) -> tuple[dict[str, str], ...]:
-        """Return the environments that may be met: the first and the newest patch of a minor."""
+        """Return the environments of the first and the newest patch release of the minor."""
         first, newest = self.environment(), self.environment(HIGH_PATCH)
         return (first,) if first == newest else (first, newest)
 
     def tags(self) -> tuple[Tag, ...]:
-        """Return the tags of wheels that can be installed there, the best first."""
+        """Return the tags of wheels that can be installed there (PEP 425), the best first."""
         from packaging.tags import compatible_tags, cpython_tags
 
         version = tuple(int(part) for part in self.minor.split("."))
@@ -73,6 +73,7 @@ class Target:
         )
 
     def _platforms(self) -> list[str]:
+        # manylinux_2_N means glibc 2.N or newer (PEP 600); three of these had names of their own.
         platforms = []
         for minor in _GLIBC_MINORS:
             platforms.append(f"manylinux_2_{minor}_{self.machine}")

@@ -155,6 +155,8 @@ def run_deploy(options: Options, surroundings: Surroundings, report: Report) -> 
         with nothing_changed():
             # All checks and plans come before the first change, so that an error in the second
             # piece of content does not leave the first one deployed.
+            # All checks and plans come before the first change, so that an error in the second
+            # piece of content does not leave the first one deployed.
             asked = []
             for piece in pieces_of(options, surroundings, report):
                 choice = chosen_server(options, surroundings, piece.config, report)
@@ -273,6 +275,7 @@ def _compare_repository(
     if not theirs:
         return
     config = call.subject.config
+    # A prepared bundle may lie outside of git: then the project that it belongs to is compared.
     # A prepared bundle may lie outside of git: then the project that it belongs to is compared.
     known = call.commit or (git_metadata(config.root, call.surroundings.environ) if config else {})
     ours = known.get("source_repo")
@@ -518,6 +521,7 @@ def _look(
         drafts=settings.supports(Feature.DRAFT),
         draft_urls=settings.supports(Feature.DRAFT_URL),
         since=settings.runs_since(subject.app_mode),
+        # None is a hidden version, which is most likely a current one.
         # None is a hidden version, which is most likely a current one.
         reads_requires=settings.supports(Feature.PYTHON_REQUIRES) is not False,
         pythons=tuple(p.version for p in pythons if p.publishable) if pythons else None,
