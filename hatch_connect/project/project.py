@@ -7,7 +7,7 @@ official client, is read as well. `[tool.hatch-connect.content.NAME]` describes 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
@@ -54,10 +54,12 @@ _OF_PACKAGES = (
 
 __all__ = [
     "EnvironmentEntry",
+    "Project",
     "ProjectConfig",
     "all_contents",
     "content_tables",
     "find_root",
+    "load_project",
     "read_project",
 ]
 
@@ -72,10 +74,11 @@ class EnvironmentEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectConfig:
-    """Everything that a project's files say, defaults filled in.
+    """Everything that a project's files say of one piece of content, defaults filled in.
 
-    `content` is the NAME of the `content` table that this was read for. `build_backend` is None
-    without `[build-system]`, and setuptools' legacy one where that table names none, as for pip.
+    `project` is what it was read from, `content` the NAME of the `content` table. `build_backend`
+    is None without `[build-system]`, and setuptools' legacy one where that table names none, as for
+    pip.
     `entrypoint` is as in the manifest, with `folder` as the bundle's root; `rendered` is a notebook
     of which only the HTML ships. `servers` are the nicknames of `on` tables, with the URL that each
     one gives or None. `metadata_of_bundle` is None for `false`. `environment_management` and
@@ -84,6 +87,7 @@ class ProjectConfig:
     that mean nothing if no packages are installed, `unused_keys` those that mean nothing here.
     """
 
+    project: Project = field(repr=False, compare=False)
     root: Path
     path: Path
     project_name: str
@@ -145,21 +149,119 @@ class ProjectConfig:
         return not self.entrypoint and not self.folder
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """What the files of a project say, read once; each piece of content is a view of it.
+
+    `problems` are those of `[project]` and `[build-system]`, which are problems of any content.
+    """
+
+    tables: ProjectTables = field(repr=False)
+    metadata: Metadata
+    problems: tuple[str, ...] = ()
+
+    @property
+    def root(self) -> Path:
+        """The folder that holds `pyproject.toml`."""
+        return self.tables.root
+
+    @property
+    def content_tables(self) -> tuple[str, ...]:
+        """The NAMEs of `[tool.hatch-connect.content.NAME]`, in the order of the file."""
+        return tuple(self.tables.table("tool", "hatch-connect", "content") or {})
+
+    @property
+    def contents(self) -> tuple[str | None, ...]:
+        """Every piece of content: NAMEs, and None for the main table.
+
+        Beside `content` tables the main one is content of its own where it names its entrypoint;
+        else it only says what the others inherit.
+        """
+        table, names = self.tables.table, self.content_tables
+        main = table("tool", "hatch-connect") or table("tool", "rsconnect") or {}
+        return (None, *names) if not names or "entrypoint" in main else names
+
+    def content(
+        self,
+        name: str | None = None,
+        *,
+        on: str | None = None,
+        overrides: Mapping[str, object] | None = None,
+        packages_only: bool = False,
+    ) -> ProjectConfig:
+        """Return the configuration of one piece of content; None is the main one.
+
+        `overrides` are keys of `[tool.hatch-connect]` as given on a call; they win.
+        `packages_only` needs no table of ours, and leaves the entrypoint alone. Raises
+        ConfigurationError with all problems at once, UsageError for a content that is not there.
+        """
+        tables, metadata, problems = self.tables, self.metadata, list(self.problems)
+        layers = layers_of(
+            tables, overrides=overrides or {}, content=name, on=on, problems=problems
+        )
+        settings = Settings(layers=layers, problems=problems)
+        packaged = metadata.build_backend is not None
+        kind = (
+            read_mode(settings)
+            if packages_only
+            else read_kind(settings, settings.own(name), tables.root, packaged=packaged)
+        )
+        hatch_env = settings.text("hatch-env") or "default"
+        config = ProjectConfig(
+            project=self,
+            root=tables.root,
+            path=tables.path,
+            project_name=metadata.name,
+            version=metadata.version,
+            requires_python=metadata.requires_python,
+            build_backend=metadata.build_backend,
+            build_requires=metadata.build_requires,
+            dependencies=metadata.dependencies,
+            metadata=metadata,
+            hatch_environment=read_hatch_environment(
+                tables, hatch_env, asked=settings.called("hatch-env"), problems=problems
+            ),
+            content=name,
+            app_mode=kind.mode,
+            entrypoint=kind.entrypoint,
+            folder=kind.folder,
+            rendered=kind.rendered,
+            hide_all_input=kind.hide_all_input,
+            hide_tagged_input=kind.hide_tagged_input,
+            title=settings.text("title", validate_title),
+            content_name=_content_name(settings, metadata.name, name),
+            hatch_env=hatch_env,
+            servers=servers_of(tables, name, problems),
+        )
+        config = _shipping(_packages(_runtime(config, settings, kind), settings), settings)
+        config = _python(config, settings, kind)
+        if problems:
+            raise ConfigurationError(
+                tuple(dict.fromkeys(problems)), where=str(tables.path), hint=_hint(tables, kind)
+            )
+        return config
+
+
+def load_project(root: Path) -> Project:
+    """Read the files of the project in `root`; content is read from what this returns.
+
+    Raises UsageError without a project, ConfigurationError for broken TOML.
+    """
+    tables = read_tables(root.absolute())
+    problems: list[str] = []
+    return Project(
+        tables=tables, metadata=read_metadata(tables, problems), problems=tuple(problems)
+    )
+
+
 def content_tables(root: Path) -> tuple[str, ...]:
     """Return the NAMEs of `[tool.hatch-connect.content.NAME]`, in the order of the file."""
-    return tuple(read_tables(root).table("tool", "hatch-connect", "content") or {})
+    return load_project(root).content_tables
 
 
 def all_contents(root: Path) -> tuple[str | None, ...]:
-    """Return every piece of content: NAMEs, and None for the main table.
-
-    Beside `content` tables the main one is content of its own where it names its entrypoint;
-    else it only says what the others inherit.
-    """
-    tables = read_tables(root)
-    names = content_tables(root)
-    main = tables.table("tool", "hatch-connect") or tables.table("tool", "rsconnect") or {}
-    return (None, *names) if not names or "entrypoint" in main else names
+    """Return every piece of content: NAMEs, and None for the main table."""
+    return load_project(root).contents
 
 
 def read_project(
@@ -170,56 +272,10 @@ def read_project(
     on: str | None = None,
     packages_only: bool = False,
 ) -> ProjectConfig:
-    """Read the project in `root`.
-
-    `overrides` are keys of `[tool.hatch-connect]` as given on a call; they win. `packages_only`
-    needs no table of ours, and leaves the entrypoint alone. Raises
-    ConfigurationError with all problems at once, UsageError for a content that is not there.
-    """
-    tables = read_tables(root.absolute())
-    problems: list[str] = []
-    metadata = read_metadata(tables, problems)
-    layers = layers_of(tables, overrides=overrides or {}, content=content, on=on, problems=problems)
-    settings = Settings(layers=layers, problems=problems)
-    packaged = metadata.build_backend is not None
-    kind = (
-        read_mode(settings)
-        if packages_only
-        else read_kind(settings, settings.own(content), tables.root, packaged=packaged)
+    """Read one piece of content of the project in `root`."""
+    return load_project(root).content(
+        content, on=on, overrides=overrides, packages_only=packages_only
     )
-    hatch_env = settings.text("hatch-env") or "default"
-    config = ProjectConfig(
-        root=tables.root,
-        path=tables.path,
-        project_name=metadata.name,
-        version=metadata.version,
-        requires_python=metadata.requires_python,
-        build_backend=metadata.build_backend,
-        build_requires=metadata.build_requires,
-        dependencies=metadata.dependencies,
-        metadata=metadata,
-        hatch_environment=read_hatch_environment(
-            tables, hatch_env, asked=settings.called("hatch-env"), problems=problems
-        ),
-        content=content,
-        app_mode=kind.mode,
-        entrypoint=kind.entrypoint,
-        folder=kind.folder,
-        rendered=kind.rendered,
-        hide_all_input=kind.hide_all_input,
-        hide_tagged_input=kind.hide_tagged_input,
-        title=settings.text("title", validate_title),
-        content_name=_content_name(settings, metadata.name, content),
-        hatch_env=hatch_env,
-        servers=servers_of(tables, content, problems),
-    )
-    config = _shipping(_packages(_runtime(config, settings, kind), settings), settings)
-    config = _python(config, settings, kind)
-    if problems:
-        raise ConfigurationError(
-            tuple(dict.fromkeys(problems)), where=str(tables.path), hint=_hint(tables, kind)
-        )
-    return config
 
 
 def _python(config: ProjectConfig, settings: Settings, kind: ContentKind) -> ProjectConfig:
