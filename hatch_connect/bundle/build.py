@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NoReturn
@@ -18,7 +19,7 @@ from hatch_connect.bundle.build_protocol import (
 from hatch_connect.bundle.strategy import BuildStrategy, choose_strategy
 from hatch_connect.errors import BuildError, UsageError
 from hatch_connect.events import Detail, Note, Step, Warned
-from hatch_connect.project.project import content_tables, read_project
+from hatch_connect.project.project import load_project
 from hatch_connect.project.reading import HATCH, PYPROJECT, require_no_mark
 
 if TYPE_CHECKING:
@@ -36,14 +37,16 @@ def build(request: BuildRequest, environ: Mapping[str, str], report: Report) -> 
 
     Raises ProjectError: the configuration, the lock, the build or a file of it is wrong.
     """
-    unknown = set(request.contents) - set(content_tables(request.root))
+    project = request.project or load_project(request.root)
+    request = replace(request, project=project)
+    unknown = set(request.contents) - set(project.content_tables)
     if unknown:
         raise UsageError(
             f"There is no content `{min(unknown)}` in {request.root / 'pyproject.toml'}.",
             hint="Its table is [tool.hatch-connect.content.NAME].",
         )
     configs = tuple(
-        read_project(request.root, overrides=request.overrides, content=name, on=request.on)
+        project.content(name, on=request.on, overrides=request.overrides)
         for name in request.contents or (None,)
     )
     chosen = choose_strategy(configs[0], environ)

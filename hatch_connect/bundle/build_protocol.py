@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.bundle.packages import Packages
     from hatch_connect.events import Event
+    from hatch_connect.project.project import Project
 
 VARIABLE = "HATCH_CONNECT_OPTIONS"
 MAIN = "standard"
@@ -42,7 +43,8 @@ class BuildRequest:
     (None: dist/connect in the root); `installed` the packages of an environment and `interpreter`
     the Python of it, for a project without a lock (interactive verbs only); `on` the nickname
     whose table counts; `options_of_python` the call's options that mean nothing without Python.
-    `packages` were decided already, for the one piece of content that is asked for.
+    `project` was read already, and `packages` were decided, for the one piece of content that is
+    asked for.
     """
 
     root: Path
@@ -54,6 +56,7 @@ class BuildRequest:
     interpreter: Interpreter | None = None
     on: str | None = None
     options_of_python: tuple[str, ...] = ()
+    project: Project | None = None
     packages: Packages | None = None
 
 
@@ -73,8 +76,8 @@ class Built:
 
 
 def encode_request(request: BuildRequest, answer: Path) -> str:
-    """Give the value of the variable; the other process decides the packages by itself."""
-    asked = asdict(replace(request, packages=None))
+    """Give the value of the variable; the other process reads and decides by itself."""
+    asked = asdict(replace(request, project=None, packages=None))
     return json.dumps({"request": asked, "answer": answer}, default=_plain)
 
 

@@ -14,7 +14,6 @@ from hatch_connect.bundle.guard import forbidden
 from hatch_connect.errors import BundleError, ProjectError
 from hatch_connect.project.content_kind import EntrypointKind
 from hatch_connect.project.entrypoints import SAVED_MODELS, holds_model
-from hatch_connect.project.project import all_contents, content_tables, read_project
 from hatch_connect.project.sources import read_names
 
 if TYPE_CHECKING:
@@ -177,12 +176,12 @@ def others(config: ProjectConfig) -> dict[str, str]:
     """
     mine = _own(config)
     found: dict[str, str] = {}
-    names = all_contents(config.root) if content_tables(config.root) else ()
-    for name in names:
+    project = config.project
+    for name in project.contents if project.content_tables else ():
         if name == config.content:
             continue
         try:
-            other = read_project(config.root, content=name)
+            other = project.content(name)
         except ProjectError:
             continue
         for path in _own(other):

@@ -32,7 +32,7 @@ from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.bundle.selector import Candidate, LeftOut, Selector
 from hatch_connect.bundle.wheel import unpack_wheel
 from hatch_connect.errors import BuildError
-from hatch_connect.project.project import ProjectConfig, all_contents, content_tables, read_project
+from hatch_connect.project.project import load_project
 from hatch_connect.project.reading import encoding_of
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.bundle.build_protocol import BuildRequest, Built
     from hatch_connect.events import Report
+    from hatch_connect.project.project import Project, ProjectConfig
 
 OWN = "connect"
 _NOT_SELECTED = "Hatchling's selection: [tool.hatch.build]"
@@ -94,14 +95,19 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
         """Give the class of the configuration."""
         return BundleConfig
 
+    @cached_property
+    def project(self) -> Project:
+        """The project, as who asks for the build has read it, or read here."""
+        return self.task.request.project or load_project(Path(self.root))
+
     def get_version_api(self) -> dict[str, Callable[..., str]]:
         """Give what can be built: the main content, and each of the `content` tables."""
-        names = (None, *content_tables(Path(self.root)))
+        names = (None, *self.project.content_tables)
         return {name or MAIN: partial(self._build, name) for name in names}
 
     def get_default_versions(self) -> list[str]:
         """Build all content."""
-        return [name or MAIN for name in all_contents(Path(self.root))]
+        return [name or MAIN for name in self.project.contents]
 
     def clean(self, directory: str, versions: list[str]) -> None:  # noqa: ARG002 - Hatchling's signature
         """Remove the bundles of earlier builds, those with the ending of earlier releases too."""
@@ -133,9 +139,7 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
 
     def _build(self, content: str | None, directory: str, **_build_data: object) -> str:
         request = self.task.request
-        config = read_project(
-            Path(self.root), overrides=request.overrides, content=content, on=request.on
-        )
+        config = self.project.content(content, on=request.on, overrides=request.overrides)
         selector = Selector(config, self.task.environ)
         with TemporaryDirectory(prefix="hatch-connect-") as folder:
             wheel = config.app_mode.has_python and not config.is_whole_tree and self.has_package

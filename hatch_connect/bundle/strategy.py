@@ -18,7 +18,6 @@ from packaging.utils import canonicalize_name
 from hatch_connect.bundle.companions import entry_files
 from hatch_connect.errors import BundleError
 from hatch_connect.project.metadata import parse_requirement
-from hatch_connect.project.reading import read_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -116,7 +115,7 @@ class _Hatch:
     """What the tables of Hatch say of the build; `hatch.toml` wins, key by key."""
 
     def __init__(self, config: ProjectConfig) -> None:
-        tables = read_tables(config.root)
+        tables = config.project.tables
         self._config = config
         self._hatch = {**(tables.table("tool", "hatch") or {}), **tables.hatch}
         self._build = _table(self._hatch, "build")

@@ -24,10 +24,8 @@ from hatch_connect.project.interpreter import (
     inspect_interpreter,
     tool_of,
 )
-from hatch_connect.project.project import ProjectConfig, all_contents, read_project
-from hatch_connect.project.reading import read_tables
 from hatch_connect.project.target import Target
-from hatch_connect.verbs.result import Listing, one_or_several, root_of
+from hatch_connect.verbs.result import Listing, one_or_several, project_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
     from hatch_connect.locks.lock import Lock, Omitted
     from hatch_connect.options import Options
     from hatch_connect.project.interpreter import Interpreter
+    from hatch_connect.project.project import Project, ProjectConfig
     from hatch_connect.verbs.result import Result, Surroundings
 
 
@@ -139,27 +138,12 @@ class Requirements:
         }
 
 
-def project_of(
-    options: Options,
-    surroundings: Surroundings,
-    *,
-    content: str | None = None,
-    on: str | None = None,
-) -> ProjectConfig:
-    """Read the project's configuration for a piece of content.
-
-    `on` is the nickname of the server that it is for, whose table counts too.
-    """
-    root = root_of(options, surroundings)
-    return read_project(root, overrides=options.overrides(), content=content, on=on)
-
-
-def contents_of(options: Options, surroundings: Surroundings) -> tuple[str | None, ...]:
+def contents_of(options: Options, project: Project) -> tuple[str | None, ...]:
     """Return the pieces of content that the call is about; None is the main one.
 
     Raises UsageError where the project describes several and the call names none.
     """
-    every = all_contents(root_of(options, surroundings))
+    every = project.contents
     if options.all and options.content:
         raise UsageError("--all is every piece of content, --content some: give one of them.")
     chosen: tuple[str | None, ...] = every if options.all else options.content
@@ -178,9 +162,9 @@ def contents_of(options: Options, surroundings: Surroundings) -> tuple[str | Non
     return tuple(dict.fromkeys(chosen))
 
 
-def content_of(options: Options, surroundings: Surroundings) -> str | None:
+def content_of(options: Options, project: Project) -> str | None:
     """Return the one piece of content that the call is about."""
-    first, *others = contents_of(options, surroundings)
+    first, *others = contents_of(options, project)
     if others:
         raise UsageError("This is about one piece of content.", hint="Name it: --content NAME.")
     return first
@@ -196,6 +180,7 @@ def request_for(
     """
     request = BuildRequest(
         root=config.root,
+        project=config.project,
         overrides=options.overrides(),
         contents=(config.content,) if config.content else (),
         python_option=options.python_version,
@@ -277,7 +262,7 @@ def _unread(config: ProjectConfig) -> Iterator[str]:
         name, command = "setup.py", "uv pip compile setup.py -o requirements.txt"
     elif setup_cfg.is_file() and b"install_requires" in setup_cfg.read_bytes():
         name, command = "setup.cfg", "uv pip compile setup.cfg -o requirements.txt"
-    elif read_tables(config.root).table("tool", "poetry", "dependencies"):
+    elif config.project.tables.table("tool", "poetry", "dependencies"):
         name, command = "`tool.poetry.dependencies`", "poetry export -f pylock.toml -o pylock.toml"
     else:
         return
@@ -295,13 +280,11 @@ def with_packages(config: ProjectConfig, request: BuildRequest) -> BuildRequest:
 
 
 def build_contents(
-    options: Options, surroundings: Surroundings, report: Report
+    options: Options, surroundings: Surroundings, project: Project, report: Report
 ) -> tuple[Built, ...]:
     """Build the bundle of each piece of content that the call is about."""
-    configs = (
-        project_of(options, surroundings, content=name)
-        for name in contents_of(options, surroundings)
-    )
+    names = contents_of(options, project)
+    configs = (project.content(name, overrides=options.overrides()) for name in names)
     requests = [with_packages(c, request_for(c, options, surroundings)) for c in configs]
     return tuple(build_content(request, surroundings, report) for request in requests)
 
@@ -326,10 +309,11 @@ def build_content(request: BuildRequest, surroundings: Surroundings, report: Rep
 
 def run_bundle(options: Options, surroundings: Surroundings, report: Report) -> Result:
     """Build the bundles. Raises ProjectError."""
+    project = project_of(options, surroundings)
     return one_or_several(
         tuple(
             BundleResult(bundle=b.bundle, listing=Listing.of(b) if options.list else None)
-            for b in build_contents(options, surroundings, report)
+            for b in build_contents(options, surroundings, project, report)
         )
     )
 
@@ -339,21 +323,22 @@ def run_manifest(options: Options, surroundings: Surroundings, report: Report) -
 
     Raises ProjectError, also where `--in-place` would have to move files.
     """
+    project = project_of(options, surroundings)
     if options.in_place:
-        content_of(options, surroundings)
+        content_of(options, project)
     return one_or_several(
         tuple(
             ManifestResult(
-                manifest=_written(built, options, surroundings, report),
+                manifest=_written(built, options, project, report),
                 listing=Listing.of(built) if options.list else None,
             )
-            for built in build_contents(options, surroundings, report)
+            for built in build_contents(options, surroundings, project, report)
         )
     )
 
 
-def _written(built: Built, options: Options, surroundings: Surroundings, report: Report) -> Path:
-    config = project_of(options, surroundings, content=built.content)
+def _written(built: Built, options: Options, project: Project, report: Report) -> Path:
+    config = project.content(built.content, overrides=options.overrides())
     if options.in_place:
         return write_in_place(config, built.bundle)
     folder = built.bundle.path.parent / config.content_name
@@ -372,12 +357,10 @@ def _section(heading: str, lines: list[str]) -> tuple[str, ...]:
 
 def run_requirements(options: Options, surroundings: Surroundings, report: Report) -> Result:
     """Decide the packages. No table of ours is needed. Raises ProjectError."""
-    root = root_of(options, surroundings)
+    project = project_of(options, surroundings)
     results = []
-    for content in contents_of(options, surroundings):
-        config = read_project(
-            root, overrides=options.overrides(), content=content, packages_only=True
-        )
+    for name in contents_of(options, project):
+        config = project.content(name, overrides=options.overrides(), packages_only=True)
         packages = decide_packages(config, request_for(config, options, surroundings))
         for note in packages.lock.notes:
             report(Warned(text=note))

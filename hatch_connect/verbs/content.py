@@ -19,9 +19,9 @@ from hatch_connect.ship.execute import Execution
 from hatch_connect.ship.find import ContentMatch, ContentReference, find_content, variable_names
 from hatch_connect.ship.history import History, RecordKeeper
 from hatch_connect.ship.plan import make_rollback
-from hatch_connect.verbs.build import content_of, project_of
+from hatch_connect.verbs.build import content_of
 from hatch_connect.verbs.deploy import Deployed, Planned, nothing_changed
-from hatch_connect.verbs.result import masking
+from hatch_connect.verbs.result import masking, project_of
 from hatch_connect.verbs.server import chosen_server, client_of, polling_of, settings_of, who
 from hatch_connect.verbs.source import records_of, reference_of
 
@@ -214,8 +214,9 @@ def _project(
 ) -> ProjectConfig | None:
     """Return the project, or None where `--app-id` names content without one."""
     try:
-        name = content_of(options, surroundings)
-        return project_of(options, surroundings, content=name, on=on)
+        project = project_of(options, surroundings)
+        name = content_of(options, project)
+        return project.content(name, on=on, overrides=options.overrides())
     except ProjectError:
         if options.app_id and not options.content:
             return None

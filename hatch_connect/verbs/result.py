@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hatch_connect.bundle.build_protocol import Built
     from hatch_connect.events import Event, Report
     from hatch_connect.options import Options
+    from hatch_connect.project.project import Project
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,11 +91,13 @@ class Several:
         return {"contents": [result.to_dict() for result in self.results]}
 
 
-def root_of(options: Options, surroundings: Surroundings) -> Path:
-    """Return the project's root: the nearest pyproject.toml upward of where the call points."""
+def project_of(options: Options, surroundings: Surroundings) -> Project:
+    """Read the project of the nearest pyproject.toml upward of where the call points."""
+    from hatch_connect.project.project import load_project
     from hatch_connect.project.reading import find_root
 
-    return find_root(Path(normpath(surroundings.directory / (options.directory or ""))))
+    directory = Path(normpath(surroundings.directory / (options.directory or "")))
+    return load_project(find_root(directory))
 
 
 class Result(Protocol):

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.connect.resolve_server import server_to_add
 from hatch_connect.errors import ProjectError, StoreError, UsageError
 from hatch_connect.events import Note, Warned
-from hatch_connect.project.project import read_project
-from hatch_connect.verbs.result import root_of
+from hatch_connect.verbs.result import project_of
 from hatch_connect.verbs.server import (
     chosen_server,
     client_of,
@@ -225,6 +224,6 @@ def run_details(options: Options, surroundings: Surroundings, report: Report) ->
 def _project(options: Options, surroundings: Surroundings) -> ProjectConfig | None:
     """Return the project if there is one: this verb needs none, nor content in it."""
     try:
-        return read_project(root_of(options, surroundings), packages_only=True)
+        return project_of(options, surroundings).content(packages_only=True)
     except ProjectError:
         return None

@@ -17,11 +17,11 @@ from hatch_connect.errors import ProjectError, StoreError, UsageError
 from hatch_connect.events import Warned
 from hatch_connect.options import SPECS
 from hatch_connect.project.content_kind import EntrypointKind
-from hatch_connect.project.project import all_contents, read_project
+from hatch_connect.project.project import load_project
 from hatch_connect.project.settings import valid_content_name, validate_title
 from hatch_connect.ship.find import ContentReference
-from hatch_connect.verbs.build import contents_of, project_of, request_for, with_packages
-from hatch_connect.verbs.result import root_of
+from hatch_connect.verbs.build import contents_of, request_for, with_packages
+from hatch_connect.verbs.result import project_of
 
 if TYPE_CHECKING:
     from hatch_connect.bundle.build_protocol import BuildRequest
@@ -39,13 +39,15 @@ class Piece:
 
     `config` is the project's content without any server's table, None for a prepared bundle that
     is not the project's; `path` and `manifest` are the prepared bundle's, None where it is built.
-    `archive` is one that needs no packing.
+    `archive` is one that needs no packing. `contents` are the
+    project's, which a prepared bundle may be of.
     """
 
     config: ProjectConfig | None
     path: Path | None = None
     manifest: Manifest | None = None
     archive: Bundle | None = None
+    contents: tuple[ProjectConfig, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,9 +107,10 @@ def pieces_of(options: Options, surroundings: Surroundings, report: Report) -> t
     if options.title and (wrong := validate_title(options.title)):
         raise UsageError(f"The title {wrong}.")
     if not options.file:
-        names = contents_of(options, surroundings)
+        project = project_of(options, surroundings)
+        names = contents_of(options, project)
         return tuple(
-            Piece(config=project_of(options, surroundings, content=name)) for name in names
+            Piece(config=project.content(name, overrides=options.overrides())) for name in names
         )
     _refuse_build_options(options)
     if len(options.file) > 1 and (options.content or options.title or options.app_id):
@@ -115,19 +118,22 @@ def pieces_of(options: Options, surroundings: Surroundings, report: Report) -> t
             "--content, --title and --app-id are of one piece of content, and several bundles are "
             f"given: {', '.join(options.file)}."
         )
-    return tuple(_prepared(file, options, surroundings, report) for file in options.file)
+    contents = _contents(options, surroundings)
+    paths = [surroundings.directory / file for file in options.file]
+    return tuple(_prepared(path, contents, options, report) for path in paths)
 
 
-def _prepared(file: str, options: Options, surroundings: Surroundings, report: Report) -> Piece:
-    path = surroundings.directory / file
+def _prepared(
+    path: Path, contents: tuple[ProjectConfig, ...], options: Options, report: Report
+) -> Piece:
     if not path.exists():
         raise UsageError(f"There is no {path}.", hint="Name a bundle, a manifest or its folder.")
     archive = None
     if path.is_file() and path.name != MANIFEST_NAME:
         archive = Bundle.open(path, into=path.parent, report=report)
     manifest = archive.manifest if archive else read_manifest(path)
-    piece = Piece(config=None, path=path, manifest=manifest, archive=archive)
-    return replace(piece, config=_owner(piece, options, surroundings))
+    piece = Piece(config=None, path=path, manifest=manifest, archive=archive, contents=contents)
+    return replace(piece, config=_owner(piece, options))
 
 
 def request_of_piece(
@@ -148,8 +154,9 @@ def subject_of(
     """Put together what is known of the content that a piece becomes on a server."""
     if piece.config is None:
         return _independent(piece, options, surroundings, report)
-    name = piece.config.content
-    config = project_of(options, surroundings, content=name, on=server.table)
+    config = piece.config.project.content(
+        piece.config.content, on=server.table, overrides=options.overrides()
+    )
     return Subject(
         piece=piece,
         config=config,
@@ -228,26 +235,25 @@ def _title_of(config: ProjectConfig) -> str:
     return config.content_name if title in {"", "index"} or validate_title(title) else title
 
 
-def _owner(piece: Piece, options: Options, surroundings: Surroundings) -> ProjectConfig | None:
+def _owner(piece: Piece, options: Options) -> ProjectConfig | None:
     """Return the project's content that a prepared bundle is of, or None.
 
     It is the one that `--content` names; else the bundle lies where the project's builds go or
     has the content's name, and is of the content's mode and entrypoint.
     """
-    configs = _contents(options, surroundings)
     if options.content:
-        return next(iter(configs), None)
-    return next((c for c in configs if _is_named_for(piece, c) and _is_like(piece, c)), None)
+        return next(iter(piece.contents), None)
+    return next((c for c in piece.contents if _is_named_for(piece, c) and _is_like(piece, c)), None)
 
 
-def _contents(options: Options, surroundings: Surroundings) -> list[ProjectConfig]:
+def _contents(options: Options, surroundings: Surroundings) -> tuple[ProjectConfig, ...]:
     """Return the content that the call may be about; none if there is no project."""
     try:
-        root = root_of(options, surroundings)
-        names = contents_of(options, surroundings) if options.content else all_contents(root)
-        return [project_of(options, surroundings, content=name) for name in names]
+        project = project_of(options, surroundings)
+        names = contents_of(options, project) if options.content else project.contents
+        return tuple(project.content(name, overrides=options.overrides()) for name in names)
     except ProjectError:
-        return []
+        return ()
 
 
 def _is_named_for(piece: Piece, config: ProjectConfig) -> bool:
@@ -286,7 +292,7 @@ def _independent(
     default_title = options.title or found or _stem(path)
     name = valid_content_name(default_title)
     # It is not of the project, so what has this name there is something else.
-    taken = {config.content_name for config in _contents(options, surroundings)}
+    taken = {config.content_name for config in piece.contents}
     return Subject(
         piece=piece,
         config=None,
@@ -330,7 +336,8 @@ def built_bundles(root: Path) -> tuple[Path, ...]:
     """
     folder = root / DEFAULT_DIRECTORY
     there = sorted(path.name for end in (SUFFIX, ".tar.gz") for path in folder.glob(f"*{end}"))
-    contents = (read_project(root, content=name) for name in all_contents(root))
+    project = load_project(root)
+    contents = map(project.content, project.contents)
     return tuple(folder / _chosen(config, there, folder) for config in contents)
 
 
