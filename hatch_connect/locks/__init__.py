@@ -12,8 +12,9 @@ from hatch_connect.locks.lock import (
     REQUIREMENTS,
     UV,
     LockFile,
+    parse_lock,
     project_folder,
-    read_lock_toml,
+    read_lock_data,
 )
 from hatch_connect.locks.path_dependencies import is_file
 from hatch_connect.project.settings import excerpt
@@ -164,10 +165,11 @@ def _uv_lock(root: Path) -> LockFile | None:
     for folder in root.parents:
         if not (folder / UV).is_file():
             continue
-        members = read_lock_toml(folder / UV).get("package", [])
+        data = read_lock_data(folder / UV)
+        members = parse_lock(data, folder / UV).get("package", [])
         if isinstance(members, list) and project_folder(root, folder / UV) in map(_folder, members):
             because = f"the lock of the workspace in {folder}"
-            return LockFile(path=folder / UV, format=UV, because=because)
+            return LockFile(path=folder / UV, format=UV, because=because, data=data)
     return None
 
 
@@ -195,11 +197,13 @@ def format_of(path: Path) -> str:
 
 
 def _with_python(found: LockFile) -> LockFile:
-    """Add what a lock says of Python."""
+    """Add what a lock that is TOML holds, and what it says of Python."""
     if found.format == REQUIREMENTS:
         return found
+    found = replace(found, data=found.data or read_lock_data(found.path))
     # A large uv.lock takes a second to parse, and says this before its packages.
-    content = read_lock_toml(found.path, before="[[package]]" if found.format == UV else None)
+    before = "[[package]]" if found.format == UV else None
+    content = parse_lock(found.data, found.path, before=before)
     requires = content.get("requires-python")
     if not isinstance(requires, str):
         return found

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import ConfigurationError, LockError
-from hatch_connect.project.reading import read_toml
+from hatch_connect.project.reading import parse_toml, read_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 PUBLIC_INDEX = "https://pypi.org/simple"
@@ -123,7 +124,8 @@ class LockFile:
     """A lock that was found.
 
     `python` is the minor that it was made for, where it was made for just one; `hatch` says that
-    it is the lock of the chosen Hatch environment, which has extras and groups baked in.
+    it is the lock of the chosen Hatch environment, which has extras and groups baked in. `data`
+    is what a lock that is TOML holds.
     """
 
     path: Path
@@ -132,6 +134,7 @@ class LockFile:
     python: str | None = None
     requires_python: str | None = None
     hatch: bool = False
+    data: bytes = field(default=b"", repr=False)
 
     @property
     def lock_python(self) -> tuple[str, str] | None:
@@ -157,10 +160,22 @@ def project_folder(root: Path, lock: Path) -> str:
     return Path(os.path.relpath(root, lock.parent)).as_posix()
 
 
-def read_lock_toml(path: Path, *, before: str | None = None) -> dict[str, object]:
-    """Read a lock that is TOML, or its beginning; what is not is a LockError."""
+def read_lock_data(path: Path) -> bytes:
+    """Read a lock that is TOML; one that cannot be read is a LockError."""
+    with _as_lock_error(path):
+        return read_bytes(path)
+
+
+def parse_lock(data: bytes, path: Path, *, before: str | None = None) -> dict[str, object]:
+    """Parse a lock that is TOML, or its beginning; what is not is a LockError."""
+    with _as_lock_error(path):
+        return parse_toml(data, path, before=before)
+
+
+@contextmanager
+def _as_lock_error(path: Path) -> Iterator[None]:
     try:
-        return read_toml(path, before=before)
+        yield
     except ConfigurationError as error:
         raise LockError(str(error), hint="Lock the project again.") from None
     except RecursionError:

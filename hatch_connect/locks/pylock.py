@@ -29,7 +29,7 @@ from hatch_connect.locks.lock import (
     Lock,
     Omitted,
     Pin,
-    read_lock_toml,
+    parse_lock,
     url_requirement,
     without_pinned,
 )
@@ -97,9 +97,8 @@ class Chosen:
 
 def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
     """Read the lock for a target; raises LockError with everything that is wrong with it."""
-    pylock = _parsed(found.path)
-    data = found.path.read_bytes()
-    text = data.decode()
+    pylock = _parsed(found)
+    text = found.data.decode()
     findings = LockProblems()
     findings.wrong(
         f"{found.path} holds credentials:",
@@ -139,7 +138,7 @@ def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
         path=found.path,
         format=PYLOCK,
         pins=tuple(sorted(pins, key=lambda pin: pin.requirement)),
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=hashlib.sha256(found.data).hexdigest(),
         markers_kept=kept,
         requires_python=str(pylock.requires_python) if pylock.requires_python else None,
         files=(found.path,),
@@ -183,11 +182,12 @@ def _check_fresh(
     )
 
 
-def _parsed(path: Path) -> Pylock:
+def _parsed(found: LockFile) -> Pylock:
     from packaging.pylock import Pylock, PylockUnsupportedVersionError, PylockValidationError
 
+    path = found.path
     try:
-        return Pylock.from_dict(read_lock_toml(path))
+        return Pylock.from_dict(parse_lock(found.data, path))
     except PylockUnsupportedVersionError as error:
         raise LockError(f"{path}: {error}.", hint="Update hatch-connect.") from None
     except PylockValidationError as error:

@@ -38,8 +38,8 @@ from hatch_connect.locks.lock import (
     Lock,
     Omitted,
     Pin,
+    parse_lock,
     project_folder,
-    read_lock_toml,
     url_requirement,
     without_pinned,
 )
@@ -155,9 +155,8 @@ class Graph:
 
 def read_uv_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
     """Read the lock for a target; raises LockError with everything that is wrong with it."""
-    graph = _graph(found.path)
-    data = found.path.read_bytes()
-    text = data.decode()
+    graph = _graph(found)
+    text = found.data.decode()
     root = _root(graph, found.path, config)
     findings = LockProblems()
     _check_lock(graph, root, found.path, config, findings)
@@ -186,7 +185,7 @@ def read_uv_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock
         path=found.path,
         format=UV,
         pins=tuple(sorted(pins, key=lambda pin: pin.requirement)),
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=hashlib.sha256(found.data).hexdigest(),
         markers_kept=config.keep_markers,
         requires_python=graph.requires_python,
         files=(found.path,),
@@ -202,8 +201,9 @@ def _chosen(config: ProjectConfig) -> frozenset[str]:
     return frozenset((*extras, *(f"the group {name}" for name in config.groups)))
 
 
-def _graph(path: Path) -> Graph:
-    content: dict[str, Any] = read_lock_toml(path)
+def _graph(found: LockFile) -> Graph:
+    path = found.path
+    content: dict[str, Any] = parse_lock(found.data, path)
     version = content.get("version")
     if version != _VERSION:
         raise LockError(

@@ -89,17 +89,17 @@ def read_tables(root: Path) -> ProjectTables:
     hatch = root / HATCH
     return ProjectTables(
         root=root,
-        pyproject=read_toml(root / PYPROJECT),
-        hatch=read_toml(hatch) if hatch.is_file() else {},
+        pyproject=parse_toml(read_bytes(root / PYPROJECT), root / PYPROJECT),
+        hatch=parse_toml(read_bytes(hatch), hatch) if hatch.is_file() else {},
     )
 
 
-def read_toml(path: Path, *, before: str | None = None) -> dict[str, object]:
-    """Read one TOML file, or what it says before some text.
+def parse_toml(data: bytes, path: Path, *, before: str | None = None) -> dict[str, object]:
+    """Parse what one TOML file holds, or what it says before some text.
 
     What is not TOML is a ConfigurationError that says where.
     """
-    text = read_utf8(path)
+    text = decode_utf8(data, path)
     try:
         return tomllib.loads(text if before is None else text.partition(before)[0])
     except tomllib.TOMLDecodeError as error:
@@ -107,20 +107,30 @@ def read_toml(path: Path, *, before: str | None = None) -> dict[str, object]:
 
 
 def read_utf8(path: Path) -> str:
-    """Read a text file that has to be UTF-8; ConfigurationError names the encoding it seems to be.
+    """Read a text file that has to be UTF-8."""
+    return decode_utf8(read_bytes(path), path)
 
-    A byte-order mark of UTF-8 is no part of the text.
-    """
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file; one that cannot be read is a ConfigurationError."""
     try:
-        data = path.read_bytes()
-        text = data.decode("utf-8-sig")
-        at = text.find("\0")
-    except UnicodeDecodeError as error:
-        text, at = "", error.start
+        return path.read_bytes()
     except OSError as error:
         raise ConfigurationError(
             (f"The file cannot be read: {error.strerror}.",), where=str(path)
         ) from None
+
+
+def decode_utf8(data: bytes, path: Path) -> str:
+    """Decode a file that has to be UTF-8; ConfigurationError names the encoding it seems to be.
+
+    A byte-order mark of UTF-8 is no part of the text.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+        at = text.find("\0")
+    except UnicodeDecodeError as error:
+        text, at = "", error.start
     if at < 0:
         return text
     raise ConfigurationError(

@@ -134,9 +134,9 @@ def keys(server: FakeConnect) -> dict[str, str]:
 Most: TypeAlias = dict[tuple[str, ...], dict[str, int]]
 
 PACKAGE: Most = {
-    ("deploy",): {"pyproject.toml": 2, "uv.lock": 4, ".python-version": 1, PYTHON: 1, GIT: 7},
-    ("bundle",): {"pyproject.toml": 2, "uv.lock": 4, ".python-version": 1, PYTHON: 1, GIT: 3},
-    ("requirements",): {"pyproject.toml": 1, "uv.lock": 4, ".python-version": 1, PYTHON: 1},
+    ("deploy",): {"pyproject.toml": 2, "uv.lock": 2, ".python-version": 1, PYTHON: 1, GIT: 7},
+    ("bundle",): {"pyproject.toml": 2, "uv.lock": 2, ".python-version": 1, PYTHON: 1, GIT: 3},
+    ("requirements",): {"pyproject.toml": 1, "uv.lock": 2, ".python-version": 1, PYTHON: 1},
 }
 TREE: Most = {
     ("deploy",): {"pyproject.toml": 4, LIST: 4, ".python-version": 3, PYTHON: 1, GIT: 6},
