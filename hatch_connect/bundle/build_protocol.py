@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.bundle.packages import Packages
     from hatch_connect.events import Event
+    from hatch_connect.locks.lock import LockFile
     from hatch_connect.project.project import Project
 
 VARIABLE = "HATCH_CONNECT_OPTIONS"
@@ -41,7 +42,8 @@ class BuildRequest:
     `overrides` are keys of [tool.hatch-connect] as given on the call (never secrets); `contents`
     the names of the pieces of content (empty: the main one); `directory` where the bundles go
     (None: dist/connect in the root); `installed` the packages of an environment and `interpreter`
-    the Python of it, for a project without a lock (interactive verbs only); `on` the nickname
+    the Python of it, for a project without a lock (interactive verbs only), which `inspect` asks
+    if nothing else decides; `lock` the file that was found; `on` the nickname
     whose table counts; `options_of_python` the call's options that mean nothing without Python.
     `project` was read already, and `packages` were decided, for the one piece of content that is
     asked for.
@@ -54,10 +56,16 @@ class BuildRequest:
     python_option: str | None = None
     installed: Lock | None = None
     interpreter: Interpreter | None = None
+    inspect: Callable[[], Interpreter | None] | None = None
+    lock: LockFile | None = None
     on: str | None = None
     options_of_python: tuple[str, ...] = ()
     project: Project | None = None
     packages: Packages | None = None
+
+    def inspected(self) -> Interpreter | None:
+        """Return the interpreter, which is asked now if it was not before."""
+        return self.interpreter or (self.inspect() if self.inspect else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +85,8 @@ class Built:
 
 def encode_request(request: BuildRequest, answer: Path) -> str:
     """Give the value of the variable; the other process reads and decides by itself."""
-    asked = asdict(replace(request, project=None, packages=None))
+    decided = replace(request, interpreter=request.inspected())
+    asked = asdict(replace(decided, project=None, inspect=None, lock=None, packages=None))
     return json.dumps({"request": asked, "answer": answer}, default=_plain)
 
 

@@ -55,13 +55,11 @@ def decide_packages(config: ProjectConfig, request: BuildRequest) -> Packages:
     Raises LockError or PythonVersionError; without a lock the installed packages count, if the
     call gave any.
     """
-    found = find_lock(config)
+    found = request.lock or (None if request.installed else find_lock(config))
     if found is None:
         if request.installed is None:
             raise _nothing_installed(config)
-        python = choose_python(
-            config, option=request.python_option, interpreter=request.interpreter
-        )
+        python = choose_python(config, option=request.python_option, interpreter=request.inspected)
         target = Target(python=python.minor, machine=config.architecture)
         lock = request.installed
     else:
@@ -90,7 +88,7 @@ def _python(config: ProjectConfig, request: BuildRequest, found: LockFile) -> Py
         config,
         option=request.python_option,
         lock_python=found.lock_python,
-        interpreter=request.interpreter,
+        interpreter=request.inspected,
         one_minor=evaluated and not kept,
         kept=found.requires_python or "" if kept else None,
     )

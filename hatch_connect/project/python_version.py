@@ -12,7 +12,7 @@ from hatch_connect.project.settings import excerpt
 from hatch_connect.project.target import minor_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from packaging.specifiers import SpecifierSet
@@ -147,14 +147,15 @@ def choose_python(
     *,
     option: str | None = None,
     lock_python: tuple[str, str] | None = None,
-    interpreter: Interpreter | None = None,
+    interpreter: Callable[[], Interpreter | None] | None = None,
     one_minor: bool = True,
     kept: str | None = None,
 ) -> PythonTarget:
     """Choose X.Y in the documented order; `requires-python` bounds the choice.
 
     A range that comes before a version bounds it too: an interpreter outside of it does not
-    count. `lock_python` is the minor that a lock was made for, with the reason. `one_minor` says
+    count. `lock_python` is the minor that a lock was made for, with the reason; `interpreter` is
+    asked if nothing else decides. `one_minor` says
     that the pins are evaluated for one minor, so that no other may run them; it is False for a
     requirements file that is shipped as written. `kept` is the range of a lock whose markers are
     kept: any Python in it and in the project's may run the pins. Raises PythonVersionError.
@@ -225,7 +226,7 @@ def _sources(
     config: ProjectConfig,
     option: str | None,
     lock_python: tuple[str, str] | None,
-    interpreter: Interpreter | None,
+    interpreter: Callable[[], Interpreter | None] | None,
 ) -> Iterator[_VersionSource]:
     if option:
         because = "the option --python-version"
@@ -244,8 +245,8 @@ def _sources(
         yield _VersionSource(text=lock_python[0], because=lock_python[1], explicit=False)
     for because, text in config.metadata.python_elsewhere:
         yield _VersionSource(text=text, because=because)
-    if interpreter:
-        yield _of_interpreter(interpreter)
+    if interpreter and (found := interpreter()):
+        yield _of_interpreter(found)
 
 
 def _of_interpreter(interpreter: Interpreter) -> _VersionSource:

@@ -7,6 +7,7 @@ committed; `requirements` shows the packages, and why each is there or is not.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.artifact import write_in_place
@@ -28,7 +29,7 @@ from hatch_connect.project.target import Target
 from hatch_connect.verbs.result import Listing, one_or_several, project_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from hatch_connect.bundle.build_protocol import Built
@@ -188,24 +189,31 @@ def request_for(
     )
     if not config.app_mode.has_python and not config.rendered:
         return request
-    locked = bool(config.rendered) or find_lock(config) is not None
-    try:
-        path, because = find_interpreter(
-            surroundings.environ, option=options.python, fallback=surroundings.interpreter
-        )
-        interpreter = inspect_interpreter(path)
-    except InterpreterError:
-        if locked:
-            return request
-        raise
+    lock = None if config.rendered else find_lock(config)
+    find = partial(
+        find_interpreter,
+        surroundings.environ,
+        option=options.python,
+        fallback=surroundings.interpreter,
+    )
+    if config.rendered or lock:
+        return replace(request, lock=lock, inspect=cache(partial(_inspected, find)))
+    path, because = find()
+    interpreter = inspect_interpreter(path)
     request = replace(request, interpreter=interpreter)
-    if locked:
-        return request
     told = "Shipping" if config.force_generate else "Nothing is locked: shipping"
     warning = f"{told} what is installed in {path} ({because})."
     if because == FALLBACK:
         warning += _require_no_tool(interpreter, config, surroundings.environ)
     return replace(request, installed=_installed(interpreter, config, warning))
+
+
+def _inspected(find: Callable[[], tuple[Path, str]]) -> Interpreter | None:
+    """Ask an interpreter that something locked can do without."""
+    try:
+        return inspect_interpreter(find()[0])
+    except InterpreterError:
+        return None
 
 
 def _of_python(config: ProjectConfig, options: Options) -> Iterator[str]:

@@ -134,17 +134,16 @@ def keys(server: FakeConnect) -> dict[str, str]:
 Most: TypeAlias = dict[tuple[str, ...], dict[str, int]]
 
 PACKAGE: Most = {
-    ("deploy",): {"pyproject.toml": 2, "uv.lock": 2, ".python-version": 1, PYTHON: 1, GIT: 7},
-    ("bundle",): {"pyproject.toml": 2, "uv.lock": 2, ".python-version": 1, PYTHON: 1, GIT: 3},
-    ("requirements",): {"pyproject.toml": 1, "uv.lock": 2, ".python-version": 1, PYTHON: 1},
+    ("deploy",): {"pyproject.toml": 2, "uv.lock": 1, ".python-version": 1, GIT: 7},
+    ("bundle",): {"pyproject.toml": 2, "uv.lock": 1, ".python-version": 1, GIT: 3},
+    ("requirements",): {"pyproject.toml": 1, "uv.lock": 1, ".python-version": 1},
 }
 TREE: Most = {
-    ("deploy",): {"pyproject.toml": 4, LIST: 4, ".python-version": 3, PYTHON: 1, GIT: 6},
+    ("deploy",): {"pyproject.toml": 4, LIST: 4, ".python-version": 3, GIT: 6},
     ("manifest", "--in-place"): {
         "pyproject.toml": 5,
         LIST: 5,
         ".python-version": 4,
-        PYTHON: 1,
         GIT: 2,
     },
 }
@@ -173,7 +172,7 @@ def test_a_folder_without_a_build(
 
 def test_two_pieces_of_content(server: FakeConnect, tree: Path, sandbox: Sandbox) -> None:
     (tree / "pyproject.toml").write_text(TWO, encoding="utf-8")
-    most = {"pyproject.toml": 7, LIST: 8, ".python-version": 6, PYTHON: 2, GIT: 13}
+    most = {"pyproject.toml": 7, LIST: 8, ".python-version": 6, GIT: 13}
     hold(watched(sandbox, tree, "deploy", "--all", **keys(server)), most)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -44,7 +45,7 @@ class TestOrder:
         given = {
             "option": "3.9",
             "lock_python": ("3.13", "pylock.toml, which was made for it,"),
-            "interpreter": interpreter(tmp_path, "3.14.1"),
+            "interpreter": partial(interpreter, tmp_path, "3.14.1"),
         }
 
         def choose(setting: str = "", env_python: str = "") -> PythonTarget:
@@ -147,7 +148,7 @@ class TestVersionFile:
     def test_forms_of_other_tools(self, tmp_path: Path, text: str, version: str) -> None:
         (tmp_path / ".python-version").write_text(text, encoding="utf-8")
         runs = interpreter(tmp_path, "3.14.1")
-        assert choose_python(project(tmp_path), interpreter=runs).version == version
+        assert choose_python(project(tmp_path), interpreter=lambda: runs).version == version
 
     def test_one_of_powershell_names_its_encoding_and_the_cure(self, tmp_path: Path) -> None:
         (tmp_path / ".python-version").write_text("3.11\n", encoding="utf-16")
@@ -161,7 +162,9 @@ class TestVersionFile:
         self, tmp_path: Path, text: str
     ) -> None:
         (tmp_path / ".python-version").write_text(text, encoding="utf-8")
-        found = choose_python(project(tmp_path), interpreter=interpreter(tmp_path, "3.14.1"))
+        found = choose_python(
+            project(tmp_path), interpreter=partial(interpreter, tmp_path, "3.14.1")
+        )
         assert found.minor == "3.14"
         (note,) = found.notes
         assert note.startswith(f".python-version says `{text}`")
@@ -214,11 +217,13 @@ class TestRefused:
         self, tmp_path: Path, facts: dict[str, bool | str], said: str
     ) -> None:
         with pytest.raises(PythonVersionError, match=said):
-            choose_python(project(tmp_path), interpreter=interpreter(tmp_path, "3.13.1", **facts))
+            choose_python(
+                project(tmp_path), interpreter=partial(interpreter, tmp_path, "3.13.1", **facts)
+            )
 
     def test_a_prerelease_that_runs_this(self, tmp_path: Path) -> None:
         with pytest.raises(PythonVersionError, match="released"):
-            choose_python(project(tmp_path), interpreter=interpreter(tmp_path, "3.15.0b2"))
+            choose_python(project(tmp_path), interpreter=partial(interpreter, tmp_path, "3.15.0b2"))
 
 
 class TestBounds:
@@ -265,7 +270,7 @@ class TestRanges:
         ):
             if wanted is None:
                 continue
-            runs = interpreter(tmp_path, version)
+            runs = partial(interpreter, tmp_path, version)
             found = choose_python(config, interpreter=runs, one_minor=False)
             assert (found.version, found.requires) == wanted
             assert f".python-version (`{text}`)" in found.because
@@ -276,8 +281,8 @@ class TestRanges:
     def test_what_is_written_is_what_is_announced(self, tmp_path: Path) -> None:
         config = project(tmp_path, requires=">=3.8")
         runs = interpreter(tmp_path, "3.12.4")
-        assert choose_python(config, interpreter=runs).asked == "3.12"
-        asked = choose_python(config, interpreter=runs, one_minor=False).asked
+        assert choose_python(config, interpreter=lambda: runs).asked == "3.12"
+        asked = choose_python(config, interpreter=lambda: runs, one_minor=False).asked
         assert asked == ">=3.8 (3.12 on servers that read no range)"
         assert choose_python(config, option="3.12.4").asked == "3.12.4"
 
@@ -300,17 +305,19 @@ class TestRanges:
         with (tmp_path / file).open("a", encoding="utf-8") as stream:
             stream.write(f"\n[tool.poetry.dependencies]\n{text}\n" if file[0] == "p" else text)
         runs = interpreter(tmp_path, "3.9.1")
-        found = choose_python(read_project(tmp_path), interpreter=runs)
+        found = choose_python(read_project(tmp_path), interpreter=lambda: runs)
         assert found.version == version
         assert ("setup.cfg" if file == "setup.cfg" else "tool.poetry") in found.because
         (tmp_path / ".python-version").write_text("3.13")
-        assert choose_python(read_project(tmp_path), interpreter=runs).minor == "3.13"
+        assert choose_python(read_project(tmp_path), interpreter=lambda: runs).minor == "3.13"
 
     def test_one_that_is_not_understood_is_told(self, tmp_path: Path) -> None:
         project(tmp_path)
         with (tmp_path / "pyproject.toml").open("a", encoding="utf-8") as stream:
             stream.write("\n[tool.poetry.dependencies]\npython = '^3.8 || ^3.11 || dunno'\n")
-        found = choose_python(read_project(tmp_path), interpreter=interpreter(tmp_path, "3.13.1"))
+        found = choose_python(
+            read_project(tmp_path), interpreter=partial(interpreter, tmp_path, "3.13.1")
+        )
         assert found.minor == "3.13"
         assert "`tool.poetry.dependencies.python` says" in found.notes[0]
 
@@ -337,7 +344,7 @@ class TestRanges:
         (root / ".python-version").write_text(text, encoding="utf-8", newline="")
         runs = interpreter(root, "3.12.1")
         with contextlib.suppress(PythonVersionError):
-            target = choose_python(project(root), interpreter=runs, one_minor=False)
+            target = choose_python(project(root), interpreter=lambda: runs, one_minor=False)
             allowed = SpecifierSet(target.requires or "")
             assert allowed.contains(target.version)
 
@@ -358,9 +365,9 @@ class TestRequires:
     def test_a_file_shipped_as_written_leaves_the_projects_range(self, tmp_path: Path) -> None:
         config = project(tmp_path, requires=">=3.9")
         runs = interpreter(tmp_path, "3.11.7")
-        found = choose_python(config, interpreter=runs, one_minor=False)
+        found = choose_python(config, interpreter=lambda: runs, one_minor=False)
         assert (found.version, found.requires) == ("3.11.0", ">=3.9")
-        assert choose_python(config, interpreter=runs).requires == "~=3.11.0"
+        assert choose_python(config, interpreter=lambda: runs).requires == "~=3.11.0"
 
     def test_but_a_version_that_was_asked_for_is_asked_for(self, tmp_path: Path) -> None:
         (tmp_path / ".python-version").write_text("3.11")
