@@ -20,7 +20,7 @@ from hatch_connect.bundle.strategy import BuildStrategy, choose_strategy
 from hatch_connect.errors import BuildError, UsageError
 from hatch_connect.events import Detail, Note, Step, Warned
 from hatch_connect.project.project import load_project
-from hatch_connect.project.reading import HATCH, PYPROJECT, require_no_mark
+from hatch_connect.project.reading import require_no_mark
 
 if TYPE_CHECKING:
     import subprocess
@@ -51,8 +51,7 @@ def build(request: BuildRequest, environ: Mapping[str, str], report: Report) -> 
     )
     chosen = choose_strategy(configs[0], environ)
     report(Detail(text=f"Building {chosen.strategy.value}: {chosen.because}"))
-    for name in (PYPROJECT, HATCH):
-        require_no_mark(request.root / name)
+    require_no_mark(project.tables)
     if chosen.strategy is BuildStrategy.HERE:
         return _here(request, environ, report)
     if chosen.strategy in {BuildStrategy.WHEEL, BuildStrategy.TREE}:

@@ -187,7 +187,7 @@ def named_folder(config: ProjectConfig, name: str) -> Path | None:
         url = (requirement and requirement.url) or ""
         if requirement and canonicalize_name(requirement.name) == name and url.startswith("file:"):
             return local_path(url.replace("${PROJECT_ROOT}", str(config.root)), config.root)
-    poetry = read_tables(config.root).table("tool", "poetry", "dependencies") or {}
+    poetry = config.project.tables.table("tool", "poetry", "dependencies") or {}
     for key, raw in poetry.items():
         path = raw.get("path") if isinstance(raw, dict) else None
         if canonicalize_name(key) == name and isinstance(path, str):
@@ -365,7 +365,8 @@ def _uv_members(config: ProjectConfig) -> dict[str, Path]:
     for folder in (config.root, *config.root.parents):
         if not (folder / PYPROJECT).is_file():
             continue
-        workspace = read_tables(folder).table("tool", "uv", "workspace")
+        tables = config.project.tables if folder == config.root else read_tables(folder)
+        workspace = tables.table("tool", "uv", "workspace")
         if workspace is None:
             continue
         patterns = workspace.get("members", [])

@@ -31,11 +31,15 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectTables:
-    """`pyproject.toml`, and `hatch.toml` where the project has one."""
+    """`pyproject.toml`, and `hatch.toml` where the project has one.
+
+    `marked` are the names of those that begin with a byte-order mark.
+    """
 
     root: Path
     pyproject: Toml
     hatch: Toml
+    marked: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -86,11 +90,15 @@ def read_tables(root: Path) -> ProjectTables:
             f"There is no {PYPROJECT} in {root}.",
             hint="Every project that hatch-connect ships has one; an empty file will do.",
         )
-    hatch = root / HATCH
+    data = read_bytes(root / PYPROJECT)
+    pyproject = parse_toml(data, root / PYPROJECT)
+    of_hatch = read_bytes(root / HATCH) if (root / HATCH).is_file() else b""
+    files = ((PYPROJECT, data), (HATCH, of_hatch))
     return ProjectTables(
         root=root,
-        pyproject=parse_toml(read_bytes(root / PYPROJECT), root / PYPROJECT),
-        hatch=parse_toml(read_bytes(hatch), hatch) if hatch.is_file() else {},
+        pyproject=pyproject,
+        hatch=parse_toml(of_hatch, root / HATCH),
+        marked=tuple(name for name, held in files if held.startswith(codecs.BOM_UTF8)),
     )
 
 
@@ -140,13 +148,13 @@ def decode_utf8(data: bytes, path: Path) -> str:
     )
 
 
-def require_no_mark(path: Path) -> None:
-    """Refuse a file that begins with a byte-order mark, which no build back end reads."""
-    if path.is_file() and path.read_bytes().startswith(codecs.BOM_UTF8):
+def require_no_mark(tables: ProjectTables) -> None:
+    """Refuse files that begin with a byte-order mark, which no build back end reads."""
+    for name in tables.marked:
         raise ConfigurationError(
             ("It begins with a byte-order mark, which build back ends do not read.",),
-            where=str(path),
-            hint=f"Save {path.name} as UTF-8 without one.",
+            where=str(tables.root / name),
+            hint=f"Save {name} as UTF-8 without one.",
         )
 
 

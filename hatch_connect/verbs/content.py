@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hatch_connect.connect.servers import Server
     from hatch_connect.events import Report
     from hatch_connect.options import Options
-    from hatch_connect.project.project import ProjectConfig
+    from hatch_connect.project.project import Project, ProjectConfig
     from hatch_connect.ship.plan import Plan
     from hatch_connect.verbs.result import Surroundings
 
@@ -177,9 +177,10 @@ def deployed_content(
 
     Raises UsageError where it was never deployed.
     """
-    config = _project(options, surroundings)
+    project = _project(options, surroundings)
+    config = _config(project, options)
     with chosen_server(options, surroundings, config, report) as server:
-        config = _project(options, surroundings, on=server.table)
+        config = _config(project, options, on=server.table)
         hidden = (*_values(config, surroundings), *filter(None, [server.api_key]))
         client = client_of(server, surroundings, report, hidden)
         records = None
@@ -209,14 +210,24 @@ def deployed_content(
         )
 
 
-def _project(
-    options: Options, surroundings: Surroundings, *, on: str | None = None
-) -> ProjectConfig | None:
+def _project(options: Options, surroundings: Surroundings) -> Project | None:
     """Return the project, or None where `--app-id` names content without one."""
     try:
-        project = project_of(options, surroundings)
-        name = content_of(options, project)
-        return project.content(name, on=on, overrides=options.overrides())
+        return project_of(options, surroundings)
+    except ProjectError:
+        if options.app_id and not options.content:
+            return None
+        raise
+
+
+def _config(
+    project: Project | None, options: Options, *, on: str | None = None
+) -> ProjectConfig | None:
+    """Return the content of the project, or None as above."""
+    if project is None:
+        return None
+    try:
+        return project.content(content_of(options, project), on=on, overrides=options.overrides())
     except ProjectError:
         if options.app_id and not options.content:
             return None

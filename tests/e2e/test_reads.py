@@ -134,14 +134,14 @@ def keys(server: FakeConnect) -> dict[str, str]:
 Most: TypeAlias = dict[tuple[str, ...], dict[str, int]]
 
 PACKAGE: Most = {
-    ("deploy",): {"pyproject.toml": 2, "uv.lock": 1, ".python-version": 1, GIT: 7},
-    ("bundle",): {"pyproject.toml": 2, "uv.lock": 1, ".python-version": 1, GIT: 3},
+    ("deploy",): {"pyproject.toml": 1, "uv.lock": 1, ".python-version": 1, GIT: 7},
+    ("bundle",): {"pyproject.toml": 1, "uv.lock": 1, ".python-version": 1, GIT: 3},
     ("requirements",): {"pyproject.toml": 1, "uv.lock": 1, ".python-version": 1},
 }
 TREE: Most = {
-    ("deploy",): {"pyproject.toml": 4, LIST: 4, ".python-version": 3, GIT: 6},
+    ("deploy",): {"pyproject.toml": 3, LIST: 4, ".python-version": 3, GIT: 6},
     ("manifest", "--in-place"): {
-        "pyproject.toml": 5,
+        "pyproject.toml": 4,
         LIST: 5,
         ".python-version": 4,
         GIT: 2,
@@ -160,7 +160,7 @@ def test_content_that_is_only_looked_at(
     server: FakeConnect, package: Path, sandbox: Sandbox
 ) -> None:
     assert sandbox.connect("deploy", "--no-verify", cwd=package, **keys(server)).code == 0
-    hold(watched(sandbox, package, "info", **keys(server)), {"pyproject.toml": 2})
+    hold(watched(sandbox, package, "info", **keys(server)), {"pyproject.toml": 1})
 
 
 @pytest.mark.parametrize("words", TREE)
@@ -172,11 +172,11 @@ def test_a_folder_without_a_build(
 
 def test_two_pieces_of_content(server: FakeConnect, tree: Path, sandbox: Sandbox) -> None:
     (tree / "pyproject.toml").write_text(TWO, encoding="utf-8")
-    most = {"pyproject.toml": 7, LIST: 8, ".python-version": 6, GIT: 13}
+    most = {"pyproject.toml": 5, LIST: 8, ".python-version": 6, GIT: 13}
     hold(watched(sandbox, tree, "deploy", "--all", **keys(server)), most)
 
 
 def test_a_folder_without_a_lock(server: FakeConnect, tree: Path, sandbox: Sandbox) -> None:
     (tree / "requirements.txt").unlink()
-    most = {"pyproject.toml": 4, ".python-version": 3, PYTHON: 1, GIT: 6}
+    most = {"pyproject.toml": 3, ".python-version": 3, PYTHON: 1, GIT: 6}
     hold(watched(sandbox, tree, "deploy", **keys(server)), most)
