@@ -44,7 +44,7 @@ from hatch_connect.errors import (
 )
 from hatch_connect.events import Report, silent
 from hatch_connect.options import Options
-from hatch_connect.project.project import ProjectConfig, load_project
+from hatch_connect.project.project import ProjectConfig, read_project
 from hatch_connect.project.reading import find_root
 from hatch_connect.secret import Secret
 from hatch_connect.ship.execute import Deployment
@@ -112,7 +112,7 @@ def configuration(
     directory: Path | str = ".", *, content: str | None = None, on: str | None = None
 ) -> ProjectConfig:
     """Read the project in, or above, a folder; `content` and `on` name tables of it."""
-    return load_project(find_root(Path(directory).absolute())).content(content, on=on)
+    return read_project(find_root(Path(directory).absolute())).content(content, on=on)
 
 
 def build(

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.projects import configuration
 
 from hatch_connect.cli import command_line
-from hatch_connect.project.project import read_project
 
 if TYPE_CHECKING:
     from support.sandbox import Sandbox
@@ -41,7 +41,7 @@ def test_each_type_of_content_has_an_example_that_is_what_the_table_says(
     configured = tomllib.loads((PROJECTS / row["name"] / "pyproject.toml").read_text("utf-8"))
     table = configured["tool"]["hatch-connect"]
     assert f"`{table['app-mode']}`" in row["modes"]
-    found = read_project(PROJECTS / row["name"]).entrypoint
+    found = configuration(PROJECTS / row["name"]).entrypoint
     assert row["entry"].strip().strip("`") == (found or "")
 
 
@@ -71,4 +71,4 @@ def test_each_table_is_one_that_is_understood(text: str, tmp_path: Path) -> None
         return
     for content in (*tables.get("content", {}), *([] if "content" in tables else [None])):
         for server in (None, *tables.get("on", {})):
-            assert read_project(tmp_path, content=content, on=server).entrypoint
+            assert configuration(tmp_path, content=content, on=server).entrypoint

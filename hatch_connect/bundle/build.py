@@ -19,7 +19,7 @@ from hatch_connect.bundle.build_protocol import (
 from hatch_connect.bundle.strategy import BuildStrategy, choose_strategy
 from hatch_connect.errors import BuildError, UsageError
 from hatch_connect.events import Detail, Note, Step, Warned
-from hatch_connect.project.project import load_project
+from hatch_connect.project.project import read_project
 from hatch_connect.project.reading import require_no_mark
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def build(request: BuildRequest, environ: Mapping[str, str], report: Report) -> 
 
     Raises ProjectError: the configuration, the lock, the build or a file of it is wrong.
     """
-    project = request.project or load_project(request.root)
+    project = request.project or read_project(request.root)
     request = replace(request, project=project)
     unknown = set(request.contents) - set(project.content_tables)
     if unknown:

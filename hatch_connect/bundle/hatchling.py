@@ -32,7 +32,7 @@ from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.bundle.selector import Candidate, LeftOut, Selector
 from hatch_connect.bundle.wheel import unpack_wheel
 from hatch_connect.errors import BuildError
-from hatch_connect.project.project import load_project
+from hatch_connect.project.project import read_project
 from hatch_connect.project.reading import encoding_of
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
     @cached_property
     def project(self) -> Project:
         """The project, as who asks for the build has read it, or read here."""
-        return self.task.request.project or load_project(Path(self.root))
+        return self.task.request.project or read_project(Path(self.root))
 
     def get_version_api(self) -> dict[str, Callable[..., str]]:
         """Give what can be built: the main content, and each of the `content` tables."""

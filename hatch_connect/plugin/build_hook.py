@@ -12,7 +12,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 from hatch_connect.bundle.artifact import describe_artifact, inputs
 from hatch_connect.errors import HatchConnectError
-from hatch_connect.project.project import load_project
+from hatch_connect.project.project import read_project
 
 if TYPE_CHECKING:
     from hatch_connect.bundle.artifact import Description
@@ -34,7 +34,7 @@ class ConnectBuildHook(BuildHookInterface[BuilderConfig]):
             return
         try:
             content = self.config.get("content")
-            self._add(load_project(Path(self.root)).content(content), build_data)
+            self._add(read_project(Path(self.root)).content(content), build_data)
         except HatchConnectError as error:
             self.app.abort(str(error), error.exit_code)
 

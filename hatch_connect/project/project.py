@@ -16,7 +16,7 @@ from hatch_connect.errors import ConfigurationError
 from hatch_connect.project.entrypoints import ContentKind, read_kind, read_mode
 from hatch_connect.project.hatch_environment import HatchEnvironment, read_hatch_environment
 from hatch_connect.project.metadata import Metadata, read_metadata
-from hatch_connect.project.reading import find_root, read_tables, type_of
+from hatch_connect.project.reading import read_tables, type_of
 from hatch_connect.project.settings import (
     EnvironmentManagement,
     Settings,
@@ -51,17 +51,6 @@ _OF_PACKAGES = (
     *(*_NAMES_PYTHON, "force-generate", "hatch-env", "extras", "groups", "strict", "hashes"),
     *("markers", "index-urls", "compile-requirements", "architecture"),
 )
-
-__all__ = [
-    "EnvironmentEntry",
-    "Project",
-    "ProjectConfig",
-    "all_contents",
-    "content_tables",
-    "find_root",
-    "load_project",
-    "read_project",
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +231,7 @@ class Project:
         return config
 
 
-def load_project(root: Path) -> Project:
+def read_project(root: Path) -> Project:
     """Read the files of the project in `root`; content is read from what this returns.
 
     Raises UsageError without a project, ConfigurationError for broken TOML.
@@ -251,30 +240,6 @@ def load_project(root: Path) -> Project:
     problems: list[str] = []
     return Project(
         tables=tables, metadata=read_metadata(tables, problems), problems=tuple(problems)
-    )
-
-
-def content_tables(root: Path) -> tuple[str, ...]:
-    """Return the NAMEs of `[tool.hatch-connect.content.NAME]`, in the order of the file."""
-    return load_project(root).content_tables
-
-
-def all_contents(root: Path) -> tuple[str | None, ...]:
-    """Return every piece of content: NAMEs, and None for the main table."""
-    return load_project(root).contents
-
-
-def read_project(
-    root: Path,
-    *,
-    overrides: Mapping[str, object] | None = None,
-    content: str | None = None,
-    on: str | None = None,
-    packages_only: bool = False,
-) -> ProjectConfig:
-    """Read one piece of content of the project in `root`."""
-    return load_project(root).content(
-        content, on=on, overrides=overrides, packages_only=packages_only
     )
 
 

@@ -93,11 +93,11 @@ class Several:
 
 def project_of(options: Options, surroundings: Surroundings) -> Project:
     """Read the project of the nearest pyproject.toml upward of where the call points."""
-    from hatch_connect.project.project import load_project
+    from hatch_connect.project.project import read_project
     from hatch_connect.project.reading import find_root
 
     directory = Path(normpath(surroundings.directory / (options.directory or "")))
-    return load_project(find_root(directory))
+    return read_project(find_root(directory))
 
 
 class Result(Protocol):

@@ -17,7 +17,7 @@ from hatch_connect.errors import ProjectError, StoreError, UsageError
 from hatch_connect.events import Warned
 from hatch_connect.options import SPECS
 from hatch_connect.project.content_kind import EntrypointKind
-from hatch_connect.project.project import load_project
+from hatch_connect.project.project import read_project
 from hatch_connect.project.settings import valid_content_name, validate_title
 from hatch_connect.ship.find import ContentReference
 from hatch_connect.verbs.build import contents_of, request_for, with_packages
@@ -336,7 +336,7 @@ def built_bundles(root: Path) -> tuple[Path, ...]:
     """
     folder = root / DEFAULT_DIRECTORY
     there = sorted(path.name for end in (SUFFIX, ".tar.gz") for path in folder.glob(f"*{end}"))
-    project = load_project(root)
+    project = read_project(root)
     contents = map(project.content, project.contents)
     return tuple(folder / _chosen(config, there, folder) for config in contents)
 

@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.projects import APP, CONNECT, PACKAGE, build_one, project
+from support.projects import APP, CONNECT, PACKAGE, build_one, configuration, project
 from support.sandbox import Sandbox, committed
 
 from hatch_connect.bundle.artifact import write_in_place
 from hatch_connect.bundle.reading import Bundle
 from hatch_connect.errors import BundleError
-from hatch_connect.project.project import read_project
 
 if TYPE_CHECKING:
     from hatch_connect.bundle.build_protocol import Built
@@ -37,7 +36,7 @@ def locked(root: Path) -> Path:
 
 def write(root: Path, sandbox: Sandbox) -> tuple[Path, Built]:
     built = build_one(root, sandbox.environ)
-    return write_in_place(read_project(root), built.bundle), built
+    return write_in_place(configuration(root), built.bundle), built
 
 
 def test_the_checkout_becomes_the_bundle(tmp_path: Path, sandbox: Sandbox) -> None:

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.bundles import Heard, write_files
-from support.projects import APP, HATCHLING, PACKAGE, paths, project, rules
+from support.projects import APP, HATCHLING, PACKAGE, configuration, paths, project, rules
 
 from hatch_connect.bundle.build import build
 from hatch_connect.bundle.build_protocol import BuildRequest
 from hatch_connect.bundle.companions import entry_files, has_entry
-from hatch_connect.project.project import ProjectConfig, read_project
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from support.sandbox import Sandbox
 
     from hatch_connect.bundle.build_protocol import Built
+    from hatch_connect.project.project import ProjectConfig
 
 SETUPTOOLS = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
 FRAMEWORKS = "".join(
@@ -297,7 +297,7 @@ def test_a_site_at_the_root_does_not_hand_out_the_code_of_an_api(
 def config(tmp_path: Path, app_mode: str, entrypoint: str | None) -> ProjectConfig:
     line = f'entrypoint = "{entrypoint}"\n' if entrypoint else ""
     connect = f'[tool.hatch-connect]\napp-mode = "{app_mode}"\n{line}'
-    return read_project(project(tmp_path, {**PACKAGE, "saved_model.pb": ""}, connect=connect))
+    return configuration(project(tmp_path, {**PACKAGE, "saved_model.pb": ""}, connect=connect))
 
 
 @pytest.mark.parametrize(

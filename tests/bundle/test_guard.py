@@ -13,7 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.bundles import Heard, write_files
-from support.projects import APP, CONNECT, HATCHLING, PACKAGE, build_one, paths, project, rules
+from support.projects import (
+    APP,
+    CONNECT,
+    HATCHLING,
+    PACKAGE,
+    build_one,
+    configuration,
+    paths,
+    project,
+    rules,
+)
 
 from hatch_connect.bundle.artifact import write_in_place
 from hatch_connect.bundle.guard import (
@@ -25,7 +35,6 @@ from hatch_connect.bundle.guard import (
 )
 from hatch_connect.bundle.manifest import Manifest
 from hatch_connect.events import Warned
-from hatch_connect.project.project import read_project
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -270,7 +279,7 @@ def test_the_guard_holds_whatever_selects_the_files(
     built = build_one(root, sandbox.environ)
     shipped = paths(built)
     if way == "in place":
-        manifest = write_in_place(read_project(root), built.bundle)
+        manifest = write_in_place(configuration(root), built.bundle)
         shipped = [file.path for file in Manifest.from_json(manifest.read_bytes()).files]
     at = prefix.removeprefix("src/")
     assert set(shipped).isdisjoint(_below(at, SECRETS))

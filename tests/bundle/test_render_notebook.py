@@ -8,13 +8,12 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from support.projects import build_one, paths
+from support.projects import build_one, configuration, paths
 from support.sandbox import REPOSITORY
 
 from hatch_connect.bundle.artifact import describe_artifact
 from hatch_connect.errors import BuildError, InterpreterError
 from hatch_connect.project.interpreter import Interpreter
-from hatch_connect.project.project import read_project
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,7 +119,7 @@ def test_a_notebook_that_is_not_there(tmp_path: Path, sandbox: Sandbox) -> None:
 
 
 def test_an_artifact_of_another_target_cannot_hold_it(tmp_path: Path, sandbox: Sandbox) -> None:
-    config = read_project(project(tmp_path))
+    config = configuration(project(tmp_path))
     with pytest.raises(BuildError, match="only a bundle holds its HTML"):
         describe_artifact(config, {}, sandbox.environ)
 

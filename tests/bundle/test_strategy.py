@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.projects import APP, CONNECT, HATCHLING, PACKAGE, project
+from support.projects import APP, CONNECT, HATCHLING, PACKAGE, configuration, project
 
 from hatch_connect.bundle import strategy as rooms
 from hatch_connect.bundle.strategy import (
@@ -13,7 +13,6 @@ from hatch_connect.bundle.strategy import (
     hatch_command,
 )
 from hatch_connect.errors import BundleError
-from hatch_connect.project.project import read_project
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +22,7 @@ VCS = HATCHLING.replace('["hatchling"]', '["hatchling", "hatch-vcs"]')
 
 
 def chosen(root: Path, **how: str) -> ChosenStrategy:
-    return choose_strategy(read_project(project(root, PACKAGE, **how)), {"PATH": ""})
+    return choose_strategy(configuration(project(root, PACKAGE, **how)), {"PATH": ""})
 
 
 @pytest.mark.parametrize(
@@ -75,7 +74,7 @@ def test_elsewhere_where_the_build_needs_more(tmp_path: Path, because: str) -> N
 
 def test_hatch_toml_counts(tmp_path: Path) -> None:
     root = project(tmp_path, {**PACKAGE, "hatch.toml": '[version]\nsource = "vcs"\n'})
-    assert choose_strategy(read_project(root), {}).because == "the version comes from 'vcs'"
+    assert choose_strategy(configuration(root), {}).because == "the version comes from 'vcs'"
 
 
 def test_isolated_where_hatch_would_not_know_the_target(tmp_path: Path) -> None:
@@ -129,7 +128,7 @@ def test_no_back_end_and_an_entrypoint_in_the_tree(tmp_path: Path) -> None:
     root = project(
         tmp_path, {"app.py": APP}, system="", connect=CONNECT.replace("sales_api.main", "app")
     )
-    assert choose_strategy(read_project(root), {}).strategy is BuildStrategy.TREE
+    assert choose_strategy(configuration(root), {}).strategy is BuildStrategy.TREE
 
 
 def test_no_back_end_and_a_package_below_src(tmp_path: Path) -> None:
@@ -139,4 +138,4 @@ def test_no_back_end_and_a_package_below_src(tmp_path: Path) -> None:
 def test_neither_a_back_end_nor_a_project(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(CONNECT, encoding="utf-8")
     with pytest.raises(BundleError, match=r"neither sales_api/main\.py nor"):
-        choose_strategy(read_project(tmp_path), {})
+        choose_strategy(configuration(tmp_path), {})

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.projects import configuration
 
 from hatch_connect.errors import LockError
 from hatch_connect.locks import find_lock
-from hatch_connect.project.project import ProjectConfig, read_project
 
 if TYPE_CHECKING:
     from hatch_connect.locks.lock import LockFile
+    from hatch_connect.project.project import ProjectConfig
 
 DATA = Path(__file__).parent / "data"
 
@@ -22,7 +23,7 @@ PYLOCK = "lock-version = '1.0'\ncreated-by = 'x'\n"
 
 def project(root: Path, text: str = "") -> ProjectConfig:
     (root / "pyproject.toml").write_text(SETTINGS + text)
-    return read_project(root)
+    return configuration(root)
 
 
 def found(root: Path, text: str = "") -> LockFile:
@@ -141,7 +142,7 @@ def test_what_says_the_packages_is_not_passed_over_for_what_is_installed(
         find_lock(project(tmp_path))
     assert cure in str(caught.value.hint)
     assert "--force-generate" in str(caught.value.hint)
-    forced = read_project(tmp_path, overrides={"force-generate": True})
+    forced = configuration(tmp_path, overrides={"force-generate": True})
     assert find_lock(forced) is None
     (tmp_path / "requirements.txt").touch()
     assert found(tmp_path).path == tmp_path / "requirements.txt"
@@ -160,7 +161,7 @@ def test_a_list_beside_the_content_counts_as_seen(tmp_path: Path) -> None:
         "[tool.hatch-connect]\napp-mode = 'quarto'\nentrypoint = 'report/a.qmd'\n"
     )
     with pytest.raises(LockError, match=r"report/requirements\.txt says"):
-        find_lock(read_project(tmp_path))
+        find_lock(configuration(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -188,7 +189,7 @@ def test_a_lock_that_is_no_toml_is_an_error_of_the_lock(tmp_path: Path) -> None:
 
 class TestWorkspace:
     def test_a_member_uses_the_lock_of_its_workspace(self) -> None:
-        lock = find_lock(read_project(DATA / "workspace" / "member"))
+        lock = find_lock(configuration(DATA / "workspace" / "member"))
         assert lock is not None
         assert lock.path == DATA / "workspace" / "uv.lock"
         assert "workspace" in lock.because

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from support.projects import configuration
 
 from hatch_connect.errors import ConfigurationError, LockError, ProjectError
 from hatch_connect.locks import find_lock, read_lock
-from hatch_connect.project.project import read_project
 from hatch_connect.project.target import Target
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def read(root: Path, sources: str, lines: str, **asked: object) -> Lock:
         (root / "app" / "pylock.toml").write_text(lines)
     else:
         (root / "app" / "requirements.txt").write_text(lines)
-    config = read_project(root / "app", overrides=asked)
+    config = configuration(root / "app", overrides=asked)
     found = find_lock(config)
     assert found is not None
     return read_lock(found, config, Target(python="3.12"))
@@ -69,7 +69,7 @@ def test_what_a_declared_path_needs_must_be_locked(tmp_path: Path) -> None:
     read(tmp_path, settings, "six==1\n")
     with (tmp_path / "ours" / "pyproject.toml").open("a") as file:
         file.write("dependencies = ['idna']\n")
-    config = read_project(tmp_path / "app")
+    config = configuration(tmp_path / "app")
     found = find_lock(config)
     assert found is not None
     with pytest.raises(LockError, match=r"`idna` is not in requirements\.txt\. ours asks for it"):
@@ -177,7 +177,7 @@ def test_so_may_one_of_poetry_and_pdm(tmp_path: Path, dependency: str, table: st
     (tmp_path / "ours" / "pyproject.toml").write_text("[project]\nname = 'ours'\n")
     (tmp_path / "app" / "pyproject.toml").write_text(PROJECT.replace("Ours", dependency) + table)
     (tmp_path / "app" / "pylock.toml").write_text(text)
-    config = read_project(tmp_path / "app")
+    config = configuration(tmp_path / "app")
     found = find_lock(config)
     assert found is not None
     lock = read_lock(found, config, Target(python="3.12"))
@@ -191,7 +191,7 @@ def test_a_direct_reference_wins_over_a_source(tmp_path: Path) -> None:
     text = PROJECT.replace('"Ours"', '"ours @ git+https://h.example/ours@v1"')
     (tmp_path / "app" / "pyproject.toml").write_text(text + settings)
     (tmp_path / "app" / "requirements.txt").write_text(project)
-    config = read_project(tmp_path / "app")
+    config = configuration(tmp_path / "app")
     found = find_lock(config)
     assert found is not None
     assert read_lock(found, config, Target(python="3.12")).local == ()
@@ -217,7 +217,7 @@ detached = true
     for env in ("default", "prod", "bare"):
         settings = PROJECT + f"hatch-env = '{env}'\n" + text
         (tmp_path / "pyproject.toml").write_text(settings)
-        sources = read_project(tmp_path).hatch_environment.sources
+        sources = configuration(tmp_path).hatch_environment.sources
         places[env] = {source.name: source.place for source in sources}
     assert places == {
         "default": {"a": "global", "b-b": "default", "c": "default"},
@@ -226,7 +226,7 @@ detached = true
     }
     (tmp_path / "hatch.toml").write_text("[sources]\na = 'file'\n[envs.bare.sources]\nx = 1\n")
     (tmp_path / "pyproject.toml").write_text(PROJECT + text)
-    assert [s.where for s in read_project(tmp_path).hatch_environment.sources] == [
+    assert [s.where for s in configuration(tmp_path).hatch_environment.sources] == [
         "`sources.a in hatch.toml`"
     ]
 
@@ -245,7 +245,7 @@ detached = true
 def test_what_hatch_refuses_is_a_problem(tmp_path: Path, raw: str, said: str) -> None:
     (tmp_path / "pyproject.toml").write_text(f"{PROJECT}[tool.hatch.sources]\nours = {raw}\n")
     with pytest.raises(ConfigurationError, match=r"`tool\.hatch\.sources\.ours`") as caught:
-        read_project(tmp_path)
+        configuration(tmp_path)
     assert said in str(caught.value)
 
 
@@ -275,7 +275,7 @@ def test_any_value_is_taken_or_refused_in_short_lines(tmp_path: Path, key: str, 
     (tmp_path / "requirements.txt").write_text("ours==1\nsix==1\n")
     said = ""
     try:
-        config = read_project(tmp_path)
+        config = configuration(tmp_path)
         found = find_lock(config)
         assert found is not None
         read_lock(found, config, Target(python="3.12"))

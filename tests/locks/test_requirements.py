@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
+from support.projects import configuration
 
 from hatch_connect.errors import LockError
 from hatch_connect.locks import find_lock, read_lock
-from hatch_connect.project.project import read_project
 from hatch_connect.project.target import Target
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def read(root: Path, text: str, *, strict: bool = False, **files: str) -> Lock:
 
 
 def read_there(root: Path, **asked: object) -> Lock:
-    config = read_project(root, overrides=asked)
+    config = configuration(root, overrides=asked)
     found = find_lock(config)
     assert found is not None
     return read_lock(found, config, TARGET)
@@ -197,7 +197,7 @@ this is bad
     def test_what_is_not_text(self, tmp_path: Path) -> None:
         read(tmp_path, "")
         (tmp_path / "requirements.txt").write_bytes(b"# coding: nonsense\nsix==1\xff")
-        config = read_project(tmp_path)
+        config = configuration(tmp_path)
         found = find_lock(config)
         assert found is not None
         with pytest.raises(LockError, match="cannot be read"):

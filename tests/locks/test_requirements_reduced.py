@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
+from support.projects import configuration
 
 from hatch_connect.errors import LockError
 from hatch_connect.locks import find_lock, read_lock
-from hatch_connect.project.project import read_project
 from hatch_connect.project.target import Target
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def read(
     root.mkdir(exist_ok=True)
     (root / "pyproject.toml").write_text(PROJECT.format(more))
     (root / "requirements.txt").write_text(text)
-    config = read_project(root, overrides=asked)
+    config = configuration(root, overrides=asked)
     found = find_lock(config)
     assert found is not None
     return read_lock(found, config, Target(python=python))
@@ -221,7 +221,7 @@ PIECES = st.sampled_from((*WORDS, *PLACES, *SIGNS))
 
 
 def read_or_refused(root: Path) -> tuple[Lock | None, str]:
-    config = read_project(root)
+    config = configuration(root)
     found = find_lock(config)
     assert found is not None
     try:
@@ -259,7 +259,7 @@ def test_a_line_that_is_not_for_the_target_is_not_judged(tmp_path: Path) -> None
     ):
         assert requirements(read(tmp_path, f"{line}\nsix==1.17\n")) == ["six==1.17"]
         asked: dict[str, object] = {"compile-requirements": False}
-        config = read_project(tmp_path, overrides=asked)
+        config = configuration(tmp_path, overrides=asked)
         found = find_lock(config)
         assert found is not None
         written = read_lock(found, config, Target(python="3.11"))

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.projects import configuration
 
 from hatch_connect.errors import LockError
 from hatch_connect.locks import find_lock, read_lock
-from hatch_connect.project.project import read_project
 from hatch_connect.project.target import Target
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ NEW = ["click==8.5.1", "six==1.17.0"]
 
 def read(root: Path, lock: str, python: str, **asked: object) -> Lock:
     overrides = {"lock": lock, "compile-requirements": True, **asked}
-    config = read_project(root, overrides=overrides, packages_only=True)
+    config = configuration(root, overrides=overrides, packages_only=True)
     found = find_lock(config)
     assert found is not None
     return read_lock(found, config, Target(python=python))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.bundles import write_files
+from support.projects import configuration
 from support.sandbox import REPOSITORY
 
 from hatch_connect.errors import ConfigurationError
@@ -18,13 +19,14 @@ from hatch_connect.project.entrypoints import (
     entrypoint_problem,
     express_entrypoint,
 )
-from hatch_connect.project.project import ProjectConfig, read_project
 from hatch_connect.project.settings import EnvironmentManagement
 from hatch_connect.project.sources import read_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from hatch_connect.project.project import ProjectConfig
 
 PROJECTS = REPOSITORY / "tests" / "projects"
 
@@ -130,7 +132,7 @@ def found(root: Path, mode: str, files: dict[str, str]) -> list[str]:
     ],
 )
 def test_small_real_projects(project: str, mode: str, entrypoint: str | None, folder: str) -> None:
-    config = read_project(PROJECTS / project)
+    config = configuration(PROJECTS / project)
     assert config.app_mode.name == mode
     assert (config.entrypoint, config.folder) == (entrypoint, folder)
 
@@ -154,7 +156,7 @@ def test_names_that_only_importlib_takes_are_found_and_accepted(
     assert found(tmp_path, mode, {file: text}) == [entrypoint]
     table = f'[tool.hatch-connect]\napp-mode = "{mode}"\nentrypoint = "{entrypoint}"\n'
     (tmp_path / "pyproject.toml").write_text(table, encoding="utf-8")
-    assert read_project(tmp_path).entrypoint == entrypoint
+    assert configuration(tmp_path).entrypoint == entrypoint
 
 
 @pytest.mark.parametrize(
@@ -372,7 +374,7 @@ def read(
 ) -> ProjectConfig:
     texts = files if isinstance(files, dict) else dict.fromkeys(files, "")
     pyproject = f'{system}[tool.hatch-connect]\napp-mode = "{mode}"\n{more}'
-    return read_project(
+    return configuration(
         write_files(root, {"pyproject.toml": pyproject, **texts}), overrides=overrides
     )
 
@@ -609,7 +611,7 @@ class TestCalls:
     def test_content_replaces_what_the_main_table_lists(self, tmp_path: Path) -> None:
         text = 'exclude = ["main"]\n[tool.hatch-connect.content.x]\nexclude = ["own"]\n'
         read(tmp_path, "flask", {"app.py": FLASK}, text)
-        config = read_project(tmp_path, content="x", overrides={"exclude": ["call"]})
+        config = configuration(tmp_path, content="x", overrides={"exclude": ["call"]})
         assert config.exclude == ("own", "call")
 
     def test_a_bad_list_of_a_call_is_named_as_such(self, tmp_path: Path) -> None:

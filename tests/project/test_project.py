@@ -3,13 +3,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from support.projects import configuration
 
 from hatch_connect.errors import ConfigurationError, UsageError
 from hatch_connect.project.project import (
     EnvironmentEntry,
     ProjectConfig,
-    content_tables,
-    read_project,
 )
 from hatch_connect.project.reading import find_root
 from hatch_connect.project.settings import KEYS, EnvironmentManagement
@@ -43,7 +42,7 @@ def read(
     on: str | None = None,
 ) -> ProjectConfig:
     (root / "pyproject.toml").write_text(text, encoding="utf-8")
-    return read_project(root, overrides=overrides, content=content, on=on)
+    return configuration(root, overrides=overrides, content=content, on=on)
 
 
 def problems(root: Path, text: str, **asked: str) -> tuple[str, ...]:
@@ -270,8 +269,7 @@ env = ["B=2", "C=2"]
         assert "ui" in str(caught.value.hint)
 
     def test_the_names_of_content_are_told(self, tmp_path: Path) -> None:
-        read(tmp_path, self.TEXT)
-        assert content_tables(tmp_path) == ("ui",)
+        assert read(tmp_path, self.TEXT, content="ui").project.content_tables == ("ui",)
 
     def test_a_bad_option_of_a_call_is_named_as_such(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="`title` \\(given on this call\\)"):
@@ -442,11 +440,11 @@ server = "https://me:hunter2@host"
     def test_what_is_not_utf_8_is_said(self, tmp_path: Path) -> None:
         (tmp_path / "pyproject.toml").write_bytes(b"x = '\xff'")
         with pytest.raises(ConfigurationError, match="byte 5"):
-            read_project(tmp_path)
+            configuration(tmp_path)
 
     def test_no_project_at_all(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"no pyproject\.toml"):
-            read_project(tmp_path)
+            configuration(tmp_path)
 
 
 def test_the_root_is_the_nearest_project_upward(tmp_path: Path) -> None:

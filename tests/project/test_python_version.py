@@ -8,14 +8,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
+from support.projects import configuration
 
 from hatch_connect.errors import ConfigurationError, PythonVersionError
 from hatch_connect.project.interpreter import Interpreter
-from hatch_connect.project.project import ProjectConfig, read_project
 from hatch_connect.project.python_version import PythonTarget, choose_python
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from hatch_connect.project.project import ProjectConfig
 
 
 def project(
@@ -27,7 +29,7 @@ def project(
     lines += [f"python-version = '{setting}'"] if setting else []
     lines += ["[tool.hatch.envs.default]", f"python = '{env_python}'"] if env_python else []
     (root / "pyproject.toml").write_text("\n".join(lines))
-    return read_project(root)
+    return configuration(root)
 
 
 def interpreter(root: Path, version: str, **facts: bool | str) -> Interpreter:
@@ -305,18 +307,18 @@ class TestRanges:
         with (tmp_path / file).open("a", encoding="utf-8") as stream:
             stream.write(f"\n[tool.poetry.dependencies]\n{text}\n" if file[0] == "p" else text)
         runs = interpreter(tmp_path, "3.9.1")
-        found = choose_python(read_project(tmp_path), interpreter=lambda: runs)
+        found = choose_python(configuration(tmp_path), interpreter=lambda: runs)
         assert found.version == version
         assert ("setup.cfg" if file == "setup.cfg" else "tool.poetry") in found.because
         (tmp_path / ".python-version").write_text("3.13")
-        assert choose_python(read_project(tmp_path), interpreter=lambda: runs).minor == "3.13"
+        assert choose_python(configuration(tmp_path), interpreter=lambda: runs).minor == "3.13"
 
     def test_one_that_is_not_understood_is_told(self, tmp_path: Path) -> None:
         project(tmp_path)
         with (tmp_path / "pyproject.toml").open("a", encoding="utf-8") as stream:
             stream.write("\n[tool.poetry.dependencies]\npython = '^3.8 || ^3.11 || dunno'\n")
         found = choose_python(
-            read_project(tmp_path), interpreter=partial(interpreter, tmp_path, "3.13.1")
+            configuration(tmp_path), interpreter=partial(interpreter, tmp_path, "3.13.1")
         )
         assert found.minor == "3.13"
         assert "`tool.poetry.dependencies.python` says" in found.notes[0]
@@ -326,7 +328,7 @@ class TestRanges:
         for data in (b"[options\n", "[options]\n".encode("utf-16"), b"x=1"):
             (tmp_path / "setup.cfg").write_bytes(data)
             with pytest.raises(ConfigurationError, match=r"setup\.cfg"):
-                read_project(tmp_path)
+                configuration(tmp_path)
 
     def test_a_lock_for_a_minor_outside_of_it_contradicts_it(self, tmp_path: Path) -> None:
         (tmp_path / ".python-version").write_text(">=3.12")

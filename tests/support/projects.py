@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.build import build
 from hatch_connect.bundle.build_protocol import BuildRequest
+from hatch_connect.project.project import read_project
 from support.bundles import Heard, write_files
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hatch_connect.bundle.build_protocol import Built
+    from hatch_connect.project.project import ProjectConfig
 
 HATCHLING = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
 PROJECT = '[project]\nname = "sales-api"\nversion = "1.2.0"\nrequires-python = ">=3.11"\n'
@@ -33,6 +35,20 @@ def project(
     """Write a project; `more` is the end of its pyproject.toml."""
     text = f"{system}\n{PROJECT}\n{connect}\n{more}"
     return write_files(root, {"pyproject.toml": text, **LOCKED, **files})
+
+
+def configuration(
+    root: Path,
+    *,
+    overrides: Mapping[str, object] | None = None,
+    content: str | None = None,
+    on: str | None = None,
+    packages_only: bool = False,
+) -> ProjectConfig:
+    """Read a project for one piece of content."""
+    return read_project(root).content(
+        content, on=on, overrides=overrides, packages_only=packages_only
+    )
 
 
 def build_one(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hatch_connect.locks import find_lock, read_lock
-from hatch_connect.project.project import read_project
 from hatch_connect.project.target import Target
+from support.projects import configuration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ def read(root: Path, text: str, python: str = "3.11", **asked: object) -> Lock:
 
 
 def read_there(root: Path, python: str = "3.11", **asked: object) -> Lock:
-    config = read_project(root, overrides=asked)
+    config = configuration(root, overrides=asked)
     found = find_lock(config)
     assert found is not None
     return read_lock(found, config, Target(python=python))

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_connect.locks import find_lock, read_lock
-from hatch_connect.project.project import read_project
 from hatch_connect.project.target import Target
+from support.projects import configuration
 
 if TYPE_CHECKING:
     from hatch_connect.locks.lock import Lock
@@ -17,7 +17,7 @@ DATA = Path(__file__).parents[1] / "locks" / "data"
 
 
 def read(root: Path, python: str = "3.11", **asked: object) -> Lock:
-    config = read_project(root, overrides=asked, packages_only=True)
+    config = configuration(root, overrides=asked, packages_only=True)
     found = find_lock(config)
     assert found is not None
     return read_lock(found, config, Target(python=python))
