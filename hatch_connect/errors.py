@@ -124,7 +124,7 @@ class StoreError(ProjectError):
 
 
 class BrokenStoreError(StoreError):
-    """It can be read and not understood."""
+    """The file can be read, but not understood."""
 
 
 class ServerError(HatchConnectError):
@@ -138,7 +138,7 @@ class UnreachableError(ServerError):
 
 
 class LostAnswerError(UnreachableError):
-    """The request was sent, at least in part: nobody here knows whether it was carried out."""
+    """The request was sent, at least in part: it may or may not have been carried out."""
 
 
 class TimedOutError(LostAnswerError):
@@ -152,7 +152,7 @@ class AnswerError(ServerError):
 class RefusedError(ServerError):
     """Connect refused a request.
 
-    `status` is the HTTP status; `code` is Connect's own error code, or None where the answer had
+    `status` is the HTTP status; `code` is Connect's own error code, or None if the answer had
     none (a proxy's, for instance); `retry_after` are the seconds that it asks to wait.
     """
 

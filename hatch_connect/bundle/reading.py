@@ -199,9 +199,9 @@ class _ArchiveContents:
 def _check(path: Path) -> tuple[Bundle, tuple[str, ...]]:
     """Return the bundle, and those of its files whose checksums are not the listed ones.
 
-    The whole archive is read and judged as the server does (BundleError): what is listed must be
-    there. Checksums that differ and files that are not listed are taken, as official clients
-    write such archives too.
+    The whole archive is read. As on the server, every listed file must be there (BundleError).
+    Different checksums and files that are not listed are accepted, since official clients write
+    such archives too.
     """
     found = _ArchiveContents()
     with reading(path) as (archive, raw):

@@ -77,10 +77,8 @@ def config_directory(environ: Mapping[str, str], platform: str) -> Path:
 class ServerStore:
     """The servers in one `servers.json`; whatever else the file holds is kept.
 
-    A file that cannot be understood and is set aside is reported to `report`.
-
-    An entry that is not as it should be is refused where it is the one that is asked for, and left
-    alone, also by a writer, where it is not.
+    A file that cannot be understood and is set aside is reported to `report`. A malformed entry is
+    an error only if it is the one that is asked for; writing leaves it as it is.
 
     Raises:
         StoreError: from every method, if the file cannot be understood or written.

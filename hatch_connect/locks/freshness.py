@@ -36,10 +36,11 @@ _MANIFEST = {"constraints": "constraint-dependencies", "overrides": "override-de
 
 _FOLDER = "a folder or file"
 
-# uv writes markers anew as it locks, so two are one if they hold in the same of these environments:
-# every minor of today and soon, its first, an early and its last patch, on each kind of machine.
+# uv rewrites markers as it locks, so two are equal if they hold in the same of these environments:
+# every minor of today and soon, with its first, an early and its last patch, on each kind of
+# machine.
 MINORS = range(7, 21)
-_SAMPLED_PATCHES = (0, 3, 40)  # the first, an early one (markers often name it), and a late one
+_SAMPLED_PATCHES = (0, 3, 40)
 _MACHINES = (
     ("linux", "x86_64", "posix", "Linux"),
     ("linux", "aarch64", "posix", "Linux"),
@@ -228,7 +229,7 @@ def _extras_of(marker: str | None, extras: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _requirements(texts: Iterable[str]) -> Iterator[Requirement]:
-    # Reading the configuration has reported what is none.
+    # Reading the configuration has reported the invalid ones.
     return filter(None, map(parse_requirement, texts))
 
 
@@ -329,9 +330,6 @@ def _meaning(marker: str | None, extra: str) -> tuple[bool, ...]:
 
 @cache
 def _grid() -> tuple[dict[str, str], ...]:
-    # Two markers that mean the same agree everywhere, so a sample of each kind of environment
-    # tells nearly all others apart: every minor, some patch releases, every usual system. PyPy
-    # matters only for markers that name it: a few environments are enough.
     environments = []
     for minor, patch, machine in product(MINORS, _SAMPLED_PATCHES, _MACHINES):
         system, architecture, os_name, platform = machine

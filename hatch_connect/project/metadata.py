@@ -253,7 +253,7 @@ def _text_of_source(table: Mapping[str, object], key: str) -> str:
 
 
 def parse_requirement(text: str) -> Requirement | None:
-    """Return what a line requires; None where it is no requirement."""
+    """Return the requirement that a line states; None if it is not one."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     try:

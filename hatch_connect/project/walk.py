@@ -1,4 +1,4 @@
-"""Walks a project for files that may be content, and says what never is, by its name."""
+"""Walk a project for files that may be content, and know by name what never is."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ _PARTS = frozenset(
     | {"man", "sbin", "scripts", "share", "ssl"}
 )
 
-# What describes a project to its tools: a site would hand it out to its visitors, and a document
-# goes without, as with the official client.
+# Files that describe a project to its tools. A site would serve them to its visitors, and the
+# official client ships documents without them.
 _OF_THE_PROJECT = frozenset(
     {"pyproject.toml", "hatch.toml", "setup.py", "setup.cfg", "tasks.py", "requirements.txt"}
     | {"uv.lock", "poetry.lock", "pdm.lock", "Pipfile", "Pipfile.lock"}
