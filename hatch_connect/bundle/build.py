@@ -90,7 +90,7 @@ def _here(request: BuildRequest, environ: Mapping[str, str], report: Report) -> 
 
 
 class _App:
-    """What Hatchling sees of us: its messages become events, and it does not end the process."""
+    """Hatchling's application: its messages become events, and aborting raises an error."""
 
     verbosity = 0
 

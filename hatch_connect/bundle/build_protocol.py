@@ -1,6 +1,6 @@
-"""What a call asks of a build and what comes of it, also as JSON for one in another process.
+"""The request for a build and its answer, also as JSON for a build in another process.
 
-The request goes in an environment variable, the answer comes in a file that it names. Neither
+The request is the value of an environment variable, and names the file for the answer. Neither
 holds a secret.
 """
 
@@ -84,14 +84,14 @@ class Built:
 
 
 def encode_request(request: BuildRequest, answer: Path) -> str:
-    """Give the value of the variable; the other process reads and decides by itself."""
+    """Return the value of the variable; the other process reads and decides by itself."""
     decided = replace(request, interpreter=request.inspected())
     asked = asdict(replace(decided, project=None, inspect=None, lock=None, packages=None))
     return json.dumps({"request": asked, "answer": answer}, default=_plain)
 
 
 def decode_request(text: str, root: Path) -> tuple[BuildRequest, Path | None]:
-    """Read the variable: the request, and where the answer goes. Keys not known are skipped."""
+    """Return the request in the variable, and the file for the answer; skip unknown keys."""
     try:
         data = json.loads(text)
         request = data["request"]
@@ -118,7 +118,7 @@ def encode_answer(
     heard: Sequence[Event],
     error: errors.HatchConnectError | None = None,
 ) -> str:
-    """Give the content of the answer's file."""
+    """Return the content of the answer's file."""
     told = [
         {"kind": type(event).__name__.lower(), "text": event.text}
         for event in heard
@@ -134,7 +134,7 @@ def encode_answer(
 
 
 def decode_answer(text: str) -> tuple[tuple[Built, ...], tuple[Event, ...]]:
-    """Read the answer; an error that the other process met is raised here as the same one."""
+    """Read the answer; an error of the other process is raised here."""
     data = json.loads(text)
     if failure := data["error"]:
         raise _error(failure)

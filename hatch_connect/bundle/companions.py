@@ -1,6 +1,6 @@
-"""Where an entrypoint is among the files of a bundle, and what goes with it.
+"""Where an entrypoint is among the files of a bundle, and which files belong to it.
 
-By its framework's convention, and by what its sources import.
+These are known by its framework's convention, and by what its sources import.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _SOURCES = (".py", ".ipynb", ".qmd", ".html", ".htm")
 _LONGEST = 200
 _LARGEST = 1 << 22
 _WILD = re.compile(r"[*?\[]")
-# A part of a path as sources write it: in quotes, between slashes, in a link.
+# One segment of a path as sources write it: in quotes, between slashes, or in a link.
 _QUOTED = re.compile(r"""(?<=["'/\\(=])[^"'/\\\n()<>]+(?=["'/\\)#?>])""")
 
 _WHOLE_FOLDER = frozenset({"python-bokeh", "python-panel"})
@@ -232,7 +232,7 @@ def missed(
 
 
 def _mentions(source: Path, names: Collection[str]) -> bool:
-    """Return whether a source may name something: parsing all of them would take seconds."""
+    """Return whether a source may mention a name; parsing every source would take seconds."""
     if source.stat().st_size > _LARGEST:
         return False
     text = unquote(source.read_bytes().decode("utf-8", "replace"))
@@ -256,12 +256,12 @@ def _never(root: Path, path: str) -> bool:
 
 
 def _is_output(path: Path) -> bool:
-    """Return whether a build wrote what lies in `dist`: it comes and goes with each."""
+    """Return whether the file is a build's output in `dist`, which another build replaces."""
     return path.name in {"connect", ".gitignore"} or path.name.endswith((".whl", ".tar.gz"))
 
 
 def entry_files(config: ProjectConfig) -> tuple[str, ...]:
-    """Give the paths of which one must be in the bundle; none where there is no entrypoint."""
+    """Return the paths of which one must be in the bundle; none if there is no entrypoint."""
     text = config.entrypoint
     if not text or config.app_mode.entrypoint is EntrypointKind.NONE:
         return ()
@@ -276,7 +276,7 @@ def entry_files(config: ProjectConfig) -> tuple[str, ...]:
 
 
 def has_entry(wanted: tuple[str, ...], paths: Collection[str]) -> bool:
-    """Tell whether one of the wanted files, or a compiled form, or a folder is there."""
+    """Return whether there is one of the wanted files, compiled or not, or a folder."""
     if not wanted or any(path in paths for path in wanted):
         return True
     stem = wanted[0].removesuffix(".py")

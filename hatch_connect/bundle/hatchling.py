@@ -60,20 +60,20 @@ class BundleRun:
 
 
 class _Unfiltered(BuilderConfig):
-    """A selection that says nothing of git and of `dist`: both are decided once for all files."""
+    """A selection without Hatchling's rules for git and `dist`, which our selector applies."""
 
     @cached_property
     def vcs_exclusion_files(self) -> dict[str, list[str]]:
-        """Leave `.gitignore` out: Hatchling reads one of them, and cannot know what is tracked."""
+        """Leave out `.gitignore`: Hatchling reads only one, and does not know what is tracked."""
         return {**super().vcs_exclusion_files, "git": []}
 
     def default_global_exclude(self) -> list[str]:
-        """Leave out compiled Python alone."""
+        """Leave out only compiled Python."""
         return ["*.py[cdo]"]
 
 
 class BundleConfig(_Unfiltered):
-    """The configuration of the target; its directory is one that no index publisher looks in."""
+    """The configuration of the target, whose directory is one that index publishers skip."""
 
     @cached_property
     def directory(self) -> str:
@@ -92,7 +92,7 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
 
     @classmethod
     def get_config_class(cls) -> type[BundleConfig]:
-        """Give the class of the configuration."""
+        """Return the class of the configuration."""
         return BundleConfig
 
     @cached_property
@@ -101,7 +101,7 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
         return self.task.request.project or read_project(Path(self.root))
 
     def get_version_api(self) -> dict[str, Callable[..., str]]:
-        """Give what can be built: the main content, and each of the `content` tables."""
+        """Return what can be built: the main content, and each of the `content` tables."""
         names = (None, *self.project.content_tables)
         return {name or MAIN: partial(self._build, name) for name in names}
 
@@ -118,7 +118,7 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
             bundle.unlink()
 
     def get_build_hooks(self, directory: str) -> dict[str, BuildHookInterface[Any]]:
-        """Leave hooks of all targets to the wheel inside, which runs them, where there is one."""
+        """Return no hooks of all targets if a wheel is built inside: that build runs them."""
         hooks = super().get_build_hooks(directory)
         hooks.pop(OWN, None)
         own = self.target_config.get("hooks", {})
@@ -126,7 +126,7 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
 
     @cached_property
     def has_package(self) -> bool:
-        """Tell whether Hatchling knows what belongs into a wheel."""
+        """Return whether Hatchling knows what belongs into a wheel."""
         try:
             return bool(self._wheel().config.default_file_selection_options)
         except ValueError:
@@ -166,7 +166,7 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
         unpacked = unpack_wheel(Path(artifact), folder / "content")
         if not unpacked.modules:
             return None
-        # What the build itself made (metadata, what hooks add to the wheel) was not chosen from.
+        # Files that the build made (metadata, what hooks add) were not among the chosen ones.
         made = [file for file in unpacked.files if file.path not in wheel.chosen]
         forced = self._forced() if self._has_forced_files() else []
         shipped, left_out = self._choose(selector, [*made, *forced])
@@ -189,7 +189,7 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
     def from_tree(
         self, config: ProjectConfig, selector: Selector, version: str | None
     ) -> SelectedFiles:
-        """Give what the tree holds, by the selection of this target.
+        """Return what the tree holds, by the selection of this target.
 
         A file that needs no Python ships alone out of a package project: its sources are no
         part of the content.
@@ -293,7 +293,7 @@ def _begins(path: Path, beginning: bytes) -> bool:
 
 
 def _is_older_bundle(path: Path, *, ours: bool) -> bool:
-    """Whether a `.tar.gz` is a bundle and no sdist; in a folder of `ours`, whatever is no sdist."""
+    """Return whether a `.tar.gz` is a bundle; in a folder of `ours`, all but sdists are bundles."""
     try:
         with tarfile.open(path) as archive:
             names = archive.getnames()
@@ -304,7 +304,7 @@ def _is_older_bundle(path: Path, *, ours: bool) -> bool:
 
 
 class _WheelConfig(_Unfiltered, WheelBuilderConfig):
-    """The configuration of the target `wheel`, from which the same is left to us."""
+    """The configuration of the target `wheel`, also without the rules for git and `dist`."""
 
 
 class _Wheel(WheelBuilder):
@@ -328,7 +328,7 @@ class _Wheel(WheelBuilder):
         return bool(self.config.include_path(str(Path(folder, "any")), explicit=bool(chosen)))
 
     def recurse_included_files(self) -> Iterator[IncludedFile]:
-        """Give the files that ship."""
+        """Return the files that ship."""
         forced = self.config.get_force_include()
         found = {
             _candidate(file, asked=_is_artifact(self.config, file.relative_path)): file
@@ -347,7 +347,7 @@ class _Wheel(WheelBuilder):
             yield files[candidate.path]
 
     def get_build_hooks(self, directory: str) -> dict[str, BuildHookInterface[Any]]:
-        """Leave our own hook out: it describes artifacts, and this is none."""
+        """Leave out our own hook: it describes artifacts, and this wheel is not one."""
         hooks = super().get_build_hooks(directory)
         hooks.pop(OWN, None)
         return hooks

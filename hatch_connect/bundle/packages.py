@@ -1,4 +1,4 @@
-"""Which packages a bundle asks for, and for which Python."""
+"""The packages and the Python that a bundle asks for."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Packages:
         return frozenset((self.path, *(path for path, _ in self.included)))
 
     def files(self) -> list[ContentFile]:
-        """Give all of them as files of the bundle."""
+        """Return all of them as files of the bundle."""
         own = ContentFile(path=self.path, source=self.content, size=len(self.content))
         included = (
             ContentFile(path=path, source=source, size=len(source))
@@ -95,7 +95,7 @@ def _python(config: ProjectConfig, request: BuildRequest, found: LockFile) -> Py
 
 
 def _check_framework(config: ProjectConfig, lock: Lock) -> None:
-    """Refuse content whose framework would not be installed, before the server does."""
+    """Refuse content whose framework would not be installed: it could not start."""
     wanted, managed = config.app_mode.frameworks, config.environment_management
     installed = {*(pin.name for pin in lock.pins), *(one.name for one in lock.local)}
     if not wanted or installed & set(wanted) or (managed and managed.python is False):
@@ -124,10 +124,10 @@ def _nothing_installed(config: ProjectConfig) -> LockError:
 
 
 def _places(lock: Lock, config: ProjectConfig) -> tuple[str, tuple[tuple[str, bytes], ...]]:
-    """Give where the package file and its includes lie in the bundle.
+    """Return where the package file and its includes lie in the bundle.
 
-    A file that ships as written keeps its place, and so do those that it names by where they are
-    from there.
+    A file that ships as written keeps its place, and so do its includes, because it names them by
+    relative paths.
     """
     if lock.verbatim is None or lock.path is None or not lock.path.is_relative_to(config.root):
         return PACKAGE_FILE, ()

@@ -43,7 +43,7 @@ class BuildStrategy(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChosenStrategy:
-    """Where, and why: a word for `--verbose`; `requires` is what an environment needs."""
+    """The strategy, and the reason for `--verbose`; `requires` is for an isolated environment."""
 
     strategy: BuildStrategy
     because: str
@@ -54,8 +54,8 @@ class ChosenStrategy:
 def choose_strategy(config: ProjectConfig, environ: Mapping[str, str]) -> ChosenStrategy:
     """Decide where this project is built.
 
-    Without a back end it is the tree, where that holds the entrypoint, else the wheel that
-    setuptools would make, as for pip; raises BundleError where there is no [project] either.
+    Without a back end it is the tree if that holds the entrypoint, else the wheel that setuptools
+    would make, as for pip (PEP 517); raises BundleError if there is no [project] either.
     """
     if config.build_backend is None:
         return _without_backend(config)
@@ -104,7 +104,7 @@ def _without_backend(config: ProjectConfig) -> ChosenStrategy:
 
 
 def hatch_command(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Give the command that runs Hatch; empty where it cannot be had."""
+    """Return the command that runs Hatch; empty if it cannot be had."""
     if find_spec("hatch") is not None:
         return (sys.executable, "-m", "hatch")
     found = shutil.which("hatch", path=environ.get("PATH", ""))
@@ -112,7 +112,7 @@ def hatch_command(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 class _Hatch:
-    """What the tables of Hatch say of the build; `hatch.toml` wins, key by key."""
+    """Hatch's tables on the build; a key of `hatch.toml` wins over the one of pyproject.toml."""
 
     def __init__(self, config: ProjectConfig) -> None:
         tables = config.project.tables
@@ -123,7 +123,7 @@ class _Hatch:
         self._wheel, self._connect = _table(targets, "wheel"), _table(targets, "connect")
 
     def foreign(self) -> Iterator[str]:
-        """Give the reasons for which this process will not do."""
+        """Return the reasons why this process cannot run the build."""
         for requirement in self.requirements():
             if not _is_at_hand(requirement):
                 yield f"the build requires {requirement}"
@@ -140,7 +140,7 @@ class _Hatch:
                 yield "the build requires the project's own dependencies"
 
     def requirements(self) -> tuple[str, ...]:
-        """Give what the build of the target `connect`, and of the wheel inside, requires."""
+        """Return what the build of the target `connect`, and of the wheel inside, requires."""
         found: dict[str, None] = dict.fromkeys(self._config.build_requires)
         for table in (self._build, self._wheel, self._connect):
             found |= dict.fromkeys(_texts(table, "dependencies"))
@@ -151,7 +151,7 @@ class _Hatch:
         return tuple(found)
 
     def knows_target(self) -> bool:
-        """Tell whether `hatch build` installs this plugin, and all that the wheel needs."""
+        """Return whether `hatch build` installs this plugin, and all that the wheel needs."""
         declared = {*self._config.build_requires, *_texts(self._build, "dependencies")}
         declared |= {*_texts(self._connect, "dependencies")}
         own = any(_installs_us(requirement) for requirement in declared)
@@ -159,13 +159,13 @@ class _Hatch:
 
 
 def own_url() -> str | None:
-    """Give the URL that this package was installed from, None where an index had it."""
+    """Return the URL that this package was installed from, None if an index had it."""
     text = distribution(OWN_NAME).read_text("direct_url.json")
     return json.loads(text).get("url") if text else None
 
 
 def _installs_us(requirement: str) -> bool:
-    """Tell whether a requirement finds this package: the name alone only finds it on an index."""
+    """Return whether a requirement installs this very package: a bare name needs an index."""
     return requirement_name(requirement) == OWN_NAME and ("@" in requirement or own_url() is None)
 
 
@@ -179,7 +179,7 @@ def _is_at_hand(requirement: str) -> bool:
 
 
 def requirement_name(requirement: str) -> str:
-    """Give the normalized name that a requirement begins with, "" where it has none."""
+    """Return the normalized name that a requirement begins with, "" if it has none."""
     found = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", requirement)
     return canonicalize_name(found[1]) if found else ""
 

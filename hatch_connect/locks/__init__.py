@@ -1,4 +1,4 @@
-"""Which lock counts, and what it says: one reader a format, one documented order."""
+"""Finds the lock that counts, in the documented order, and reads it by its format."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _PYLOCK_NAME = re.compile(r"pylock(\.[^.]+)?\.toml")
 
 _MINORS = 40
-"""Far beyond any Python 3 that there is: a range without an upper bound allows several."""
+"""Minors far beyond any that exist: a range without an upper bound allows several of them."""
 
 _FOREIGN = {
     "poetry.lock": "poetry export -f pylock.toml -o pylock.toml",
@@ -40,7 +40,7 @@ _FOREIGN = {
     "pixi.lock": "uv pip compile pyproject.toml -o requirements.txt",
     "Pipfile": "pipenv lock && pipenv requirements > requirements.txt",
 }
-"""Locks that only their own tool reads right, and the command that makes one that we read."""
+"""Locks that only their own tool reads correctly, with the command that exports one we read."""
 
 _CONDA = ("environment*.yml", "environment*.yaml", "conda*.yml", "conda*.yaml")
 _LISTS = ("requirements*.txt", "requirements/*.txt", "*[-_]requirements.txt")
@@ -48,14 +48,14 @@ _SOURCES = ("requirements*.in", "requirements/*.in")
 _INSTEAD = "\n`--force-generate` ships what is installed instead."
 _SHOWN = 5
 _SCRIPT = re.compile(r"^# /// script[ \t\r]*\n(?:#[^\n]*\n)*?# *dependencies *= *\[", re.MULTILINE)
-"""A script that says itself what it needs (PEP 723)."""
+"""A script with inline metadata (PEP 723)."""
 
 
 def find_lock(config: ProjectConfig) -> LockFile | None:
-    """Return the lock that counts, or None where the project has none or a call wants none.
+    """Return the lock that counts, or None if the project has none or a call wants none.
 
-    Raises LockError for a lock that is named and not there, and where the project says what it
-    needs in a form that a tool has to lock or export: what happens to be installed is not that.
+    Raises LockError for a lock that is named and does not exist, and if the project lists what it
+    needs in a form that a tool must lock or export first: what is installed may be something else.
     """
     if config.force_generate:
         return None
@@ -70,7 +70,7 @@ def find_lock(config: ProjectConfig) -> LockFile | None:
 
 
 def _require_no_other_list(config: ProjectConfig) -> None:
-    """Stop where the project says elsewhere what it needs: a list, or what one is made of."""
+    """Raise LockError if other files list what the project needs, or the input of such a list."""
     places = dict.fromkeys((config.root, config.content_root))
     for said, hint in (*_conda(config.root), *_lists(config, places), *_scripts(config)):
         raise LockError(
@@ -124,7 +124,7 @@ def _foreign(path: Path, *, instead: str = "") -> LockError:
 
 def _named(config: ProjectConfig) -> LockFile | None:
     for text, key in ((config.lock, "lock"), (config.requirements_file, "requirements-file")):
-        # To the official client `pyproject.toml` means: no list but the project's dependencies.
+        # For the official client, `pyproject.toml` means to use the project's dependencies.
         if text is None or text == "pyproject.toml":
             continue
         path = config.root / text
@@ -181,7 +181,7 @@ def _folder(package: object) -> str | None:
 
 
 def format_of(path: Path) -> str:
-    """Tell the format of a lock by its name; what is not known is a LockError."""
+    """Return the format of a lock by its name; what is not known is a LockError."""
     if path.name in _FOREIGN:
         raise _foreign(path)
     if path.name == UV:
@@ -201,7 +201,7 @@ def _with_python(found: LockFile) -> LockFile:
     if found.format == REQUIREMENTS:
         return found
     found = replace(found, data=found.data or read_lock_data(found.path))
-    # A large uv.lock takes a second to parse, and says this before its packages.
+    # A large uv.lock takes a second to parse; its head, before the packages, is enough here.
     before = "[[package]]" if found.format == UV else None
     content = parse_lock(found.data, found.path, before=before)
     requires = content.get("requires-python")
@@ -212,7 +212,7 @@ def _with_python(found: LockFile) -> LockFile:
 
 
 def _locking_minor(content: dict[str, object], requires: str) -> str | None:
-    """Return X.Y of the interpreter that locked, where Hatch locked for just that one.
+    """Return X.Y of the interpreter that locked, if Hatch locked for that one only.
 
     Such a lock's `requires-python` is that interpreter's patch, and no package has a marker.
     """
@@ -226,7 +226,7 @@ def _locking_minor(content: dict[str, object], requires: str) -> str | None:
 
 
 def _only_minor(requires: str) -> str | None:
-    """Return the one X.Y that a range allows, where it allows just one."""
+    """Return the X.Y that a range allows, if it allows exactly one."""
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     try:

@@ -1,4 +1,4 @@
-"""A lock: the file that it comes from, its format, and the pins that it makes up."""
+"""A lock: its file, its format and its pins."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Pin:
     index: str | None = None
 
     def line(self) -> str:
-        """Return the line of a requirements file, with its hashes where there are any."""
+        """Return the line of a requirements file, with its hashes if there are any."""
         return " \\\n    ".join((self.requirement, *(f"--hash={h}" for h in self.hashes)))
 
 
@@ -50,7 +50,7 @@ def url_requirement(name: str, url: str, below: str | None = None) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Omitted:
-    """A package that a lock knows and the content does not install, and why."""
+    """A package of the lock that is not installed for this content, and why."""
 
     name: str
     version: str | None
@@ -100,7 +100,7 @@ class Lock:
     def requirements(self) -> bytes:
         """Return the requirements.txt that installs these pins.
 
-        It changes only when a package does: Connect caches environments by its bytes.
+        It changes only if a package does, because Connect caches environments by these bytes.
         """
         if self.verbatim is not None:
             return self.verbatim
@@ -111,7 +111,8 @@ class Lock:
         return (header + text).encode()
 
     def _options(self) -> tuple[str, ...]:
-        """Return the lines on indexes; what is not on PyPI's own takes its place."""
+        """Return the lines that name indexes."""
+        # pip adds --extra-index-url to PyPI, while --index-url takes PyPI's place.
         if PUBLIC_INDEX in self.indexes:
             others = [index for index in self.indexes if index != PUBLIC_INDEX]
             return tuple(f"--extra-index-url {index}" for index in others)
@@ -150,13 +151,13 @@ class LockFile:
 
 
 def without_pinned(omitted: Iterable[Omitted], pins: Iterable[Pin]) -> tuple[Omitted, ...]:
-    """Take out of what was left out what is a pin after all, with its marker."""
+    """Return the omitted packages, without those that are pins with a marker after all."""
     there = {(pin.name, pin.version) for pin in pins}
     return tuple(one for one in omitted if (one.name, one.version) not in there)
 
 
 def project_folder(root: Path, lock: Path) -> str:
-    """Return the project's folder as `uv.lock` names it, from the lock's own folder."""
+    """Return the project's folder relative to the lock's own, as `uv.lock` writes it."""
     return Path(os.path.relpath(root, lock.parent)).as_posix()
 
 

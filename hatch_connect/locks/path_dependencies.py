@@ -54,7 +54,7 @@ def local_path(place: str, folder: Path) -> Path:
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is such a file or folder; a path that no system can have is not there."""
+    """Return whether there is such a file or folder; False for an impossible path."""
     try:
         return path.exists()
     except OSError:
@@ -62,7 +62,7 @@ def is_there(path: Path) -> bool:
 
 
 def resolved(path: Path) -> Path:
-    """Return where a path leads, links followed; one that no system can have, by its text."""
+    """Return a path with its links resolved; an impossible path as it is written."""
     try:
         return path.resolve()
     except (OSError, ValueError):
@@ -70,7 +70,7 @@ def resolved(path: Path) -> Path:
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is such a file, as above."""
+    """Return whether there is such a file, as above."""
     try:
         return path.is_file()
     except OSError:
@@ -78,7 +78,7 @@ def is_file(path: Path) -> bool:
 
 
 def matching(root: Path, pattern: str) -> list[Path]:
-    """Return what a pattern of a workspace finds; one that no tool takes finds nothing."""
+    """Return what a pattern of a workspace matches; nothing for an invalid pattern."""
     try:
         return sorted(root.glob(pattern))
     except (ValueError, NotImplementedError, OSError):
@@ -86,7 +86,7 @@ def matching(root: Path, pattern: str) -> list[Path]:
 
 
 def metadata_in(folder: Path) -> Metadata | None:
-    """Read `[project]` of a folder; None where there is none that can be read."""
+    """Read `[project]` of a folder; None if there is none that can be read."""
     if not is_there(folder / PYPROJECT):
         return None
     try:
@@ -134,7 +134,7 @@ def required_name(text: str) -> str:
 
 
 def in_context(text: str) -> str:
-    """Make a URL of `{root:uri}` and the like, so that a requirement can be parsed."""
+    """Replace Hatch's `{root:uri}` and the like by a URL, so that the requirement can be parsed."""
     return _CONTEXT.sub("file:///root", text)
 
 
@@ -170,7 +170,7 @@ def declared_sources(
 
 
 def declared_folder(config: ProjectConfig, source: PackageSource) -> Path | None:
-    """Return the folder, or the file, that a package is built from; None for other sources."""
+    """Return the folder or file that a package is built from; None for other sources."""
     if source.kind == "path":
         return Path(normpath(config.root / source.place / source.below))
     if source.kind != "workspace":
@@ -210,7 +210,10 @@ def declared_local(
 def apply_declared_sources(
     lock: Lock, config: ProjectConfig, target: Target, *, uv: bool = True
 ) -> Lock:
-    """Return a lock with what is declared to be built; raises LockError for what contradicts."""
+    """Return the lock with the packages that are declared to be built.
+
+    Raises LockError if the lock contradicts a declaration.
+    """
     problems: list[str] = []
     asked = {one.name: one for one in declared_local(config, target, uv=uv)}
     for source in declared_sources(config, target, uv=uv):
@@ -251,7 +254,7 @@ def _built(
     pins: list[Pin],
     problems: list[str],
 ) -> Lock:
-    """Put a package that is declared to be built in the place of what a lock has."""
+    """Replace the lock's pins of a package by the package that is declared to be built."""
     beside = next((other for other in lock.local if other.name == source.name), None)
     if one is None or not is_there(one.path):
         if one is not None or pins:
@@ -296,7 +299,7 @@ def _comes_from(index: str, pin: Pin, lock: Lock) -> bool:
     if pin.index is not None:
         return pin.index.rstrip("/") == index.rstrip("/")
     if lock.path is None:
-        return True  # what is installed does not say where from
+        return True  # an installed package does not tell its index
     return any(index.rstrip("/").encode() in file.read_bytes() for file in lock.files)
 
 
@@ -422,7 +425,7 @@ def direct_requirements(config: ProjectConfig) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Judged:
-    """What is there: pins by name, and names that need none."""
+    """The pins by name, and the names that need none."""
 
     found: dict[str, list[Pin]]
     there: set[str]
@@ -449,7 +452,7 @@ class _Judged:
 
 
 def _holds(requirement: Requirement, target: Target) -> bool:
-    """Whether it holds for every patch; one that holds for some only is not looked at."""
+    """Return whether it holds for all patch releases; others are not checked."""
     marker = requirement.marker
     return marker is None or all(
         marker.evaluate({**environment, "extra": ""}) for environment in target.environments()

@@ -1,7 +1,7 @@
-"""Reads PEP 751 locks (`pylock.toml`, `pylock.NAME.toml`), whoever wrote them.
+"""Reads PEP 751 locks (`pylock.toml`, `pylock.NAME.toml`), whichever tool wrote them.
 
-What is selected becomes pins; what is not is left out with who asks for it, as far as the lock
-says so. Above 500 lines, because PEP 751 is one format.
+Selected packages become pins; the others are omitted with the reason, as far as the lock tells it.
+Above 500 lines, because PEP 751 is one format.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
         (f"`{name}` is in the lock only." for name in pinning.unasked(pylock, pins)),
     )
     findings.check()
-    # A lock that was made for one minor has no markers that hold for others.
+    # A lock that was made for one minor lacks the markers that others would need.
     kept = config.keep_markers and found.python is None
     omitted = pinning.omitted(pylock, pins, target.environment())
     if kept:
@@ -150,7 +150,7 @@ def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
 
 
 def _add_members(found: LockFile, config: ProjectConfig, findings: LockProblems) -> None:
-    """Take members of a Hatch workspace from their folders: the lock has not looked there."""
+    """Take members of a Hatch workspace from their folders, which the lock does not record."""
     if not found.hatch:
         return
     wanted = tuple((required_name(text), asking) for text, asking in direct_requirements(config))
@@ -201,8 +201,8 @@ def _chosen(
 ) -> Chosen:
     """Check what the configuration asks for against what the lock offers.
 
-    `select` ignores unknown names in silence. A Hatch environment's lock has its extras and
-    groups baked in and offers none.
+    `Pylock.select` ignores unknown names silently. In a Hatch environment's lock, extras and
+    groups are already resolved: it offers none.
     """
     extras = frozenset(canonicalize_name(name) for name in pylock.extras or ())
     groups = frozenset(canonicalize_name(name) for name in pylock.dependency_groups or ())
@@ -221,8 +221,8 @@ def _chosen(
         "Export it again without: poetry export -f pylock.toml -o pylock.toml",
         (f"It was exported with `{name}`." for name in sorted(more)),
     )
-    # Naming groups takes the place of the default ones, which hold pdm's main dependencies. A
-    # group of the project's own is for development, whatever its tool installs by default.
+    # In PEP 751, naming groups replaces the default groups, which hold pdm's main dependencies. So
+    # the defaults are kept, except the project's own groups, which are for development.
     own = {canonicalize_name(name) for name, _ in config.metadata.groups}
     return Chosen(
         extras=frozenset(config.extras), groups=(default - own) | frozenset(config.groups)
@@ -230,7 +230,7 @@ def _chosen(
 
 
 def _baked(pylock: Pylock) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the extras and groups that poetry put in without markers, as it notes."""
+    """Return the extras and groups that poetry resolved without markers, from its own notes."""
     note = (pylock.tool or {}).get("poetry-plugin-export")
     told = note if isinstance(note, dict) else {}
     extras, groups = (
@@ -269,7 +269,7 @@ class Pinning:
         )
 
     def unasked(self, pylock: Pylock, pins: tuple[Pin, ...]) -> tuple[str, ...]:
-        """Return the pins that nothing asks for, in a lock that says who asks for what."""
+        """Return the pins that nothing requires, if the lock records who requires what."""
         if not says_all(pylock, self.config):
             return ()
         for one in self.findings.local.values():
@@ -346,7 +346,7 @@ class Pinning:
             self._wrong(f"{error}.")
 
     def _selectable(self, pylock: Pylock, environment: Any) -> Iterator[Package]:  # noqa: ANN401 -- a TypedDict that packaging does not export under one name
-        """Leave out what `select` would stop at: it knows one problem at a time."""
+        """Leave out packages at which `select` would raise: it reports one problem at a time."""
         names: dict[str, Package] = {}
         for package in pylock.packages:
             if not holds(package, environment, self.chosen):
@@ -363,9 +363,11 @@ class Pinning:
 
     def _problem(self, package: Package, environment: dict[str, str]) -> str | None:
         python, requires = environment["python_full_version"], package.requires_python
+        # `requires-python` of a single package (PEP 751) must hold for each patch release.
         if requires is not None and not requires.contains(python, prereleases=True):
             return f"{_called(package)} needs Python {requires}, and {python} may be met."
         wheels = [wheel.filename for wheel in package.wheels or ()]
+        # An sdist, a repository or an archive can be built on the server, whatever the wheels are.
         alone = package.sdist is None and not package.is_direct
         if alone and wheels and not is_compatible(wheels, frozenset(self.tags)):
             return incompatible(_called(package), wheels, self.target)
@@ -378,7 +380,7 @@ class Pinning:
         path = named or local_path(place, self.path.parent)
         below = (package.directory and package.directory.subdirectory) or ""
         path = path / below if below else path
-        # A lock comes from elsewhere: what only it names is not read from all over the machine.
+        # A lock is untrusted input: a folder that only it names must lie inside the project.
         if named is None and not resolved(path).is_relative_to(self.config.root.resolve()):
             self._wrong(
                 f"{_called(package)} is built from {excerpt(place)}, which is outside of the"
@@ -392,7 +394,7 @@ class Pinning:
         )
 
     def _in_project(self, name: str) -> Path | None:
-        """Return the folder that the project itself names: that of a lock may be a colleague's."""
+        """Return the folder that the project names; the lock's may be of another machine."""
         found = below_root(self.config, (text for text, _ in direct_requirements(self.config))).get(
             name
         )
@@ -518,7 +520,7 @@ def asking(pylock: Pylock, config: ProjectConfig) -> dict[str, list[str]]:
 
 
 def required_by(package: Package) -> list[str]:
-    """Return the names that a package asks for: by the standard's key, or by that of pdm."""
+    """Return the names that a package requires, from PEP 751's key or pdm's."""
     names = [canonicalize_name(str(each.get("name", ""))) for each in package.dependencies or ()]
     return names + [required_name(text) for text in _of_pdm(package)]
 
@@ -530,9 +532,9 @@ def _of_pdm(package: Package) -> list[str]:
 
 
 def says_all(pylock: Pylock, config: ProjectConfig) -> bool:
-    """Whether lock and project together say of each package who asks for it.
+    """Return whether lock and project together tell for each package who requires it.
 
-    What an extra of a package asks for is not in pdm's lists, and what a build tells is not here.
+    They do not if extras of packages are used, which pdm's lists lack, or with dynamic metadata.
     """
     texts = [text for package in pylock.packages for text in _of_pdm(package)]
     if not texts or config.metadata.dynamic or not config.metadata.has_project:
@@ -548,14 +550,14 @@ def says_all(pylock: Pylock, config: ProjectConfig) -> bool:
 
 
 def holds(package: Package, environment: Any, chosen: Chosen) -> bool:  # noqa: ANN401 -- a TypedDict that packaging does not export under one name
-    """Whether a package is wanted in an environment."""
+    """Return whether a package is wanted in an environment."""
     if package.marker is None:
         return True
     return package.marker.evaluate({**environment, **chosen.variables()}, context="lock_file")
 
 
 def why_not(package: Package, environment: dict[str, str], chosen: Chosen) -> str:
-    """Say why a package is not wanted: for want of an extra or group, or for its marker."""
+    """Return why a package is not wanted: an extra or group is not chosen, or its marker."""
     everything = Chosen(
         extras=frozenset(_named(package, "extras")),
         groups=frozenset(_named(package, "dependency_groups")),

@@ -2,8 +2,8 @@
 
 The format is uv's own (version 1): https://docs.astral.sh/uv/concepts/projects/layout/. A lock
 holds the packages of every platform, extra and group; only a walk from the project tells which
-belong together. What it reaches becomes pins, with markers if they are kept; the rest is left out
-with a reason. Above 500 lines, because the walk, its pins and its reasons are one format.
+belong together. Packages that it reaches become pins, with markers if they are kept; the others are
+omitted with a reason. Above 500 lines, because the walk, its pins and its reasons are one format.
 """
 
 from __future__ import annotations
@@ -70,17 +70,18 @@ _AGAIN = "Lock again: uv lock"
 
 Table: TypeAlias = dict[str, Any]
 
+# PEP 508 gives `extra` one value; uv tests several at once to tell conflicting ones apart.
 _EXTRA = re.compile(r"\bextra\s*(==|!=)\s*('[^']*'|\"[^\"]*\")")
 
 _MOST = 64
-"""More alternatives than this are no marker that a person could read."""
+"""A marker with more alternatives than this would grow without end, and nobody could read it."""
 
 _Ways = frozenset[frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
-    """A dependency; version and source are there where the name alone is ambiguous."""
+    """A dependency; it has a version and a source if the name alone is ambiguous."""
 
     name: str
     version: str | None
@@ -235,7 +236,7 @@ def _root(graph: Graph, path: Path, config: ProjectConfig) -> Package:
 
 
 def _workspace_root(graph: Graph) -> Package:
-    """Stand in for the project of a workspace that has none: all its members are wanted."""
+    """Return a stand-in for the root of a virtual workspace, which depends on all its members."""
     edges = (
         Edge(name=name, version=None, source=None, marker=None, extras=()) for name in graph.members
     )
@@ -329,7 +330,7 @@ def _workspace(path: Path, config: ProjectConfig) -> dict[str, Any]:
 
 
 def _exclusive(graph: Graph, root: Package, config: ProjectConfig) -> Iterator[str]:
-    """Say which of the extras and groups exclude one another, by what the lock declares."""
+    """Return which of the extras and groups exclude one another, by what the lock declares."""
     chosen = {("extra", name) for name in config.extras} | {("group", g) for g in config.groups}
     for conflict in graph.content.get("conflicts", ()):
         asked = [
@@ -350,7 +351,7 @@ def _unknown(root: Package, config: ProjectConfig) -> Iterator[str]:
 
 
 def read_graph(content: Table) -> Graph:
-    """Make a graph of a `uv.lock`; KeyError, TypeError or AttributeError say that it is none."""
+    """Return the graph of a `uv.lock`; raises KeyError, TypeError or AttributeError if damaged."""
     packages: dict[str, tuple[Package, ...]] = {}
     for table in content.get("package", []):
         package = _package(table)
@@ -408,7 +409,7 @@ def _edges(tables: Iterable[Table]) -> tuple[Edge, ...]:
 
 
 def chosen(root: Package, extras: Iterable[str], groups: Iterable[str]) -> set[str]:
-    """Return what is chosen as uv encodes it in the markers of what conflicts."""
+    """Return the chosen extras and groups as uv encodes them in markers of conflicting ones."""
     own = f"{len(root.name)}-{root.name}"
     return {
         f"project-{own}",
@@ -433,8 +434,8 @@ class DependencyWalk:
     """One walk, for one environment.
 
     `reached` holds each package with the names of those that ask for it, `extras` the extras of
-    packages that were asked for. `active` holds extras
-    and groups as uv encodes them in the markers of conflicting ones (`extra-4-name-cpu`).
+    packages that were asked for. `active` holds extras and groups as uv encodes them in the
+    markers of conflicting ones (`extra-4-name-cpu`, with the length of the name).
     """
 
     graph: Graph
@@ -444,7 +445,7 @@ class DependencyWalk:
     active: frozenset[str] = frozenset()
 
     def run(self, root: Package, extras: Iterable[str], groups: Iterable[str]) -> None:
-        """Walk from the project; what an extra of a dependency activates may change the way."""
+        """Walk from the project, again until no newly active extra changes the result."""
         wanted = chosen(root, extras, groups)
         start = starts(root, extras, groups)
         while True:
@@ -470,7 +471,7 @@ class DependencyWalk:
                     self.extras.add((package, extra))
                     activated.add(f"extra-{len(package.name)}-{package.name}-{extra}")
                     pending.append((f"{package.name}[{extra}]", package.extras.get(extra, ())))
-        self.reached.pop(root, None)
+        self.reached.pop(root, None)  # an extra may lead back to the project
         return activated
 
     def _followed(
@@ -492,7 +493,10 @@ class DependencyWalk:
 
 @cache
 def marker_of(text: str) -> Marker:
-    """Parse a marker of uv's, in which several values of `extra` may hold at once."""
+    """Parse a marker of uv's, in which several values of `extra` may hold at once.
+
+    `extra == "x"` becomes `"x" in extras`, which is how PEP 751 tests for a set of extras.
+    """
     from packaging.markers import InvalidMarker, Marker
 
     def as_set(found: re.Match[str]) -> str:
@@ -637,7 +641,7 @@ def _git_requirement(name: str, url: str) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class Kept:
-    """All ways to each package, each a set of markers that must hold together."""
+    """All paths to each package, each as a set of markers that must hold together."""
 
     graph: Graph
     active: set[str]
@@ -646,7 +650,7 @@ class Kept:
 
     @classmethod
     def of(cls, graph: Graph, root: Package, extras: Iterable[str], groups: Iterable[str]) -> Kept:
-        """Follow the lock from the project; what extras activate may open further ways."""
+        """Follow the lock from the project, again until no newly active extra opens a path."""
         active = chosen(root, extras, groups)
         while True:
             kept = cls(graph=graph, active=set(active))
@@ -685,7 +689,7 @@ class Kept:
         return f"{package.name}[{extra}]", package.extras.get(extra, ()), ways
 
     def _widen(self, place: tuple[Package, str | None], through: _Ways) -> bool:
-        """Add ways to a place; False where nothing new can be reached by them."""
+        """Add paths to a place; return whether that changed anything, so that the walk ends."""
         before = self.ways.get(place, frozenset())
         after = shortest(before | through)
         if len(after) > _MOST:
@@ -707,7 +711,7 @@ class Kept:
 
 
 class _Rank(IntEnum):
-    """Which reason says most: the lowest one that there is."""
+    """The reasons why a package was not reached, the most telling one first."""
 
     MARKER = 0
     NOT_CHOSEN = 1
@@ -753,7 +757,7 @@ def _reason(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
-    """Who asks for a package that was not reached, and why that does not count."""
+    """Who requires a package that was not reached, and why that does not count."""
 
     root: Package
     reached: set[Package]

@@ -55,7 +55,7 @@ _OF_PACKAGES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvironmentEntry:
-    """One environment variable; a bare name (no value) takes its value where we run."""
+    """One environment variable; a bare name takes its value from the environment of the call."""
 
     name: str
     value: Secret | None
@@ -66,12 +66,12 @@ class ProjectConfig:
     """Everything that a project's files say of one piece of content, defaults filled in.
 
     `project` is what it was read from, `content` the NAME of the `content` table. `build_backend`
-    is None without `[build-system]`, and setuptools' legacy one where that table names none, as for
+    is None without `[build-system]`, and setuptools' legacy one if that table names none, as for
     pip.
     `entrypoint` is as in the manifest, with `folder` as the bundle's root; `rendered` is a notebook
     of which only the HTML ships. `servers` are the nicknames of `on` tables, with the URL that each
     one gives or None. `metadata_of_bundle` is None for `false`. `environment_management` and
-    `package_installer` are None where the server decides. `names_python` says whether the content's
+    `package_installer` are None if the server decides. `names_python` says whether the content's
     own table, or the call, names its packages or its Python; `keys_of_packages` are the keys set
     that mean nothing if no packages are installed, `unused_keys` those that mean nothing here.
     """
@@ -129,7 +129,7 @@ class ProjectConfig:
 
     @property
     def content_root(self) -> Path:
-        """The folder whose content becomes the bundle's root, where it is the tree that ships."""
+        """The folder whose content becomes the bundle's root if the tree ships."""
         return self.root / self.folder if self.folder else self.root
 
     @property

@@ -1,4 +1,4 @@
-"""Which Python to ask Connect for, and because of what."""
+"""Which Python to ask Connect for, and why."""
 
 from __future__ import annotations
 
@@ -25,14 +25,17 @@ VERSION_FILE = ".python-version"
 _PATCHES = range(100)
 _OLDEST = (3, 8)
 _MINORS = range(_OLDEST[1], 40)
-"""Far beyond any Python 3 that there is."""
+"""Ranges are tried minor by minor, far beyond any Python 3 that exists."""
 
-# Digits are ASCII, as PEP 440 has them: other scripts' would pass here and fail there.
+# The spellings of pyenv, uv, asdf and virtualenv: `3.11`, `cpython-3.11.4-linux-x86_64-gnu`,
+# `python3.11`, `3.11-dev`. Digits are ASCII, as in PEP 440: \d would match those of other scripts.
 _CPYTHON = re.compile(
     r"(?:cpython|python|py)?[-@]?v?(?P<minor>[0-9]+\.[0-9]+)(?P<patch>\.[0-9]+)?(?P<rest>.*)",
     re.IGNORECASE,
 )
+# pyenv-virtualenv: `3.11.4/envs/NAME`
 _OF_VIRTUALENV = re.compile(r"([0-9]+\.[0-9]+\.[0-9]+)/envs/.*")
+# An environment that is named after its version (`3.11-web`) names no version itself.
 _NAME_AFTER = re.compile(r"-(?!dev\b)[a-z_]", re.IGNORECASE)
 _COMPARED = re.compile(r"([\^~<>=!]*)\s*v?([0-9][\w.*]*)", re.ASCII)
 _OTHER = re.compile(
@@ -40,6 +43,7 @@ _OTHER = re.compile(
 )
 _PRERELEASE = re.compile(r"[-.]?(a|alpha|b|beta|c|rc|dev|pre)\d*\b", re.IGNORECASE)
 _FREE_THREADED = re.compile(r"t\b|\+freethreaded", re.IGNORECASE)
+# What follows a version and does not matter: uv's platform, or a wildcard for the patch.
 _BUILD = re.compile(r"(-(linux|macos|windows|darwin|any|none|default)\S*|\.\*|\.[xX])?")
 
 
@@ -47,9 +51,9 @@ _BUILD = re.compile(r"(-(linux|macos|windows|darwin|any|none|default)\S*|\.\*|\.
 class PythonTarget:
     """A Python version to ask for.
 
-    `version` is the patch that was asked for, else the lowest that the project allows, which is
-    X.Y.0 nearly always: older servers match MAJOR.MINOR. `requires` is what a newer server may
-    choose from; None leaves it to `version`. `notes` say what was stated and not understood.
+    `version` is the patch release that was named, else the lowest that the project allows, nearly
+    always X.Y.0: older servers compare only X.Y. `requires` is the range that newer servers choose
+    from, or None. `notes` name what was stated and not understood.
     """
 
     version: str
@@ -64,7 +68,7 @@ class PythonTarget:
 
     @property
     def asked(self) -> str:
-        """What the manifest asks for, as a message says it."""
+        """What the manifest asks for, worded for a message."""
         if self.requires in {None, f"~={self.minor}.0"}:
             return self.minor
         if self.requires == f"=={self.version}":
@@ -74,9 +78,10 @@ class PythonTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _VersionSource:
-    """One place that may name a version or a range; `decisive` ones must if they speak at all.
+    """One place that may name a version or a range; what a `decisive` one says must be either.
 
-    A patch that an `exact` one names is that very patch, as for the official client's override.
+    An `exact` source that names a patch release means just that one, as the official client's
+    override does.
     """
 
     text: str
@@ -88,7 +93,7 @@ class _VersionSource:
 
 @dataclass(slots=True, kw_only=True)
 class _Choice:
-    """What the sources have said so far: ranges, and what is not understood."""
+    """The ranges that the sources named so far, and notes on what was not understood."""
 
     bounds: SpecifierSet
     ranges: list[tuple[SpecifierSet, _VersionSource]] = field(default_factory=list)
@@ -112,7 +117,7 @@ class _Choice:
         )
 
     def add(self, source: _VersionSource) -> str | None:
-        """Return the version that a source names; what else it says is kept."""
+        """Return the version that a source names; keep its range, or a note that it is neither."""
         meaning = _meaning(source)
         if meaning is None:
             self.notes.append(
@@ -132,7 +137,7 @@ class _Choice:
         return None
 
     def by_range(self) -> str | None:
-        """Return X.Y of the ranges alone: the lowest, or the highest of one without a lower end."""
+        """Return the lowest X.Y of the ranges, or the highest if they have no lower bound."""
         if not self.ranges:
             return None
         both = self.stated & self.bounds
@@ -213,7 +218,7 @@ def _undecided(config: ProjectConfig, choice: _Choice) -> PythonVersionError:
 
 
 def _of_minor(chosen: str, version: str, allowed: SpecifierSet) -> str:
-    """Return the range of one minor, less what is not allowed of it."""
+    """Return the range of one minor, without the patch releases that are not allowed."""
     from packaging.specifiers import SpecifierSet
 
     minor = SpecifierSet(f"~={version if chosen.count('.') == 1 else _first(chosen)}")
@@ -260,10 +265,10 @@ def _of_interpreter(interpreter: Interpreter) -> _VersionSource:
 
 
 def nearest_version_file(root: Path) -> Path | None:
-    """Return the nearest `.python-version` upward, no further than the repository's top.
+    """Return the nearest `.python-version` from the project upward to the repository's top.
 
-    Outside of a repository only the project's own counts: what lies in a home folder is no part
-    of the project, and a colleague has another.
+    Outside a repository only the project's own file counts: one in a home folder is not part of
+    the project, and differs from person to person.
     """
     folders = [root]
     top = next((f for f in (root, *root.parents) if (f / ".git").exists()), None)
@@ -273,7 +278,7 @@ def nearest_version_file(root: Path) -> Path | None:
 
 
 def _first_version(file: Path) -> tuple[str, int]:
-    """Return the first line that is no comment, and its number: the first is the default."""
+    """Return the first line that is no comment (pyenv's default version), and its number."""
     try:
         lines = read_utf8(file).splitlines()
     except ConfigurationError as error:
@@ -287,7 +292,7 @@ def _called(file: Path, root: Path) -> str:
 
 
 def _meaning(source: _VersionSource) -> str | SpecifierSet | None:
-    """Return X.Y or X.Y.Z, or a range; None where the text is neither and need not be."""
+    """Return X.Y or X.Y.Z, or a range; None if the text is neither and the source not decisive."""
     text = source.text.strip()
     allowed = _range(text)
     if allowed is not None:
@@ -297,7 +302,7 @@ def _meaning(source: _VersionSource) -> str | SpecifierSet | None:
         text = re.split(r"[/\\]", text)[-1].removesuffix(".exe")
     if _OTHER.match(text):
         raise _unusable(source, "Connect runs CPython only")
-    # Of several words, pyenv takes the first for its default.
+    # If a line names several versions, pyenv uses the first.
     found = _CPYTHON.fullmatch(text) or _CPYTHON.fullmatch(text.partition(" ")[0])
     if found is None:
         if source.decisive:
@@ -320,9 +325,9 @@ def _released(source: _VersionSource, found: re.Match[str]) -> str | None:
 
 
 def _range(text: str) -> SpecifierSet | None:
-    """Read a range as PEP 440 and as Poetry write it, or `3`; None for what is no range.
+    """Read a range in PEP 440's or Poetry's syntax, or `3`; return None for anything else.
 
-    Of Poetry's alternatives (`~2.7 || ^3.8`) there must be one that Connect can have.
+    Of Poetry's alternatives (`~2.7 || ^3.8`) exactly one must allow a Python that Connect can have.
     """
     if text == "*":
         return _conjunction("")
@@ -350,7 +355,7 @@ def _conjunction(text: str) -> SpecifierSet | None:
 
 
 def _as_pep440(operator: str, version: str) -> str:
-    """Spell Poetry's caret and tilde as PEP 440 does."""
+    """Translate Poetry's caret and tilde to PEP 440 specifiers."""
     parts = version.split(".")
     if operator == "^" or (operator == "~" and len(parts) == 1):
         return f">={version},<{int(parts[0]) + 1}"

@@ -1,4 +1,4 @@
-"""How the files of a project are read: their encoding, TOML, and what its types are called."""
+"""Reading the files of a project: their encoding, and TOML."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectTables:
-    """`pyproject.toml`, and `hatch.toml` where the project has one.
+    """`pyproject.toml`, and `hatch.toml` if the project has one.
 
     `marked` are the names of those that begin with a byte-order mark.
     """
@@ -47,7 +47,7 @@ class ProjectTables:
         return self.root / PYPROJECT
 
     def table(self, *keys: str) -> Toml | None:
-        """Return a table of `pyproject.toml`; None where there is none, or something else."""
+        """Return a table of `pyproject.toml`; None if there is none, or something else."""
         value: object = self.pyproject
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
@@ -105,7 +105,7 @@ def read_tables(root: Path) -> ProjectTables:
 def parse_toml(data: bytes, path: Path, *, before: str | None = None) -> dict[str, object]:
     """Parse what one TOML file holds, or what it says before some text.
 
-    What is not TOML is a ConfigurationError that says where.
+    Raises ConfigurationError, with the line, for what is not TOML.
     """
     text = decode_utf8(data, path)
     try:
@@ -132,7 +132,7 @@ def read_bytes(path: Path) -> bytes:
 def decode_utf8(data: bytes, path: Path) -> str:
     """Decode a file that has to be UTF-8; ConfigurationError names the encoding it seems to be.
 
-    A byte-order mark of UTF-8 is no part of the text.
+    Raises ConfigurationError, with the encoding that it seems to be in, for any other.
     """
     try:
         text = data.decode("utf-8-sig")
@@ -159,7 +159,7 @@ def require_no_mark(tables: ProjectTables) -> None:
 
 
 def encoding_of(data: bytes) -> str:
-    """Return what text that is no UTF-8 seems to be, for a message."""
+    """Return what encoding a text that is not UTF-8 seems to be in, for a message."""
     marks = (
         (codecs.BOM_UTF32_LE, "UTF-32"),
         (codecs.BOM_UTF32_BE, "UTF-32"),
@@ -173,5 +173,5 @@ def encoding_of(data: bytes) -> str:
 
 
 def type_of(value: object) -> str:
-    """Call the type of a value as TOML calls it."""
+    """Return TOML's name for the type of a value."""
     return _TYPES.get(type(value), "a date or time")

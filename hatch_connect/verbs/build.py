@@ -1,4 +1,4 @@
-"""The project that a call is about, and what is made of it offline.
+"""The project that a call is about, and the verbs that need no server.
 
 `bundle` builds the bundle; `manifest` leaves its content as a folder that can be deployed or
 committed; `requirements` shows the packages, and why each is there or is not.
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleResult:
-    """A bundle, and its content where that was asked for."""
+    """A bundle, and its listing with `--list`."""
 
     bundle: Bundle
     listing: Listing | None
@@ -142,7 +142,7 @@ class Requirements:
 def contents_of(options: Options, project: Project) -> tuple[str | None, ...]:
     """Return the pieces of content that the call is about; None is the main one.
 
-    Raises UsageError where the project describes several and the call names none.
+    Raises UsageError if the project describes several and the call names none.
     """
     every = project.contents
     if options.all and options.content:
@@ -176,8 +176,8 @@ def request_for(
 ) -> BuildRequest:
     """Return what the call asks of the build of this content.
 
-    Where nothing is locked, the packages of an environment are taken, as Connect's own guide
-    promises. Raises LockError, InterpreterError.
+    Without a lock, the packages of an environment are used, as Connect's user guide describes.
+    Raises LockError, InterpreterError.
     """
     request = BuildRequest(
         root=config.root,
@@ -226,7 +226,7 @@ def _of_python(config: ProjectConfig, options: Options) -> Iterator[str]:
 def _require_no_tool(
     interpreter: Interpreter, config: ProjectConfig, environ: Mapping[str, str]
 ) -> str:
-    """Refuse what is installed for a tool alone; return what else the warning has to say."""
+    """Refuse the environment of a tool; return what the warning must add."""
     tool = tool_of(interpreter, environ)
     if tool is None:
         with_hatch = any(one.name.lower() == "hatch" for one in interpreter.packages)
@@ -244,8 +244,8 @@ def _require_no_tool(
 def _installed(interpreter: Interpreter, config: ProjectConfig, warning: str) -> Lock:
     """Return what is installed as a lock.
 
-    Its notes, which are told where it ships, begin with the warning. Raises LockError where
-    something that the project asks for is not there.
+    Its notes, which are reported if it ships, begin with the warning. Raises LockError if a
+    requirement of the project is not installed.
     """
     frozen = freeze(interpreter, own_name=config.project_name, root=config.root)
     target = Target(python=interpreter.minor)
@@ -262,7 +262,7 @@ def _installed(interpreter: Interpreter, config: ProjectConfig, warning: str) ->
 
 
 def _unread(config: ProjectConfig) -> Iterator[str]:
-    """Say which file may know what the project needs, where `[project]` does not."""
+    """Return a note on each file that may list what the project needs, if `[project]` does not."""
     if config.dependencies:
         return
     setup_cfg = config.root / "setup.cfg"
@@ -278,9 +278,9 @@ def _unread(config: ProjectConfig) -> Iterator[str]:
 
 
 def with_packages(config: ProjectConfig, request: BuildRequest) -> BuildRequest:
-    """Decide the packages before the build, if that needs no look at the content.
+    """Decide the packages before the build, unless that depends on the content.
 
-    Raises LockError, PythonVersionError: what is wrong is told before the project's build runs.
+    Raises LockError or PythonVersionError before the project's build runs, which may take long.
     """
     if not config.app_mode.has_python or config.app_mode.name.startswith("quarto"):
         return request
@@ -329,7 +329,7 @@ def run_bundle(options: Options, surroundings: Surroundings, report: Report) -> 
 def run_manifest(options: Options, surroundings: Surroundings, report: Report) -> Result:
     """Write the folders, or with `--in-place` the files beside pyproject.toml.
 
-    Raises ProjectError, also where `--in-place` would have to move files.
+    Raises ProjectError, also if `--in-place` would have to move files.
     """
     project = project_of(options, surroundings)
     if options.in_place:

@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class DeployedContent:
-    """Content on one server, and what led there; `config` is None where no project was needed.
+    """Content on one server, and what led there; `config` is None if no project was needed.
 
-    `user` is None for the key of a service principal. `hidden` are values that nothing which the
-    server says may show: the key, and what the project takes from the environment.
+    `user` is None for the key of a service principal. `hidden` are values that must be masked in
+    the server's texts: the key, and variables that the project takes from the environment.
     """
 
     server: Server
@@ -120,7 +120,7 @@ class ContentInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobLog:
-    """The log of one job; `job` is None where the content has not run yet."""
+    """The log of one job; `job` is None if the content has not run yet."""
 
     guid: str
     job: Job | None
@@ -175,7 +175,7 @@ def deployed_content(
 ) -> Iterator[DeployedContent]:
     """Find the content as `deploy` would; with `--app-id` no project is needed.
 
-    Raises UsageError where it was never deployed.
+    Raises UsageError if it was never deployed.
     """
     project = _project(options, surroundings)
     config = _config(project, options)
@@ -211,7 +211,7 @@ def deployed_content(
 
 
 def _project(options: Options, surroundings: Surroundings) -> Project | None:
-    """Return the project, or None where `--app-id` names content without one."""
+    """Return the project, or None if `--app-id` names content without one."""
     try:
         return project_of(options, surroundings)
     except ProjectError:
@@ -297,7 +297,7 @@ def run_versions(options: Options, surroundings: Surroundings, report: Report) -
 def choose_bundle(
     client: ConnectClient, guid: str, bundle_id: str, bundles: tuple[BundleInfo, ...]
 ) -> BundleInfo:
-    """Return the bundle of that id, which the server is asked for where `bundles` lack it.
+    """Return the bundle of that id; ask the server if it is not among `bundles`.
 
     Raises UsageError with those that there are.
     """
@@ -318,7 +318,7 @@ def run_rollback(
 ) -> Deployed | Planned:
     """Activate the bundle that was named, else the one that was active before.
 
-    It is verified as a draft first where the server can. Raises UsageError, ServerError,
+    It is verified as a draft first if the server can do that. Raises UsageError, ServerError,
     DeploymentFailedError, NotAnsweringError.
     """
     with ExitStack() as stack:
@@ -357,7 +357,7 @@ def _plan(
 
 
 def _target(found: DeployedContent, options: Options, surroundings: Surroundings) -> BundleInfo:
-    """Return the bundle that was named, else what was active before, else what the person says."""
+    """Return the bundle that was named, else the one that was active before, else ask the user."""
     history, wanted = found.history, options.bundle_id or found.history.way_back()
     if wanted is None:
         others = [b for b in history.bundles if b.id != history.active]

@@ -1,4 +1,4 @@
-"""What a verb is given and what it returns: its surroundings, results, and no secrets in them."""
+"""The surroundings that a verb is given, the result that it returns, and masking in both."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """The outside, as one value.
+    """The process and the terminal, as one value: nothing inside reads them directly.
 
     `now` is a clock in seconds that never goes back, `sleep` waits for seconds. `ask` asks the
     person for a line, `ask_secret` for a value without showing it, `wait_for_person` returns when
-    the person ends the wait with Ctrl-C; all are None where nobody sits at a terminal.
+    the person ends the wait with Ctrl-C; all are None if nobody sits at a terminal.
     `interpreter` is the one that runs us.
     """
 
@@ -119,7 +119,7 @@ def one_or_several(results: tuple[Result, ...]) -> Result:
 
 @contextmanager
 def masking(secrets: Iterable[Secret | None], report: Report) -> Iterator[Report]:
-    """Give a report that hides these values; exceptions that leave the block hide them too."""
+    """Yield a report that hides these values; exceptions that leave the block hide them too."""
     hide = hiding(secret for secret in secrets if secret)
 
     def report_masked(event: Event) -> None:
@@ -135,7 +135,7 @@ def masking(secrets: Iterable[Secret | None], report: Report) -> Iterator[Report
 
 
 def _mask(error: BaseException, hide: Callable[[str], str]) -> None:
-    """Hide the values in an exception, in what is noted of it, and in those that led to it."""
+    """Hide the values in an exception, in its notes and facts, and in its causes."""
     seen: set[int] = set()
     one: BaseException | None = error
     while one is not None and id(one) not in seen:

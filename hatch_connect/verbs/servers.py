@@ -85,7 +85,7 @@ class ServerList:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
-    """The nickname that was forgotten."""
+    """The nickname that was removed."""
 
     name: str
 
@@ -100,7 +100,7 @@ class Removed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerDetails:
-    """What a server tells this key; `version` is "" and `pythons` None where it does not."""
+    """What a server tells this key; `version` is "" and `pythons` None if it does not."""
 
     server: Server
     version: str
@@ -144,7 +144,7 @@ class ServerDetails:
 def run_add(options: Options, surroundings: Surroundings, report: Report) -> Added:
     """Check the server and the key, then store them.
 
-    Raises UsageError where the nickname, the URL or the key is missing, ServerError where the
+    Raises UsageError if the nickname, the URL or the key is missing, ServerError if the
     server does not take the key: then nothing is stored.
     """
     environ = surroundings.environ
@@ -167,7 +167,7 @@ def _known(store: ServerStore, name: str) -> Server | None:
     try:
         return store.get(name)
     except StoreError:
-        return None  # what is broken is told when it is set aside
+        return None  # a broken store is reported when it is set aside
 
 
 def _ask(surroundings: Surroundings) -> Secret:

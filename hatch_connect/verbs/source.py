@@ -1,4 +1,4 @@
-"""What a deployment is of: the project's own bundle, one that is prepared, or the last build's."""
+"""The source of a deployment: a project, a prepared bundle, or the bundle of the last build."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Piece:
     """What one deployment of a call ships, before anything is built or packed.
 
     `config` is the project's content without any server's table, None for a prepared bundle that
-    is not the project's; `path` and `manifest` are the prepared bundle's, None where it is built.
+    is not the project's; `path` and `manifest` are the prepared bundle's, None if it is built.
     `archive` is one that needs no packing. `contents` are the
     project's, which a prepared bundle may be of.
     """
@@ -52,10 +52,10 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What is known of the content that a piece becomes on a server.
+    """What is known of one piece of content on one server.
 
     `config` has that server's table; it is None for a prepared bundle that is not the project's.
-    `known_by_name` is False where the name was made of a file's, which says nothing of what the
+    `known_by_name` is False if the name was made of a file's, which says nothing of what the
     content is.
     """
 
@@ -139,7 +139,7 @@ def _prepared(
 def request_of_piece(
     piece: Piece, options: Options, surroundings: Surroundings
 ) -> BuildRequest | None:
-    """Decide what can be decided before the build: the lock, the packages and the Python.
+    """Decide the lock, the packages and the Python, as far as that is possible before the build.
 
     Returns None for a prepared bundle. Raises ProjectError.
     """
@@ -151,7 +151,7 @@ def request_of_piece(
 def subject_of(
     piece: Piece, options: Options, surroundings: Surroundings, server: Server, report: Report
 ) -> Subject:
-    """Put together what is known of the content that a piece becomes on a server."""
+    """Return what is known of the content that a piece becomes on a server."""
     if piece.config is None:
         return _independent(piece, options, surroundings, report)
     config = piece.config.project.content(
@@ -169,7 +169,7 @@ def subject_of(
 
 
 def _refuse_build_options(options: Options) -> None:
-    """Refuse what shapes a bundle where the bundle is made already."""
+    """Refuse options that shape a bundle, since this bundle exists already."""
     given = [
         spec.flags[0]
         for spec in SPECS.values()
@@ -185,9 +185,9 @@ def _refuse_build_options(options: Options) -> None:
 def reference_of(
     records: RecordStore, options: Options, server: Server, known: ContentReference, report: Report
 ) -> ContentReference:
-    """Put together what is known of content: the call, the record, then what the table says.
+    """Return what is known of content: from the call, the record, then the table.
 
-    A record that cannot be understood is reported, and left out of account.
+    A record that cannot be understood is reported and ignored.
     """
     known = replace(known, app_id=options.app_id)
     try:
@@ -206,9 +206,9 @@ def records_of(
 ) -> RecordStore:
     """Return the records of a project's deployments.
 
-    They are kept in the project where its `.gitignore` names their folder, or where there is one
-    already: otherwise the folder would be taken into the project's sdist, since build back ends
-    read no other ignore file than that.
+    They are kept in the project if its `.gitignore` names their folder, or if there is one already.
+    Otherwise the project's sdist would contain the folder, since build back ends read no other
+    ignore file than that.
     """
     place = record_path(
         root,
@@ -229,7 +229,7 @@ def _ignores_records(file: Path) -> bool:
 
 
 def _title_of(config: ProjectConfig) -> str:
-    """Take the title from the file that is shown, where there is one, else from the content."""
+    """Return the title of the file that is shown, if there is one, else that of the content."""
     file = config.app_mode.entrypoint is EntrypointKind.FILE and config.entrypoint
     title = Path(file).stem if file else ""
     return config.content_name if title in {"", "index"} or validate_title(title) else title
@@ -238,8 +238,8 @@ def _title_of(config: ProjectConfig) -> str:
 def _owner(piece: Piece, options: Options) -> ProjectConfig | None:
     """Return the project's content that a prepared bundle is of, or None.
 
-    It is the one that `--content` names; else the bundle lies where the project's builds go or
-    has the content's name, and is of the content's mode and entrypoint.
+    It is the one that `--content` names. Otherwise the bundle must lie in the project's folder for
+    builds or have the content's name, and must have its mode and entrypoint.
     """
     if options.content:
         return next(iter(piece.contents), None)
@@ -259,7 +259,7 @@ def _contents(options: Options, surroundings: Surroundings) -> tuple[ProjectConf
 def _is_named_for(piece: Piece, config: ProjectConfig) -> bool:
     path = Path(normpath(piece.path or ""))
     if (config.root / DEFAULT_DIRECTORY) in path.parents:
-        return True
+        return True  # a build of the project wrote it
     name = path.parent.name if path.name == MANIFEST_NAME else _stem(path)
     return name == config.content_name or name.startswith(f"{config.content_name}-")
 
@@ -278,7 +278,7 @@ def _is_like(piece: Piece, config: ProjectConfig) -> bool:
 def _independent(
     piece: Piece, options: Options, surroundings: Surroundings, report: Report
 ) -> Subject:
-    """Take a bundle for itself: its title comes from its primary file, else from its name."""
+    """Return a bundle that is no project's; its title is from its primary file, else its name."""
     path, manifest = piece.path, piece.manifest
     if path is None or manifest is None:
         raise AssertionError("what is not of the project is prepared")
@@ -300,14 +300,14 @@ def _independent(
         title=options.title,
         default_title=name if validate_title(default_title) else default_title,
         filename=str(path),
-        # The official client files a manifest's record as if the manifest were a folder.
+        # The official client names the record of a manifest as if the manifest were a folder.
         records=records_of(path, None, surroundings, report),
         known_by_name=found is not None and found == of_project and name not in taken,
     )
 
 
 def _project_name(manifest: Manifest, path: Path) -> str | None:
-    """Return the name less the version, where the bundle's own metadata tell the two apart."""
+    """Return the file's name without the version, if the bundle's metadata tell them apart."""
     stem = _stem(path)
     for file in manifest.files:
         info, _, rest = file.path.partition("/")
@@ -331,8 +331,8 @@ def _stem(path: Path) -> str:
 def built_bundles(root: Path) -> tuple[Path, ...]:
     """Return the bundle in dist/connect/ of each piece of content, of the project's version.
 
-    Raises UsageError if one of them is not there, naming those that are. A `.tar.gz` is named and
-    not taken: earlier releases called bundles so, and so is an sdist called.
+    Raises UsageError if one of them does not exist, and names those that do. A `.tar.gz` is
+    mentioned and not used: it may be a bundle of an earlier release, or an sdist.
     """
     folder = root / DEFAULT_DIRECTORY
     there = sorted(path.name for end in (SUFFIX, ".tar.gz") for path in folder.glob(f"*{end}"))
@@ -344,7 +344,7 @@ def built_bundles(root: Path) -> tuple[Path, ...]:
 def _chosen(config: ProjectConfig, there: list[str], folder: Path) -> str:
     name = config.content_name
     if config.version is None:
-        # The version comes from the build: only one that was built can be meant.
+        # Only the build knows the version: any bundle of that name may be the one.
         built = [f for f in there if f.endswith(SUFFIX) and _is_of(f.removesuffix(SUFFIX), name)]
         if len(built) == 1:
             return built[0]
