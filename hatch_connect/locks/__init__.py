@@ -181,7 +181,7 @@ def _folder(package: object) -> str | None:
 
 
 def format_of(path: Path) -> str:
-    """Return the format of a lock by its name; what is not known is a LockError."""
+    """Return the format of a lock by its name; raises LockError for an unknown one."""
     if path.name in _FOREIGN:
         raise _foreign(path)
     if path.name == UV:

@@ -124,9 +124,9 @@ class Lock:
 class LockFile:
     """A lock that was found.
 
-    `python` is the minor that it was made for, where it was made for just one; `hatch` says that
-    it is the lock of the chosen Hatch environment, which has extras and groups baked in. `data`
-    is what a lock that is TOML holds.
+    `python` is the minor that it was made for, if only for one; `hatch` tells that it is the lock
+    of the chosen Hatch environment, in which extras and groups are already resolved. `data` is the
+    content of a TOML lock.
     """
 
     path: Path
@@ -162,13 +162,13 @@ def project_folder(root: Path, lock: Path) -> str:
 
 
 def read_lock_data(path: Path) -> bytes:
-    """Read a lock that is TOML; one that cannot be read is a LockError."""
+    """Read a TOML lock; raises LockError if it cannot be read."""
     with _as_lock_error(path):
         return read_bytes(path)
 
 
 def parse_lock(data: bytes, path: Path, *, before: str | None = None) -> dict[str, object]:
-    """Parse a lock that is TOML, or its beginning; what is not is a LockError."""
+    """Parse a TOML lock, or only the part `before` a text; raises LockError for invalid TOML."""
     with _as_lock_error(path):
         return parse_toml(data, path, before=before)
 

@@ -163,8 +163,8 @@ class Project:
     def contents(self) -> tuple[str | None, ...]:
         """Every piece of content: NAMEs, and None for the main table.
 
-        Beside `content` tables the main one is content of its own where it names its entrypoint;
-        else it only says what the others inherit.
+        Beside `content` tables the main one is content of its own only if it names its entrypoint;
+        otherwise it holds what the others inherit.
         """
         table, names = self.tables.table, self.content_tables
         main = table("tool", "hatch-connect") or table("tool", "rsconnect") or {}

@@ -158,12 +158,12 @@ def choose_python(
 ) -> PythonTarget:
     """Choose X.Y in the documented order; `requires-python` bounds the choice.
 
-    A range that comes before a version bounds it too: an interpreter outside of it does not
-    count. `lock_python` is the minor that a lock was made for, with the reason; `interpreter` is
-    asked if nothing else decides. `one_minor` says
-    that the pins are evaluated for one minor, so that no other may run them; it is False for a
-    requirements file that is shipped as written. `kept` is the range of a lock whose markers are
-    kept: any Python in it and in the project's may run the pins. Raises PythonVersionError.
+    A range that an earlier source names bounds it too: an interpreter outside it does not count.
+    `lock_python` is the minor that a lock was made for, with the reason; `interpreter` is asked if
+    nothing else decides. With `one_minor` the pins are evaluated for one minor and no other may run
+    them; it is False for a requirements file that ships as written. `kept` is the range of a lock
+    whose markers are kept: any Python in both that range and the project's may run the pins. Raises
+    PythonVersionError.
     """
     choice = _Choice(bounds=_bounds(config))
     source, chosen = _first_version_of(_sources(config, option, lock_python, interpreter), choice)

@@ -103,7 +103,7 @@ def read_tables(root: Path) -> ProjectTables:
 
 
 def parse_toml(data: bytes, path: Path, *, before: str | None = None) -> dict[str, object]:
-    """Parse what one TOML file holds, or what it says before some text.
+    """Parse the content of a TOML file, or only the part before some text.
 
     Raises ConfigurationError, with the line, for what is not TOML.
     """
@@ -115,12 +115,12 @@ def parse_toml(data: bytes, path: Path, *, before: str | None = None) -> dict[st
 
 
 def read_utf8(path: Path) -> str:
-    """Read a text file that has to be UTF-8."""
+    """Read a text file that must be UTF-8."""
     return decode_utf8(read_bytes(path), path)
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a file; one that cannot be read is a ConfigurationError."""
+    """Read a file; raises ConfigurationError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -130,7 +130,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode_utf8(data: bytes, path: Path) -> str:
-    """Decode a file that has to be UTF-8; ConfigurationError names the encoding it seems to be.
+    """Decode a text that must be UTF-8; a byte-order mark is not part of it.
 
     Raises ConfigurationError, with the encoding that it seems to be in, for any other.
     """

@@ -92,7 +92,7 @@ class Several:
 
 
 def project_of(options: Options, surroundings: Surroundings) -> Project:
-    """Read the project of the nearest pyproject.toml upward of where the call points."""
+    """Read the project of the nearest pyproject.toml, from the call's directory upward."""
     from hatch_connect.project.project import read_project
     from hatch_connect.project.reading import find_root
 
