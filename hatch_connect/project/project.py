@@ -67,13 +67,13 @@ class ProjectConfig:
 
     `project` is what it was read from, `content` the NAME of the `content` table. `build_backend`
     is None without `[build-system]`, and setuptools' legacy one if that table names none, as for
-    pip.
-    `entrypoint` is as in the manifest, with `folder` as the bundle's root; `rendered` is a notebook
-    of which only the HTML ships. `servers` are the nicknames of `on` tables, with the URL that each
-    one gives or None. `metadata_of_bundle` is None for `false`. `environment_management` and
-    `package_installer` are None if the server decides. `names_python` says whether the content's
-    own table, or the call, names its packages or its Python; `keys_of_packages` are the keys set
-    that mean nothing if no packages are installed, `unused_keys` those that mean nothing here.
+    pip. `entrypoint` is as in the manifest, with `folder` as the bundle's root; `rendered` is a
+    notebook of which only the HTML ships. `servers` are the nicknames of `on` tables, with the
+    URL that each one gives or None. `metadata_of_bundle` is None for `false`.
+    `environment_management` and `package_installer` are None if the server decides.
+    `names_python` says whether the content's own table, or the call, names its packages or its
+    Python; `keys_of_packages` are the keys set that mean nothing if no packages are installed,
+    `unused_keys` those that mean nothing here.
     """
 
     project: Project = field(repr=False, compare=False)

@@ -149,7 +149,7 @@ def run_add(options: Options, surroundings: Surroundings, report: Report) -> Add
     """
     environ = surroundings.environ
     if not options.name:
-        raise UsageError("Which nickname shall the server have?", hint="Give it with --name.")
+        raise UsageError("Which nickname for this server?", hint="Give it with --name.")
     choice = server_options(options, surroundings)
     if choice.api_key is None and not environ.get("CONNECT_API_KEY"):
         choice = replace(choice, api_key=_ask(surroundings))
