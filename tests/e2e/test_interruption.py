@@ -210,7 +210,7 @@ def test_sigterm_ends_what_hatch_runs(
     process = waiting_hatch(server, sandbox, tmp_path, "run", "connect:deploy")
     if whom == "the script":
         listed = subprocess.check_output(
-            ["ps", "-o", "pid,args", "-g", str(process.pid)], text=True
+            ["ps", "-ww", "-o", "pid,args", "-g", str(process.pid)], text=True
         )
         lines = (line.split(None, 1) for line in listed.splitlines())
         python = f"{sys.executable} -P -m hatch_connect deploy"
