@@ -87,7 +87,10 @@ def test_a_program_that_prints_its_environment_does_not_print_the_key(
 ) -> None:
     quarto = tmp_path / "bin" / "quarto"
     connect = '[tool.hatch-connect]\napp-mode = "quarto-static"\n'
-    write_files(tmp_path, {"bin/quarto": "#!/bin/sh\nenv >&2\nexit 1\n", "p/index.qmd": ""})
+    write_files(
+        tmp_path,
+        {"bin/quarto": "#!/bin/sh\nenv >&2\nenv | grep KEY >&2\nexit 1\n", "p/index.qmd": ""},
+    )
     write_files(tmp_path / "p", {"pyproject.toml": connect, "_quarto.yml": ""})
     quarto.chmod(0o755)
     done = sandbox.connect(
