@@ -1,4 +1,4 @@
-"""A value that never shows itself."""
+"""A value that never shows itself, and texts without what is secret in them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,13 @@ MASK = "***"
 _SHORTEST = 6
 _REFERENCE = re.compile(r"\$\([\w.-]+\)|\$\{\{.*\}\}")  # Azure Pipelines', GitHub Actions'
 _SHORTEST_LINE = 12  # of a value of several lines, which a log shows one by one
+_USER_OF_VARIABLES = re.compile(r"(://)(?:[^/?#\s:@$]+:|\$\{[A-Z0-9_]+\}:)?\$\{[A-Z0-9_]+\}@")
+_URL_WITH_USER = re.compile(r"(://)[^/?#\s]*@")
+
+_SHOWN = 160
+"""Characters of a text that a message repeats, about two lines of a terminal."""
+
+_LONGEST = 5 * _SHOWN
 
 
 def masked(text: str, secrets: Iterable[Secret]) -> str:
@@ -59,6 +66,45 @@ def _forms(value: str) -> Iterator[str]:
         yield quote(value)
         yield quote(value, safe="")
         yield quote_plus(value)
+
+
+def has_credentials(text: str) -> bool:
+    """Return whether a URL in this text names a user, a password or a token.
+
+    `git@` in an ssh URL is an account that everybody shares: no secret.
+    """
+    return any(not url[0].endswith("://git@") for url in _URL_WITH_USER.finditer(text))
+
+
+def without_variables(text: str) -> str:
+    """Return the text without users that are variables (`${TOKEN}@`), which pip fills in.
+
+    Their values are known only where the packages are installed: the URL holds no credentials.
+    """
+    return _USER_OF_VARIABLES.sub(r"\1", text)
+
+
+def without_credentials(text: str) -> str:
+    """Return the text with the user part of each URL masked, fit for a message."""
+    return _URL_WITH_USER.sub(r"\1***@", text)
+
+
+def excerpt(text: str) -> str:
+    """Return a text as a message repeats it: without credentials, shortened if it is long."""
+    return _shortened(text, _SHOWN)
+
+
+def _shortened(text: str, most: int) -> str:
+    text = without_credentials(text)
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]} ... {text[-most // 4 :]}"
+
+
+def listed(heading: str, problems: Iterable[str]) -> str:
+    """Return several problems as one message."""
+    shown = (_shortened(problem, _LONGEST) for problem in problems)
+    return "\n".join((heading, *(f"  - {problem}" for problem in shown)))
 
 
 class Secret:

@@ -12,7 +12,7 @@ from test_import_table import MAY_IMPORT, WORDS
 from hatch_connect import errors
 from hatch_connect.options import VERBS
 from hatch_connect.project.content_kind import APP_MODES
-from hatch_connect.project.settings import KEYS
+from hatch_connect.project.layers import KEYS
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(

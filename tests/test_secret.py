@@ -10,7 +10,7 @@ from support.bundles import write_files
 
 from hatch_connect.errors import BuildError, RefusedError
 from hatch_connect.events import LogLine
-from hatch_connect.secret import Secret
+from hatch_connect.secret import Secret, has_credentials, without_credentials
 from hatch_connect.verbs.result import masking
 
 if TYPE_CHECKING:
@@ -100,3 +100,24 @@ def test_a_program_that_prints_its_environment_does_not_print_the_key(
     assert "quarto inspect" in done.said
     assert "CONNECT_API_KEY=***" in done.said
     assert KEY not in done.said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://me:hunter2@h/x",
+        "x @ git+https://hunter2@h/x@main",
+        "ssh://git@h/x https://hunter2@h",
+        "https://${TOKEN}@h/hunter2@",
+    ],
+)
+def test_credentials_are_found(text: str) -> None:
+    assert has_credentials(text)
+    assert "hunter2@h" not in without_credentials(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["https://h/x@main", "git+ssh://git@h/x", "me@example.com", "https://h/?a=b@c"]
+)
+def test_what_are_none(text: str) -> None:
+    assert not has_credentials(text)

@@ -13,7 +13,7 @@ from hatch_connect.bundle.wheel import unpack_wheel
 from hatch_connect.errors import BuildError, BundleError
 from hatch_connect.events import Step
 from hatch_connect.locks.compatibility import is_compatible
-from hatch_connect.project.settings import listed
+from hatch_connect.secret import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -17,7 +17,7 @@ from hatch_connect.locks.lock import (
     read_lock_data,
 )
 from hatch_connect.locks.path_dependencies import is_file
-from hatch_connect.project.settings import excerpt
+from hatch_connect.secret import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -16,8 +16,8 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from hatch_connect.errors import LockError, shortened
 from hatch_connect.locks.lock import PUBLIC_INDEX
-from hatch_connect.project.settings import excerpt, has_credentials, without_credentials
 from hatch_connect.project.target import HIGH_PATCH
+from hatch_connect.secret import excerpt, has_credentials, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from hatch_connect.errors import LockError
 from hatch_connect.locks.compatibility import is_commit
 from hatch_connect.locks.lock import LocalPackage, Lock, Omitted, Pin, url_requirement
-from hatch_connect.project.settings import has_credentials, listed
+from hatch_connect.secret import has_credentials, listed
 
 if TYPE_CHECKING:
     from hatch_connect.project.interpreter import DirectUrl, Installed, Interpreter

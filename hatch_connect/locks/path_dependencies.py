@@ -27,7 +27,7 @@ from hatch_connect.project.metadata import (
     read_source,
 )
 from hatch_connect.project.reading import PYPROJECT, read_tables
-from hatch_connect.project.settings import excerpt, listed
+from hatch_connect.secret import excerpt, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

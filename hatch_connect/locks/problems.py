@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.errors import LockError
 from hatch_connect.locks.compatibility import index_note
 from hatch_connect.project.metadata import parse_requirement
-from hatch_connect.project.settings import excerpt, has_credentials, listed
+from hatch_connect.secret import excerpt, has_credentials, listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

@@ -54,7 +54,7 @@ from hatch_connect.locks.problems import (
     line_problem,
     unknown_names,
 )
-from hatch_connect.project.settings import excerpt
+from hatch_connect.secret import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -39,7 +39,7 @@ from hatch_connect.locks.path_dependencies import (
 from hatch_connect.locks.problems import LockProblems, unknown_names
 from hatch_connect.project.metadata import parse_requirement
 from hatch_connect.project.reading import encoding_of
-from hatch_connect.project.settings import excerpt, has_credentials, listed, without_variables
+from hatch_connect.secret import excerpt, has_credentials, listed, without_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -51,7 +51,7 @@ from hatch_connect.locks.problems import (
 )
 from hatch_connect.project.metadata import read_metadata
 from hatch_connect.project.reading import PYPROJECT, read_tables
-from hatch_connect.project.settings import excerpt
+from hatch_connect.secret import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from hatch_connect.project.settings import Settings
+    from hatch_connect.project.layers import Settings
 
 GUESSED = ("app", "application", "create_app", "make_app")
 """Names that a server looks for, in this order, in a module that is named without an object."""

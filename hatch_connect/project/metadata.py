@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from hatch_connect.project.reading import read_utf8, type_of
-from hatch_connect.project.settings import excerpt
+from hatch_connect.secret import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

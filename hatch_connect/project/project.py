@@ -15,16 +15,18 @@ from packaging.utils import canonicalize_name
 from hatch_connect.errors import ConfigurationError
 from hatch_connect.project.entrypoints import ContentKind, read_kind, read_mode
 from hatch_connect.project.hatch_environment import HatchEnvironment, read_hatch_environment
-from hatch_connect.project.metadata import Metadata, read_metadata
-from hatch_connect.project.reading import read_tables, type_of
-from hatch_connect.project.settings import (
+from hatch_connect.project.layers import (
     EnvironmentManagement,
     Settings,
     layers_of,
-    one_of,
     read_runtime,
     runtime_keys,
     servers_of,
+)
+from hatch_connect.project.metadata import Metadata, read_metadata
+from hatch_connect.project.reading import read_tables, type_of
+from hatch_connect.project.validators import (
+    one_of,
     valid_content_name,
     validate_content_name,
     validate_guid,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.errors import ConfigurationError, PythonVersionError
 from hatch_connect.project.reading import read_utf8
-from hatch_connect.project.settings import excerpt
 from hatch_connect.project.target import minor_of
+from hatch_connect.secret import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

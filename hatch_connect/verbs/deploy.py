@@ -21,8 +21,7 @@ from hatch_connect.connect.json_reader import readable
 from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import HatchConnectError, UsageError, add_facts, facts_of
 from hatch_connect.events import Note, Step, Warned
-from hatch_connect.project.settings import without_credentials
-from hatch_connect.secret import masked
+from hatch_connect.secret import masked, without_credentials
 from hatch_connect.ship.execute import Execution, deploy_again
 from hatch_connect.ship.find import (
     ContentMatch,

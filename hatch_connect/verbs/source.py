@@ -18,7 +18,7 @@ from hatch_connect.events import Warned
 from hatch_connect.options import SPECS
 from hatch_connect.project.content_kind import EntrypointKind
 from hatch_connect.project.project import read_project
-from hatch_connect.project.settings import valid_content_name, validate_title
+from hatch_connect.project.validators import valid_content_name, validate_title
 from hatch_connect.ship.find import ContentReference
 from hatch_connect.verbs.build import contents_of, request_for, with_packages
 from hatch_connect.verbs.result import project_of

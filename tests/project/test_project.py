@@ -6,12 +6,12 @@ import pytest
 from support.projects import configuration
 
 from hatch_connect.errors import ConfigurationError, UsageError
+from hatch_connect.project.layers import KEYS, EnvironmentManagement
 from hatch_connect.project.project import (
     EnvironmentEntry,
     ProjectConfig,
 )
 from hatch_connect.project.reading import find_root
-from hatch_connect.project.settings import KEYS, EnvironmentManagement
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.options import SPECS, VERBS
 from hatch_connect.project.content_kind import APP_MODES
-from hatch_connect.project.settings import KEYS, SERVER_KEYS
+from hatch_connect.project.layers import KEYS, SERVER_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

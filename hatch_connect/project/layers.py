@@ -1,23 +1,25 @@
 """The settings of `[tool.hatch-connect]`: which table counts, which keys, what each may say.
 
 What a call gave comes first, then one content's table, then the main one. Reading collects
-problems; nothing here raises before all of them are known. Above 500 lines: a setting is its key,
-its rule and its reading.
+problems; nothing here raises before all of them are known.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 from hatch_connect.errors import UsageError
 from hatch_connect.project.reading import type_of
+from hatch_connect.project.validators import (
+    Validator,
+    one_of,
+    validate_content_table,
+    validate_server_url,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from hatch_connect.project.content_kind import AppMode
     from hatch_connect.project.reading import ProjectTables, Toml
@@ -80,24 +82,10 @@ _OFFICIAL = {
     "requirements-file": "requirements_file",
 }
 
-Validator: TypeAlias = Callable[[str], "str | None"]
-"""What is wrong with a text, worded to follow its key; None if nothing is."""
-
-_CONNECT_NAME = re.compile(r"[A-Za-z0-9_-]{3,64}")
-_CONTENT_TABLE = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_VARIABLE = re.compile(r"[^\s=\x00]+")
-_USER_OF_VARIABLES = re.compile(r"(://)(?:[^/?#\s:@$]+:|\$\{[A-Z0-9_]+\}:)?\$\{[A-Z0-9_]+\}@")
-_URL_WITH_USER = re.compile(r"(://)[^/?#\s]*@")
-TITLE_LENGTH = range(3, 1025)
 
 _MANAGEMENT = "environment-management"
 _LANGUAGES = ("python", "r")
 _OF_PACKAGES = (_MANAGEMENT, "package-installer")
-
-_SHOWN = 160
-"""Characters of a text that a message repeats, about two lines of a terminal."""
-
-_LONGEST = 5 * _SHOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -362,111 +350,6 @@ def _table(parent: Toml | None, key: str, called: str, problems: list[str]) -> T
     return {}
 
 
-def has_credentials(text: str) -> bool:
-    """Return whether a URL in this text names a user, a password or a token.
-
-    `git@` in an ssh URL is an account that everybody shares: no secret.
-    """
-    return any(not url[0].endswith("://git@") for url in _URL_WITH_USER.finditer(text))
-
-
-def without_variables(text: str) -> str:
-    """Return the text without users that are variables (`${TOKEN}@`), which pip fills in.
-
-    Their values are known only where the packages are installed: the URL holds no credentials.
-    """
-    return _USER_OF_VARIABLES.sub(r"\1", text)
-
-
-def without_credentials(text: str) -> str:
-    """Return the text with the user part of each URL masked, fit for a message."""
-    return _URL_WITH_USER.sub(r"\1***@", text)
-
-
-def validate_content_name(value: str) -> str | None:
-    """Check a name by Connect's rule."""
-    if _CONNECT_NAME.fullmatch(value):
-        return None
-    return f"must be 3 to 64 letters, digits, `-` and `_`, not `{value}`"
-
-
-def validate_content_table(value: str) -> str | None:
-    """Check NAME of `tool.hatch-connect.content.NAME`: it becomes part of file names."""
-    if _CONTENT_TABLE.fullmatch(value):
-        return None
-    return "must have a name of 1 to 64 letters, digits, `-` and `_`"
-
-
-def valid_content_name(text: str) -> str:
-    """Return a valid content name for any text."""
-    name = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")[:64].rstrip("-") or "content"
-    return name if _CONNECT_NAME.fullmatch(name) else f"{name}-content"
-
-
-def validate_title(value: str) -> str | None:
-    """Check a title by Connect's rule."""
-    if len(value) in TITLE_LENGTH:
-        return None
-    return f"must have 3 to 1,024 characters, not {len(value):,}"
-
-
-def validate_guid(value: str) -> str | None:
-    """Check a GUID, by which Connect names content."""
-    try:
-        UUID(value)
-    except ValueError:
-        return f"must be a GUID such as 25438b83-ea6d-4839-ae8e-53c52ac5f9ce, not `{value}`"
-    return None
-
-
-def validate_variable(value: str) -> str | None:
-    """Check `NAME` or `NAME=VALUE`; the value is never shown."""
-    name = value.partition("=")[0]
-    if _VARIABLE.fullmatch(name):
-        return None
-    return "must be `NAME` or `NAME=VALUE` with a name that has no space in it"
-
-
-def validate_verify_path(value: str) -> str | None:
-    """Check a path below the content's URL."""
-    if "://" in value or value.startswith("//"):
-        return "must be a path below the content's URL, such as `health`, not a URL"
-    return None
-
-
-def validate_server(value: str) -> str | None:
-    """Check a nickname, or a URL, which must be without credentials."""
-    if has_credentials(value):
-        return "must not hold credentials: store the server with `hatch-connect add`"
-    return None
-
-
-def validate_server_url(value: str) -> str | None:
-    """Check the URL of a server whose nickname is the table's name."""
-    if "://" not in value:
-        return f"must be the server's URL, not `{value}`: its nickname is the table's name"
-    return validate_server(value)
-
-
-def validate_project_file(value: str) -> str | None:
-    """Check a file of the project, by its path from the root."""
-    if value.startswith(("~", "file:")) or "://" in value:
-        return "must be a file, by its path from the project's root"
-    return None
-
-
-def one_of(*choices: str) -> Validator:
-    """Return a validator that allows only these texts."""
-
-    def rule(value: str) -> str | None:
-        if value in choices:
-            return None
-        allowed = " or ".join(f'"{choice}"' for choice in choices)
-        return f"must be {allowed}, not `{value}`"
-
-    return rule
-
-
 def read_runtime(settings: Settings, own: Settings, mode: AppMode | None) -> Runtime:
     """Read the runtime settings; for content without an environment of its own they are problems.
 
@@ -530,21 +413,3 @@ def _by_language(table: dict[str, object], called: str, problems: list[str]) -> 
         else:
             problems.append(f"{called}: `{language}` must be true or false, not {type_of(value)}.")
     return read
-
-
-def excerpt(text: str) -> str:
-    """Return a text as a message repeats it: without credentials, shortened if it is long."""
-    return _shortened(text, _SHOWN)
-
-
-def _shortened(text: str, most: int) -> str:
-    text = without_credentials(text)
-    if len(text) <= most:
-        return text
-    return f"{text[: most // 2]} ... {text[-most // 4 :]}"
-
-
-def listed(heading: str, problems: Iterable[str]) -> str:
-    """Return several problems as one message."""
-    shown = (_shortened(problem, _LONGEST) for problem in problems)
-    return "\n".join((heading, *(f"  - {problem}" for problem in shown)))

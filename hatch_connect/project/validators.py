@@ -1,0 +1,103 @@
+"""The rules of single settings: what is wrong with a text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TypeAlias
+
+from hatch_connect.secret import has_credentials
+
+Validator: TypeAlias = Callable[[str], "str | None"]
+"""What is wrong with a text, worded to follow its key; None if nothing is."""
+
+_CONNECT_NAME = re.compile(r"[A-Za-z0-9_-]{3,64}")
+_CONTENT_TABLE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_VARIABLE = re.compile(r"[^\s=\x00]+")
+TITLE_LENGTH = range(3, 1025)
+
+
+def validate_content_name(value: str) -> str | None:
+    """Check a name by Connect's rule."""
+    if _CONNECT_NAME.fullmatch(value):
+        return None
+    return f"must be 3 to 64 letters, digits, `-` and `_`, not `{value}`"
+
+
+def validate_content_table(value: str) -> str | None:
+    """Check NAME of `tool.hatch-connect.content.NAME`: it becomes part of file names."""
+    if _CONTENT_TABLE.fullmatch(value):
+        return None
+    return "must have a name of 1 to 64 letters, digits, `-` and `_`"
+
+
+def valid_content_name(text: str) -> str:
+    """Return a valid content name for any text."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")[:64].rstrip("-") or "content"
+    return name if _CONNECT_NAME.fullmatch(name) else f"{name}-content"
+
+
+def validate_title(value: str) -> str | None:
+    """Check a title by Connect's rule."""
+    if len(value) in TITLE_LENGTH:
+        return None
+    return f"must have 3 to 1,024 characters, not {len(value):,}"
+
+
+def validate_guid(value: str) -> str | None:
+    """Check a GUID, by which Connect names content."""
+    from uuid import UUID
+
+    try:
+        UUID(value)
+    except ValueError:
+        return f"must be a GUID such as 25438b83-ea6d-4839-ae8e-53c52ac5f9ce, not `{value}`"
+    return None
+
+
+def validate_variable(value: str) -> str | None:
+    """Check `NAME` or `NAME=VALUE`; the value is never shown."""
+    name = value.partition("=")[0]
+    if _VARIABLE.fullmatch(name):
+        return None
+    return "must be `NAME` or `NAME=VALUE` with a name that has no space in it"
+
+
+def validate_verify_path(value: str) -> str | None:
+    """Check a path below the content's URL."""
+    if "://" in value or value.startswith("//"):
+        return "must be a path below the content's URL, such as `health`, not a URL"
+    return None
+
+
+def validate_server(value: str) -> str | None:
+    """Check a nickname, or a URL, which must be without credentials."""
+    if has_credentials(value):
+        return "must not hold credentials: store the server with `hatch-connect add`"
+    return None
+
+
+def validate_server_url(value: str) -> str | None:
+    """Check the URL of a server whose nickname is the table's name."""
+    if "://" not in value:
+        return f"must be the server's URL, not `{value}`: its nickname is the table's name"
+    return validate_server(value)
+
+
+def validate_project_file(value: str) -> str | None:
+    """Check a file of the project, by its path from the root."""
+    if value.startswith(("~", "file:")) or "://" in value:
+        return "must be a file, by its path from the project's root"
+    return None
+
+
+def one_of(*choices: str) -> Validator:
+    """Return a validator that allows only these texts."""
+
+    def rule(value: str) -> str | None:
+        if value in choices:
+            return None
+        allowed = " or ".join(f'"{choice}"' for choice in choices)
+        return f"must be {allowed}, not `{value}`"
+
+    return rule
