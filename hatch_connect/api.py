@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack
 
 from hatch_connect.bundle.build import build as run_build
 from hatch_connect.bundle.build_protocol import BuildRequest, Built
@@ -50,9 +51,6 @@ from hatch_connect.secret import Secret
 from hatch_connect.ship.execute import Deployment
 from hatch_connect.verbs.deploy import Deployed, run_deploy
 from hatch_connect.verbs.result import Surroundings
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = [
     "AnswerError",
@@ -213,11 +211,21 @@ def _options(given: DeployOptions) -> dict[str, Any]:
         options["content"] = (given["content"],)
     values = {
         name: value.reveal() if isinstance(value, Secret) else value
-        for name, value in given.get("environment", {}).items()
+        for name, value in _mapping(given, "environment").items()
     }
     options["environment"] = tuple(Secret(f"{name}={value}") for name, value in values.items())
-    options["metadata"] = tuple(f"{k}={v}" for k, v in given.get("metadata", {}).items())
+    options["metadata"] = tuple(f"{k}={v}" for k, v in _mapping(given, "metadata").items())
     return options
+
+
+def _mapping(given: DeployOptions, key: Literal["environment", "metadata"]) -> Mapping[str, Any]:
+    value: object = given.get(key, {})
+    if not isinstance(value, Mapping):
+        raise UsageError(
+            f"`{key}` must be a mapping of names to values, not {type(value).__name__}.",
+            hint=f'Write it as a dictionary: {key}={{"NAME": "value"}}',
+        )
+    return value
 
 
 def _environ(given: Mapping[str, str] | None) -> dict[str, str]:

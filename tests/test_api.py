@@ -133,6 +133,13 @@ def test_several_pieces_of_content_are_named_one_by_one(
     assert deploy(root, server=server.url, api_key=key, environ=environ, content="two").created
 
 
+@pytest.mark.parametrize("key", ["environment", "metadata"])
+def test_a_list_instead_of_a_mapping_is_named(tmp_path: Path, key: str) -> None:
+    with pytest.raises(UsageError, match=f"`{key}` must be a mapping .*, not list") as caught:
+        deploy(tmp_path, **{key: ["TOKEN=hunter2-hunter2"]})  # type: ignore[arg-type]
+    assert "hunter2" not in str(caught.value)
+
+
 def test_the_documented_program_runs(
     server: FakeConnect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
