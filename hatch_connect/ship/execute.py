@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from hatch_connect.connect.codes import Code
+from hatch_connect.connect.records import Attempt
 from hatch_connect.connect.retries import is_uncertain
 from hatch_connect.errors import (
     DeploymentFailedError,
@@ -69,11 +70,12 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentState:
-    """The state of the server so far, as far as it is known; `task_id` is a task that still runs.
+    """The state of the server so far, as far as it is known: it grows to be the `Deployment`.
 
-    `lost` tells that the server no longer knows the last task, `only_draft` that no activation is
-    intended, `activating` that one has begun. `verified` is None if the bundle was not visited, or
-    the visit did not tell whether it answers.
+    `task_id` is the last task, `running` tells that it has not ended as far as is known, and `lost`
+    that the server no longer knows it. `only_draft` tells that no activation is intended,
+    `activating` that one has begun. `verified` is None if the bundle was not visited, or the visit
+    did not tell whether it answers.
     """
 
     content: Content | None
@@ -82,6 +84,7 @@ class DeploymentState:
     previous_bundle_id: str | None = None
     bundle_id: str | None = None
     task_id: str | None = None
+    running: bool = False
     lost: bool = False
     only_draft: bool = False
     draft: bool = False
@@ -103,6 +106,29 @@ class DeploymentState:
         if self.bundle_id is None:
             raise AssertionError("a plan uploads its bundle before it deploys it")
         return self.bundle_id
+
+    def deployment(self) -> Deployment:
+        """Return the result, once all steps are taken."""
+        return Deployment(
+            content=self.known,
+            created=self.created,
+            bundle_id=self.bundle,
+            previous_bundle_id=self.previous_bundle_id,
+            active=self.active,
+            answer=self.answer,
+        )
+
+    def attempt(self) -> Attempt | None:
+        """Return what the history keeps of it; None before there is a bundle."""
+        if self.bundle_id is None:
+            return None
+        return Attempt(
+            bundle_id=self.bundle_id,
+            draft=self.only_draft,
+            activation="done" if self.active else "begun" if self.activating else "",
+            replaced=self.previous_bundle_id if self.activating else None,
+            verified=self.verified,
+        )
 
 
 def _cure(error: str) -> str:
@@ -136,12 +162,11 @@ class Execution:
         self._told = report
         self._report = self._hear
         self._log: deque[str] = deque(maxlen=_LAST_LINES)
-        self._task_id: str | None = None
         self._pace = pace
         self._keeper = keeper
         self._metadata = metadata
         self._go_on = go_on
-        self._held = DeploymentState(content=None)
+        self._state = DeploymentState(content=None)
         self._under_way: PlanStep | None = None
         self._visits = False
 
@@ -154,7 +179,7 @@ class Execution:
         server knows no drafts.
         """
         content = plan.content
-        self._held = DeploymentState(
+        self._state = DeploymentState(
             content=content,
             previous_bundle_id=content.bundle_id if content else None,
             bundle_id=plan.bundle_id,
@@ -165,31 +190,24 @@ class Execution:
             for step in plan.steps:
                 self._under_way = step
                 self._take(step)
-            held, self._under_way = self._held, None
-            self._keeper.finished(held.known)
-            return Deployment(
-                content=held.known,
-                created=held.created,
-                bundle_id=held.bundle,
-                previous_bundle_id=held.previous_bundle_id,
-                active=held.active,
-                answer=held.answer,
-            )
+            self._under_way = None
+            self._keeper.finished(self._state.known)
+            return self._state.deployment()
         except (HatchConnectError, KeyboardInterrupt) as error:
-            error.add_note(remains(self._held, self._under_way, error, self._go_on))
+            error.add_note(remains(self._state, self._under_way, error, self._go_on))
             add_facts(error, **self._facts())
             raise
 
     def _facts(self) -> dict[str, object]:
         """Return the facts of a failed deployment, for `--json`."""
-        held, content = self._held, self._held.content
+        state, content = self._state, self._state.content
         logs_url = content.logs_url if content else None
-        if content and held.bundle_id and not held.active:
-            logs_url = content.draft_url(held.bundle_id)
+        if content and state.bundle_id and not state.active:
+            logs_url = content.draft_url(state.bundle_id)
         return {
             "guid": content.guid if content else None,
-            "bundle_id": held.bundle_id,
-            "task_id": self._task_id,
+            "bundle_id": state.bundle_id,
+            "task_id": state.task_id,
             "logs_url": logs_url,
             "log": list(self._log),
         }
@@ -218,10 +236,11 @@ class Execution:
             case Activate():
                 self._activate()
 
-    def _now(self, held: DeploymentState) -> None:
+    def _now(self, state: DeploymentState) -> None:
         """Record the new state before anything else happens."""
-        self._held = held
-        self._keeper.note(held)
+        self._state = state
+        if state.content:
+            self._keeper.note(state.content, state.attempt(), created=state.created)
 
     def _create(self, step: CreateContent) -> None:
         self._keeper.creating(step.name)
@@ -231,49 +250,49 @@ class Execution:
             if not is_uncertain(error):
                 self._keeper.creating(None)
             raise
-        self._now(replace(self._held, content=content, created=True))
+        self._now(replace(self._state, content=content, created=True))
         self._report(Step(text=f"Created content {content.name!r}, GUID {content.guid}"))
 
     def _set_variables(self, step: SetVariables) -> None:
         text = str(step)
         self._report(Step(text=text[:1].upper() + text[1:]))
-        self._client.set_environment(self._held.known.guid, step.values)
-        self._now(replace(self._held, variables=str(step)))
+        self._client.set_environment(self._state.known.guid, step.values)
+        self._now(replace(self._state, variables=str(step)))
 
     def _set_title(self, step: SetTitle) -> None:
         self._report(Step(text=f"Setting the title to {step.title!r}"))
-        content = self._client.update_content(self._held.known.guid, {"title": step.title})
-        self._now(replace(self._held, content=content))
+        content = self._client.update_content(self._state.known.guid, {"title": step.title})
+        self._now(replace(self._state, content=content))
 
     def _set_image(self, step: SetImage) -> None:
         self._report(Step(text=f"Setting the image to {step.image!r}"))
         changes = {"default_image_name": step.image}
-        content = self._client.update_content(self._held.known.guid, changes)
-        self._now(replace(self._held, content=content))
+        content = self._client.update_content(self._state.known.guid, changes)
+        self._now(replace(self._state, content=content))
 
     def _upload(self, step: Upload) -> None:
         self._report(Step(text=f"Uploading {step.archive.name} ({step.size:,} bytes)"))
         bundle = self._client.upload_bundle(
-            self._held.known.guid,
+            self._state.known.guid,
             step.archive,
             metadata=self._intent(),
             largest=step.largest,
             report=self._report,
         )
-        self._now(replace(self._held, bundle_id=bundle.id))
+        self._now(replace(self._state, bundle_id=bundle.id))
 
     def _intent(self) -> dict[str, str] | None:
         """Return the metadata, with what a rollback on another machine needs to know."""
         if self._metadata is None:
             return None
-        held = self._held
-        intent = {DRAFT: str(held.only_draft).lower()}
-        if held.previous_bundle_id:
-            intent[ACTIVE_BEFORE] = held.previous_bundle_id
+        state = self._state
+        intent = {DRAFT: str(state.only_draft).lower()}
+        if state.previous_bundle_id:
+            intent[ACTIVE_BEFORE] = state.previous_bundle_id
         return intent | dict(self._metadata)
 
     def _deploy_draft(self, step: DeployDraft) -> None:
-        self._report(Step(text=f"Deploying bundle {self._held.bundle} as a draft"))
+        self._report(Step(text=f"Deploying bundle {self._state.bundle} as a draft"))
         try:
             self._deploy(activate=False)
         except RefusedError as error:
@@ -284,88 +303,85 @@ class Execution:
             self._report(Note(text="This server knows no drafts: activating without one."))
             self._activate()
         else:
-            self._now(replace(self._held, draft=True))
+            self._now(replace(self._state, draft=True))
 
     def _activate(self) -> None:
-        held = self._held
-        if held.active:
+        state = self._state
+        if state.active:
             return
-        self._report(Step(text=f"Activating bundle {held.bundle}"))
-        self._now(replace(held, activating=True, previous_bundle_id=self._active_now()))
+        self._report(Step(text=f"Activating bundle {state.bundle}"))
+        self._now(replace(state, activating=True, previous_bundle_id=self._active_now()))
         self._deploy(activate=None)
-        held = replace(self._held, draft=False, active=True)
-        self._now(held)
+        state = replace(self._state, draft=False, active=True)
+        self._now(state)
         try:
-            self._now(replace(held, content=self._client.content(held.known.guid)))
+            self._now(replace(state, content=self._client.content(state.known.guid)))
         except ServerError as error:
             # The deployment has succeeded: a failure to read the content again is no error.
             self._report(Warned(text=f"Cannot look at the content again: {error.message}"))
 
     def _active_now(self) -> str | None:
         """Return the active bundle as of now: others may have activated one meanwhile."""
-        held = self._held
+        state = self._state
         try:
-            active = self._client.content(held.known.guid).bundle_id
+            active = self._client.content(state.known.guid).bundle_id
         except ServerError:
-            return held.previous_bundle_id
-        return held.previous_bundle_id if active == held.bundle_id else active
+            return state.previous_bundle_id
+        return state.previous_bundle_id if active == state.bundle_id else active
 
     def _deploy(self, *, activate: bool | None) -> None:
-        held = self._held
-        content = held.known
-        task_id = self._client.deploy(content.guid, held.bundle, activate=activate)
-        self._held, self._task_id = replace(held, task_id=task_id), task_id
+        state, draft = self._state, activate is False
+        content = state.known
+        task_id = self._client.deploy(content.guid, state.bundle, activate=activate)
+        self._state = replace(state, task_id=task_id, running=True)
         status = follow(self._client, task_id, self._report, self._pace)
-        lost = status is None
-        self._held = replace(held, task_id=task_id if lost else None, lost=lost)
+        if status is None and draft:
+            # Visiting the draft tells how the task ended.
+            self._state = replace(self._state, lost=True)
+            if not self._visits:
+                raise lost_draft("It is not visited", content.draft_url(state.bundle))
+            return
         if status is None:
-            self._settle(held, draft=activate is False)
-        elif status.code:
-            log = content.draft_url(held.bundle) if activate is False else content.logs_url
+            look_for_active(self._client, content, state.bundle, self._report, self._pace)
+        self._state = replace(self._state, running=False, lost=False)
+        if status and status.code:
+            log = content.draft_url(state.bundle) if draft else content.logs_url
             raise DeploymentFailedError(
                 f"The deployment failed: {status.error or f'code {status.code}'}",
                 hint=f"{_cure(status.error)}The whole log: {log}",
             )
 
-    def _settle(self, held: DeploymentState, *, draft: bool) -> None:
-        """Find out how a lost task ended: from the active bundle, or for a draft by visiting it."""
-        if not draft:
-            look_for_active(self._client, held.known, held.bundle, self._report, self._pace)
-            self._held = held
-        elif not self._visits:
-            raise lost_draft("It is not visited", held.known.draft_url(held.bundle))
-
     def _verify(self, step: Verify) -> None:
-        held = self._held
-        draft = held.bundle if held.draft else None
+        state = self._state
+        draft = state.bundle if state.draft else None
         try:
             visit = verify(
                 self._client,
-                held.known,
+                state.known,
                 step,
                 bundle_id=draft,
                 report=self._report,
-                lost=self._pace if draft and held.lost else None,
+                lost=self._pace if draft and state.lost else None,
             )
         except NotAnsweringError:
-            self._now(replace(held, verified=False))
+            self._now(replace(state, verified=False))
             raise
         verified = None if visit.doubt else True
-        self._now(replace(held, task_id=None, verified=verified, answer=visit))
+        self._now(replace(state, running=False, verified=verified, answer=visit))
 
 
 def remains(
-    held: DeploymentState, under_way: PlanStep | None, error: BaseException, go_on: GoOn
+    state: DeploymentState, under_way: PlanStep | None, error: BaseException, go_on: GoOn
 ) -> str:
     """Return one line: the state of the server after `error` ended a step, and how to go on."""
-    doubts = tuple(_doubts(held, under_way)) if _is_open(error) else ()
-    facts = (*_facts(held), *doubts)
+    doubts = tuple(_doubts(state, under_way)) if _is_open(error) else ()
+    facts = (*_facts(state), *doubts)
     line = f"On the server: {'; '.join(facts)}." if facts else "Nothing was changed on the server."
-    if under_way is None and (held.active or held.draft):
+    if under_way is None and (state.active or state.draft):
         return f"{line} Nothing is left to do."
-    guid = held.content.guid if held.content else None
-    if held.active and held.verified is False and held.previous_bundle_id:
-        line += f" To go back: hatch-connect rollback {held.previous_bundle_id} --app-id {guid}."
+    guid = state.content.guid if state.content else None
+    if state.active and state.verified is False and state.previous_bundle_id:
+        line += f" To go back: hatch-connect rollback {state.previous_bundle_id} --app-id {guid}."
     return f"{line} To go on, {go_on(guid)}."
 
 
@@ -376,26 +392,26 @@ def _is_open(error: BaseException) -> bool:
     return isinstance(error, KeyboardInterrupt)
 
 
-def _facts(held: DeploymentState) -> Iterator[str]:
-    content = held.content
+def _facts(state: DeploymentState) -> Iterator[str]:
+    content = state.content
     if content is None:
         return
-    yield f"content {content.guid}" + (" was created" if held.created else "")
-    if held.variables:
-        yield f"its variables stay as they were changed ({held.variables})"
-    if held.task_id:
-        yield f"task {held.task_id} has not ended and may go on"
-    if held.bundle_id and not held.active:
-        yield f"bundle {held.bundle_id} is there and not active"
-    if held.active and held.previous_bundle_id:
-        yield f"bundle {held.bundle_id} is active, {held.previous_bundle_id} was before"
-    elif held.previous_bundle_id:
-        yield f"bundle {held.previous_bundle_id} is still the active one"
-    elif held.active:
-        yield f"bundle {held.bundle_id} is active"
+    yield f"content {content.guid}" + (" was created" if state.created else "")
+    if state.variables:
+        yield f"its variables stay as they were changed ({state.variables})"
+    if state.running:
+        yield f"task {state.task_id} has not ended and may go on"
+    if state.bundle_id and not state.active:
+        yield f"bundle {state.bundle_id} is there and not active"
+    if state.active and state.previous_bundle_id:
+        yield f"bundle {state.bundle_id} is active, {state.previous_bundle_id} was before"
+    elif state.previous_bundle_id:
+        yield f"bundle {state.previous_bundle_id} is still the active one"
+    elif state.active:
+        yield f"bundle {state.bundle_id} is active"
 
 
-def _doubts(held: DeploymentState, under_way: PlanStep | None) -> Iterator[str]:
+def _doubts(state: DeploymentState, under_way: PlanStep | None) -> Iterator[str]:
     match under_way:
         case CreateContent():
             yield f"content named {under_way.name!r} may have been created"
@@ -403,5 +419,5 @@ def _doubts(held: DeploymentState, under_way: PlanStep | None) -> Iterator[str]:
             yield f"its variables may have been changed ({under_way})"
         case Upload():
             yield "a part of the bundle was sent, or all of it"
-        case DeployDraft() | Activate() if not (held.task_id or held.active):
-            yield f"the deployment of bundle {held.bundle_id} may have begun"
+        case DeployDraft() | Activate() if not (state.running or state.active):
+            yield f"the deployment of bundle {state.bundle_id} may have begun"

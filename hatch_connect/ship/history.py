@@ -6,14 +6,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hatch_connect.connect.records import Attempt, DeploymentRecord, RecordStore
+from hatch_connect.connect.records import DeploymentRecord
 from hatch_connect.errors import StoreError
 from hatch_connect.events import Note, Warned
 
 if TYPE_CHECKING:
+    from hatch_connect.connect.records import Attempt, RecordStore
     from hatch_connect.connect.resources import BundleInfo, Content
     from hatch_connect.events import Report
-    from hatch_connect.ship.execute import DeploymentState
 
 # Metadata of our bundles on the server, for rollbacks from machines without our history.
 DRAFT = "hatch_connect_draft"
@@ -63,55 +63,42 @@ class RecordKeeper:
             if self._records and begun and (self._recorded or begun == content.name):
                 self._records.note_creating(self._server_url, None)
 
-    def note(self, held: DeploymentState) -> None:
-        """Write the state, if it has changed."""
-        if self._records is None or held.content is None:
+    def note(self, content: Content, attempt: Attempt | None, *, created: bool) -> None:
+        """Write the state, if it has changed; `created` tells that this deployment made content."""
+        if self._records is None:
             return
         try:
-            self._note(self._records, held, held.content)
+            # Content that existed before belongs to this project only once it has a bundle of it.
+            if self._recorded and (created or attempt):
+                self._put(self._records, self._recorded, content, created=created)
+            if attempt and attempt != self._attempt:
+                again = self._attempt is not None
+                self._records.note(self._server_url, content.guid, attempt, again=again)
+                self._attempt = attempt
         except StoreError as error:
             self._records = None
-            name = f"Name the content next time: --app-id {held.content.guid}"
+            name = f"Name the content next time: --app-id {content.guid}"
             self._report(Warned(text=f"Nothing more is recorded. {error.message} {name}"))
 
-    def _note(self, records: RecordStore, held: DeploymentState, content: Content) -> None:
-        record, attempt = self._record_of(held, content), _attempt_of(held)
-        if record and record != self._record:
-            path = records.put(record)
-            if held.created and self._record is None:
-                text = f'Recorded in {path}. To find it without a record: guid = "{content.guid}"'
-                self._report(Note(text=f"{text} in [tool.hatch-connect]."))
-            self._record = record
-        if attempt and attempt != self._attempt:
-            again = self._attempt is not None
-            records.note(self._server_url, content.guid, attempt, again=again)
-            self._attempt = attempt
-
-    def _record_of(self, held: DeploymentState, content: Content) -> DeploymentRecord | None:
-        # Content that existed before belongs to this project only once it has a bundle of it.
-        if self._recorded is None or not (held.created or held.bundle_id):
-            return None
-        return DeploymentRecord(
+    def _put(
+        self, records: RecordStore, recorded: RecordFields, content: Content, *, created: bool
+    ) -> None:
+        record = DeploymentRecord(
             server_url=self._server_url,
-            filename=self._recorded.filename,
+            filename=recorded.filename,
             app_url=content.content_url,
             app_id=content.id,
             app_guid=content.guid,
             title=content.title,
-            app_mode=self._recorded.app_mode,
+            app_mode=recorded.app_mode,
         )
-
-
-def _attempt_of(held: DeploymentState) -> Attempt | None:
-    if held.bundle_id is None:
-        return None
-    return Attempt(
-        bundle_id=held.bundle_id,
-        draft=held.only_draft,
-        activation="done" if held.active else "begun" if held.activating else "",
-        replaced=held.previous_bundle_id if held.activating else None,
-        verified=held.verified,
-    )
+        if record == self._record:
+            return
+        path = records.put(record)
+        if created and self._record is None:
+            text = f'Recorded in {path}. To find it without a record: guid = "{content.guid}"'
+            self._report(Note(text=f"{text} in [tool.hatch-connect]."))
+        self._record = record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
