@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.bundle.archive import DEFAULT_DIRECTORY, DEFAULT_EPOCH, SUFFIX
 from hatch_connect.bundle.build_protocol import Built
 from hatch_connect.bundle.companions import followed, others
-from hatch_connect.bundle.files import SelectedFiles, ShippingRules, additions, files_below, select
+from hatch_connect.bundle.files import ShippingRules, additions, files_below, select
 from hatch_connect.bundle.manifest import describe, needs_packages
 from hatch_connect.bundle.packages import decide_packages
 from hatch_connect.bundle.path_dependencies import build_path_dependencies, require_apart
@@ -22,60 +22,50 @@ from hatch_connect.events import Note, Step, Warned
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from hatch_connect.bundle.build_protocol import BuildRequest
+    from hatch_connect.bundle.build_protocol import BuildContext, BuildRequest
+    from hatch_connect.bundle.files import SelectedFiles
     from hatch_connect.bundle.manifest import Manifest
     from hatch_connect.bundle.selector import Selection
-    from hatch_connect.events import Report
     from hatch_connect.project.project import ProjectConfig
 
 
-def assemble(
-    config: ProjectConfig,
-    material: SelectedFiles,
-    request: BuildRequest,
-    *,
-    directory: Path,
-    environ: Mapping[str, str],
-    report: Report,
-) -> Built:
-    """Write the bundle of one piece of content into `directory`."""
+def assemble(context: BuildContext, material: SelectedFiles) -> Built:
+    """Write the bundle of one piece of content."""
+    config, request, environ = context.config, context.request, context.environ
     inspection = inspect_quarto(config, environ)
     packages = None
     if needs_packages(config, inspection, request.python_option):
         packages = request.packages or decide_packages(config, request)
     notes = packages.lock.notes if packages else ()
     for text in (*_without_effect(config, request, installs=packages is not None), *notes):
-        report(Warned(text=text))
+        context.report(Warned(text=text))
     with TemporaryDirectory(prefix="hatch-connect-") as folder:
         if config.rendered:
-            html = render(config, request, Path(folder), environ, report)
+            html = render(context, Path(folder))
             material = material.only(html)
         resources = inspection.resources if inspection else ()
-        added = additions(config, material, report, resources)
+        added = additions(context, material, resources)
         if packages and packages.lock.local:
-            beside = build_path_dependencies(config, packages, Path(folder), environ, report)
+            beside = build_path_dependencies(context, packages, Path(folder))
             require_apart((*material.files, *added[0]), beside)
             added = [*added[0], *beside.files], [*added[1], *beside.left_out]
         parted = others(config)
-        below = partial(files_below, config.root, material.selector)
+        below = partial(files_below, context)
         rules = ShippingRules(
-            config=config,
-            directory=directory,
+            context=context,
             packages=packages,
             inspection=inspection,
             others=parted,
             imported=frozenset(followed(config, below) if parted else ()),
         )
-        selection = select(material, added, rules, report)
-        if guessed := material.selector.note():
-            report(Note(text=guessed))
+        selection = select(material, added, rules)
+        if guessed := context.selector.note():
+            context.report(Note(text=guessed))
         bundle = _pack(
-            directory / _file_name(config, material),
+            context,
+            material.version,
             describe(config, packages, inspection),
             selection,
-            config,
-            environ,
-            report,
         )
     return Built(
         content=config.content,
@@ -98,22 +88,14 @@ def _without_effect(
         yield f"No effect for {title}, which is no notebook: {', '.join(config.unused_keys)}."
 
 
-def _file_name(config: ProjectConfig, material: SelectedFiles) -> str:
-    version = f"-{material.version}" if material.version else ""
-    return f"{config.content_name}{version}{SUFFIX}"
-
-
 def _pack(
-    path: Path,
-    manifest: Manifest,
-    selection: Selection,
-    config: ProjectConfig,
-    environ: Mapping[str, str],
-    report: Report,
+    context: BuildContext, version: str | None, manifest: Manifest, selection: Selection
 ) -> Bundle:
-    report(Step(text=f"Packing {len(selection.files) + 1} files of {config.content_name}"))
-    keep_from_git(path.parent, config.root)
-    return Bundle.write(path, manifest, selection, epoch=epoch(environ), report=report)
+    name, report = context.config.content_name, context.report
+    report(Step(text=f"Packing {len(selection.files) + 1} files of {name}"))
+    keep_from_git(context.directory, context.config.root)
+    path = context.directory / f"{name}{f'-{version}' if version else ''}{SUFFIX}"
+    return Bundle.write(path, manifest, selection, epoch=epoch(context.environ), report=report)
 
 
 def epoch(environ: Mapping[str, str]) -> int:

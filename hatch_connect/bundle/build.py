@@ -11,11 +11,13 @@ from hatch_connect.bundle.archive import DEFAULT_DIRECTORY
 from hatch_connect.bundle.build_protocol import (
     MAIN,
     VARIABLE,
+    BuildContext,
     BuildRequest,
     Built,
     decode_answer,
     encode_request,
 )
+from hatch_connect.bundle.selector import Selector
 from hatch_connect.bundle.strategy import BuildStrategy, choose_strategy
 from hatch_connect.errors import BuildError, UsageError
 from hatch_connect.events import Detail, Note, Step, Warned
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from hatch_connect.bundle.files import SelectedFiles
     from hatch_connect.bundle.strategy import ChosenStrategy
     from hatch_connect.events import Report
-    from hatch_connect.project.project import ProjectConfig
 
 
 def build(request: BuildRequest, environ: Mapping[str, str], report: Report) -> tuple[Built, ...]:
@@ -56,14 +57,19 @@ def build(request: BuildRequest, environ: Mapping[str, str], report: Report) -> 
         return _here(request, environ, report)
     if chosen.strategy in {BuildStrategy.WHEEL, BuildStrategy.TREE}:
         return tuple(
-            _foreign(config, request, choose_strategy(config, environ), environ, report)
+            _foreign(
+                BuildContext(
+                    config=config,
+                    request=request,
+                    directory=request.directory or request.root / DEFAULT_DIRECTORY,
+                    selector=Selector(config, environ),
+                    environ=environ,
+                    report=report,
+                )
+            )
             for config in configs
         )
     return _elsewhere(request, chosen, environ, report)
-
-
-def _directory(request: BuildRequest) -> Path:
-    return request.directory or request.root / DEFAULT_DIRECTORY
 
 
 def _here(request: BuildRequest, environ: Mapping[str, str], report: Report) -> tuple[Built, ...]:
@@ -121,63 +127,43 @@ class _App:
         raise BuildError(message or f"The build ended with code {code}.")
 
 
-def _foreign(
-    config: ProjectConfig,
-    request: BuildRequest,
-    chosen: ChosenStrategy,
-    environ: Mapping[str, str],
-    report: Report,
-) -> Built:
+def _foreign(context: BuildContext) -> Built:
     from hatch_connect.bundle.assemble import assemble
 
+    chosen = choose_strategy(context.config, context.environ)
     with TemporaryDirectory(prefix="hatch-connect-") as folder:
-        material = None
-        if chosen.strategy is BuildStrategy.WHEEL:
-            material = _from_wheel(config, Path(folder), environ, report)
-        return assemble(
-            config,
-            material or _from_tree(config, request, environ, report),
-            request,
-            directory=_directory(request),
-            environ=environ,
-            report=report,
-        )
+        wheel = chosen.strategy is BuildStrategy.WHEEL
+        files = _from_wheel(context, Path(folder)) if wheel else None
+        return assemble(context, files or _from_tree(context))
 
 
-def _from_wheel(
-    config: ProjectConfig, folder: Path, environ: Mapping[str, str], report: Report
-) -> SelectedFiles | None:
+def _from_wheel(context: BuildContext, folder: Path) -> SelectedFiles | None:
     from hatch_connect.bundle.files import SelectedFiles
     from hatch_connect.bundle.isolated import build_wheel
-    from hatch_connect.bundle.selector import Selector
     from hatch_connect.bundle.wheel import unpack_wheel
 
+    selector, environ, report = context.selector, context.environ, context.report
     report(Step(text="Building the project's wheel"))
-    selector = Selector(config, environ)
-    follow = selector.roots[1:]
-    wheel = build_wheel(config.root, folder / "wheel", environ, report, follow)
+    root = context.config.root
+    wheel = build_wheel(root, folder / "wheel", selector.repository, environ, report)
     unpacked = unpack_wheel(wheel, folder / "content")
     if not unpacked.modules:
         return None
     shipped, left_out = selector.choose(unpacked.files)
     return SelectedFiles(
-        selector=selector,
         files=tuple(shipped),
         left_out=(*unpacked.left_out, *left_out),
         version=unpacked.version,
     )
 
 
-def _from_tree(
-    config: ProjectConfig, request: BuildRequest, environ: Mapping[str, str], report: Report
-) -> SelectedFiles:
-    from hatch_connect.bundle.hatchling import BundleBuilder, BundleRun
-    from hatch_connect.bundle.selector import Selector
+def _from_tree(context: BuildContext) -> SelectedFiles:
+    from hatch_connect.bundle.hatchling import BundleBuilder
 
-    builder = BundleBuilder(str(config.root), app=_App(report))  # type: ignore[arg-type] # as above
-    builder.task = BundleRun(request=request, environ=environ, report=report)
+    config = context.config
+    builder = BundleBuilder(str(config.root), app=_App(context.report))  # type: ignore[arg-type] # as above
     try:
-        return builder.from_tree(config, Selector(config, environ), config.version)
+        return builder.from_tree(context, config.version)
     except (ValueError, TypeError) as error:
         raise BuildError(f"The files of the project cannot be selected: {error}") from error
 

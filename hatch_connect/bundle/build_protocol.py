@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from hatch_connect.bundle.packages import Packages
-    from hatch_connect.events import Event
+    from hatch_connect.bundle.selector import Selector
+    from hatch_connect.events import Event, Report
     from hatch_connect.locks.lock import LockFile
-    from hatch_connect.project.project import Project
+    from hatch_connect.project.project import Project, ProjectConfig
 
 VARIABLE = "HATCH_CONNECT_OPTIONS"
 MAIN = "standard"
@@ -66,6 +67,21 @@ class BuildRequest:
     def inspected(self) -> Interpreter | None:
         """Return the interpreter, which is asked now if it was not before."""
         return self.interpreter or (self.inspect() if self.inspect else None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildContext:
+    """What every part of the build of one piece of content needs.
+
+    `directory` is where its bundle goes. The `selector` is one, so that git is asked once.
+    """
+
+    config: ProjectConfig
+    request: BuildRequest
+    directory: Path
+    selector: Selector
+    environ: Mapping[str, str]
+    report: Report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,9 +37,7 @@ from hatch_connect.bundle.selector import (
     Candidate,
     ContentFile,
     LeftOut,
-    Patterns,
     Selection,
-    Selector,
     in_order,
 )
 from hatch_connect.errors import BundleError, shortened
@@ -50,9 +48,10 @@ from hatch_connect.project.walk import BUILD_OUTPUTS, describes_project, no_cont
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+    from hatch_connect.bundle.build_protocol import BuildContext
     from hatch_connect.bundle.packages import Packages
     from hatch_connect.bundle.render import Inspection
-    from hatch_connect.events import Report
+    from hatch_connect.bundle.selector import Selector
     from hatch_connect.project.project import ProjectConfig
 
 _NOT_SELECTED = "not selected by the build"
@@ -67,7 +66,6 @@ class SelectedFiles:
     paths in the project of files that a wheel holds, as far as they are known.
     """
 
-    selector: Selector
     files: tuple[Candidate, ...]
     left_out: tuple[LeftOut, ...] = ()
     version: str | None = None
@@ -82,13 +80,12 @@ class SelectedFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShippingRules:
-    """What decides which of the files ship into a bundle in `directory`.
+    """What decides which of the files ship.
 
     `others` is what other content of the project has for itself, but for what is `imported`.
     """
 
-    config: ProjectConfig
-    directory: Path
+    context: BuildContext
     packages: Packages | None = None
     inspection: Inspection | None = None
     others: Mapping[str, str] = field(default_factory=dict)
@@ -102,7 +99,7 @@ class ShippingRules:
             return "an output of an earlier build"
         if self.inspection is not None and self.inspection.derived(file.path):
             return "rendered by Quarto, which the server does again"
-        included = Patterns(self.config.include).match(file.origin or file.path)
+        included = self.context.selector.include.match(file.origin or file.path)
         return None if included else self._against_neighbour(file)
 
     def _against_neighbour(self, file: Candidate) -> str | None:
@@ -114,26 +111,28 @@ class ShippingRules:
             listed = self.packages is not None and file.path in self.packages.paths
             return None if listed else "about the project, no part of a document"
         if self._is_quarto_document() and _is_document_at_top(file.path):
-            own = file.path == self.config.entrypoint
-            return None if own else f"another document than {self.config.entrypoint}"
+            own = self.context.config.entrypoint
+            return None if file.path == own else f"another document than {own}"
         return None
 
     def _is_document(self) -> bool:
-        mode = self.config.app_mode.name
+        mode = self.context.config.app_mode.name
         return mode in {"static", "jupyter-static"} or self._is_quarto_document()
 
     def _is_quarto_document(self) -> bool:
         # The manifest cannot name a Quarto document: the server renders the only one there is.
-        return self.config.app_mode.name.startswith("quarto") and bool(self.config.entrypoint)
+        config = self.context.config
+        return config.app_mode.name.startswith("quarto") and bool(config.entrypoint)
 
     def _is_output(self, file: Candidate) -> bool:
-        if file.source.is_relative_to(self.config.root / DEFAULT_DIRECTORY):
+        config, directory = self.context.config, self.context.directory
+        if file.source.is_relative_to(config.root / DEFAULT_DIRECTORY):
             return True
-        if not file.source.is_relative_to(self.directory):
+        if not file.source.is_relative_to(directory):
             return False
         name = file.source.name
-        ours = name.startswith(self.config.content_name) and name.endswith(BUNDLE_SUFFIXES)
-        return self.directory != self.config.root or ours
+        ours = name.startswith(config.content_name) and name.endswith(BUNDLE_SUFFIXES)
+        return directory != config.root or ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,13 +197,13 @@ def select(
     material: SelectedFiles,
     added: tuple[list[Candidate], list[LeftOut]],
     rules: ShippingRules,
-    report: Report,
 ) -> Selection:
     """Return the files of the bundle, all but the manifest.
 
     `added` is what ships, and does not, beside the material.
     """
-    config, packages = rules.config, rules.packages
+    context, packages = rules.context, rules.packages
+    config = context.config
     beside, kept_back = added
     files = {file.path: file for file in (*beside, *material.files)}
     files.pop(MANIFEST_NAME, None)
@@ -220,11 +219,11 @@ def select(
             require_readable(files[path].source, path)
     verbatim = packages is not None and packages.lock.verbatim is not None
     accounted = {*material.origins, *(packages.paths if packages and verbatim else ())}
-    left_out = _complete(material.selector, files.values(), left_out, accounted)
+    left_out = _complete(context.selector, files.values(), left_out, accounted)
     for path in _modules_with_keys(left_out):
-        report(Warned(text=_told_of_key(path)))
+        context.report(Warned(text=_told_of_key(path)))
     if names := missed(config, files.values(), left_out, packages.paths if packages else ()):
-        report(Warned(text=_told(config, names)))
+        context.report(Warned(text=_told(config, names)))
     under = shipped_under(config)
     shipped = [
         ContentFile(
@@ -314,22 +313,25 @@ def _rest(
 
 
 def additions(
-    config: ProjectConfig, material: SelectedFiles, report: Report, resources: Sequence[str] = ()
+    context: BuildContext, material: SelectedFiles, resources: Sequence[str] = ()
 ) -> tuple[list[Candidate], list[LeftOut]]:
     """Return what `include` and the entrypoint add, and what of it does not ship."""
+    config, selector = context.config, context.selector
     for folder in config.follow_links:
         if not (config.root / folder).exists():
-            report(Warned(text=f"`follow-links` in [tool.hatch-connect]: {folder!r} is not there."))
+            context.report(
+                Warned(text=f"`follow-links` in [tool.hatch-connect]: {folder!r} is not there.")
+            )
     have = {file.path for file in material.files}
-    proposed = list(included(config, material.selector, have, report))
+    proposed = list(_included(context, have))
     if config.folder and not material.tree:
-        proposed += files_of_folder(config, material.selector)
+        proposed += files_of_folder(context)
     if not material.tree:
         have |= {file.path for file in proposed}
-        proposed += entry_outside(config, material.selector, have, resources)
-    added, left_out = material.selector.choose(proposed)
+        proposed += _entry_outside(context, have, resources)
+    added, left_out = selector.choose(proposed)
     for file in added:
-        regular_file(file.path, file.source, material.selector.roots)
+        regular_file(file.path, file.source, selector.roots)
     return added, left_out
 
 
@@ -351,17 +353,16 @@ def _sorted(left_out: Sequence[LeftOut]) -> tuple[LeftOut, ...]:
     return tuple(sorted({item.path: item for item in left_out}.values(), key=lambda i: i.path))
 
 
-def included(
-    config: ProjectConfig, selector: Selector, have: Collection[str], report: Report
-) -> Iterator[Candidate]:
+def _included(context: BuildContext, have: Collection[str]) -> Iterator[Candidate]:
     """Return what `include` adds, also what git ignores and what is left out by default."""
-    patterns = Patterns(config.include)
+    config, selector = context.config, context.selector
+    patterns = selector.include
     if not patterns.lines:
         return
     for submodule in selector.repository.missing:
         if patterns.match(f"{submodule}/any"):
             selector.require_checked_out(submodule)
-    seen = list(_files(config.root, selector, patterns))
+    seen = list(_files(config.root, selector))
     for path in seen:
         left = (config.root / path).is_dir()  # by a link that is refused later
         inside = path.removeprefix(f"{config.folder}/") if config.folder else path
@@ -374,15 +375,15 @@ def included(
                 named=patterns.name(path),
             )
     for line in patterns.unused(seen):
-        report(Warned(text=f"`include` in [tool.hatch-connect]: {line!r} matches no file."))
+        context.report(Warned(text=f"`include` in [tool.hatch-connect]: {line!r} matches no file."))
 
 
-def _files(root: Path, selector: Selector, patterns: Patterns) -> Iterator[str]:
+def _files(root: Path, selector: Selector) -> Iterator[str]:
     left_out: list[LeftOut] = []
 
     def skip(folder: str) -> str | None:
         """Skip folders that programs fill, unless a pattern names them: `*.js` means our own."""
-        if patterns.reach_into(folder):
+        if selector.include.reach_into(folder):
             return None
         found = no_content(root / folder, at_top="/" not in folder)
         return found.rule if found and found.rule != BUILD_OUTPUTS else None
@@ -392,12 +393,13 @@ def _files(root: Path, selector: Selector, patterns: Patterns) -> Iterator[str]:
         yield file.path
 
 
-def files_of_folder(config: ProjectConfig, selector: Selector) -> Iterator[Candidate]:
+def files_of_folder(context: BuildContext) -> Iterator[Candidate]:
     """Return the files of the folder that becomes the bundle's root.
 
     Where no Python runs, it is often what another program made (a site, a model), and git ignores
     it: it was asked for, so git has no say.
     """
+    config, selector = context.config, context.selector
     left_out: list[LeftOut] = []
     root = config.content_root
     asked = not config.app_mode.has_python
@@ -419,21 +421,19 @@ def files_of_folder(config: ProjectConfig, selector: Selector) -> Iterator[Candi
         )
 
 
-def entry_outside(
-    config: ProjectConfig,
-    selector: Selector,
-    have: Collection[str],
-    resources: Iterable[str] = (),
+def _entry_outside(
+    context: BuildContext, have: Collection[str], resources: Iterable[str]
 ) -> Iterator[Candidate]:
     """Return the entrypoint's file if the wheel does not hold it and the tree does.
 
     With it ship its framework's companions, the modules that it imports, and `resources`. A module
     in a folder needs its neighbours: then the whole top folder ships.
     """
+    config = context.config
     wanted = () if config.folder else entry_files(config)
     inside = has_entry(wanted, have)
     files = [path for path in wanted if inside or (config.root / path).is_file()]
-    below = partial(files_below, config.root, selector)
+    below = partial(files_below, context)
     paths: dict[str, None] = {}
     for path in files[:1]:
         if not inside:
@@ -450,8 +450,9 @@ def entry_outside(
             yield Candidate(path=path, source=config.root / path, origin=path)
 
 
-def files_below(root: Path, selector: Selector, top: str) -> Iterator[str]:
+def files_below(context: BuildContext, top: str) -> Iterator[str]:
     """Return the files of a folder of the project, by their paths from its root."""
+    root, selector = context.config.root, context.selector
     left_out: list[LeftOut] = []
 
     def skip(folder: str) -> str | None:

@@ -25,7 +25,7 @@ from hatchling.plugin.manager import PluginManager
 
 from hatch_connect.bundle.archive import DEFAULT_DIRECTORY, SUFFIX, check_names, regular_file
 from hatch_connect.bundle.assemble import assemble
-from hatch_connect.bundle.build_protocol import MAIN
+from hatch_connect.bundle.build_protocol import MAIN, BuildContext
 from hatch_connect.bundle.files import SelectedFiles, TreeWalk, files_of_folder
 from hatch_connect.bundle.guard import forbidden
 from hatch_connect.bundle.manifest import MANIFEST_NAME
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.bundle.build_protocol import BuildRequest, Built
     from hatch_connect.events import Report
-    from hatch_connect.project.project import Project, ProjectConfig
+    from hatch_connect.project.project import Project
 
 OWN = "connect"
 _NOT_SELECTED = "Hatchling's selection: [tool.hatch.build]"
@@ -140,18 +140,18 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
     def _build(self, content: str | None, directory: str, **_build_data: object) -> str:
         request = self.task.request
         config = self.project.content(content, on=request.on, overrides=request.overrides)
-        selector = Selector(config, self.task.environ)
+        context = BuildContext(
+            config=config,
+            request=request,
+            directory=Path(directory),
+            selector=Selector(config, self.task.environ),
+            environ=self.task.environ,
+            report=self.task.report,
+        )
         with TemporaryDirectory(prefix="hatch-connect-") as folder:
             wheel = config.app_mode.has_python and not config.is_whole_tree and self.has_package
-            material = self._from_wheel(selector, Path(folder)) if wheel else None
-            built = assemble(
-                config,
-                material or self.from_tree(config, selector, self.metadata.version),
-                request,
-                directory=Path(directory),
-                environ=self.task.environ,
-                report=self.task.report,
-            )
+            material = self._from_wheel(context.selector, Path(folder)) if wheel else None
+            built = assemble(context, material or self.from_tree(context, self.metadata.version))
         self.task.built.append(built)
         return str(built.bundle.path)
 
@@ -176,7 +176,6 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
             if file.path in wheel.chosen
         )
         return SelectedFiles(
-            selector=selector,
             files=(*chosen, *shipped),
             left_out=(*wheel.left_out, *left_out, *unpacked.left_out),
             version=unpacked.version,
@@ -186,25 +185,23 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
     def _has_forced_files(self) -> bool:
         return "force-include" in self.target_config or bool(self.config.build_force_include)
 
-    def from_tree(
-        self, config: ProjectConfig, selector: Selector, version: str | None
-    ) -> SelectedFiles:
+    def from_tree(self, context: BuildContext, version: str | None) -> SelectedFiles:
         """Return what the tree holds, by the selection of this target.
 
         A file that needs no Python ships alone out of a package project: its sources are no
         part of the content.
         """
+        config, selector = context.config, context.selector
         alone = config.entrypoint and not config.app_mode.has_python
         if alone and not config.folder and self.has_package:
-            return SelectedFiles(selector=selector, files=(), version=version)
+            return SelectedFiles(files=(), version=version)
         left_out: list[LeftOut] = []
         if config.folder:
-            candidates = list(files_of_folder(config, selector))
+            candidates = list(files_of_folder(context))
         else:
             candidates = [*self._selected(selector, left_out), *self._forced()]
         shipped, kept_back = self._choose(selector, candidates)
         return SelectedFiles(
-            selector=selector,
             files=tuple(shipped),
             left_out=(*left_out, *kept_back),
             version=version,

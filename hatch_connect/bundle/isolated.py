@@ -14,7 +14,6 @@ from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.archive import is_within
-from hatch_connect.bundle.repository import Repository
 from hatch_connect.bundle.strategy import OWN_NAME, own_url, requirement_name
 from hatch_connect.errors import BuildError
 from hatch_connect.events import Detail
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from build.env import DefaultIsolatedEnv
     from pyproject_hooks import SubprocessRunner
 
+    from hatch_connect.bundle.repository import Repository
     from hatch_connect.events import Report
 
 _TAIL = 25
@@ -38,18 +38,18 @@ _TIDY = ("flit_core", "poetry.core", "uv_build")
 def build_wheel(
     root: Path,
     into: Path,
+    repository: Repository,
     environ: Mapping[str, str],
     report: Report,
-    follow: tuple[str, ...] = (),
 ) -> Path:
     """Build the project's wheel by its own back end; nothing is written into the project.
 
-    Links of it may lead to the real paths in `follow`.
+    Links of it may lead to the roots of the `repository`.
     """
     from build import ProjectBuilder
 
     said: list[str] = []
-    with _environment(report, said) as isolated, _source(root, environ, follow) as source:
+    with _environment(report, said) as isolated, _source(root, repository) as source:
         builder = ProjectBuilder.from_isolated_env(isolated, source, runner=_quiet(environ, said))
         isolated.install(builder.build_system_requires)
         isolated.install(builder.get_requires_for_build("wheel"))
@@ -144,7 +144,7 @@ def _environment(report: Report, said: list[str]) -> Iterator[DefaultIsolatedEnv
 
 
 @contextmanager
-def _source(root: Path, environ: Mapping[str, str], follow: tuple[str, ...]) -> Iterator[Path]:
+def _source(root: Path, repository: Repository) -> Iterator[Path]:
     """Yield a folder to build in: the project, or a copy if the back end writes into the folder."""
     import tomllib
 
@@ -155,8 +155,8 @@ def _source(root: Path, environ: Mapping[str, str], follow: tuple[str, ...]) -> 
         return
     with TemporaryDirectory(prefix="hatch-connect-") as folder:
         copy = Path(folder) / (root.name or "project")
-        shutil.copytree(root, copy, symlinks=True, ignore=_not_copied(root, environ))
-        _keep_links(root, copy, follow)
+        shutil.copytree(root, copy, symlinks=True, ignore=_not_copied(root, repository))
+        _keep_links(root, copy, repository.roots[1:])
         if (root / ".git").is_dir():
             # Version sources run git in the copy: this file leads it to the repository.
             (copy / ".git").write_text(f"gitdir: {root / '.git'}\n", encoding="utf-8")
@@ -176,9 +176,8 @@ def _keep_links(root: Path, copy: Path, follow: tuple[str, ...]) -> None:
                     link.symlink_to(target)
 
 
-def _not_copied(root: Path, environ: Mapping[str, str]) -> Callable[[str, list[str]], set[str]]:
+def _not_copied(root: Path, repository: Repository) -> Callable[[str, list[str]], set[str]]:
     """Return the `ignore` of a copy: folders that are no content, outputs of builds excepted."""
-    repository = Repository(root, environ)
 
     def is_left(folder: Path) -> bool:
         found = no_content(folder, at_top=folder.parent == root) if folder.is_dir() else None

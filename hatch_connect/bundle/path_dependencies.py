@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.archive import shown
-from hatch_connect.bundle.selector import Candidate, LeftOut, Selector
+from hatch_connect.bundle.repository import Repository
 from hatch_connect.bundle.wheel import unpack_wheel
 from hatch_connect.errors import BuildError, BundleError
 from hatch_connect.events import Step
@@ -16,13 +16,13 @@ from hatch_connect.locks.compatibility import is_compatible
 from hatch_connect.secret import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
+    from hatch_connect.bundle.build_protocol import BuildContext
     from hatch_connect.bundle.packages import Packages
-    from hatch_connect.events import Report
+    from hatch_connect.bundle.selector import Candidate, LeftOut
     from hatch_connect.locks.lock import LocalPackage
-    from hatch_connect.project.project import ProjectConfig
     from hatch_connect.project.target import Target
 
 _SHOWN = 10
@@ -37,11 +37,7 @@ class PathDependencies:
 
 
 def build_path_dependencies(
-    config: ProjectConfig,
-    packages: Packages,
-    folder: Path,
-    environ: Mapping[str, str],
-    report: Report,
+    context: BuildContext, packages: Packages, folder: Path
 ) -> PathDependencies:
     """Build each package in `folder` and unpack it there.
 
@@ -51,13 +47,12 @@ def build_path_dependencies(
     files: list[Candidate] = []
     left_out: list[LeftOut] = []
     owners: dict[str, str] = {}
-    selector = Selector(config, environ)
     for number, package in enumerate(packages.lock.local):
         place = folder / str(number)
-        wheel = _wheel(package, place, environ, report)
+        wheel = _wheel(context, package, place)
         _require_fit(package, wheel, packages.target)
         unpacked = unpack_wheel(wheel, place / "content")
-        chosen, kept_back = selector.choose(unpacked.files)
+        chosen, kept_back = context.selector.choose(unpacked.files)
         _claim(package.name, chosen, owners)
         files += chosen
         left_out += (*kept_back, *unpacked.left_out)
@@ -92,15 +87,16 @@ def _refuse_common(who: str, files: Iterable[Candidate]) -> None:
         )
 
 
-def _wheel(package: LocalPackage, folder: Path, environ: Mapping[str, str], report: Report) -> Path:
+def _wheel(context: BuildContext, package: LocalPackage, folder: Path) -> Path:
     if package.path.suffix == ".whl":
         return package.path
     from hatch_connect.bundle.isolated import build_wheel
 
-    report(Step(text=f"Building {package.name}, for {package.because}"))
+    context.report(Step(text=f"Building {package.name}, for {package.because}"))
     source = package.path if package.path.is_dir() else _unpacked(package, folder / "source")
     try:
-        return build_wheel(source, folder / "wheel", environ, report)
+        repository = Repository(source, context.environ)
+        return build_wheel(source, folder / "wheel", repository, context.environ, context.report)
     except BuildError as error:
         raise BuildError(
             f"{package.name} ({package.path}): {error.message}", hint=error.hint

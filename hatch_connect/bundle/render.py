@@ -23,8 +23,7 @@ from hatch_connect.project.interpreter import find_interpreter
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from hatch_connect.bundle.build_protocol import BuildRequest
-    from hatch_connect.events import Report
+    from hatch_connect.bundle.build_protocol import BuildContext, BuildRequest
     from hatch_connect.project.project import ProjectConfig
 
 INSTALL = "https://quarto.org/docs/get-started/"
@@ -179,24 +178,19 @@ def _below(path: str, folder: Path) -> str:
     return os.path.relpath(real, os.path.realpath(folder)).replace(os.sep, "/")
 
 
-def render(
-    config: ProjectConfig,
-    request: BuildRequest,
-    folder: Path,
-    environ: Mapping[str, str],
-    report: Report,
-) -> Path:
+def render(context: BuildContext, folder: Path) -> Path:
     """Render the notebook of this content into `folder`; return the path of the HTML.
 
     The interpreter is the one whose packages the call took, or would take without a lock. The
     notebook runs in the folder that it lies in, as in Jupyter. Raises InterpreterError if
     nbconvert is missing, BuildError if a cell fails.
     """
+    config, environ = context.config, context.environ
     notebook = config.root / str(config.rendered)
     if not notebook.is_file():
         raise BuildError(f"There is no notebook {notebook}.")
-    python = _python(request, environ)
-    report(Step(text=f"Running {notebook.name} with {python}"))
+    python = _python(context.request, environ)
+    context.report(Step(text=f"Running {notebook.name} with {python}"))
     target = folder / str(config.entrypoint)
     done = run_quietly(
         [

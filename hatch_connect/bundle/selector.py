@@ -131,7 +131,7 @@ class Selector:
     def __init__(self, config: ProjectConfig, environ: Mapping[str, str]) -> None:
         self.root = Path(os.path.realpath(config.root))
         self.exclude = Patterns(config.exclude)
-        self._include = Patterns(config.include)
+        self.include = Patterns(config.include)
         follow = [config.root / folder for folder in config.follow_links]
         self.repository = Repository(config.root, environ, follow)
         self.roots = self.repository.roots
@@ -237,7 +237,7 @@ class Selector:
 
     def _is_named(self, candidate: Candidate) -> bool:
         """Return whether a user named this very file, also one that the wheel holds elsewhere."""
-        return candidate.named or self._include.name(candidate.origin or "")
+        return candidate.named or self.include.name(candidate.origin or "")
 
     def _secret_content(self, candidate: Candidate) -> str | None:
         """Return the rule for a file's content; it must be read, so only files that would ship."""

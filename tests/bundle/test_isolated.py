@@ -8,6 +8,7 @@ import pytest
 from support.bundles import write_files
 
 from hatch_connect.bundle.isolated import build_wheel, own_requirement, tail
+from hatch_connect.bundle.repository import Repository
 from hatch_connect.events import silent
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def test_a_build_sees_what_may_be_content(tmp_path: Path, sandbox: Sandbox) -> N
     write_files(root, {"pyproject.toml": system, "back.py": LISTING})
     sandbox.git("init", "--quiet", cwd=root)
     sandbox.git("add", "--force", *tracked, cwd=root)
-    wheel = build_wheel(root, tmp_path / "out", sandbox.environ, silent)
+    repository = Repository(root, sandbox.environ)
+    wheel = build_wheel(root, tmp_path / "out", repository, sandbox.environ, silent)
     seen = {path for path in wheel.read_text("utf-8").splitlines() if not _made(path)}
     assert seen == {*tracked, *others}
 
@@ -101,8 +103,8 @@ def test_links_lead_to_what_may_be_followed(
     root = write_files(tmp_path / "p", {"pyproject.toml": system, "back.py": listing})
     data = write_files(tmp_path / "data", {"x.csv": ""})
     (root / "link").symlink_to("../data")
-    roots = (str(data.resolve()),) if follow else ()
-    wheel = build_wheel(root, tmp_path / "out", sandbox.environ, silent, roots)
+    repository = Repository(root, sandbox.environ, [data] if follow else [])
+    wheel = build_wheel(root, tmp_path / "out", repository, sandbox.environ, silent)
     assert ("link/x.csv" in wheel.read_text("utf-8").splitlines()) == follow
     assert (root / "link").readlink().as_posix() == "../data"
 
