@@ -187,10 +187,10 @@ def display_for(
 def show_result(result: Result, *, as_json: bool) -> None:
     """Print a result to stdout: text from elsewhere made safe, or one JSON object."""
     if as_json:
-        print(json.dumps(result.to_dict(), indent=2))
+        print(json.dumps(result.facts, indent=2))
         return
     encoding = sys.stdout.encoding or "utf-8"
-    for line in result.lines():
+    for line in result.lines:
         # Characters that the encoding of stdout lacks are written as escapes.
         print(clean(line).encode(encoding, "backslashreplace").decode(encoding))
 

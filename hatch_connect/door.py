@@ -92,7 +92,7 @@ def _show(result: Result, options: Options, display: PlainDisplay) -> None:
         display.close()
         show_result(result, as_json=options.json)
     except KeyboardInterrupt as error:
-        error.add_note(f"Nothing is left to do: {' '.join(result.lines())}")
+        error.add_note(f"Nothing is left to do: {' '.join(result.lines)}")
         raise
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 import re
 import sys
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -20,9 +19,7 @@ from hatch_connect.display import (
 )
 from hatch_connect.errors import LockError
 from hatch_connect.events import Detail, Event, LogLine, Note, Progress, Step, Warned
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from hatch_connect.verbs.result import Result
 
 EVENTS: tuple[Event, ...] = (
     Step(text="Uploading"),
@@ -33,12 +30,7 @@ EVENTS: tuple[Event, ...] = (
 )
 
 
-class Words:
-    def lines(self) -> tuple[str, ...]:
-        return ("http://c/\x1b[31mx",)
-
-    def to_dict(self) -> Mapping[str, object]:
-        return {"url": "http://c/"}
+RESULT = Result(lines=("http://c/\x1b[31mx",), facts={"url": "http://c/"})
 
 
 def plain(events: tuple[Event, ...], *, quiet: bool = False, verbose: bool = False) -> str:
@@ -114,9 +106,9 @@ def test_an_interruption_says_what_remains() -> None:
 
 
 def test_results_go_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
-    show_result(Words(), as_json=False)
+    show_result(RESULT, as_json=False)
     assert capsys.readouterr().out == "http://c/x\n"
-    show_result(Words(), as_json=True)
+    show_result(RESULT, as_json=True)
     assert capsys.readouterr().out == '{\n  "url": "http://c/"\n}\n'
 
 

@@ -6,7 +6,7 @@ committed; `requirements` shows the packages, and why each is there or is not.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from hatch_connect.project.interpreter import (
     tool_of,
 )
 from hatch_connect.project.target import Target
-from hatch_connect.verbs.result import Listing, one_or_several, project_of
+from hatch_connect.verbs.result import Result, listing_of, one_or_several, project_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -34,109 +34,12 @@ if TYPE_CHECKING:
 
     from hatch_connect.bundle.build_protocol import Built
     from hatch_connect.bundle.packages import Packages
-    from hatch_connect.bundle.reading import Bundle
     from hatch_connect.events import Report
-    from hatch_connect.locks.lock import Lock, Omitted
+    from hatch_connect.locks.lock import Lock
     from hatch_connect.options import Options
     from hatch_connect.project.interpreter import Interpreter
     from hatch_connect.project.project import Project, ProjectConfig
-    from hatch_connect.verbs.result import Result, Surroundings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BundleResult:
-    """A bundle, and its listing with `--list`."""
-
-    bundle: Bundle
-    listing: Listing | None
-
-    def lines(self) -> tuple[str, ...]:
-        """Return the bundle's path, or the list."""
-        return self.listing.lines() if self.listing else (str(self.bundle.path),)
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the path, size and digests of the bundle."""
-        facts: dict[str, object] = {
-            "bundle": str(self.bundle.path),
-            "size": self.bundle.size,
-            "digest": self.bundle.digest,
-            "md5": self.bundle.md5,
-        }
-        return facts | (self.listing.to_dict() if self.listing else {})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ManifestResult:
-    """Where the manifest was written."""
-
-    manifest: Path
-    listing: Listing | None
-
-    def lines(self) -> tuple[str, ...]:
-        """Return the manifest's path, or the list."""
-        return self.listing.lines() if self.listing else (str(self.manifest),)
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the manifest's path and its folder."""
-        facts: dict[str, object] = {
-            "manifest": str(self.manifest),
-            "folder": str(self.manifest.parent),
-        }
-        return facts | (self.listing.to_dict() if self.listing else {})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Requirements:
-    """The package list of a piece of content."""
-
-    packages: Packages
-    explain: bool
-
-    def lines(self) -> tuple[str, ...]:
-        """Return the list itself, or a line of reasons for each package."""
-        if not self.explain:
-            return tuple(self.packages.content.decode("utf-8-sig").splitlines())
-        lock = self.packages.lock
-        return (
-            f"Packages from {lock.called} for {self.packages.target}:",
-            *(f"  {pin.requirement}  <- {pin.because}" for pin in lock.pins),
-            *_section(
-                "In the bundle itself, built from their own projects:",
-                [f"{one.name} ({one.path})  <- {one.because}" for one in lock.local],
-            ),
-            *_section(
-                "Left out:",
-                [f"{_called(one)}: {one.because}" for one in lock.omitted],
-            ),
-        )
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the list, what it comes from, and all reasons."""
-        packages, lock = self.packages, self.packages.lock
-        return {
-            "requirements": packages.content.decode("utf-8-sig"),
-            "lock": str(lock.path) if lock.path else None,
-            "format": lock.format,
-            "sha256": lock.sha256,
-            "because": packages.because,
-            "target": {
-                "python": packages.target.python,
-                "system": packages.target.system,
-                "machine": packages.target.machine,
-            },
-            "python": {
-                "version": packages.python.version,
-                "requires": packages.python.requires,
-                "because": packages.python.because,
-            },
-            "packages": [{**asdict(pin), "hashes": list(pin.hashes)} for pin in lock.pins],
-            "bundled": [
-                {"name": one.name, "path": str(one.path), "because": one.because}
-                for one in lock.local
-            ],
-            "left_out": [asdict(one) for one in lock.omitted],
-            "notes": list(lock.notes),
-        }
+    from hatch_connect.verbs.result import Surroundings
 
 
 def contents_of(options: Options, project: Project) -> tuple[str | None, ...]:
@@ -318,12 +221,12 @@ def build_content(request: BuildRequest, surroundings: Surroundings, report: Rep
 def run_bundle(options: Options, surroundings: Surroundings, report: Report) -> Result:
     """Build the bundles. Raises ProjectError."""
     project = project_of(options, surroundings)
-    return one_or_several(
-        tuple(
-            BundleResult(bundle=b.bundle, listing=Listing.of(b) if options.list else None)
-            for b in build_contents(options, surroundings, project, report)
-        )
-    )
+    results = []
+    for built in build_contents(options, surroundings, project, report):
+        bundle, path = built.bundle, str(built.bundle.path)
+        facts = {"bundle": path, "size": bundle.size, "digest": bundle.digest, "md5": bundle.md5}
+        results.append(_written(path, facts, built, options))
+    return one_or_several(results)
 
 
 def run_manifest(options: Options, surroundings: Surroundings, report: Report) -> Result:
@@ -334,18 +237,21 @@ def run_manifest(options: Options, surroundings: Surroundings, report: Report) -
     project = project_of(options, surroundings)
     if options.in_place:
         content_of(options, project)
-    return one_or_several(
-        tuple(
-            ManifestResult(
-                manifest=_written(built, options, project, report),
-                listing=Listing.of(built) if options.list else None,
-            )
-            for built in build_contents(options, surroundings, project, report)
-        )
-    )
+    results = []
+    for built in build_contents(options, surroundings, project, report):
+        path = _write_manifest(built, options, project, report)
+        facts = {"manifest": str(path), "folder": str(path.parent)}
+        results.append(_written(str(path), facts, built, options))
+    return one_or_several(results)
 
 
-def _written(built: Built, options: Options, project: Project, report: Report) -> Path:
+def _written(path: str, facts: Mapping[str, object], built: Built, options: Options) -> Result:
+    """Return where something was written, or with `--list` what is in it."""
+    listing = listing_of(built if options.list else None)
+    return Result(lines=listing.lines or (path,), facts={**facts, **listing.facts})
+
+
+def _write_manifest(built: Built, options: Options, project: Project, report: Report) -> Path:
     config = project.content(built.content, overrides=options.overrides())
     if options.in_place:
         return write_in_place(config, built.bundle)
@@ -353,14 +259,6 @@ def _written(built: Built, options: Options, project: Project, report: Report) -
     built.bundle.extract(folder)
     report(Note(text=f"Deploy it with: hatch-connect deploy {folder}"))
     return folder / "manifest.json"
-
-
-def _called(one: Omitted) -> str:
-    return f"{one.name} {one.version}" if one.version else one.name
-
-
-def _section(heading: str, lines: list[str]) -> tuple[str, ...]:
-    return (heading, *(f"  {line}" for line in lines)) if lines else ()
 
 
 def run_requirements(options: Options, surroundings: Surroundings, report: Report) -> Result:
@@ -373,5 +271,46 @@ def run_requirements(options: Options, surroundings: Surroundings, report: Repor
         for note in packages.lock.notes:
             report(Warned(text=note))
         report(Detail(text=f"{packages.lock.called}: {packages.because}"))
-        results.append(Requirements(packages=packages, explain=options.explain))
-    return one_or_several(tuple(results))
+        text = packages.content.decode("utf-8-sig")
+        lines = _explained(packages) if options.explain else text.splitlines()
+        results.append(Result(lines=tuple(lines), facts=_facts_of(packages, text)))
+    return one_or_several(results)
+
+
+def _explained(packages: Packages) -> Iterator[str]:
+    """Return a line of reasons for each package."""
+    lock = packages.lock
+    yield f"Packages from {lock.called} for {packages.target}:"
+    yield from (f"  {pin.requirement}  <- {pin.because}" for pin in lock.pins)
+    if lock.local:
+        yield "In the bundle itself, built from their own projects:"
+        yield from (f"  {one.name} ({one.path})  <- {one.because}" for one in lock.local)
+    if lock.omitted:
+        yield "Left out:"
+        for one in lock.omitted:
+            version = f" {one.version}" if one.version else ""
+            yield f"  {one.name}{version}: {one.because}"
+
+
+def _facts_of(packages: Packages, text: str) -> dict[str, object]:
+    """Return the list, what it comes from, and all reasons."""
+    lock, target, python = packages.lock, packages.target, packages.python
+    return {
+        "requirements": text,
+        "lock": str(lock.path) if lock.path else None,
+        "format": lock.format,
+        "sha256": lock.sha256,
+        "because": packages.because,
+        "target": {"python": target.python, "system": target.system, "machine": target.machine},
+        "python": {
+            "version": python.version,
+            "requires": python.requires,
+            "because": python.because,
+        },
+        "packages": [{**asdict(pin), "hashes": list(pin.hashes)} for pin in lock.pins],
+        "bundled": [
+            {"name": one.name, "path": str(one.path), "because": one.because} for one in lock.local
+        ],
+        "left_out": [asdict(one) for one in lock.omitted],
+        "notes": list(lock.notes),
+    }

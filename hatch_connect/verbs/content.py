@@ -20,8 +20,8 @@ from hatch_connect.ship.find import ContentMatch, ContentReference, find_content
 from hatch_connect.ship.history import History, RecordKeeper
 from hatch_connect.ship.plan import make_rollback
 from hatch_connect.verbs.build import content_of
-from hatch_connect.verbs.deploy import Deployed, Planned, nothing_changed
-from hatch_connect.verbs.result import masking, project_of
+from hatch_connect.verbs.deploy import deployed, nothing_changed, planned
+from hatch_connect.verbs.result import Result, masking, project_of
 from hatch_connect.verbs.server import chosen_server, client_of, polling_of, settings_of, who
 from hatch_connect.verbs.source import records_of, reference_of
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.records import Attempt, RecordStore
-    from hatch_connect.connect.resources import BundleInfo, Content, Job, User
+    from hatch_connect.connect.resources import BundleInfo, Content, User
     from hatch_connect.connect.servers import Server
     from hatch_connect.events import Report
     from hatch_connect.options import Options
@@ -69,104 +69,6 @@ class DeployedContent:
             self.report(Warned(text=f"{error.message} What it says of bundles does not count."))
         bundles = self.client.bundles(guid)
         return History(active=self.content.bundle_id, attempts=attempts, bundles=bundles)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContentInfo:
-    """A project's content on one server; `variables` are names, None if it does not tell them."""
-
-    server: Server
-    user: User | None
-    content: Content
-    because: str
-    variables: tuple[str, ...] | None
-
-    def lines(self) -> tuple[str, ...]:
-        """Return a line a fact."""
-        content = self.content
-        variables = "not told" if self.variables is None else ", ".join(self.variables) or "none"
-        return (
-            f"Server     {self.server.url} ({self.server.source})",
-            f"You        {who(self.user)}",
-            f"Content    {content.guid} ({self.because})",
-            f"Name       {content.name}",
-            f"Title      {content.title or ''}",
-            f"App mode   {content.app_mode}",
-            f"Bundle     {content.bundle_id or 'none is active'}",
-            f"Deployed   {content.last_deployed_time or 'never'}",
-            f"Variables  {variables}",
-            f"URL        {content.content_url}",
-            f"Dashboard  {content.dashboard_url}",
-        )
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the facts as an object."""
-        content = self.content
-        return {
-            "server": self.server.url,
-            "username": self.user and self.user.username,
-            "guid": content.guid,
-            "because": self.because,
-            "name": content.name,
-            "title": content.title,
-            "app_mode": content.app_mode,
-            "bundle_id": content.bundle_id,
-            "last_deployed_time": content.last_deployed_time,
-            "variables": None if self.variables is None else list(self.variables),
-            "url": content.content_url,
-            "dashboard_url": content.dashboard_url,
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobLog:
-    """The log of one job; `job` is None if the content has not run yet."""
-
-    guid: str
-    job: Job | None
-    log: tuple[str, ...]
-
-    def lines(self) -> tuple[str, ...]:
-        """Return the log."""
-        return self.log
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the job and its log."""
-        job = self.job
-        return {
-            "guid": self.guid,
-            "job": {"key": job.key, "tag": job.tag, "exit_code": job.exit_code} if job else None,
-            "log": list(self.log),
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Versions:
-    """The bundles, newest first, and what is known of them."""
-
-    guid: str
-    history: History
-
-    def lines(self) -> tuple[str, ...]:
-        """Return a line a bundle: number, date, size, commit, and whether it is or was active."""
-        return tuple(_line(b, self.history.remarks(b)) for b in self.history.bundles)
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the bundles as objects."""
-        return {
-            "guid": self.guid,
-            "bundles": [
-                {
-                    "id": b.id,
-                    "created_time": b.created_time,
-                    "size": b.size,
-                    "active": b.id == self.history.active,
-                    "was_active": self.history.was_active(b),
-                    "metadata": dict(b.metadata),
-                }
-                for b in self.history.bundles
-            ],
-        }
 
 
 @contextmanager
@@ -240,43 +142,58 @@ def _values(config: ProjectConfig | None, surroundings: Surroundings) -> Iterato
     return (Secret(environ[name]) for name in bare if name in environ)
 
 
-def run_info(options: Options, surroundings: Surroundings, report: Report) -> ContentInfo:
+def run_info(options: Options, surroundings: Surroundings, report: Report) -> Result:
     """Look the content up. Raises UsageError, ServerError."""
     with deployed_content(options, surroundings, report) as found:
-        return ContentInfo(
-            server=found.server,
-            user=found.user,
-            content=found.content,
-            because=found.because,
-            variables=variable_names(found.client, found.content),
-        )
+        server, user, content = found.server, found.user, found.content
+        names = variable_names(found.client, content)
+    variables = "not told" if names is None else ", ".join(names) or "none"
+    return Result(
+        lines=(
+            f"Server     {server.url} ({server.source})",
+            f"You        {who(user)}",
+            f"Content    {content.guid} ({found.because})",
+            f"Name       {content.name}",
+            f"Title      {content.title or ''}",
+            f"App mode   {content.app_mode}",
+            f"Bundle     {content.bundle_id or 'none is active'}",
+            f"Deployed   {content.last_deployed_time or 'never'}",
+            f"Variables  {variables}",
+            f"URL        {content.content_url}",
+            f"Dashboard  {content.dashboard_url}",
+        ),
+        facts={
+            "server": server.url,
+            "username": user and user.username,
+            "guid": content.guid,
+            "because": found.because,
+            "name": content.name,
+            "title": content.title,
+            "app_mode": content.app_mode,
+            "bundle_id": content.bundle_id,
+            "last_deployed_time": content.last_deployed_time,
+            "variables": None if names is None else list(names),
+            "url": content.content_url,
+            "dashboard_url": content.dashboard_url,
+        },
+    )
 
 
-def run_logs(options: Options, surroundings: Surroundings, report: Report) -> JobLog:
+def run_logs(options: Options, surroundings: Surroundings, report: Report) -> Result:
     """Fetch the log of the job that started last. Raises UsageError, ServerError."""
     with deployed_content(options, surroundings, report) as found:
         guid = found.content.guid
         jobs = found.client.jobs(guid)
         if not jobs:
             report(Note(text=f"Content {guid} has not run yet: {found.content.logs_url}"))
-            return JobLog(guid=guid, job=None, log=())
-        hide = hiding(found.hidden)
-        newest = jobs[0]
-        return JobLog(
-            guid=guid,
-            job=newest,
-            log=tuple(hide(line) for line in found.client.job_log(guid, newest.key)),
-        )
+            return Result(facts={"guid": guid, "job": None, "log": []})
+        job = jobs[0]
+        log = tuple(map(hiding(found.hidden), found.client.job_log(guid, job.key)))
+        known = {"key": job.key, "tag": job.tag, "exit_code": job.exit_code}
+        return Result(lines=log, facts={"guid": guid, "job": known, "log": list(log)})
 
 
-def _line(bundle: BundleInfo, remarks: tuple[str, ...]) -> str:
-    size = "" if bundle.size is None else f"{bundle.size:,} bytes"
-    commit = dict(bundle.metadata).get("source_commit", "")
-    parts = (bundle.id, bundle.created_time, size, commit, ", ".join(remarks))
-    return "  ".join(filter(None, parts))
-
-
-def run_versions(options: Options, surroundings: Surroundings, report: Report) -> Versions:
+def run_versions(options: Options, surroundings: Surroundings, report: Report) -> Result:
     """List the bundles; with `--remove` remove one first. Raises UsageError, ServerError."""
     with deployed_content(options, surroundings, report) as found:
         guid, client, history = found.content.guid, found.client, found.history
@@ -291,7 +208,28 @@ def run_versions(options: Options, surroundings: Surroundings, report: Report) -
             client.remove_bundle(guid, chosen.id)
             left = tuple(b for b in history.bundles if b.id != chosen.id)
             history = replace(history, bundles=left)
-        return Versions(guid=guid, history=history)
+    return Result(
+        lines=tuple(_line(bundle, history.remarks(bundle)) for bundle in history.bundles),
+        facts={"guid": guid, "bundles": [_version(bundle, history) for bundle in history.bundles]},
+    )
+
+
+def _line(bundle: BundleInfo, remarks: tuple[str, ...]) -> str:
+    size = "" if bundle.size is None else f"{bundle.size:,} bytes"
+    commit = dict(bundle.metadata).get("source_commit", "")
+    parts = (bundle.id, bundle.created_time, size, commit, ", ".join(remarks))
+    return "  ".join(filter(None, parts))
+
+
+def _version(bundle: BundleInfo, history: History) -> dict[str, object]:
+    return {
+        "id": bundle.id,
+        "created_time": bundle.created_time,
+        "size": bundle.size,
+        "active": bundle.id == history.active,
+        "was_active": history.was_active(bundle),
+        "metadata": dict(bundle.metadata),
+    }
 
 
 def choose_bundle(
@@ -313,9 +251,7 @@ def choose_bundle(
     )
 
 
-def run_rollback(
-    options: Options, surroundings: Surroundings, report: Report
-) -> Deployed | Planned:
+def run_rollback(options: Options, surroundings: Surroundings, report: Report) -> Result:
     """Activate the bundle that was named, else the one that was active before.
 
     It is verified as a draft first if the server can do that. Raises UsageError, ServerError,
@@ -327,7 +263,7 @@ def run_rollback(
             bundle = _target(found, options, surroundings)
             plan, pace = _plan(found, bundle, options, surroundings), polling_of(surroundings)
             if options.dry_run:
-                return Planned(plan=plan, server=found.server)
+                return planned(plan, found.server)
             report(Note(text=f"Going back to bundle {bundle.id} of {bundle.created_time}"))
         with masking(found.hidden, report) as told:
             keeper = RecordKeeper(found.records, found.server.url, None, report)
@@ -336,7 +272,7 @@ def run_rollback(
                 return f"call `hatch-connect rollback {bundle.id} --app-id {guid}` again"
 
             deployment = Execution(found.client, told, pace, keeper, go_on=again).run(plan)
-        return Deployed(deployment=deployment, server=found.server, hidden=found.hidden)
+        return deployed(deployment, found.server, hidden=found.hidden)
 
 
 def _plan(

@@ -34,7 +34,7 @@ from hatch_connect.ship.history import RecordFields, RecordKeeper
 from hatch_connect.ship.plan import DeploymentRequest, ServerFacts, Upload, check_request, make_plan
 from hatch_connect.ship.variables import collect_variables
 from hatch_connect.verbs.build import build_content
-from hatch_connect.verbs.result import Listing, masking, one_or_several
+from hatch_connect.verbs.result import Result, listing_of, masking, one_or_several
 from hatch_connect.verbs.server import chosen_server, client_of, polling_of, settings_of
 from hatch_connect.verbs.source import pieces_of, request_of_piece, subject_of
 
@@ -53,91 +53,80 @@ if TYPE_CHECKING:
     from hatch_connect.ship.follow import TaskPolling
     from hatch_connect.ship.plan import Plan
     from hatch_connect.ship.variables import Variables
-    from hatch_connect.verbs.result import Result, Surroundings
+    from hatch_connect.verbs.result import Surroundings
     from hatch_connect.verbs.source import Subject
 
 _LARGEST = 5  # files that are named when a bundle is too large for the server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deployed:
-    """What is on the server now; `hidden` are values that its answer may not show.
-
-    `draft_urls` is False if the server shows a draft in its dashboard only.
-    """
+class Deployed(Result):
+    """The result of a deployment that was carried out."""
 
     deployment: Deployment
-    server: Server
-    digest: str | None = None
-    listing: Listing | None = None
-    hidden: tuple[Secret, ...] = ()
-    draft_urls: bool | None = None
-
-    @property
-    def url(self) -> str:
-        """The content's URL, or the draft's."""
-        done = self.deployment
-        if done.active:
-            return done.content.content_url
-        if self.draft_urls is False:
-            return done.content.draft_url(done.bundle_id)
-        return f"{done.content.content_url.rstrip('/')}/_bundle{done.bundle_id}/"
-
-    def lines(self) -> tuple[str, ...]:
-        """Return the URL, or the list."""
-        return (*(self.listing.lines() if self.listing else ()), self.url)
-
-    def to_dict(self) -> dict[str, object]:
-        """Return content, bundle and answer."""
-        done, content = self.deployment, self.deployment.content
-        answer = done.answer
-        return {
-            "url": self.url,
-            "dashboard_url": content.dashboard_url,
-            "logs_url": content.logs_url,
-            "guid": content.guid,
-            "name": content.name,
-            "title": content.title,
-            "app_mode": content.app_mode,
-            "server": self.server.url,
-            "created": done.created,
-            "bundle_id": done.bundle_id,
-            "previous_bundle_id": done.previous_bundle_id,
-            "active": done.active,
-            "digest": self.digest,
-            "answer": answer
-            and {
-                "status": answer.status,
-                "text": masked(answer.text, self.hidden),
-                "verified": not answer.doubt,
-            },
-            **(self.listing.to_dict() if self.listing else {}),
-        }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """What would be done: `--dry-run`."""
+_NOT_LISTED = Result()
 
-    plan: Plan
-    server: Server
-    listing: Listing | None = None
 
-    def lines(self) -> tuple[str, ...]:
-        """Return a line a step."""
-        server = f"on {self.server.url} ({self.server.source}):"
-        return (*(self.listing.lines() if self.listing else ()), server, *self.plan.lines())
+def deployed(
+    deployment: Deployment,
+    server: Server,
+    *,
+    hidden: tuple[Secret, ...],
+    digest: str | None = None,
+    listing: Result = _NOT_LISTED,
+    draft_urls: bool | None = None,
+) -> Deployed:
+    """Return what is on the server now: the URL of the content, or of the draft.
 
-    def to_dict(self) -> dict[str, object]:
-        """Return the steps as text."""
-        return {
-            "server": self.server.url,
-            "content": self.plan.content.guid if self.plan.content else None,
-            "because": self.plan.because,
-            "steps": [str(step) for step in self.plan.steps],
-            "notes": list(self.plan.notes),
-            **(self.listing.to_dict() if self.listing else {}),
-        }
+    `hidden` are values that its answer may not show; `draft_urls` is False if the server shows a
+    draft in its dashboard only.
+    """
+    content, answer, url = deployment.content, deployment.answer, deployment.content.content_url
+    if not deployment.active:
+        url = f"{url.rstrip('/')}/_bundle{deployment.bundle_id}/"
+        if draft_urls is False:
+            url = content.draft_url(deployment.bundle_id)
+    facts = {
+        "url": url,
+        "dashboard_url": content.dashboard_url,
+        "logs_url": content.logs_url,
+        "guid": content.guid,
+        "name": content.name,
+        "title": content.title,
+        "app_mode": content.app_mode,
+        "server": server.url,
+        "created": deployment.created,
+        "bundle_id": deployment.bundle_id,
+        "previous_bundle_id": deployment.previous_bundle_id,
+        "active": deployment.active,
+        "digest": digest,
+        "answer": answer
+        and {
+            "status": answer.status,
+            "text": masked(answer.text, hidden),
+            "verified": not answer.doubt,
+        },
+    }
+    return Deployed(
+        lines=(*listing.lines, url), facts={**facts, **listing.facts}, deployment=deployment
+    )
+
+
+def planned(plan: Plan, server: Server, listing: Result = _NOT_LISTED) -> Result:
+    """Return what would be done: `--dry-run`."""
+    facts = {
+        "server": server.url,
+        "content": plan.content.guid if plan.content else None,
+        "because": plan.because,
+        "steps": [str(step) for step in plan.steps],
+        "notes": list(plan.notes),
+    }
+    return Result(
+        lines=(*listing.lines, f"on {server.url} ({server.source}):", *plan.lines()),
+        facts={**facts, **listing.facts},
+    )
 
 
 def run_deploy(options: Options, surroundings: Surroundings, report: Report) -> Result:
@@ -148,12 +137,10 @@ def run_deploy(options: Options, surroundings: Surroundings, report: Report) -> 
     """
     _check_call(options)
     pace = polling_of(surroundings)
-    results: list[Deployed | Planned] = []
+    results: list[Result] = []
     with _done(results), ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="hatch-connect-")))
         with nothing_changed():
-            # All checks and plans come before the first change, so that an error in the second
-            # piece of content does not leave the first one deployed.
             # All checks and plans come before the first change, so that an error in the second
             # piece of content does not leave the first one deployed.
             asked = []
@@ -165,10 +152,10 @@ def run_deploy(options: Options, surroundings: Surroundings, report: Report) -> 
             ready = [_plan(each, folder, report) for each in asked]
         _deploy_each(ready, results, pace, report)
         if options.local and surroundings.wait_for_person and not options.json:
-            where = "\n".join(result.lines()[-1] for result in results)
+            where = "\n".join(result.lines[-1] for result in results)
             report(Note(text=f"This runs until you press Ctrl-C:\n{where}"))
             surroundings.wait_for_person()
-    return one_or_several(tuple(results))
+    return one_or_several(results)
 
 
 @dataclass(frozen=True)
@@ -215,7 +202,7 @@ class _Ready:
     asked: _Asked
     plan: Plan
     digest: str
-    listing: Listing | None
+    listing: Result
 
 
 def _check_call(options: Options) -> None:
@@ -275,7 +262,6 @@ def _compare_repository(
         return
     config = call.subject.config
     # A prepared bundle may lie outside of git: then the project that it belongs to is compared.
-    # A prepared bundle may lie outside of git: then the project that it belongs to is compared.
     known = call.commit or (git_metadata(config.root, call.surroundings.environ) if config else {})
     ours = known.get("source_repo")
     if ours and not same_repository(ours, theirs):
@@ -302,7 +288,7 @@ def _plan(asked: _Asked, folder: Path, report: Report) -> _Ready:
             asked=asked,
             plan=make_plan(wanted, asked.found, upload),
             digest=bundle.digest,
-            listing=Listing.of(built) if built and asked.call.options.list else None,
+            listing=listing_of(built if asked.call.options.list else None),
         )
 
 
@@ -333,7 +319,7 @@ def _is_writable(root: Path) -> bool:
 
 
 def _deploy_each(
-    ready: list[_Ready], done: list[Deployed | Planned], pace: TaskPolling, report: Report
+    ready: list[_Ready], done: list[Result], pace: TaskPolling, report: Report
 ) -> None:
     """Deploy one piece of content after the other; if one fails, note how far each has come."""
     try:
@@ -359,7 +345,7 @@ def _again(left: list[_Ready]) -> GoOn:
 
 def _pieces(
     ready: list[_Ready],
-    done: list[Deployed | Planned],
+    done: list[Result],
     error: HatchConnectError | KeyboardInterrupt,
 ) -> Iterator[tuple[str, dict[str, object]]]:
     """Return for each piece of content whether it was deployed, as a line and as an object."""
@@ -368,8 +354,8 @@ def _pieces(
         result = done[number] if number < len(done) else None
         if isinstance(result, Deployed):
             content, bundle_id = result.deployment.content, result.deployment.bundle_id
-            line = f"deployed: {result.url}  {content.guid}  bundle {bundle_id}"
-            known = {"status": "deployed", **result.to_dict()}
+            line = f"deployed: {result.facts['url']}  {content.guid}  bundle {bundle_id}"
+            known = {"status": "deployed", **result.facts}
         elif number == len(done):
             why = error.message if isinstance(error, HatchConnectError) else "interrupted"
             line, known = f"failed: {why}", {"status": "failed", "error": why, **facts_of(error)}
@@ -378,19 +364,19 @@ def _pieces(
         yield f"{name}: {line}", {"name": name, **known}
 
 
-def _deploy(ready: _Ready, pace: TaskPolling, go_on: GoOn, report: Report) -> Deployed | Planned:
+def _deploy(ready: _Ready, pace: TaskPolling, go_on: GoOn, report: Report) -> Result:
     asked = ready.asked
     call = asked.call
     if call.options.dry_run:
-        return Planned(plan=ready.plan, server=call.server, listing=ready.listing)
+        return planned(ready.plan, call.server, ready.listing)
     with masking(asked.hidden, report) as told:
         _announce(ready.plan, told)
         keeper = _keeper(call, report)
         execution = Execution(asked.client, told, pace, keeper, asked.metadata, go_on)
         deployment = execution.run(ready.plan)
-    return Deployed(
-        deployment=deployment,
-        server=call.server,
+    return deployed(
+        deployment,
+        call.server,
         digest=ready.digest,
         listing=ready.listing,
         hidden=asked.hidden,
@@ -399,13 +385,13 @@ def _deploy(ready: _Ready, pace: TaskPolling, go_on: GoOn, report: Report) -> De
 
 
 @contextmanager
-def _done(results: list[Deployed | Planned]) -> Iterator[None]:
+def _done(results: list[Result]) -> Iterator[None]:
     """If the user interrupts the block, note what was deployed before it."""
     try:
         yield
     except KeyboardInterrupt as error:
         if results and not getattr(error, "__notes__", ()):
-            lines = (line for result in results for line in result.lines())
+            lines = (line for result in results for line in result.lines)
             error.add_note(f"Nothing is left to do: {' '.join(lines)}")
         raise
 
@@ -520,7 +506,6 @@ def _look(
         drafts=settings.supports(Feature.DRAFT),
         draft_urls=settings.supports(Feature.DRAFT_URL),
         since=settings.runs_since(subject.app_mode),
-        # None is a hidden version, which is most likely a current one.
         # None is a hidden version, which is most likely a current one.
         reads_requires=settings.supports(Feature.PYTHON_REQUIRES) is not False,
         pythons=tuple(p.version for p in pythons if p.publishable) if pythons else None,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hatch_connect.events import Note
 from hatch_connect.local.start import serve
+from hatch_connect.verbs.result import Result
 from hatch_connect.verbs.server import state_folder
 
 if TYPE_CHECKING:
@@ -16,22 +16,7 @@ if TYPE_CHECKING:
     from hatch_connect.verbs.result import Surroundings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stopped:
-    """The server has stopped; what was deployed to it is kept."""
-
-    state: str
-
-    def lines(self) -> tuple[str, ...]:
-        """Return nothing: all was said while it ran."""
-        return ()
-
-    def to_dict(self) -> dict[str, object]:
-        """Return where the state is kept."""
-        return {"state": self.state}
-
-
-def run_local(options: Options, surroundings: Surroundings, report: Report) -> Stopped:
+def run_local(options: Options, surroundings: Surroundings, report: Report) -> Result:
     """Serve until the person, or a signal, ends it. Raises UsageError."""
     state = state_folder(surroundings)
 
@@ -46,4 +31,4 @@ def run_local(options: Options, surroundings: Surroundings, report: Report) -> S
         report=report,
         ready=ready,
     )
-    return Stopped(state=str(state))
+    return Result(facts={"state": str(state)})

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from os.path import normpath
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from hatch_connect.errors import (
     HatchConnectError,
@@ -17,7 +17,7 @@ from hatch_connect.events import Progress
 from hatch_connect.secret import Secret, hiding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from hatch_connect.bundle.build_protocol import Built
     from hatch_connect.events import Event, Report
@@ -45,52 +45,6 @@ class Surroundings:
     wait_for_person: Callable[[], None] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
-    """Every file of a bundle with its size in bytes; what was left out with the rule."""
-
-    files: tuple[tuple[str, int], ...]
-    left_out: tuple[tuple[str, str], ...]
-
-    @classmethod
-    def of(cls, built: Built) -> Listing:
-        """List a bundle that was just built."""
-        return cls(
-            files=built.bundle.sizes(),
-            left_out=tuple((left.path, left.rule) for left in built.left_out),
-        )
-
-    def lines(self) -> tuple[str, ...]:
-        """Return a line a file, sizes first, then what was left out."""
-        width = max((len(f"{size:,}") for _, size in self.files), default=0)
-        return (
-            *(f"{size:>{width},}  {path}" for path, size in self.files),
-            *(f"{'-':>{width}}  {path}  ({rule})" for path, rule in self.left_out),
-        )
-
-    def to_dict(self) -> dict[str, object]:
-        """Return both lists as objects."""
-        return {
-            "files": [{"path": path, "size": size} for path, size in self.files],
-            "left_out": [{"path": path, "rule": rule} for path, rule in self.left_out],
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Several:
-    """The results, in the order of the contents."""
-
-    results: tuple[Result, ...]
-
-    def lines(self) -> tuple[str, ...]:
-        """Return the lines of each."""
-        return tuple(line for result in self.results for line in result.lines())
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the objects of all as an array."""
-        return {"contents": [result.to_dict() for result in self.results]}
-
-
 def project_of(options: Options, surroundings: Surroundings) -> Project:
     """Read the project of the nearest pyproject.toml, from the call's directory upward."""
     from hatch_connect.project.project import read_project
@@ -100,21 +54,44 @@ def project_of(options: Options, surroundings: Surroundings) -> Project:
     return read_project(find_root(directory))
 
 
-class Result(Protocol):
-    """What a verb returns: the lines for people, the object for programs."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a verb returns: `lines` go to stdout for people, `facts` are what `--json` prints."""
 
-    def lines(self) -> tuple[str, ...]:
-        """Return what goes to stdout, a line each."""
-        ...
-
-    def to_dict(self) -> Mapping[str, object]:
-        """Return what `--json` prints."""
-        ...
+    lines: tuple[str, ...] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
-def one_or_several(results: tuple[Result, ...]) -> Result:
-    """Return the result of one piece of content as it is."""
-    return results[0] if len(results) == 1 else Several(results=results)
+def one_or_several(results: Sequence[Result]) -> Result:
+    """Return the result of one piece of content as it is, of several as an array."""
+    if len(results) == 1:
+        return results[0]
+    return Result(
+        lines=tuple(line for result in results for line in result.lines),
+        facts={"contents": [result.facts for result in results]},
+    )
+
+
+def listing_of(built: Built | None) -> Result:
+    """List every file of a bundle with its size in bytes, then what was left out, with the rule.
+
+    For a bundle that is not to be listed (None) that is nothing.
+    """
+    if built is None:
+        return Result()
+    files = built.bundle.sizes()
+    left_out = tuple((left.path, left.rule) for left in built.left_out)
+    width = max((len(f"{size:,}") for _, size in files), default=0)
+    return Result(
+        lines=(
+            *(f"{size:>{width},}  {path}" for path, size in files),
+            *(f"{'-':>{width}}  {path}  ({rule})" for path, rule in left_out),
+        ),
+        facts={
+            "files": [{"path": path, "size": size} for path, size in files],
+            "left_out": [{"path": path, "rule": rule} for path, rule in left_out],
+        },
+    )
 
 
 @contextmanager

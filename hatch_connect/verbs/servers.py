@@ -6,13 +6,13 @@ what it has.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hatch_connect.connect.resolve_server import server_to_add
 from hatch_connect.errors import ProjectError, StoreError, UsageError
 from hatch_connect.events import Note, Warned
-from hatch_connect.verbs.result import project_of
+from hatch_connect.verbs.result import Result, project_of
 from hatch_connect.verbs.server import (
     chosen_server,
     client_of,
@@ -23,7 +23,7 @@ from hatch_connect.verbs.server import (
 )
 
 if TYPE_CHECKING:
-    from hatch_connect.connect.resources import ExecutionEnvironment, PythonInstallation, User
+    from hatch_connect.connect.resources import PythonInstallation
     from hatch_connect.connect.servers import Server, ServerStore
     from hatch_connect.events import Report
     from hatch_connect.options import Options
@@ -32,116 +32,7 @@ if TYPE_CHECKING:
     from hatch_connect.verbs.result import Surroundings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Added:
-    """The server as it was stored, and whom its key belongs to."""
-
-    server: Server
-    user: User | None
-
-    def lines(self) -> tuple[str, ...]:
-        """Return one sentence."""
-        server = self.server
-        you = f"there you are {self.user.username}" if self.user else f"{who(None)} there"
-        return (f"Stored {server.url} as {server.name!r}; {you}.",)
-
-    def to_dict(self) -> dict[str, object]:
-        """Return nickname, URL and user."""
-        server = self.server
-        username = self.user and self.user.username
-        return {"name": server.name, "url": server.url, "username": username}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerList:
-    """The stored servers; keys are never shown."""
-
-    servers: tuple[Server, ...]
-    default: str | None
-
-    def lines(self) -> tuple[str, ...]:
-        """Return a line a server: nickname, URL, what is particular."""
-        return tuple("  ".join((str(s.name), s.url, *self._particulars(s))) for s in self.servers)
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the servers as objects."""
-        return {
-            "servers": [
-                {
-                    "name": s.name,
-                    "url": s.url,
-                    "insecure": s.insecure,
-                    "default": s.name == self.default,
-                }
-                for s in self.servers
-            ]
-        }
-
-    def _particulars(self, server: Server) -> tuple[str, ...]:
-        default = "(default)" if server.name == self.default else ""
-        insecure = "(certificate not checked)" if server.insecure else ""
-        return tuple(filter(None, (default, insecure)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Removed:
-    """The nickname that was removed."""
-
-    name: str
-
-    def lines(self) -> tuple[str, ...]:
-        """Return one sentence."""
-        return (f"Removed the server {self.name!r}.",)
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the nickname."""
-        return {"removed": self.name}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerDetails:
-    """What a server tells this key; `version` is "" and `pythons` None if it does not."""
-
-    server: Server
-    version: str
-    user: User | None
-    pythons: tuple[PythonInstallation, ...] | None
-    images: tuple[ExecutionEnvironment, ...]
-
-    def lines(self) -> tuple[str, ...]:
-        """Return a line a fact."""
-        pythons = "not told"
-        if self.pythons is not None:
-            pythons = ", ".join(map(_shown, self.pythons)) or "none"
-        return (
-            f"Server   {self.server.url}",
-            f"Because  {self.server.source}",
-            f"Version  {self.version or 'hidden'}",
-            f"You      {who(self.user)}",
-            f"Python   {pythons}",
-            *(f"Image    {i.name}  Python {', '.join(i.pythons)}" for i in self.images),
-        )
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the facts as an object."""
-        pythons = self.pythons
-        return {
-            "url": self.server.url,
-            "name": self.server.name,
-            "source": self.server.source,
-            "version": self.version,
-            "user": self.user
-            and {
-                "guid": self.user.guid,
-                "username": self.user.username,
-                "role": self.user.role,
-            },
-            "python": None if pythons is None else [p.version for p in pythons],
-            "images": [{"name": i.name, "python": list(i.pythons)} for i in self.images],
-        }
-
-
-def run_add(options: Options, surroundings: Surroundings, report: Report) -> Added:
+def run_add(options: Options, surroundings: Surroundings, report: Report) -> Result:
     """Check the server and the key, then store them.
 
     Raises UsageError if the nickname, the URL or the key is missing, ServerError if the
@@ -160,7 +51,11 @@ def run_add(options: Options, surroundings: Surroundings, report: Report) -> Add
     if known is not None and known.url != server.url:
         report(Note(text=f"{options.name!r} was {known.url} until now."))
     store.add(server, default=options.set_default)
-    return Added(server=server, user=user)
+    you = f"there you are {user.username}" if user else f"{who(None)} there"
+    return Result(
+        lines=(f"Stored {server.url} as {server.name!r}; {you}.",),
+        facts={"name": server.name, "url": server.url, "username": user and user.username},
+    )
 
 
 def _known(store: ServerStore, name: str) -> Server | None:
@@ -179,18 +74,33 @@ def _ask(surroundings: Surroundings) -> Secret:
     return surroundings.ask_secret("API key: ")
 
 
-def run_list(_options: Options, surroundings: Surroundings, report: Report) -> ServerList:
-    """Read the store. Raises StoreError."""
+def run_list(_options: Options, surroundings: Surroundings, report: Report) -> Result:
+    """List the stored servers, without their keys. Raises StoreError."""
     store = server_store(surroundings, report)
     servers = store.servers()
     for error in store.broken():
         report(Warned(text=str(error)))
     if not servers:
         report(Note(text=f"No server is stored in {store.path}; `hatch-connect add` stores one."))
-    return ServerList(servers=servers, default=store.default_name())
+    default = store.default_name()
+    known = [
+        {"name": s.name, "url": s.url, "insecure": s.insecure, "default": s.name == default}
+        for s in servers
+    ]
+    return Result(
+        lines=tuple(_line(server, default) for server in servers), facts={"servers": known}
+    )
 
 
-def run_remove(options: Options, surroundings: Surroundings, report: Report) -> Removed:
+def _line(server: Server, default: str | None) -> str:
+    particulars = (
+        "(default)" if server.name == default else "",
+        "(certificate not checked)" if server.insecure else "",
+    )
+    return "  ".join((str(server.name), server.url, *filter(None, particulars)))
+
+
+def run_remove(options: Options, surroundings: Surroundings, report: Report) -> Result:
     """Remove the server from the store. Raises UsageError, StoreError."""
     store = server_store(surroundings, report)
     stored = store.find(options.server) if options.server and not options.name else None
@@ -201,24 +111,40 @@ def run_remove(options: Options, surroundings: Surroundings, report: Report) -> 
             hint="Name it with --name; `hatch-connect list` shows the names.",
         )
     store.remove(name)
-    return Removed(name=name)
+    return Result(lines=(f"Removed the server {name!r}.",), facts={"removed": name})
 
 
 def _shown(python: PythonInstallation) -> str:
     return python.version if python.publishable else f"{python.version} (takes no new bundles)"
 
 
-def run_details(options: Options, surroundings: Surroundings, report: Report) -> ServerDetails:
+def run_details(options: Options, surroundings: Surroundings, report: Report) -> Result:
     """Ask the server. Raises UsageError, ServerError."""
     with chosen_server(options, surroundings, _project(options, surroundings), report) as server:
         client = client_of(server, surroundings, report)
-        return ServerDetails(
-            server=server,
-            version=settings_of(client, surroundings).version,
-            user=client.user(),
-            pythons=client.python_installations(),
-            images=client.environments() or (),
-        )
+        version = settings_of(client, surroundings).version
+        user, pythons = client.user(), client.python_installations()
+        images = client.environments() or ()
+    shown = "not told" if pythons is None else ", ".join(map(_shown, pythons)) or "none"
+    return Result(
+        lines=(
+            f"Server   {server.url}",
+            f"Because  {server.source}",
+            f"Version  {version or 'hidden'}",
+            f"You      {who(user)}",
+            f"Python   {shown}",
+            *(f"Image    {i.name}  Python {', '.join(i.pythons)}" for i in images),
+        ),
+        facts={
+            "url": server.url,
+            "name": server.name,
+            "source": server.source,
+            "version": version,
+            "user": user and {"guid": user.guid, "username": user.username, "role": user.role},
+            "python": None if pythons is None else [p.version for p in pythons],
+            "images": [{"name": i.name, "python": list(i.pythons)} for i in images],
+        },
+    )
 
 
 def _project(options: Options, surroundings: Surroundings) -> ProjectConfig | None:
