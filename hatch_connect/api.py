@@ -49,8 +49,8 @@ from hatch_connect.project.project import ProjectConfig, read_project
 from hatch_connect.project.reading import find_root
 from hatch_connect.secret import Secret
 from hatch_connect.ship.execute import Deployment
+from hatch_connect.verbs.call import Surroundings
 from hatch_connect.verbs.deploy import Deployed, run_deploy
-from hatch_connect.verbs.result import Surroundings
 
 __all__ = [
     "AnswerError",

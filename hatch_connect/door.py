@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from hatch_connect.display import PlainDisplay
     from hatch_connect.options import Options
     from hatch_connect.secret import Secret
-    from hatch_connect.verbs.result import Result, Surroundings
+    from hatch_connect.verbs.call import Surroundings
+    from hatch_connect.verbs.result import Result
 
 DONE = 0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -236,7 +237,7 @@ def _parent_of(process: int) -> str | None:
 
 def surroundings() -> Surroundings:
     """Return the environment, working directory, clock and terminal of this process."""
-    from hatch_connect.verbs.result import Surroundings
+    from hatch_connect.verbs.call import Surroundings
 
     person = sys.stdin.isatty() and sys.stderr.isatty()
     return Surroundings(

@@ -11,7 +11,7 @@ from support.bundles import write_files
 from hatch_connect.errors import BuildError, RefusedError
 from hatch_connect.events import LogLine
 from hatch_connect.secret import Secret, has_credentials, without_credentials
-from hatch_connect.verbs.result import masking
+from hatch_connect.verbs.call import masking
 
 if TYPE_CHECKING:
     from pathlib import Path

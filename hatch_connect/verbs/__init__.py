@@ -6,12 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from hatch_connect.secret import Secret
-from hatch_connect.verbs.result import Result, masking
+from hatch_connect.verbs.call import masking
 
 if TYPE_CHECKING:
     from hatch_connect.events import Report
     from hatch_connect.options import Options
-    from hatch_connect.verbs.result import Surroundings
+    from hatch_connect.verbs.call import Surroundings
+    from hatch_connect.verbs.result import Result
 
 _MODULES = {
     "add": "servers",

@@ -26,7 +26,8 @@ from hatch_connect.project.interpreter import (
     tool_of,
 )
 from hatch_connect.project.target import Target
-from hatch_connect.verbs.result import Result, listing_of, one_or_several, project_of
+from hatch_connect.verbs.call import project_of
+from hatch_connect.verbs.result import Result, listing_of, one_or_several
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from hatch_connect.options import Options
     from hatch_connect.project.interpreter import Interpreter
     from hatch_connect.project.project import Project, ProjectConfig
-    from hatch_connect.verbs.result import Surroundings
+    from hatch_connect.verbs.call import Surroundings
 
 
 def contents_of(options: Options, project: Project) -> tuple[str | None, ...]:

@@ -20,8 +20,9 @@ from hatch_connect.ship.find import ContentMatch, ContentReference, find_content
 from hatch_connect.ship.history import History, RecordKeeper
 from hatch_connect.ship.plan import make_rollback
 from hatch_connect.verbs.build import content_of
+from hatch_connect.verbs.call import masking, project_of
 from hatch_connect.verbs.deploy import deployed, nothing_changed, planned
-from hatch_connect.verbs.result import Result, masking, project_of
+from hatch_connect.verbs.result import Result
 from hatch_connect.verbs.server import chosen_server, client_of, polling_of, settings_of, who
 from hatch_connect.verbs.source import records_of, reference_of
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from hatch_connect.options import Options
     from hatch_connect.project.project import Project, ProjectConfig
     from hatch_connect.ship.plan import Plan
-    from hatch_connect.verbs.result import Surroundings
+    from hatch_connect.verbs.call import Surroundings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,7 +34,8 @@ from hatch_connect.ship.history import RecordFields, RecordKeeper
 from hatch_connect.ship.plan import DeploymentRequest, ServerFacts, Upload, check_request, make_plan
 from hatch_connect.ship.variables import collect_variables
 from hatch_connect.verbs.build import build_content
-from hatch_connect.verbs.result import Result, listing_of, masking, one_or_several
+from hatch_connect.verbs.call import masking
+from hatch_connect.verbs.result import Result, listing_of, one_or_several
 from hatch_connect.verbs.server import chosen_server, client_of, polling_of, settings_of
 from hatch_connect.verbs.source import pieces_of, request_of_piece, subject_of
 
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from hatch_connect.ship.follow import TaskPolling
     from hatch_connect.ship.plan import Plan
     from hatch_connect.ship.variables import Variables
-    from hatch_connect.verbs.result import Surroundings
+    from hatch_connect.verbs.call import Surroundings
     from hatch_connect.verbs.source import Subject
 
 _LARGEST = 5  # files that are named when a bundle is too large for the server

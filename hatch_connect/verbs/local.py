@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
     from hatch_connect.local.start import LocalServer
     from hatch_connect.options import Options
-    from hatch_connect.verbs.result import Surroundings
+    from hatch_connect.verbs.call import Surroundings
 
 
 def run_local(options: Options, surroundings: Surroundings, report: Report) -> Result:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.secret import Secret
     from hatch_connect.ship.follow import TaskPolling
-    from hatch_connect.verbs.result import Surroundings
+    from hatch_connect.verbs.call import Surroundings
 
 
 LOCAL = "the option --local"

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from hatch_connect.connect.resolve_server import server_to_add
 from hatch_connect.errors import ProjectError, StoreError, UsageError
 from hatch_connect.events import Note, Warned
-from hatch_connect.verbs.result import Result, project_of
+from hatch_connect.verbs.call import project_of
+from hatch_connect.verbs.result import Result
 from hatch_connect.verbs.server import (
     chosen_server,
     client_of,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from hatch_connect.options import Options
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.secret import Secret
-    from hatch_connect.verbs.result import Surroundings
+    from hatch_connect.verbs.call import Surroundings
 
 
 def run_add(options: Options, surroundings: Surroundings, report: Report) -> Result:

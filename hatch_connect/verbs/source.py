@@ -21,7 +21,7 @@ from hatch_connect.project.project import read_project
 from hatch_connect.project.validators import valid_content_name, validate_title
 from hatch_connect.ship.find import ContentReference
 from hatch_connect.verbs.build import contents_of, request_for, with_packages
-from hatch_connect.verbs.result import project_of
+from hatch_connect.verbs.call import project_of
 
 if TYPE_CHECKING:
     from hatch_connect.bundle.build_protocol import BuildRequest
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
     from hatch_connect.options import Options
     from hatch_connect.project.project import ProjectConfig
-    from hatch_connect.verbs.result import Surroundings
+    from hatch_connect.verbs.call import Surroundings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from hatch_connect.errors import ConfigurationError, LockError
 from hatch_connect.options import Options
 from hatch_connect.project.interpreter import inspect_interpreter, tool_of
 from hatch_connect.verbs import run_verb
-from hatch_connect.verbs.result import Surroundings
+from hatch_connect.verbs.call import Surroundings
 
 DATA = Path(__file__).parents[1] / "locks" / "data"
 BARE = '[project]\nname = "bare"\nversion = "1"\ndependencies = ["six"]\n'
