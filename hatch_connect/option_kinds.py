@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hatch_connect.errors import UsageError
+from hatch_connect.project.settings import SETTINGS
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class OptionSpec:
     """How one option is spelled and what it is for.
 
     `key` is the field of `Options`; `flags` start with the long spelling, `--` included; `group`
-    is the set of verbs that take it (see `VERBS`); `table` is the key of
+    is the set of verbs that take it (see `VERBS`); `setting` is the key of
     [tool.hatch-connect] that the option overrides, or None.
     """
 
@@ -40,7 +41,7 @@ class OptionSpec:
     help: str
     metavar: str
     group: str
-    table: str | None = None
+    setting: str | None = None
     positional: bool = False
 
     @property
@@ -61,9 +62,13 @@ _DEFAULTS: dict[OptionKind, Any] = {
 }
 
 
-def option(kind: OptionKind, flags: str, group: str, about: str, **more: Any) -> Any:  # noqa: ANN401 - as dataclasses.field
-    """Declare a field of `Options`: `flags` in any order, `more` as in `OptionSpec`."""
+def option(kind: OptionKind, flags: str, group: str, about: str = "", **more: Any) -> Any:  # noqa: ANN401 - as dataclasses.field
+    """Declare a field of `Options`: `flags` in any order, `more` as in `OptionSpec`.
+
+    An option that overrides a setting is for what the setting is for.
+    """
     long, *others = sorted(flags.split(), key=lambda flag: not flag.startswith("--"))
+    about = about or SETTINGS[more["setting"]].doc
     spec = {"kind": kind, "flags": (long, *others), "group": group, "help": about, **more}
     spec.setdefault("metavar", "TEXT")
     return field(default=_DEFAULTS.get(kind), metadata=spec)

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 class Options:
     """What one call gave; None, False or () for what it did not give.
 
-    Each field names its flags, the group of verbs that take it, and what it is for.
+    Each field names its flags, the group of verbs that take it, and what it is for, or the setting
+    that it overrides.
     """
 
     file: tuple[str, ...] = texts(
@@ -79,38 +80,27 @@ class Options:
         "-c --cacert", "server", "Trust this PEM file ($CONNECT_CA_CERTIFICATE).", metavar="FILE"
     )
     set_default: bool = flag("--set-default", "add", "Use it where no other is named.")
-    entrypoint: str | None = text(
-        "-e --entrypoint", "build", "What starts: MODULE:OBJECT, or a file.", table="entrypoint"
-    )
+    entrypoint: str | None = text("-e --entrypoint", "build", setting="entrypoint")
     exclude: tuple[str, ...] = texts(
         "-x --exclude",
         "build",
-        "Leave out what matches this pattern (gitignore's syntax).",
         metavar="PATTERN",
-        table="exclude",
+        setting="exclude",
     )
-    lock: str | None = text(
-        "--lock", "build", "Take the packages from this lock file.", metavar="FILE", table="lock"
-    )
+    lock: str | None = text("--lock", "build", metavar="FILE", setting="lock")
     requirements_file: str | None = text(
         "-r --requirements-file",
         "build",
-        "Ship this requirements file as it is.",
         metavar="FILE",
-        table="requirements-file",
+        setting="requirements-file",
     )
     force_generate: bool = flag(
         "-g --force-generate",
         "build",
-        "Ship an interpreter's packages, not the lock's.",
-        table="force-generate",
+        setting="force-generate",
     )
-    extra: tuple[str, ...] = texts(
-        "--extra", "build", "Ship this extra's packages too.", metavar="EXTRA", table="extras"
-    )
-    group: tuple[str, ...] = texts(
-        "--group", "build", "Ship this group's packages too.", metavar="GROUP", table="groups"
-    )
+    extra: tuple[str, ...] = texts("--extra", "build", metavar="EXTRA", setting="extras")
+    group: tuple[str, ...] = texts("--group", "build", metavar="GROUP", setting="groups")
     explain: bool = flag("--explain", "requirements", "Say why each package is there, or is not.")
     python: str | None = text(
         "-p --python", "build", "The interpreter whose packages ship.", metavar="PATH"
@@ -124,20 +114,13 @@ class Options:
     architecture: str | None = text(
         "--architecture",
         "build",
-        "The server's machine.",
         metavar="x86_64|aarch64",
-        table="architecture",
+        setting="architecture",
     )
-    static: bool = flag("-S --static", "build", "Ship a notebook as HTML.", table="static")
-    hide_all_input: bool = flag(
-        "--hide-all-input", "build", "Hide a notebook's code.", table="hide-all-input"
-    )
-    hide_tagged_input: bool = flag(
-        "--hide-tagged-input", "build", "Hide tagged code.", table="hide-tagged-input"
-    )
-    image: str | None = text(
-        "-I --image", "build", "Build and run in this image.", metavar="IMAGE", table="image"
-    )
+    static: bool = flag("-S --static", "build", setting="static")
+    hide_all_input: bool = flag("--hide-all-input", "build", setting="hide-all-input")
+    hide_tagged_input: bool = flag("--hide-tagged-input", "build", setting="hide-tagged-input")
+    image: str | None = text("-I --image", "build", metavar="IMAGE", setting="image")
     disable_env_management: bool = flag(
         "--disable-env-management", "build", "Let the server install no package."
     )
@@ -150,9 +133,8 @@ class Options:
     package_installer: str | None = text(
         "--package-installer",
         "build",
-        "Let the server install with pip or with uv.",
         metavar="pip|uv",
-        table="package-installer",
+        setting="package-installer",
     )
     list: bool = flag("--list", "build", "List what ships and what does not, and why.")
     in_place: bool = flag(
@@ -160,7 +142,7 @@ class Options:
         "manifest",
         "Write manifest.json beside pyproject.toml, for content that Connect pulls from git.",
     )
-    title: str | None = text("-t --title", "deploy", "The content's title.", table="title")
+    title: str | None = text("-t --title", "deploy", setting="title")
     new: bool = flag("-N --new", "deploy", "Deploy as new content.")
     app_id: str | None = text(
         "-a --app-id", "content", "The content's GUID, number or URL.", metavar="ID"
@@ -216,9 +198,9 @@ class Options:
     def overrides(self) -> dict[str, object]:
         """Return what the call gave for keys of [tool.hatch-connect], by key."""
         given: dict[str, object] = {
-            spec.table: list(value) if spec.repeatable else value
+            spec.setting: list(value) if spec.repeatable else value
             for spec in SPECS.values()
-            if spec.table and (value := getattr(self, spec.key))
+            if spec.setting and (value := getattr(self, spec.key))
         }
         disabled = {"python": self.disable_env_management_py, "r": self.disable_env_management_r}
         if self.disable_env_management:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from hatch_connect.errors import BundleError
-from hatch_connect.project.layers import EnvironmentManagement
+from hatch_connect.project.settings import EnvironmentManagement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

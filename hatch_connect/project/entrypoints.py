@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from hatch_connect.project.layers import Settings
+    from hatch_connect.project.layers import Layers
 
 GUESSED = ("app", "application", "create_app", "make_app")
 """Names that a server looks for, in this order, in a module that is named without an object."""
@@ -357,7 +357,7 @@ def entrypoint_candidates(root: Path) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def read_kind(settings: Settings, own: Settings, root: Path, *, packaged: bool) -> ContentKind:
+def read_kind(settings: Layers, own: Layers, root: Path, *, packaged: bool) -> ContentKind:
     """Read the kind, adding problems; the back end of a `packaged` project builds a package.
 
     Settings that are not the content's `own` are inherited, and may not apply to it.
@@ -386,13 +386,13 @@ def _rendered(kind: ContentKind) -> ContentKind:
     return replace(kind, mode=find_app_mode("static"), rendered=kind.entrypoint, entrypoint=html)
 
 
-def read_mode(settings: Settings) -> ContentKind:
+def read_mode(settings: Layers) -> ContentKind:
     """Read the app mode alone, if there is one."""
     mode = _app_mode(settings) if settings.found("app-mode") else None
     return ContentKind() if mode is None else ContentKind(mode=mode, known=True)
 
 
-def _of_notebook(settings: Settings, own: Settings, key: str, mode: AppMode) -> bool:
+def _of_notebook(settings: Layers, own: Layers, key: str, mode: AppMode) -> bool:
     flag = settings.flag(key) or False
     if flag and mode.name != _NOTEBOOK and own.found(key):
         settings.problems.append(
@@ -402,7 +402,7 @@ def _of_notebook(settings: Settings, own: Settings, key: str, mode: AppMode) -> 
     return flag and mode.name == _NOTEBOOK
 
 
-def _app_mode(settings: Settings) -> AppMode | None:
+def _app_mode(settings: Layers) -> AppMode | None:
     name = settings.text("app-mode")
     called = settings.called("app-mode")
     if name is None:
@@ -421,7 +421,7 @@ def _app_mode(settings: Settings) -> AppMode | None:
     return mode
 
 
-def _located(settings: Settings, mode: AppMode, root: Path, *, packaged: bool) -> Entrypoint | None:
+def _located(settings: Layers, mode: AppMode, root: Path, *, packaged: bool) -> Entrypoint | None:
     """Return the entrypoint that is named, else the one that is found."""
     given = settings.found("entrypoint")
     if given is None:
@@ -435,7 +435,7 @@ def _located(settings: Settings, mode: AppMode, root: Path, *, packaged: bool) -
 
 
 def _named(
-    text: str, settings: Settings, mode: AppMode, root: Path, *, packaged: bool
+    text: str, settings: Layers, mode: AppMode, root: Path, *, packaged: bool
 ) -> Entrypoint | None:
     called = settings.called("entrypoint")
     if wrong := entrypoint_problem(text, mode):
@@ -472,7 +472,7 @@ def _in_folder(mode: AppMode, root: Path, folder: str) -> tuple[Entrypoint, ...]
 
 
 def _only(
-    found: tuple[Entrypoint, ...], said: str, settings: Settings, mode: AppMode, root: Path
+    found: tuple[Entrypoint, ...], said: str, settings: Layers, mode: AppMode, root: Path
 ) -> Entrypoint | None:
     """Return the only one found; none or several are a problem, which begins with `said`."""
     if len(found) == 1:

@@ -1,4 +1,4 @@
-"""The settings of `[tool.hatch-connect]`: which table counts, which keys, what each may say.
+"""How settings are read: which of the tables of `[tool.hatch-connect]` counts, and what it says.
 
 What a call gave comes first, then one content's table, then the main one. Reading collects
 problems; nothing here raises before all of them are known.
@@ -7,85 +7,36 @@ problems; nothing here raises before all of them are known.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from packaging.utils import canonicalize_name
 
 from hatch_connect.errors import UsageError
 from hatch_connect.project.reading import type_of
-from hatch_connect.project.validators import (
-    Validator,
-    one_of,
-    validate_content_table,
-    validate_server_url,
+from hatch_connect.project.settings import (
+    KEYS,
+    SERVER_KEYS,
+    SETTINGS,
+    EnvironmentEntry,
+    EnvironmentManagement,
+    SettingKind,
 )
+from hatch_connect.project.validators import validate_content_table, validate_server_url
+from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
-    from hatch_connect.project.content_kind import AppMode
     from hatch_connect.project.reading import ProjectTables, Toml
+    from hatch_connect.project.validators import Validator
 
 MAIN = "tool.hatch-connect"
 
-SERVER_KEYS = frozenset(
-    {
-        "content-name",
-        "draft",
-        "env",
-        "guid",
-        "image",
-        "metadata",
-        "server",
-        "title",
-        "verify",
-        "verify-path",
-    }
-)
-"""What may differ on one server. The bundle is the same for all: an image that differs is set as
-the content's own, not in the manifest."""
+_CALL_KEYS = frozenset(SETTINGS)
+_IDENTITY_KEYS = frozenset(key for key, setting in SETTINGS.items() if setting.identity)
+_OFFICIAL = {key: key.replace("-", "_") for key, setting in SETTINGS.items() if setting.official}
 
-IDENTITY_KEYS = frozenset({"content-name", "guid"})
-"""Keys that identify content on a server: further content must not inherit those of the main."""
-
-KEYS = SERVER_KEYS | {
-    "app-mode",
-    "architecture",
-    "compile-requirements",
-    "entrypoint",
-    "environment-management",
-    "exclude",
-    "extras",
-    "follow-links",
-    "groups",
-    "hashes",
-    "hide-all-input",
-    "hide-tagged-input",
-    "hatch-env",
-    "image",
-    "include",
-    "index-urls",
-    "lock",
-    "markers",
-    "package-installer",
-    "python-version",
-    "requirements-file",
-    "static",
-    "strict",
-}
-
-CALL_KEYS = KEYS | {"force-generate"}
-"""Keys that a call may override; those for one call only have no place in a table."""
-
-_OFFICIAL = {
-    "app-mode": "app_mode",
-    "entrypoint": "entrypoint",
-    "title": "title",
-    "requirements-file": "requirements_file",
-}
-
-
-_MANAGEMENT = "environment-management"
 _LANGUAGES = ("python", "r")
-_OF_PACKAGES = (_MANAGEMENT, "package-installer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +69,7 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Layers:
     """Layers, the strongest first, and the problems that reading them found."""
 
     layers: tuple[Layer, ...]
@@ -135,7 +86,7 @@ class Settings:
         """Return the strongest layer that has one of these keys."""
         return next((la for la in self.layers if any(key in la.table for key in keys)), None)
 
-    def own(self, content: str | None) -> Settings:
+    def own(self, content: str | None) -> Layers:
         """Return what a call and the tables of this content alone say: nothing is inherited."""
         here = f"tool.hatch-connect.content.{content}"
         own = (
@@ -145,10 +96,12 @@ class Settings:
         )
         return replace(self, layers=tuple(own))
 
-    def without(self, keys: frozenset[str]) -> Settings:
-        """Return the same without these keys."""
+    def without(self, keys: Collection[str], *, besides: Layer | None = None) -> Layers:
+        """Return the same without these keys, but for those of one layer."""
         layers = (
-            replace(layer, table={k: v for k, v in layer.table.items() if k not in keys})
+            layer
+            if layer is besides
+            else replace(layer, table={k: v for k, v in layer.table.items() if k not in keys})
             for layer in self.layers
         )
         return replace(self, layers=tuple(layers))
@@ -159,6 +112,40 @@ class Settings:
             if key in layer.table:
                 return layer.called(key)
         return self.layers[-1].called(key)
+
+    def values(self, *parts: str) -> dict[str, Any]:
+        """Read the settings of these parts, in the order in which they are declared, by field."""
+        return {
+            setting.field: self.read(key)
+            for key, setting in SETTINGS.items()
+            if setting.part in parts and setting.kind is not SettingKind.CONTENT
+        }
+
+    def read(self, key: str) -> Any:  # noqa: ANN401 - as the field of `Settings`
+        """Read one setting by its kind and its rule."""
+        setting = SETTINGS[key]
+        rule = setting.rule
+        read: object
+        match setting.kind:
+            case SettingKind.FLAG:
+                read = self.flag(key)
+            case SettingKind.KEEP:
+                read = self.text(key, rule) == "keep"
+            case SettingKind.TEXTS:
+                read = self.texts(key, rule)
+            case SettingKind.ADDED:
+                read = self._added_texts(key, rule)
+            case SettingKind.NAMES:
+                read = tuple(dict.fromkeys(map(canonicalize_name, self._added_texts(key, rule))))
+            case SettingKind.VARIABLES:
+                read = self._variables(key, rule)
+            case SettingKind.NOTES:
+                read = self._notes(key)
+            case SettingKind.LANGUAGES:
+                read = self._languages(key)
+            case _:
+                read = self.text(key, rule)
+        return setting.default if read is None else read
 
     def text(self, key: str, rule: Validator | None = None) -> str | None:
         """Read a string that is not empty."""
@@ -198,25 +185,12 @@ class Settings:
         found = self.found(key)
         return () if found is None else self._texts(*found, rule)
 
-    def added_texts(self, key: str, rule: Validator | None = None) -> tuple[str, ...]:
-        """Read an array of strings: what a call gave is added to the strongest table's."""
-        call, table = self._parted(key)
-        return tuple(dict.fromkeys((*table.texts(key, rule), *call.texts(key, rule))))
-
-    def _parted(self, key: str) -> tuple[Settings, Settings]:
-        """Return the settings of the call and those of the tables; both collect problems."""
-        call = tuple(layer for layer in self.layers if layer.where is None and key in layer.table)
+    def _added_texts(self, key: str, rule: Validator | None) -> tuple[str, ...]:
+        """Add what a call gave to the strongest table's."""
+        call = tuple(layer for layer in self.layers if layer.where is None)
         tables = tuple(layer for layer in self.layers if layer.where is not None)
-        return replace(self, layers=call), replace(self, layers=tables)
-
-    def merged_texts(self, key: str, rule: Validator | None = None) -> tuple[str, ...]:
-        """Read an array of strings from every layer, the weakest first."""
-        read = [
-            self._texts(layer.called(key), layer.table[key], rule)
-            for layer in reversed(self.layers)
-            if key in layer.table
-        ]
-        return tuple(text for texts in read for text in texts)
+        read = (replace(self, layers=layers).texts(key, rule) for layers in (tables, call))
+        return tuple(dict.fromkeys(text for texts in read for text in texts))
 
     def _texts(self, called: str, value: object, rule: Validator | None) -> tuple[str, ...]:
         if not isinstance(value, list | tuple):
@@ -231,22 +205,68 @@ class Settings:
                 texts.append(text)
         return tuple(texts)
 
+    def _variables(self, key: str, rule: Validator | None) -> tuple[EnvironmentEntry, ...]:
+        """Read those of every layer; of the same name, the strongest layer's last one counts."""
+        entries: dict[str, EnvironmentEntry] = {}
+        for layer in reversed(self.layers):
+            for text in self._texts(layer.called(key), layer.table.get(key, ()), rule):
+                name, given, value = text.partition("=")
+                entries[name] = EnvironmentEntry(name=name, value=Secret(value) if given else None)
+        return tuple(entries.values())
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnvironmentManagement:
-    """Whether the server installs the packages of each language; None: as the server decides."""
+    def _notes(self, key: str) -> tuple[tuple[str, str], ...] | None:
+        """Read those of every layer, the strongest layer's last; None from a `false` on."""
+        noted: dict[str, str] | None = {}
+        for layer in reversed(self.layers):
+            value = layer.table.get(key, {})
+            called = layer.called(key)
+            if value is False:
+                noted = None
+            elif not isinstance(value, dict):
+                told = "true" if value is True else type_of(value)
+                self.problems.append(f"{called} must be a table of values, or false, not {told}.")
+            elif value:
+                noted = (noted or {}) | _noted(value, called[:-1], self.problems)
+        return None if noted is None else tuple(noted.items())
 
-    python: bool | None = None
-    r: bool | None = None
+    def _languages(self, key: str) -> EnvironmentManagement | None:
+        """Read a boolean, or a table of booleans, by language; the strongest layer's counts."""
+        said: dict[str, bool] = {}
+        for layer in reversed(self.layers):
+            value = layer.table.get(key)
+            called = layer.called(key)
+            if isinstance(value, bool):
+                said |= dict.fromkeys(_LANGUAGES, value)
+            elif isinstance(value, dict):
+                said |= _by_language(value, called, self.problems)
+            elif value is not None:
+                self.problems.append(
+                    f"{called} must be true, false or a table of `python` and `r`, not"
+                    f" {type_of(value)}."
+                )
+        return EnvironmentManagement(**said) if said else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Runtime:
-    """What was asked for; None if the server decides."""
+def _noted(table: Toml, called: str, problems: list[str]) -> dict[str, str]:
+    notes = {}
+    for key, value in table.items():
+        if isinstance(value, str | int | float):
+            notes[key] = str(value).lower() if isinstance(value, bool) else str(value)
+        else:
+            problems.append(f"{called}.{key}` must be a string or a number, not {type_of(value)}.")
+    return notes
 
-    image: str | None = None
-    management: EnvironmentManagement | None = None
-    package_installer: str | None = None
+
+def _by_language(table: dict[str, object], called: str, problems: list[str]) -> dict[str, bool]:
+    read = {}
+    for language, value in table.items():
+        if language not in _LANGUAGES:
+            problems.append(f"{called} knows `python` and `r`, not `{language}`.")
+        elif isinstance(value, bool):
+            read[language] = value
+        else:
+            problems.append(f"{called}: `{language}` must be true or false, not {type_of(value)}.")
+    return read
 
 
 def layers_of(
@@ -256,7 +276,7 @@ def layers_of(
     content: str | None,
     on: str | None,
     problems: list[str],
-) -> tuple[Layer, ...]:
+) -> Layers:
     """Return the layers, the strongest first.
 
     The call, then the content's table for the server, the server's, the content's, the main one,
@@ -281,7 +301,7 @@ def layers_of(
     }
     by_server = {name: _sub("on", name, servers[name], SERVER_KEYS) for name in servers}
     given = {key: value for key, value in overrides.items() if value is not None}
-    call = Layer(where=None, table=given, keys=CALL_KEYS)
+    call = Layer(where=None, table=given, keys=_CALL_KEYS)
     general = _general(tables, main)
     both = [
         _sub(f"content.{name}.on", nickname, table, SERVER_KEYS)
@@ -292,10 +312,11 @@ def layers_of(
         problems += layer.unknown()
     own = [by_server[on]] if on in by_server else []
     if content is None:
-        return (call, *own, general)
+        return Layers(layers=(call, *own, general), problems=problems)
     inherited = [replace(layer, table=_without_identity(layer.table)) for layer in (*own, general)]
     here = [layer for layer in both if layer.where == f"{MAIN}.content.{content}.on.{on}"]
-    return (call, *here, *inherited[:-1], _content(by_content, content), inherited[-1])
+    layers = (call, *here, *inherited[:-1], _content(by_content, content), inherited[-1])
+    return Layers(layers=layers, problems=problems)
 
 
 def servers_of(
@@ -307,14 +328,14 @@ def servers_of(
         for name in tables.table("tool", "hatch-connect", *keys) or {}:
             table = tables.table("tool", "hatch-connect", *keys, name) or {}
             layer = _sub(".".join(keys), name, table, SERVER_KEYS)
-            settings = Settings(layers=(layer,), problems=problems)
+            settings = Layers(layers=(layer,), problems=problems)
             url = settings.text("server", validate_server_url)
             found[name] = url or found.get(name)
     return tuple(found.items())
 
 
 def _without_identity(table: Toml) -> Toml:
-    return {key: value for key, value in table.items() if key not in IDENTITY_KEYS}
+    return {key: value for key, value in table.items() if key not in _IDENTITY_KEYS}
 
 
 def _general(tables: ProjectTables, main: Toml) -> Layer:
@@ -348,68 +369,3 @@ def _table(parent: Toml | None, key: str, called: str, problems: list[str]) -> T
         return value
     problems.append(f"`{called}` must be a table, not {type_of(value)}.")
     return {}
-
-
-def read_runtime(settings: Settings, own: Settings, mode: AppMode | None) -> Runtime:
-    """Read the runtime settings; for content without an environment of its own they are problems.
-
-    Inherited ones are no problem there: only the content's `own` settings are.
-    """
-    if mode is not None:
-        refused = dict(_refused(mode))
-        settings.problems.extend(
-            f"{own.called(key)} has no meaning for {mode.title} content, {reason}."
-            for key, reason in refused.items()
-            if own.found(key)
-        )
-        settings = settings.without(frozenset(refused))
-    return Runtime(
-        image=settings.text("image"),
-        management=_management(settings),
-        package_installer=settings.text("package-installer", one_of("pip", "uv")),
-    )
-
-
-def runtime_keys(mode: AppMode) -> tuple[str, ...]:
-    """Return the keys that have no effect if no packages of Python are installed."""
-    return tuple(dict.fromkeys((*(key for key, _ in _refused(mode)), *_OF_PACKAGES)))
-
-
-def _refused(mode: AppMode) -> tuple[tuple[str, str], ...]:
-    if mode.has_python:
-        return ()
-    reason = "which has no environment: the server hands out its files as they are"
-    if mode.name == "static":
-        return tuple((key, reason) for key in ("image", _MANAGEMENT, "package-installer"))
-    reason = "for which the server installs no packages"
-    return tuple((key, reason) for key in (_MANAGEMENT, "package-installer"))
-
-
-def _management(settings: Settings) -> EnvironmentManagement | None:
-    """Read a boolean, or a table of booleans, by language; the strongest layer's counts."""
-    said: dict[str, bool] = {}
-    for layer in reversed(settings.layers):
-        value = layer.table.get(_MANAGEMENT)
-        called = layer.called(_MANAGEMENT)
-        if isinstance(value, bool):
-            said |= dict.fromkeys(_LANGUAGES, value)
-        elif isinstance(value, dict):
-            said |= _by_language(value, called, settings.problems)
-        elif value is not None:
-            settings.problems.append(
-                f"{called} must be true, false or a table of `python` and `r`, not"
-                f" {type_of(value)}."
-            )
-    return EnvironmentManagement(python=said.get("python"), r=said.get("r")) if said else None
-
-
-def _by_language(table: dict[str, object], called: str, problems: list[str]) -> dict[str, bool]:
-    read = {}
-    for language, value in table.items():
-        if language not in _LANGUAGES:
-            problems.append(f"{called} knows `python` and `r`, not `{language}`.")
-        elif isinstance(value, bool):
-            read[language] = value
-        else:
-            problems.append(f"{called}: `{language}` must be true or false, not {type_of(value)}.")
-    return read

@@ -7,75 +7,36 @@ official client, is read as well. `[tool.hatch-connect.content.NAME]` describes 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
-
-from packaging.utils import canonicalize_name
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from hatch_connect.errors import ConfigurationError
 from hatch_connect.project.entrypoints import ContentKind, read_kind, read_mode
 from hatch_connect.project.hatch_environment import HatchEnvironment, read_hatch_environment
-from hatch_connect.project.layers import (
-    EnvironmentManagement,
-    Settings,
-    layers_of,
-    read_runtime,
-    runtime_keys,
-    servers_of,
-)
+from hatch_connect.project.layers import Layers, layers_of, servers_of
 from hatch_connect.project.metadata import Metadata, read_metadata
-from hatch_connect.project.reading import read_tables, type_of
-from hatch_connect.project.validators import (
-    one_of,
-    valid_content_name,
-    validate_content_name,
-    validate_guid,
-    validate_project_file,
-    validate_server,
-    validate_title,
-    validate_variable,
-    validate_verify_path,
-)
-from hatch_connect.secret import Secret
+from hatch_connect.project.reading import read_tables
+from hatch_connect.project.settings import SETTINGS, Settings
+from hatch_connect.project.validators import valid_content_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from hatch_connect.project.content_kind import AppMode
-    from hatch_connect.project.reading import ProjectTables, Toml
-
-ARCHITECTURES = ("x86_64", "aarch64")
-"""The machines that Connect runs on, as markers call them."""
-
-_NAMES_PYTHON = ("lock", "requirements-file", "python-version")
-_OF_PACKAGES = (
-    *(*_NAMES_PYTHON, "force-generate", "hatch-env", "extras", "groups", "strict", "hashes"),
-    *("markers", "index-urls", "compile-requirements", "architecture"),
-)
+    from hatch_connect.project.reading import ProjectTables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EnvironmentEntry:
-    """One environment variable; a bare name takes its value from the environment of the call."""
-
-    name: str
-    value: Secret | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProjectConfig:
+class ProjectConfig(Settings):
     """Everything that a project's files say of one piece of content, defaults filled in.
 
     `project` is what it was read from, `content` the NAME of the `content` table. `build_backend`
     is None without `[build-system]`, and setuptools' legacy one if that table names none, as for
-    pip. `entrypoint` is as in the manifest, with `folder` as the bundle's root; `rendered` is a
-    notebook of which only the HTML ships. `servers` are the nicknames of `on` tables, with the
-    URL that each one gives or None. `metadata_of_bundle` is None for `false`.
-    `environment_management` and `package_installer` are None if the server decides.
-    `names_python` says whether the content's own table, or the call, names its packages or its
-    Python; `keys_of_packages` are the keys set that mean nothing if no packages are installed,
-    `unused_keys` those that mean nothing here.
+    pip. `entrypoint` is with `folder` as the bundle's root. `servers` are the nicknames of `on`
+    tables, with the URL that each one gives or None. `names_python` says whether the content's own
+    table, or the call, names its packages or its Python; `keys_of_packages` are the keys set that
+    mean nothing if no packages are installed, `unused_keys` those that mean nothing here.
     """
 
     project: Project = field(repr=False, compare=False)
@@ -90,41 +51,8 @@ class ProjectConfig:
     metadata: Metadata
     hatch_environment: HatchEnvironment
     content: str | None
-    app_mode: AppMode
-    entrypoint: str | None
-    title: str | None
-    content_name: str
     folder: str = ""
-    rendered: str | None = None
-    hide_all_input: bool = False
-    hide_tagged_input: bool = False
-    env: tuple[EnvironmentEntry, ...] = ()
-    metadata_of_bundle: tuple[tuple[str, str], ...] | None = ()
-    lock: str | None = None
-    requirements_file: str | None = None
-    force_generate: bool = False
-    extras: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
-    python_version: str | None = None
-    hatch_env: str = "default"
-    image: str | None = None
-    environment_management: EnvironmentManagement | None = None
-    package_installer: str | None = None
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    follow_links: tuple[str, ...] = ()
-    server: str | None = None
     servers: tuple[tuple[str, str | None], ...] = ()
-    guid: str | None = None
-    verify: bool = True
-    verify_path: str = ""
-    draft: bool = False
-    strict: bool = False
-    hashes: bool = False
-    keep_markers: bool = False
-    keep_indexes: bool = False
-    compile_requirements: bool = False
-    architecture: str = "x86_64"
     names_python: bool = False
     keys_of_packages: tuple[str, ...] = ()
     unused_keys: tuple[str, ...] = ()
@@ -187,18 +115,22 @@ class Project:
         ConfigurationError with all problems at once, UsageError for a content that is not there.
         """
         tables, metadata, problems = self.tables, self.metadata, list(self.problems)
-        layers = layers_of(
+        settings = layers_of(
             tables, overrides=overrides or {}, content=name, on=on, problems=problems
         )
-        settings = Settings(layers=layers, problems=problems)
+        own = settings.own(name)
         packaged = metadata.build_backend is not None
         kind = (
             read_mode(settings)
             if packages_only
-            else read_kind(settings, settings.own(name), tables.root, packaged=packaged)
+            else read_kind(settings, own, tables.root, packaged=packaged)
         )
-        hatch_env = settings.text("hatch-env") or "default"
-        config = ProjectConfig(
+        values = self._values(settings, own, kind, name)
+        if problems:
+            raise ConfigurationError(
+                tuple(dict.fromkeys(problems)), where=str(tables.path), hint=_hint(tables, kind)
+            )
+        return ProjectConfig(
             project=self,
             root=tables.root,
             path=tables.path,
@@ -209,9 +141,6 @@ class Project:
             build_requires=metadata.build_requires,
             dependencies=metadata.dependencies,
             metadata=metadata,
-            hatch_environment=read_hatch_environment(
-                tables, hatch_env, asked=settings.called("hatch-env"), problems=problems
-            ),
             content=name,
             app_mode=kind.mode,
             entrypoint=kind.entrypoint,
@@ -219,18 +148,31 @@ class Project:
             rendered=kind.rendered,
             hide_all_input=kind.hide_all_input,
             hide_tagged_input=kind.hide_tagged_input,
-            title=settings.text("title", validate_title),
-            content_name=_content_name(settings, metadata.name, name),
-            hatch_env=hatch_env,
-            servers=servers_of(tables, name, problems),
+            unused_keys=kind.unused,
+            **values,
         )
-        config = _shipping(_packages(_runtime(config, settings, kind), settings), settings)
-        config = _python(config, settings, kind)
-        if problems:
-            raise ConfigurationError(
-                tuple(dict.fromkeys(problems)), where=str(tables.path), hint=_hint(tables, kind)
-            )
-        return config
+
+    def _values(
+        self, settings: Layers, own: Layers, kind: ContentKind, name: str | None
+    ) -> dict[str, Any]:
+        """Read all settings but those of the kind, in the order that messages have them in."""
+        environment = read_hatch_environment(
+            self.tables,
+            settings.read("hatch-env"),
+            asked=settings.called("hatch-env"),
+            problems=settings.problems,
+        )
+        values = {"hatch_environment": environment} | settings.values("content")
+        called = f"{self.metadata.name}-{name}" if name else self.metadata.name
+        values["content_name"] = values["content_name"] or valid_content_name(called)
+        values["servers"] = servers_of(self.tables, name, settings.problems)
+        values |= _that_apply(settings, own, kind).values("runtime")
+        values |= _with_one_list(settings).values("packages")
+        values |= settings.values("server", "files")
+        naming = (key for key, setting in SETTINGS.items() if setting.names_python)
+        values["names_python"] = any(own.found(key) for key in naming)
+        values["keys_of_packages"] = _keys_of_packages(settings, kind)
+        return values
 
 
 def read_project(root: Path) -> Project:
@@ -245,127 +187,64 @@ def read_project(root: Path) -> Project:
     )
 
 
-def _python(config: ProjectConfig, settings: Settings, kind: ContentKind) -> ProjectConfig:
-    own = settings.own(config.content)
-    keys = (*_OF_PACKAGES, *(runtime_keys(kind.mode) if kind.known else ()))
-    return replace(
-        config,
-        names_python=any(own.found(key) for key in _NAMES_PYTHON),
-        keys_of_packages=tuple(settings.called(key) for key in keys if settings.found(key)),
-        unused_keys=kind.unused,
-    )
-
-
 def _hint(tables: ProjectTables, kind: ContentKind) -> str | None:
     if kind.known or tables.table("tool", "hatch-connect"):
         return None
     return 'The least there is: [tool.hatch-connect] with app-mode = "fastapi".'
 
 
-def _content_name(settings: Settings, project: str, content: str | None) -> str:
-    given = settings.text("content-name", validate_content_name)
-    return given or valid_content_name(f"{project}-{content}" if content else project)
+def _keys_of_packages(settings: Layers, kind: ContentKind) -> tuple[str, ...]:
+    of_packages = [setting for setting in SETTINGS.values() if setting.part == "packages"]
+    of_packages.sort(key=lambda setting: not setting.names_python)
+    keys = [setting.key for setting in of_packages]
+    if kind.known:
+        keys += _keys_of_runtime(kind.mode)
+    return tuple(settings.called(key) for key in keys if settings.found(key))
 
 
-def _packages(config: ProjectConfig, settings: Settings) -> ProjectConfig:
-    named = _lock_files(settings)
-    return replace(
-        config,
-        lock=named.text("lock", validate_project_file),
-        requirements_file=named.text("requirements-file", validate_project_file),
-        force_generate=settings.flag("force-generate") or False,
-        extras=_normalized(settings.added_texts("extras")),
-        groups=_normalized(settings.added_texts("groups")),
-        python_version=settings.text("python-version"),
-        strict=settings.flag("strict") or False,
-        hashes=settings.flag("hashes") or False,
-        keep_markers=settings.text("markers", one_of("target", "keep")) == "keep",
-        keep_indexes=settings.text("index-urls", one_of("none", "keep")) == "keep",
-        compile_requirements=settings.flag("compile-requirements") or False,
-        architecture=settings.text("architecture", one_of(*ARCHITECTURES)) or "x86_64",
-    )
+def _keys_of_runtime(mode: AppMode) -> list[str]:
+    """Return the settings of what runs the content that mean nothing without Python's packages.
+
+    Only files that are handed out as they are need no image.
+    """
+    needs_image = mode.name != "static"
+    runtime = [key for key, setting in SETTINGS.items() if setting.part == "runtime"]
+    return [key for key in runtime if key != "image" or not needs_image]
 
 
-def _runtime(config: ProjectConfig, settings: Settings, kind: ContentKind) -> ProjectConfig:
-    own = settings.own(config.content)
-    runtime = read_runtime(settings, own, kind.mode if kind.known else None)
-    return replace(
-        config,
-        image=runtime.image,
-        environment_management=runtime.management,
-        package_installer=runtime.package_installer,
-    )
+def _that_apply(settings: Layers, own: Layers, kind: ContentKind) -> Layers:
+    """Return the settings without those that mean nothing for content without packages.
 
-
-def _lock_files(settings: Settings) -> Settings:
-    """Keep the one layer that names the packages' file: a call's wins over either in a table."""
-    layer = settings.strongest("lock", "requirements-file")
-    if layer is None:
+    Only the content's `own` ones are problems there, inherited ones are not.
+    """
+    if not kind.known or kind.mode.has_python:
         return settings
-    if layer.where is None and settings.flag("force-generate"):
+    reason = "for which the server installs no packages"
+    if kind.mode.name == "static":
+        reason = "which has no environment: the server hands out its files as they are"
+    refused = _keys_of_runtime(kind.mode)
+    settings.problems.extend(
+        f"{own.called(key)} has no meaning for {kind.mode.title} content, {reason}."
+        for key in refused
+        if own.found(key)
+    )
+    return settings.without(refused)
+
+
+def _with_one_list(settings: Layers) -> Layers:
+    """Keep the one layer that names the packages' file: a call's wins over either in a table."""
+    both = ("lock", "requirements-file")
+    strongest = settings.strongest(*both)
+    if strongest is None:
+        return settings
+    if strongest.where is None and settings.flag("force-generate"):
         settings.problems.append(
             "`force-generate` takes what is installed, and `lock` and `requirements-file` name a"
             " list: give one of them."
         )
-    if {"lock", "requirements-file"} <= set(layer.table):
+    if {*both} <= set(strongest.table):
         settings.problems.append(
-            f"{layer.called('lock')} and {layer.called('requirements-file')} exclude one another:"
-            " both name the file with the packages."
+            f"{strongest.called('lock')} and {strongest.called('requirements-file')} exclude one"
+            " another: both name the file with the packages."
         )
-    return replace(settings, layers=(layer,))
-
-
-def _normalized(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(map(canonicalize_name, names)))
-
-
-def _shipping(config: ProjectConfig, settings: Settings) -> ProjectConfig:
-    verify, draft = settings.flag("verify"), settings.flag("draft")
-    return replace(
-        config,
-        env=_environment(settings),
-        metadata_of_bundle=_metadata_of_bundle(settings),
-        include=settings.added_texts("include"),
-        exclude=settings.added_texts("exclude"),
-        follow_links=settings.texts("follow-links"),
-        server=settings.text("server", validate_server),
-        guid=settings.text("guid", validate_guid),
-        verify=True if verify is None else verify,
-        verify_path=settings.text("verify-path", validate_verify_path) or "",
-        draft=draft or False,
-    )
-
-
-def _environment(settings: Settings) -> tuple[EnvironmentEntry, ...]:
-    """Variables of every layer; of the same name, the strongest layer's, last in its array."""
-    entries: dict[str, EnvironmentEntry] = {}
-    for text in settings.merged_texts("env", validate_variable):
-        name, given, value = text.partition("=")
-        entries[name] = EnvironmentEntry(name=name, value=Secret(value) if given else None)
-    return tuple(entries.values())
-
-
-def _metadata_of_bundle(settings: Settings) -> tuple[tuple[str, str], ...] | None:
-    """Return the notes of every layer, the strongest layer's last; None from a `false` on."""
-    noted: dict[str, str] | None = {}
-    for layer in reversed(settings.layers):
-        value = layer.table.get("metadata", {})
-        if value is False:
-            noted = None
-        elif not isinstance(value, dict):
-            told = "true" if value is True else type_of(value)
-            called = layer.called("metadata")
-            settings.problems.append(f"{called} must be a table of values, or false, not {told}.")
-        elif value:
-            noted = (noted or {}) | _notes(value, layer.called("metadata")[:-1], settings.problems)
-    return None if noted is None else tuple(noted.items())
-
-
-def _notes(table: Toml, called: str, problems: list[str]) -> dict[str, str]:
-    notes = {}
-    for key, value in table.items():
-        if isinstance(value, str | int | float):
-            notes[key] = str(value).lower() if isinstance(value, bool) else str(value)
-        else:
-            problems.append(f"{called}.{key}` must be a string or a number, not {type_of(value)}.")
-    return notes
+    return settings.without(both, besides=strongest)

@@ -19,7 +19,7 @@ from hatch_connect.project.entrypoints import (
     entrypoint_problem,
     express_entrypoint,
 )
-from hatch_connect.project.layers import EnvironmentManagement
+from hatch_connect.project.settings import EnvironmentManagement
 from hatch_connect.project.sources import read_source
 
 if TYPE_CHECKING:

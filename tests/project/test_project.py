@@ -1,22 +1,23 @@
 from __future__ import annotations
 
+import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
 from support.projects import configuration
 
 from hatch_connect.errors import ConfigurationError, UsageError
-from hatch_connect.project.layers import KEYS, EnvironmentManagement
-from hatch_connect.project.project import (
-    EnvironmentEntry,
-    ProjectConfig,
-)
+from hatch_connect.project.content_kind import find_app_mode
 from hatch_connect.project.reading import find_root
+from hatch_connect.project.settings import KEYS, SETTINGS, EnvironmentEntry, EnvironmentManagement
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from hatch_connect.project.project import ProjectConfig
+    from hatch_connect.project.settings import Setting
 
 PROJECT = """
 [project]
@@ -95,79 +96,98 @@ class TestDefaults:
         assert read(tmp_path, PROJECT + LEAST + table).build_backend == backend
 
 
-GUID = "25438b83-ea6d-4839-ae8e-53c52ac5f9ce"
-NOTEBOOK = {"app-mode": "'notebook'", "entrypoint": "'report.ipynb'"}
-
-# Of each key: its value in TOML, the field that it becomes, and what that holds then.
-SETTINGS: dict[str, tuple[str, str, object]] = {
-    "architecture": ("'aarch64'", "architecture", "aarch64"),
-    "compile-requirements": ("true", "compile_requirements", True),
-    "content-name": ("'sales'", "content_name", "sales"),
-    "draft": ("true", "draft", True),
-    "entrypoint": ("'other:api'", "entrypoint", "other:api"),
+# What `Settings` holds of an example that it does not hold as it stands.
+HELD: dict[str, object] = {
+    "app-mode": find_app_mode("fastapi"),
     "env": (
-        "['DATABASE_URL', 'MODE=production', 'EMPTY=', 'EQ=a=b']",
-        "env",
-        (
-            EnvironmentEntry(name="DATABASE_URL", value=None),
-            EnvironmentEntry(name="MODE", value=Secret("production")),
-            EnvironmentEntry(name="EMPTY", value=Secret("")),
-            EnvironmentEntry(name="EQ", value=Secret("a=b")),
-        ),
+        EnvironmentEntry(name="MODE", value=Secret("production")),
+        EnvironmentEntry(name="DATABASE_URL", value=None),
     ),
-    "environment-management": (
-        "false",
-        "environment_management",
-        EnvironmentManagement(python=False, r=False),
-    ),
-    "exclude": ("['/tests']", "exclude", ("/tests",)),
-    "extras": ("['Big_Data']", "extras", ("big-data",)),
-    "follow-links": ("['../data']", "follow_links", ("../data",)),
-    "groups": ("['prod']", "groups", ("prod",)),
-    "guid": (f"'{GUID}'", "guid", GUID),
-    "hashes": ("true", "hashes", True),
-    "hatch-env": ("'prod'", "hatch_env", "prod"),
-    "hide-all-input": ("true", "hide_all_input", True),
-    "hide-tagged-input": ("true", "hide_tagged_input", True),
-    "image": ("'registry/image:1'", "image", "registry/image:1"),
-    "include": ("['data/*.csv']", "include", ("data/*.csv",)),
-    "index-urls": ("'keep'", "keep_indexes", True),
-    "lock": ("'locks/uv.lock'", "lock", "locks/uv.lock"),
-    "markers": ("'keep'", "keep_markers", True),
-    "metadata": ("{ team = 'a' }", "metadata_of_bundle", (("team", "a"),)),
-    "package-installer": ("'uv'", "package_installer", "uv"),
-    "python-version": ("'3.12'", "python_version", "3.12"),
-    "requirements-file": ("'r.txt'", "requirements_file", "r.txt"),
-    "server": ("'https://c.example/rsc'", "server", "https://c.example/rsc"),
-    "static": ("true", "rendered", "report.ipynb"),
-    "strict": ("true", "strict", True),
-    "title": ("'Sales API'", "title", "Sales API"),
-    "verify": ("false", "verify", False),
-    "verify-path": ("'health'", "verify_path", "health"),
+    "environment-management": EnvironmentManagement(python=False, r=False),
+    "index-urls": True,
+    "markers": True,
+    "metadata": (("team", "sales"),),
+    "static": "report.ipynb",
 }
+DECLARED = [pytest.param(setting, id=key) for key, setting in SETTINGS.items()]
+IN_TABLES = [pytest.param(SETTINGS[key], id=key) for key in sorted(KEYS)]
 
 
-def test_every_setting_has_a_test() -> None:
-    assert SETTINGS.keys() | {"app-mode"} == KEYS
+def least(setting: Setting, *more: str) -> str:
+    """Return a project with a main table that leaves this setting open, if it can."""
+    of_notebooks = setting.key in {"hide-all-input", "hide-tagged-input", "static"}
+    lines = {
+        "app-mode": "'notebook'" if of_notebooks else "'flask'",
+        "entrypoint": "'report.ipynb'" if of_notebooks else "'a:b'",
+    }
+    if more:
+        lines.pop(setting.key, None)
+    table = "".join(f"{key} = {value}\n" for key, value in lines.items())
+    return f"{PROJECT}[tool.hatch.envs.prod]\n[tool.hatch-connect]\n{table}" + "\n".join(more)
 
 
-@pytest.mark.parametrize("key", SETTINGS)
-def test_every_setting_is_read(tmp_path: Path, key: str) -> None:
-    text, attribute, expected = SETTINGS[key]
+def held(setting: Setting) -> object:
+    value = example(setting)
+    return HELD.get(setting.key, tuple(value) if isinstance(value, list) else value)
+
+
+def example(setting: Setting) -> object:
+    return tomllib.loads(f"value = {setting.example}")["value"]
+
+
+@pytest.fixture
+def notebook(tmp_path: Path) -> Path:
     (tmp_path / "report.ipynb").write_text("{}", encoding="utf-8")
-    of_notebooks = key.startswith("hide-") or key == "static"
-    least = NOTEBOOK if of_notebooks else {"app-mode": "'fastapi'", "entrypoint": "'a:b'"}
-    with_it, without = (
-        read(
-            tmp_path,
-            PROJECT
-            + "[tool.hatch.envs.prod]\n[tool.hatch-connect]\n"
-            + "".join(f"{name} = {value}\n" for name, value in table.items()),
-        )
-        for table in (least | {key: text}, least)
-    )
-    assert getattr(with_it, attribute) == expected
-    assert getattr(without, attribute) != expected
+    return tmp_path
+
+
+class TestEverySetting:
+    @pytest.mark.parametrize("setting", IN_TABLES)
+    def test_it_is_read(self, notebook: Path, setting: Setting) -> None:
+        config = read(notebook, least(setting, f"{setting.key} = {setting.example}"))
+        assert getattr(config, setting.field) == held(setting)
+        assert getattr(read(notebook, least(setting)), setting.field) != held(setting)
+
+    @pytest.mark.parametrize("setting", DECLARED)
+    def test_a_call_may_give_it(self, notebook: Path, setting: Setting) -> None:
+        config = read(notebook, least(setting), overrides={setting.key: example(setting)})
+        assert getattr(config, setting.field) == held(setting)
+
+    @pytest.mark.parametrize("setting", IN_TABLES)
+    def test_another_type_is_a_problem(self, notebook: Path, setting: Setting) -> None:
+        (found,) = problems(notebook, least(setting, f"{setting.key} = 2024-01-01"))
+        assert found.startswith(f"`tool.hatch-connect.{setting.key}` must be ")
+        assert found.endswith(", not a date or time.")
+
+    @pytest.mark.parametrize("setting", DECLARED)
+    def test_it_may_differ_on_one_server_or_not(self, notebook: Path, setting: Setting) -> None:
+        on = f"[tool.hatch-connect.on.lab]\n{setting.key} = {setting.example}"
+        text = least(setting) + on
+        if setting.on_server:
+            config = read(notebook, text, on="lab")
+            assert getattr(config, setting.field) == held(setting)
+        else:
+            (found,) = problems(notebook, text, on="lab")
+            assert f"`tool.hatch-connect.on.lab.{setting.key}` is no setting" in found
+
+    @pytest.mark.parametrize("setting", DECLARED)
+    def test_a_name_that_comes_close_brings_it(self, notebook: Path, setting: Setting) -> None:
+        (found,) = problems(notebook, least(setting) + f"{setting.key}s = 1")
+        assert found.startswith(f"`tool.hatch-connect.{setting.key}s` is no setting")
+        assert found.endswith(f"(did you mean `{setting.key}`?).") != setting.call_only
+
+
+def test_names_of_extras_are_normalized(tmp_path: Path) -> None:
+    config = read(tmp_path, PROJECT + LEAST + "extras = ['Big_Data', 'big.data']")
+    assert config.extras == ("big-data",)
+
+
+def test_a_variable_may_be_empty_or_hold_any_text(tmp_path: Path) -> None:
+    config = read(tmp_path, PROJECT + LEAST + "env = ['EMPTY=', 'EQ=a=b']")
+    assert [(entry.name, entry.value) for entry in config.env] == [
+        ("EMPTY", Secret("")),
+        ("EQ", Secret("a=b")),
+    ]
 
 
 class TestLayers:

@@ -6,18 +6,20 @@ A part stands in its page between `<!-- NAME: written by hatch run docs -->` and
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_connect.options import SPECS, VERBS
 from hatch_connect.project.content_kind import APP_MODES
-from hatch_connect.project.layers import KEYS, SERVER_KEYS
+from hatch_connect.project.settings import KEYS, SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from hatch_connect.option_kinds import OptionSpec
     from hatch_connect.options import Verb
+    from hatch_connect.project.settings import Setting
 
 DOCS = Path(__file__).parents[2] / "docs"
 PART = re.compile(r"(<!-- (\w+): written by hatch run docs -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -58,7 +60,7 @@ def options() -> str:
                 code(spec.flags),
                 value(spec),
                 spec.help,
-                f"`{spec.table}`" if spec.table in KEYS else "",
+                f"`{spec.setting}`" if spec.setting in KEYS else "",
                 takers(spec),
             )
             for spec in SPECS.values()
@@ -77,19 +79,36 @@ def takers(spec: OptionSpec) -> str:
     return "all" if len(names) == len(VERBS) else code(names)
 
 
-def settings() -> str:
-    by_key = {spec.table: spec.flags[0] for spec in SPECS.values() if spec.table}
+def settings(part: str) -> str:
+    options = {spec.setting: spec.flags[0] for spec in SPECS.values()}
     return table(
-        ("setting", "option", "may differ on one server"),
+        ("setting", "for example", "default", "meaning", "option", "may differ on one server"),
         *(
             (
-                f"`{key}`",
-                f"`{by_key[key]}`" if key in by_key else "",
-                "yes" if key in SERVER_KEYS else "",
+                f"`{setting.key}`",
+                f"`{setting.example}`",
+                default(setting),
+                setting.doc,
+                f"`{options[setting.key]}`" if setting.key in options else "",
+                "yes" if setting.on_server else "",
             )
-            for key in sorted(KEYS)
+            for setting in SETTINGS.values()
+            if setting.part == part and not setting.call_only
         ),
     )
+
+
+def default(setting: Setting) -> str:
+    if setting.otherwise:
+        return setting.otherwise
+    match setting.default:
+        case bool() as flag:
+            return f"`{str(flag).lower()}`"
+        case str() as text:
+            return f'`"{text}"`'
+        case ():
+            return "none"
+    return ""
 
 
 def modes() -> str:
@@ -109,14 +128,14 @@ def modes() -> str:
     )
 
 
-PARTS = {
-    part.__name__: (f"reference/{page}.md", part)
-    for page, parts in {
-        "commands": (verbs, options),
-        "settings": (settings,),
-        "content-types": (modes,),
-    }.items()
-    for part in parts
+PARTS: dict[str, tuple[str, Callable[[], str]]] = {
+    "verbs": ("reference/commands.md", verbs),
+    "options": ("reference/commands.md", options),
+    "modes": ("reference/content-types.md", modes),
+    **{
+        f"settings_{setting.part}": ("reference/settings.md", partial(settings, setting.part))
+        for setting in SETTINGS.values()
+    },
 }
 
 
