@@ -12,11 +12,9 @@ from uuid import uuid4
 
 from hatch_connect.events import Detail
 from hatch_connect.local.commands import Mount, serving_command
-from hatch_connect.local.launch import ContentProcess, Launch, Processes
 from hatch_connect.local.logs import JobLog
 from hatch_connect.local.modes import MODES
-from hatch_connect.local.place import SavedState
-from hatch_connect.local.programs import run_program
+from hatch_connect.local.processes import ContentProcess, Launch, Processes, SavedState, run_program
 from hatch_connect.local.pythons import Python, find_pythons, uv_environ
 from hatch_connect.local.restore import Environment, Environments
 from hatch_connect.local.runtime import prepare_runtime

@@ -10,8 +10,8 @@ from starlette.responses import RedirectResponse, StreamingResponse
 from hatch_connect.errors import BundleError
 from hatch_connect.local.files import describe_model, show_file
 from hatch_connect.local.headers import answer_headers, request_headers
-from hatch_connect.local.launch import StartError
 from hatch_connect.local.pages import not_started, page
+from hatch_connect.local.processes import StartError
 from hatch_connect.local.targets import find_target
 
 if TYPE_CHECKING:

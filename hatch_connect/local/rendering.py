@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.errors import BundleError
 from hatch_connect.local.commands import notebook_command, quarto_command
 from hatch_connect.local.entrypoints import QUARTO_PROJECTS, is_quarto_project
-from hatch_connect.local.programs import run_program
+from hatch_connect.local.processes import run_program
 from hatch_connect.local.state import now
 
 if TYPE_CHECKING:

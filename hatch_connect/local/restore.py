@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import BundleError
-from hatch_connect.local.programs import run_program
+from hatch_connect.local.processes import run_program
 from hatch_connect.local.pythons import uv_environ
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from websockets.typing import Origin
 
 from hatch_connect.errors import BundleError
 from hatch_connect.local.headers import request_headers
-from hatch_connect.local.launch import StartError
 from hatch_connect.local.pages import not_started, page
+from hatch_connect.local.processes import StartError
 from hatch_connect.local.targets import find_target
 
 if TYPE_CHECKING:

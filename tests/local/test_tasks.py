@@ -6,7 +6,7 @@ import pytest
 from support.waiting import PATIENCE
 
 from hatch_connect.errors import BundleError
-from hatch_connect.local.lines import lines
+from hatch_connect.local.processes import lines
 from hatch_connect.local.tasks import Task, Tasks
 
 

@@ -1,27 +1,134 @@
-"""Content processes: started at the first visit, kept, and ended with the server."""
+"""The programs that run for content: their environment, their lines and their end."""
 
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
+import os
+import signal
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Literal
 
-from hatch_connect.local.lines import lines
-from hatch_connect.local.process_groups import signal_group
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from asyncio.subprocess import Process
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from hatch_connect.local.logs import JobLog
     from hatch_connect.local.modes import Interface
-    from hatch_connect.local.place import SavedState
+    from hatch_connect.secret import Secret
 
+_CHUNK = 1 << 16
+_LONGEST = 1 << 20
 _RUNNER = Path(__file__).parent / "runner"
 _GRACE_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedState:
+    """Where a process of content runs.
+
+    `python` is None for content without Python; `home` is a folder that belongs to the content;
+    `system` holds the few variables of the machine that any program needs there; `described` tells
+    the content where and what it is.
+    """
+
+    root: Path
+    python: Path | None
+    home: Path
+    variables: Mapping[str, Secret]
+    system: Mapping[str, str]
+    described: Mapping[str, str]
+
+    def make_home(self) -> None:
+        """Create the folders of the content."""
+        (self.home / "tmp").mkdir(parents=True, exist_ok=True)
+
+    def environ(self) -> dict[str, str]:
+        """Return the whole environment of a process: nothing of the developer's own.
+
+        The content's variables win, but for those that describe it.
+        """
+        return {
+            **self.system,
+            **self._of_python(),
+            "HOME": str(self.home),
+            "TMPDIR": str(self.home / "tmp"),
+            "LANG": "C.UTF-8",
+            **{name: value.reveal() for name, value in self.variables.items()},
+            **self.described,
+        }
+
+    def _of_python(self) -> dict[str, str]:
+        if self.python is None:
+            return {"PATH": os.defpath}
+        environment = self.python.parent.parent
+        virtual = (environment / "pyvenv.cfg").exists()
+        return {
+            "PATH": os.pathsep.join((str(self.python.parent), os.defpath)),
+            "PYTHONUNBUFFERED": "1",
+            **({"VIRTUAL_ENV": str(environment)} if virtual else {}),
+        }
+
+
+def signal_group(process: Process, name: Literal["SIGTERM", "SIGKILL"]) -> None:
+    """Send a signal to a process and its descendants, or to whichever of them are left."""
+    with suppress(ProcessLookupError, PermissionError):
+        if sys.platform == "win32":
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.Signals[name])
+
+
+async def lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
+    """Yield each line without its end; a line of more than a million characters comes in pieces."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    rest = ""
+    while chunk := await stream.read(_CHUNK):
+        *whole, rest = (rest + decoder.decode(chunk)).split("\n")
+        for line in whole:
+            yield line.rstrip("\r")
+        if len(rest) > _LONGEST:
+            yield rest
+            rest = ""
+    rest += decoder.decode(b"", final=True)
+    if rest:
+        yield rest.rstrip("\r")
+
+
+async def run_program(
+    command: tuple[str | Path, ...],
+    *,
+    environ: Mapping[str, str],
+    folder: Path,
+    write: Callable[[str], None],
+) -> int:
+    """Run a program in `folder`, give its lines to `write`, and return its exit code.
+
+    It ends, with all that it has started, when the task that waits for it is cancelled.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env=environ,
+        cwd=folder,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None  # noqa: S101 - asked for above; for the type checker
+        async for line in lines(process.stdout):
+            write(line)
+        return await process.wait()
+    except asyncio.CancelledError:
+        signal_group(process, "SIGKILL")  # with what it has started, such as builds
+        await process.wait()
+        raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
