@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import HTMLResponse
 
-from hatch_connect.local.logs import read_log
+from hatch_connect.local.state import read_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from hatch_connect.local.logs import JobLog
     from hatch_connect.local.modes import Interface
+    from hatch_connect.local.state import JobLog
     from hatch_connect.secret import Secret
 
 _CHUNK = 1 << 16

@@ -1,6 +1,7 @@
-"""What the server remembers: content, environment variables, bundles and jobs, in one SQLite file.
+"""What the server remembers, below one folder.
 
-Used from the thread of the event loop only.
+Content, environment variables, bundles and jobs are in one SQLite file, used from the thread of
+the event loop only; the log of a job is a file that outlives the server.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from collections import deque
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from uuid import uuid4
 
 from hatch_connect.secret import Secret
@@ -32,6 +34,7 @@ CREATE TABLE IF NOT EXISTS job (
     key TEXT PRIMARY KEY,
     content INTEGER NOT NULL REFERENCES content ON DELETE CASCADE, document TEXT NOT NULL);
 """
+_TAIL = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,3 +238,47 @@ class State:
 
 def _document(row: StoredContent | StoredBundle | StoredJob) -> str:
     return json.dumps(asdict(row))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEntry:
+    """One line that a content process wrote."""
+
+    source: Literal["stdout", "stderr"]
+    timestamp: str
+    data: str
+
+
+class JobLog:
+    """Takes the lines of one job."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._file = os.fdopen(descriptor, "a", encoding="utf-8")
+        self._tail: deque[str] = deque(maxlen=_TAIL)
+
+    def write(self, source: Literal["stdout", "stderr"], line: str) -> None:
+        """Add one line."""
+        self._tail.append(line)
+        entry = LogEntry(source=source, timestamp=now(), data=line)
+        self._file.write(json.dumps(asdict(entry)) + "\n")
+        self._file.flush()
+
+    @property
+    def tail(self) -> tuple[str, ...]:
+        """The last lines."""
+        return tuple(self._tail)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_log(path: Path) -> tuple[LogEntry, ...]:
+    """Return what a job wrote; nothing if its file is gone."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ()
+    return tuple(LogEntry(**json.loads(line)) for line in text.splitlines())

@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hatch_connect.local.fields import DEFAULTS
-from hatch_connect.local.logs import JobLog, read_log
-from hatch_connect.local.state import State, StoredBundle, StoredContent, StoredJob
+from hatch_connect.local.state import (
+    JobLog,
+    State,
+    StoredBundle,
+    StoredContent,
+    StoredJob,
+    read_log,
+)
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
