@@ -12,11 +12,10 @@ from uuid import uuid4
 
 from hatch_connect.events import Detail
 from hatch_connect.local.commands import Mount, serving_command
+from hatch_connect.local.environments import Environment, Environments, prepare_runtime
 from hatch_connect.local.modes import MODES
 from hatch_connect.local.processes import ContentProcess, Launch, Processes, SavedState, run_program
 from hatch_connect.local.pythons import Python, find_pythons, uv_environ
-from hatch_connect.local.restore import Environment, Environments
-from hatch_connect.local.runtime import prepare_runtime
 from hatch_connect.local.state import JobLog, State, StoredBundle, StoredContent, StoredJob, now
 from hatch_connect.local.tasks import Tasks
 

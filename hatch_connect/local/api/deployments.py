@@ -24,7 +24,7 @@ from hatch_connect.local.api.requests import (
     task_of,
 )
 from hatch_connect.local.deploy import deploy as deploy_bundle
-from hatch_connect.local.restore import Environment
+from hatch_connect.local.environments import Environment
 from hatch_connect.local.state import read_log
 
 if TYPE_CHECKING:

@@ -12,10 +12,9 @@ from support.connect_content import PYTHON
 from support.waiting import until
 
 from hatch_connect.errors import BundleError
-from hatch_connect.local import runtime
+from hatch_connect.local import environments as module
+from hatch_connect.local.environments import Environments, prepare_runtime, supporting
 from hatch_connect.local.pythons import Python
-from hatch_connect.local.restore import Environments
-from hatch_connect.local.runtime import prepare_runtime, supporting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,6 +141,6 @@ def test_the_runtime_that_is_not_here_is_installed(monkeypatch: pytest.MonkeyPat
             raise PackageNotFoundError(name)
         return distribution(name)
 
-    monkeypatch.setattr(runtime, "distribution", find)
+    monkeypatch.setattr(module, "distribution", find)
 
     assert supporting(PYTHON) == ()
