@@ -17,8 +17,8 @@ from hatch_connect.local.answers import BAD_KEY, ApiError, nobody_listens, refus
 from hatch_connect.local.api import bundles, content, deployments, server
 from hatch_connect.local.machine import Machine
 from hatch_connect.local.pages import overview
-from hatch_connect.local.proxy import Visits
 from hatch_connect.local.sockets import Sockets
+from hatch_connect.local.visits import Visits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

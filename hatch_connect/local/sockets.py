@@ -13,17 +13,16 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.typing import Origin
 
 from hatch_connect.errors import BundleError
-from hatch_connect.local.headers import request_headers
 from hatch_connect.local.pages import not_started, page
 from hatch_connect.local.processes import StartError
-from hatch_connect.local.targets import find_target
+from hatch_connect.local.visits import find_target, request_headers
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
     from websockets.asyncio.client import ClientConnection
 
     from hatch_connect.local.machine import Machine
-    from hatch_connect.local.targets import ContentTarget
+    from hatch_connect.local.visits import ContentTarget
 
 _OF_THIS_MACHINE = ("127.0.0.1", "localhost")
 # What the client of `websockets` sets by itself, for a connection of its own.

@@ -1,0 +1,225 @@
+"""Visits: which bundle one is for, and its way to that content's process, or to its pages."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import httpx2
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, RedirectResponse, StreamingResponse
+from starlette.staticfiles import StaticFiles
+
+from hatch_connect.errors import BundleError
+from hatch_connect.local.entrypoints import saved_models
+from hatch_connect.local.modes import MODES, Mode
+from hatch_connect.local.pages import not_started, page
+from hatch_connect.local.processes import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from starlette.requests import HTTPConnection, Request
+    from starlette.responses import Response
+
+    from hatch_connect.local.machine import Machine
+    from hatch_connect.local.state import StoredBundle, StoredContent
+
+# RFC 9110, 7.6.1: these are about one connection.
+_HOP_BY_HOP = frozenset(
+    b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade".split()
+)
+_SCHEMES = {"ws": "http", "wss": "https"}
+Headers = list[tuple[bytes, bytes]]
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_READING = ("GET", "HEAD")
+_NO_PREDICTIONS = "This server shows that the model arrived; it does not serve predictions."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentTarget:
+    """A deployed bundle, visited at or below `prefix`, which has no slash at its end."""
+
+    content: StoredContent
+    bundle: StoredBundle
+    prefix: str
+
+    @property
+    def mode(self) -> Mode:
+        """What this server does with such content."""
+        return MODES[self.bundle.app_mode or ""]
+
+    def path(self, visit: HTTPConnection) -> bytes:
+        """Return the path and query for the content's process, as they were sent."""
+        raw_path: bytes = visit.scope["raw_path"]
+        query: bytes = visit.scope["query_string"]
+        cut = 0 if self.mode.learns == "at start, whole" else len(self.prefix)
+        return raw_path[cut:] + (b"?" + query if query else b"")
+
+
+def find_target(machine: Machine, visit: HTTPConnection) -> ContentTarget | None:
+    """Return what a visit is for; None if nothing is deployed there."""
+    content = machine.state.content(visit.path_params["guid"])
+    if content is None:
+        return None
+    prefix, bundle = _find(machine, content, visit.path_params.get("path", ""))
+    # If the prefix is percent-encoded needlessly, its length differs: it would be cut wrongly.
+    plain = visit.scope["raw_path"].startswith(prefix.encode())
+    if bundle is None or not bundle.deployed or not plain:
+        return None
+    return ContentTarget(content=content, bundle=bundle, prefix=prefix)
+
+
+def _find(machine: Machine, content: StoredContent, path: str) -> tuple[str, StoredBundle | None]:
+    prefix = f"/content/{content.guid}"
+    first = path.partition("/")[0]
+    number = first.removeprefix("_bundle")
+    if first.startswith("_bundle") and number.isascii() and number.isdigit():
+        bundle = machine.state.bundle(int(number[:18]))
+        own = bundle is not None and bundle.content == content.id
+        return f"{prefix}/{first}", bundle if own else None
+    return prefix, machine.state.bundle(content.active_bundle or 0)
+
+
+def request_headers(visit: HTTPConnection, prefix: str) -> Headers:
+    """Return the headers for a content process: the visitor's without the key, and Connect's own.
+
+    Connect's own headers are always set here, so that a visitor cannot forge them.
+    """
+    scheme = _SCHEMES.get(visit.url.scheme, visit.url.scheme)
+    base = visit.base_url.replace(scheme=scheme)
+    own = {
+        b"x-forwarded-for": (visit.client.host if visit.client else "127.0.0.1").encode(),
+        b"x-forwarded-proto": scheme.encode(),
+        b"x-forwarded-host": visit.headers.get("host", "").encode(),
+        b"x-forwarded-prefix": prefix.encode(),
+        b"rstudio-connect-app-base-url": f"{str(base).rstrip('/')}{prefix}".encode(),
+        b"x-rsc-request": str(visit.url.replace(scheme=scheme)).encode(),
+    }
+    headers = [
+        (name, value)
+        for name, value in visit.headers.raw
+        if name not in own.keys() | _HOP_BY_HOP
+        and not name.startswith((b"rstudio-connect-", b"posit-connect-"))
+        and not (name == b"authorization" and value.lower().startswith(b"key "))
+    ]
+    return [*headers, *own.items()]
+
+
+def answer_headers(headers: Headers, prefix: str, target: str, visit: HTTPConnection) -> Headers:
+    """Return the headers for the visitor; a redirect of the content stays below its prefix."""
+    return [
+        (name, _location(value, prefix, target, visit) if name.lower() == b"location" else value)
+        for name, value in headers
+        if name.lower() not in _HOP_BY_HOP
+    ]
+
+
+def _location(value: bytes, prefix: str, target: str, visit: HTTPConnection) -> bytes:
+    location = value.decode("latin-1")
+    parts = urlsplit(location)
+    ours = {"", urlsplit(target).netloc, visit.headers.get("host", "")}
+    if parts.netloc not in ours or not parts.path.startswith("/"):
+        return value
+    below = parts.path == prefix or parts.path.startswith(prefix + "/")
+    path = parts.path if below else prefix + parts.path
+    return parts._replace(scheme="", netloc="", path=path).geturl().encode("latin-1")
+
+
+class Visits:
+    """Forwards the requests for content."""
+
+    methods = _METHODS
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        # Not a client: that would add headers, and keep the cookies of one visitor for the next.
+        self._transport = httpx2.AsyncHTTPTransport(
+            trust_env=False, limits=httpx2.Limits(max_connections=None)
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._transport.aclose()
+
+    async def visit(self, request: Request) -> Response:
+        """Answer a request below `/content/{guid}/`, or `/content/{guid}/_bundle{id}/`."""
+        target = find_target(self._machine, request)
+        if target is None:
+            return page("There is no such content", "", status=404)
+        if request.scope["path"] == target.prefix:
+            query = f"?{request.url.query}" if request.url.query else ""
+            return RedirectResponse(f"{target.prefix}/{query}")
+        if target.mode.kind == "process":
+            return await self._answer(request, target)
+        folder = self._machine.setup.folder / (target.bundle.pages or "")
+        show = show_file if target.mode.kind == "files" else describe_model
+        return await show(folder, target, request)
+
+    async def _answer(self, request: Request, target: ContentTarget) -> Response:
+        try:
+            process = await self._machine.process(target.content, target.bundle, target.prefix)
+        except StartError as error:
+            return not_started(error.reason, error.tail)
+        except BundleError as error:
+            return not_started(str(error), ())
+        try:
+            return await self._forward(request, target, f"http://127.0.0.1:{process.port}")
+        except httpx2.RequestError as error:
+            return not_started(f"Its process did not answer: {error}", process.log.tail)
+
+    async def _forward(self, request: Request, target: ContentTarget, origin: str) -> Response:
+        has_body = not {"content-length", "transfer-encoding"}.isdisjoint(request.headers)
+        outgoing = httpx2.Request(
+            request.method,
+            httpx2.URL(origin).copy_with(raw_path=target.path(request)),
+            headers=request_headers(request, target.prefix),
+            content=request.stream() if has_body else None,
+        )
+        answer = await self._transport.handle_async_request(outgoing)
+        response = StreamingResponse(_body(answer), status_code=answer.status_code)
+        response.raw_headers = answer_headers(answer.headers.raw, target.prefix, origin, request)
+        return response
+
+
+async def _body(answer: httpx2.Response) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in answer.aiter_raw():  # as it is, compressed or not
+            yield chunk
+    finally:
+        await answer.aclose()
+
+
+async def show_file(folder: Path, target: ContentTarget, request: Request) -> Response:
+    """Return a file of content; its first page for the path of the content itself."""
+    first = target.bundle.entrypoint
+    path = request.scope["path"][len(target.prefix) :].lstrip("/")
+    if not path and "/" in first:
+        # The links of a page are relative to where it lies.
+        return RedirectResponse(f"{target.prefix}/{first}")
+    try:
+        return await StaticFiles(directory=folder, html=True).get_response(
+            path or first, request.scope
+        )
+    except HTTPException as error:
+        return page("There is no such page", "", status=error.status_code)
+    except RuntimeError:  # of StaticFiles, for a folder that is gone
+        return page("The files of this content are gone", "<p>Deploy it again.</p>", status=502)
+
+
+async def describe_model(folder: Path, target: ContentTarget, request: Request) -> Response:
+    """Return what is known of a TensorFlow model; a request for a prediction is refused."""
+    if request.method not in _READING:
+        return JSONResponse({"error": _NO_PREDICTIONS}, status_code=501)
+    models = await asyncio.to_thread(saved_models, folder)
+    return JSONResponse(
+        {
+            "app_mode": target.bundle.app_mode,
+            "bundle_id": str(target.bundle.id),
+            "saved_models": list(models),
+            "message": _NO_PREDICTIONS,
+        }
+    )
