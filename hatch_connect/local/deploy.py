@@ -15,7 +15,6 @@ from hatch_connect.errors import BundleError
 from hatch_connect.events import Detail
 from hatch_connect.local.archives import unpack
 from hatch_connect.local.checks import Manifest, check
-from hatch_connect.local.commands import notebook_command, quarto_command
 from hatch_connect.local.entrypoints import QUARTO_PROJECTS, is_quarto_project
 from hatch_connect.local.processes import run_program
 from hatch_connect.local.pythons import choose_python
@@ -242,3 +241,30 @@ def _replace(fresh: Path, old: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
     old.parent.mkdir(parents=True, exist_ok=True)
     fresh.rename(old)
+
+
+def notebook_command(python: Path, manifest: Manifest, output: Path) -> tuple[str | Path, ...]:
+    """Return how to execute a notebook and to convert it to `output`/index.html."""
+    hidden: list[str] = []
+    if manifest.hide_all_input:
+        hidden.append("--no-input")
+    if manifest.hide_tagged_input:
+        hidden += (
+            "--TagRemovePreprocessor.enabled=True",
+            "--TagRemovePreprocessor.remove_input_tags=hide_input",
+        )
+    return (
+        *(python, "-m", "nbconvert", "--execute", "--to", "html"),
+        # The kernel that a notebook names exists on its author's machine, not here.
+        "--ExecutePreprocessor.kernel_name=python3",
+        "--HTMLExporter.embed_images=True",
+        *hidden,
+        f"--output-dir={output}",
+        "--output=index",
+        manifest.entrypoint,
+    )
+
+
+def quarto_command(quarto: Path, document: str, output: str) -> tuple[str | Path, ...]:
+    """Return how to render a document, or a project with `.`, to the folder `output` below it."""
+    return (quarto, "render", document, "--output-dir", output)

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from hatch_connect.events import Detail
-from hatch_connect.local.commands import Mount, serving_command
 from hatch_connect.local.environments import Environment, Environments, prepare_runtime
-from hatch_connect.local.modes import MODES
+from hatch_connect.local.modes import MODES, Mount, serving_command
 from hatch_connect.local.processes import ContentProcess, Launch, Processes, SavedState, run_program
 from hatch_connect.local.pythons import Python, find_pythons, uv_environ
 from hatch_connect.local.state import JobLog, State, StoredBundle, StoredContent, StoredJob, now

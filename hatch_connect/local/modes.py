@@ -1,11 +1,19 @@
-"""The kinds of content, and what this server does with each."""
+"""The kinds of content, what this server does with each, and the commands that serve it.
+
+The command lines are those of the frameworks' own documentation. A leading `-m` means the
+content's Python.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Literal
+from urllib.parse import urlsplit
 
 Interface = Literal["asgi", "wsgi", "dash", "gradio", "command"]
+PORT = "{port}"  # stands for the port, which the process chooses
+HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,3 +70,57 @@ MODES: dict[str, Mode] = {
         lacking="This server has no Node.js: the content needs a Connect server that has.",
     ),
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """The URL of the server (such as http://127.0.0.1:3939), and the path of the content on it."""
+
+    server: str
+    prefix: str
+
+
+def serving_command(app_mode: str, entrypoint: str, mount: Mount) -> tuple[str, ...]:
+    """Return the command that serves content of that mode; `entrypoint` is a path or empty."""
+    match app_mode:
+        case "python-streamlit":
+            return _streamlit(entrypoint, mount)
+        case "python-bokeh":
+            # A folder in Bokeh's format has more than its program: a theme, templates, hooks.
+            path = PurePosixPath(entrypoint)
+            whole_folder = path.name in {"main.py", "main.ipynb"}
+            return _bokeh("bokeh", str(path.parent) if whole_folder else entrypoint, mount)
+        case "python-panel":
+            return _bokeh("panel", entrypoint, mount)
+        case "jupyter-voila":
+            notebook = (entrypoint,) if entrypoint else ()
+            where = (f"--Voila.ip={HOST}", f"--port={PORT}", "--no-browser")
+            return ("-m", "voila", *notebook, *where, f"--base_url={mount.prefix}/")
+        case _:  # quarto-shiny
+            options = ("--host", HOST, "--port", PORT)
+            return ("quarto", "serve", entrypoint, *options)
+
+
+def _streamlit(entrypoint: str, mount: Mount) -> tuple[str, ...]:
+    return (
+        *("-m", "streamlit", "run", entrypoint),
+        f"--server.address={HOST}",
+        f"--server.port={PORT}",
+        f"--server.baseUrlPath={mount.prefix}",
+        "--server.headless=true",
+        "--server.fileWatcherType=none",
+        "--browser.gatherUsageStats=false",
+    )
+
+
+def _bokeh(module: str, target: str, mount: Mount) -> tuple[str, ...]:
+    port = urlsplit(mount.server).port
+    return (
+        *("-m", module, "serve", target),
+        f"--address={HOST}",
+        f"--port={PORT}",
+        f"--prefix={mount.prefix}",
+        f"--allow-websocket-origin={HOST}:{port}",
+        f"--allow-websocket-origin=localhost:{port}",
+        "--use-xheaders",
+    )

@@ -5,12 +5,8 @@ from pathlib import Path
 import pytest
 
 from hatch_connect.local.checks import Manifest
-from hatch_connect.local.commands import (
-    Mount,
-    notebook_command,
-    quarto_command,
-    serving_command,
-)
+from hatch_connect.local.deploy import notebook_command, quarto_command
+from hatch_connect.local.modes import Mount, serving_command
 
 _MOUNT = Mount(server="http://127.0.0.1:3939", prefix="/content/g")
 
