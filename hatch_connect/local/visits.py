@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, RedirectResponse, StreamingRespons
 from starlette.staticfiles import StaticFiles
 
 from hatch_connect.errors import BundleError
-from hatch_connect.local.entrypoints import saved_models
+from hatch_connect.local.checks import saved_models
 from hatch_connect.local.modes import MODES, Mode
 from hatch_connect.local.pages import not_started, page
 from hatch_connect.local.processes import StartError

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hatch_connect.errors import BundleError
-from hatch_connect.local.checks import Manifest
-from hatch_connect.local.entrypoints import find_entrypoint, saved_models
+from hatch_connect.local.checks import Manifest, find_entrypoint, saved_models
 
 if TYPE_CHECKING:
     from pathlib import Path
