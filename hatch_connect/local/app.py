@@ -13,8 +13,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.routing import Mount, Route, WebSocketRoute
 
-from hatch_connect.local.answers import BAD_KEY, ApiError, nobody_listens, refuse, refuse_http
 from hatch_connect.local.api import bundles, content, deployments, server
+from hatch_connect.local.api.requests import BAD_KEY, ApiError, nobody_listens, refuse, refuse_http
 from hatch_connect.local.machine import Machine
 from hatch_connect.local.pages import overview
 from hatch_connect.local.sockets import Sockets

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, TypeAlias
 
-from hatch_connect.local.answers import invalid
+from hatch_connect.local.api.requests import invalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import UploadFile
 
-from hatch_connect.local.answers import BAD_CHECKSUM, EMPTY_BUNDLE, ApiError, invalid
+from hatch_connect.local.api.requests import BAD_CHECKSUM, EMPTY_BUNDLE, ApiError, invalid
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -9,8 +9,13 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from hatch_connect.errors import BundleError
-from hatch_connect.local.answers import ACTIVE_BUNDLE, ApiError
-from hatch_connect.local.api.requests import bundle_of, content_of, machine_of
+from hatch_connect.local.api.requests import (
+    ACTIVE_BUNDLE,
+    ApiError,
+    bundle_of,
+    content_of,
+    machine_of,
+)
 from hatch_connect.local.archives import read_manifest
 from hatch_connect.local.checks import parse
 from hatch_connect.local.state import StoredBundle, now

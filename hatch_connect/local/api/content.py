@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hatch_connect.local.answers import (
+from hatch_connect.local.api.requests import (
     LOCKED,
     NAME_TAKEN,
     NO_RIGHTS,
     ApiError,
     as_object,
+    content_of,
     invalid,
+    machine_of,
     missing,
     read_json,
     read_object,
 )
-from hatch_connect.local.api.requests import content_of, machine_of
 from hatch_connect.local.fields import DEFAULTS, check_name, check_settings
 from hatch_connect.local.machine import USER_GUID
 from hatch_connect.secret import Secret

@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from hatch_connect.local.answers import (
+from hatch_connect.local.api.requests import (
     OTHER_APP_MODE,
     ApiError,
+    content_of,
+    find_bundle,
     invalid,
+    job_of,
+    machine_of,
     missing,
     read_number,
     read_object,
-)
-from hatch_connect.local.api.requests import (
-    content_of,
-    find_bundle,
-    job_of,
-    machine_of,
     task_of,
 )
 from hatch_connect.local.deploy import deploy as deploy_bundle

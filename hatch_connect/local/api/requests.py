@@ -1,23 +1,112 @@
-"""What every endpoint takes from a request: the machine, and what the path names."""
+"""What every endpoint takes from a request, and errors as Connect words them."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
-from hatch_connect.local.answers import (
-    FOREIGN_BUNDLE,
-    LOCKED,
-    UNKNOWN_TASK,
-    ApiError,
-    missing,
-)
+from starlette.responses import JSONResponse, Response
+
 from hatch_connect.local.machine import Machine
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from starlette.requests import Request
 
     from hatch_connect.local.state import StoredBundle, StoredContent, StoredJob
     from hatch_connect.local.tasks import Task
+
+BAD_REQUEST = 2  # of those that have no code of their own
+NOT_FOUND = 4
+NO_RIGHTS = 22
+NAME_TAKEN = 26
+BAD_KEY = 30
+OTHER_APP_MODE = 48
+ACTIVE_BUNDLE = 75
+FOREIGN_BUNDLE = 82
+BAD_CHECKSUM = 104
+UNKNOWN_FIELD = 121
+EMPTY_BUNDLE = 125
+UNKNOWN_TASK = 141
+LOCKED = 222
+
+
+class ApiError(Exception):
+    """A refusal that is sent to the client."""
+
+    def __init__(self, status: int, code: int, error: str) -> None:
+        super().__init__(error)
+        self.status = status
+        self.code = code
+        self.error = error
+
+
+def refuse(_request: Request, error: Exception) -> Response:
+    """Answer with an ApiError."""
+    assert isinstance(error, ApiError)  # noqa: S101 - registered for nothing else
+    body = {"code": error.code, "error": error.error, "payload": None}
+    return JSONResponse(body, status_code=error.status)
+
+
+def refuse_http(_request: Request, error: Exception) -> Response:
+    """Answer to a path or method that is not Connect's."""
+    status: int = getattr(error, "status_code", 404)
+    text = "The requested object does not exist." if status == 404 else str(error)  # noqa: PLR2004
+    body = {"code": NOT_FOUND, "error": text, "payload": None}
+    return JSONResponse(body, status_code=status, headers=getattr(error, "headers", None))
+
+
+def nobody_listens(_request: Request, _error: Exception) -> Response:
+    """Answer a client that disconnected before its whole request had arrived; it is not sent."""
+    return Response(status_code=400)
+
+
+def missing() -> ApiError:
+    """Return the answer to a path that names nothing."""
+    return ApiError(404, NOT_FOUND, "The requested object does not exist.")
+
+
+def invalid(error: str) -> ApiError:
+    """Return the answer to a request whose values cannot be used."""
+    return ApiError(400, BAD_REQUEST, error)
+
+
+async def read_json(request: Request) -> object:
+    """Return the body of a request; raises ApiError if it is not JSON."""
+    try:
+        parsed: object = json.loads(await request.body(), parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise invalid(f"The request's body is not JSON: {error}") from error
+    return parsed
+
+
+async def read_object(request: Request, known: Collection[str]) -> dict[str, object]:
+    """Return the JSON object in a request; raises ApiError for a field that is not known."""
+    parsed = await read_json(request)
+    return as_object(parsed, known)
+
+
+def as_object(parsed: object, known: Collection[str]) -> dict[str, object]:
+    """Return a JSON object that has no field but the known ones; raises ApiError."""
+    if not isinstance(parsed, dict):
+        raise invalid("The request's body is not a JSON object.")
+    for name in parsed:
+        if name not in known:
+            raise ApiError(400, UNKNOWN_FIELD, f"The field {name!r} is not known.")
+    return parsed
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number in JSON")
+
+
+def read_number(request: Request, name: str, default: int = 0) -> int:
+    """Return a whole number of a request's query; raises ApiError."""
+    text = request.query_params.get(name, str(default))
+    if not text.isascii() or not text.isdigit():
+        raise invalid(f"The parameter {name!r} must be a whole number, not {text!r}.")
+    return int(text)
 
 
 def machine_of(request: Request) -> Machine:
