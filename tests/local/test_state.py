@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hatch_connect.local.fields import DEFAULTS
+from hatch_connect.local.api.content import DEFAULTS
 from hatch_connect.local.state import (
     JobLog,
     State,
