@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from hatch_connect.errors import UsageError
-from hatch_connect.local.app import create_app
-from hatch_connect.local.leases import Leases
+from hatch_connect.local.app import Leases, create_app
 from hatch_connect.local.machine import Setup
 from hatch_connect.secret import Secret
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from hatch_connect.local import leases as module
-from hatch_connect.local.leases import Leases
+from hatch_connect.local import app as module
+from hatch_connect.local.app import Leases
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
