@@ -39,10 +39,10 @@ class DeploymentRecord:
 
     server_url: str
     filename: str
-    app_url: str
-    app_id: str
-    app_guid: str
-    title: str | None
+    app_url: str = ""
+    app_id: str = ""
+    app_guid: str = ""
+    title: str | None = None
     app_mode: str
     app_store_version: int = STORE_VERSION
 

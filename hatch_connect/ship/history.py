@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from hatch_connect.connect.records import DeploymentRecord
 from hatch_connect.errors import StoreError
 from hatch_connect.events import Note, Warned
 
 if TYPE_CHECKING:
-    from hatch_connect.connect.records import Attempt, RecordStore
+    from hatch_connect.connect.records import Attempt, DeploymentRecord, RecordStore
     from hatch_connect.connect.resources import BundleInfo, Content
     from hatch_connect.events import Report
 
@@ -20,33 +19,24 @@ DRAFT = "hatch_connect_draft"
 ACTIVE_BEFORE = "hatch_connect_active_bundle"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordFields:
-    """What a record says besides what the server knows."""
-
-    filename: str
-    app_mode: str
-
-
 class RecordKeeper:
     """Keeps the record and the history of one deployment.
 
-    `recorded` is None if no record is to be written, as for a rollback. A file that cannot be
-    written is a warning, once: the deployment matters more.
+    `record` holds what the server does not tell; it is None if no record is to be written, as for
+    a rollback. A file that cannot be written is a warning, once: the deployment matters more.
     """
 
     def __init__(
         self,
         records: RecordStore | None,
         server_url: str,
-        recorded: RecordFields | None,
+        record: DeploymentRecord | None,
         report: Report,
     ) -> None:
         self._records = records
         self._server_url = server_url
-        self._recorded = recorded
+        self._record = record
         self._report = report
-        self._record: DeploymentRecord | None = None
         self._attempt: Attempt | None = None
 
     def creating(self, name: str | None) -> None:
@@ -60,7 +50,7 @@ class RecordKeeper:
         with suppress(StoreError):
             begun = self._records and self._records.creating(self._server_url)
             # The recorded content counts now, even if it is not the one that was begun.
-            if self._records and begun and (self._recorded or begun == content.name):
+            if self._records and begun and (self._record or begun == content.name):
                 self._records.note_creating(self._server_url, None)
 
     def note(self, content: Content, attempt: Attempt | None, *, created: bool) -> None:
@@ -69,8 +59,8 @@ class RecordKeeper:
             return
         try:
             # Content that existed before belongs to this project only once it has a bundle of it.
-            if self._recorded and (created or attempt):
-                self._put(self._records, self._recorded, content, created=created)
+            if self._record and (created or attempt):
+                self._put(self._records, self._record, content, created=created)
             if attempt and attempt != self._attempt:
                 again = self._attempt is not None
                 self._records.note(self._server_url, content.guid, attempt, again=again)
@@ -81,21 +71,19 @@ class RecordKeeper:
             self._report(Warned(text=f"Nothing more is recorded. {error.message} {name}"))
 
     def _put(
-        self, records: RecordStore, recorded: RecordFields, content: Content, *, created: bool
+        self, records: RecordStore, old: DeploymentRecord, content: Content, *, created: bool
     ) -> None:
-        record = DeploymentRecord(
-            server_url=self._server_url,
-            filename=recorded.filename,
+        record = replace(
+            old,
             app_url=content.content_url,
             app_id=content.id,
             app_guid=content.guid,
             title=content.title,
-            app_mode=recorded.app_mode,
         )
-        if record == self._record:
+        if record == old:
             return
         path = records.put(record)
-        if created and self._record is None:
+        if created and not old.app_guid:
             text = f'Recorded in {path}. To find it without a record: guid = "{content.guid}"'
             self._report(Note(text=f"{text} in [tool.hatch-connect]."))
         self._record = record

@@ -18,6 +18,7 @@ from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.bundle.reading import Bundle
 from hatch_connect.bundle.repository import git_metadata, same_repository
 from hatch_connect.connect.json_reader import readable
+from hatch_connect.connect.records import DeploymentRecord
 from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import HatchConnectError, UsageError, add_facts, facts_of
 from hatch_connect.events import Note, Step, Warned
@@ -30,7 +31,7 @@ from hatch_connect.ship.find import (
     last_repository,
     variable_names,
 )
-from hatch_connect.ship.history import RecordFields, RecordKeeper
+from hatch_connect.ship.history import RecordKeeper
 from hatch_connect.ship.plan import DeploymentRequest, ServerFacts, Upload, check_request, make_plan
 from hatch_connect.ship.variables import collect_variables
 from hatch_connect.verbs.build import build_content
@@ -530,8 +531,9 @@ def _announce(plan: Plan, report: Report) -> None:
 
 def _keeper(call: _Call, report: Report) -> RecordKeeper:
     subject = call.subject
-    recorded = RecordFields(filename=subject.filename, app_mode=subject.app_mode)
-    return RecordKeeper(subject.records, call.server.url, recorded, report)
+    url = call.server.url
+    record = DeploymentRecord(server_url=url, filename=subject.filename, app_mode=subject.app_mode)
+    return RecordKeeper(subject.records, url, record, report)
 
 
 @contextmanager
