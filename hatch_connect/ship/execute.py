@@ -28,9 +28,8 @@ from hatch_connect.ship.plan import (
     Activate,
     CreateContent,
     DeployDraft,
-    SetImage,
-    SetTitle,
     SetVariables,
+    UpdateContent,
     Upload,
     Verify,
     no_drafts,
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from hatch_connect.ship.plan import Plan, PlanStep
 
 _LAST_LINES = 20  # of the log, for `--json`
+_FIELDS = {"title": "title", "image": "default_image_name"}  # as Connect names them
 
 # Returns the command to go on with after a failure, for content of that GUID.
 GoOn: TypeAlias = Callable[[str | None], str]
@@ -223,10 +223,8 @@ class Execution:
                 self._create(step)
             case SetVariables():
                 self._set_variables(step)
-            case SetTitle():
-                self._set_title(step)
-            case SetImage():
-                self._set_image(step)
+            case UpdateContent():
+                self._update_content(step)
             case Upload():
                 self._upload(step)
             case DeployDraft():
@@ -259,14 +257,9 @@ class Execution:
         self._client.set_environment(self._state.known.guid, step.values)
         self._now(replace(self._state, variables=str(step)))
 
-    def _set_title(self, step: SetTitle) -> None:
-        self._report(Step(text=f"Setting the title to {step.title!r}"))
-        content = self._client.update_content(self._state.known.guid, {"title": step.title})
-        self._now(replace(self._state, content=content))
-
-    def _set_image(self, step: SetImage) -> None:
-        self._report(Step(text=f"Setting the image to {step.image!r}"))
-        changes = {"default_image_name": step.image}
+    def _update_content(self, step: UpdateContent) -> None:
+        self._report(Step(text=f"Setting the {step.field} to {step.value!r}"))
+        changes = {_FIELDS[step.field]: step.value}
         content = self._client.update_content(self._state.known.guid, changes)
         self._now(replace(self._state, content=content))
 

@@ -6,7 +6,7 @@ As text, each step says what it would do: `--dry-run` prints the plan.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from hatch_connect.connect.codes import Code
 from hatch_connect.errors import ContentError, PythonVersionError, UsageError
@@ -48,23 +48,14 @@ class SetVariables:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetTitle:
-    """Change the title."""
+class UpdateContent:
+    """Change a field of the content: its title, or the image of this server that it runs in."""
 
-    title: str
-
-    def __str__(self) -> str:
-        return f"set the title to {self.title!r}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetImage:
-    """Set the image of this server that the content runs in."""
-
-    image: str
+    field: Literal["title", "image"]
+    value: str
 
     def __str__(self) -> str:
-        return f"set the image to {self.image!r}"
+        return f"set the {self.field} to {self.value!r}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +182,7 @@ class Plan:
 
 
 PlanStep: TypeAlias = (
-    CreateContent | SetVariables | SetTitle | SetImage | Upload | DeployDraft | Verify | Activate
+    CreateContent | SetVariables | UpdateContent | Upload | DeployDraft | Verify | Activate
 )
 
 
@@ -277,9 +268,9 @@ def _prepare(
     if wanted.variables.values:
         steps.append(SetVariables(values=wanted.variables.values))
     if title and (content is None or content.title != title):
-        steps.append(SetTitle(title=title))
+        steps.append(UpdateContent(field="title", value=title))
     if wanted.image and (content is None or content.image != wanted.image):
-        steps.append(SetImage(image=wanted.image))
+        steps.append(UpdateContent(field="image", value=wanted.image))
     return steps
 
 

@@ -16,8 +16,8 @@ from hatch_connect.ship.plan import (
     DeploymentRequest,
     Plan,
     ServerFacts,
-    SetTitle,
     SetVariables,
+    UpdateContent,
     Upload,
     Verify,
     free_name,
@@ -74,7 +74,7 @@ def kinds(wanted: DeploymentRequest, found: ServerFacts) -> list[type]:
 def test_new_content_is_created_before_anything_else_and_activated_after_it_answered() -> None:
     wanted = replace(WANTED, variables=Variables(values={"A": Secret("1")}))
     assert kinds(wanted, NEW) == [
-        CreateContent, SetVariables, SetTitle, Upload, DeployDraft, Verify, Activate, Verify,
+        CreateContent, SetVariables, UpdateContent, Upload, DeployDraft, Verify, Activate, Verify,
     ]  # fmt: skip
 
 
@@ -124,8 +124,9 @@ def test_a_server_without_a_python_for_new_bundles_is_refused() -> None:
 
 def test_existing_content_keeps_its_title_unless_another_is_asked_for() -> None:
     assert kinds(WANTED, EXISTING) == [Upload, DeployDraft, Verify, Activate, Verify]
-    assert SetTitle not in kinds(replace(WANTED, title="Sales"), EXISTING)
-    assert planned(replace(WANTED, title="Other"), EXISTING).steps[0] == SetTitle(title="Other")
+    assert UpdateContent not in kinds(replace(WANTED, title="Sales"), EXISTING)
+    changed = planned(replace(WANTED, title="Other"), EXISTING).steps[0]
+    assert changed == UpdateContent(field="title", value="Other")
 
 
 def test_a_draft_is_not_activated() -> None:
