@@ -155,7 +155,6 @@ class Execution:
         report: Report,
         pace: TaskPolling,
         keeper: RecordKeeper,
-        metadata: Mapping[str, str] | None = None,
         go_on: GoOn = deploy_again,
     ) -> None:
         self._client = client
@@ -164,7 +163,6 @@ class Execution:
         self._log: deque[str] = deque(maxlen=_LAST_LINES)
         self._pace = pace
         self._keeper = keeper
-        self._metadata = metadata
         self._go_on = go_on
         self._state = DeploymentState(content=None)
         self._under_way: PlanStep | None = None
@@ -268,21 +266,21 @@ class Execution:
         bundle = self._client.upload_bundle(
             self._state.known.guid,
             step.archive,
-            metadata=self._intent(),
+            metadata=self._intent(step.metadata),
             largest=step.largest,
             report=self._report,
         )
         self._now(replace(self._state, bundle_id=bundle.id))
 
-    def _intent(self) -> dict[str, str] | None:
+    def _intent(self, metadata: Mapping[str, str] | None) -> dict[str, str] | None:
         """Return the metadata, with what a rollback on another machine needs to know."""
-        if self._metadata is None:
+        if metadata is None:
             return None
         state = self._state
         intent = {DRAFT: str(state.only_draft).lower()}
         if state.previous_bundle_id:
             intent[ACTIVE_BEFORE] = state.previous_bundle_id
-        return intent | dict(self._metadata)
+        return intent | dict(metadata)
 
     def _deploy_draft(self, step: DeployDraft) -> None:
         self._report(Step(text=f"Deploying bundle {self._state.bundle} as a draft"))

@@ -60,11 +60,12 @@ class UpdateContent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """Send the bundle."""
+    """Send the bundle, with `metadata` if the server takes it."""
 
     archive: Path
     size: int
     largest: tuple[tuple[str, int], ...] = ()
+    metadata: Mapping[str, str] | None = None
 
     def __str__(self) -> str:
         return f"upload {self.archive.name} ({self.size:,} bytes)"

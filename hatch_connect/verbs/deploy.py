@@ -281,6 +281,7 @@ def _plan(asked: _Asked, folder: Path, report: Report) -> _Ready:
             archive=bundle.path,
             size=bundle.size,
             largest=tuple(sorted(bundle.sizes(), key=lambda file: -file[1])[:_LARGEST]),
+            metadata=asked.metadata,
         )
         # Only the build tells whether a Quarto document needs Python.
         wanted = replace(asked.wanted, **_told_by(bundle.manifest))
@@ -374,7 +375,7 @@ def _deploy(ready: _Ready, pace: TaskPolling, go_on: GoOn, report: Report) -> Re
     with masking(asked.hidden, report) as told:
         _announce(ready.plan, told)
         keeper = _keeper(call, report)
-        execution = Execution(asked.client, told, pace, keeper, asked.metadata, go_on)
+        execution = Execution(asked.client, told, pace, keeper, go_on)
         deployment = execution.run(ready.plan)
     return deployed(
         deployment,
