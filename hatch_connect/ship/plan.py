@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from hatch_connect.connect.codes import Code
+from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import ContentError, PythonVersionError, UsageError
 from hatch_connect.ship.find import OTHERWISE, check_editable
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from hatch_connect.connect.resources import Content
+    from hatch_connect.connect.resources import Content, ServerSettings
     from hatch_connect.secret import Secret
     from hatch_connect.ship.find import ContentMatch
     from hatch_connect.ship.variables import Unset, Variables
@@ -141,23 +142,17 @@ class DeploymentRequest:
 class ServerFacts:
     """What the server told us, as far as the plan depends on it.
 
-    `role` is the user's, "" for a key without one. `drafts` and `draft_urls` (whether a draft can
-    be deployed, and visited) are None if the server hides its version; `since` is the first version
-    that runs the app mode, if this one does not. `pythons` (which take new bundles) and
-    `variable_names` are None if it does not tell them; `reads_requires` is False for one that goes
-    by the manifest's `python.version` alone; `name_is_taken` tells whether the user has content of
-    a name already.
+    `role` is the user's, "" for a key without one. `pythons` (which take new bundles) and
+    `variable_names` are None if it does not tell them; `name_is_taken` tells whether the user has
+    content of a name already.
     """
 
+    settings: ServerSettings
     located: ContentMatch
     role: str = ""
-    drafts: bool | None
-    draft_urls: bool | None = None
-    since: str | None = None
     pythons: tuple[str, ...] | None
     variable_names: frozenset[str] | None
     git_managed: bool = False
-    reads_requires: bool = True
     name_is_taken: Callable[[str], bool] = lambda _name: False
 
 
@@ -202,14 +197,14 @@ def check_request(wanted: DeploymentRequest, found: ServerFacts) -> None:
     if content is not None:
         check_content(found.located, found.role)
         _check_kind(content, wanted, found)
-    if found.since:
+    if since := found.settings.runs_since(wanted.app_mode):
         raise ContentError(
-            f"This server runs no content of app mode {wanted.app_mode!r}: Connect {found.since} "
-            "and later do.",
+            f"This server runs no content of app mode {wanted.app_mode!r}: Connect {since} and "
+            "later do.",
             hint="Deploy to a newer server. CONNECT_SERVER_VERSION, if it is set, says the version "
             "instead of the server.",
         )
-    if wanted.draft and found.drafts is False:
+    if wanted.draft and found.settings.supports(Feature.DRAFT) is False:
         raise no_drafts()
     _check_python(wanted, found)
     on_server = found.variable_names if content is not None else frozenset()
@@ -301,16 +296,18 @@ def _not_changed(
 
 
 def _not_verified(wanted: DeploymentRequest, found: ServerFacts) -> Iterator[str]:
-    if wanted.draft and wanted.verify and found.draft_urls is False:
+    visible = found.settings.supports(Feature.DRAFT_URL)
+    if wanted.draft and wanted.verify and visible is False:
         yield "The draft is not verified: drafts can be visited on Connect 2025.07 and later."
 
 
 def _deploy(wanted: DeploymentRequest, found: ServerFacts) -> list[PlanStep]:
-    sure = found.draft_urls is True
-    verify: list[PlanStep] = [Verify(path=wanted.verify_path, sure=sure)] if wanted.verify else []
+    visible = found.settings.supports(Feature.DRAFT_URL)  # None if the server hides its version
+    step = Verify(path=wanted.verify_path, sure=visible is True)
+    verify: list[PlanStep] = [step] if wanted.verify else []
     if wanted.draft:
-        return [DeployDraft(needed=True), *(verify if found.draft_urls is not False else [])]
-    if False in {found.drafts, found.draft_urls} or not wanted.verify:
+        return [DeployDraft(needed=True), *(verify if visible is not False else [])]
+    if visible is False or not wanted.verify:
         return [Activate(), *verify]
     return [DeployDraft(needed=False), *verify, Activate(), *verify]
 
@@ -386,7 +383,10 @@ def _check_variables(variables: Variables, on_server: frozenset[str] | None) -> 
 def _check_python(wanted: DeploymentRequest, found: ServerFacts) -> None:
     if wanted.python is None or found.pythons is None:
         return
-    requires = wanted.python_requires if found.reads_requires else None
+    # Older servers go by the manifest's `python.version` alone. A server that hides its version is
+    # most likely a current one.
+    current = found.settings.supports(Feature.PYTHON_REQUIRES) is not False
+    requires = wanted.python_requires if current else None
     if any(_runs(wanted.python, requires, version) for version in found.pythons):
         return
     asked, hint = "", "It was prepared for that Python: prepare it again for one of these."

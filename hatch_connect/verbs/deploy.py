@@ -383,7 +383,7 @@ def _deploy(ready: _Ready, pace: TaskPolling, go_on: GoOn, report: Report) -> Re
         digest=ready.digest,
         listing=ready.listing,
         hidden=asked.hidden,
-        draft_urls=asked.found.draft_urls,
+        draft_urls=asked.found.settings.supports(Feature.DRAFT_URL),
     )
 
 
@@ -504,13 +504,9 @@ def _look(
     pythons = client.python_installations() if subject.has_python else None
     names = variable_names(client, content) if content else ()
     return ServerFacts(
+        settings=settings,
         located=located,
         role=user.role if user else "",
-        drafts=settings.supports(Feature.DRAFT),
-        draft_urls=settings.supports(Feature.DRAFT_URL),
-        since=settings.runs_since(subject.app_mode),
-        # None is a hidden version, which is most likely a current one.
-        reads_requires=settings.supports(Feature.PYTHON_REQUIRES) is not False,
         pythons=tuple(p.version for p in pythons if p.publishable) if pythons else None,
         variable_names=frozenset(names) if names is not None else None,
         git_managed=content is not None and client.is_git_managed(content.guid),

@@ -13,7 +13,6 @@ from support.fake_content import FakeTask
 from support.sample_bundle import sample_bundle
 
 from hatch_connect.connect.client import ConnectClient, connect
-from hatch_connect.connect.resources import Feature
 from hatch_connect.connect.servers import Server
 from hatch_connect.errors import (
     AnswerError,
@@ -99,7 +98,7 @@ def ship(fake: FakeConnect, what: Sample, events: list[Event] | None = None) -> 
     client = client_of(fake)
     found = ServerFacts(
         located=find_content(client, client.me(), ContentReference(name=what.name)),
-        drafts=client.server_settings().supports(Feature.DRAFT),
+        settings=client.server_settings(),
         pythons=None,
         variable_names=frozenset(),
     )
@@ -264,7 +263,12 @@ def test_an_interruption_says_what_remains(server: FakeConnect, tmp_path: Path) 
 
     client = client_of(server)
     located = ContentMatch(content=None, because="new")
-    found = ServerFacts(located=located, drafts=True, pythons=None, variable_names=frozenset())
+    found = ServerFacts(
+        settings=client.server_settings(),
+        located=located,
+        pythons=None,
+        variable_names=frozenset(),
+    )
     what = wanted(tmp_path)
     plan = make_plan(what, found, what.upload)
     with pytest.raises(KeyboardInterrupt) as caught:
@@ -284,7 +288,12 @@ def test_an_interruption_after_the_last_step_says_that_nothing_is_left(
 
     client = client_of(server)
     located = ContentMatch(content=None, because="new")
-    found = ServerFacts(located=located, drafts=True, pythons=None, variable_names=frozenset())
+    found = ServerFacts(
+        settings=client.server_settings(),
+        located=located,
+        pythons=None,
+        variable_names=frozenset(),
+    )
     what = wanted(tmp_path)
     keeper = Late(None, server.url, None, silent)
     plan = make_plan(what, found, what.upload)
@@ -476,7 +485,7 @@ def test_an_activation_whose_task_is_lost_is_looked_for_more_than_once(
     client = client_of(server)
     found = ServerFacts(
         located=ContentMatch(content=None, because="new"),
-        drafts=True,
+        settings=client.server_settings(),
         pythons=None,
         variable_names=frozenset(),
     )

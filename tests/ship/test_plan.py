@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hatch_connect.connect.resources import Content
+from hatch_connect.connect.resources import Content, ServerSettings
 from hatch_connect.errors import ContentError, PythonVersionError, UsageError
 from hatch_connect.secret import Secret
 from hatch_connect.ship.find import ContentMatch
@@ -55,12 +55,12 @@ WANTED = DeploymentRequest(
 )
 NEW = ServerFacts(
     located=ContentMatch(content=None, because="no content"),
-    drafts=True,
-    draft_urls=True,
+    settings=ServerSettings(version="2025.07.0"),
     pythons=("3.11.7", "3.12.1"),
     variable_names=frozenset(),
 )
 EXISTING = replace(NEW, located=ContentMatch(content=CONTENT, because="the record"))
+WITHOUT_DRAFTS = replace(EXISTING, settings=ServerSettings(version="2025.05.0"))
 
 
 def planned(wanted: DeploymentRequest, found: ServerFacts) -> Plan:
@@ -132,21 +132,28 @@ def test_existing_content_keeps_its_title_unless_another_is_asked_for() -> None:
 def test_a_draft_is_not_activated() -> None:
     assert kinds(replace(WANTED, draft=True), EXISTING) == [Upload, DeployDraft, Verify]
     with pytest.raises(ContentError, match="draft"):
-        planned(replace(WANTED, draft=True), replace(EXISTING, drafts=False))
+        planned(
+            replace(WANTED, draft=True),
+            WITHOUT_DRAFTS,
+        )
 
 
 def test_a_server_without_drafts_activates_and_verifies_then() -> None:
-    assert kinds(WANTED, replace(EXISTING, drafts=False)) == [Upload, Activate, Verify]
+    assert kinds(WANTED, WITHOUT_DRAFTS) == [
+        Upload,
+        Activate,
+        Verify,
+    ]
 
 
 def test_a_server_that_hides_its_version_is_tried() -> None:
-    plan = planned(WANTED, replace(EXISTING, drafts=None, draft_urls=None))
+    plan = planned(WANTED, replace(EXISTING, settings=ServerSettings(version="")))
     assert DeployDraft(needed=False) in plan.steps
     assert Verify(path="", sure=False) in plan.steps
 
 
 def test_a_server_whose_drafts_cannot_be_visited_activates_and_verifies_then() -> None:
-    found = replace(EXISTING, draft_urls=False)
+    found = replace(EXISTING, settings=ServerSettings(version="2025.06.0"))
     assert kinds(WANTED, found) == [Upload, Activate, Verify]
     plan = planned(replace(WANTED, draft=True), found)
     assert [type(step) for step in plan.steps] == [Upload, DeployDraft]
@@ -261,7 +268,7 @@ def test_a_wide_range_is_met_by_any_python_within_it() -> None:
     newer = replace(NEW, pythons=("3.13.0",))
     assert planned(wanted, newer).steps
     with pytest.raises(PythonVersionError, match=r"3\.13\.0"):
-        planned(wanted, replace(newer, reads_requires=False))
+        planned(wanted, replace(newer, settings=ServerSettings(version="2025.02.0")))
 
 
 def test_a_server_that_does_not_tell_its_pythons_is_trusted() -> None:
@@ -319,8 +326,9 @@ def test_an_administrator_may_change_content_of_others(role: str) -> None:
 
 
 def test_a_server_that_is_too_old_for_the_app_mode_is_told_at_once() -> None:
-    with pytest.raises(ContentError, match=r"'python-fastapi': Connect 2024\.12"):
-        planned(WANTED, replace(NEW, since="2024.12"))
+    old = replace(NEW, settings=ServerSettings(version="2024.11.0"))
+    with pytest.raises(ContentError, match=r"'python-gradio': Connect 2024\.12"):
+        planned(replace(WANTED, app_mode="python-gradio"), old)
 
 
 def test_content_that_was_made_an_mcp_server_takes_a_bundle_that_says_nothing_of_it() -> None:
