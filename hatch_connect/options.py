@@ -81,24 +81,12 @@ class Options:
     )
     set_default: bool = flag("--set-default", "add", "Use it where no other is named.")
     entrypoint: str | None = text("-e --entrypoint", "build", setting="entrypoint")
-    exclude: tuple[str, ...] = texts(
-        "-x --exclude",
-        "build",
-        metavar="PATTERN",
-        setting="exclude",
-    )
+    exclude: tuple[str, ...] = texts("-x --exclude", "build", metavar="PATTERN", setting="exclude")
     lock: str | None = text("--lock", "build", metavar="FILE", setting="lock")
     requirements_file: str | None = text(
-        "-r --requirements-file",
-        "build",
-        metavar="FILE",
-        setting="requirements-file",
+        "-r --requirements-file", "build", metavar="FILE", setting="requirements-file"
     )
-    force_generate: bool = flag(
-        "-g --force-generate",
-        "build",
-        setting="force-generate",
-    )
+    force_generate: bool = flag("-g --force-generate", "build", setting="force-generate")
     extra: tuple[str, ...] = texts("--extra", "build", metavar="EXTRA", setting="extras")
     group: tuple[str, ...] = texts("--group", "build", metavar="GROUP", setting="groups")
     explain: bool = flag("--explain", "requirements", "Say why each package is there, or is not.")
@@ -112,10 +100,7 @@ class Options:
         metavar="X.Y",
     )
     architecture: str | None = text(
-        "--architecture",
-        "build",
-        metavar="x86_64|aarch64",
-        setting="architecture",
+        "--architecture", "build", metavar="x86_64|aarch64", setting="architecture"
     )
     static: bool = flag("-S --static", "build", setting="static")
     hide_all_input: bool = flag("--hide-all-input", "build", setting="hide-all-input")
@@ -131,10 +116,7 @@ class Options:
         "--disable-env-management-r", "build", "The same for R only."
     )
     package_installer: str | None = text(
-        "--package-installer",
-        "build",
-        metavar="pip|uv",
-        setting="package-installer",
+        "--package-installer", "build", metavar="pip|uv", setting="package-installer"
     )
     list: bool = flag("--list", "build", "List what ships and what does not, and why.")
     in_place: bool = flag(

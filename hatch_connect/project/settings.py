@@ -80,10 +80,13 @@ _DEFAULTS: dict[SettingKind, object] = {
 }
 
 
-def _setting(kind: SettingKind, key: str, part: str, doc: str, example: str, **more: Any) -> Any:  # noqa: ANN401 - as dataclasses.field
-    """Declare a field of `Settings`; `more` as in `Setting`."""
+def _setting(kind: SettingKind, part: str, doc: str, example: str, **more: Any) -> Any:  # noqa: ANN401 - as dataclasses.field
+    """Declare a field of `Settings`; `more` as in `Setting`.
+
+    The key is the field's name with dashes, if `more` has no other.
+    """
     default = more.setdefault("default", _DEFAULTS.get(kind))
-    declared = {"kind": kind, "key": key, "part": part, "doc": doc, "example": example, **more}
+    declared = {"kind": kind, "part": part, "doc": doc, "example": example, **more}
     return field(default=default, metadata=declared)
 
 
@@ -116,17 +119,15 @@ class EnvironmentManagement:
 class Settings:
     """What the settings say of one piece of content, defaults filled in.
 
-    Each field names its key, its part of the reference, what it is for, and an example. They are
-    read in this order, which is that of their problems. The bundle is the same for every server:
-    an image that differs there is set as the content's own, not in the manifest. `entrypoint` is as
-    in the manifest; `rendered` is a notebook of which only the HTML ships. `metadata_of_bundle` is
-    None for `false`. `environment_management` and `package_installer` are None if the server
-    decides.
+    Each field names its part of the reference, what it is for, and an example. They are read in
+    this order, which is that of their problems. The bundle is the same for every server: an image
+    that differs there is set as the content's own, not in the manifest. `entrypoint` is as in the
+    manifest; `rendered` is a notebook of which only the HTML ships. `metadata_of_bundle` is None
+    for `false`. `environment_management` and `package_installer` are None if the server decides.
     """
 
     app_mode: AppMode = _setting(
         SettingKind.CONTENT,
-        "app-mode",
         "content",
         "The kind of content, by Connect's name or a [short name](content-types.md).",
         '"fastapi"',
@@ -134,24 +135,18 @@ class Settings:
         official=True,
     )
     entrypoint: str | None = _content(
-        "entrypoint",
         "content",
         "What starts: MODULE:OBJECT, or a file.",
         '"sales_api.main:app"',
         otherwise="found",
         official=True,
     )
-    hide_all_input: bool = _content(
-        "hide-all-input", "content", "Hide a notebook's code.", "true", default=False
-    )
-    hide_tagged_input: bool = _content(
-        "hide-tagged-input", "content", "Hide tagged code.", "true", default=False
-    )
+    hide_all_input: bool = _content("content", "Hide a notebook's code.", "true", default=False)
+    hide_tagged_input: bool = _content("content", "Hide tagged code.", "true", default=False)
     rendered: str | None = _content(
-        "static", "content", "Ship a notebook as HTML.", "true", otherwise="`false`"
+        "content", "Ship a notebook as HTML.", "true", otherwise="`false`", key="static"
     )
     title: str | None = _text(
-        "title",
         "content",
         "The content's title.",
         '"Sales API"',
@@ -161,7 +156,6 @@ class Settings:
         official=True,
     )
     content_name: str = _text(
-        "content-name",
         "content",
         "The name by which the content is found on the server.",
         '"sales"',
@@ -171,7 +165,6 @@ class Settings:
         identity=True,
     )
     image: str | None = _text(
-        "image",
         "runtime",
         "Build and run in this image.",
         '"registry/image:1"',
@@ -180,14 +173,12 @@ class Settings:
     )
     environment_management: EnvironmentManagement | None = _setting(
         SettingKind.LANGUAGES,
-        "environment-management",
         "runtime",
         "Whether the server installs packages; by language: `{ python = false }`.",
         "false",
         otherwise="the server's choice",
     )
     package_installer: str | None = _text(
-        "package-installer",
         "runtime",
         "Let the server install with pip or with uv.",
         '"uv"',
@@ -195,7 +186,6 @@ class Settings:
         otherwise="the server's choice",
     )
     lock: str | None = _text(
-        "lock",
         "packages",
         "Take the packages from this lock file.",
         '"locks/uv.lock"',
@@ -204,7 +194,6 @@ class Settings:
         names_python=True,
     )
     requirements_file: str | None = _text(
-        "requirements-file",
         "packages",
         "Ship this requirements file as it is.",
         '"requirements/web.txt"',
@@ -213,61 +202,45 @@ class Settings:
         names_python=True,
     )
     force_generate: bool = _flag(
-        "force-generate",
-        "packages",
-        "Ship an interpreter's packages, not the lock's.",
-        "true",
-        call_only=True,
+        "packages", "Ship an interpreter's packages, not the lock's.", "true", call_only=True
     )
     hatch_env: str = _text(
-        "hatch-env",
         "packages",
         "The Hatch environment whose lock and Python count.",
         '"prod"',
         default="default",
     )
-    extras: tuple[str, ...] = _names(
-        "extras", "packages", "Ship this extra's packages too.", '["charts"]'
-    )
-    groups: tuple[str, ...] = _names(
-        "groups", "packages", "Ship this group's packages too.", '["prod"]'
-    )
+    extras: tuple[str, ...] = _names("packages", "Ship this extra's packages too.", '["charts"]')
+    groups: tuple[str, ...] = _names("packages", "Ship this group's packages too.", '["prod"]')
     python_version: str | None = _text(
-        "python-version",
         "packages",
         "The Python to ask for, or a range of them.",
         '"3.12"',
         otherwise="found",
         names_python=True,
     )
-    strict: bool = _flag("strict", "packages", "Refuse requirements that are not pinned.", "true")
-    hashes: bool = _flag(
-        "hashes", "packages", "Ship the hashes of all packages, or refuse to.", "true"
-    )
+    strict: bool = _flag("packages", "Refuse requirements that are not pinned.", "true")
+    hashes: bool = _flag("packages", "Ship the hashes of all packages, or refuse to.", "true")
     keep_markers: bool = _keep(
-        "markers",
         "packages",
         "Keep the markers: pins for every Python of the lock and the project.",
         '"keep"',
         rule=one_of("target", "keep"),
         otherwise='`"target"`',
+        key="markers",
     )
     keep_indexes: bool = _keep(
-        "index-urls",
         "packages",
         "Keep the lock's index URLs.",
         '"keep"',
         rule=one_of("none", "keep"),
         otherwise='`"none"`',
+        key="index-urls",
     )
     compile_requirements: bool = _flag(
-        "compile-requirements",
-        "packages",
-        "Reduce a `requirements.txt` to the pins for the target.",
-        "true",
+        "packages", "Reduce a `requirements.txt` to the pins for the target.", "true"
     )
     architecture: str = _text(
-        "architecture",
         "packages",
         "The server's machine.",
         '"aarch64"',
@@ -275,19 +248,11 @@ class Settings:
         rule=one_of(*ARCHITECTURES),
     )
     verify: bool = _flag(
-        "verify",
-        "server",
-        "Ask whether the content answers.",
-        "false",
-        default=True,
-        on_server=True,
+        "server", "Ask whether the content answers.", "false", default=True, on_server=True
     )
-    draft: bool = _flag(
-        "draft", "server", "Deploy without activating the bundle.", "true", on_server=True
-    )
+    draft: bool = _flag("server", "Deploy without activating the bundle.", "true", on_server=True)
     env: tuple[EnvironmentEntry, ...] = _setting(
         SettingKind.VARIABLES,
-        "env",
         "server",
         "Variables to set: `NAME=VALUE`, or `NAME` to take the value from the environment.",
         '["MODE=production", "DATABASE_URL"]',
@@ -296,30 +261,23 @@ class Settings:
     )
     metadata_of_bundle: tuple[tuple[str, str], ...] | None = _setting(
         SettingKind.NOTES,
-        "metadata",
         "server",
         "Values to note with a bundle, besides what git tells; `false` notes nothing.",
         '{ team = "sales" }',
         otherwise="`{}`",
         on_server=True,
+        key="metadata",
     )
     include: tuple[str, ...] = _added(
-        "include", "files", "Ship what matches this pattern too.", '["data/*.csv"]'
+        "files", "Ship what matches this pattern too.", '["data/*.csv"]'
     )
     exclude: tuple[str, ...] = _added(
-        "exclude",
-        "files",
-        "Leave out what matches this pattern (gitignore's syntax).",
-        '["/tests"]',
+        "files", "Leave out what matches this pattern (gitignore's syntax).", '["/tests"]'
     )
     follow_links: tuple[str, ...] = _texts(
-        "follow-links",
-        "files",
-        "Folders outside of the project to which its links may lead.",
-        '["../data"]',
+        "files", "Folders outside of the project to which its links may lead.", '["../data"]'
     )
     server: str | None = _text(
-        "server",
         "server",
         "The server's nickname or URL.",
         '"https://connect.example"',
@@ -327,7 +285,6 @@ class Settings:
         on_server=True,
     )
     guid: str | None = _text(
-        "guid",
         "server",
         "The content, if neither the record nor the name says which.",
         '"25438b83-ea6d-4839-ae8e-53c52ac5f9ce"',
@@ -336,7 +293,6 @@ class Settings:
         identity=True,
     )
     verify_path: str = _text(
-        "verify-path",
         "server",
         "The path below the content's URL to ask for.",
         '"health"',
@@ -346,9 +302,11 @@ class Settings:
     )
 
 
-SETTINGS: dict[str, Setting] = {
-    f.metadata["key"]: Setting(field=f.name, **f.metadata) for f in dataclasses.fields(Settings)
-}
+def _declared(one: dataclasses.Field[Any]) -> Setting:
+    return Setting(**{"field": one.name, "key": one.name.replace("_", "-"), **one.metadata})
+
+
+SETTINGS = {setting.key: setting for setting in map(_declared, dataclasses.fields(Settings))}
 
 KEYS = frozenset(key for key, setting in SETTINGS.items() if not setting.call_only)
 SERVER_KEYS = frozenset(key for key, setting in SETTINGS.items() if setting.on_server)
