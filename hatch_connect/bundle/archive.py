@@ -24,9 +24,9 @@ from hatch_connect.errors import BundleError
 from hatch_connect.events import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from hatch_connect.bundle.selector import ContentFile, Selection
+    from hatch_connect.bundle.selector import ContentFile
     from hatch_connect.events import Report
 
 DEFAULT_DIRECTORY = "dist/connect"
@@ -196,7 +196,7 @@ def md5_of(source: Path | bytes) -> str:
 
 def pack(
     target: Path,
-    selection: Selection,
+    files: Sequence[ContentFile],
     manifest: Callable[[tuple[ListedFile, ...]], bytes],
     *,
     epoch: int,
@@ -207,16 +207,14 @@ def pack(
     Returned are the manifest, and the count and MD5 of the archive's bytes. `target` is replaced
     when everything is written, and not touched otherwise.
     """
-    progress = _Meter(sum(file.size for file in selection.files), report)
+    progress = _Meter(sum(file.size for file in files), report)
     with replacing(target) as partial, partial.open("xb") as raw:
         out = Tally(raw)
         with (
             gzip.GzipFile("", "wb", _ZLIB_LEVEL, out, mtime=0) as zipped,
             tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as archive,
         ):
-            listed = tuple(
-                _add(archive, file, epoch=epoch, seen=progress.seen) for file in selection.files
-            )
+            listed = tuple(_add(archive, file, epoch=epoch, seen=progress.seen) for file in files)
             text = manifest(listed)
             archive.addfile(_member(MANIFEST_NAME, len(text), epoch), io.BytesIO(text))
         progress.end()

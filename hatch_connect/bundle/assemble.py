@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING
 from hatch_connect.bundle.archive import DEFAULT_DIRECTORY, DEFAULT_EPOCH, SUFFIX
 from hatch_connect.bundle.build_protocol import Built
 from hatch_connect.bundle.companions import followed, others
-from hatch_connect.bundle.files import ShippingRules, additions, files_below, select
+from hatch_connect.bundle.files import (
+    ShippingRules,
+    content_files,
+    files_below,
+    select,
+    with_additions,
+)
 from hatch_connect.bundle.manifest import describe, needs_packages
 from hatch_connect.bundle.packages import decide_packages
-from hatch_connect.bundle.path_dependencies import build_path_dependencies, require_apart
+from hatch_connect.bundle.path_dependencies import with_path_dependencies
 from hatch_connect.bundle.reading import Bundle
 from hatch_connect.bundle.render import inspect_quarto, render
 from hatch_connect.errors import BuildError, BundleError
@@ -23,13 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from hatch_connect.bundle.build_protocol import BuildContext, BuildRequest
-    from hatch_connect.bundle.files import SelectedFiles
     from hatch_connect.bundle.manifest import Manifest
-    from hatch_connect.bundle.selector import Selection
+    from hatch_connect.bundle.selector import ContentFile, SelectedFiles
     from hatch_connect.project.project import ProjectConfig
 
 
-def assemble(context: BuildContext, material: SelectedFiles) -> Built:
+def assemble(context: BuildContext, selected: SelectedFiles) -> Built:
     """Write the bundle of one piece of content."""
     config, request, environ = context.config, context.request, context.environ
     inspection = inspect_quarto(config, environ)
@@ -41,14 +46,11 @@ def assemble(context: BuildContext, material: SelectedFiles) -> Built:
         context.report(Warned(text=text))
     with TemporaryDirectory(prefix="hatch-connect-") as folder:
         if config.rendered:
-            html = render(context, Path(folder))
-            material = material.only(html)
+            selected = selected.only(render(context, Path(folder)))
         resources = inspection.resources if inspection else ()
-        added = additions(context, material, resources)
+        selected = with_additions(context, selected, resources)
         if packages and packages.lock.local:
-            beside = build_path_dependencies(context, packages, Path(folder))
-            require_apart((*material.files, *added[0]), beside)
-            added = [*added[0], *beside.files], [*added[1], *beside.left_out]
+            selected = with_path_dependencies(context, selected, packages, Path(folder))
         parted = others(config)
         below = partial(files_below, context)
         rules = ShippingRules(
@@ -58,19 +60,19 @@ def assemble(context: BuildContext, material: SelectedFiles) -> Built:
             others=parted,
             imported=frozenset(followed(config, below) if parted else ()),
         )
-        selection = select(material, added, rules)
+        selected = select(selected, rules)
         if guessed := context.selector.note():
             context.report(Note(text=guessed))
         bundle = _pack(
             context,
-            material.version,
+            selected.version,
             describe(config, packages, inspection),
-            selection,
+            content_files(config, selected, packages),
         )
     return Built(
         content=config.content,
         bundle=bundle,
-        left_out=selection.left_out,
+        left_out=selected.left_out,
         python=packages.python if packages else None,
         lock=packages.lock if packages else None,
         notes=notes,
@@ -89,13 +91,16 @@ def _without_effect(
 
 
 def _pack(
-    context: BuildContext, version: str | None, manifest: Manifest, selection: Selection
+    context: BuildContext,
+    version: str | None,
+    manifest: Manifest,
+    files: tuple[ContentFile, ...],
 ) -> Bundle:
     name, report = context.config.content_name, context.report
-    report(Step(text=f"Packing {len(selection.files) + 1} files of {name}"))
+    report(Step(text=f"Packing {len(files) + 1} files of {name}"))
     keep_from_git(context.directory, context.config.root)
     path = context.directory / f"{name}{f'-{version}' if version else ''}{SUFFIX}"
-    return Bundle.write(path, manifest, selection, epoch=epoch(context.environ), report=report)
+    return Bundle.write(path, manifest, files, epoch=epoch(context.environ), report=report)
 
 
 def epoch(environ: Mapping[str, str]) -> int:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Mapping
 
-    from hatch_connect.bundle.files import SelectedFiles
+    from hatch_connect.bundle.selector import SelectedFiles
     from hatch_connect.bundle.strategy import ChosenStrategy
     from hatch_connect.events import Report
 
@@ -138,23 +138,18 @@ def _foreign(context: BuildContext) -> Built:
 
 
 def _from_wheel(context: BuildContext, folder: Path) -> SelectedFiles | None:
-    from hatch_connect.bundle.files import SelectedFiles
     from hatch_connect.bundle.isolated import build_wheel
-    from hatch_connect.bundle.wheel import unpack_wheel
+    from hatch_connect.bundle.wheel import holds_modules, unpack_wheel
 
     selector, environ, report = context.selector, context.environ, context.report
     report(Step(text="Building the project's wheel"))
     root = context.config.root
     wheel = build_wheel(root, folder / "wheel", selector.repository, environ, report)
     unpacked = unpack_wheel(wheel, folder / "content")
-    if not unpacked.modules:
+    if not holds_modules(unpacked):
         return None
-    shipped, left_out = selector.choose(unpacked.files)
-    return SelectedFiles(
-        files=tuple(shipped),
-        left_out=(*unpacked.left_out, *left_out),
-        version=unpacked.version,
-    )
+    chosen = selector.choose((*unpacked.left_out, *unpacked.files))
+    return replace(chosen, version=unpacked.version)
 
 
 def _from_tree(context: BuildContext) -> SelectedFiles:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
 
-    from hatch_connect.bundle.selector import Candidate, LeftOut
+    from hatch_connect.bundle.selector import LeftOut, SelectedFiles
     from hatch_connect.project.project import ProjectConfig
 
 _APPS = ("templates", "static")
@@ -201,21 +201,16 @@ def _own(config: ProjectConfig) -> tuple[str, ...]:
     return tuple(path for path in wanted if (config.root / path).is_file())
 
 
-def missed(
-    config: ProjectConfig,
-    shipped: Iterable[Candidate],
-    left_out: Iterable[LeftOut],
-    more: Collection[str],
-) -> dict[str, str]:
+def missed(config: ProjectConfig, selected: SelectedFiles, more: Collection[str]) -> dict[str, str]:
     """Return what sources name and does not ship, each with one that names it.
 
     `more` are paths that ship besides. A secret is never advised; the project's `src` is no file
     of the bundle.
     """
-    files = sorted(shipped, key=lambda file: file.path)
+    files = sorted(selected.files, key=lambda file: file.path)
     there = {path for file in files for path in (file.path, file.origin) if path}
     there = with_folders({*there, *more})
-    names = {part for item in left_out for part in item.path.split("/") if part}
+    names = {part for item in selected.left_out for part in item.path.split("/") if part}
     found: dict[str, str] = {}
     for file in files:
         if not file.path.endswith(_SOURCES) or not _mentions(file.source, names):
@@ -299,23 +294,22 @@ def shipped_under(config: ProjectConfig) -> str:
     return f"{version}/" if version.isdecimal() else "1/"
 
 
-def require_entry(
-    config: ProjectConfig, paths: Collection[str], left_out: Iterable[LeftOut], *, tree: bool
-) -> None:
+def require_entry(config: ProjectConfig, selected: SelectedFiles) -> None:
     """Refuse a bundle that holds no file of the entrypoint (BundleError)."""
     wanted = entry_files(config)
+    paths = {file.path for file in selected.files}
     if paths and config.app_mode.entrypoint is EntrypointKind.FOLDER:
-        _require_model(config, paths, left_out)
+        _require_model(config, paths, selected.left_out)
     if has_entry(wanted, paths):
         return
-    where = "the tree" if tree else "the wheel and the tree"
+    where = "the tree" if selected.tree else "the wheel and the tree"
     raise BundleError(
         f"The entrypoint `{config.entrypoint}` is not among the files that ship: "
         f"neither {' nor '.join(wanted)} was found in {where} of {config.root}."
         if len(wanted) > 1
         else f"The entrypoint `{config.entrypoint}` is not among the files that ship of {where} "
         f"of {config.root}.",
-        hint=_hint(config, wanted, left_out),
+        hint=_hint(config, wanted, selected.left_out),
     )
 
 

@@ -1,7 +1,6 @@
 """Which files a bundle holds: what the build selected, what goes with it, what is held back.
 
-`include` and an entrypoint of its own ship beside what the build selects. A tree is walked sorted,
-through links that stay inside, never in a circle.
+`include` and an entrypoint of its own ship beside what the build selects.
 """
 
 from __future__ import annotations
@@ -15,9 +14,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.archive import (
     BUNDLE_SUFFIXES,
-    CIRCLE,
     DEFAULT_DIRECTORY,
-    is_within,
     regular_file,
     shown,
 )
@@ -37,8 +34,7 @@ from hatch_connect.bundle.selector import (
     Candidate,
     ContentFile,
     LeftOut,
-    Selection,
-    in_order,
+    SelectedFiles,
 )
 from hatch_connect.errors import BundleError, shortened
 from hatch_connect.events import Warned
@@ -46,7 +42,7 @@ from hatch_connect.project.sources import require_readable
 from hatch_connect.project.walk import BUILD_OUTPUTS, describes_project, no_content
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from hatch_connect.bundle.build_protocol import BuildContext
     from hatch_connect.bundle.packages import Packages
@@ -56,26 +52,6 @@ if TYPE_CHECKING:
 
 _NOT_SELECTED = "not selected by the build"
 _SHOWN = 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SelectedFiles:
-    """What the build selected: of its wheel, or of the tree.
-
-    `version` is the project's as the build knows it, None if it has none. `origins` are the
-    paths in the project of files that a wheel holds, as far as they are known.
-    """
-
-    files: tuple[Candidate, ...]
-    left_out: tuple[LeftOut, ...] = ()
-    version: str | None = None
-    tree: bool = False
-    origins: frozenset[str] = frozenset()
-
-    def only(self, made: Path) -> SelectedFiles:
-        """Return the same with one file that was made in place of all others."""
-        file = Candidate(path=made.name, source=made, origin=None, named=True)
-        return replace(self, files=(file,), left_out=(), tree=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,95 +111,49 @@ class ShippingRules:
         return directory != config.root or ours
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TreeFile:
-    """A file of the tree; `in_package` if an `__init__.py` lies beside it."""
-
-    path: str
-    in_package: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TreeWalk:
-    """A walk from `root`; folders for which `skip` gives a rule are not entered.
-
-    Links to folders are followed if they stay within `roots`, real paths of which the first is
-    the project's. One that leads elsewhere, or in a circle through another root, like anything
-    else that is neither a file nor a folder, comes out as a file, so that it can be left out by
-    name before `regular_file` refuses it.
-    """
-
-    root: Path
-    roots: tuple[str, ...]
-    skip: Callable[[str], str | None]
-    left_out: list[LeftOut]
-
-    def files(self) -> Iterator[TreeFile]:
-        """Return the files, sorted within each folder."""
-        real = os.path.realpath(self.root)
-        yield from self._below("", real, (real,))
-
-    def _below(self, folder: str, real: str, above: tuple[str, ...]) -> Iterator[TreeFile]:
-        try:
-            with os.scandir(real) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
-        except OSError as error:
-            raise BundleError(
-                f"The folder {shown(folder or '.')} cannot be read: {error.strerror}.",
-                hint="Make it readable, or leave it out with `exclude` in [tool.hatch-connect].",
-            ) from error
-        in_package = any(entry.name == "__init__.py" for entry in found)
-        for entry in found:
-            path = f"{folder}/{entry.name}" if folder else entry.name
-            target = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
-            if entry.is_dir() and (rule := self.skip(path)) is not None:
-                self.left_out.append(LeftOut(path=f"{path}/", rule=rule))
-            elif not entry.is_dir() or not is_within(target, *self.roots):
-                yield TreeFile(path=path, in_package=in_package)
-            elif target not in above:
-                yield from self._below(path, target, (*above, target))
-            elif is_within(target, self.roots[0]) and is_within(real, self.roots[0]):
-                self.left_out.append(LeftOut(path=f"{path}/", rule=CIRCLE))
-            else:
-                yield TreeFile(path=path, in_package=in_package)
-
-
 def _is_document_at_top(path: str) -> bool:
     """Return whether Quarto renders it: files named `_*` are for others to include."""
     return "/" not in path and path.endswith(".qmd") and not path.startswith("_")
 
 
-def select(
-    material: SelectedFiles,
-    added: tuple[list[Candidate], list[LeftOut]],
-    rules: ShippingRules,
-) -> Selection:
-    """Return the files of the bundle, all but the manifest.
-
-    `added` is what ships, and does not, beside the material.
-    """
+def select(selected: SelectedFiles, rules: ShippingRules) -> SelectedFiles:
+    """Return the files of the project that ship; all others are left out, each by its rule."""
     context, packages = rules.context, rules.packages
     config = context.config
-    beside, kept_back = added
-    files = {file.path: file for file in (*beside, *material.files)}
-    files.pop(MANIFEST_NAME, None)
+    files = tuple(file for file in selected.files if file.path != MANIFEST_NAME)
+    paths = {file.path for file in files}
     # What one rule left out and `include` brought back is not left out.
-    left_out = [i for i in (*material.left_out, *kept_back) if i.path not in files]
-    for path, file in tuple(files.items()):
-        if (rule := rules.against(file)) is not None:
-            left_out.append(LeftOut(path=path, rule=rule))
-            del files[path]
-    require_entry(config, files.keys(), left_out, tree=material.tree)
+    left_out = tuple(item for item in selected.left_out if item.path not in paths)
+    selected = replace(selected, files=files, left_out=left_out).without(rules.against)
+    require_entry(config, selected)
+    sources = {file.path: file.source for file in selected.files}
     for path in entry_files(config):
-        if path in files and path.endswith((".py", ".ipynb", ".qmd")):
-            require_readable(files[path].source, path)
+        if path in sources and path.endswith((".py", ".ipynb", ".qmd")):
+            require_readable(sources[path], path)
+    listed = packages.paths if packages else frozenset[str]()
     verbatim = packages is not None and packages.lock.verbatim is not None
-    accounted = {*material.origins, *(packages.paths if packages and verbatim else ())}
-    left_out = _complete(context.selector, files.values(), left_out, accounted)
-    for path in _modules_with_keys(left_out):
+    selected = _complete(context.selector, selected, listed if verbatim else ())
+    for path in _modules_with_keys(selected.left_out):
         context.report(Warned(text=_told_of_key(path)))
-    if names := missed(config, files.values(), left_out, packages.paths if packages else ()):
+    if names := missed(config, selected, listed):
         context.report(Warned(text=_told(config, names)))
+    if packages and not verbatim:
+        rule = f"the package list comes from {packages.lock.called}"
+        selected = selected.without(lambda file: rule if file.path == packages.path else None)
+    files = tuple(file for file in selected.files if file.path not in listed)
+    if not files:
+        raise BundleError(
+            f"Nothing of {config.root} would ship.",
+            hint="Name files in `include` of [tool.hatch-connect].",
+        )
+    by_path = {item.path: item for item in selected.left_out}
+    return replace(selected, files=files, left_out=tuple(by_path[path] for path in sorted(by_path)))
+
+
+def content_files(
+    config: ProjectConfig, selected: SelectedFiles, packages: Packages | None
+) -> tuple[ContentFile, ...]:
+    """Return the files of the bundle, all but the manifest, in the same order on any machine."""
     under = shipped_under(config)
     shipped = [
         ContentFile(
@@ -232,20 +162,12 @@ def select(
             size=file.source.stat().st_size,
             executable=bool(file.executable),
         )
-        for file in files.values()
-        if not packages or file.path not in packages.paths
+        for file in selected.files
     ]
-    if not shipped:
-        raise BundleError(
-            f"Nothing of {config.root} would ship.",
-            hint="Name files in `include` of [tool.hatch-connect].",
-        )
-    if packages:
-        shipped += packages.files()
-        if packages.path in files and packages.lock.verbatim is None:
-            rule = f"the package list comes from {_lock_name(packages)}"
-            left_out.append(LeftOut(path=packages.path, rule=rule))
-    return Selection(files=in_order(shipped), left_out=_sorted(left_out))
+    listed = packages.files() if packages else ()
+    return tuple(
+        sorted((*shipped, *listed), key=lambda file: file.path.encode("utf-8", "surrogateescape"))
+    )
 
 
 def _modules_with_keys(left_out: Iterable[LeftOut]) -> Iterator[str]:
@@ -262,35 +184,29 @@ def _told_of_key(path: str) -> str:
 
 
 def _complete(
-    selector: Selector,
-    shipped: Collection[Candidate],
-    left_out: Sequence[LeftOut],
-    accounted: Collection[str],
-) -> list[LeftOut]:
-    """Add the rest of the project; of a folder that ships in part, the files that do not."""
-    holding = with_folders({file.origin or file.path for file in shipped})
-    opened = [i for i in left_out if i.path.endswith("/") and i.path[:-1] in holding]
-    whole = [item for item in left_out if item not in opened]
-    for item in _rest(selector, shipped, whole, accounted):
+    selector: Selector, selected: SelectedFiles, accounted: Collection[str]
+) -> SelectedFiles:
+    """Leave out the rest of the project; of a folder that ships in part, the files that do not."""
+    holding = with_folders({file.origin or file.path for file in selected.files})
+    opened = [i for i in selected.left_out if i.path.endswith("/") and i.path[:-1] in holding]
+    whole = [item for item in selected.left_out if item not in opened]
+    for item in _rest(selector, replace(selected, left_out=tuple(whole)), accounted):
         rule = next((o.rule for o in opened if item.path.startswith(o.path)), item.rule)
         whole.append(replace(item, rule=rule))
-    return whole
+    return replace(selected, left_out=tuple(whole))
 
 
 def _rest(
-    selector: Selector,
-    shipped: Collection[Candidate],
-    left_out: Iterable[LeftOut],
-    accounted: Collection[str],
+    selector: Selector, selected: SelectedFiles, accounted: Collection[str]
 ) -> Iterator[LeftOut]:
     """Return the files of the project that nothing selected, so that each one is listed.
 
     A file of a wheel with no known origin is matched to the project's file whose path ends alike.
     """
-    known = {*accounted, *(item.path for item in left_out)}
-    known |= {file.origin or file.path for file in shipped}
+    known = {*accounted, *selected.origins, *(item.path for item in selected.left_out)}
+    known |= {file.origin or file.path for file in selected.files}
     holding = with_folders(known)
-    unknown = {file.path for file in shipped if file.origin is None}
+    unknown = {file.path for file in selected.files if file.origin is None}
     for folder, folders, names in os.walk(selector.root):
         at = Path(folder).relative_to(selector.root).as_posix()
         prefix = "" if at == "." else f"{at}/"
@@ -312,27 +228,27 @@ def _rest(
                 yield LeftOut(path=f"{prefix}{name}/", rule=why)
 
 
-def additions(
-    context: BuildContext, material: SelectedFiles, resources: Sequence[str] = ()
-) -> tuple[list[Candidate], list[LeftOut]]:
-    """Return what `include` and the entrypoint add, and what of it does not ship."""
+def with_additions(
+    context: BuildContext, selected: SelectedFiles, resources: Sequence[str]
+) -> SelectedFiles:
+    """Add what `include` names and what goes with the entrypoint."""
     config, selector = context.config, context.selector
     for folder in config.follow_links:
         if not (config.root / folder).exists():
             context.report(
                 Warned(text=f"`follow-links` in [tool.hatch-connect]: {folder!r} is not there.")
             )
-    have = {file.path for file in material.files}
+    have = {file.path for file in selected.files}
     proposed = list(_included(context, have))
-    if config.folder and not material.tree:
+    if config.folder and not selected.tree:
         proposed += files_of_folder(context)
-    if not material.tree:
+    if not selected.tree:
         have |= {file.path for file in proposed}
         proposed += _entry_outside(context, have, resources)
-    added, left_out = selector.choose(proposed)
-    for file in added:
+    added = selector.choose(proposed)
+    for file in added.files:
         regular_file(file.path, file.source, selector.roots)
-    return added, left_out
+    return selected.add(added.files, added.left_out)
 
 
 def _told(config: ProjectConfig, names: Mapping[str, str]) -> str:
@@ -343,14 +259,6 @@ def _told(config: ProjectConfig, names: Mapping[str, str]) -> str:
         f"Named in files that ship, but not shipping: {some}. If the content reads them,"
         f" write into [tool.hatch-connect]: include = {json.dumps(lines, ensure_ascii=False)}"
     )
-
-
-def _lock_name(packages: Packages) -> str:
-    return packages.lock.path.name if packages.lock.path else "the installed packages"
-
-
-def _sorted(left_out: Sequence[LeftOut]) -> tuple[LeftOut, ...]:
-    return tuple(sorted({item.path: item for item in left_out}.values(), key=lambda i: i.path))
 
 
 def _included(context: BuildContext, have: Collection[str]) -> Iterator[Candidate]:
@@ -379,7 +287,6 @@ def _included(context: BuildContext, have: Collection[str]) -> Iterator[Candidat
 
 
 def _files(root: Path, selector: Selector) -> Iterator[str]:
-    left_out: list[LeftOut] = []
 
     def skip(folder: str) -> str | None:
         """Skip folders that programs fill, unless a pattern names them: `*.js` means our own."""
@@ -388,9 +295,7 @@ def _files(root: Path, selector: Selector) -> Iterator[str]:
         found = no_content(root / folder, at_top="/" not in folder)
         return found.rule if found and found.rule != BUILD_OUTPUTS else None
 
-    walk = TreeWalk(root=root, roots=selector.roots, skip=skip, left_out=left_out)
-    for file in walk.files():
-        yield file.path
+    return (file.path for file in selector.walk(root, skip) if isinstance(file, Candidate))
 
 
 def files_of_folder(context: BuildContext) -> Iterator[Candidate]:
@@ -400,25 +305,15 @@ def files_of_folder(context: BuildContext) -> Iterator[Candidate]:
     it: it was asked for, so git has no say.
     """
     config, selector = context.config, context.selector
-    left_out: list[LeftOut] = []
     root = config.content_root
     asked = not config.app_mode.has_python
 
     def skip(folder: str) -> str | None:
-        path = f"{config.folder}/{folder}"
-        rule = selector.against_folder(path, root / folder, ignored=not asked)
-        if rule is None:
-            selector.require_checked_out(path)
-        return rule
+        return selector.enter(f"{config.folder}/{folder}", root / folder, ignored=not asked)
 
-    walk = TreeWalk(root=root, roots=selector.roots, skip=skip, left_out=left_out)
-    for file in walk.files():
-        yield Candidate(
-            path=file.path,
-            source=root / file.path,
-            origin=f"{config.folder}/{file.path}",
-            asked=asked,
-        )
+    for file in selector.walk(root, skip):
+        if isinstance(file, Candidate):
+            yield replace(file, origin=f"{config.folder}/{file.path}", asked=asked)
 
 
 def _entry_outside(
@@ -453,16 +348,11 @@ def _entry_outside(
 def files_below(context: BuildContext, top: str) -> Iterator[str]:
     """Return the files of a folder of the project, by their paths from its root."""
     root, selector = context.config.root, context.selector
-    left_out: list[LeftOut] = []
 
     def skip(folder: str) -> str | None:
         related = f"{folder}/".startswith(f"{top}/") or top.startswith(f"{folder}/")
-        rule = selector.against_folder(folder, root / folder) if related else "elsewhere"
-        if rule is None:
-            selector.require_checked_out(folder)
-        return rule
+        return selector.enter(folder, root / folder) if related else "elsewhere"
 
-    walk = TreeWalk(root=root, roots=selector.roots, skip=skip, left_out=left_out)
-    for file in walk.files():
-        if file.path.startswith(f"{top}/"):
+    for file in selector.walk(root, skip):
+        if isinstance(file, Candidate) and file.path.startswith(f"{top}/"):
             yield file.path

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hatchling.builders.config import BuilderConfig
@@ -26,11 +25,11 @@ from hatchling.plugin.manager import PluginManager
 from hatch_connect.bundle.archive import DEFAULT_DIRECTORY, SUFFIX, check_names, regular_file
 from hatch_connect.bundle.assemble import assemble
 from hatch_connect.bundle.build_protocol import MAIN, BuildContext
-from hatch_connect.bundle.files import SelectedFiles, TreeWalk, files_of_folder
+from hatch_connect.bundle.files import files_of_folder
 from hatch_connect.bundle.guard import forbidden
 from hatch_connect.bundle.manifest import MANIFEST_NAME
-from hatch_connect.bundle.selector import Candidate, LeftOut, Selector
-from hatch_connect.bundle.wheel import unpack_wheel
+from hatch_connect.bundle.selector import Candidate, LeftOut, SelectedFiles, Selector
+from hatch_connect.bundle.wheel import holds_modules, unpack_wheel
 from hatch_connect.errors import BuildError
 from hatch_connect.project.project import read_project
 from hatch_connect.project.reading import encoding_of
@@ -164,22 +163,25 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
             directory=str(folder / "wheel"), versions=["standard"], hooks_only=False, clean=False
         )
         unpacked = unpack_wheel(Path(artifact), folder / "content")
-        if not unpacked.modules:
+        if not holds_modules(unpacked):
             return None
+        executable = {file.path: file.executable for file in wheel.chosen.files}
         # Files that the build made (metadata, what hooks add) were not among the chosen ones.
-        made = [file for file in unpacked.files if file.path not in wheel.chosen]
+        made = [file for file in unpacked.files if file.path not in executable]
         forced = self._forced() if self._has_forced_files() else []
-        shipped, left_out = self._choose(selector, [*made, *forced])
+        more = self._choose(selector, [*made, *forced])
         chosen = (
-            replace(file, executable=wheel.chosen[file.path])
+            replace(file, executable=executable[file.path])
             for file in unpacked.files
-            if file.path in wheel.chosen
+            if file.path in executable
         )
         return SelectedFiles(
-            files=(*chosen, *shipped),
-            left_out=(*wheel.left_out, *left_out, *unpacked.left_out),
+            files=(*chosen, *more.files),
+            left_out=(*wheel.chosen.left_out, *more.left_out, *unpacked.left_out),
             version=unpacked.version,
-            origins=wheel.origins,
+            origins=frozenset(
+                file.origin for file in wheel.chosen.files if file.origin is not None
+            ),
         )
 
     def _has_forced_files(self) -> bool:
@@ -194,44 +196,36 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
         config, selector = context.config, context.selector
         alone = config.entrypoint and not config.app_mode.has_python
         if alone and not config.folder and self.has_package:
-            return SelectedFiles(files=(), version=version)
-        left_out: list[LeftOut] = []
+            return SelectedFiles(version=version)
+        proposed: list[Candidate | LeftOut]
         if config.folder:
-            candidates = list(files_of_folder(context))
+            proposed = [*files_of_folder(context)]
         else:
-            candidates = [*self._selected(selector, left_out), *self._forced()]
-        shipped, kept_back = self._choose(selector, candidates)
-        return SelectedFiles(
-            files=tuple(shipped),
-            left_out=(*left_out, *kept_back),
-            version=version,
-            tree=True,
-        )
+            proposed = [*self._selected(selector), *self._forced()]
+        return replace(self._choose(selector, proposed), version=version, tree=True)
 
-    def _selected(self, selector: Selector, left_out: list[LeftOut]) -> Iterator[Candidate]:
+    def _selected(self, selector: Selector) -> Iterator[Candidate | LeftOut]:
         if self.config.only_include:
             for chosen in self.recurse_explicit_files(self.config.only_include):
                 yield _candidate(chosen, asked=_is_artifact(self.config, chosen.relative_path))
             return
         root = Path(self.root)
-        skip = partial(self._skipped, selector)
-        walk = TreeWalk(root=root, roots=selector.roots, skip=skip, left_out=left_out)
-        for file in walk.files():
+        for file in selector.walk(root, partial(self._skipped, selector)):
+            if isinstance(file, LeftOut):
+                yield file
+                continue
             relative = file.path.replace("/", os.sep)
             shipped_as = self.config.get_distribution_path(relative)
             reserved = self.config.path_is_reserved(shipped_as)
             name = file.path.rpartition("/")[2]
-            if self.config.include_path(relative, is_package=file.in_package) and not (
+            in_package = not self.config.only_packages or _in_package(file)
+            if self.config.include_path(relative, is_package=in_package) and not (
                 reserved or name in EXCLUDED_FILES
             ):
-                yield Candidate(
-                    path=_posix(shipped_as),
-                    source=root / relative,
-                    origin=file.path,
-                    asked=_is_artifact(self.config, relative),
-                )
+                asked = _is_artifact(self.config, relative)
+                yield replace(file, path=_posix(shipped_as), asked=asked)
             elif not reserved:
-                left_out.append(LeftOut(path=file.path, rule=_NOT_SELECTED))
+                yield LeftOut(path=file.path, rule=_NOT_SELECTED)
         for submodule in selector.repository.missing:
             gone = f"{submodule}/any"
             if not (root / submodule).exists() and not forbidden(gone) and self._takes(gone):
@@ -260,15 +254,13 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
             for file in self.recurse_forced_files(forced)
         ]
 
-    def _choose(
-        self, selector: Selector, candidates: Iterable[Candidate]
-    ) -> tuple[list[Candidate], list[LeftOut]]:
-        shipped, left_out = selector.choose(candidates)
-        check_names(file.path for file in shipped)
-        for file in shipped:
+    def _choose(self, selector: Selector, proposed: Iterable[Candidate | LeftOut]) -> SelectedFiles:
+        chosen = selector.choose(proposed)
+        check_names(file.path for file in chosen.files)
+        for file in chosen.files:
             outside = file.origin is None or file.asked
             regular_file(file.path, file.source, selector.roots, outside=outside)
-        return shipped, left_out
+        return chosen
 
 
 def not_utf8(root: Path, error: UnicodeDecodeError) -> BuildError:
@@ -307,10 +299,8 @@ class _WheelConfig(_Unfiltered, WheelBuilderConfig):
 class _Wheel(WheelBuilder):
     """Hatchling's wheel builder, from which files can be kept back."""
 
-    choose: Callable[[list[Candidate]], tuple[list[Candidate], list[LeftOut]]]
-    left_out: tuple[LeftOut, ...] = ()
-    chosen: Mapping[str, bool | None] = MappingProxyType({})
-    origins: frozenset[str] = frozenset()
+    choose: Callable[[list[Candidate]], SelectedFiles]
+    chosen = SelectedFiles()
 
     @classmethod
     def get_config_class(cls) -> type[WheelBuilderConfig]:
@@ -335,12 +325,9 @@ class _Wheel(WheelBuilder):
             _candidate(file, asked=True, named=file.path in forced): file
             for file in self.recurse_forced_files(forced)
         }
-        shipped, left_out = self.choose(list(found))
-        self.left_out = tuple(left_out)
-        self.chosen = {candidate.path: candidate.executable for candidate in shipped}
-        self.origins = frozenset(c.origin for c in shipped if c.origin is not None)
+        self.chosen = self.choose(list(found))
         files = {candidate.path: file for candidate, file in found.items()}
-        for candidate in shipped:
+        for candidate in self.chosen.files:
             yield files[candidate.path]
 
     def get_build_hooks(self, directory: str) -> dict[str, BuildHookInterface[Any]]:
@@ -358,6 +345,10 @@ def _candidate(file: IncludedFile, *, asked: bool, named: bool = False) -> Candi
         asked=asked,
         named=named,
     )
+
+
+def _in_package(file: Candidate) -> bool:
+    return os.path.lexists(file.source.with_name("__init__.py"))
 
 
 def _is_artifact(config: BuilderConfig, path: str) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tarfile
 import zipfile
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.archive import shown
 from hatch_connect.bundle.repository import Repository
+from hatch_connect.bundle.selector import SelectedFiles
 from hatch_connect.bundle.wheel import unpack_wheel
 from hatch_connect.errors import BuildError, BundleError
 from hatch_connect.events import Step
@@ -21,50 +21,35 @@ if TYPE_CHECKING:
 
     from hatch_connect.bundle.build_protocol import BuildContext
     from hatch_connect.bundle.packages import Packages
-    from hatch_connect.bundle.selector import Candidate, LeftOut
+    from hatch_connect.bundle.selector import Candidate
     from hatch_connect.locks.lock import LocalPackage
     from hatch_connect.project.target import Target
 
 _SHOWN = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PathDependencies:
-    """The files of all of them, and what of their wheels does not ship."""
-
-    files: tuple[Candidate, ...] = ()
-    left_out: tuple[LeftOut, ...] = ()
-
-
-def build_path_dependencies(
-    context: BuildContext, packages: Packages, folder: Path
-) -> PathDependencies:
-    """Build each package in `folder` and unpack it there.
+def with_path_dependencies(
+    context: BuildContext, selected: SelectedFiles, packages: Packages, folder: Path
+) -> SelectedFiles:
+    """Build each package in `folder`, unpack it there, and add its files.
 
     Raises BuildError for one that cannot be built or is not for the target, BundleError for two
-    that have a file in common.
+    that have a file in common, or one with the project.
     """
-    files: list[Candidate] = []
-    left_out: list[LeftOut] = []
+    built = SelectedFiles()
     owners: dict[str, str] = {}
     for number, package in enumerate(packages.lock.local):
         place = folder / str(number)
         wheel = _wheel(context, package, place)
         _require_fit(package, wheel, packages.target)
         unpacked = unpack_wheel(wheel, place / "content")
-        chosen, kept_back = context.selector.choose(unpacked.files)
-        _claim(package.name, chosen, owners)
-        files += chosen
-        left_out += (*kept_back, *unpacked.left_out)
-    return PathDependencies(files=tuple(files), left_out=tuple(left_out))
-
-
-def require_apart(own: Iterable[Candidate], neighbours: PathDependencies) -> None:
-    """Refuse neighbours that would overwrite files of the project. Raises BundleError."""
-    there = {file.path for file in own}
-    _refuse_common(
-        "The project and its neighbours", (f for f in neighbours.files if f.path in there)
-    )
+        chosen = context.selector.choose(unpacked.files)
+        _claim(package.name, chosen.files, owners)
+        built = built.add(chosen.files, (*chosen.left_out, *unpacked.left_out))
+    own = {file.path for file in selected.files}
+    common = (file for file in built.files if file.path in own)
+    _refuse_common("The project and its neighbours", common)
+    return selected.add(built.files, built.left_out)
 
 
 def _claim(name: str, files: Iterable[Candidate], owners: dict[str, str]) -> None:

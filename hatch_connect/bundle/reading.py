@@ -29,12 +29,12 @@ from hatch_connect.bundle.archive import (
 )
 from hatch_connect.bundle.manifest import MANIFEST_NAME, Manifest, digest_of
 from hatch_connect.bundle.repository import on_disk_executable
-from hatch_connect.bundle.selector import ContentFile, Selection
+from hatch_connect.bundle.selector import ContentFile
 from hatch_connect.errors import BundleError, shortened
 from hatch_connect.events import Warned, silent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from hatch_connect.bundle.manifest import ListedFile
@@ -72,7 +72,7 @@ class Bundle:
         cls,
         path: Path,
         manifest: Manifest,
-        selection: Selection,
+        files: Sequence[ContentFile],
         *,
         epoch: int = DEFAULT_EPOCH,
         report: Report = silent,
@@ -81,11 +81,11 @@ class Bundle:
 
         The same files, manifest and `epoch` (the members' time, in seconds) give the same bytes.
         """
-        check_names(file.path for file in selection.files)
+        check_names(file.path for file in files)
         text, packed = pack(
             path,
-            selection,
-            lambda files: manifest.with_files(files).to_json(),
+            files,
+            lambda listed: manifest.with_files(listed).to_json(),
             epoch=epoch,
             report=report,
         )
@@ -389,8 +389,7 @@ def pack_prepared(path: Path, into: Path, report: Report) -> Path:
     )
     identity = hashlib.sha256(text).hexdigest()[:12]
     target = into / f"{root.name or 'content'}-{identity}{SUFFIX}"
-    selection = Selection(files=tuple(files))
-    pack(target, selection, lambda _: text, epoch=DEFAULT_EPOCH, report=report)
+    pack(target, files, lambda _: text, epoch=DEFAULT_EPOCH, report=report)
     return target
 
 

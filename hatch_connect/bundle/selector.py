@@ -20,7 +20,7 @@ from hatch_connect.errors import BundleError
 from hatch_connect.project.walk import BUILD_OUTPUTS, is_hidden, no_content
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from hatch_connect.bundle.guard import Forbidden
     from hatch_connect.project.project import ProjectConfig
@@ -50,14 +50,6 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """The files of a bundle, sorted by path, and what was left out."""
-
-    files: tuple[ContentFile, ...]
-    left_out: tuple[LeftOut, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """A file that the build proposes to ship as `path`.
 
@@ -72,6 +64,42 @@ class Candidate:
     asked: bool = False
     named: bool = False
     executable: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectedFiles:
+    """Which files ship, and which do not, each with the rule that leaves it out.
+
+    `version` is the project's as the build knows it, None if it has none. `tree` says that the
+    build selected files of the tree, not of a wheel; of a wheel's, `origins` are the paths in the
+    project, as far as they are known.
+    """
+
+    files: tuple[Candidate, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    version: str | None = None
+    tree: bool = False
+    origins: frozenset[str] = frozenset()
+
+    def add(self, files: Iterable[Candidate], left_out: Iterable[LeftOut]) -> SelectedFiles:
+        """Return these and more; of two files with the same path, the one of these ships."""
+        by_path = {file.path: file for file in (*files, *self.files)}
+        return replace(self, files=tuple(by_path.values()), left_out=(*self.left_out, *left_out))
+
+    def without(self, rule_of: Callable[[Candidate], str | None]) -> SelectedFiles:
+        """Leave out the files for which there is a rule."""
+        files, left_out = [], []
+        for file in self.files:
+            if (rule := rule_of(file)) is None:
+                files.append(file)
+            else:
+                left_out.append(LeftOut(path=file.path, rule=rule))
+        return replace(self, files=tuple(files), left_out=(*self.left_out, *left_out))
+
+    def only(self, made: Path) -> SelectedFiles:
+        """Return the same with one file that was made in place of all others."""
+        file = Candidate(path=made.name, source=made, origin=None, named=True)
+        return replace(self, files=(file,), left_out=(), tree=True)
 
 
 class Patterns:
@@ -196,10 +224,47 @@ class Selector:
             f" `build`) nor other folders whose names begin with a dot do.{trust}"
         )
 
-    def choose(self, candidates: Iterable[Candidate]) -> tuple[list[Candidate], list[LeftOut]]:
-        """Divide the candidates into those that ship and those that do not, with the rule."""
+    def enter(self, path: str, source: Path, *, ignored: bool = True) -> str | None:
+        """Do as `against_folder`; refuse to enter a submodule that is not checked out."""
+        rule = self.against_folder(path, source, ignored=ignored)
+        if rule is None:
+            self.require_checked_out(path)
+        return rule
+
+    def walk(self, root: Path, skip: Callable[[str], str | None]) -> Iterator[Candidate | LeftOut]:
+        """Return the files below `root`, sorted, and the folders for which `skip` gives a rule.
+
+        Links to folders are followed if they stay within the roots. One that leads elsewhere, or in
+        a circle through another root, like anything else that is neither a file nor a folder, comes
+        out as a file, so that it can be left out by name before `regular_file` refuses it.
+        """
+        project = self.roots[0]
+
+        def below(folder: str, real: str, above: tuple[str, ...]) -> Iterator[Candidate | LeftOut]:
+            for entry in _entries(folder, real):
+                path = f"{folder}/{entry.name}" if folder else entry.name
+                target = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
+                if entry.is_dir() and (rule := skip(path)) is not None:
+                    yield LeftOut(path=f"{path}/", rule=rule)
+                elif not entry.is_dir() or not is_within(target, *self.roots):
+                    yield Candidate(path=path, source=root / path, origin=path)
+                elif target not in above:
+                    yield from below(path, target, (*above, target))
+                elif is_within(target, project) and is_within(real, project):
+                    yield LeftOut(path=f"{path}/", rule=CIRCLE)
+                else:
+                    yield Candidate(path=path, source=root / path, origin=path)
+
+        top = os.path.realpath(root)
+        yield from below("", top, (top,))
+
+    def choose(self, proposed: Iterable[Candidate | LeftOut]) -> SelectedFiles:
+        """Decide which of the proposed files ship; what is left out already stays so."""
         shipped, left_out = [], []
-        for candidate in candidates:
+        for candidate in proposed:
+            if isinstance(candidate, LeftOut):
+                left_out.append(candidate)
+                continue
             places = self._places(candidate)
             if (rule := self._against(candidate, *places)) is not None:
                 left_out.append(LeftOut(path=candidate.origin or candidate.path, rule=rule))
@@ -212,7 +277,7 @@ class Selector:
                 shipped.append(replace(candidate, executable=executable))
             else:
                 shipped.append(candidate)
-        return shipped, left_out
+        return SelectedFiles(files=tuple(shipped), left_out=tuple(left_out))
 
     def _against(self, candidate: Candidate, link: str, real: str) -> str | None:
         for path in dict.fromkeys((candidate.origin, candidate.path)):
@@ -321,6 +386,12 @@ def _said(rule: Forbidden) -> str:
     return f"{'guard' if rule.secret else 'never shipped'}: {rule.rule}"
 
 
-def in_order(files: Iterable[ContentFile]) -> tuple[ContentFile, ...]:
-    """Sort by the bytes of the path, which is the same order on every machine."""
-    return tuple(sorted(files, key=lambda file: file.path.encode("utf-8", "surrogateescape")))
+def _entries(folder: str, real: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(real) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise BundleError(
+            f"The folder {shown(folder or '.')} cannot be read: {error.strerror}.",
+            hint="Make it readable, or leave it out with `exclude` in [tool.hatch-connect].",
+        ) from error

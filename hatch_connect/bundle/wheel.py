@@ -6,11 +6,10 @@ import re
 import shutil
 import stat
 import zipfile
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.archive import shown, unsafe
-from hatch_connect.bundle.selector import Candidate, LeftOut
+from hatch_connect.bundle.selector import Candidate, LeftOut, SelectedFiles
 from hatch_connect.errors import BuildError, BundleError
 
 if TYPE_CHECKING:
@@ -34,21 +33,10 @@ _FOLDER = re.compile(rb"^(Requires-Dist:[^@;]*?)\s*@\s*file:[^\s;]*")
 _LIBRARIES = frozenset({"purelib", "platlib"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unpacked:
-    """A wheel's files; `modules` tells whether there is anything but metadata among them."""
-
-    files: tuple[Candidate, ...]
-    left_out: tuple[LeftOut, ...]
-    version: str
-    modules: bool
-
-
-def unpack_wheel(wheel: Path, folder: Path) -> Unpacked:
+def unpack_wheel(wheel: Path, folder: Path) -> SelectedFiles:
     """Unpack into `folder` what ships of a wheel."""
     _, version, *_ = wheel.name.split("-")
     files, left_out = [], []
-    modules = False
     try:
         with zipfile.ZipFile(wheel) as archive:
             for member in archive.infolist():
@@ -60,7 +48,6 @@ def unpack_wheel(wheel: Path, folder: Path) -> Unpacked:
                         LeftOut(path=member.filename, rule="a part of the wheel for installers")
                     )
                     continue
-                modules = modules or not _is_metadata(path)
                 files.append(
                     Candidate(
                         path=path,
@@ -71,11 +58,12 @@ def unpack_wheel(wheel: Path, folder: Path) -> Unpacked:
                 )
     except zipfile.BadZipFile as error:
         raise BuildError(f"The build made a broken wheel, {wheel.name}: {error}.") from error
-    return Unpacked(files=tuple(files), left_out=tuple(left_out), version=version, modules=modules)
+    return SelectedFiles(files=tuple(files), left_out=tuple(left_out), version=version)
 
 
-def _is_metadata(path: str) -> bool:
-    return path.partition("/")[0].endswith(".dist-info")
+def holds_modules(unpacked: SelectedFiles) -> bool:
+    """Return whether a wheel holds anything but metadata."""
+    return any(not file.path.partition("/")[0].endswith(".dist-info") for file in unpacked.files)
 
 
 def _shipped_as(path: str) -> str | None:

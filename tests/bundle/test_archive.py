@@ -14,7 +14,7 @@ from support.bundles import Heard, in_memory, md5, members_of
 from hatch_connect.bundle.archive import check_names, pack, shown, unsafe
 from hatch_connect.bundle.manifest import Manifest, ManifestMetadata
 from hatch_connect.bundle.reading import Bundle
-from hatch_connect.bundle.selector import ContentFile, Selection
+from hatch_connect.bundle.selector import ContentFile
 from hatch_connect.errors import BundleError
 from hatch_connect.events import Progress, silent
 
@@ -117,10 +117,10 @@ def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
     source = tmp_path / "data"
     source.write_bytes(b"x" * 5000)
     file = ContentFile(path="data", source=source, size=5000)
-    first = Bundle.write(tmp_path / "1.tar.gz", MANIFEST, Selection(files=(file,)))
+    first = Bundle.write(tmp_path / "1.tar.gz", MANIFEST, (file,))
     os.utime(source, (1, 1))
     source.chmod(0o755)
-    second = Bundle.write(tmp_path / "other" / "2.tar.gz", MANIFEST, Selection(files=(file,)))
+    second = Bundle.write(tmp_path / "other" / "2.tar.gz", MANIFEST, (file,))
     assert first.path.read_bytes() == second.path.read_bytes()
     assert first.digest == second.digest
 
@@ -175,7 +175,7 @@ class Growing:
 def test_a_file_that_changes_while_it_is_read(tmp_path: Path, change: object) -> None:
     big = tmp_path / "log"
     big.write_bytes(b"x" * 1_000_000)
-    selection = Selection(files=(ContentFile(path="log", source=big, size=1_000_000),))
+    selection = (ContentFile(path="log", source=big, size=1_000_000),)
     target = tmp_path / "b.tar.gz"
     target.write_bytes(b"earlier")
     with pytest.raises(BundleError, match="log changed while it was read"):
@@ -185,13 +185,13 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path, change: object) ->
 
 
 def test_a_file_that_vanished(tmp_path: Path) -> None:
-    gone = Selection(files=(ContentFile(path="x", source=tmp_path / "x", size=1),))
+    gone = (ContentFile(path="x", source=tmp_path / "x", size=1),)
     with pytest.raises(BundleError, match="x cannot be read: No such file"):
         Bundle.write(tmp_path / "b.tar.gz", MANIFEST, gone)
 
 
 def test_a_folder_where_a_file_was(tmp_path: Path) -> None:
-    folder = Selection(files=(ContentFile(path="x", source=tmp_path, size=1),))
+    folder = (ContentFile(path="x", source=tmp_path, size=1),)
     with pytest.raises(BundleError, match="x cannot be read"):
         Bundle.write(tmp_path / "b.tar.gz", MANIFEST, folder)
 
@@ -205,7 +205,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:
     big = tmp_path / "big"
     big.write_bytes(os.urandom(30_000_000))
-    selection = Selection(files=(ContentFile(path="big", source=big, size=30_000_000),))
+    selection = (ContentFile(path="big", source=big, size=30_000_000),)
     tracemalloc.start()
     pack(tmp_path / "b", selection, lambda _: b"{}", epoch=0, report=silent)
     _, peak = tracemalloc.get_traced_memory()

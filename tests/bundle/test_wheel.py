@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hatch_connect.bundle.wheel import canonical_metadata, unpack_wheel
+from hatch_connect.bundle.wheel import canonical_metadata, holds_modules, unpack_wheel
 from hatch_connect.errors import BuildError, BundleError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def test_what_ships_of_a_wheel(tmp_path: Path) -> None:
         *(f"{INFO}/RECORD", f"{INFO}/licenses/METADATA"),
     ]
     assert unpacked.version == "1.0"
-    assert unpacked.modules
+    assert holds_modules(unpacked)
     assert (tmp_path / "out" / "y.py").read_text("utf-8") == "x-1.0.data/purelib/y.py"
 
 
@@ -54,7 +54,8 @@ def test_a_wheel_says_what_is_executable(tmp_path: Path) -> None:
 
 
 def test_a_wheel_without_modules(tmp_path: Path) -> None:
-    assert not unpack_wheel(wheel(tmp_path, f"{INFO}/METADATA"), tmp_path / "out").modules
+    unpacked = unpack_wheel(wheel(tmp_path, f"{INFO}/METADATA"), tmp_path / "out")
+    assert not holds_modules(unpacked)
 
 
 def test_a_wheel_that_leads_elsewhere(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import tarfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.selector import ContentFile, Selection
+from hatch_connect.bundle.selector import ContentFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,13 +33,10 @@ def write_files(root: Path, files: Mapping[str, str | bytes]) -> Path:
     return root
 
 
-def in_memory(files: Mapping[str, bytes]) -> Selection:
-    """Give a selection of files that are nowhere on disk."""
-    return Selection(
-        files=tuple(
-            ContentFile(path=path, source=text, size=len(text))
-            for path, text in sorted(files.items())
-        )
+def in_memory(files: Mapping[str, bytes]) -> tuple[ContentFile, ...]:
+    """Return files that are nowhere on disk."""
+    return tuple(
+        ContentFile(path=path, source=text, size=len(text)) for path, text in sorted(files.items())
     )
 
 
