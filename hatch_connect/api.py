@@ -49,7 +49,7 @@ from hatch_connect.project.project import ProjectConfig, read_project
 from hatch_connect.project.reading import find_root
 from hatch_connect.secret import Secret
 from hatch_connect.ship.execute import Deployment
-from hatch_connect.verbs.call import Surroundings
+from hatch_connect.verbs.call import Call, Surroundings
 from hatch_connect.verbs.deploy import Deployed, run_deploy
 
 __all__ = [
@@ -178,8 +178,8 @@ def deploy(
         sleep=time.sleep,
     )
     with TemporaryDirectory(prefix="hatch-connect-") as folder:
-        call = Options(**_server_options(server, api_key, Path(folder)), **_options(options))
-        result = run_deploy(call, surroundings, report)
+        given = Options(**_server_options(server, api_key, Path(folder)), **_options(options))
+        result = run_deploy(Call.of(given, surroundings, report))
     if not isinstance(result, Deployed):
         raise UsageError("The project has several pieces of content.", hint="Name one: content=...")
     return result.deployment

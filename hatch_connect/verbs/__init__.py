@@ -1,4 +1,4 @@
-"""The verbs, one module a subject, each a function `(options, surroundings, report) -> result`."""
+"""The verbs, one module a subject, each a function `run_VERB(call) -> result`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from hatch_connect.secret import Secret
-from hatch_connect.verbs.call import masking
+from hatch_connect.verbs.call import Call
 
 if TYPE_CHECKING:
     from hatch_connect.events import Report
@@ -27,7 +27,7 @@ _MODULES = {
     "rollback": "content",
     "versions": "content",
 }
-"""The module of each verb that has none of its own name; the function is `run_VERB`."""
+"""The module of each verb that has none of its own name."""
 
 
 def run_verb(verb: str, options: Options, surroundings: Surroundings, report: Report) -> Result:
@@ -42,5 +42,5 @@ def run_verb(verb: str, options: Options, surroundings: Surroundings, report: Re
         error.add_note("Nothing was changed.")
         raise
     of_environment = Secret(surroundings.environ.get("CONNECT_API_KEY", ""))
-    with masking((options.api_key, of_environment), report) as told:
-        return cast("Result", getattr(module, f"run_{verb}")(options, surroundings, told))
+    with Call.of(options, surroundings, report).masking((options.api_key, of_environment)) as call:
+        return cast("Result", getattr(module, f"run_{verb}")(call))

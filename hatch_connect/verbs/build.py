@@ -1,4 +1,4 @@
-"""The project that a call is about, and the verbs that need no server.
+"""The verbs that need no server, and building as `deploy` does it too.
 
 `bundle` builds the bundle; `manifest` leaves its content as a folder that can be deployed or
 committed; `requirements` shows the packages, and why each is there or is not.
@@ -14,7 +14,7 @@ from hatch_connect.bundle.artifact import write_in_place
 from hatch_connect.bundle.build import build
 from hatch_connect.bundle.build_protocol import BuildRequest
 from hatch_connect.bundle.packages import decide_packages
-from hatch_connect.errors import InterpreterError, LockError, UsageError
+from hatch_connect.errors import InterpreterError, LockError
 from hatch_connect.events import Detail, Note, Step, Warned
 from hatch_connect.locks import find_lock
 from hatch_connect.locks.freeze import freeze
@@ -26,7 +26,6 @@ from hatch_connect.project.interpreter import (
     tool_of,
 )
 from hatch_connect.project.target import Target
-from hatch_connect.verbs.call import project_of
 from hatch_connect.verbs.result import Result, listing_of, one_or_several
 
 if TYPE_CHECKING:
@@ -35,54 +34,20 @@ if TYPE_CHECKING:
 
     from hatch_connect.bundle.build_protocol import Built
     from hatch_connect.bundle.packages import Packages
-    from hatch_connect.events import Report
     from hatch_connect.locks.lock import Lock
     from hatch_connect.options import Options
     from hatch_connect.project.interpreter import Interpreter
-    from hatch_connect.project.project import Project, ProjectConfig
-    from hatch_connect.verbs.call import Surroundings
+    from hatch_connect.project.project import ProjectConfig
+    from hatch_connect.verbs.call import Call
 
 
-def contents_of(options: Options, project: Project) -> tuple[str | None, ...]:
-    """Return the pieces of content that the call is about; None is the main one.
-
-    Raises UsageError if the project describes several and the call names none.
-    """
-    every = project.contents
-    if options.all and options.content:
-        raise UsageError("--all is every piece of content, --content some: give one of them.")
-    chosen: tuple[str | None, ...] = every if options.all else options.content
-    if not chosen and (None in every or len(every) == 1):
-        chosen = every[:1]
-    if not chosen:
-        raise UsageError(
-            f"The project describes several pieces of content: {', '.join(map(str, every))}.",
-            hint="Name one with --content NAME, or all of them with --all.",
-        )
-    if len(chosen) > 1 and (options.title or options.entrypoint or options.app_id):
-        raise UsageError(
-            "--title, --entrypoint and --app-id are of one piece of content, and several are "
-            f"asked for: {', '.join(name or 'the main one' for name in chosen)}."
-        )
-    return tuple(dict.fromkeys(chosen))
-
-
-def content_of(options: Options, project: Project) -> str | None:
-    """Return the one piece of content that the call is about."""
-    first, *others = contents_of(options, project)
-    if others:
-        raise UsageError("This is about one piece of content.", hint="Name it: --content NAME.")
-    return first
-
-
-def request_for(
-    config: ProjectConfig, options: Options, surroundings: Surroundings
-) -> BuildRequest:
+def _request(config: ProjectConfig, call: Call) -> BuildRequest:
     """Return what the call asks of the build of this content.
 
     Without a lock, the packages of an environment are used, as Connect's user guide describes.
     Raises LockError, InterpreterError.
     """
+    options = call.options
     request = BuildRequest(
         root=config.root,
         project=config.project,
@@ -96,19 +61,19 @@ def request_for(
     lock = None if config.rendered else find_lock(config)
     find = partial(
         find_interpreter,
-        surroundings.environ,
+        call.environ,
         option=options.python,
-        fallback=surroundings.interpreter,
+        fallback=call.surroundings.interpreter,
     )
     if config.rendered or lock:
         return replace(request, lock=lock, inspect=cache(partial(_inspected, find)))
     path, because = find()
     interpreter = inspect_interpreter(path)
     request = replace(request, interpreter=interpreter)
-    told = "Shipping" if config.force_generate else "Nothing is locked: shipping"
-    warning = f"{told} what is installed in {path} ({because})."
+    shipping = "Shipping" if config.force_generate else "Nothing is locked: shipping"
+    warning = f"{shipping} what is installed in {path} ({because})."
     if because == FALLBACK:
-        warning += _require_no_tool(interpreter, config, surroundings.environ)
+        warning += _require_no_tool(interpreter, config, call.environ)
     return replace(request, installed=_installed(interpreter, config, warning))
 
 
@@ -181,31 +146,30 @@ def _unread(config: ProjectConfig) -> Iterator[str]:
     yield f"{name} says what the project needs, and is not read: `{command}` makes a list of it."
 
 
-def with_packages(config: ProjectConfig, request: BuildRequest) -> BuildRequest:
-    """Decide the packages before the build, unless that depends on the content.
+def build_request(config: ProjectConfig, call: Call) -> BuildRequest:
+    """Return what the call asks of a build, with the packages unless they depend on the content.
 
     Raises LockError or PythonVersionError before the project's build runs, which may take long.
     """
+    request = _request(config, call)
     if not config.app_mode.has_python or config.app_mode.name.startswith("quarto"):
         return request
     return replace(request, packages=decide_packages(config, request))
 
 
-def build_contents(
-    options: Options, surroundings: Surroundings, project: Project, report: Report
-) -> tuple[Built, ...]:
+def _build_contents(call: Call) -> tuple[Built, ...]:
     """Build the bundle of each piece of content that the call is about."""
-    names = contents_of(options, project)
-    configs = (project.content(name, overrides=options.overrides()) for name in names)
-    requests = [with_packages(c, request_for(c, options, surroundings)) for c in configs]
-    return tuple(build_content(request, surroundings, report) for request in requests)
+    configs = (call.config(content) for content in call.contents())
+    requests = [build_request(config, call) for config in configs]
+    return tuple(build_content(request, call) for request in requests)
 
 
-def build_content(request: BuildRequest, surroundings: Surroundings, report: Report) -> Built:
+def build_content(request: BuildRequest, call: Call) -> Built:
     """Build one bundle and say what it was made from."""
+    report = call.report
     of = "".join(f" of {content}" for content in request.contents)
     report(Step(text=f"Building the bundle{of}"))
-    built, *_ = build(request, surroundings.environ, report)
+    built, *_ = build(request, call.environ, report)
     bundle, lock = built.bundle, built.lock
     if lock is not None:
         named = lock.path.name if lock.path else "what is installed"
@@ -219,30 +183,28 @@ def build_content(request: BuildRequest, surroundings: Surroundings, report: Rep
     return built
 
 
-def run_bundle(options: Options, surroundings: Surroundings, report: Report) -> Result:
+def run_bundle(call: Call) -> Result:
     """Build the bundles. Raises ProjectError."""
-    project = project_of(options, surroundings)
     results = []
-    for built in build_contents(options, surroundings, project, report):
+    for built in _build_contents(call):
         bundle, path = built.bundle, str(built.bundle.path)
         facts = {"bundle": path, "size": bundle.size, "digest": bundle.digest, "md5": bundle.md5}
-        results.append(_written(path, facts, built, options))
+        results.append(_written(path, facts, built, call.options))
     return one_or_several(results)
 
 
-def run_manifest(options: Options, surroundings: Surroundings, report: Report) -> Result:
+def run_manifest(call: Call) -> Result:
     """Write the folders, or with `--in-place` the files beside pyproject.toml.
 
     Raises ProjectError, also if `--in-place` would have to move files.
     """
-    project = project_of(options, surroundings)
-    if options.in_place:
-        content_of(options, project)
+    if call.options.in_place:
+        call.content()
     results = []
-    for built in build_contents(options, surroundings, project, report):
-        path = _write_manifest(built, options, project, report)
+    for built in _build_contents(call):
+        path = _write_manifest(built, call)
         facts = {"manifest": str(path), "folder": str(path.parent)}
-        results.append(_written(str(path), facts, built, options))
+        results.append(_written(str(path), facts, built, call.options))
     return one_or_several(results)
 
 
@@ -252,28 +214,27 @@ def _written(path: str, facts: Mapping[str, object], built: Built, options: Opti
     return Result(lines=listing.lines or (path,), facts={**facts, **listing.facts})
 
 
-def _write_manifest(built: Built, options: Options, project: Project, report: Report) -> Path:
-    config = project.content(built.content, overrides=options.overrides())
-    if options.in_place:
+def _write_manifest(built: Built, call: Call) -> Path:
+    config = call.config(built.content)
+    if call.options.in_place:
         return write_in_place(config, built.bundle)
     folder = built.bundle.path.parent / config.content_name
     built.bundle.extract(folder)
-    report(Note(text=f"Deploy it with: hatch-connect deploy {folder}"))
+    call.report(Note(text=f"Deploy it with: hatch-connect deploy {folder}"))
     return folder / "manifest.json"
 
 
-def run_requirements(options: Options, surroundings: Surroundings, report: Report) -> Result:
+def run_requirements(call: Call) -> Result:
     """Decide the packages. No table of ours is needed. Raises ProjectError."""
-    project = project_of(options, surroundings)
     results = []
-    for name in contents_of(options, project):
-        config = project.content(name, overrides=options.overrides(), packages_only=True)
-        packages = decide_packages(config, request_for(config, options, surroundings))
+    for content in call.contents():
+        config = call.config(content, packages_only=True)
+        packages = decide_packages(config, _request(config, call))
         for note in packages.lock.notes:
-            report(Warned(text=note))
-        report(Detail(text=f"{packages.lock.called}: {packages.because}"))
+            call.report(Warned(text=note))
+        call.report(Detail(text=f"{packages.lock.called}: {packages.because}"))
         text = packages.content.decode("utf-8-sig")
-        lines = _explained(packages) if options.explain else text.splitlines()
+        lines = _explained(packages) if call.options.explain else text.splitlines()
         results.append(Result(lines=tuple(lines), facts=_facts_of(packages, text)))
     return one_or_several(results)
 

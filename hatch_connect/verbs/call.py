@@ -1,14 +1,15 @@
-"""What a verb is called with: its surroundings, the project, and a report that hides secrets."""
+"""What a verb is called with: options, surroundings, the project, and where it reports."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from os.path import normpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hatch_connect.errors import HatchConnectError, add_facts, facts_of
+from hatch_connect.errors import HatchConnectError, UsageError, add_facts, facts_of
 from hatch_connect.events import Progress
 from hatch_connect.secret import hiding
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.events import Event, Report
     from hatch_connect.options import Options
-    from hatch_connect.project.project import Project
+    from hatch_connect.project.project import Project, ProjectConfig
     from hatch_connect.secret import Secret
 
 
@@ -41,12 +42,87 @@ class Surroundings:
     wait_for_person: Callable[[], None] | None = None
 
 
-def project_of(options: Options, surroundings: Surroundings) -> Project:
-    """Read the project of the nearest pyproject.toml, from the call's directory upward."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call of a verb: what is asked for, by which process, and where it reports.
+
+    `read_project` reads the project once, if a verb asks for it: not every verb needs one.
+    """
+
+    options: Options
+    surroundings: Surroundings
+    report: Report
+    read_project: Callable[[], Project]
+
+    @classmethod
+    def of(cls, options: Options, surroundings: Surroundings, report: Report) -> Call:
+        """Return a call about the nearest pyproject.toml, from its directory upward."""
+        directory = Path(normpath(surroundings.directory / (options.directory or "")))
+        return cls(
+            options=options,
+            surroundings=surroundings,
+            report=report,
+            read_project=cache(partial(_read_project, directory)),
+        )
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment variables of the process."""
+        return self.surroundings.environ
+
+    def config(
+        self, content: str | None, *, on: str | None = None, packages_only: bool = False
+    ) -> ProjectConfig:
+        """Return the configuration of a piece of content, with what the call overrides.
+
+        Raises ProjectError.
+        """
+        return self.read_project().content(
+            content, on=on, overrides=self.options.overrides(), packages_only=packages_only
+        )
+
+    def contents(self) -> tuple[str | None, ...]:
+        """Return the pieces of content that the call is about; None is the main one.
+
+        Raises UsageError if the project describes several and the call names none.
+        """
+        options, every = self.options, self.read_project().contents
+        if options.all and options.content:
+            raise UsageError("--all is every piece of content, --content some: give one of them.")
+        chosen: tuple[str | None, ...] = every if options.all else options.content
+        if not chosen and (None in every or len(every) == 1):
+            chosen = every[:1]
+        if not chosen:
+            raise UsageError(
+                f"The project describes several pieces of content: {', '.join(map(str, every))}.",
+                hint="Name one with --content NAME, or all of them with --all.",
+            )
+        if len(chosen) > 1 and (options.title or options.entrypoint or options.app_id):
+            raise UsageError(
+                "--title, --entrypoint and --app-id are of one piece of content, and several are "
+                f"asked for: {', '.join(name or 'the main one' for name in chosen)}."
+            )
+        return tuple(dict.fromkeys(chosen))
+
+    def content(self) -> str | None:
+        """Return the one piece of content that the call is about. Raises UsageError."""
+        first, *others = self.contents()
+        if others:
+            raise UsageError("This is about one piece of content.", hint="Name it: --content NAME.")
+        return first
+
+    @contextmanager
+    def masking(self, secrets: Iterable[Secret | None]) -> Iterator[Call]:
+        """Yield the call with these values hidden in what it reports, and in exceptions."""
+        with masking(secrets, self.report) as report:
+            yield replace(self, report=report)
+
+
+def _read_project(directory: Path) -> Project:
+    # Some verbs need no project: they start faster without what reads one.
     from hatch_connect.project.project import read_project
     from hatch_connect.project.reading import find_root
 
-    directory = Path(normpath(surroundings.directory / (options.directory or "")))
     return read_project(find_root(directory))
 
 

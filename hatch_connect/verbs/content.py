@@ -19,8 +19,6 @@ from hatch_connect.ship.execute import Execution
 from hatch_connect.ship.find import ContentMatch, ContentReference, find_content, variable_names
 from hatch_connect.ship.history import History, RecordKeeper
 from hatch_connect.ship.plan import make_rollback
-from hatch_connect.verbs.build import content_of
-from hatch_connect.verbs.call import masking, project_of
 from hatch_connect.verbs.deploy import deployed, nothing_changed, planned
 from hatch_connect.verbs.result import Result
 from hatch_connect.verbs.server import chosen_server, client_of, polling_of, settings_of, who
@@ -33,11 +31,9 @@ if TYPE_CHECKING:
     from hatch_connect.connect.records import Attempt, RecordStore
     from hatch_connect.connect.resources import BundleInfo, Content, User
     from hatch_connect.connect.servers import Server
-    from hatch_connect.events import Report
-    from hatch_connect.options import Options
-    from hatch_connect.project.project import Project, ProjectConfig
+    from hatch_connect.project.project import ProjectConfig
     from hatch_connect.ship.plan import Plan
-    from hatch_connect.verbs.call import Surroundings
+    from hatch_connect.verbs.call import Call
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +52,7 @@ class DeployedContent:
     config: ProjectConfig | None
     records: RecordStore | None
     hidden: tuple[Secret, ...]
-    report: Report
+    call: Call
 
     @cached_property
     def history(self) -> History:
@@ -67,34 +63,33 @@ class DeployedContent:
             if self.records:
                 attempts = self.records.attempts(self.server.url, guid)
         except StoreError as error:
-            self.report(Warned(text=f"{error.message} What it says of bundles does not count."))
+            self.call.report(
+                Warned(text=f"{error.message} What it says of bundles does not count.")
+            )
         bundles = self.client.bundles(guid)
         return History(active=self.content.bundle_id, attempts=attempts, bundles=bundles)
 
 
 @contextmanager
-def deployed_content(
-    options: Options, surroundings: Surroundings, report: Report
-) -> Iterator[DeployedContent]:
+def deployed_content(call: Call) -> Iterator[DeployedContent]:
     """Find the content as `deploy` would; with `--app-id` no project is needed.
 
     Raises UsageError if it was never deployed.
     """
-    project = _project(options, surroundings)
-    config = _config(project, options)
-    with chosen_server(options, surroundings, config, report) as server:
-        config = _config(project, options, on=server.table)
-        hidden = (*_values(config, surroundings), *filter(None, [server.api_key]))
-        client = client_of(server, surroundings, report, hidden)
+    config = _config(call)
+    with chosen_server(call, config) as server:
+        config = config and _config(call, on=server.table)
+        hidden = (*_values(config, call), *filter(None, [server.api_key]))
+        client = client_of(server, call, hidden)
         records = None
         if config is None:
-            clues = ContentReference(app_id=options.app_id, name=None)
+            clues = ContentReference(app_id=call.options.app_id, name=None)
         else:
-            records = records_of(config.root, config.content, surroundings, report)
+            records = records_of(config.root, config.content, call)
             known = ContentReference(guid=config.guid, name=config.content_name)
-            clues = reference_of(records, options, server, known, report)
+            clues = reference_of(records, call, server, known)
         user = client.user()
-        located = find_content(client, user, clues, report)
+        located = find_content(client, user, clues, call.report)
         if located.content is None:
             raise UsageError(
                 f"{clues.name} was not deployed to {server.url}: {located.because}.",
@@ -109,43 +104,28 @@ def deployed_content(
             config=config,
             records=records,
             hidden=hidden,
-            report=report,
+            call=call,
         )
 
 
-def _project(options: Options, surroundings: Surroundings) -> Project | None:
-    """Return the project, or None if `--app-id` names content without one."""
+def _config(call: Call, *, on: str | None = None) -> ProjectConfig | None:
+    """Return the content of the project, or None if `--app-id` names content without one."""
     try:
-        return project_of(options, surroundings)
+        return call.config(call.content(), on=on)
     except ProjectError:
-        if options.app_id and not options.content:
+        if call.options.app_id and not call.options.content:
             return None
         raise
 
 
-def _config(
-    project: Project | None, options: Options, *, on: str | None = None
-) -> ProjectConfig | None:
-    """Return the content of the project, or None as above."""
-    if project is None:
-        return None
-    try:
-        return project.content(content_of(options, project), on=on, overrides=options.overrides())
-    except ProjectError:
-        if options.app_id and not options.content:
-            return None
-        raise
-
-
-def _values(config: ProjectConfig | None, surroundings: Surroundings) -> Iterator[Secret]:
-    environ = surroundings.environ
+def _values(config: ProjectConfig | None, call: Call) -> Iterator[Secret]:
     bare = (entry.name for entry in (config.env if config else ()) if entry.value is None)
-    return (Secret(environ[name]) for name in bare if name in environ)
+    return (Secret(call.environ[name]) for name in bare if name in call.environ)
 
 
-def run_info(options: Options, surroundings: Surroundings, report: Report) -> Result:
+def run_info(call: Call) -> Result:
     """Look the content up. Raises UsageError, ServerError."""
-    with deployed_content(options, surroundings, report) as found:
+    with deployed_content(call) as found:
         server, user, content = found.server, found.user, found.content
         names = variable_names(found.client, content)
     variables = "not told" if names is None else ", ".join(names) or "none"
@@ -180,13 +160,13 @@ def run_info(options: Options, surroundings: Surroundings, report: Report) -> Re
     )
 
 
-def run_logs(options: Options, surroundings: Surroundings, report: Report) -> Result:
+def run_logs(call: Call) -> Result:
     """Fetch the log of the job that started last. Raises UsageError, ServerError."""
-    with deployed_content(options, surroundings, report) as found:
+    with deployed_content(call) as found:
         guid = found.content.guid
         jobs = found.client.jobs(guid)
         if not jobs:
-            report(Note(text=f"Content {guid} has not run yet: {found.content.logs_url}"))
+            call.report(Note(text=f"Content {guid} has not run yet: {found.content.logs_url}"))
             return Result(facts={"guid": guid, "job": None, "log": []})
         job = jobs[0]
         log = tuple(map(hiding(found.hidden), found.client.job_log(guid, job.key)))
@@ -194,18 +174,18 @@ def run_logs(options: Options, surroundings: Surroundings, report: Report) -> Re
         return Result(lines=log, facts={"guid": guid, "job": known, "log": list(log)})
 
 
-def run_versions(options: Options, surroundings: Surroundings, report: Report) -> Result:
+def run_versions(call: Call) -> Result:
     """List the bundles; with `--remove` remove one first. Raises UsageError, ServerError."""
-    with deployed_content(options, surroundings, report) as found:
+    with deployed_content(call) as found:
         guid, client, history = found.content.guid, found.client, found.history
-        if options.remove:
-            chosen = choose_bundle(client, guid, options.remove, history.bundles)
+        if call.options.remove:
+            chosen = choose_bundle(client, guid, call.options.remove, history.bundles)
             if chosen.id == history.active:
                 raise UsageError(
                     f"Bundle {chosen.id} is the active one.",
                     hint="Activate another first: hatch-connect rollback BUNDLE",
                 )
-            report(Step(text=f"Removing bundle {chosen.id}"))
+            call.report(Step(text=f"Removing bundle {chosen.id}"))
             client.remove_bundle(guid, chosen.id)
             left = tuple(b for b in history.bundles if b.id != chosen.id)
             history = replace(history, bundles=left)
@@ -252,7 +232,7 @@ def choose_bundle(
     )
 
 
-def run_rollback(options: Options, surroundings: Surroundings, report: Report) -> Result:
+def run_rollback(call: Call) -> Result:
     """Activate the bundle that was named, else the one that was active before.
 
     It is verified as a draft first if the server can do that. Raises UsageError, ServerError,
@@ -260,49 +240,48 @@ def run_rollback(options: Options, surroundings: Surroundings, report: Report) -
     """
     with ExitStack() as stack:
         with nothing_changed("roll back"):
-            found = stack.enter_context(deployed_content(options, surroundings, report))
-            bundle = _target(found, options, surroundings)
-            plan, pace = _plan(found, bundle, options, surroundings), polling_of(surroundings)
-            if options.dry_run:
+            found = stack.enter_context(deployed_content(call))
+            bundle = _target(found)
+            plan, pace = _plan(found, bundle), polling_of(call)
+            if call.options.dry_run:
                 return planned(plan, found.server)
-            report(Note(text=f"Going back to bundle {bundle.id} of {bundle.created_time}"))
-        with masking(found.hidden, report) as told:
-            keeper = RecordKeeper(found.records, found.server.url, None, report)
+            call.report(Note(text=f"Going back to bundle {bundle.id} of {bundle.created_time}"))
+        with call.masking(found.hidden) as masked:
+            keeper = RecordKeeper(found.records, found.server.url, None, call.report)
 
             def again(guid: str | None) -> str:
                 return f"call `hatch-connect rollback {bundle.id} --app-id {guid}` again"
 
-            deployment = Execution(found.client, told, pace, keeper, go_on=again).run(plan)
+            deployment = Execution(found.client, masked.report, pace, keeper, go_on=again).run(plan)
         return deployed(deployment, found.server, hidden=found.hidden)
 
 
-def _plan(
-    found: DeployedContent, bundle: BundleInfo, options: Options, surroundings: Surroundings
-) -> Plan:
+def _plan(found: DeployedContent, bundle: BundleInfo) -> Plan:
     config, content = found.config, found.content
     if bundle.id == content.bundle_id:
         raise UsageError(f"Bundle {bundle.id} is the active one already.")
-    asked = not options.no_verify and (config is None or config.verify)
+    asked = not found.call.options.no_verify and (config is None or config.verify)
     path = config.verify_path if config else ""
     return make_rollback(
         ContentMatch(content=content, because=found.because),
         bundle.id,
-        drafts=settings_of(found.client, surroundings).supports(Feature.DRAFT_URL),
+        drafts=settings_of(found.client, found.call).supports(Feature.DRAFT_URL),
         verify=path if asked else None,
         role=found.user.role if found.user else "",
     )
 
 
-def _target(found: DeployedContent, options: Options, surroundings: Surroundings) -> BundleInfo:
+def _target(found: DeployedContent) -> BundleInfo:
     """Return the bundle that was named, else the one that was active before, else ask the user."""
-    history, wanted = found.history, options.bundle_id or found.history.way_back()
+    history, ask = found.history, found.call.surroundings.ask
+    wanted = found.call.options.bundle_id or history.way_back()
     if wanted is None:
         others = [b for b in history.bundles if b.id != history.active]
         lines = ("  ".join((b.id, b.created_time, *history.remarks(b))) for b in others)
-        told = "There is no bundle before the active one that is known to have been active."
+        unknown = "There is no bundle before the active one that is known to have been active."
         listed = "\n".join(("There is:", *lines)) if others else "There is no other."
-        if surroundings.ask and others:
-            wanted = surroundings.ask(f"{told}\n{listed}\nActivate which? ").strip()
+        if ask and others:
+            wanted = ask(f"{unknown}\n{listed}\nActivate which? ").strip()
         if not wanted:
-            raise UsageError(told, hint=f"Name one: hatch-connect rollback BUNDLE\n{listed}")
+            raise UsageError(unknown, hint=f"Name one: hatch-connect rollback BUNDLE\n{listed}")
     return choose_bundle(found.client, found.content.guid, wanted, history.bundles)

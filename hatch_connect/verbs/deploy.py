@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from hatch_connect.ship.follow import TaskPolling
     from hatch_connect.ship.plan import Plan
     from hatch_connect.ship.variables import Variables
-    from hatch_connect.verbs.call import Surroundings
+    from hatch_connect.verbs.call import Call
     from hatch_connect.verbs.source import Subject
 
 _LARGEST = 5  # files that are named when a bundle is too large for the server
@@ -131,14 +131,14 @@ def planned(plan: Plan, server: Server, listing: Result = _NOT_LISTED) -> Result
     )
 
 
-def run_deploy(options: Options, surroundings: Surroundings, report: Report) -> Result:
+def run_deploy(call: Call) -> Result:
     """Deploy the project, or the bundle that was named. Raises HatchConnectError.
 
     First everything is checked that the project, the call and the server can tell; then all bundles
     are built and all plans made; only then is anything changed.
     """
-    _check_call(options)
-    pace = polling_of(surroundings)
+    _check_options(call.options)
+    pace = polling_of(call)
     results: list[Result] = []
     with _done(results), ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="hatch-connect-")))
@@ -146,33 +146,32 @@ def run_deploy(options: Options, surroundings: Surroundings, report: Report) -> 
             # All checks and plans come before the first change, so that an error in the second
             # piece of content does not leave the first one deployed.
             asked = []
-            for piece in pieces_of(options, surroundings, report):
-                choice = chosen_server(options, surroundings, piece.config, report)
-                server = stack.enter_context(choice)
-                subject = subject_of(piece, options, surroundings, server, report)
-                asked.append(_ask(_Call(subject, server, options, surroundings), report))
-            ready = [_plan(each, folder, report) for each in asked]
-        _deploy_each(ready, results, pace, report)
-        if options.local and surroundings.wait_for_person and not options.json:
+            for piece in pieces_of(call):
+                server = stack.enter_context(chosen_server(call, piece.config))
+                subject = subject_of(piece, call, server)
+                asked.append(_ask(_Target(subject, server, call)))
+            ready = [_plan(each, folder) for each in asked]
+        _deploy_each(ready, results, pace, call.report)
+        wait = call.surroundings.wait_for_person
+        if call.options.local and wait and not call.options.json:
             where = "\n".join(result.lines[-1] for result in results)
-            report(Note(text=f"This runs until you press Ctrl-C:\n{where}"))
-            surroundings.wait_for_person()
+            call.report(Note(text=f"This runs until you press Ctrl-C:\n{where}"))
+            wait()
     return one_or_several(results)
 
 
 @dataclass(frozen=True)
-class _Call:
+class _Target:
     """One deployment of a call."""
 
     subject: Subject
     server: Server
-    options: Options
-    surroundings: Surroundings
+    call: Call
 
     @cached_property
     def commit(self) -> dict[str, str]:
         """Git's metadata of the bundle's source; {} for an archive, which may lie anywhere."""
-        piece, environ = self.subject.piece, self.surroundings.environ
+        piece, environ = self.subject.piece, self.call.environ
         if piece.archive:
             return {}
         if piece.path is None:
@@ -188,7 +187,7 @@ class _Asked:
     `hidden` are values that must be masked in all output.
     """
 
-    call: _Call
+    target: _Target
     request: BuildRequest | None
     client: ConnectClient
     wanted: DeploymentRequest
@@ -207,7 +206,7 @@ class _Ready:
     listing: Result
 
 
-def _check_call(options: Options) -> None:
+def _check_options(options: Options) -> None:
     if options.new and options.app_id:
         raise UsageError("--new makes other content, --app-id names content: give one of them.")
     if options.metadata and options.no_metadata:
@@ -217,22 +216,23 @@ def _check_call(options: Options) -> None:
             raise UsageError(f"--metadata takes KEY=VALUE, not {given!r}.")
 
 
-def _ask(call: _Call, report: Report) -> _Asked:
+def _ask(target: _Target) -> _Asked:
     """Ask the server what matters before there is a bundle, and refuse what cannot succeed."""
-    subject, server, options = call.subject, call.server, call.options
-    variables = _variables(call)
+    subject, server = target.subject, target.server
+    variables = _variables(target)
     hidden = (*variables.hidden, *filter(None, [server.api_key]))
-    request = request_of_piece(subject.piece, options, call.surroundings)
-    with masking(hidden, report) as told:
+    request = request_of_piece(subject.piece, target.call)
+    with target.call.masking(hidden) as call:
+        target = replace(target, call=call)
         if path := subject.piece.path:
             whose = subject.config.content_name if subject.config else None
             content = f"content {whose!r} of this project" if whose else "content of its own"
-            told(Note(text=f"{path.name} is {content}."))
-        told(Step(text=f"Connecting to {server.url} ({server.source})"))
-        client = client_of(server, call.surroundings, told, variables.hidden)
-        settings = settings_of(client, call.surroundings)
-        wanted = _wanted(call, variables, request)
-        found = _look(client, settings, call, told)
+            call.report(Note(text=f"{path.name} is {content}."))
+        call.report(Step(text=f"Connecting to {server.url} ({server.source})"))
+        client = client_of(server, call, variables.hidden)
+        settings = settings_of(client, call)
+        wanted = _wanted(target, variables, request)
+        found = _look(client, settings, target)
         if found.located.content:  # with --new: content that an interrupted call has created
             wanted = replace(wanted, new=False)
         try:
@@ -241,42 +241,40 @@ def _ask(call: _Call, report: Report) -> _Asked:
             if known := found.located.content:
                 add_facts(error, guid=known.guid, logs_url=known.logs_url)
             raise
-        _compare_repository(call, client, found.located, told)
+        _compare_repository(target, client, found.located)
         return _Asked(
-            call=call,
+            target=target,
             request=request,
             client=client,
             wanted=wanted,
             found=found,
-            metadata=_metadata(call, settings, told),
+            metadata=_metadata(target, settings),
             hidden=hidden,
         )
 
 
-def _compare_repository(
-    call: _Call, client: ConnectClient, located: ContentMatch, report: Report
-) -> None:
+def _compare_repository(target: _Target, client: ConnectClient, located: ContentMatch) -> None:
     """Warn if only the name led to the content, and it was built from another repository."""
     if not (located.by_name and located.content):
         return
     theirs = last_repository(client, located.content)
     if not theirs:
         return
-    config = call.subject.config
+    config, environ = target.subject.config, target.call.environ
     # A prepared bundle may lie outside of git: then the project that it belongs to is compared.
-    known = call.commit or (git_metadata(config.root, call.surroundings.environ) if config else {})
+    known = target.commit or (git_metadata(config.root, environ) if config else {})
     ours = known.get("source_repo")
     if ours and not same_repository(ours, theirs):
         text = f"Content {located.content.guid} was found by its name alone, and was last deployed "
         text += f"from {without_credentials(readable(theirs))}; this project is {ours}."
         hint = "If it is other content, deploy with --new, or set `content-name` or `guid`."
-        report(Warned(text=f"{text} {hint}"))
+        target.call.report(Warned(text=f"{text} {hint}"))
 
 
-def _plan(asked: _Asked, folder: Path, report: Report) -> _Ready:
+def _plan(asked: _Asked, folder: Path) -> _Ready:
     """Build the bundle, or open the one that is prepared, and decide the steps."""
-    with masking(asked.hidden, report) as told:
-        bundle, built = _made(asked, folder, told)
+    with asked.target.call.masking(asked.hidden) as call:
+        bundle, built = _made(asked, call, folder)
         upload = Upload(
             archive=bundle.path,
             size=bundle.size,
@@ -291,24 +289,23 @@ def _plan(asked: _Asked, folder: Path, report: Report) -> _Ready:
             asked=asked,
             plan=make_plan(wanted, asked.found, upload),
             digest=bundle.digest,
-            listing=listing_of(built if asked.call.options.list else None),
+            listing=listing_of(built if call.options.list else None),
         )
 
 
-def _made(asked: _Asked, folder: Path, report: Report) -> tuple[Bundle, Built | None]:
-    call = asked.call
-    piece = call.subject.piece
+def _made(asked: _Asked, call: Call, folder: Path) -> tuple[Bundle, Built | None]:
+    piece = asked.target.subject.piece
     if piece.archive:
         return piece.archive, None
     if piece.path:
-        return Bundle.open(piece.path, into=folder, report=report), None
+        return Bundle.open(piece.path, into=folder, report=call.report), None
     if asked.request is None:
         raise AssertionError("what is not prepared is built")
     request = asked.request
     if not _is_writable(request.root):
-        report(Note(text=f"{request.root} cannot be written: the bundle is not kept there."))
+        call.report(Note(text=f"{request.root} cannot be written: the bundle is not kept there."))
         request = replace(request, directory=folder)
-    built = build_content(request, call.surroundings, report)
+    built = build_content(request, call)
     return built.bundle, built
 
 
@@ -339,7 +336,7 @@ def _deploy_each(
 
 def _again(left: list[_Ready]) -> GoOn:
     """Return how to go on with the pieces of content that are left."""
-    subjects = [each.asked.call.subject for each in left]
+    subjects = [each.asked.target.subject for each in left]
     names = [subject.config.content if subject.config else None for subject in subjects]
     files = [str(subject.piece.path) for subject in subjects if subject.piece.path]
     options = "--all" if None in names else " ".join(f"--content {name}" for name in names)
@@ -353,7 +350,7 @@ def _pieces(
 ) -> Iterator[tuple[str, dict[str, object]]]:
     """Return for each piece of content whether it was deployed, as a line and as an object."""
     for number, each in enumerate(ready):
-        name = each.asked.call.subject.name
+        name = each.asked.target.subject.name
         result = done[number] if number < len(done) else None
         if isinstance(result, Deployed):
             content, bundle_id = result.deployment.content, result.deployment.bundle_id
@@ -368,18 +365,17 @@ def _pieces(
 
 
 def _deploy(ready: _Ready, pace: TaskPolling, go_on: GoOn, report: Report) -> Result:
-    asked = ready.asked
-    call = asked.call
-    if call.options.dry_run:
-        return planned(ready.plan, call.server, ready.listing)
-    with masking(asked.hidden, report) as told:
-        _announce(ready.plan, told)
-        keeper = _keeper(call, report)
-        execution = Execution(asked.client, told, pace, keeper, go_on)
+    asked, target = ready.asked, ready.asked.target
+    if target.call.options.dry_run:
+        return planned(ready.plan, target.server, ready.listing)
+    with masking(asked.hidden, report) as masked_report:
+        _announce(ready.plan, masked_report)
+        keeper = _keeper(target, report)
+        execution = Execution(asked.client, masked_report, pace, keeper, go_on)
         deployment = execution.run(ready.plan)
     return deployed(
         deployment,
-        call.server,
+        target.server,
         digest=ready.digest,
         listing=ready.listing,
         hidden=asked.hidden,
@@ -399,8 +395,12 @@ def _done(results: list[Result]) -> Iterator[None]:
         raise
 
 
-def _variables(call: _Call) -> Variables:
-    options, surroundings, config = call.options, call.surroundings, call.subject.config
+def _variables(target: _Target) -> Variables:
+    options, surroundings, config = (
+        target.call.options,
+        target.call.surroundings,
+        target.subject.config,
+    )
     table = config.env if config else ()
     return collect_variables(
         table=((entry.name, entry.value) for entry in table),
@@ -411,12 +411,12 @@ def _variables(call: _Call) -> Variables:
     )
 
 
-def _metadata(call: _Call, settings: ServerSettings, report: Report) -> dict[str, str] | None:
+def _metadata(target: _Target, settings: ServerSettings) -> dict[str, str] | None:
     """Return the bundle's metadata: git's, then that of the table, then that of the call.
 
     An empty value removes a key.
     """
-    options, config = call.options, call.subject.config
+    options, config = target.call.options, target.subject.config
     if options.no_metadata:
         return None
     table = config.metadata_of_bundle if config else ()
@@ -427,16 +427,18 @@ def _metadata(call: _Call, settings: ServerSettings, report: Report) -> dict[str
             hidden = "hides its version, which CONNECT_SERVER_VERSION can tell"
             known = f"is Connect {settings.version}" if settings.version else hidden
             text = f"Not sent: {' and '.join(asked)}. The server {known}; Connect 2025.12 and later"
-            report(Warned(text=f"{text} take what is noted."))
+            target.call.report(Warned(text=f"{text} take what is noted."))
         return None
     if table is None and not called:
         return None
-    found = {} if table is None else {**call.commit, **dict(table)}
+    found = {} if table is None else {**target.commit, **dict(table)}
     return {key: value for key, value in (found | called).items() if value}
 
 
-def _wanted(call: _Call, variables: Variables, request: BuildRequest | None) -> DeploymentRequest:
-    subject, options, config = call.subject, call.options, call.subject.config
+def _wanted(
+    target: _Target, variables: Variables, request: BuildRequest | None
+) -> DeploymentRequest:
+    subject, options, config = target.subject, target.call.options, target.subject.config
     packages = request.packages if request else None
     manifest = subject.piece.manifest
     wanted = DeploymentRequest(
@@ -489,17 +491,15 @@ def _image(subject: Subject) -> str | None:
     return wanted
 
 
-def _look(
-    client: ConnectClient, settings: ServerSettings, call: _Call, report: Report
-) -> ServerFacts:
+def _look(client: ConnectClient, settings: ServerSettings, target: _Target) -> ServerFacts:
     """Ask the server what the plan needs to know; nothing is changed."""
-    subject, options = call.subject, call.options
+    subject, call = target.subject, target.call
     user = client.user()
-    clues = subject.clues(options, client.server, report)
-    if options.new:
+    clues = subject.clues(call, client.server)
+    if call.options.new:
         located = find_begun(client, user, clues) or ContentMatch(content=None, because="--new")
     else:
-        located = find_content(client, user, clues, report)
+        located = find_content(client, user, clues, call.report)
     content = located.content
     pythons = client.python_installations() if subject.has_python else None
     names = variable_names(client, content) if content else ()
@@ -526,9 +526,8 @@ def _announce(plan: Plan, report: Report) -> None:
         report(Note(text=text))
 
 
-def _keeper(call: _Call, report: Report) -> RecordKeeper:
-    subject = call.subject
-    url = call.server.url
+def _keeper(target: _Target, report: Report) -> RecordKeeper:
+    subject, url = target.subject, target.server.url
     record = DeploymentRecord(server_url=url, filename=subject.filename, app_mode=subject.app_mode)
     return RecordKeeper(subject.records, url, record, report)
 

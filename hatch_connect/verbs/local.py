@@ -10,25 +10,23 @@ from hatch_connect.verbs.result import Result
 from hatch_connect.verbs.server import state_folder
 
 if TYPE_CHECKING:
-    from hatch_connect.events import Report
     from hatch_connect.local.start import LocalServer
-    from hatch_connect.options import Options
-    from hatch_connect.verbs.call import Surroundings
+    from hatch_connect.verbs.call import Call
 
 
-def run_local(options: Options, surroundings: Surroundings, report: Report) -> Result:
+def run_local(call: Call) -> Result:
     """Serve until the person, or a signal, ends it. Raises UsageError."""
-    state = state_folder(surroundings)
+    state = state_folder(call)
 
     def ready(server: LocalServer) -> None:
-        report(Note(text=f"Connect runs at {server.url}, until Ctrl-C. Deploy to it: --local"))
-        report(Note(text=f"Its API key is in {state / 'api-key'}"))
+        call.report(Note(text=f"Connect runs at {server.url}, until Ctrl-C. Deploy to it: --local"))
+        call.report(Note(text=f"Its API key is in {state / 'api-key'}"))
 
     serve(
         state,
-        port=options.port or 0,
-        environ=surroundings.environ,
-        report=report,
+        port=call.options.port or 0,
+        environ=call.environ,
+        report=call.report,
         ready=ready,
     )
     return Result(facts={"state": str(state)})

@@ -18,87 +18,79 @@ if TYPE_CHECKING:
 
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.resources import ServerSettings, User
-    from hatch_connect.events import Report
-    from hatch_connect.options import Options
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.secret import Secret
     from hatch_connect.ship.follow import TaskPolling
-    from hatch_connect.verbs.call import Surroundings
+    from hatch_connect.verbs.call import Call
 
 
 LOCAL = "the option --local"
 
 
-def server_store(surroundings: Surroundings, report: Report) -> ServerStore:
+def server_store(call: Call) -> ServerStore:
     """Return the servers that this person has stored."""
-    return ServerStore(ServerStore.default_path(surroundings.environ, sys.platform), report)
+    return ServerStore(ServerStore.default_path(call.environ, sys.platform), call.report)
 
 
-def server_options(options: Options, surroundings: Surroundings) -> ServerOptions:
+def server_options(call: Call) -> ServerOptions:
     """Return what the call says of the server."""
+    options = call.options
     return ServerOptions(
         name=options.name,
         server=options.server,
         api_key=options.api_key,
         insecure=options.insecure or None,
-        cacert=surroundings.directory / options.cacert if options.cacert else None,
+        cacert=call.surroundings.directory / options.cacert if options.cacert else None,
     )
 
 
-def client_of(
-    server: Server,
-    surroundings: Surroundings,
-    report: Report,
-    hidden: tuple[Secret, ...] = (),
-) -> ConnectClient:
+def client_of(server: Server, call: Call, hidden: tuple[Secret, ...] = ()) -> ConnectClient:
     """Return a client of this server that shows none of these values; nothing is sent yet."""
     from hatch_connect.connect.client import connect
 
-    environ = surroundings.environ
+    environ = call.environ
     if server.source == LOCAL:
         # A server on this machine must not be reached through a proxy.
         environ = {k: v for k, v in environ.items() if not k.lower().endswith("_proxy")}
-    return connect(server, environ=environ, report=report, hidden=hidden)
+    return connect(server, environ=environ, report=call.report, hidden=hidden)
 
 
-def settings_of(client: ConnectClient, surroundings: Surroundings) -> ServerSettings:
+def settings_of(client: ConnectClient, call: Call) -> ServerSettings:
     """Return what the server says of itself; CONNECT_SERVER_VERSION says its version instead.
 
     An administrator may hide the version. Raises UsageError for what is no version of Connect.
     """
     settings = client.server_settings()
-    environ = surroundings.environ
+    environ = call.environ
     given, named = environ.get("CONNECT_SERVER_VERSION"), environ.get("CONNECT_SERVER")
     # If CONNECT_SERVER is set, the other CONNECT_* variables are about that server only.
     other = named and not same_server(named, client.server.url)
     if not given or other or client.server.source == LOCAL:
         return settings
-    told = replace(settings, version=given)
-    if told.supports(Feature.DRAFT) is None:
+    stated = replace(settings, version=given)
+    if stated.supports(Feature.DRAFT) is None:
         raise UsageError(
             f"CONNECT_SERVER_VERSION is {given!r}, which is no version of Connect.",
             hint="Write it as Connect does, such as 2025.06.0, or unset it.",
         )
-    return told
+    return stated
 
 
 @contextmanager
-def chosen_server(
-    options: Options, surroundings: Surroundings, config: ProjectConfig | None, report: Report
-) -> Iterator[Server]:
+def chosen_server(call: Call, config: ProjectConfig | None) -> Iterator[Server]:
     """Yield the server of the call; with `--local`, run one on this machine for the block.
 
     `config` is the project without any server's table; it is None if the call needs no project.
     """
-    tables = dict(config.servers if config else ())
+    options, tables = call.options, dict(config.servers if config else ())
     if not options.local:
         yield resolve_server(
-            server_options(options, surroundings),
-            environ=surroundings.environ,
+            server_options(call),
+            environ=call.environ,
             configured=config.server if config else None,
             tables=tables,
-            store=server_store(surroundings, report),
-            report=report,
+            store=server_store(call),
+            report=call.report,
         )
         return
     if options.name or options.server:
@@ -108,17 +100,17 @@ def chosen_server(
         )
     from hatch_connect.local.start import running
 
-    with running(state_folder(surroundings), environ=surroundings.environ, report=report) as local:
+    with running(state_folder(call), environ=call.environ, report=call.report) as local:
         table = "local" if "local" in tables else None
         yield Server(url=local.url, api_key=local.api_key, name="local", source=LOCAL, table=table)
 
 
-def state_folder(surroundings: Surroundings) -> Path:
+def state_folder(call: Call) -> Path:
     """Return where the server of this machine keeps what was deployed to it.
 
     The place is the platform's for state ($XDG_STATE_HOME and its like).
     """
-    named = surroundings.environ.get("XDG_STATE_HOME")
+    named = call.environ.get("XDG_STATE_HOME")
     if named:
         return Path(named) / "hatch-connect" / "local"
     from platformdirs import user_state_path
@@ -133,12 +125,12 @@ def who(user: User | None) -> str:
     return f"{user.username} ({user.role})" if user.role else user.username
 
 
-def polling_of(surroundings: Surroundings) -> TaskPolling:
+def polling_of(call: Call) -> TaskPolling:
     """Return how to wait for tasks. Raises UsageError for a time-out that is no number."""
     from hatch_connect.ship.follow import TaskPolling
 
-    pace = TaskPolling(now=surroundings.now, sleep=surroundings.sleep)
-    given = surroundings.environ.get("CONNECT_TASK_TIMEOUT")
+    pace = TaskPolling(now=call.surroundings.now, sleep=call.surroundings.sleep)
+    given = call.environ.get("CONNECT_TASK_TIMEOUT")
     if not given:
         return pace
     try:

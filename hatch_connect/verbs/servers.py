@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from hatch_connect.connect.resolve_server import server_to_add
 from hatch_connect.errors import ProjectError, StoreError, UsageError
 from hatch_connect.events import Note, Warned
-from hatch_connect.verbs.call import project_of
 from hatch_connect.verbs.result import Result
 from hatch_connect.verbs.server import (
     chosen_server,
@@ -26,31 +25,29 @@ from hatch_connect.verbs.server import (
 if TYPE_CHECKING:
     from hatch_connect.connect.resources import PythonInstallation
     from hatch_connect.connect.servers import Server, ServerStore
-    from hatch_connect.events import Report
-    from hatch_connect.options import Options
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.secret import Secret
-    from hatch_connect.verbs.call import Surroundings
+    from hatch_connect.verbs.call import Call
 
 
-def run_add(options: Options, surroundings: Surroundings, report: Report) -> Result:
+def run_add(call: Call) -> Result:
     """Check the server and the key, then store them.
 
     Raises UsageError if the nickname, the URL or the key is missing, ServerError if the
     server does not take the key: then nothing is stored.
     """
-    environ = surroundings.environ
+    options, environ = call.options, call.environ
     if not options.name:
         raise UsageError("Which nickname for this server?", hint="Give it with --name.")
-    choice = server_options(options, surroundings)
+    choice = server_options(call)
     if choice.api_key is None and not environ.get("CONNECT_API_KEY"):
-        choice = replace(choice, api_key=_ask(surroundings))
+        choice = replace(choice, api_key=_ask_key(call))
     server = server_to_add(choice, environ=environ)
-    store = server_store(surroundings, report)
-    user = client_of(server, surroundings, report).user()
+    store = server_store(call)
+    user = client_of(server, call).user()
     known = _known(store, options.name)
     if known is not None and known.url != server.url:
-        report(Note(text=f"{options.name!r} was {known.url} until now."))
+        call.report(Note(text=f"{options.name!r} was {known.url} until now."))
     store.add(server, default=options.set_default)
     you = f"there you are {user.username}" if user else f"{who(None)} there"
     return Result(
@@ -66,23 +63,26 @@ def _known(store: ServerStore, name: str) -> Server | None:
         return None  # a broken store is reported when it is set aside
 
 
-def _ask(surroundings: Surroundings) -> Secret:
-    if surroundings.ask_secret is None:
+def _ask_key(call: Call) -> Secret:
+    ask = call.surroundings.ask_secret
+    if ask is None:
         raise UsageError(
             "The server's API key is missing, and nobody is at a terminal to ask for it.",
             hint="Set CONNECT_API_KEY.",
         )
-    return surroundings.ask_secret("API key: ")
+    return ask("API key: ")
 
 
-def run_list(_options: Options, surroundings: Surroundings, report: Report) -> Result:
+def run_list(call: Call) -> Result:
     """List the stored servers, without their keys. Raises StoreError."""
-    store = server_store(surroundings, report)
+    store = server_store(call)
     servers = store.servers()
     for error in store.broken():
-        report(Warned(text=str(error)))
+        call.report(Warned(text=str(error)))
     if not servers:
-        report(Note(text=f"No server is stored in {store.path}; `hatch-connect add` stores one."))
+        call.report(
+            Note(text=f"No server is stored in {store.path}; `hatch-connect add` stores one.")
+        )
     default = store.default_name()
     known = [
         {"name": s.name, "url": s.url, "insecure": s.insecure, "default": s.name == default}
@@ -101,9 +101,9 @@ def _line(server: Server, default: str | None) -> str:
     return "  ".join((str(server.name), server.url, *filter(None, particulars)))
 
 
-def run_remove(options: Options, surroundings: Surroundings, report: Report) -> Result:
+def run_remove(call: Call) -> Result:
     """Remove the server from the store. Raises UsageError, StoreError."""
-    store = server_store(surroundings, report)
+    options, store = call.options, server_store(call)
     stored = store.find(options.server) if options.server and not options.name else None
     name = options.name or (stored.name if stored else None)
     if name is None:
@@ -119,11 +119,11 @@ def _shown(python: PythonInstallation) -> str:
     return python.version if python.publishable else f"{python.version} (takes no new bundles)"
 
 
-def run_details(options: Options, surroundings: Surroundings, report: Report) -> Result:
+def run_details(call: Call) -> Result:
     """Ask the server. Raises UsageError, ServerError."""
-    with chosen_server(options, surroundings, _project(options, surroundings), report) as server:
-        client = client_of(server, surroundings, report)
-        version = settings_of(client, surroundings).version
+    with chosen_server(call, _main_content(call)) as server:
+        client = client_of(server, call)
+        version = settings_of(client, call).version
         user, pythons = client.user(), client.python_installations()
         images = client.environments() or ()
     shown = "not told" if pythons is None else ", ".join(map(_shown, pythons)) or "none"
@@ -148,9 +148,9 @@ def run_details(options: Options, surroundings: Surroundings, report: Report) ->
     )
 
 
-def _project(options: Options, surroundings: Surroundings) -> ProjectConfig | None:
+def _main_content(call: Call) -> ProjectConfig | None:
     """Return the project if there is one: this verb needs none, nor content in it."""
     try:
-        return project_of(options, surroundings).content(packages_only=True)
+        return call.config(None, packages_only=True)
     except ProjectError:
         return None

@@ -20,17 +20,15 @@ from hatch_connect.project.content_kind import EntrypointKind
 from hatch_connect.project.project import read_project
 from hatch_connect.project.validators import valid_content_name, validate_title
 from hatch_connect.ship.find import ContentReference
-from hatch_connect.verbs.build import contents_of, request_for, with_packages
-from hatch_connect.verbs.call import project_of
+from hatch_connect.verbs.build import build_request
 
 if TYPE_CHECKING:
     from hatch_connect.bundle.build_protocol import BuildRequest
     from hatch_connect.bundle.manifest import Manifest
     from hatch_connect.connect.servers import Server
-    from hatch_connect.events import Report
     from hatch_connect.options import Options
     from hatch_connect.project.project import ProjectConfig
-    from hatch_connect.verbs.call import Surroundings
+    from hatch_connect.verbs.call import Call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,68 +93,57 @@ class Subject:
             return self.piece.manifest.environment.image
         return self.piece.config.image if self.piece.config else None
 
-    def clues(self, options: Options, server: Server, report: Report) -> ContentReference:
+    def clues(self, call: Call, server: Server) -> ContentReference:
         """Return what is known of the content on a server."""
         guid = self.config.guid if self.config else None
         known = ContentReference(guid=guid, name=self.name if self.known_by_name else None)
-        return reference_of(self.records, options, server, known, report)
+        return reference_of(self.records, call, server, known)
 
 
-def pieces_of(options: Options, surroundings: Surroundings, report: Report) -> tuple[Piece, ...]:
+def pieces_of(call: Call) -> tuple[Piece, ...]:
     """Read what the call ships: the bundles that it names, or the project. Raises ProjectError."""
+    options = call.options
     if options.title and (wrong := validate_title(options.title)):
         raise UsageError(f"The title {wrong}.")
     if not options.file:
-        project = project_of(options, surroundings)
-        names = contents_of(options, project)
-        return tuple(
-            Piece(config=project.content(name, overrides=options.overrides())) for name in names
-        )
+        return tuple(Piece(config=call.config(content)) for content in call.contents())
     _refuse_build_options(options)
     if len(options.file) > 1 and (options.content or options.title or options.app_id):
         raise UsageError(
             "--content, --title and --app-id are of one piece of content, and several bundles are "
             f"given: {', '.join(options.file)}."
         )
-    contents = _contents(options, surroundings)
-    paths = [surroundings.directory / file for file in options.file]
-    return tuple(_prepared(path, contents, options, report) for path in paths)
+    contents = _contents(call)
+    paths = [call.surroundings.directory / file for file in options.file]
+    return tuple(_prepared(path, contents, call) for path in paths)
 
 
-def _prepared(
-    path: Path, contents: tuple[ProjectConfig, ...], options: Options, report: Report
-) -> Piece:
+def _prepared(path: Path, contents: tuple[ProjectConfig, ...], call: Call) -> Piece:
     if not path.exists():
         raise UsageError(f"There is no {path}.", hint="Name a bundle, a manifest or its folder.")
     archive = None
     if path.is_file() and path.name != MANIFEST_NAME:
-        archive = Bundle.open(path, into=path.parent, report=report)
+        archive = Bundle.open(path, into=path.parent, report=call.report)
     manifest = archive.manifest if archive else read_manifest(path)
     piece = Piece(config=None, path=path, manifest=manifest, archive=archive, contents=contents)
-    return replace(piece, config=_owner(piece, options))
+    return replace(piece, config=_owner(piece, call.options))
 
 
-def request_of_piece(
-    piece: Piece, options: Options, surroundings: Surroundings
-) -> BuildRequest | None:
+def request_of_piece(piece: Piece, call: Call) -> BuildRequest | None:
     """Decide the lock, the packages and the Python, as far as that is possible before the build.
 
     Returns None for a prepared bundle. Raises ProjectError.
     """
     if piece.path or not piece.config:
         return None
-    return with_packages(piece.config, request_for(piece.config, options, surroundings))
+    return build_request(piece.config, call)
 
 
-def subject_of(
-    piece: Piece, options: Options, surroundings: Surroundings, server: Server, report: Report
-) -> Subject:
+def subject_of(piece: Piece, call: Call, server: Server) -> Subject:
     """Return what is known of the content that a piece becomes on a server."""
     if piece.config is None:
-        return _independent(piece, options, surroundings, report)
-    config = piece.config.project.content(
-        piece.config.content, on=server.table, overrides=options.overrides()
-    )
+        return _independent(piece, call)
+    config = call.config(piece.config.content, on=server.table)
     return Subject(
         piece=piece,
         config=config,
@@ -164,7 +151,7 @@ def subject_of(
         title=config.title,
         default_title=_title_of(config),
         filename=str(config.root),
-        records=records_of(config.root, config.content, surroundings, report),
+        records=records_of(config.root, config.content, call),
     )
 
 
@@ -183,13 +170,13 @@ def _refuse_build_options(options: Options) -> None:
 
 
 def reference_of(
-    records: RecordStore, options: Options, server: Server, known: ContentReference, report: Report
+    records: RecordStore, call: Call, server: Server, known: ContentReference
 ) -> ContentReference:
     """Return what is known of content: from the call, the record, then the table.
 
     A record that cannot be understood is reported and ignored.
     """
-    known = replace(known, app_id=options.app_id)
+    known = replace(known, app_id=call.options.app_id)
     try:
         if record := records.get(server.url):
             named = record.app_guid or record.app_id or None
@@ -197,13 +184,11 @@ def reference_of(
             known = replace(known, recorded=named, recorded_in=where)
         return replace(known, begun=records.creating(server.url))
     except StoreError as error:
-        report(Warned(text=f"{error.message} The content is looked for without it."))
+        call.report(Warned(text=f"{error.message} The content is looked for without it."))
     return known
 
 
-def records_of(
-    root: Path, content: str | None, surroundings: Surroundings, report: Report
-) -> RecordStore:
+def records_of(root: Path, content: str | None, call: Call) -> RecordStore:
     """Return the records of a project's deployments.
 
     They are kept in the project if its `.gitignore` names their folder, or if there is one already.
@@ -213,11 +198,11 @@ def records_of(
     place = record_path(
         root,
         content,
-        environ=surroundings.environ,
+        environ=call.environ,
         platform=sys.platform,
         in_project=(root / FOLDER).is_dir() or _ignores_records(root / ".gitignore"),
     )
-    return RecordStore(place, report)
+    return RecordStore(place, call.report)
 
 
 def _ignores_records(file: Path) -> bool:
@@ -246,12 +231,11 @@ def _owner(piece: Piece, options: Options) -> ProjectConfig | None:
     return next((c for c in piece.contents if _is_named_for(piece, c) and _is_like(piece, c)), None)
 
 
-def _contents(options: Options, surroundings: Surroundings) -> tuple[ProjectConfig, ...]:
+def _contents(call: Call) -> tuple[ProjectConfig, ...]:
     """Return the content that the call may be about; none if there is no project."""
     try:
-        project = project_of(options, surroundings)
-        names = contents_of(options, project) if options.content else project.contents
-        return tuple(project.content(name, overrides=options.overrides()) for name in names)
+        every = call.read_project().contents
+        return tuple(map(call.config, call.contents() if call.options.content else every))
     except ProjectError:
         return ()
 
@@ -275,11 +259,9 @@ def _is_like(piece: Piece, config: ProjectConfig) -> bool:
     )
 
 
-def _independent(
-    piece: Piece, options: Options, surroundings: Surroundings, report: Report
-) -> Subject:
+def _independent(piece: Piece, call: Call) -> Subject:
     """Return a bundle that is no project's; its title is from its primary file, else its name."""
-    path, manifest = piece.path, piece.manifest
+    path, manifest, given = piece.path, piece.manifest, call.options.title
     if path is None or manifest is None:
         raise AssertionError("what is not of the project is prepared")
     metadata = manifest.metadata
@@ -289,7 +271,7 @@ def _independent(
         primary = home.name
     of_project = _project_name(manifest, path)
     found = _stem(Path(primary)) if primary else of_project
-    default_title = options.title or found or _stem(path)
+    default_title = given or found or _stem(path)
     name = valid_content_name(default_title)
     # It is not of the project, so what has this name there is something else.
     taken = {config.content_name for config in piece.contents}
@@ -297,11 +279,11 @@ def _independent(
         piece=piece,
         config=None,
         name=name,
-        title=options.title,
+        title=given,
         default_title=name if validate_title(default_title) else default_title,
         filename=str(path),
         # The official client names the record of a manifest as if the manifest were a folder.
-        records=records_of(path, None, surroundings, report),
+        records=records_of(path, None, call),
         known_by_name=found is not None and found == of_project and name not in taken,
     )
 
