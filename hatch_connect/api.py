@@ -50,7 +50,8 @@ from hatch_connect.project.reading import find_root
 from hatch_connect.secret import Secret
 from hatch_connect.ship.execute import Deployment
 from hatch_connect.verbs.call import Call, Surroundings
-from hatch_connect.verbs.deploy import Deployed, run_deploy
+from hatch_connect.verbs.deploy import run_deploy
+from hatch_connect.verbs.result import Deployed
 
 __all__ = [
     "AnswerError",

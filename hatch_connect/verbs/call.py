@@ -127,6 +127,16 @@ def _read_project(directory: Path) -> Project:
 
 
 @contextmanager
+def nothing_changed(again: str = "deploy") -> Iterator[None]:
+    """If the user interrupts the block, which only reads, note that nothing was changed."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        error.add_note(f"Nothing was changed on the server. To go on, {again} again.")
+        raise
+
+
+@contextmanager
 def masking(secrets: Iterable[Secret | None], report: Report) -> Iterator[Report]:
     """Yield a report that hides these values; exceptions that leave the block hide them too."""
     hide = hiding(secret for secret in secrets if secret)

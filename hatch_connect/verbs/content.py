@@ -19,8 +19,8 @@ from hatch_connect.ship.execute import Execution
 from hatch_connect.ship.find import ContentMatch, ContentReference, find_content, variable_names
 from hatch_connect.ship.history import History, RecordKeeper
 from hatch_connect.ship.plan import make_rollback
-from hatch_connect.verbs.deploy import deployed, nothing_changed, planned
-from hatch_connect.verbs.result import Result
+from hatch_connect.verbs.call import nothing_changed
+from hatch_connect.verbs.result import Result, deployed, planned
 from hatch_connect.verbs.server import chosen_server, client_of, polling_of, settings_of, who
 from hatch_connect.verbs.source import records_of, reference_of
 

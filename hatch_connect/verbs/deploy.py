@@ -22,7 +22,7 @@ from hatch_connect.connect.records import DeploymentRecord
 from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import HatchConnectError, UsageError, add_facts, facts_of
 from hatch_connect.events import Note, Step, Warned
-from hatch_connect.secret import masked, without_credentials
+from hatch_connect.secret import without_credentials
 from hatch_connect.ship.execute import Execution, deploy_again
 from hatch_connect.ship.find import (
     ContentMatch,
@@ -35,8 +35,15 @@ from hatch_connect.ship.history import RecordKeeper
 from hatch_connect.ship.plan import DeploymentRequest, ServerFacts, Upload, check_request, make_plan
 from hatch_connect.ship.variables import collect_variables
 from hatch_connect.verbs.build import build_content
-from hatch_connect.verbs.call import masking
-from hatch_connect.verbs.result import Result, listing_of, one_or_several
+from hatch_connect.verbs.call import masking, nothing_changed
+from hatch_connect.verbs.result import (
+    Deployed,
+    Result,
+    deployed,
+    listing_of,
+    one_or_several,
+    planned,
+)
 from hatch_connect.verbs.server import chosen_server, client_of, polling_of, settings_of
 from hatch_connect.verbs.source import pieces_of, request_of_piece, subject_of
 
@@ -51,7 +58,7 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
     from hatch_connect.options import Options
     from hatch_connect.secret import Secret
-    from hatch_connect.ship.execute import Deployment, GoOn
+    from hatch_connect.ship.execute import GoOn
     from hatch_connect.ship.follow import TaskPolling
     from hatch_connect.ship.plan import Plan
     from hatch_connect.ship.variables import Variables
@@ -59,76 +66,6 @@ if TYPE_CHECKING:
     from hatch_connect.verbs.source import Subject
 
 _LARGEST = 5  # files that are named when a bundle is too large for the server
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deployed(Result):
-    """The result of a deployment that was carried out."""
-
-    deployment: Deployment
-
-
-_NOT_LISTED = Result()
-
-
-def deployed(
-    deployment: Deployment,
-    server: Server,
-    *,
-    hidden: tuple[Secret, ...],
-    digest: str | None = None,
-    listing: Result = _NOT_LISTED,
-    draft_urls: bool | None = None,
-) -> Deployed:
-    """Return what is on the server now: the URL of the content, or of the draft.
-
-    `hidden` are values that its answer may not show; `draft_urls` is False if the server shows a
-    draft in its dashboard only.
-    """
-    content, answer, url = deployment.content, deployment.answer, deployment.content.content_url
-    if not deployment.active:
-        url = f"{url.rstrip('/')}/_bundle{deployment.bundle_id}/"
-        if draft_urls is False:
-            url = content.draft_url(deployment.bundle_id)
-    facts = {
-        "url": url,
-        "dashboard_url": content.dashboard_url,
-        "logs_url": content.logs_url,
-        "guid": content.guid,
-        "name": content.name,
-        "title": content.title,
-        "app_mode": content.app_mode,
-        "server": server.url,
-        "created": deployment.created,
-        "bundle_id": deployment.bundle_id,
-        "previous_bundle_id": deployment.previous_bundle_id,
-        "active": deployment.active,
-        "digest": digest,
-        "answer": answer
-        and {
-            "status": answer.status,
-            "text": masked(answer.text, hidden),
-            "verified": not answer.doubt,
-        },
-    }
-    return Deployed(
-        lines=(*listing.lines, url), facts={**facts, **listing.facts}, deployment=deployment
-    )
-
-
-def planned(plan: Plan, server: Server, listing: Result = _NOT_LISTED) -> Result:
-    """Return what would be done: `--dry-run`."""
-    facts = {
-        "server": server.url,
-        "content": plan.content.guid if plan.content else None,
-        "because": plan.because,
-        "steps": [str(step) for step in plan.steps],
-        "notes": list(plan.notes),
-    }
-    return Result(
-        lines=(*listing.lines, f"on {server.url} ({server.source}):", *plan.lines()),
-        facts={**facts, **listing.facts},
-    )
 
 
 def run_deploy(call: Call) -> Result:
@@ -530,13 +467,3 @@ def _keeper(target: _Target, report: Report) -> RecordKeeper:
     subject, url = target.subject, target.server.url
     record = DeploymentRecord(server_url=url, filename=subject.filename, app_mode=subject.app_mode)
     return RecordKeeper(subject.records, url, record, report)
-
-
-@contextmanager
-def nothing_changed(again: str = "deploy") -> Iterator[None]:
-    """If the user interrupts the block, which only reads, note that nothing was changed."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        error.add_note(f"Nothing was changed on the server. To go on, {again} again.")
-        raise

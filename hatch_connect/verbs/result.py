@@ -5,10 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from hatch_connect.secret import masked
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hatch_connect.bundle.build_protocol import Built
+    from hatch_connect.connect.servers import Server
+    from hatch_connect.secret import Secret
+    from hatch_connect.ship.execute import Deployment
+    from hatch_connect.ship.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,4 +54,74 @@ def listing_of(built: Built | None) -> Result:
             "files": [{"path": path, "size": size} for path, size in files],
             "left_out": [{"path": path, "rule": rule} for path, rule in left_out],
         },
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed(Result):
+    """The result of a deployment that was carried out."""
+
+    deployment: Deployment
+
+
+_NOT_LISTED = Result()
+
+
+def deployed(
+    deployment: Deployment,
+    server: Server,
+    *,
+    hidden: tuple[Secret, ...],
+    digest: str | None = None,
+    listing: Result = _NOT_LISTED,
+    draft_urls: bool | None = None,
+) -> Deployed:
+    """Return what is on the server now: the URL of the content, or of the draft.
+
+    `hidden` are values that its answer may not show; `draft_urls` is False if the server shows a
+    draft in its dashboard only.
+    """
+    content, answer, url = deployment.content, deployment.answer, deployment.content.content_url
+    if not deployment.active:
+        url = f"{url.rstrip('/')}/_bundle{deployment.bundle_id}/"
+        if draft_urls is False:
+            url = content.draft_url(deployment.bundle_id)
+    facts = {
+        "url": url,
+        "dashboard_url": content.dashboard_url,
+        "logs_url": content.logs_url,
+        "guid": content.guid,
+        "name": content.name,
+        "title": content.title,
+        "app_mode": content.app_mode,
+        "server": server.url,
+        "created": deployment.created,
+        "bundle_id": deployment.bundle_id,
+        "previous_bundle_id": deployment.previous_bundle_id,
+        "active": deployment.active,
+        "digest": digest,
+        "answer": answer
+        and {
+            "status": answer.status,
+            "text": masked(answer.text, hidden),
+            "verified": not answer.doubt,
+        },
+    }
+    return Deployed(
+        lines=(*listing.lines, url), facts={**facts, **listing.facts}, deployment=deployment
+    )
+
+
+def planned(plan: Plan, server: Server, listing: Result = _NOT_LISTED) -> Result:
+    """Return what would be done: `--dry-run`."""
+    facts = {
+        "server": server.url,
+        "content": plan.content.guid if plan.content else None,
+        "because": plan.because,
+        "steps": [str(step) for step in plan.steps],
+        "notes": list(plan.notes),
+    }
+    return Result(
+        lines=(*listing.lines, f"on {server.url} ({server.source}):", *plan.lines()),
+        facts={**facts, **listing.facts},
     )
