@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "options": WORDS | {"option_kinds", "project"},
     "project": WORDS,
     "connect": WORDS,
-    "local": WORDS,
+    "local": WORDS | {"project", "bundle"},
     "locks": WORDS | {"project"},
     "bundle": WORDS | {"project", "locks"},
     "ship": WORDS | {"bundle", "connect"},

@@ -13,7 +13,12 @@ from urllib.parse import unquote
 from hatch_connect.bundle.guard import forbidden
 from hatch_connect.errors import BundleError, ProjectError
 from hatch_connect.project.content_kind import EntrypointKind
-from hatch_connect.project.entrypoints import SAVED_MODELS, holds_model
+from hatch_connect.project.entrypoints import (
+    QUARTO_PROJECTS,
+    SAVED_MODELS,
+    express_script,
+    holds_model,
+)
 from hatch_connect.project.sources import read_names
 
 if TYPE_CHECKING:
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
 _APPS = ("templates", "static")
 # https://docs.bokeh.org: what a folder with a main.py may hold beside it
 _BOKEH = (*_APPS, "theme.yaml", "app_hooks.py", "request_handler.py", "server_lifecycle.py")
-_QUARTO = ("_quarto.yml", "_quarto.yaml", "_metadata.yml", "_brand.yml", "_extensions")
+_QUARTO = (*QUARTO_PROJECTS, "_metadata.yml", "_brand.yml", "_extensions")
 _COMPANIONS = {
     "python-api": _APPS,
     "python-fastapi": _APPS,
@@ -50,7 +55,6 @@ _QUOTED = re.compile(r"""(?<=["'/\\(=])[^"'/\\\n()<>]+(?=["'/\\)#?>])""")
 _WHOLE_FOLDER = frozenset({"python-bokeh", "python-panel"})
 
 # Shiny Express: the object is the script's name, what is no letter or digit as _<hex>_.
-_EXPRESS = "shiny.express.app:"
 _COMPILED = (".so", ".pyd")
 
 
@@ -260,9 +264,8 @@ def entry_files(config: ProjectConfig) -> tuple[str, ...]:
     text = config.entrypoint
     if not text or config.app_mode.entrypoint is EntrypointKind.NONE:
         return ()
-    if text.startswith(_EXPRESS):
-        name = text.removeprefix(_EXPRESS)
-        return (re.sub(r"_([0-9a-f]+)_", lambda match: chr(int(match[1], 16)), name),)
+    if (script := express_script(text)) is not None:
+        return (script,)
     as_file = config.app_mode.entrypoint is EntrypointKind.FILE or "/" in text
     if as_file or text.endswith(".py"):
         return (text.rstrip("/"),)

@@ -14,21 +14,17 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from hatch_connect.errors import BundleError, shortened
 from hatch_connect.local.archives import MANIFEST, safe_name
 from hatch_connect.local.modes import MODES, Mode
+from hatch_connect.project.entrypoints import SAVED_MODELS, express_script, is_quarto_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_OPTIONAL = ("notebooks", "document", "model", "none")
 _VERSION = re.compile(r"(\d+)\.(\d+)(\.\d+)?\S*")
 _NAME = r"[^\W\d]\w*"
 _OBJECT = re.compile(rf"\w[\w-]*(\.\w[\w-]*)*(:{_NAME}(\.{_NAME})*)?")
-_EXPRESS = "shiny.express.app:"
-_ESCAPED = re.compile("_([a-zA-Z0-9]+)_")
 _SCRIPTS = (".py", ".ipynb")
-QUARTO_PROJECTS = ("_quarto.yml", "_quarto.yaml")
 _DOCUMENTS = ("*.qmd", "*.ipynb", "*.Rmd", "*.md")
-_MODELS = ("saved_model.pb", "saved_model.pbtxt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,22 +187,17 @@ def find_entrypoint(root: Path, manifest: Manifest) -> str:
     return find[kind](root, manifest) if kind in find else ""
 
 
-def is_quarto_project(root: Path) -> bool:
-    """Return whether Quarto takes a folder for a project."""
-    return any((root / name).is_file() for name in QUARTO_PROJECTS)
-
-
 def saved_models(root: Path) -> tuple[str, ...]:
     """Return the folders that hold a TensorFlow SavedModel, as paths below `root`."""
-    found = {path.parent for name in _MODELS for path in root.rglob(name)}
+    found = {path.parent for name in SAVED_MODELS for path in root.rglob(name)}
     return tuple(sorted(path.relative_to(root).as_posix() for path in found))
 
 
 def _model(root: Path) -> str:
     if not any(folder.isdecimal() for folder in saved_models(root)):
         raise BundleError(
-            f"The bundle holds no SavedModel: no {' and no '.join(_MODELS)} in a folder at its root"
-            " whose name is the model's version, such as 1/."
+            f"The bundle holds no SavedModel: no {' and no '.join(SAVED_MODELS)} in a folder at its"
+            " root whose name is the model's version, such as 1/."
         )
     return ""
 
@@ -251,8 +242,8 @@ def _script(root: Path, entrypoint: str) -> str:
 
 
 def _shiny(root: Path, entrypoint: str) -> str:
-    if entrypoint.startswith(_EXPRESS):
-        _file(root, _unescape(entrypoint.removeprefix(_EXPRESS)), (".py",))
+    if (script := express_script(entrypoint)) is not None:
+        _file(root, script, (".py",))
         return entrypoint
     return _object(root, entrypoint)
 
@@ -270,15 +261,3 @@ def _object(root: Path, entrypoint: str) -> str:
     ):
         raise BundleError(f"The entrypoint {entrypoint!r} names no module of the bundle.")
     return entrypoint
-
-
-def _unescape(name: str) -> str:
-    """Return the file name that Shiny Express encodes: `app_2e_py` is `app.py`."""
-
-    def character(match: re.Match[str]) -> str:
-        try:
-            return chr(int(match[1], 16))
-        except (ValueError, OverflowError):
-            return match[0]
-
-    return _ESCAPED.sub(character, name)

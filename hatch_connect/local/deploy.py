@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from hatch_connect.errors import BundleError
 from hatch_connect.events import Detail
 from hatch_connect.local.archives import unpack
-from hatch_connect.local.checks import QUARTO_PROJECTS, Manifest, check, is_quarto_project
+from hatch_connect.local.checks import Manifest, check
 from hatch_connect.local.processes import run_program
 from hatch_connect.local.pythons import choose_python
 from hatch_connect.local.state import now
+from hatch_connect.project.entrypoints import QUARTO_PROJECTS, is_quarto_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -30,9 +30,10 @@ GUESSED = ("app", "application", "create_app", "make_app")
 
 _USUAL = ("app", "application", "main", "api", "asgi", "wsgi", "server", "streamlit_app")
 _LIKE_APP = re.compile(r"app[-_].+|.+[-_]app")  # what the official client also looks for
-_QUARTO = ("_quarto.yml", "_quarto.yaml")
+QUARTO_PROJECTS = ("_quarto.yml", "_quarto.yaml")
 _HTML = (".html", ".htm")
 SAVED_MODELS = ("saved_model.pb", "saved_model.pbtxt")
+_EXPRESS = "shiny.express.app:"
 
 _OBJECTS: dict[str, frozenset[tuple[str, str]]] = {
     "python-api": frozenset(
@@ -219,7 +220,21 @@ def _is_usual(name: str) -> bool:
 def express_entrypoint(path: str) -> str:
     """Return Shiny's name for an Express script: all but ASCII letters and digits as `_<hex>_`."""
     escaped = re.sub(r"^[0-9]|[^a-zA-Z0-9]", lambda found: f"_{ord(found[0]):x}_", path)
-    return f"shiny.express.app:{escaped}"
+    return f"{_EXPRESS}{escaped}"
+
+
+def express_script(entrypoint: str) -> str | None:
+    """Return the script that Shiny's name for it stands for; None for another entrypoint."""
+    if not entrypoint.startswith(_EXPRESS):
+        return None
+    return re.sub("_([a-zA-Z0-9]+)_", _unescaped, entrypoint.removeprefix(_EXPRESS))
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    try:
+        return chr(int(found[1], 16))
+    except (ValueError, OverflowError):
+        return found[0]
 
 
 def _notebooks(root: Path) -> tuple[Entrypoint, ...]:
@@ -249,14 +264,19 @@ def _html(root: Path) -> tuple[Entrypoint, ...]:
 
 
 def _quarto(root: Path) -> tuple[Entrypoint, ...]:
-    if any((root / name).is_file() for name in _QUARTO):
+    if is_quarto_project(root):
         return (Entrypoint(entrypoint=None),)
     paths = _shallowest(root, (".qmd",))
     if not any("/" not in path for path in paths):
-        projects = [folder for name in _QUARTO for folder in _folders_of(root, name)]
+        projects = [folder for name in QUARTO_PROJECTS for folder in _folders_of(root, name)]
         if projects:
             return tuple(Entrypoint(entrypoint=None, folder=folder) for folder in projects)
     return tuple(document_in(path) for path in paths)
+
+
+def is_quarto_project(folder: Path) -> bool:
+    """Return whether Quarto takes a folder for a project."""
+    return any((folder / name).is_file() for name in QUARTO_PROJECTS)
 
 
 def document_in(path: str) -> Entrypoint:
