@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.errors import BundleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-MANIFEST = "manifest.json"
 _LARGEST_MANIFEST = 64 << 20
 
 
@@ -51,7 +51,7 @@ def read_manifest(archive: Path) -> bytes | None:
         with _reading(archive) as tar:
             for member in tar:
                 folder, name = posixpath.split(posixpath.normpath(member.name))
-                if name == MANIFEST and "/" not in folder and member.isreg():
+                if name == MANIFEST_NAME and "/" not in folder and member.isreg():
                     stream = tar.extractfile(member)
                     return stream.read(_LARGEST_MANIFEST) if stream else None
     except BundleError:

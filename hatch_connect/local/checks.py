@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.errors import BundleError, shortened
-from hatch_connect.local.archives import MANIFEST, safe_name
-from hatch_connect.local.modes import MODES, Mode
+from hatch_connect.local.archives import safe_name
+from hatch_connect.local.modes import MODES, WITHOUT_PYTHON, Mode
 from hatch_connect.project.entrypoints import SAVED_MODELS, express_script, is_quarto_project
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def check(root: Path, *, files: bool = True) -> Manifest:
     and there may be further files. Without `files` their existence is not checked: a process of
     the content may have removed some.
     """
-    manifest = parse(_read(root / MANIFEST))
+    manifest = parse(_read(root / MANIFEST_NAME))
     wanted = manifest.files if files else ()
     if missing := sorted(name for name in wanted if not os.path.lexists(root / name)):
         names = shortened([repr(name) for name in missing], 5)
@@ -94,7 +95,7 @@ def parse(text: bytes) -> Manifest:
         mode.entrypoint in {"notebooks", "document", "model", "none"} or primary_html is not None
     )
     otherwise: dict[str, None] = {"default": None} if optional else {}
-    python = _python(whole, mode)
+    python = _python(whole, app_mode)
     return Manifest(
         app_mode=app_mode,
         entrypoint=_get(whole, "metadata.entrypoint", str, **otherwise) or "",
@@ -134,8 +135,10 @@ def _get(whole: dict[str, Any], key: str, kind: type, **otherwise: None) -> Any:
     return value
 
 
-def _python(whole: dict[str, Any], mode: Mode) -> str | None:
-    if mode.python == "none" or (mode.python == "optional" and whole.get("python") is None):
+def _python(whole: dict[str, Any], app_mode: str) -> str | None:
+    # Not every document of Quarto runs Python.
+    optional = MODES[app_mode].entrypoint == "document" and whole.get("python") is None
+    if optional or app_mode in WITHOUT_PYTHON:
         return None
     version: str = _get(whole, "python.version", str)
     if not _VERSION.fullmatch(version):
@@ -165,7 +168,7 @@ def _files(whole: dict[str, Any]) -> tuple[str, ...]:
         safe_name(name)
         if not isinstance(entry, dict) or not isinstance(entry.get("checksum", ""), str):
             raise BundleError(f"manifest.json: files[{name!r}].checksum must be a string.")
-    return tuple(name for name in listed if name != MANIFEST)
+    return tuple(name for name in listed if name != MANIFEST_NAME)
 
 
 def find_entrypoint(root: Path, manifest: Manifest) -> str:

@@ -24,7 +24,8 @@ from packaging.specifiers import SpecifierSet
 
 from hatch_connect.errors import BundleError
 from hatch_connect.local.processes import run_program
-from hatch_connect.local.pythons import minor_of, uv_environ
+from hatch_connect.local.pythons import uv_environ
+from hatch_connect.project.target import minor_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

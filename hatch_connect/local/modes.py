@@ -11,6 +11,8 @@ from pathlib import PurePosixPath
 from typing import Literal
 from urllib.parse import urlsplit
 
+from hatch_connect.project.content_kind import APP_MODES
+
 Interface = Literal["asgi", "wsgi", "dash", "gradio", "command"]
 PORT = "{port}"  # stands for the port, which the process chooses
 HOST = "127.0.0.1"
@@ -33,10 +35,10 @@ class Mode:
     kind: Literal["process", "files", "model"] = "process"
     interface: Interface = "command"
     learns: Literal["by request", "at start", "at start, whole"] = "at start, whole"
-    python: Literal["needed", "optional", "none"] = "needed"
     lacking: str | None = None
 
 
+WITHOUT_PYTHON = frozenset(mode.name for mode in APP_MODES if not mode.has_python)
 _NO_R = "This server has no R: {} needs a Connect server that has."
 _R_MODES = {
     "shiny": "Shiny for R",
@@ -56,17 +58,16 @@ MODES: dict[str, Mode] = {
     "python-panel": Mode(entrypoint="script"),
     "jupyter-voila": Mode(entrypoint="notebooks"),
     "jupyter-static": Mode(entrypoint="notebook", kind="files"),
-    "quarto-static": Mode(entrypoint="document", kind="files", python="optional"),
-    "quarto-shiny": Mode(entrypoint="document", learns="by request", python="optional"),
-    "static": Mode(entrypoint="page", kind="files", python="none"),
-    "tensorflow-saved-model": Mode(entrypoint="model", kind="model", python="none"),
+    "quarto-static": Mode(entrypoint="document", kind="files"),
+    "quarto-shiny": Mode(entrypoint="document", learns="by request"),
+    "static": Mode(entrypoint="page", kind="files"),
+    "tensorflow-saved-model": Mode(entrypoint="model", kind="model"),
     **{
-        name: Mode(entrypoint="none", python="none", lacking=_NO_R.format(title))
+        name: Mode(entrypoint="none", lacking=_NO_R.format(title))
         for name, title in _R_MODES.items()
     },
     "nodejs": Mode(
         entrypoint="none",
-        python="none",
         lacking="This server has no Node.js: the content needs a Connect server that has.",
     ),
 }

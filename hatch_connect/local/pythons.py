@@ -14,6 +14,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from hatch_connect.errors import BundleError
+from hatch_connect.project.target import minor_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -118,8 +119,3 @@ def _is_version(text: str) -> bool:
         return not Version(text).is_prerelease
     except InvalidVersion:
         return False
-
-
-def minor_of(version: str) -> str:
-    """Return X.Y of a version."""
-    return ".".join(version.split(".")[:2])

@@ -17,6 +17,7 @@ from starlette.datastructures import UploadFile
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from hatch_connect.bundle.archive import Tally
 from hatch_connect.errors import BundleError
 from hatch_connect.local.api.requests import (
     ACTIVE_BUNDLE,
@@ -44,9 +45,8 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedArchive:
-    """An archive that has arrived whole, at `path` until somebody moves it."""
+    """What is known of an archive that has arrived whole."""
 
-    path: Path
     size: int
     md5: str
     sha1: str
@@ -96,18 +96,14 @@ async def _parts(archive: UploadFile) -> AsyncIterator[bytes]:
 async def _store(
     chunks: AsyncIterator[bytes], path: Path, metadata: dict[str, str]
 ) -> ReceivedArchive:
-    md5 = hashlib.md5(usedforsecurity=False)
     sha1 = hashlib.sha1(usedforsecurity=False)
-    size = 0
     with path.open("wb") as file:
+        tally = Tally(file)
         async for chunk in chunks:
-            size += len(chunk)
-            md5.update(chunk)
             sha1.update(chunk)
-            await asyncio.to_thread(file.write, chunk)
-    return ReceivedArchive(
-        path=path, size=size, md5=md5.hexdigest(), sha1=sha1.hexdigest(), metadata=metadata
-    )
+            await asyncio.to_thread(tally.write, chunk)
+    md5 = tally.md5.hexdigest()
+    return ReceivedArchive(size=tally.size, md5=md5, sha1=sha1.hexdigest(), metadata=metadata)
 
 
 def _metadata(text: object) -> dict[str, str]:

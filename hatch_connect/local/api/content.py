@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -23,6 +22,7 @@ from hatch_connect.local.api.requests import (
     read_object,
 )
 from hatch_connect.local.machine import USER_GUID
+from hatch_connect.project.validators import validate_content_name, validate_title
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 Types: TypeAlias = tuple[type, ...]
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{3,64}")
-_TITLE_LENGTHS = range(3, 1025)
 _ACCESS_TYPES = ("all", "logged_in", "acl")
 
 # By Connect's name: the JSON types allowed (null is, too, but for the last group), the default.
@@ -76,7 +74,7 @@ _WRITABLE = frozenset(("name", "owner_guid", *DEFAULTS))
 
 def check_name(name: object) -> str:
     """Return a content name; raises ApiError if it cannot be one."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or validate_content_name(name):
         raise invalid("The name must have 3 to 64 characters, letters, digits, '-' and '_' only.")
     return name
 
@@ -91,15 +89,12 @@ def check_settings(given: Mapping[str, object]) -> dict[str, object]:
             raise invalid(f"The field {name!r} has the wrong type, {type(value).__name__}.")
         if isinstance(value, int | float) and value < 0:
             raise invalid(f"The field {name!r} must not be negative.")
-    _check_title(given.get("title"))
+    title = given.get("title")
+    if isinstance(title, str) and title and validate_title(title):
+        raise invalid("The title must have 3 to 1,024 characters.")
     if given.get("access_type", "all") not in _ACCESS_TYPES:
         raise invalid(f"The field 'access_type' must be one of: {', '.join(_ACCESS_TYPES)}.")
     return dict(given)
-
-
-def _check_title(title: object) -> None:
-    if isinstance(title, str) and title and len(title) not in _TITLE_LENGTHS:
-        raise invalid("The title must have 3 to 1,024 characters.")
 
 
 def _types(name: str) -> Types:
