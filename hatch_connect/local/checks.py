@@ -29,7 +29,7 @@ _DOCUMENTS = ("*.qmd", "*.ipynb", "*.Rmd", "*.md")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
+class CheckedManifest:
     """The parts of manifest.json that the server acts on.
 
     `python` is a version such as "3.11.7", or None for content that has no Python; `requires` is a
@@ -55,7 +55,7 @@ class Manifest:
         return MODES[self.app_mode]
 
 
-def check(root: Path, *, files: bool = True) -> Manifest:
+def check(root: Path, *, files: bool = True) -> CheckedManifest:
     """Return the manifest of the unpacked bundle at `root` after checking the bundle against it.
 
     Its entrypoint is the one that was found, a script's as the path of its file. Raises
@@ -74,7 +74,7 @@ def check(root: Path, *, files: bool = True) -> Manifest:
     return replace(manifest, entrypoint=find_entrypoint(root, manifest))
 
 
-def parse(text: bytes) -> Manifest:
+def parse(text: bytes) -> CheckedManifest:
     """Return what a manifest says; raises BundleError with the key that is wrong."""
     try:
         whole = json.loads(text)
@@ -96,7 +96,7 @@ def parse(text: bytes) -> Manifest:
     )
     otherwise: dict[str, None] = {"default": None} if optional else {}
     python = _python(whole, app_mode)
-    return Manifest(
+    return CheckedManifest(
         app_mode=app_mode,
         entrypoint=_get(whole, "metadata.entrypoint", str, **otherwise) or "",
         primary_html=primary_html,
@@ -171,12 +171,12 @@ def _files(whole: dict[str, Any]) -> tuple[str, ...]:
     return tuple(name for name in listed if name != MANIFEST_NAME)
 
 
-def find_entrypoint(root: Path, manifest: Manifest) -> str:
+def find_entrypoint(root: Path, manifest: CheckedManifest) -> str:
     """Return the entrypoint of content, for scripts and pages as a path below `root`.
 
     Raises BundleError if it names nothing of the bundle.
     """
-    find: dict[str, Callable[[Path, Manifest], str]] = {
+    find: dict[str, Callable[[Path, CheckedManifest], str]] = {
         "object": lambda root, manifest: _object(root, manifest.entrypoint),
         "shiny": lambda root, manifest: _shiny(root, manifest.entrypoint),
         "script": lambda root, manifest: _script(root, manifest.entrypoint),
@@ -218,7 +218,7 @@ def _document(root: Path, *, project: bool) -> str:
     raise BundleError("The bundle holds neither a Quarto project nor a single document.")
 
 
-def _notebooks(root: Path, manifest: Manifest) -> str:
+def _notebooks(root: Path, manifest: CheckedManifest) -> str:
     if manifest.entrypoint:
         return _file(root, manifest.entrypoint, (".ipynb",))
     if not any(root.rglob("*.ipynb")):

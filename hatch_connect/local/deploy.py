@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.errors import BundleError
 from hatch_connect.events import Detail
 from hatch_connect.local.archives import unpack
-from hatch_connect.local.checks import Manifest, check
+from hatch_connect.local.checks import CheckedManifest, check
 from hatch_connect.local.processes import run_program
 from hatch_connect.local.pythons import choose_python
 from hatch_connect.local.state import now
@@ -77,7 +77,7 @@ async def _prepare(
     return await prepare_pages(machine, content, ready, manifest, task)
 
 
-def _check_possible(machine: Machine, manifest: Manifest) -> None:
+def _check_possible(machine: Machine, manifest: CheckedManifest) -> None:
     if manifest.mode.lacking:
         raise BundleError(manifest.mode.lacking)
     if manifest.mode.entrypoint == "document" and machine.quarto is None:
@@ -88,7 +88,11 @@ def _check_possible(machine: Machine, manifest: Manifest) -> None:
 
 
 async def _with_python(
-    machine: Machine, content: StoredContent, bundle: StoredBundle, manifest: Manifest, task: Task
+    machine: Machine,
+    content: StoredContent,
+    bundle: StoredBundle,
+    manifest: CheckedManifest,
+    task: Task,
 ) -> StoredBundle:
     python = choose_python(manifest, await machine.pythons())
     task.write(
@@ -115,7 +119,9 @@ async def _with_python(
     )
 
 
-async def _unpacked(machine: Machine, bundle: StoredBundle, task: Task) -> tuple[Path, Manifest]:
+async def _unpacked(
+    machine: Machine, bundle: StoredBundle, task: Task
+) -> tuple[Path, CheckedManifest]:
     folder = machine.unpacked(bundle)
     if bundle.folder is not None and folder.exists():
         # Checked when it was unpacked; its process may have written files since.
@@ -149,7 +155,11 @@ async def _activate(machine: Machine, content: StoredContent, bundle: StoredBund
 
 
 async def prepare_pages(
-    machine: Machine, content: StoredContent, bundle: StoredBundle, manifest: Manifest, task: Task
+    machine: Machine,
+    content: StoredContent,
+    bundle: StoredBundle,
+    manifest: CheckedManifest,
+    task: Task,
 ) -> StoredBundle:
     """Return the bundle with its pages, and its entrypoint as the first of them.
 
@@ -177,29 +187,29 @@ async def _render(
     bundle: StoredBundle,
     task: Task,
     *,
-    manifest: Manifest,
+    manifest: CheckedManifest,
     output: Path,
 ) -> None:
     log, job = machine.begin_job(content, bundle, _TAGS[manifest.app_mode])
-    place = machine.place(content, bundle, job)
-    environ = place.environ()
+    context = machine.process_context(content, bundle, job)
+    environ = context.environ()
     command: tuple[str | Path, ...]
     if manifest.app_mode == "jupyter-static":
-        command = notebook_command(_of(place.python), manifest, output)
+        command = notebook_command(_of(context.python), manifest, output)
     else:
         command = quarto_command(_of(machine.quarto), manifest.entrypoint, output.name)
-        environ |= {"QUARTO_PYTHON": str(place.python)} if place.python else {}
+        environ |= {"QUARTO_PYTHON": str(context.python)} if context.python else {}
 
     def write(line: str) -> None:
         task.write(line)
         log.write("stdout", line)
 
     task.write(f"Rendering {manifest.entrypoint}")
-    place.make_home()
+    context.make_home()
     code: int | None = None
     try:
-        with _as_project(place.root, needed=manifest.app_mode == "quarto-static"):
-            code = await run_program(command, environ=environ, folder=place.root, write=write)
+        with _as_project(context.root, needed=manifest.app_mode == "quarto-static"):
+            code = await run_program(command, environ=environ, folder=context.root, write=write)
     finally:
         log.close()
         machine.state.save_job(replace(job, ended=now(), exit_code=code))
@@ -243,7 +253,9 @@ def _replace(fresh: Path, old: Path) -> None:
     fresh.rename(old)
 
 
-def notebook_command(python: Path, manifest: Manifest, output: Path) -> tuple[str | Path, ...]:
+def notebook_command(
+    python: Path, manifest: CheckedManifest, output: Path
+) -> tuple[str | Path, ...]:
     """Return how to execute a notebook and to convert it to `output`/index.html."""
     hidden: list[str] = []
     if manifest.hide_all_input:

@@ -13,7 +13,13 @@ from uuid import uuid4
 from hatch_connect.events import Detail
 from hatch_connect.local.environments import Environment, Environments, prepare_runtime
 from hatch_connect.local.modes import MODES, Mount, serving_command
-from hatch_connect.local.processes import ContentProcess, Launch, Processes, SavedState, run_program
+from hatch_connect.local.processes import (
+    ContentProcess,
+    Launch,
+    ProcessContext,
+    Processes,
+    run_program,
+)
 from hatch_connect.local.pythons import Python, find_pythons, uv_environ
 from hatch_connect.local.state import JobLog, State, StoredBundle, StoredContent, StoredJob, now
 from hatch_connect.local.tasks import Tasks
@@ -137,11 +143,13 @@ class Machine:
         self.state.save_job(job)
         return JobLog(self.log_path(job.key)), job
 
-    def place(self, content: StoredContent, bundle: StoredBundle, job: StoredJob) -> SavedState:
+    def process_context(
+        self, content: StoredContent, bundle: StoredBundle, job: StoredJob
+    ) -> ProcessContext:
         """Return where a process for that job runs."""
         environment = Environment(folder=self.environments.folder / (bundle.environment or ""))
         environ = self.setup.environ
-        return SavedState(
+        return ProcessContext(
             root=self.setup.folder / "unpacked" / (bundle.folder or ""),
             python=environment.python if bundle.environment else None,
             home=self._home(content),
@@ -199,12 +207,12 @@ class Machine:
         self, content: StoredContent, bundle: StoredBundle, job: StoredJob, prefix: str
     ) -> Launch:
         mode = MODES[bundle.app_mode or ""]
-        place = self.place(content, bundle, job)
-        runner = place.python or Path(sys.executable)
+        context = self.process_context(content, bundle, job)
+        runner = context.python or Path(sys.executable)
         version = bundle.python or ".".join(map(str, sys.version_info[:3]))
         patience = content.settings.get("init_timeout")
         return Launch(
-            place=place,
+            context=context,
             runner=runner,
             runtime=await self.runtime(Python(version=version, path=runner)),
             interface=mode.interface,

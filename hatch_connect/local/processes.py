@@ -29,8 +29,8 @@ _GRACE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SavedState:
-    """Where a process of content runs.
+class ProcessContext:
+    """Where a process of content runs: its files, its interpreter, its whole environment.
 
     `python` is None for content without Python; `home` is a folder that belongs to the content;
     `system` holds the few variables of the machine that any program needs there; `described` tells
@@ -76,7 +76,7 @@ class SavedState:
 
 
 def signal_group(process: Process, name: Literal["SIGTERM", "SIGKILL"]) -> None:
-    """Send a signal to a process and its descendants, or to whichever of them are left."""
+    """Send a signal to a process that leads a session, and to its descendants that are left."""
     with suppress(ProcessLookupError, PermissionError):
         if sys.platform == "win32":
             process.kill()
@@ -139,7 +139,7 @@ class Launch:
     mounted, if it must know that at its start; it must be ready within `patience` seconds.
     """
 
-    place: SavedState
+    context: ProcessContext
     runner: Path
     runtime: Path
     interface: Interface
@@ -172,14 +172,14 @@ class ContentProcess:
     @classmethod
     async def start(cls, launch: Launch, log: JobLog) -> ContentProcess:
         """Start a process; `wait_ready` tells how it went. Raises StartError if it cannot."""
-        place = launch.place
-        place.make_home()
+        context = launch.context
+        context.make_home()
         try:
             process = await asyncio.create_subprocess_exec(
                 launch.runner,
                 _RUNNER,
-                cwd=place.root,
-                env=place.environ() | _told(launch),
+                cwd=context.root,
+                env=context.environ() | _told(launch),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
@@ -272,8 +272,8 @@ def _told(launch: Launch) -> dict[str, str]:
     if launch.interface == "gradio":
         return {"GRADIO_ROOT_PATH": launch.prefix}
     # Quarto looks for a Python of its own.
-    is_quarto = launch.interface == "command" and launch.place.python is not None
-    return {"QUARTO_PYTHON": str(launch.place.python)} if is_quarto else {}
+    is_quarto = launch.interface == "command" and launch.context.python is not None
+    return {"QUARTO_PYTHON": str(launch.context.python)} if is_quarto else {}
 
 
 class Processes:

@@ -19,7 +19,7 @@ from hatch_connect.project.target import minor_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from hatch_connect.local.checks import Manifest
+    from hatch_connect.local.checks import CheckedManifest
 
 _OLDEST = Version("3.8")  # no release of what serves content runs on an older one
 
@@ -46,7 +46,7 @@ def find_pythons(environ: Mapping[str, str]) -> tuple[Python, ...]:
     return tuple(python for python in by_age if Version(python.version) >= _OLDEST)
 
 
-def choose_python(manifest: Manifest, pythons: Iterable[Python]) -> Python:
+def choose_python(manifest: CheckedManifest, pythons: Iterable[Python]) -> Python:
     """Return the interpreter for a bundle: the newest that the manifest allows.
 
     If only MAJOR.MINOR has to match, the exact version wins. If there is none, raises BundleError

@@ -89,13 +89,13 @@ async def _serve(
     *,
     while_used: bool,
 ) -> None:
-    server: _Server
+    server: _LeasedServer
 
     def unused() -> None:
         server.should_exit = True
 
     leases = Leases(unused if while_used else None)
-    server = _Server(create_app(setup, leases), leases, lambda: _announce(setup, ready))
+    server = _LeasedServer(create_app(setup, leases), leases, lambda: _announce(setup, ready))
     waiting = asyncio.create_task(leases.wait_first())
     await server.serve(sockets=[listening])
     waiting.cancel()
@@ -131,7 +131,7 @@ def _bind(serving: Serving) -> socket.socket:
     )
 
 
-class _Server(uvicorn.Server):
+class _LeasedServer(uvicorn.Server):
     def __init__(self, app: Starlette, leases: Leases, started: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.connect_content import manifest
 
 from hatch_connect.errors import BundleError
-from hatch_connect.local.checks import Manifest, check, parse
+from hatch_connect.local.checks import CheckedManifest, check, parse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ def _bundle(root: Path, files: dict[str, bytes], **changes: object) -> Path:
     return root
 
 
-def _parse(**changes: object) -> Manifest:
+def _parse(**changes: object) -> CheckedManifest:
     return parse(json.dumps(manifest({"a": b""}, **changes)).encode())
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hatch_connect.errors import BundleError
-from hatch_connect.local.checks import Manifest, find_entrypoint, saved_models
+from hatch_connect.local.checks import CheckedManifest, find_entrypoint, saved_models
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,7 @@ def root(tmp_path: Path) -> Path:
     ],
 )
 def test_what_an_entrypoint_names(root: Path, app_mode: str, entrypoint: str, found: str) -> None:
-    assert find_entrypoint(root, Manifest(app_mode=app_mode, entrypoint=entrypoint)) == found
+    assert find_entrypoint(root, CheckedManifest(app_mode=app_mode, entrypoint=entrypoint)) == found
 
 
 @pytest.mark.parametrize(
@@ -78,11 +78,11 @@ def test_an_entrypoint_that_names_nothing(
     root: Path, app_mode: str, entrypoint: str, message: str
 ) -> None:
     with pytest.raises(BundleError, match=message):
-        find_entrypoint(root, Manifest(app_mode=app_mode, entrypoint=entrypoint))
+        find_entrypoint(root, CheckedManifest(app_mode=app_mode, entrypoint=entrypoint))
 
 
 def test_the_primary_page_is_the_entrypoint(root: Path) -> None:
-    manifest = Manifest(app_mode="static", primary_html="a.html", entrypoint="other")
+    manifest = CheckedManifest(app_mode="static", primary_html="a.html", entrypoint="other")
 
     assert find_entrypoint(root, manifest) == "a.html"
 
@@ -99,14 +99,14 @@ def test_what_quarto_renders(tmp_path: Path, names: list[str], found: str) -> No
     for name in names:
         (tmp_path / name).touch()
 
-    assert find_entrypoint(tmp_path, Manifest(app_mode="quarto-static")) == found
+    assert find_entrypoint(tmp_path, CheckedManifest(app_mode="quarto-static")) == found
 
 
 def test_quarto_serves_one_document_of_a_project(tmp_path: Path) -> None:
     for name in ("_quarto.yml", "app.qmd"):
         (tmp_path / name).touch()
 
-    assert find_entrypoint(tmp_path, Manifest(app_mode="quarto-shiny")) == "app.qmd"
+    assert find_entrypoint(tmp_path, CheckedManifest(app_mode="quarto-shiny")) == "app.qmd"
 
 
 @pytest.mark.parametrize("names", [[], ["a.qmd", "b.qmd"]])
@@ -115,12 +115,12 @@ def test_nothing_for_quarto_to_render(tmp_path: Path, names: list[str]) -> None:
         (tmp_path / name).touch()
 
     with pytest.raises(BundleError, match="nor a single document"):
-        find_entrypoint(tmp_path, Manifest(app_mode="quarto-static"))
+        find_entrypoint(tmp_path, CheckedManifest(app_mode="quarto-static"))
 
 
 def test_a_folder_without_a_notebook_is_not_for_voila(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="the bundle holds none"):
-        find_entrypoint(tmp_path, Manifest(app_mode="jupyter-voila"))
+        find_entrypoint(tmp_path, CheckedManifest(app_mode="jupyter-voila"))
 
 
 def test_models_are_found_at_the_root_and_below(tmp_path: Path) -> None:
@@ -129,4 +129,4 @@ def test_models_are_found_at_the_root_and_below(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").touch()
 
     assert saved_models(tmp_path) == (".", "2")
-    assert find_entrypoint(tmp_path, Manifest(app_mode="tensorflow-saved-model")) == ""
+    assert find_entrypoint(tmp_path, CheckedManifest(app_mode="tensorflow-saved-model")) == ""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hatch_connect.local.checks import Manifest
+from hatch_connect.local.checks import CheckedManifest
 from hatch_connect.local.deploy import notebook_command, quarto_command
 from hatch_connect.local.modes import Mount, serving_command
 
@@ -75,7 +75,7 @@ _TAGGED = {
     ],
 )
 def test_what_renders_a_notebook(*, every: bool, tagged: bool, options: set[str]) -> None:
-    manifest = Manifest(
+    manifest = CheckedManifest(
         app_mode="jupyter-static",
         entrypoint="a b.ipynb",
         hide_all_input=every,

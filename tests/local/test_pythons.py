@@ -8,7 +8,7 @@ import pytest
 from support.connect_content import PYTHON
 
 from hatch_connect.errors import BundleError
-from hatch_connect.local.checks import Manifest
+from hatch_connect.local.checks import CheckedManifest
 from hatch_connect.local.pythons import Python, choose_python, find_pythons, uv_environ
 
 _HERE = tuple(
@@ -17,8 +17,8 @@ _HERE = tuple(
 )
 
 
-def _manifest(python: str, requires: str | None = None) -> Manifest:
-    return Manifest(
+def _manifest(python: str, requires: str | None = None) -> CheckedManifest:
+    return CheckedManifest(
         app_mode="python-api",
         entrypoint="app",
         python=python,

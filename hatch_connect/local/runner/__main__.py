@@ -173,7 +173,7 @@ def serve(application: Application, request: Mapping[str, str]) -> None:
     else:
         mounted = Mounted(application, whole_path=wants_whole_path(application))
 
-    class Server(uvicorn.Server):
+    class AnnouncingServer(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
             if self.started and sockets:
@@ -185,7 +185,7 @@ def serve(application: Application, request: Mapping[str, str]) -> None:
     config = uvicorn.Config(
         mounted, forwarded_allow_ips="127.0.0.1", server_header=False, log_level="info"
     )
-    Server(config).run(sockets=[listening])
+    AnnouncingServer(config).run(sockets=[listening])
 
 
 if __name__ == "__main__":
