@@ -20,7 +20,7 @@ PAGES = sorted(
     for path in (*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "tests" / "README.md")
 )
 
-IMPORTS = "room | may import, besides itself and the words (`errors`, `events`, `secret`)"
+IMPORTS = "room | may import, besides itself and the words (`errors`, `events`, `secret`, `typed`)"
 UNSAID = WORDS | {"", "option_kinds"}
 
 

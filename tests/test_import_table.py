@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
-WORDS = {"errors", "events", "secret"}
+WORDS = {"errors", "events", "secret", "typed"}
 OUTSIDE = {"door", "cli", "display", "api", "__main__"}
 BELOW_DOORS = WORDS | {"verbs", "options", "option_kinds", "display", "door"}
 
@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "events": set(),
     "secret": set(),
+    "typed": set(),
     "option_kinds": WORDS | {"project"},
     "options": WORDS | {"option_kinds", "project"},
     "project": WORDS,

@@ -5,29 +5,17 @@ from __future__ import annotations
 import html
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from hatch_connect.errors import AnswerError
+from hatch_connect.typed import json_type, optional, text_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_KINDS = {
-    bool: "a boolean",
-    int: "an integer",
-    float: "a number",
-    str: "a string",
-    list: "an array",
-    dict: "an object",
-    type(None): "null",
-}
+T = TypeVar("T")
 
 _HTTP_ERRORS = 400
-
-
-def kind(value: object) -> str:
-    """Name the JSON type of `value`."""
-    return _KINDS.get(type(value), type(value).__name__)
 
 
 def readable(text: str, limit: int = 300) -> str:
@@ -57,9 +45,9 @@ def refusal_in(body: bytes) -> tuple[int | None, str]:
         return None, ""
     if not isinstance(answer, dict):
         return None, ""
-    code, said = answer.get("code"), answer.get("error")
+    code, said = answer.get("code"), text_at(answer, "error")
     known = isinstance(code, int) and not isinstance(code, bool) and 0 < code < _HTTP_ERRORS
-    return code if known else None, said if isinstance(said, str) else "no message"
+    return code if known else None, "no message" if said is None else said
 
 
 class JsonObject:
@@ -72,14 +60,17 @@ class JsonObject:
     def __init__(self, value: object, where: str) -> None:
         if not isinstance(value, dict):
             raise AnswerError(
-                f"Unexpected answer to {where}: {kind(value)} instead of an object.",
+                f"Unexpected answer to {where}: {json_type(value)} instead of an object.",
                 hint="Is this the URL of a Posit Connect server?",
             )
         self._fields = value
         self._where = where
 
+    def _optional(self, key: str, kind: type[T]) -> T | None:
+        return optional(self._fields, key, kind, lambda _value: self._wrong(key, json_type(kind())))
+
     def _wrong(self, key: str, expected: str) -> AnswerError:
-        got = kind(self._fields.get(key)) if key in self._fields else "nothing"
+        got = json_type(self._fields[key]) if key in self._fields else "nothing"
         return AnswerError(f"Unexpected answer to {self._where}: `{key}` is {got}, not {expected}.")
 
     def optional_string(self, key: str) -> str | None:
@@ -87,9 +78,8 @@ class JsonObject:
         value = self._fields.get(key)
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
-        if value is not None and not isinstance(value, str):
-            raise self._wrong(key, "a string")
-        return None if value is None else _encodable(value)
+        text = self._optional(key, str)
+        return None if text is None else _encodable(text)
 
     def string(self, key: str) -> str:
         """Return a string that must be there and not be empty."""
@@ -103,16 +93,11 @@ class JsonObject:
         value = self._fields.get(key)
         if isinstance(value, str) and value.isdecimal():
             return int(value)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-            raise self._wrong(key, "an integer")
-        return value
+        return self._optional(key, int)
 
     def optional_boolean(self, key: str) -> bool | None:
         """Return a boolean or None."""
-        value = self._fields.get(key)
-        if value is not None and not isinstance(value, bool):
-            raise self._wrong(key, "a boolean")
-        return value
+        return self._optional(key, bool)
 
     def boolean(self, key: str, *, default: bool) -> bool:
         """Return a boolean, or `default` if there is none."""
@@ -148,11 +133,13 @@ def objects(value: object, where: str) -> Iterator[JsonObject]:
 
 def strings(value: object, where: str) -> tuple[str, ...]:
     """Read an array of strings."""
-    found = _array(value, where)
-    for n, item in enumerate(found):
+    found = []
+    for n, item in enumerate(_array(value, where)):
         if not isinstance(item, str):
-            raise AnswerError(f"Unexpected answer to {where}[{n}]: {kind(item)}, not a string.")
-    return tuple(_encodable(item) for item in found if isinstance(item, str))
+            told = json_type(item)
+            raise AnswerError(f"Unexpected answer to {where}[{n}]: {told}, not a string.")
+        found.append(_encodable(item))
+    return tuple(found)
 
 
 def _encodable(text: str) -> str:
@@ -162,5 +149,5 @@ def _encodable(text: str) -> str:
 
 def _array(value: object, where: str) -> list[object]:
     if not isinstance(value, list):
-        raise AnswerError(f"Unexpected answer to {where}: {kind(value)} instead of an array.")
+        raise AnswerError(f"Unexpected answer to {where}: {json_type(value)} instead of an array.")
     return value

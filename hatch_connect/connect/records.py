@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hatch_connect.errors import AnswerError, StoreError
 from hatch_connect.events import silent
+from hatch_connect.typed import list_at, text_at, value_at
 
 from .json_reader import JsonObject
 from .servers import JsonFile, config_directory, same_server
@@ -158,9 +159,7 @@ class RecordStore:
         found: list[object] = []
         for file in reversed(self._histories):
             _, entry = _find(file, server_url) or ("", None)
-            contents = entry.get("contents") if isinstance(entry, dict) else None
-            noted = contents.get(guid) if isinstance(contents, dict) else None
-            found += noted if isinstance(noted, list) else []
+            found += list_at(entry, "contents", guid)
         return tuple(filter(None, map(_attempt, found)))
 
     def note(self, server_url: str, guid: str, attempt: Attempt, *, again: bool) -> None:
@@ -168,9 +167,9 @@ class RecordStore:
 
         def change(entry: dict[str, Any]) -> None:
             contents = _dict(entry, "contents")
-            old = contents.get(guid)
-            noted = [each for each in old if _attempt(each)] if isinstance(old, list) else []
-            same = [n for n, each in enumerate(noted) if each["bundle_id"] == attempt.bundle_id]
+            noted = [each for each in list_at(contents, guid) if _attempt(each)]
+            own = attempt.bundle_id
+            same = [n for n, each in enumerate(noted) if text_at(each, "bundle_id") == own]
             if again and same:
                 del noted[same[-1]]
             contents[guid] = [*noted, asdict(attempt)][-_LONGEST_HISTORY:]
@@ -181,8 +180,7 @@ class RecordStore:
         """Return the name of content whose first deployment was not finished."""
         for file in self._histories:
             _, entry = _find(file, server_url) or ("", None)
-            name = entry.get("creating") if isinstance(entry, dict) else None
-            if isinstance(name, str):
+            if (name := text_at(entry, "creating")) is not None:
                 return name
         return None
 
@@ -271,14 +269,14 @@ def _dict(entries: dict[str, Any], key: str) -> dict[str, Any]:
 
 def _attempt(noted: object) -> Attempt | None:
     """Read an attempt; return None for anything else, so that it is ignored."""
-    if not (isinstance(noted, dict) and isinstance(noted.get("bundle_id"), str)):
+    bundle_id, verified = text_at(noted, "bundle_id"), value_at(noted, "verified")
+    if bundle_id is None:
         return None
-    replaced, verified = noted.get("replaced"), noted.get("verified")
     return Attempt(
-        bundle_id=noted["bundle_id"],
-        draft=noted.get("draft") is True,
-        activation=str(noted.get("activation") or ""),
-        replaced=replaced if isinstance(replaced, str) else None,
+        bundle_id=bundle_id,
+        draft=value_at(noted, "draft") is True,
+        activation=text_at(noted, "activation") or "",
+        replaced=text_at(noted, "replaced"),
         verified=verified if isinstance(verified, bool) else None,
     )
 

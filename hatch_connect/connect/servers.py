@@ -15,14 +15,13 @@ import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from hatch_connect.errors import BrokenStoreError, StoreError, UsageError
 from hatch_connect.events import Warned, silent
 from hatch_connect.secret import Secret
-
-from .json_reader import kind
+from hatch_connect.typed import json_type, optional
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
 
 Entry: TypeAlias = dict[str, object]
+T = TypeVar("T")
 
 # Keys of entries for other services, which the official client keeps in the same file.
 _OTHER_SERVICES = ("account_name", "connect_cloud_account_name", "snowflake_connection_name")
@@ -176,31 +176,27 @@ class ServerStore:
     def _server(self, name: str, entry: object) -> Server | None:
         if not isinstance(entry, dict):
             raise self._wrong(name, entry, "an object")
-        url = self._text(name, entry, "url")
+        url = self._read(name, entry, "url", str)
         if not url or any(entry.get(key) for key in _OTHER_SERVICES):
             return None
-        key = self._text(name, entry, "api_key")
-        insecure = entry.get("insecure") or False
-        if not isinstance(insecure, bool):
-            raise self._wrong(f"{name}.insecure", insecure, "true or false")
+        key = self._read(name, entry, "api_key", str)
+        insecure = bool(entry.get("insecure") and self._read(name, entry, "insecure", bool))
         return Server(
             url=_normal(url),
             api_key=Secret(key) if key else None,
             name=name,
             insecure=insecure,
-            ca_cert=self._text(name, entry, "ca_cert"),
+            ca_cert=self._read(name, entry, "ca_cert", str) or None,
             source=f"the server '{name}' in {self.path}",
         )
 
-    def _text(self, name: str, entry: Entry, key: str) -> str | None:
-        value = entry.get(key)
-        if value is not None and not isinstance(value, str):
-            raise self._wrong(f"{name}.{key}", value, "a string")
-        return value or None
+    def _read(self, name: str, entry: Entry, key: str, kind: type[T]) -> T | None:
+        expected = "true or false" if kind is bool else "a string"
+        return optional(entry, key, kind, lambda v: self._wrong(f"{name}.{key}", v, expected))
 
     def _wrong(self, where: str, value: object, expected: str) -> StoreError:
         return StoreError(
-            f"{self.path} is broken: `{where}` is {kind(value)} instead of {expected}.",
+            f"{self.path} is broken: `{where}` is {json_type(value)} instead of {expected}.",
             hint="Mend the file, or move it out of the way; it was left as it is.",
         )
 
@@ -330,7 +326,7 @@ class JsonFile:
         except (ValueError, RecursionError) as error:
             raise self._broken(str(error)) from error
         if not isinstance(value, dict):
-            raise self._broken(f"it holds {kind(value)} instead of an object")
+            raise self._broken(f"it holds {json_type(value)} instead of an object")
         return value
 
     @contextlib.contextmanager
