@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,32 +14,29 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 WORDS = {"errors", "events", "secret", "typed"}
+DOORS = {"cli", "plugin", "invoke_tasks", "api"}
 OUTSIDE = {"door", "cli", "display", "api", "__main__"}
-BELOW_DOORS = WORDS | {"verbs", "options", "option_kinds", "display", "door"}
 
+# Besides themselves and the words, which import nothing.
 MAY_IMPORT: dict[str, set[str]] = {
-    "errors": set(),
-    "events": set(),
-    "secret": set(),
-    "typed": set(),
-    "option_kinds": WORDS | {"project"},
-    "options": WORDS | {"option_kinds", "project"},
-    "project": WORDS,
-    "connect": WORDS,
-    "local": WORDS | {"project", "bundle"},
-    "locks": WORDS | {"project"},
-    "bundle": WORDS | {"project", "locks"},
-    "ship": WORDS | {"bundle", "connect"},
-    "verbs": WORDS | {"project", "locks", "connect", "bundle", "ship", "options", "local"},
-    "display": WORDS | {"verbs"},
-    "door": WORDS | {"options", "verbs", "display"},
-    "cli": BELOW_DOORS | {"", "option_kinds"},
-    "plugin": BELOW_DOORS | {"bundle", "project"},
+    "project": set(),
+    "connect": set(),
+    "option_kinds": {"project"},
+    "options": {"option_kinds"},
+    "locks": {"project"},
+    "bundle": {"project", "locks"},
+    "local": {"project", "bundle"},
+    "ship": {"connect"},
+    "verbs": {"project", "locks", "bundle", "connect", "ship", "options", "local"},
+    "display": {"verbs"},
+    "door": {"options", "verbs", "display"},
+    "cli": {"options", "option_kinds", "door"},
+    "plugin": {"options", "option_kinds", "verbs", "door", "bundle", "project"},
     "hooks": {"plugin"},
-    "invoke_tasks": BELOW_DOORS,
-    "__main__": {"cli", "door", "errors"},
-    "api": WORDS | {"options", "verbs", "ship", "connect", "bundle", "project"},
-    "": {"api"},
+    "invoke_tasks": {"options", "option_kinds", "door"},
+    "api": {"options", "verbs", "ship", "connect", "bundle", "project"},
+    "__init__": {"api"},
+    "__main__": {"cli", "door"},
 }
 
 ONE_EDGE: dict[str, tuple[str, ...]] = {
@@ -67,9 +65,9 @@ PATHS = [path.relative_to(ROOT).as_posix() for path in FILES]
 
 
 def room(path: str) -> str:
-    """Return the first name below the package: a room, a module of its own, or "" for itself."""
+    """Return the first name below the package: a room, or a module of its own."""
     package, first, *_ = path.removesuffix(".py").split("/")
-    return package if package == "invoke_tasks" else first.replace("__init__", "")
+    return package if package == "invoke_tasks" else first
 
 
 def imported(path: str, *, root: Path = ROOT, typing: bool = True) -> list[str]:
@@ -88,7 +86,15 @@ def imported(path: str, *, root: Path = ROOT, typing: bool = True) -> list[str]:
                 depth = node.level - path.endswith("__init__.py")
                 base = ".".join([*package[: len(package) - depth], *filter(None, [base])])
             names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            names += [str(arg.value) for arg in node.args if isinstance(arg, ast.Constant)]
     return names
+
+
+def used_rooms(path: str) -> set[str]:
+    """Return the other rooms that a file imports; a name of the package itself is none."""
+    ours = [name.split(".") for name in imported(path) if name.startswith("hatch_connect.")]
+    return {name[1] for name in ours if name[1].strip("_") == name[1]} - {room(path)}
 
 
 def _nodes(tree: ast.AST, *, typing: bool) -> Iterator[ast.AST]:
@@ -102,9 +108,50 @@ def _nodes(tree: ast.AST, *, typing: bool) -> Iterator[ast.AST]:
 @pytest.mark.parametrize("path", PATHS)
 def test_a_room_imports_only_those_it_may(path: str) -> None:
     own = room(path)
-    ours = [n.split(".") for n in imported(path) if n.split(".")[0] == "hatch_connect"]
-    rooms = {n[1] for n in ours if len(n) > 1 and not n[1].startswith("_")}
-    assert rooms - {own} <= MAY_IMPORT[own] | {""}
+    assert used_rooms(path) <= (set() if own in WORDS else MAY_IMPORT[own] | WORDS)
+
+
+def test_the_table_allows_no_more_than_is_used() -> None:
+    used: dict[str, set[str]] = {name: set() for name in MAY_IMPORT}
+    for path in PATHS:
+        if room(path) not in WORDS:
+            used[room(path)] |= used_rooms(path) - WORDS
+    assert used == MAY_IMPORT
+
+
+def test_no_door_is_used_by_another_or_from_inside() -> None:
+    starts = {"hooks": {"plugin"}, "__main__": {"cli"}, "__init__": {"api"}}
+    using = {name: rooms & DOORS for name, rooms in MAY_IMPORT.items() if rooms & DOORS}
+    assert using == starts
+
+
+def test_the_page_on_architecture_has_the_same_table() -> None:
+    text = (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
+    section = text.partition("\n## Who may import whom\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| `")]
+    cells = [tuple(re.findall("`(.+?)`", cell) for cell in row) for row in rows]
+    table = {name: set(may) for names, may in cells for name in names}
+    assert table == MAY_IMPORT
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "name"),
+    [
+        ("room/a.py", "from . import b", "room.b"),
+        ("room/below/a.py", "from ..b import x", "room.b"),
+        ("room/below/__init__.py", "from ..b import x", "room.b"),
+        ("room/a.py", "def f():\n    import other.b", "other.b"),
+        ("room/a.py", "class A:\n    def f(self):\n        from other import b", "other.b"),
+        ("room/a.py", "if TYPE_CHECKING:\n    from other import b", "other.b"),
+        ("room/a.py", "import importlib\nimportlib.import_module('other.b')", "other.b"),
+    ],
+)
+def test_an_import_is_seen_wherever_it_stands(
+    tmp_path: Path, path: str, text: str, name: str
+) -> None:
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_text(text, encoding="utf-8")
+    assert name in imported(path, root=tmp_path)
 
 
 @pytest.mark.parametrize("path", PATHS)
