@@ -13,12 +13,7 @@ from urllib.parse import unquote
 from hatch_connect.bundle.guard import forbidden
 from hatch_connect.errors import BundleError, ProjectError
 from hatch_connect.project.content_kind import EntrypointKind
-from hatch_connect.project.entrypoints import (
-    QUARTO_PROJECTS,
-    SAVED_MODELS,
-    express_script,
-    holds_model,
-)
+from hatch_connect.project.entrypoints import SAVED_MODELS, express_script, holds_model
 from hatch_connect.project.sources import read_names
 
 if TYPE_CHECKING:
@@ -28,23 +23,6 @@ if TYPE_CHECKING:
     from hatch_connect.bundle.selector import LeftOut, SelectedFiles
     from hatch_connect.project.project import ProjectConfig
 
-_APPS = ("templates", "static")
-# https://docs.bokeh.org: what a folder with a main.py may hold beside it
-_BOKEH = (*_APPS, "theme.yaml", "app_hooks.py", "request_handler.py", "server_lifecycle.py")
-_QUARTO = (*QUARTO_PROJECTS, "_metadata.yml", "_brand.yml", "_extensions")
-_COMPANIONS = {
-    "python-api": _APPS,
-    "python-fastapi": _APPS,
-    "python-dash": ("assets", "pages"),
-    "python-streamlit": ("pages", "static", ".streamlit"),
-    "python-shiny": ("www", "_brand.yml"),
-    "python-bokeh": _BOKEH,
-    "python-panel": _BOKEH,
-    "jupyter-voila": ("voila.json",),
-    "quarto-static": _QUARTO,
-    "quarto-shiny": _QUARTO,
-    "static": ("{stem}_files",),
-}
 _SOURCES = (".py", ".ipynb", ".qmd", ".html", ".htm")
 _LONGEST = 200
 _LARGEST = 1 << 22
@@ -52,9 +30,6 @@ _WILD = re.compile(r"[*?\[]")
 # One segment of a path as sources write it: in quotes, between slashes, or in a link.
 _QUOTED = re.compile(r"""(?<=["'/\\(=])[^"'/\\\n()<>]+(?=["'/\\)#?>])""")
 
-_WHOLE_FOLDER = frozenset({"python-bokeh", "python-panel"})
-
-# Shiny Express: the object is the script's name, what is no letter or digit as _<hex>_.
 _COMPILED = (".so", ".pyd")
 
 
@@ -65,11 +40,10 @@ def companions(config: ProjectConfig, entry: str) -> Iterator[str]:
     """
     folder, name = posixpath.split(entry)
     stem = name.rpartition(".")[0]
-    mode = config.app_mode.name
-    names = _COMPANIONS.get(mode, ()) if mode not in _WHOLE_FOLDER or stem == "main" else ()
-    paths = [posixpath.join(folder, each.format(stem=stem)) for each in names]
-    if mode == "python-streamlit":
-        paths.append(".streamlit")
+    mode = config.app_mode
+    names = mode.companions if stem == "main" or not mode.main_has_folder else ()
+    beside = (posixpath.join(folder, each.format(stem=stem)) for each in names)
+    paths = (*beside, *mode.companions_at_top)
     yield from (path for path in dict.fromkeys(paths) if (config.root / path).exists())
 
 
@@ -124,7 +98,7 @@ def _modules(
         for folder in dict.fromkeys((base, "")):
             if folder or not {top, f"{top}.py"} & set(tops):
                 yield from _files_of(config.root, folder, module, members, below)
-    if config.app_mode.name == "python-streamlit":
+    if config.app_mode.names_pages:
         pages = (text for text in names.texts if text.endswith(".py"))
         yield from (p for text in pages for p in _places(config, text, base) if p not in tops)
 
@@ -266,7 +240,7 @@ def entry_files(config: ProjectConfig) -> tuple[str, ...]:
         return ()
     if (script := express_script(text)) is not None:
         return (script,)
-    as_file = config.app_mode.entrypoint is EntrypointKind.FILE or "/" in text
+    as_file = config.app_mode.names_file or "/" in text
     if as_file or text.endswith(".py"):
         return (text.rstrip("/"),)
     module = text.partition(":")[0].replace(".", "/")
@@ -290,7 +264,7 @@ def shipped_under(config: ProjectConfig) -> str:
 
     Connect serves a SavedModel from a folder whose name is its version, never from the root.
     """
-    is_model = config.app_mode.entrypoint is EntrypointKind.FOLDER
+    is_model = config.app_mode.entrypoint is EntrypointKind.MODEL
     if not is_model or not holds_model(config.content_root):
         return ""
     version = config.folder.rpartition("/")[2]
@@ -301,7 +275,7 @@ def require_entry(config: ProjectConfig, selected: SelectedFiles) -> None:
     """Refuse a bundle that holds no file of the entrypoint (BundleError)."""
     wanted = entry_files(config)
     paths = {file.path for file in selected.files}
-    if paths and config.app_mode.entrypoint is EntrypointKind.FOLDER:
+    if paths and config.app_mode.entrypoint is EntrypointKind.MODEL:
         _require_model(config, paths, selected.left_out)
     if has_entry(wanted, paths):
         return

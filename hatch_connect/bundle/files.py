@@ -92,13 +92,13 @@ class ShippingRules:
         return None
 
     def _is_document(self) -> bool:
-        mode = self.context.config.app_mode.name
-        return mode in {"static", "jupyter-static"} or self._is_quarto_document()
+        mode = self.context.config.app_mode
+        return mode.is_html or mode.is_notebook or self._is_quarto_document()
 
     def _is_quarto_document(self) -> bool:
         # The manifest cannot name a Quarto document: the server renders the only one there is.
         config = self.context.config
-        return config.app_mode.name.startswith("quarto") and bool(config.entrypoint)
+        return config.app_mode.is_quarto and bool(config.entrypoint)
 
     def _is_output(self, file: Candidate) -> bool:
         config, directory = self.context.config, self.context.directory

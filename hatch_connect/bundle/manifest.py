@@ -353,15 +353,14 @@ def metadata_of(config: ProjectConfig, inspection: Inspection | None = None) -> 
     mode = config.app_mode.name
     if config.rendered:
         return ManifestMetadata(app_mode=mode, primary_html=config.entrypoint)
-    if mode.startswith("quarto"):
+    if config.app_mode.is_quarto:
         return ManifestMetadata(
             app_mode=mode, content_category=inspection.category if inspection else None
         )
-    is_html = mode == "static"
     return ManifestMetadata(
         app_mode=mode,
         entrypoint=config.entrypoint,
-        primary_html=config.entrypoint if is_html else None,
+        primary_html=config.entrypoint if config.app_mode.is_html else None,
     )
 
 
@@ -369,7 +368,7 @@ def describe(
     config: ProjectConfig, packages: Packages | None, inspection: Inspection | None = None
 ) -> Manifest:
     """Return the manifest, without its files."""
-    source = config.app_mode.name == "jupyter-static"
+    source = config.app_mode.is_notebook
     managed = config.environment_management or EnvironmentManagement()
     return Manifest(
         locale=LOCALE if packages else None,

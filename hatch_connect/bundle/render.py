@@ -83,7 +83,7 @@ def inspect_quarto(config: ProjectConfig, environ: Mapping[str, str]) -> Inspect
     Raises InterpreterError if Quarto is not installed, BuildError if it cannot say what
     the content is, and for code that is not Python's.
     """
-    if not config.app_mode.name.startswith("quarto"):
+    if not config.app_mode.is_quarto:
         return None
     folder = config.content_root
     target = folder / config.entrypoint if config.entrypoint else folder

@@ -18,7 +18,8 @@ from hatch_connect.local.checks import CheckedManifest, check
 from hatch_connect.local.processes import run_program
 from hatch_connect.local.pythons import choose_python
 from hatch_connect.local.state import now
-from hatch_connect.project.entrypoints import QUARTO_PROJECTS, is_quarto_project
+from hatch_connect.project.content_kind import QUARTO_PROJECTS
+from hatch_connect.project.entrypoints import is_quarto_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

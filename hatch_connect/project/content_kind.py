@@ -12,28 +12,40 @@ from enum import Enum
 
 from hatch_connect.errors import UsageError
 
+QUARTO_PROJECTS = ("_quarto.yml", "_quarto.yaml")
+
 
 class EntrypointKind(Enum):
     """What an entrypoint names.
 
-    A SCRIPT may be written as a file (`app.py`) or as a module with or without an object. A FILE
-    may be given as the folder that holds it, except for notebooks that ship with their source. For
-    Quarto it is the document or the project to render; its manifest has no entrypoint.
+    A script may be written as a file (`app.py`) or as a module with or without an object. Notebooks
+    (of which only Voila shows more than one), a document and a page may be given as the folder that
+    holds them. For Quarto it is the document or the project to render; its manifest has no
+    entrypoint.
     """
 
     OBJECT = "an object in a module"
     SCRIPT = "a script"
-    FILE = "a file"
-    FOLDER = "a folder"
+    NOTEBOOK = "a notebook"
+    NOTEBOOKS = "a notebook or a folder of them"
+    DOCUMENT = "a document or a folder"
+    PAGE = "an HTML file or a folder"
+    MODEL = "a folder"
     NONE = "nothing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppMode:
-    """One kind of content.
+    """One kind of content, and all that is known of it.
 
     `frameworks` are normalized package names of which one must be installed for the content to
-    run; `prepared` modes hold no Python of ours: they are deployed from a prepared manifest only.
+    run. `makers` are the classes and functions that make the object that a server runs: package,
+    name; `object_name` is one more name that the framework's own examples give it. An `express`
+    script needs no object. `companions` are the files and folders that the framework takes from
+    beside the entrypoint's file (`{stem}` is its name; of a `main_has_folder` mode only a `main.py`
+    has any), `companions_at_top` those from the bundle's root; if `names_pages`, texts in sources
+    may name further scripts. `prepared` modes hold no Python of ours: they are deployed from a
+    prepared manifest only.
     """
 
     name: str
@@ -42,7 +54,50 @@ class AppMode:
     entrypoint: EntrypointKind
     has_python: bool = True
     frameworks: tuple[str, ...] = ()
+    makers: frozenset[tuple[str, str]] = frozenset()
+    object_name: str | None = None
+    express: bool = False
+    companions: tuple[str, ...] = ()
+    companions_at_top: tuple[str, ...] = ()
+    main_has_folder: bool = False
+    names_pages: bool = False
     prepared: bool = False
+
+    @property
+    def names_file(self) -> bool:
+        """Whether the entrypoint is a file that is shown or rendered, not run as a program."""
+        return self.entrypoint in {
+            EntrypointKind.NOTEBOOK,
+            EntrypointKind.NOTEBOOKS,
+            EntrypointKind.DOCUMENT,
+            EntrypointKind.PAGE,
+        }
+
+    @property
+    def is_quarto(self) -> bool:
+        """Whether Quarto renders or serves it."""
+        return self.entrypoint is EntrypointKind.DOCUMENT
+
+    @property
+    def is_html(self) -> bool:
+        """Whether the server hands out its files as they are."""
+        return self.entrypoint is EntrypointKind.PAGE
+
+    @property
+    def is_notebook(self) -> bool:
+        """Whether it is one notebook that ships with its source."""
+        return self.entrypoint is EntrypointKind.NOTEBOOK
+
+
+_APPS = ("templates", "static")
+# https://docs.bokeh.org: what a folder with a main.py may hold beside it
+_BOKEH = (*_APPS, "theme.yaml", "app_hooks.py", "request_handler.py", "server_lifecycle.py")
+_QUARTO = (*QUARTO_PROJECTS, "_metadata.yml", "_brand.yml", "_extensions")
+
+
+def _makers(names: str) -> frozenset[tuple[str, str]]:
+    """Return pairs of package and name, from names as they are imported."""
+    return frozenset((package, name) for package, name in (n.split(".") for n in names.split()))
 
 
 APP_MODES: tuple[AppMode, ...] = (
@@ -51,12 +106,22 @@ APP_MODES: tuple[AppMode, ...] = (
         short_names=("api", "flask", "wsgi"),
         title="Flask and other WSGI",
         entrypoint=EntrypointKind.OBJECT,
+        makers=_makers(
+            "flask.Flask apiflask.APIFlask flask_openapi3.OpenAPI bottle.Bottle bottle.default_app"
+            " falcon.App falcon.API connexion.App connexion.FlaskApp django.get_wsgi_application"
+        ),
+        companions=_APPS,
     ),
     AppMode(
         name="python-fastapi",
         short_names=("fastapi", "asgi"),
         title="FastAPI and other ASGI",
         entrypoint=EntrypointKind.OBJECT,
+        makers=_makers(
+            "fastapi.FastAPI starlette.Starlette quart.Quart sanic.Sanic litestar.Litestar"
+            " falcon.App blacksheep.Application connexion.AsyncApp django.get_asgi_application"
+        ),
+        companions=_APPS,
     ),
     AppMode(
         name="python-dash",
@@ -64,6 +129,8 @@ APP_MODES: tuple[AppMode, ...] = (
         title="Dash",
         entrypoint=EntrypointKind.OBJECT,
         frameworks=("dash",),
+        makers=_makers("dash.Dash jupyter_dash.JupyterDash dash_extensions.DashProxy"),
+        companions=("assets", "pages"),
     ),
     AppMode(
         name="python-streamlit",
@@ -71,6 +138,9 @@ APP_MODES: tuple[AppMode, ...] = (
         title="Streamlit",
         entrypoint=EntrypointKind.SCRIPT,
         frameworks=("streamlit",),
+        companions=("pages", "static", ".streamlit"),
+        companions_at_top=(".streamlit",),
+        names_pages=True,
     ),
     AppMode(
         name="python-bokeh",
@@ -78,6 +148,8 @@ APP_MODES: tuple[AppMode, ...] = (
         title="Bokeh",
         entrypoint=EntrypointKind.SCRIPT,
         frameworks=("bokeh",),
+        companions=_BOKEH,
+        main_has_folder=True,
     ),
     AppMode(
         name="python-shiny",
@@ -85,6 +157,9 @@ APP_MODES: tuple[AppMode, ...] = (
         title="Shiny for Python",
         entrypoint=EntrypointKind.SCRIPT,
         frameworks=("shiny",),
+        makers=_makers("shiny.App"),
+        express=True,
+        companions=("www", "_brand.yml"),
     ),
     AppMode(
         name="python-gradio",
@@ -92,6 +167,10 @@ APP_MODES: tuple[AppMode, ...] = (
         title="Gradio",
         entrypoint=EntrypointKind.OBJECT,
         frameworks=("gradio",),
+        makers=_makers(
+            "gradio.Blocks gradio.Interface gradio.ChatInterface gradio.TabbedInterface"
+        ),
+        object_name="demo",
     ),
     AppMode(
         name="python-panel",
@@ -99,45 +178,51 @@ APP_MODES: tuple[AppMode, ...] = (
         title="Panel",
         entrypoint=EntrypointKind.SCRIPT,
         frameworks=("panel",),
+        companions=_BOKEH,
+        main_has_folder=True,
     ),
     AppMode(
         name="jupyter-static",
         short_names=("notebook", "jupyter"),
         title="Jupyter notebook",
-        entrypoint=EntrypointKind.FILE,
+        entrypoint=EntrypointKind.NOTEBOOK,
         frameworks=("ipykernel", "jupyter", "notebook", "jupyterlab"),
     ),
     AppMode(
         name="jupyter-voila",
         short_names=("voila",),
         title="Voila",
-        entrypoint=EntrypointKind.FILE,
+        entrypoint=EntrypointKind.NOTEBOOKS,
         frameworks=("voila",),
+        companions=("voila.json",),
     ),
     AppMode(
         name="quarto-static",
         short_names=("quarto",),
         title="Quarto document or site",
-        entrypoint=EntrypointKind.FILE,
+        entrypoint=EntrypointKind.DOCUMENT,
+        companions=_QUARTO,
     ),
     AppMode(
         name="quarto-shiny",
         short_names=(),
         title="Quarto document with Shiny",
-        entrypoint=EntrypointKind.FILE,
+        entrypoint=EntrypointKind.DOCUMENT,
+        companions=_QUARTO,
     ),
     AppMode(
         name="static",
         short_names=("html",),
         title="static HTML",
-        entrypoint=EntrypointKind.FILE,
+        entrypoint=EntrypointKind.PAGE,
         has_python=False,
+        companions=("{stem}_files",),
     ),
     AppMode(
         name="tensorflow-saved-model",
         short_names=("tensorflow",),
         title="TensorFlow SavedModel",
-        entrypoint=EntrypointKind.FOLDER,
+        entrypoint=EntrypointKind.MODEL,
         has_python=False,
     ),
     *(

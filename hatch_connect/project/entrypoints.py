@@ -15,7 +15,12 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import UsageError, shortened
-from hatch_connect.project.content_kind import AppMode, EntrypointKind, find_app_mode
+from hatch_connect.project.content_kind import (
+    QUARTO_PROJECTS,
+    AppMode,
+    EntrypointKind,
+    find_app_mode,
+)
 from hatch_connect.project.sources import SourceFile, is_module, read_sources
 from hatch_connect.project.walk import walk
 
@@ -28,53 +33,18 @@ if TYPE_CHECKING:
 GUESSED = ("app", "application", "create_app", "make_app")
 """Names that a server looks for, in this order, in a module that is named without an object."""
 
-_USUAL = ("app", "application", "main", "api", "asgi", "wsgi", "server", "streamlit_app")
+_USUAL_MODULES = ("app", "application", "main", "api", "asgi", "wsgi", "server")
+_USUAL = (*_USUAL_MODULES, "streamlit_app")
 _LIKE_APP = re.compile(r"app[-_].+|.+[-_]app")  # what the official client also looks for
-QUARTO_PROJECTS = ("_quarto.yml", "_quarto.yaml")
 _HTML = (".html", ".htm")
 SAVED_MODELS = ("saved_model.pb", "saved_model.pbtxt")
 _EXPRESS = "shiny.express.app:"
 
-_OBJECTS: dict[str, frozenset[tuple[str, str]]] = {
-    "python-api": frozenset(
-        {("flask", "Flask"), ("apiflask", "APIFlask"), ("flask_openapi3", "OpenAPI")}
-        | {("bottle", "Bottle"), ("bottle", "default_app"), ("falcon", "App"), ("falcon", "API")}
-        | {("connexion", "App"), ("connexion", "FlaskApp"), ("django", "get_wsgi_application")}
-    ),
-    "python-fastapi": frozenset(
-        {("fastapi", "FastAPI"), ("starlette", "Starlette"), ("quart", "Quart")}
-        | {("sanic", "Sanic"), ("litestar", "Litestar"), ("falcon", "App")}
-        | {("blacksheep", "Application"), ("connexion", "AsyncApp")}
-        | {("django", "get_asgi_application")}
-    ),
-    "python-dash": frozenset(
-        {("dash", "Dash"), ("jupyter_dash", "JupyterDash"), ("dash_extensions", "DashProxy")}
-    ),
-    "python-gradio": frozenset(
-        {("gradio", "Blocks"), ("gradio", "Interface"), ("gradio", "ChatInterface")}
-        | {("gradio", "TabbedInterface")}
-    ),
-    "python-shiny": frozenset({("shiny", "App")}),
-}
-"""By app mode, the classes and functions that make the object that a server runs: package, name."""
-
-_SCRIPTS = {"python-streamlit": "streamlit", "python-bokeh": "bokeh", "python-panel": "panel"}
-
 _NAMES = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(\(\))?")
-_USUAL_MODULES = ("app", "application", "main", "api", "asgi", "wsgi", "server")
 
 _SHOWN = 12
-_NOTEBOOK = "jupyter-static"
 _OF_NOTEBOOKS = ("static", "hide-all-input", "hide-tagged-input")
 _DEFAULT = find_app_mode("python-api")
-
-_WANTED = {
-    "jupyter-static": "notebook (.ipynb)",
-    "jupyter-voila": "notebook (.ipynb)",
-    "quarto-static": "_quarto.yml and no document (.qmd)",
-    "quarto-shiny": "_quarto.yml and no document (.qmd)",
-    "static": "HTML file",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,41 +86,38 @@ class ContentKind:
 
 def discover(mode: AppMode, root: Path) -> tuple[Entrypoint, ...]:
     """Return the candidates for the entrypoint; it is clear only if there is exactly one."""
-    if mode.name in _FILES:
-        return _FILES[mode.name](root)
+    if mode.entrypoint in _FINDERS:
+        return _FINDERS[mode.entrypoint](root)
     sources = read_sources(root)
-    if mode.name in _SCRIPTS:
-        found = _scripts(sources, _SCRIPTS[mode.name])
+    if mode.makers:
+        found = _in_app(sources, mode) or _objects(sources, mode)
     else:
-        found = _in_app(sources, mode.name) or _objects(sources, mode.name)
+        found = _scripts(sources, mode.frameworks[0])
     return tuple(
         Entrypoint(entrypoint=each) for each in dict.fromkeys(found or _usual(mode, sources))
     )
 
 
-def _in_app(sources: Iterable[SourceFile], mode: str) -> list[str]:
+def _in_app(sources: Iterable[SourceFile], mode: AppMode) -> list[str]:
     """Return `app.py` if it defines an object with a name that a server looks for.
 
     The official client does the same: the object may be the result of a function, or come from
     another module of the project, which no reading of the sources would show.
     """
-    looked_for = ("demo", *GUESSED) if mode == "python-gradio" else GUESSED
+    looked_for = (mode.object_name, *GUESSED)
     for source in sources:
         if source.path == "app.py" and not source.express:
             name = next((name for name in looked_for if name in source.names), None)
-            if name is not None and not any(
-                _made_by(c) in _OBJECTS[mode] for _, c in source.objects
-            ):
+            if name is not None and not any(_made_by(c) in mode.makers for _, c in source.objects):
                 return ["app"] if name in GUESSED else [f"app:{name}"]
     return []
 
 
-def _objects(sources: Iterable[SourceFile], mode: str) -> list[str]:
-    makers = _OBJECTS[mode]
+def _objects(sources: Iterable[SourceFile], mode: AppMode) -> list[str]:
     known: list[tuple[SourceFile, tuple[str, ...]]] = []
     for source in sources:
-        made = tuple(name for name, called in source.objects if _made_by(called) in makers)
-        express = mode == "python-shiny" and source.express
+        made = tuple(name for name, called in source.objects if _made_by(called) in mode.makers)
+        express = mode.express and source.express
         if express or (made and source.importable):
             known.append((source, () if express else made))
     outermost = _outermost([source for source, _ in known])
@@ -200,7 +167,7 @@ def _outermost(sources: list[SourceFile]) -> list[SourceFile]:
 def _usual(mode: AppMode, sources: Iterable[SourceFile]) -> list[str]:
     """Return candidates by their usual names if no framework is recognised."""
     usual = [s for s in sources if _is_usual(s.module.rpartition(".")[2])]
-    if mode.name in _SCRIPTS:
+    if not mode.makers:
         at_top = sorted(
             (s for s in usual if s.module in _USUAL), key=lambda s: _USUAL.index(s.module)
         )
@@ -311,13 +278,21 @@ def _folders_of(root: Path, name: str) -> list[str]:
     return [f for f in folders if not any(f.startswith(f"{other}/") for other in folders)]
 
 
-_FILES: dict[str, Callable[[Path], tuple[Entrypoint, ...]]] = {
-    "jupyter-static": _notebooks,
-    "jupyter-voila": _voila,
-    "static": _html,
-    "quarto-static": _quarto,
-    "quarto-shiny": _quarto,
-    "tensorflow-saved-model": _saved_model,
+_FINDERS: dict[EntrypointKind, Callable[[Path], tuple[Entrypoint, ...]]] = {
+    EntrypointKind.NOTEBOOK: _notebooks,
+    EntrypointKind.NOTEBOOKS: _voila,
+    EntrypointKind.PAGE: _html,
+    EntrypointKind.DOCUMENT: _quarto,
+    EntrypointKind.MODEL: _saved_model,
+}
+
+
+_MISSING = {
+    EntrypointKind.NOTEBOOK: "notebook (.ipynb); name the file, by its path",
+    EntrypointKind.NOTEBOOKS: "notebook (.ipynb); name the file, by its path",
+    EntrypointKind.DOCUMENT: "_quarto.yml and no document (.qmd); name the file, by its path",
+    EntrypointKind.PAGE: "HTML file; name the file, by its path",
+    EntrypointKind.MODEL: "`saved_model.pb`; name the folder that holds it",
 }
 
 
@@ -329,7 +304,7 @@ def entrypoint_problem(entrypoint: str, mode: AppMode) -> str | None:
         return _object_problem(entrypoint)
     if mode.entrypoint is EntrypointKind.SCRIPT and _is_object(entrypoint):
         return None
-    if mode.name == "jupyter-static" and not entrypoint.endswith(".ipynb"):
+    if mode.is_notebook and not entrypoint.endswith(".ipynb"):
         return f"must be a notebook (.ipynb), not `{entrypoint}`"
     return _file_problem(entrypoint)
 
@@ -397,7 +372,7 @@ def read_kind(settings: Layers, own: Layers, root: Path, *, packaged: bool) -> C
     )
     if _of_notebook(settings, own, "static", mode):
         return _rendered(kind)
-    inherited = _OF_NOTEBOOKS if mode.name != _NOTEBOOK else ()
+    inherited = () if mode.is_notebook else _OF_NOTEBOOKS
     return replace(kind, unused=tuple(settings.called(k) for k in inherited if settings.flag(k)))
 
 
@@ -414,12 +389,12 @@ def read_mode(settings: Layers) -> ContentKind:
 
 def _of_notebook(settings: Layers, own: Layers, key: str, mode: AppMode) -> bool:
     flag = settings.flag(key) or False
-    if flag and mode.name != _NOTEBOOK and own.found(key):
+    if flag and not mode.is_notebook and own.found(key):
         settings.problems.append(
             f"{own.called(key)} is for Jupyter notebooks and has no meaning for {mode.title}"
             " content."
         )
-    return flag and mode.name == _NOTEBOOK
+    return flag and mode.is_notebook
 
 
 def _app_mode(settings: Layers) -> AppMode | None:
@@ -465,23 +440,21 @@ def _named(
         folder = text.strip("/").removeprefix("./").removeprefix(".")
         where = f"{called} names {f'the folder {folder}' if folder else 'the whole project'}"
         return _only(_in_folder(mode, root, folder), where, settings, mode, root)
-    if mode.entrypoint is EntrypointKind.FOLDER:
+    if mode.entrypoint is EntrypointKind.MODEL:
         settings.problems.append(
             f"{called} must be the folder that holds `saved_model.pb`, or its versions."
         )
-    if mode.name.startswith("quarto"):
+    if mode.is_quarto:
         return document_in(text)
     return Entrypoint(entrypoint=_as_shipped(text, mode, root, packaged=packaged))
 
 
 def _takes_folder(mode: AppMode) -> bool:
-    if mode.entrypoint is EntrypointKind.FOLDER:
-        return True
-    return mode.entrypoint is EntrypointKind.FILE and mode.name != _NOTEBOOK
+    return mode.entrypoint in _FINDERS and not mode.is_notebook
 
 
 def _in_folder(mode: AppMode, root: Path, folder: str) -> tuple[Entrypoint, ...]:
-    if mode.name == "jupyter-voila":
+    if mode.entrypoint is EntrypointKind.NOTEBOOKS:
         notebooks = notebooks_in(root / folder)
         if len(notebooks) == 1:
             return (Entrypoint(entrypoint=notebooks[0], folder=folder),)
@@ -506,10 +479,8 @@ def _only(
 
 
 def _rule(mode: AppMode, root: Path) -> str:
-    if mode.entrypoint is EntrypointKind.FOLDER:
-        return "there is no `saved_model.pb`; name the folder that holds it."
-    if mode.entrypoint is EntrypointKind.FILE:
-        return f"there is no {_WANTED.get(mode.name, 'file')}; name the file, by its path."
+    if mode.entrypoint in _MISSING:
+        return f"there is no {_MISSING[mode.entrypoint]}."
     rule = "write `module:object`, such as `sales_api.main:app`"
     if mode.entrypoint is EntrypointKind.SCRIPT:
         rule = "name the script, such as `app.py`"
@@ -526,7 +497,7 @@ def _as_shipped(text: str, mode: AppMode, root: Path, *, packaged: bool) -> str:
     below_src = text.startswith("src/") and text.endswith(".py")
     if packaged and below_src and (root / text).is_file():
         text = text.removeprefix("src/")
-    if mode.name != "python-shiny" or ":" in text:
+    if not mode.express or ":" in text:
         return text
     path = text if text.endswith(".py") else f"{text.replace('.', '/')}.py"
     from hatch_connect.project.sources import read_source

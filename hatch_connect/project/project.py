@@ -207,9 +207,8 @@ def _keys_of_runtime(mode: AppMode) -> list[str]:
 
     Only files that are handed out as they are need no image.
     """
-    needs_image = mode.name != "static"
     runtime = [key for key, setting in SETTINGS.items() if setting.part == "runtime"]
-    return [key for key in runtime if key != "image" or not needs_image]
+    return [key for key in runtime if key != "image" or mode.is_html]
 
 
 def _that_apply(settings: Layers, own: Layers, kind: ContentKind) -> Layers:
@@ -220,7 +219,7 @@ def _that_apply(settings: Layers, own: Layers, kind: ContentKind) -> Layers:
     if not kind.known or kind.mode.has_python:
         return settings
     reason = "for which the server installs no packages"
-    if kind.mode.name == "static":
+    if kind.mode.is_html:
         reason = "which has no environment: the server hands out its files as they are"
     refused = _keys_of_runtime(kind.mode)
     settings.problems.extend(

@@ -152,7 +152,7 @@ def build_request(config: ProjectConfig, call: Call) -> BuildRequest:
     Raises LockError or PythonVersionError before the project's build runs, which may take long.
     """
     request = _request(config, call)
-    if not config.app_mode.has_python or config.app_mode.name.startswith("quarto"):
+    if not config.app_mode.has_python or config.app_mode.is_quarto:
         return request
     return replace(request, packages=decide_packages(config, request))
 

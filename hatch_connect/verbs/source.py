@@ -16,7 +16,6 @@ from hatch_connect.connect.records import FOLDER, RecordStore, record_path
 from hatch_connect.errors import ProjectError, StoreError, UsageError
 from hatch_connect.events import Warned
 from hatch_connect.options import SPECS
-from hatch_connect.project.content_kind import EntrypointKind
 from hatch_connect.project.project import read_project
 from hatch_connect.project.validators import valid_content_name, validate_title
 from hatch_connect.ship.find import ContentReference
@@ -215,7 +214,7 @@ def _ignores_records(file: Path) -> bool:
 
 def _title_of(config: ProjectConfig) -> str:
     """Return the title of the file that is shown, if there is one, else that of the content."""
-    file = config.app_mode.entrypoint is EntrypointKind.FILE and config.entrypoint
+    file = config.app_mode.names_file and config.entrypoint
     title = Path(file).stem if file else ""
     return config.content_name if title in {"", "index"} or validate_title(title) else title
 
