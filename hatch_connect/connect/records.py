@@ -129,22 +129,13 @@ class RecordStore:
     def path_of(self, server_url: str) -> Path:
         """Return the file that holds the record for a server, or would."""
         first, *_ = files = self._ordered()
-        return next((f.path for f in files if _find(f, server_url)), first.path)
+        there = (f.path for f in files if _recorded(f, server_url))
+        return next(there, first.path)
 
     def get(self, server_url: str) -> DeploymentRecord | None:
         """Return the record for a server, however its URL was written."""
-        for file in self._ordered():
-            if found := _find(file, server_url):
-                return _record(file.path, *found)
-        return None
-
-    def all(self) -> tuple[DeploymentRecord, ...]:
-        """Return every record."""
-        found: dict[str, DeploymentRecord] = {}
-        for file in self._ordered():
-            for url, entry in file.read().items():
-                found.setdefault(url.rstrip("/"), _record(file.path, url, entry))
-        return tuple(found.values())
+        found = (_recorded(file, server_url) for file in self._ordered())
+        return next(filter(None, found), None)
 
     def put(self, record: DeploymentRecord) -> Path:
         """Write the record for its server, if it is news; return the file that holds it now."""
@@ -156,11 +147,9 @@ class RecordStore:
 
     def attempts(self, server_url: str, guid: str) -> tuple[Attempt, ...]:
         """Return what was noted of content, the oldest attempt first."""
-        found: list[object] = []
-        for file in reversed(self._histories):
-            _, entry = _find(file, server_url) or ("", None)
-            found += list_at(entry, "contents", guid)
-        return tuple(filter(None, map(_attempt, found)))
+        entries = (_entry(file, server_url) for file in reversed(self._histories))
+        noted = (each for entry in entries for each in list_at(entry, "contents", guid))
+        return tuple(filter(None, map(_attempt, noted)))
 
     def note(self, server_url: str, guid: str, attempt: Attempt, *, again: bool) -> None:
         """Add an attempt; with `again` it takes the place of the last one on the same bundle."""
@@ -178,11 +167,8 @@ class RecordStore:
 
     def creating(self, server_url: str) -> str | None:
         """Return the name of content whose first deployment was not finished."""
-        for file in self._histories:
-            _, entry = _find(file, server_url) or ("", None)
-            if (name := text_at(entry, "creating")) is not None:
-                return name
-        return None
+        names = (text_at(_entry(file, server_url), "creating") for file in self._histories)
+        return next((name for name in names if name is not None), None)
 
     def note_creating(self, server_url: str, name: str | None) -> None:
         """Note that content of that name is about to be created, or None that it was finished."""
@@ -195,8 +181,7 @@ class RecordStore:
     def _change_history(self, server_url: str, change: Callable[[dict[str, Any]], None]) -> None:
         def write(file: JsonFile) -> None:
             with file.update() as entries:
-                same = (url for url in entries if same_server(url, server_url))
-                change(_dict(entries, next(same, server_url)))
+                change(_dict(entries, _key(entries, server_url)))
 
         self._write(self._histories, write)
 
@@ -225,9 +210,20 @@ class RecordStore:
         return (second, first) if _is_there(second.path) else (first, second)
 
 
-def _find(file: JsonFile, server_url: str) -> tuple[str, object] | None:
-    found = ((url, entry) for url, entry in file.read().items() if same_server(url, server_url))
-    return next(found, None)
+def _key(entries: Mapping[str, object], server_url: str) -> str:
+    """Return the key of a server, whose URL others may have written in another way."""
+    return next((url for url in entries if same_server(url, server_url)), server_url)
+
+
+def _entry(file: JsonFile, server_url: str) -> object:
+    entries = file.read()
+    return entries.get(_key(entries, server_url))
+
+
+def _recorded(file: JsonFile, server_url: str) -> DeploymentRecord | None:
+    entries = file.read()
+    key = _key(entries, server_url)
+    return _record(file.path, key, entries[key]) if key in entries else None
 
 
 def _is_there(path: Path) -> bool:
@@ -246,12 +242,10 @@ def _prepare(folder: Path) -> None:
 
 def _put(file: JsonFile, record: DeploymentRecord) -> None:
     with suppress(StoreError):
-        found = _find(file, record.server_url)
-        if found and _record(file.path, *found) == record:
+        if _recorded(file, record.server_url) == record:
             return
     with file.update() as entries:
-        same = (url for url in entries if same_server(url, record.server_url))
-        key = next(same, record.server_url)
+        key = _key(entries, record.server_url)
         old = entries.get(key, {})
         if not isinstance(old, dict):
             file.set_aside(_no_record(file.path, key))
