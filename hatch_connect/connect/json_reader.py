@@ -5,15 +5,18 @@ from __future__ import annotations
 import html
 import json
 import re
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import MISSING, Field, dataclass, fields
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hatch_connect.errors import AnswerError
 from hatch_connect.typed import json_type, optional, text_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
+
+MAY_BE_EMPTY = {"may_be_empty": True}  # the metadata of a field for which "" is not its default
 
 _HTTP_ERRORS = 400
 
@@ -99,11 +102,6 @@ class JsonObject:
         """Return a boolean or None."""
         return self._optional(key, bool)
 
-    def boolean(self, key: str, *, default: bool) -> bool:
-        """Return a boolean, or `default` if there is none."""
-        value = self.optional_boolean(key)
-        return default if value is None else value
-
     def objects(self, key: str) -> Iterator[JsonObject]:
         """Return the objects of an array; none if there is no array."""
         return objects(self._array(key), f"{self._where} {key}")
@@ -124,6 +122,46 @@ class JsonObject:
     def _array(self, key: str) -> object:
         value = self._fields.get(key)
         return [] if value is None else value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FromJson:
+    """A dataclass whose fields are read from an object's, each by its type.
+
+    A text that has no default must be there; a field that is missing, null or "" has its default.
+    The metadata of a field may name another `key`, or be MAY_BE_EMPTY.
+    """
+
+    @classmethod
+    def from_answer(cls, answer: JsonObject) -> Self:
+        """Read all fields."""
+        return cls.read(answer)
+
+    @classmethod
+    def read(cls, answer: JsonObject, **known: Any) -> Self:  # noqa: ANN401 - fields of any type
+        """Read all fields but those that are `known`."""
+        unknown = (each for each in fields(cls) if each.name not in known)
+        return cls(**known, **{each.name: _value(each, answer) for each in unknown})
+
+
+def _value(field: Field[Any], answer: JsonObject) -> object:
+    key = field.metadata.get("key", field.name)
+    if field.default is MISSING:
+        return answer.string(key)
+    value = _READERS[field.type](answer, key)
+    unset = value is None or (value == "" and not field.metadata.get("may_be_empty"))
+    return field.default if unset else value
+
+
+# By the types as the source spells them.
+_READERS: dict[object, Callable[[JsonObject, str], object]] = {
+    "str": JsonObject.optional_string,
+    "str | None": JsonObject.optional_string,
+    "int": JsonObject.optional_integer,
+    "int | None": JsonObject.optional_integer,
+    "bool": JsonObject.optional_boolean,
+    "bool | None": JsonObject.optional_boolean,
+}
 
 
 def objects(value: object, where: str) -> Iterator[JsonObject]:

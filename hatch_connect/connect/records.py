@@ -10,14 +10,14 @@ import base64
 import hashlib
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hatch_connect.errors import AnswerError, StoreError
 from hatch_connect.events import silent
 from hatch_connect.typed import list_at, text_at, value_at
 
-from .json_reader import JsonObject
+from .json_reader import MAY_BE_EMPTY, FromJson, JsonObject
 from .servers import JsonFile, config_directory, same_server
 
 if TYPE_CHECKING:
@@ -27,25 +27,24 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
 
 FOLDER = "rsconnect-python"
-STORE_VERSION = 1
 _LONGEST_HISTORY = 200  # attempts of one piece of content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentRecord:
+class DeploymentRecord(FromJson):
     """What was deployed to one server; the fields are those of the file.
 
     `filename` is what was deployed (a folder's or a file's name), `app_id` the content's number.
     """
 
-    server_url: str
-    filename: str
+    server_url: str = ""
+    filename: str = ""
     app_url: str = ""
     app_id: str = ""
     app_guid: str = ""
-    title: str | None = None
-    app_mode: str
-    app_store_version: int = STORE_VERSION
+    title: str | None = field(default=None, metadata=MAY_BE_EMPTY)
+    app_mode: str = ""
+    app_store_version: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,19 +276,10 @@ def _attempt(noted: object) -> Attempt | None:
 
 def _record(path: Path, url: str, entry: object) -> DeploymentRecord:
     try:
-        fields = JsonObject(entry, url)
-        return DeploymentRecord(
-            server_url=fields.optional_string("server_url") or url,
-            filename=fields.optional_string("filename") or "",
-            app_url=fields.optional_string("app_url") or "",
-            app_id=fields.optional_string("app_id") or "",
-            app_guid=fields.optional_string("app_guid") or "",
-            title=fields.optional_string("title"),
-            app_mode=fields.optional_string("app_mode") or "",
-            app_store_version=fields.optional_integer("app_store_version") or STORE_VERSION,
-        )
+        record = DeploymentRecord.from_answer(JsonObject(entry, url))
     except AnswerError as error:
         raise _no_record(path, url) from error
+    return replace(record, server_url=record.server_url or url)
 
 
 def _no_record(path: Path, url: str) -> StoreError:

@@ -1,15 +1,17 @@
 """Connect's JSON as dataclasses.
 
-Each `from_answer` takes the fields that this package uses and ignores the rest, so that a newer
-server's answers are read as well as an older one's.
+They have the fields that this package uses and ignore the rest, so that a newer server's answers
+are read as well as an older one's.
 """
 
 from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
+
+from .json_reader import MAY_BE_EMPTY, FromJson
 
 if TYPE_CHECKING:
     from .json_reader import JsonObject
@@ -30,15 +32,10 @@ _VERSION = re.compile(r"v?(\d{4})\.(\d{1,2})(?!\d)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServerSettings:
+class ServerSettings(FromJson):
     """What a server says of itself; `version` is "" if the administrator hides it."""
 
-    version: str
-
-    @classmethod
-    def from_answer(cls, answer: JsonObject) -> Self:
-        """Read the answer to `server_settings`."""
-        return cls(version=answer.optional_string("version") or "")
+    version: str = ""
 
     def supports(self, feature: Feature) -> bool | None:
         """Return whether the server has a feature; None if its version does not tell."""
@@ -57,48 +54,27 @@ class ServerSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class User:
+class User(FromJson):
     """The user of an API key."""
 
     guid: str
     username: str
-    first_name: str
-    last_name: str
-    email: str
-    role: str
-
-    @classmethod
-    def from_answer(cls, answer: JsonObject) -> Self:
-        """Read a user."""
-        return cls(
-            guid=answer.string("guid"),
-            username=answer.string("username"),
-            first_name=answer.optional_string("first_name") or "",
-            last_name=answer.optional_string("last_name") or "",
-            email=answer.optional_string("email") or "",
-            role=answer.optional_string("user_role") or "",
-        )
+    first_name: str = ""
+    last_name: str = ""
+    email: str = ""
+    role: str = field(default="", metadata={"key": "user_role"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PythonInstallation:
+class PythonInstallation(FromJson):
     """A Python that the server can run content with; in an image if it has images.
 
     One that is not `publishable` is kept for content that runs with it, and takes no bundles.
     """
 
     version: str
-    image: str | None
+    image: str | None = field(default=None, metadata={"key": "image_name"})
     publishable: bool = True
-
-    @classmethod
-    def from_answer(cls, answer: JsonObject) -> Self:
-        """Read one of the `installations`."""
-        return cls(
-            version=answer.string("version"),
-            image=answer.optional_string("image_name") or None,
-            publishable=answer.boolean("publishable", default=True),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,17 +90,16 @@ class ExecutionEnvironment:
         """Read one of `v1/environments`."""
         name = answer.string("name")
         python = answer.child("python")
+        installations = python.objects("installations") if python else ()
         return cls(
             name=name,
             title=answer.optional_string("title") or name,
-            pythons=tuple(p.string("version") for p in python.objects("installations"))
-            if python
-            else (),
+            pythons=tuple(each.string("version") for each in installations),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
+class Content(FromJson):
     """A piece of content.
 
     `id` is the number that older clients know it by. `app_mode` is "unknown" before the first
@@ -134,45 +109,22 @@ class Content:
     """
 
     guid: str
-    name: str
-    title: str | None
-    id: str
-    app_mode: str
-    category: str | None = None
+    name: str = ""
+    title: str | None = field(default=None, metadata=MAY_BE_EMPTY)
+    id: str = ""
+    app_mode: str = "unknown"
+    category: str | None = field(default=None, metadata={"key": "content_category"} | MAY_BE_EMPTY)
     parameterized: bool | None = None
-    owner_guid: str
-    app_role: str
-    content_url: str
-    dashboard_url: str
-    locked: bool
-    locked_message: str
-    bundle_id: str | None
-    image: str | None
-    python_version: str | None
-    last_deployed_time: str | None
-
-    @classmethod
-    def from_answer(cls, answer: JsonObject) -> Self:
-        """Read content as `v1/content` gives it."""
-        return cls(
-            guid=answer.string("guid"),
-            name=answer.optional_string("name") or "",
-            title=answer.optional_string("title"),
-            id=answer.optional_string("id") or "",
-            app_mode=answer.optional_string("app_mode") or "unknown",
-            category=answer.optional_string("content_category"),
-            parameterized=answer.optional_boolean("parameterized"),
-            owner_guid=answer.optional_string("owner_guid") or "",
-            app_role=answer.optional_string("app_role") or "",
-            content_url=answer.optional_string("content_url") or "",
-            dashboard_url=answer.optional_string("dashboard_url") or "",
-            locked=answer.boolean("locked", default=False),
-            locked_message=answer.optional_string("locked_message") or "",
-            bundle_id=answer.optional_string("bundle_id") or None,
-            image=answer.optional_string("default_image_name") or None,
-            python_version=answer.optional_string("py_version") or None,
-            last_deployed_time=answer.optional_string("last_deployed_time") or None,
-        )
+    owner_guid: str = ""
+    app_role: str = ""
+    content_url: str = ""
+    dashboard_url: str = ""
+    locked: bool = False
+    locked_message: str = ""
+    bundle_id: str | None = None
+    image: str | None = field(default=None, metadata={"key": "default_image_name"})
+    python_version: str | None = field(default=None, metadata={"key": "py_version"})
+    last_deployed_time: str | None = None
 
     @property
     def is_editable(self) -> bool:
@@ -190,7 +142,7 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BundleInfo:
+class BundleInfo(FromJson):
     """A bundle on the server; `archive_md5` (hexadecimal) is None if the server does not tell.
 
     `metadata` is what was sent with the upload (source_commit and so on), less the archive's
@@ -198,8 +150,8 @@ class BundleInfo:
     """
 
     id: str
-    created_time: str
-    size: int | None
+    created_time: str = ""
+    size: int | None = None
     archive_md5: str | None
     metadata: tuple[tuple[str, str], ...]
 
@@ -210,10 +162,8 @@ class BundleInfo:
         told = dict(metadata.pairs()) if metadata else {}
         md5 = told.pop("archive_md5", None) or None
         told.pop("archive_sha1", None)
-        return cls(
-            id=answer.string("id"),
-            created_time=answer.optional_string("created_time") or "",
-            size=answer.optional_integer("size"),
+        return cls.read(
+            answer,
             archive_md5=md5.lower() if md5 else None,
             metadata=tuple(sorted(told.items())),
         )
@@ -221,66 +171,51 @@ class BundleInfo:
     @property
     def number(self) -> int:
         """The order of the uploads: ids are numbers that grow."""
-        return int(self.id) if self.id.isdecimal() else 0
+        return _number(self.id)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskStatus:
+class TaskStatus(FromJson):
     """A task: `output` holds the log lines from the one asked for; `last` is the next to ask for.
 
     `code` and `error` mean something when `finished`; code 0 is success.
     """
 
-    id: str
+    id: str = ""
     output: tuple[str, ...]
     last: int
-    finished: bool
-    code: int
-    error: str
+    finished: bool = False
+    code: int = 0
+    error: str = ""
 
     @classmethod
     def from_answer(cls, answer: JsonObject, *, first: int = 0) -> Self:
         """Read a task whose log was asked for from line `first`."""
         output = answer.strings("output")
         last = answer.optional_integer("last")
-        return cls(
-            id=answer.optional_string("id") or "",
-            output=output,
-            last=first + len(output) if last is None else last,
-            finished=answer.boolean("finished", default=False),
-            code=answer.optional_integer("code") or 0,
-            error=answer.optional_string("error") or "",
-        )
+        end = first + len(output) if last is None else last
+        return cls.read(answer, output=output, last=end)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(FromJson):
     """A process that the server started for content; `exit_code` is None while it runs."""
 
-    number: int
+    id: str = ""  # digits, on some servers other text
     key: str
-    tag: str
-    bundle_id: str | None
-    start_time: str
-    exit_code: int | None
-
-    @classmethod
-    def from_answer(cls, answer: JsonObject) -> Self:
-        """Read one of a content's jobs."""
-        number = answer.optional_string("id") or ""  # digits, on some servers other text
-        return cls(
-            number=int(number) if number.isdecimal() else 0,
-            key=answer.string("key"),
-            tag=answer.optional_string("tag") or "",
-            bundle_id=answer.optional_string("bundle_id") or None,
-            start_time=answer.optional_string("start_time") or "",
-            exit_code=answer.optional_integer("exit_code"),
-        )
+    tag: str = ""
+    bundle_id: str | None = None
+    start_time: str = ""
+    exit_code: int | None = None
 
     @property
     def order(self) -> tuple[str, int]:
         """What grows with time: as text a fraction of a second is greater only without the Z."""
-        return self.start_time.removesuffix("Z"), self.number
+        return self.start_time.removesuffix("Z"), _number(self.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

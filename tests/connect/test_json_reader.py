@@ -167,4 +167,5 @@ def test_connects_own_code_says_more_than_the_status() -> None:
 
 @pytest.mark.parametrize(("told", "number"), [("12", 12), (12, 12), ("a1b2", 0), (None, 0)])
 def test_a_jobs_number_may_be_other_text(told: object, number: int) -> None:
-    assert Job.from_answer(JsonObject({"id": told, "key": "k"}, "GET jobs")).number == number
+    job = Job.from_answer(JsonObject({"id": told, "key": "k"}, "GET jobs"))
+    assert job.order == ("", number)
