@@ -243,8 +243,9 @@ def run_rollback(call: Call) -> Result:
             found = stack.enter_context(deployed_content(call))
             bundle = _target(found)
             plan, pace = _plan(found, bundle), polling_of(call)
+            preview = planned(plan, found.server)
             if call.options.dry_run:
-                return planned(plan, found.server)
+                return preview
             call.report(Note(text=f"Going back to bundle {bundle.id} of {bundle.created_time}"))
         with call.masking(found.hidden) as masked:
             keeper = RecordKeeper(found.records, found.server.url, None, call.report)
@@ -253,7 +254,7 @@ def run_rollback(call: Call) -> Result:
                 return f"call `hatch-connect rollback {bundle.id} --app-id {guid}` again"
 
             deployment = Execution(found.client, masked.report, pace, keeper, go_on=again).run(plan)
-        return deployed(deployment, found.server, hidden=found.hidden)
+        return deployed(deployment, found.server, preview, hidden=found.hidden)
 
 
 def _plan(found: DeployedContent, bundle: BundleInfo) -> Plan:

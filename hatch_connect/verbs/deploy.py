@@ -1,7 +1,6 @@
 """`deploy`: build the bundle, deploy it, and verify that the content answers.
 
-What comes of it is a deployment that is done or planned, or several of them. Above 500 lines,
-because the whole course of a deployment is read here, one step after the other.
+The course of a deployment stands here from top to bottom: check, plan, deploy.
 """
 
 from __future__ import annotations
@@ -9,12 +8,11 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from hatch_connect.bundle.manifest import MANIFEST_NAME
+from hatch_connect.bundle.archive import DEFAULT_DIRECTORY
 from hatch_connect.bundle.reading import Bundle
 from hatch_connect.bundle.repository import git_metadata, same_repository
 from hatch_connect.connect.json_reader import readable
@@ -34,8 +32,8 @@ from hatch_connect.ship.find import (
 from hatch_connect.ship.history import RecordKeeper
 from hatch_connect.ship.plan import DeploymentRequest, ServerFacts, Upload, check_request, make_plan
 from hatch_connect.ship.variables import collect_variables
-from hatch_connect.verbs.build import build_content
-from hatch_connect.verbs.call import masking, nothing_changed
+from hatch_connect.verbs.build import build_content, build_request
+from hatch_connect.verbs.call import nothing_changed
 from hatch_connect.verbs.result import (
     Deployed,
     Result,
@@ -45,7 +43,7 @@ from hatch_connect.verbs.result import (
     planned,
 )
 from hatch_connect.verbs.server import chosen_server, client_of, polling_of, settings_of
-from hatch_connect.verbs.source import pieces_of, request_of_piece, subject_of
+from hatch_connect.verbs.source import sources_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,9 +61,26 @@ if TYPE_CHECKING:
     from hatch_connect.ship.plan import Plan
     from hatch_connect.ship.variables import Variables
     from hatch_connect.verbs.call import Call
-    from hatch_connect.verbs.source import Subject
+    from hatch_connect.verbs.result import Planned
+    from hatch_connect.verbs.source import Source
 
 _LARGEST = 5  # files that are named when a bundle is too large for the server
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Deployment:
+    """A deployment that has passed all checks so far; `request` is None for a prepared bundle.
+
+    `hidden` are values that must be masked in all output.
+    """
+
+    source: Source
+    client: ConnectClient
+    request: BuildRequest | None
+    wanted: DeploymentRequest
+    found: ServerFacts
+    metadata: dict[str, str] | None
+    hidden: tuple[Secret, ...]
 
 
 def run_deploy(call: Call) -> Result:
@@ -82,65 +97,17 @@ def run_deploy(call: Call) -> Result:
         with nothing_changed():
             # All checks and plans come before the first change, so that an error in the second
             # piece of content does not leave the first one deployed.
-            asked = []
-            for piece in pieces_of(call):
-                server = stack.enter_context(chosen_server(call, piece.config))
-                subject = subject_of(piece, call, server)
-                asked.append(_ask(_Target(subject, server, call)))
-            ready = [_plan(each, folder) for each in asked]
-        _deploy_each(ready, results, pace, call.report)
-        wait = call.surroundings.wait_for_person
-        if call.options.local and wait and not call.options.json:
-            where = "\n".join(result.lines[-1] for result in results)
-            call.report(Note(text=f"This runs until you press Ctrl-C:\n{where}"))
-            wait()
+            deployments = []
+            for source in sources_of(call):
+                server = stack.enter_context(chosen_server(call, source.config))
+                deployments.append(_check(source.on(server, call), server, call))
+            plans = [_plan(each, folder, call) for each in deployments]
+        if call.options.dry_run:
+            results += plans
+        else:
+            _deploy_each(deployments, plans, results, pace, call)
+        _wait(results, call)
     return one_or_several(results)
-
-
-@dataclass(frozen=True)
-class _Target:
-    """One deployment of a call."""
-
-    subject: Subject
-    server: Server
-    call: Call
-
-    @cached_property
-    def commit(self) -> dict[str, str]:
-        """Git's metadata of the bundle's source; {} for an archive, which may lie anywhere."""
-        piece, environ = self.subject.piece, self.call.environ
-        if piece.archive:
-            return {}
-        if piece.path is None:
-            return git_metadata(self.subject.home, environ)
-        folder = piece.path if piece.path.is_dir() else piece.path.parent
-        return git_metadata(folder, environ, tracked=MANIFEST_NAME)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
-    """A deployment that has passed all checks so far; `request` is None for a prepared bundle.
-
-    `hidden` are values that must be masked in all output.
-    """
-
-    target: _Target
-    request: BuildRequest | None
-    client: ConnectClient
-    wanted: DeploymentRequest
-    found: ServerFacts
-    metadata: dict[str, str] | None
-    hidden: tuple[Secret, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ready:
-    """A deployment that is planned."""
-
-    asked: _Asked
-    plan: Plan
-    digest: str
-    listing: Result
 
 
 def _check_options(options: Options) -> None:
@@ -153,23 +120,25 @@ def _check_options(options: Options) -> None:
             raise UsageError(f"--metadata takes KEY=VALUE, not {given!r}.")
 
 
-def _ask(target: _Target) -> _Asked:
+def _check(source: Source, server: Server, call: Call) -> _Deployment:
     """Ask the server what matters before there is a bundle, and refuse what cannot succeed."""
-    subject, server = target.subject, target.server
-    variables = _variables(target)
+    variables = _variables(source, call)
     hidden = (*variables.hidden, *filter(None, [server.api_key]))
-    request = request_of_piece(subject.piece, target.call)
-    with target.call.masking(hidden) as call:
-        target = replace(target, call=call)
-        if path := subject.piece.path:
-            whose = subject.config.content_name if subject.config else None
-            content = f"content {whose!r} of this project" if whose else "content of its own"
-            call.report(Note(text=f"{path.name} is {content}."))
-        call.report(Step(text=f"Connecting to {server.url} ({server.source})"))
-        client = client_of(server, call, variables.hidden)
-        settings = settings_of(client, call)
-        wanted = _wanted(target, variables, request)
-        found = _look(client, settings, target)
+    config = source.config
+    request = build_request(config, call) if config and not source.path else None
+    with call.masking(hidden) as masked:
+        if source.path:
+            of = (
+                f"content {config.content_name!r} of this project"
+                if config
+                else "content of its own"
+            )
+            masked.report(Note(text=f"{source.path.name} is {of}."))
+        masked.report(Step(text=f"Connecting to {server.url} ({server.source})"))
+        client = client_of(server, masked, variables.hidden)
+        settings = settings_of(client, masked)
+        wanted = _wanted(source, variables, request, call.options)
+        found = _look(client, settings, source, masked)
         if found.located.content:  # with --new: content that an interrupted call has created
             wanted = replace(wanted, new=False)
         try:
@@ -178,224 +147,51 @@ def _ask(target: _Target) -> _Asked:
             if known := found.located.content:
                 add_facts(error, guid=known.guid, logs_url=known.logs_url)
             raise
-        _compare_repository(target, client, found.located)
-        return _Asked(
-            target=target,
-            request=request,
+        _compare_repository(source, client, found.located, masked)
+        return _Deployment(
+            source=source,
             client=client,
+            request=request,
             wanted=wanted,
             found=found,
-            metadata=_metadata(target, settings),
+            metadata=_metadata(source, settings, masked),
             hidden=hidden,
         )
 
 
-def _compare_repository(target: _Target, client: ConnectClient, located: ContentMatch) -> None:
-    """Warn if only the name led to the content, and it was built from another repository."""
-    if not (located.by_name and located.content):
-        return
-    theirs = last_repository(client, located.content)
-    if not theirs:
-        return
-    config, environ = target.subject.config, target.call.environ
-    # A prepared bundle may lie outside of git: then the project that it belongs to is compared.
-    known = target.commit or (git_metadata(config.root, environ) if config else {})
-    ours = known.get("source_repo")
-    if ours and not same_repository(ours, theirs):
-        text = f"Content {located.content.guid} was found by its name alone, and was last deployed "
-        text += f"from {without_credentials(readable(theirs))}; this project is {ours}."
-        hint = "If it is other content, deploy with --new, or set `content-name` or `guid`."
-        target.call.report(Warned(text=f"{text} {hint}"))
-
-
-def _plan(asked: _Asked, folder: Path) -> _Ready:
-    """Build the bundle, or open the one that is prepared, and decide the steps."""
-    with asked.target.call.masking(asked.hidden) as call:
-        bundle, built = _made(asked, call, folder)
-        upload = Upload(
-            archive=bundle.path,
-            size=bundle.size,
-            largest=tuple(sorted(bundle.sizes(), key=lambda file: -file[1])[:_LARGEST]),
-            metadata=asked.metadata,
-        )
-        # Only the build tells whether a Quarto document needs Python.
-        wanted = replace(asked.wanted, **_told_by(bundle.manifest))
-        if built and built.python:
-            wanted = replace(wanted, python_because=built.python.because)
-        return _Ready(
-            asked=asked,
-            plan=make_plan(wanted, asked.found, upload),
-            digest=bundle.digest,
-            listing=listing_of(built if call.options.list else None),
-        )
-
-
-def _made(asked: _Asked, call: Call, folder: Path) -> tuple[Bundle, Built | None]:
-    piece = asked.target.subject.piece
-    if piece.archive:
-        return piece.archive, None
-    if piece.path:
-        return Bundle.open(piece.path, into=folder, report=call.report), None
-    if asked.request is None:
-        raise AssertionError("what is not prepared is built")
-    request = asked.request
-    if not _is_writable(request.root):
-        call.report(Note(text=f"{request.root} cannot be written: the bundle is not kept there."))
-        request = replace(request, directory=folder)
-    built = build_content(request, call)
-    return built.bundle, built
-
-
-def _is_writable(root: Path) -> bool:
-    """Return whether builds can write their bundles into the project."""
-    return all(
-        os.access(place, os.W_OK)
-        for place in (root, root / "dist", root / "dist" / "connect")
-        if place.exists()
-    )
-
-
-def _deploy_each(
-    ready: list[_Ready], done: list[Result], pace: TaskPolling, report: Report
-) -> None:
-    """Deploy one piece of content after the other; if one fails, note how far each has come."""
-    try:
-        for number, each in enumerate(ready):
-            go_on = _again(ready[number:]) if len(ready) > 1 else deploy_again
-            done.append(_deploy(each, pace, go_on, report))
-    except (HatchConnectError, KeyboardInterrupt) as error:
-        if len(ready) > 1:
-            lines, objects = zip(*_pieces(ready, done, error), strict=True)
-            report(Warned(text="\n".join(("Not all of it was deployed:", *lines))))
-            add_facts(error, contents=list(objects))
-        raise
-
-
-def _again(left: list[_Ready]) -> GoOn:
-    """Return how to go on with the pieces of content that are left."""
-    subjects = [each.asked.target.subject for each in left]
-    names = [subject.config.content if subject.config else None for subject in subjects]
-    files = [str(subject.piece.path) for subject in subjects if subject.piece.path]
-    options = "--all" if None in names else " ".join(f"--content {name}" for name in names)
-    return lambda _guid: f"deploy again{': ' if files else ' with '}{' '.join(files) or options}"
-
-
-def _pieces(
-    ready: list[_Ready],
-    done: list[Result],
-    error: HatchConnectError | KeyboardInterrupt,
-) -> Iterator[tuple[str, dict[str, object]]]:
-    """Return for each piece of content whether it was deployed, as a line and as an object."""
-    for number, each in enumerate(ready):
-        name = each.asked.target.subject.name
-        result = done[number] if number < len(done) else None
-        if isinstance(result, Deployed):
-            content, bundle_id = result.deployment.content, result.deployment.bundle_id
-            line = f"deployed: {result.facts['url']}  {content.guid}  bundle {bundle_id}"
-            known = {"status": "deployed", **result.facts}
-        elif number == len(done):
-            why = error.message if isinstance(error, HatchConnectError) else "interrupted"
-            line, known = f"failed: {why}", {"status": "failed", "error": why, **facts_of(error)}
-        else:
-            line, known = "not tried", {"status": "not tried"}
-        yield f"{name}: {line}", {"name": name, **known}
-
-
-def _deploy(ready: _Ready, pace: TaskPolling, go_on: GoOn, report: Report) -> Result:
-    asked, target = ready.asked, ready.asked.target
-    if target.call.options.dry_run:
-        return planned(ready.plan, target.server, ready.listing)
-    with masking(asked.hidden, report) as masked_report:
-        _announce(ready.plan, masked_report)
-        keeper = _keeper(target, report)
-        execution = Execution(asked.client, masked_report, pace, keeper, go_on)
-        deployment = execution.run(ready.plan)
-    return deployed(
-        deployment,
-        target.server,
-        digest=ready.digest,
-        listing=ready.listing,
-        hidden=asked.hidden,
-        draft_urls=asked.found.settings.supports(Feature.DRAFT_URL),
-    )
-
-
-@contextmanager
-def _done(results: list[Result]) -> Iterator[None]:
-    """If the user interrupts the block, note what was deployed before it."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        if results and not getattr(error, "__notes__", ()):
-            lines = (line for result in results for line in result.lines)
-            error.add_note(f"Nothing is left to do: {' '.join(lines)}")
-        raise
-
-
-def _variables(target: _Target) -> Variables:
-    options, surroundings, config = (
-        target.call.options,
-        target.call.surroundings,
-        target.subject.config,
-    )
-    table = config.env if config else ()
+def _variables(source: Source, call: Call) -> Variables:
+    options, table = call.options, source.config.env if source.config else ()
     return collect_variables(
         table=((entry.name, entry.value) for entry in table),
-        env_file=surroundings.directory / options.env_file if options.env_file else None,
+        env_file=call.surroundings.directory / options.env_file if options.env_file else None,
         given=options.environment,
         unset=options.unset,
-        environ=surroundings.environ,
+        environ=call.environ,
     )
-
-
-def _metadata(target: _Target, settings: ServerSettings) -> dict[str, str] | None:
-    """Return the bundle's metadata: git's, then that of the table, then that of the call.
-
-    An empty value removes a key.
-    """
-    options, config = target.call.options, target.subject.config
-    if options.no_metadata:
-        return None
-    table = config.metadata_of_bundle if config else ()
-    called = dict(given.split("=", 1) for given in options.metadata)
-    if settings.supports(Feature.BUNDLE_METADATA) is not True:
-        sources = {"--metadata": called, "`metadata` in pyproject.toml": table}
-        if asked := [source for source, given in sources.items() if given]:
-            hidden = "hides its version, which CONNECT_SERVER_VERSION can tell"
-            known = f"is Connect {settings.version}" if settings.version else hidden
-            text = f"Not sent: {' and '.join(asked)}. The server {known}; Connect 2025.12 and later"
-            target.call.report(Warned(text=f"{text} take what is noted."))
-        return None
-    if table is None and not called:
-        return None
-    found = {} if table is None else {**target.commit, **dict(table)}
-    return {key: value for key, value in (found | called).items() if value}
 
 
 def _wanted(
-    target: _Target, variables: Variables, request: BuildRequest | None
+    source: Source, variables: Variables, request: BuildRequest | None, options: Options
 ) -> DeploymentRequest:
-    subject, options, config = target.subject, target.call.options, target.subject.config
-    packages = request.packages if request else None
-    manifest = subject.piece.manifest
+    config = source.config
     wanted = DeploymentRequest(
-        app_mode=subject.app_mode,
-        name=subject.name,
-        title=subject.title,
-        default_title=subject.default_title,
+        app_mode=source.app_mode,
+        name=source.name,
+        title=source.title,
+        default_title=source.default_title,
         variables=variables,
-        image=_image(subject),
+        image=_image(source),
         new=options.new,
-        any_name=not subject.known_by_name,
+        any_name=not source.known_by_name,
         draft=options.draft or bool(config and config.draft),
         verify=not options.no_verify and (config is None or config.verify),
         verify_path=config.verify_path if config else "",
     )
-    if manifest:
-        return replace(wanted, **_told_by(manifest))
-    if packages is None:
+    if source.manifest:
+        return replace(wanted, **_of_manifest(source.manifest))
+    if request is None or request.packages is None:
         return wanted
-    python = packages.python
+    python = request.packages.python
     return replace(
         wanted,
         python=python.version,
@@ -404,7 +200,8 @@ def _wanted(
     )
 
 
-def _told_by(manifest: Manifest) -> dict[str, Any]:
+def _of_manifest(manifest: Manifest) -> dict[str, Any]:
+    """Return what a manifest says of the values of a `DeploymentRequest`."""
     python = manifest.python
     return {
         "category": manifest.metadata.content_category or "",
@@ -414,31 +211,31 @@ def _told_by(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _image(subject: Subject) -> str | None:
+def _image(source: Source) -> str | None:
     """Return the image that pyproject.toml names for this server, and the bundle does not."""
-    wanted = subject.config.image if subject.config else None
-    shipped = subject.image
-    if wanted is None or wanted == shipped:
+    wanted = source.config.image if source.config else None
+    if wanted is None or wanted == source.image:
         return None
-    if shipped is not None:
+    if source.image is not None:
         raise UsageError(
-            f"The bundle names the image {shipped!r}, and this server's table {wanted!r}.",
+            f"The bundle names the image {source.image!r}, and this server's table {wanted!r}.",
             hint="Name images in the tables of the servers only: the bundle is the same for all.",
         )
     return wanted
 
 
-def _look(client: ConnectClient, settings: ServerSettings, target: _Target) -> ServerFacts:
+def _look(
+    client: ConnectClient, settings: ServerSettings, source: Source, call: Call
+) -> ServerFacts:
     """Ask the server what the plan needs to know; nothing is changed."""
-    subject, call = target.subject, target.call
     user = client.user()
-    clues = subject.clues(call, client.server)
+    clues = source.reference(client.server, call)
     if call.options.new:
         located = find_begun(client, user, clues) or ContentMatch(content=None, because="--new")
     else:
         located = find_content(client, user, clues, call.report)
     content = located.content
-    pythons = client.python_installations() if subject.has_python else None
+    pythons = client.python_installations() if source.has_python else None
     names = variable_names(client, content) if content else ()
     return ServerFacts(
         settings=settings,
@@ -448,6 +245,130 @@ def _look(client: ConnectClient, settings: ServerSettings, target: _Target) -> S
         variable_names=frozenset(names) if names is not None else None,
         git_managed=content is not None and client.is_git_managed(content.guid),
         name_is_taken=lambda name: bool(client.own_content(name, user)),
+    )
+
+
+def _compare_repository(
+    source: Source, client: ConnectClient, located: ContentMatch, call: Call
+) -> None:
+    """Warn if only the name led to the content, and it was built from another repository."""
+    if not (located.by_name and located.content):
+        return
+    theirs = last_repository(client, located.content)
+    if not theirs:
+        return
+    config = source.config
+    # A prepared bundle may lie outside of git: then the project that it belongs to is compared.
+    known = source.commit() or (git_metadata(config.root, call.environ) if config else {})
+    ours = known.get("source_repo")
+    if ours and not same_repository(ours, theirs):
+        text = f"Content {located.content.guid} was found by its name alone, and was last deployed "
+        text += f"from {without_credentials(readable(theirs))}; this project is {ours}."
+        hint = "If it is other content, deploy with --new, or set `content-name` or `guid`."
+        call.report(Warned(text=f"{text} {hint}"))
+
+
+def _metadata(source: Source, settings: ServerSettings, call: Call) -> dict[str, str] | None:
+    """Return the bundle's metadata: git's, then that of the table, then that of the call.
+
+    An empty value removes a key.
+    """
+    if call.options.no_metadata:
+        return None
+    table = source.config.metadata_of_bundle if source.config else ()
+    called = dict(given.split("=", 1) for given in call.options.metadata)
+    if settings.supports(Feature.BUNDLE_METADATA) is not True:
+        sources = {"--metadata": called, "`metadata` in pyproject.toml": table}
+        if asked := [named for named, given in sources.items() if given]:
+            hidden = "hides its version, which CONNECT_SERVER_VERSION can tell"
+            known = f"is Connect {settings.version}" if settings.version else hidden
+            text = f"Not sent: {' and '.join(asked)}. The server {known}; Connect 2025.12 and later"
+            call.report(Warned(text=f"{text} take what is noted."))
+        return None
+    if table is None and not called:
+        return None
+    found = {} if table is None else {**source.commit(), **dict(table)}
+    return {key: value for key, value in (found | called).items() if value}
+
+
+def _plan(deployment: _Deployment, folder: Path, call: Call) -> Planned:
+    """Build the bundle, or open the one that is prepared, and decide the steps."""
+    with call.masking(deployment.hidden) as masked:
+        bundle, built = _bundle(deployment, folder, masked)
+        upload = Upload(
+            archive=bundle.path,
+            size=bundle.size,
+            largest=tuple(sorted(bundle.sizes(), key=lambda file: -file[1])[:_LARGEST]),
+            metadata=deployment.metadata,
+        )
+        # Only the build tells whether a Quarto document needs Python.
+        wanted = replace(deployment.wanted, **_of_manifest(bundle.manifest))
+        if built and built.python:
+            wanted = replace(wanted, python_because=built.python.because)
+        plan = make_plan(wanted, deployment.found, upload)
+        listing = listing_of(built if call.options.list else None)
+        return planned(plan, deployment.client.server, listing, bundle.digest)
+
+
+def _bundle(deployment: _Deployment, folder: Path, call: Call) -> tuple[Bundle, Built | None]:
+    source, request = deployment.source, deployment.request
+    if source.archive:
+        return source.archive, None
+    if source.path:
+        return Bundle.open(source.path, into=folder, report=call.report), None
+    if request is None:
+        raise AssertionError("what is not prepared is built")
+    if not _is_writable(request.root / DEFAULT_DIRECTORY):
+        call.report(Note(text=f"{request.root} cannot be written: the bundle is not kept there."))
+        request = replace(request, directory=folder)
+    built = build_content(request, call)
+    return built.bundle, built
+
+
+def _is_writable(folder: Path) -> bool:
+    """Return whether builds can write their bundles into the project."""
+    places = (folder, folder.parent, folder.parent.parent)
+    return all(os.access(place, os.W_OK) for place in places if place.exists())
+
+
+def _deploy_each(
+    deployments: list[_Deployment],
+    plans: list[Planned],
+    done: list[Result],
+    pace: TaskPolling,
+    call: Call,
+) -> None:
+    """Deploy one piece of content after the other; if one fails, note how far each has come."""
+    sources = [deployment.source for deployment in deployments]
+    try:
+        for number, (deployment, plan) in enumerate(zip(deployments, plans, strict=True)):
+            go_on = _again(sources[number:]) if len(sources) > 1 else deploy_again
+            done.append(_deploy(deployment, plan, pace, go_on, call))
+    except (HatchConnectError, KeyboardInterrupt) as error:
+        if len(sources) > 1:
+            lines, objects = zip(*_how_far(sources, done, error), strict=True)
+            call.report(Warned(text="\n".join(("Not all of it was deployed:", *lines))))
+            add_facts(error, contents=list(objects))
+        raise
+
+
+def _deploy(
+    deployment: _Deployment, planned: Planned, pace: TaskPolling, go_on: GoOn, call: Call
+) -> Deployed:
+    source, client = deployment.source, deployment.client
+    with call.masking(deployment.hidden) as masked:
+        _announce(planned.plan, masked.report)
+        record = DeploymentRecord(
+            server_url=client.server.url, filename=source.filename, app_mode=source.app_mode
+        )
+        keeper = RecordKeeper(source.records, client.server.url, record, call.report)
+        done = Execution(client, masked.report, pace, keeper, go_on).run(planned.plan)
+    return deployed(
+        done,
+        client.server,
+        planned,
+        hidden=deployment.hidden,
+        draft_urls=deployment.found.settings.supports(Feature.DRAFT_URL),
     )
 
 
@@ -463,7 +384,48 @@ def _announce(plan: Plan, report: Report) -> None:
         report(Note(text=text))
 
 
-def _keeper(target: _Target, report: Report) -> RecordKeeper:
-    subject, url = target.subject, target.server.url
-    record = DeploymentRecord(server_url=url, filename=subject.filename, app_mode=subject.app_mode)
-    return RecordKeeper(subject.records, url, record, report)
+def _again(left: list[Source]) -> GoOn:
+    """Return how to go on with the pieces of content that are left."""
+    names = [source.config.content if source.config else None for source in left]
+    files = [str(source.path) for source in left if source.path]
+    options = "--all" if None in names else " ".join(f"--content {name}" for name in names)
+    return lambda _guid: f"deploy again{': ' if files else ' with '}{' '.join(files) or options}"
+
+
+def _how_far(
+    sources: list[Source], done: list[Result], error: HatchConnectError | KeyboardInterrupt
+) -> Iterator[tuple[str, dict[str, object]]]:
+    """Return for each piece of content whether it was deployed, as a line and as an object."""
+    for number, source in enumerate(sources):
+        result = done[number] if number < len(done) else None
+        if isinstance(result, Deployed):
+            content, bundle_id = result.deployment.content, result.deployment.bundle_id
+            line = f"deployed: {result.facts['url']}  {content.guid}  bundle {bundle_id}"
+            known = {"status": "deployed", **result.facts}
+        elif number == len(done):
+            why = error.message if isinstance(error, HatchConnectError) else "interrupted"
+            line, known = f"failed: {why}", {"status": "failed", "error": why, **facts_of(error)}
+        else:
+            line, known = "not tried", {"status": "not tried"}
+        yield f"{source.name}: {line}", {"name": source.name, **known}
+
+
+def _wait(results: list[Result], call: Call) -> None:
+    """Wait for the person if the server of this machine runs for this call alone."""
+    wait = call.surroundings.wait_for_person
+    if call.options.local and wait and not call.options.json:
+        where = "\n".join(result.lines[-1] for result in results)
+        call.report(Note(text=f"This runs until you press Ctrl-C:\n{where}"))
+        wait()
+
+
+@contextmanager
+def _done(results: list[Result]) -> Iterator[None]:
+    """If the user interrupts the block, note what was deployed before it."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if results and not getattr(error, "__notes__", ()):
+            lines = (line for result in results for line in result.lines)
+            error.add_note(f"Nothing is left to do: {' '.join(lines)}")
+        raise

@@ -58,28 +58,56 @@ def listing_of(built: Built | None) -> Result:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Planned(Result):
+    """What would be done, which `--dry-run` shows, and what the bundle's result needs then."""
+
+    plan: Plan
+    listing: Result
+    digest: str | None
+
+
+_NOT_LISTED = Result()
+
+
+def planned(
+    plan: Plan, server: Server, listing: Result = _NOT_LISTED, digest: str | None = None
+) -> Planned:
+    """Return what would be done on the server."""
+    facts = {
+        "server": server.url,
+        "content": plan.content.guid if plan.content else None,
+        "because": plan.because,
+        "steps": [str(step) for step in plan.steps],
+        "notes": list(plan.notes),
+    }
+    return Planned(
+        lines=(*listing.lines, f"on {server.url} ({server.source}):", *plan.lines()),
+        facts={**facts, **listing.facts},
+        plan=plan,
+        listing=listing,
+        digest=digest,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed(Result):
     """The result of a deployment that was carried out."""
 
     deployment: Deployment
 
 
-_NOT_LISTED = Result()
-
-
 def deployed(
     deployment: Deployment,
     server: Server,
+    before: Planned,
     *,
     hidden: tuple[Secret, ...],
-    digest: str | None = None,
-    listing: Result = _NOT_LISTED,
     draft_urls: bool | None = None,
 ) -> Deployed:
     """Return what is on the server now: the URL of the content, or of the draft.
 
-    `hidden` are values that its answer may not show; `draft_urls` is False if the server shows a
-    draft in its dashboard only.
+    `before` is what was planned, `hidden` are values that the answer may not show; `draft_urls` is
+    False if the server shows a draft in its dashboard only.
     """
     content, answer, url = deployment.content, deployment.answer, deployment.content.content_url
     if not deployment.active:
@@ -99,7 +127,7 @@ def deployed(
         "bundle_id": deployment.bundle_id,
         "previous_bundle_id": deployment.previous_bundle_id,
         "active": deployment.active,
-        "digest": digest,
+        "digest": before.digest,
         "answer": answer
         and {
             "status": answer.status,
@@ -108,20 +136,7 @@ def deployed(
         },
     }
     return Deployed(
-        lines=(*listing.lines, url), facts={**facts, **listing.facts}, deployment=deployment
-    )
-
-
-def planned(plan: Plan, server: Server, listing: Result = _NOT_LISTED) -> Result:
-    """Return what would be done: `--dry-run`."""
-    facts = {
-        "server": server.url,
-        "content": plan.content.guid if plan.content else None,
-        "because": plan.because,
-        "steps": [str(step) for step in plan.steps],
-        "notes": list(plan.notes),
-    }
-    return Result(
-        lines=(*listing.lines, f"on {server.url} ({server.source}):", *plan.lines()),
-        facts={**facts, **listing.facts},
+        lines=(*before.listing.lines, url),
+        facts={**facts, **before.listing.facts},
+        deployment=deployment,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from os.path import normpath
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.bundle.archive import BUNDLE_SUFFIXES, DEFAULT_DIRECTORY, SUFFIX
 from hatch_connect.bundle.manifest import MANIFEST_NAME, metadata_of
 from hatch_connect.bundle.reading import Bundle, read_manifest
+from hatch_connect.bundle.repository import git_metadata
 from hatch_connect.bundle.selector import Patterns
 from hatch_connect.connect.records import FOLDER, RecordStore, record_path
 from hatch_connect.errors import ProjectError, StoreError, UsageError
@@ -19,10 +21,10 @@ from hatch_connect.options import SPECS
 from hatch_connect.project.project import read_project
 from hatch_connect.project.validators import valid_content_name, validate_title
 from hatch_connect.ship.find import ContentReference
-from hatch_connect.verbs.build import build_request
 
 if TYPE_CHECKING:
-    from hatch_connect.bundle.build_protocol import BuildRequest
+    from collections.abc import Callable
+
     from hatch_connect.bundle.manifest import Manifest
     from hatch_connect.connect.servers import Server
     from hatch_connect.options import Options
@@ -31,81 +33,70 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
-    """What one deployment of a call ships, before anything is built or packed.
+class Source:
+    """What one deployment ships: content of the project, or a prepared bundle.
 
-    `config` is the project's content without any server's table, None for a prepared bundle that
-    is not the project's; `path` and `manifest` are the prepared bundle's, None if it is built.
-    `archive` is one that needs no packing. `contents` are the
-    project's, which a prepared bundle may be of.
+    `config` is None for a prepared bundle that is not the project's. `path` and `manifest` are the
+    prepared bundle's, None if it is built; `archive` is one that needs no packing. `image` is the
+    one that the bundle names, which is the same for all servers. `filename` is what the record
+    says. `known_by_name` is False if the name was made of a file's, which says nothing of what the
+    content is. `commit` returns git's metadata of what the bundle is made from.
     """
 
     config: ProjectConfig | None
     path: Path | None = None
     manifest: Manifest | None = None
     archive: Bundle | None = None
-    contents: tuple[ProjectConfig, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """What is known of one piece of content on one server.
-
-    `config` has that server's table; it is None for a prepared bundle that is not the project's.
-    `known_by_name` is False if the name was made of a file's, which says nothing of what the
-    content is.
-    """
-
-    piece: Piece
-    config: ProjectConfig | None
+    image: str | None = None
     name: str
     title: str | None
     default_title: str
     filename: str
     records: RecordStore
     known_by_name: bool = True
-
-    @property
-    def home(self) -> Path:
-        """The folder that the bundle is made from, or where it lies."""
-        path = Path(self.filename)
-        return path if path.is_dir() else path.parent
+    commit: Callable[[], dict[str, str]]
 
     @property
     def app_mode(self) -> str:
         """The app mode, as the manifest has it or is going to."""
-        if self.piece.manifest:
-            return self.piece.manifest.metadata.app_mode
+        if self.manifest:
+            return self.manifest.metadata.app_mode
         return self.config.app_mode.name if self.config else ""
 
     @property
     def has_python(self) -> bool:
         """Whether the server may run Python for it."""
-        if self.piece.manifest:
-            return self.piece.manifest.python is not None
+        if self.manifest:
+            return self.manifest.python is not None
         return bool(self.config and self.config.app_mode.has_python)
 
-    @property
-    def image(self) -> str | None:
-        """The image that the bundle names, which is the same for all servers."""
-        if self.piece.manifest:
-            return self.piece.manifest.environment.image
-        return self.piece.config.image if self.piece.config else None
+    def on(self, server: Server, call: Call) -> Source:
+        """Return the same with what the project says of this server."""
+        if self.config is None or server.table is None:
+            return self
+        config = call.config(self.config.content, on=server.table)
+        return replace(
+            self,
+            config=config,
+            name=config.content_name,
+            title=config.title,
+            default_title=_title_of(config),
+        )
 
-    def clues(self, call: Call, server: Server) -> ContentReference:
+    def reference(self, server: Server, call: Call) -> ContentReference:
         """Return what is known of the content on a server."""
         guid = self.config.guid if self.config else None
         known = ContentReference(guid=guid, name=self.name if self.known_by_name else None)
         return reference_of(self.records, call, server, known)
 
 
-def pieces_of(call: Call) -> tuple[Piece, ...]:
+def sources_of(call: Call) -> tuple[Source, ...]:
     """Read what the call ships: the bundles that it names, or the project. Raises ProjectError."""
     options = call.options
     if options.title and (wrong := validate_title(options.title)):
         raise UsageError(f"The title {wrong}.")
     if not options.file:
-        return tuple(Piece(config=call.config(content)) for content in call.contents())
+        return tuple(_of_project(call.config(content), call) for content in call.contents())
     _refuse_build_options(options)
     if len(options.file) > 1 and (options.content or options.title or options.app_id):
         raise UsageError(
@@ -117,40 +108,36 @@ def pieces_of(call: Call) -> tuple[Piece, ...]:
     return tuple(_prepared(path, contents, call) for path in paths)
 
 
-def _prepared(path: Path, contents: tuple[ProjectConfig, ...], call: Call) -> Piece:
+def _of_project(config: ProjectConfig, call: Call) -> Source:
+    return Source(
+        config=config,
+        image=config.image,
+        name=config.content_name,
+        title=config.title,
+        default_title=_title_of(config),
+        filename=str(config.root),
+        records=records_of(config.root, config.content, call),
+        commit=cache(partial(git_metadata, config.root, call.environ)),
+    )
+
+
+def _prepared(path: Path, contents: tuple[ProjectConfig, ...], call: Call) -> Source:
     if not path.exists():
         raise UsageError(f"There is no {path}.", hint="Name a bundle, a manifest or its folder.")
     archive = None
     if path.is_file() and path.name != MANIFEST_NAME:
         archive = Bundle.open(path, into=path.parent, report=call.report)
     manifest = archive.manifest if archive else read_manifest(path)
-    piece = Piece(config=None, path=path, manifest=manifest, archive=archive, contents=contents)
-    return replace(piece, config=_owner(piece, call.options))
-
-
-def request_of_piece(piece: Piece, call: Call) -> BuildRequest | None:
-    """Decide the lock, the packages and the Python, as far as that is possible before the build.
-
-    Returns None for a prepared bundle. Raises ProjectError.
-    """
-    if piece.path or not piece.config:
-        return None
-    return build_request(piece.config, call)
-
-
-def subject_of(piece: Piece, call: Call, server: Server) -> Subject:
-    """Return what is known of the content that a piece becomes on a server."""
-    if piece.config is None:
-        return _independent(piece, call)
-    config = call.config(piece.config.content, on=server.table)
-    return Subject(
-        piece=piece,
-        config=config,
-        name=config.content_name,
-        title=config.title,
-        default_title=_title_of(config),
-        filename=str(config.root),
-        records=records_of(config.root, config.content, call),
+    owner = _owner(path, manifest, contents, call.options)
+    folder = path if path.is_dir() else path.parent
+    commit = cache(partial(git_metadata, folder, call.environ, tracked=MANIFEST_NAME))
+    return replace(
+        _of_project(owner, call) if owner else _independent(path, manifest, contents, call),
+        path=path,
+        manifest=manifest,
+        archive=archive,
+        image=manifest.environment.image,
+        commit=dict if archive else commit,  # an archive may lie anywhere
     )
 
 
@@ -219,15 +206,17 @@ def _title_of(config: ProjectConfig) -> str:
     return config.content_name if title in {"", "index"} or validate_title(title) else title
 
 
-def _owner(piece: Piece, options: Options) -> ProjectConfig | None:
+def _owner(
+    path: Path, manifest: Manifest, contents: tuple[ProjectConfig, ...], options: Options
+) -> ProjectConfig | None:
     """Return the project's content that a prepared bundle is of, or None.
 
     It is the one that `--content` names. Otherwise the bundle must lie in the project's folder for
     builds or have the content's name, and must have its mode and entrypoint.
     """
     if options.content:
-        return next(iter(piece.contents), None)
-    return next((c for c in piece.contents if _is_named_for(piece, c) and _is_like(piece, c)), None)
+        return next(iter(contents), None)
+    return next((c for c in contents if _is_named_for(path, c) and _is_like(manifest, c)), None)
 
 
 def _contents(call: Call) -> tuple[ProjectConfig, ...]:
@@ -239,18 +228,16 @@ def _contents(call: Call) -> tuple[ProjectConfig, ...]:
         return ()
 
 
-def _is_named_for(piece: Piece, config: ProjectConfig) -> bool:
-    path = Path(normpath(piece.path or ""))
+def _is_named_for(path: Path, config: ProjectConfig) -> bool:
+    path = Path(normpath(path))
     if (config.root / DEFAULT_DIRECTORY) in path.parents:
         return True  # a build of the project wrote it
     name = path.parent.name if path.name == MANIFEST_NAME else _stem(path)
     return name == config.content_name or name.startswith(f"{config.content_name}-")
 
 
-def _is_like(piece: Piece, config: ProjectConfig) -> bool:
-    if piece.manifest is None:
-        return False
-    ours, theirs = metadata_of(config), piece.manifest.metadata
+def _is_like(manifest: Manifest, config: ProjectConfig) -> bool:
+    ours, theirs = metadata_of(config), manifest.metadata
     return (ours.app_mode, ours.entrypoint, ours.primary_html) == (
         theirs.app_mode,
         theirs.entrypoint,
@@ -258,12 +245,11 @@ def _is_like(piece: Piece, config: ProjectConfig) -> bool:
     )
 
 
-def _independent(piece: Piece, call: Call) -> Subject:
+def _independent(
+    path: Path, manifest: Manifest, contents: tuple[ProjectConfig, ...], call: Call
+) -> Source:
     """Return a bundle that is no project's; its title is from its primary file, else its name."""
-    path, manifest, given = piece.path, piece.manifest, call.options.title
-    if path is None or manifest is None:
-        raise AssertionError("what is not of the project is prepared")
-    metadata = manifest.metadata
+    metadata, given = manifest.metadata, call.options.title
     primary = metadata.primary_html or metadata.primary_rmd or _file_entrypoint(manifest)
     home = path.parent if path.is_file() else path
     if path.name == MANIFEST_NAME and primary is None:
@@ -273,9 +259,8 @@ def _independent(piece: Piece, call: Call) -> Subject:
     default_title = given or found or _stem(path)
     name = valid_content_name(default_title)
     # It is not of the project, so what has this name there is something else.
-    taken = {config.content_name for config in piece.contents}
-    return Subject(
-        piece=piece,
+    taken = {config.content_name for config in contents}
+    return Source(
         config=None,
         name=name,
         title=given,
@@ -284,6 +269,7 @@ def _independent(piece: Piece, call: Call) -> Subject:
         # The official client names the record of a manifest as if the manifest were a folder.
         records=records_of(path, None, call),
         known_by_name=found is not None and found == of_project and name not in taken,
+        commit=dict,
     )
 
 
