@@ -143,8 +143,8 @@ def _from_wheel(context: BuildContext, folder: Path) -> SelectedFiles | None:
 
     selector, environ, report = context.selector, context.environ, context.report
     report(Step(text="Building the project's wheel"))
-    root = context.config.root
-    wheel = build_wheel(root, folder / "wheel", selector.repository, environ, report)
+    root, backend = context.config.root, context.config.build_backend
+    wheel = build_wheel(root, backend, folder / "wheel", selector.repository, environ, report)
     unpacked = unpack_wheel(wheel, folder / "content")
     if not holds_modules(unpacked):
         return None

@@ -37,6 +37,7 @@ _TIDY = ("flit_core", "poetry.core", "uv_build")
 
 def build_wheel(
     root: Path,
+    backend: str | None,
     into: Path,
     repository: Repository,
     environ: Mapping[str, str],
@@ -49,7 +50,7 @@ def build_wheel(
     from build import ProjectBuilder
 
     said: list[str] = []
-    with _environment(report, said) as isolated, _source(root, repository) as source:
+    with _environment(report, said) as isolated, _source(root, backend, repository) as source:
         builder = ProjectBuilder.from_isolated_env(isolated, source, runner=_quiet(environ, said))
         isolated.install(builder.build_system_requires)
         isolated.install(builder.get_requires_for_build("wheel"))
@@ -144,13 +145,9 @@ def _environment(report: Report, said: list[str]) -> Iterator[DefaultIsolatedEnv
 
 
 @contextmanager
-def _source(root: Path, repository: Repository) -> Iterator[Path]:
+def _source(root: Path, backend: str | None, repository: Repository) -> Iterator[Path]:
     """Yield a folder to build in: the project, or a copy if the back end writes into the folder."""
-    import tomllib
-
-    described = root / "pyproject.toml"
-    tables = tomllib.loads(described.read_text("utf-8-sig") if described.is_file() else "")
-    if str(tables.get("build-system", {}).get("build-backend", "")).startswith(_TIDY):
+    if backend and backend.startswith(_TIDY):
         yield root
         return
     with TemporaryDirectory(prefix="hatch-connect-") as folder:

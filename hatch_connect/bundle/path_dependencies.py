@@ -81,7 +81,10 @@ def _wheel(context: BuildContext, package: LocalPackage, folder: Path) -> Path:
     source = package.path if package.path.is_dir() else _unpacked(package, folder / "source")
     try:
         repository = Repository(source, context.environ)
-        return build_wheel(source, folder / "wheel", repository, context.environ, context.report)
+        project = context.config.project.beside(source)
+        backend = project.metadata.build_backend if project else None
+        into, environ = folder / "wheel", context.environ
+        return build_wheel(source, backend, into, repository, environ, context.report)
     except BuildError as error:
         raise BuildError(
             f"{package.name} ({package.path}): {error.message}", hint=error.hint

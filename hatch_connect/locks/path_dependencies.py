@@ -23,10 +23,9 @@ from hatch_connect.locks.lock import UV, LocalPackage
 from hatch_connect.project.metadata import (
     PackageSource,
     parse_requirement,
-    read_metadata,
     read_source,
 )
-from hatch_connect.project.reading import PYPROJECT, read_tables
+from hatch_connect.project.reading import PYPROJECT
 from hatch_connect.secret import excerpt, listed
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.locks.lock import Lock, Pin
     from hatch_connect.project.metadata import Metadata
-    from hatch_connect.project.project import ProjectConfig
+    from hatch_connect.project.project import Project, ProjectConfig
     from hatch_connect.project.target import Target
 
 _CONTEXT = re.compile(r"\{(?:root|home)[^}]*\}")
@@ -85,15 +84,13 @@ def matching(root: Path, pattern: str) -> list[Path]:
         return []
 
 
-def metadata_in(folder: Path) -> Metadata | None:
-    """Read `[project]` of a folder; None if there is none that can be read."""
-    if not is_there(folder / PYPROJECT):
-        return None
+def metadata_in(project: Project, folder: Path) -> Metadata | None:
+    """Return `[project]` of a folder beside the project; None if there is none to be read."""
     try:
-        found = read_metadata(read_tables(folder), [])
+        found = project.beside(folder) if is_there(folder / PYPROJECT) else None
     except ProjectError:
         return None
-    return found if found.has_project else None
+    return found.metadata if found and found.metadata.has_project else None
 
 
 def hatch_members(config: ProjectConfig) -> dict[str, Path]:
@@ -101,7 +98,7 @@ def hatch_members(config: ProjectConfig) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for pattern in config.hatch_environment.members:
         for folder in matching(config.root, pattern):
-            metadata = metadata_in(folder)
+            metadata = metadata_in(config.project, folder)
             if metadata is not None:
                 found[canonicalize_name(metadata.name)] = folder
     return found
@@ -122,7 +119,7 @@ def wanted_members(
             continue
         seen.add(name)
         yield LocalPackage(name=name, path=members[name], because=asking)
-        metadata = metadata_in(members[name])
+        metadata = metadata_in(config.project, members[name])
         texts = metadata.dependencies if metadata else ()
         pending += [(required, name) for text in texts if (required := required_name(text))]
 
@@ -366,16 +363,14 @@ def _uv_members(config: ProjectConfig) -> dict[str, Path]:
     """Return the members of uv's workspace that the project is in, by normalized name."""
     found: dict[str, Path] = {}
     for folder in (config.root, *config.root.parents):
-        if not (folder / PYPROJECT).is_file():
-            continue
-        tables = config.project.tables if folder == config.root else read_tables(folder)
-        workspace = tables.table("tool", "uv", "workspace")
-        if workspace is None:
+        project = config.project.beside(folder)
+        workspace = project.metadata.uv.get("workspace") if project else None
+        if not isinstance(workspace, dict):
             continue
         patterns = workspace.get("members", [])
         for pattern in patterns if isinstance(patterns, list) else ():
             for member in matching(folder, str(pattern)):
-                if (metadata := metadata_in(member)) is not None:
+                if (metadata := metadata_in(config.project, member)) is not None:
                     found[canonicalize_name(metadata.name)] = member
         break
     return found
@@ -402,7 +397,7 @@ def unsatisfied(
     judged = _Judged(found=found, there=there, target=target, called=called)
     problems = judged.problems(direct_requirements(config))
     for one in neighbours.values():
-        metadata = metadata_in(one.path)
+        metadata = metadata_in(config.project, one.path)
         if metadata is not None:
             wanted = ((text, one.name) for text in metadata.dependencies)
             problems += [

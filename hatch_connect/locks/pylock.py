@@ -259,7 +259,7 @@ class Pinning:
         self._asking = asking(pylock, self.config)
         selected = list(self._selected(pylock, environment))
         for one in self.findings.local.values():
-            metadata = metadata_in(one.path)
+            metadata = metadata_in(self.config.project, one.path)
             for text in metadata.dependencies if metadata else ():
                 self._asking.setdefault(required_name(text), []).append(one.name)
         return tuple(
@@ -273,7 +273,7 @@ class Pinning:
         if not says_all(pylock, self.config):
             return ()
         for one in self.findings.local.values():
-            metadata = metadata_in(one.path)
+            metadata = metadata_in(self.config.project, one.path)
             if metadata is None or metadata.dynamic:
                 return ()
         return tuple(sorted(pin.name for pin in pins if pin.name not in self._asking))

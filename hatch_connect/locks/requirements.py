@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
     from hatch_connect.locks.lock import LockFile
-    from hatch_connect.project.project import ProjectConfig
+    from hatch_connect.project.project import Project, ProjectConfig
     from hatch_connect.project.target import Target
 
 # The syntax is pip's: https://pip.pypa.io/en/stable/reference/requirements-file-format/
@@ -120,7 +120,7 @@ class Line:
 
 def read_requirements(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
     """Check a requirements file and its includes; raises LockError with all problems."""
-    reading = Reading(root=config.root)
+    reading = Reading(project=config.project)
     reading.read(found.path)
     reduction = Reduction(config=config, target=target)
     wanted = [line for line in reading.lines if reduction.wants(line)]
@@ -340,7 +340,7 @@ class Reading:
     `indexes` are (option, URL or folder) as written.
     """
 
-    root: Path
+    project: Project
     lines: list[Line] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -370,7 +370,8 @@ class Reading:
             )
 
     def _place(self, path: Path, number: int | None) -> str:
-        shown = path.relative_to(self.root) if path.is_relative_to(self.root) else path
+        root = self.project.root
+        shown = path.relative_to(root) if path.is_relative_to(root) else path
         return f"{shown.as_posix()}:{number}"
 
     def _option(
@@ -393,7 +394,7 @@ class Reading:
             self.problems.append(f"{place}: {path.name} includes itself.")
         elif not is_there(path) or not path.is_file():
             self.problems.append(f"{place}: there is no {excerpt(str(path))}, which it includes.")
-        elif not path.is_relative_to(self.root):
+        elif not path.is_relative_to(self.project.root):
             self.problems.append(f"{place}: {path} is outside of the project and is not shipped.")
         else:
             self.read(path, constraints=constraints, via=via)
@@ -410,7 +411,7 @@ class Reading:
         text = _PER_LINE_OPTION.sub("", _HASH.sub("", written)).strip()
         plain = _EDITABLE.sub("", text, count=1) if _EDITABLE.match(text) else text
         local = self._local(plain)
-        requirement = parse_requirement(plain) or _named(plain, local)
+        requirement = parse_requirement(plain) or _named(plain, local, self.project)
         if requirement is None and local is None and not _URL.match(plain):
             self.problems.append(f"{place}: `{excerpt(text)}` is no requirement.")
             return
@@ -435,7 +436,7 @@ class Reading:
             return None
         place = _EXTRAS.sub("", place)
         if _LOCAL.match(place) or (not _URL.match(place) and _FILE.match(place)):
-            return local_path(place, self.root)
+            return local_path(place, self.project.root)
         return None
 
 
@@ -526,12 +527,12 @@ def _without_dots(path: Path) -> Iterable[str]:
     return parts
 
 
-def _named(text: str, local: Path | None) -> Requirement | None:
+def _named(text: str, local: Path | None, project: Project) -> Requirement | None:
     """Return the requirement of a URL or path, if its name is known without building it."""
     place, _, marker = text.partition(" ;")
     extras = _EXTRAS.search(place.strip())
     place = _EXTRAS.sub("", place.strip())
-    name = (_name_of_folder(local) if local else "") or _name_of_file(place)
+    name = (_name_of_folder(local, project) if local else "") or _name_of_file(place)
     if not name:
         return None
     url = local.as_uri() if local else place
@@ -540,8 +541,8 @@ def _named(text: str, local: Path | None) -> Requirement | None:
     )
 
 
-def _name_of_folder(folder: Path) -> str:
-    metadata = metadata_in(folder)
+def _name_of_folder(folder: Path, project: Project) -> str:
+    metadata = metadata_in(project, folder)
     return metadata.name if metadata else ""
 
 

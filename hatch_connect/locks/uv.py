@@ -49,8 +49,7 @@ from hatch_connect.locks.problems import (
     line_problem,
     unknown_names,
 )
-from hatch_connect.project.metadata import read_metadata
-from hatch_connect.project.reading import PYPROJECT, read_tables
+from hatch_connect.project.reading import PYPROJECT
 from hatch_connect.secret import excerpt
 
 if TYPE_CHECKING:
@@ -282,9 +281,10 @@ def _check_neighbours(
     workspace = _workspace(path, config)
     for package in (one for name in findings.local for one in graph.packages[name]):
         folder = path.parent / str(package.folder)
-        if package.folder is None or not (folder / PYPROJECT).is_file():
+        project = config.project.beside(folder) if package.folder is not None else None
+        if project is None:
             continue
-        metadata = read_metadata(read_tables(folder), [])
+        metadata = project.metadata
         compared = Compared(
             graph=graph,
             root=package,
@@ -322,11 +322,8 @@ def _check_text(
 
 def _workspace(path: Path, config: ProjectConfig) -> dict[str, Any]:
     """Return `[tool.uv]` of the project that the lock lies beside."""
-    if path.parent == config.root:
-        return dict(config.metadata.uv)
-    if not (path.parent / PYPROJECT).is_file():
-        return {}
-    return dict(read_tables(path.parent).table("tool", "uv") or {})
+    project = config.project.beside(path.parent)
+    return dict(project.metadata.uv) if project else {}
 
 
 def _exclusive(graph: Graph, root: Package, config: ProjectConfig) -> Iterator[str]:

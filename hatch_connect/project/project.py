@@ -15,7 +15,7 @@ from hatch_connect.project.entrypoints import ContentKind, read_kind, read_mode
 from hatch_connect.project.hatch_environment import HatchEnvironment, read_hatch_environment
 from hatch_connect.project.layers import Layers, layers_of, servers_of
 from hatch_connect.project.metadata import Metadata, read_metadata
-from hatch_connect.project.reading import read_tables
+from hatch_connect.project.reading import PYPROJECT, read_tables
 from hatch_connect.project.settings import SETTINGS, Settings
 from hatch_connect.project.validators import valid_content_name
 
@@ -78,6 +78,9 @@ class Project:
     tables: ProjectTables = field(repr=False)
     metadata: Metadata
     problems: tuple[str, ...] = ()
+    _beside: dict[Path, Project | None] = field(
+        init=False, default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def root(self) -> Path:
@@ -99,6 +102,18 @@ class Project:
         table, names = self.tables.table, self.content_tables
         main = table("tool", "hatch-connect") or table("tool", "rsconnect") or {}
         return (None, *names) if not names or "entrypoint" in main else names
+
+    def beside(self, folder: Path) -> Project | None:
+        """Return the project in another folder, such as a member of a workspace; None for none.
+
+        Each is read once. Raises ConfigurationError for broken TOML.
+        """
+        if folder == self.root:
+            return self
+        if folder not in self._beside:
+            there = (folder / PYPROJECT).is_file()
+            self._beside[folder] = read_project(folder) if there else None
+        return self._beside[folder]
 
     def content(
         self,

@@ -88,7 +88,7 @@ def test_a_build_sees_what_may_be_content(tmp_path: Path, sandbox: Sandbox) -> N
     sandbox.git("init", "--quiet", cwd=root)
     sandbox.git("add", "--force", *tracked, cwd=root)
     repository = Repository(root, sandbox.environ)
-    wheel = build_wheel(root, tmp_path / "out", repository, sandbox.environ, silent)
+    wheel = build_wheel(root, "back", tmp_path / "out", repository, sandbox.environ, silent)
     seen = {path for path in wheel.read_text("utf-8").splitlines() if not _made(path)}
     assert seen == {*tracked, *others}
 
@@ -104,7 +104,7 @@ def test_links_lead_to_what_may_be_followed(
     data = write_files(tmp_path / "data", {"x.csv": ""})
     (root / "link").symlink_to("../data")
     repository = Repository(root, sandbox.environ, [data] if follow else [])
-    wheel = build_wheel(root, tmp_path / "out", repository, sandbox.environ, silent)
+    wheel = build_wheel(root, "back", tmp_path / "out", repository, sandbox.environ, silent)
     assert ("link/x.csv" in wheel.read_text("utf-8").splitlines()) == follow
     assert (root / "link").readlink().as_posix() == "../data"
 
