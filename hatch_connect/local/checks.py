@@ -7,7 +7,7 @@ import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -16,11 +16,14 @@ from hatch_connect.errors import BundleError, shortened
 from hatch_connect.local.archives import safe_name
 from hatch_connect.local.modes import MODES, WITHOUT_PYTHON, Mode
 from hatch_connect.project.entrypoints import SAVED_MODELS, express_script, is_quarto_project
+from hatch_connect.typed import optional
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+T = TypeVar("T")
+_WITHOUT_ENTRYPOINT = ("notebooks", "document", "model", "none")
 _VERSION = re.compile(r"(\d+)\.(\d+)(\.\d+)?\S*")
 _NAME = r"[^\W\d]\w*"
 _OBJECT = re.compile(rf"\w[\w-]*(\.\w[\w-]*)*(:{_NAME}(\.{_NAME})*)?")
@@ -85,28 +88,25 @@ def parse(text: bytes) -> CheckedManifest:
     version = whole.get("version", 1)
     if version != 1 or isinstance(version, bool):
         raise BundleError("manifest.json: version must be 1.")
-    app_mode = _get(whole, "metadata.appmode", str)
+    app_mode = _need(whole, "metadata.appmode")
     if app_mode not in MODES:
         known = ", ".join(MODES)
         raise BundleError(f"manifest.json: metadata.appmode {app_mode!r} is not one of: {known}.")
-    mode = MODES[app_mode]
-    primary_html = _get(whole, "metadata.primary_html", str, default=None)
-    optional = (
-        mode.entrypoint in {"notebooks", "document", "model", "none"} or primary_html is not None
-    )
-    otherwise: dict[str, None] = {"default": None} if optional else {}
+    primary_html = _get(whole, "metadata.primary_html", str)
     python = _python(whole, app_mode)
+    if primary_html is None and MODES[app_mode].entrypoint not in _WITHOUT_ENTRYPOINT:
+        _need(whole, "metadata.entrypoint")
     return CheckedManifest(
         app_mode=app_mode,
-        entrypoint=_get(whole, "metadata.entrypoint", str, **otherwise) or "",
+        entrypoint=_get(whole, "metadata.entrypoint", str) or "",
         primary_html=primary_html,
         python=python,
         requires=_requires(whole),
         package_file=None if python is None else _package_file(whole),
-        managed=_get(whole, "environment.environment_management.python", bool, default=None),
-        image=_get(whole, "environment.image", str, default=None),
-        hide_all_input=bool(_get(whole, "jupyter.hide_all_input", bool, default=None)),
-        hide_tagged_input=bool(_get(whole, "jupyter.hide_tagged_input", bool, default=None)),
+        managed=_get(whole, "environment.environment_management.python", bool),
+        image=_get(whole, "environment.image", str),
+        hide_all_input=bool(_get(whole, "jupyter.hide_all_input", bool)),
+        hide_tagged_input=bool(_get(whole, "jupyter.hide_tagged_input", bool)),
         files=_files(whole),
     )
 
@@ -118,36 +118,44 @@ def _read(path: Path) -> bytes:
         raise BundleError("The bundle has no manifest.json at its root.") from error
 
 
-def _get(whole: dict[str, Any], key: str, kind: type, **otherwise: None) -> Any:  # noqa: ANN401 - JSON
-    value: Any = whole
-    walked: list[str] = []
-    for part in key.split("."):
-        if not isinstance(value, dict):
-            raise BundleError(f"manifest.json: {'.'.join(walked)} must be an object.")
-        walked.append(part)
-        if value.get(part) is None:
-            if otherwise:
-                return otherwise["default"]
-            raise BundleError(f"manifest.json: {key} is missing.")
-        value = value[part]
-    if not isinstance(value, kind):
-        raise BundleError(f"manifest.json: {key} has the wrong type, {type(value).__name__}.")
-    return value
+def _get(whole: Mapping[str, object], key: str, kind: type[T]) -> T | None:
+    """Return what a manifest has at a key such as `python.version`; None if it has nothing."""
+    table, _, name = key.rpartition(".")
+
+    def wrong(value: object) -> BundleError:
+        return BundleError(f"manifest.json: {key} has the wrong type, {type(value).__name__}.")
+
+    return optional(_table(whole, table), name, kind, wrong)
 
 
-def _python(whole: dict[str, Any], app_mode: str) -> str | None:
+def _table(whole: Mapping[str, object], key: str) -> Mapping[str, object]:
+    if not key:
+        return whole
+    above, _, name = key.rpartition(".")
+    wrong = BundleError(f"manifest.json: {key} must be an object.")
+    return optional(_table(whole, above), name, dict, lambda _: wrong) or {}
+
+
+def _need(whole: Mapping[str, object], key: str) -> str:
+    text = _get(whole, key, str)
+    if text is None:
+        raise BundleError(f"manifest.json: {key} is missing.")
+    return text
+
+
+def _python(whole: Mapping[str, object], app_mode: str) -> str | None:
     # Not every document of Quarto runs Python.
-    optional = MODES[app_mode].entrypoint == "document" and whole.get("python") is None
-    if optional or app_mode in WITHOUT_PYTHON:
+    unused = MODES[app_mode].entrypoint == "document" and whole.get("python") is None
+    if unused or app_mode in WITHOUT_PYTHON:
         return None
-    version: str = _get(whole, "python.version", str)
+    version = _need(whole, "python.version")
     if not _VERSION.fullmatch(version):
         raise BundleError(f"manifest.json: python.version {version!r} is not a version.")
     return version
 
 
-def _requires(whole: dict[str, Any]) -> str | None:
-    requires: str | None = _get(whole, "environment.python.requires", str, default=None)
+def _requires(whole: Mapping[str, object]) -> str | None:
+    requires = _get(whole, "environment.python.requires", str)
     try:
         SpecifierSet(requires or "")
     except InvalidSpecifier as error:
@@ -155,15 +163,14 @@ def _requires(whole: dict[str, Any]) -> str | None:
     return requires
 
 
-def _package_file(whole: dict[str, Any]) -> str:
-    if _get(whole, "python.package_manager.name", str) not in {"pip", "uv"}:
+def _package_file(whole: Mapping[str, object]) -> str:
+    if _need(whole, "python.package_manager.name") not in {"pip", "uv"}:
         raise BundleError("manifest.json: python.package_manager.name must be 'pip' or 'uv'.")
-    file: str = _get(whole, "python.package_manager.package_file", str)
-    return safe_name(file)
+    return safe_name(_need(whole, "python.package_manager.package_file"))
 
 
-def _files(whole: dict[str, Any]) -> tuple[str, ...]:
-    listed: dict[str, Any] = _get(whole, "files", dict, default=None) or {}
+def _files(whole: Mapping[str, object]) -> tuple[str, ...]:
+    listed: Mapping[str, object] = _get(whole, "files", dict) or {}
     for name, entry in listed.items():
         safe_name(name)
         if not isinstance(entry, dict) or not isinstance(entry.get("checksum", ""), str):
