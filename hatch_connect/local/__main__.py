@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.errors import UsageError
 from hatch_connect.events import silent
+from hatch_connect.local.folder import exclusive
 from hatch_connect.local.serving import Serving, serve_state
-from hatch_connect.local.start import BUSY, READY, exclusive
+from hatch_connect.local.start import BUSY, READY
 
 if TYPE_CHECKING:
     from hatch_connect.secret import Secret

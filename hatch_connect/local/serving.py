@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import secrets
 import signal
 import socket
 from dataclasses import dataclass
@@ -16,8 +15,8 @@ import uvicorn
 
 from hatch_connect.errors import UsageError
 from hatch_connect.local.app import Leases, create_app
+from hatch_connect.local.folder import read_key, read_url
 from hatch_connect.local.machine import Setup
-from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from hatch_connect.events import Report
+    from hatch_connect.secret import Secret
 
 HOST = "127.0.0.1"
 _GRACE_SECONDS = 2
@@ -59,27 +59,6 @@ def serve_state(serving: Serving, ready: Callable[[str, Secret], None]) -> None:
             report=serving.report,
         )
         asyncio.run(_serve(setup, listening, ready, while_used=serving.while_used))
-
-
-def read_key(folder: Path) -> Secret:
-    """Return the API key of a state folder, made now if there is none."""
-    path = folder / "api-key"
-    try:
-        return Secret(path.read_text(encoding="ascii").strip())
-    except FileNotFoundError:
-        key = secrets.token_urlsafe(32)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(key + "\n")
-        return Secret(key)
-
-
-def read_url(folder: Path) -> str | None:
-    """Return the URL that the last server of a state folder had."""
-    try:
-        url: str = json.loads((folder / "server.json").read_text(encoding="utf-8"))["url"]
-    except (OSError, ValueError, KeyError):
-        return None
-    return url
 
 
 async def _serve(

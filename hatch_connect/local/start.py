@@ -9,22 +9,26 @@ import sys
 import threading
 import time
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from hatch_connect.errors import HatchConnectError, UsageError
 from hatch_connect.events import Detail
+from hatch_connect.local.folder import (
+    LocalServer,
+    exclusive,
+    is_served,
+    make_private,
+    read_key,
+    read_url,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from filelock import FileLock
-
     from hatch_connect.events import Report
-    from hatch_connect.secret import Secret
 
 NEEDED = ("a2wsgi", "httpx2", "python_multipart", "starlette", "uv", "uvicorn", "websockets")
 READY = "ready"
@@ -32,17 +36,7 @@ BUSY = 75  # the exit code of a server process that finds another one on its sta
 _LOG = "server.log"
 _SETTLE_SECONDS = 15.0  # for a server that is just starting, or just stopping
 _STOP_SECONDS = 20.0
-_GLANCE_SECONDS = 0.5  # more than a look at the lock takes
 _LOG_TAIL = 2000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalServer:
-    """A server that answers now; its key is good for this state folder for ever."""
-
-    url: str
-    api_key: Secret
-    state: Path
 
 
 @contextmanager
@@ -105,26 +99,6 @@ def serve(
         )
 
 
-@contextmanager
-def exclusive(state: Path) -> Iterator[None]:
-    """Be the one server of a state folder; raises UsageError if there is one already."""
-    from filelock import Timeout
-
-    make_private(state)
-    lock = _lock(state)
-    try:
-        lock.acquire(timeout=_GLANCE_SECONDS)
-    except Timeout as error:
-        raise UsageError(
-            f"A server already runs on {state}.",
-            hint="Use that one, end it, or give this one a state folder of its own.",
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def check_extra() -> None:
     """Raise UsageError if a package of the extra `local` is missing."""
     if missing := [name for name in NEEDED if find_spec(name) is None]:
@@ -135,39 +109,12 @@ def check_extra() -> None:
         )
 
 
-def make_private(state: Path) -> None:
-    """Create the state folder, with access for its owner only."""
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    state.chmod(0o700)
-
-
-def _lock(state: Path) -> FileLock:
-    from filelock import FileLock
-
-    # The system releases it with the process, so that there is no stale lock.
-    return FileLock(state / "lock")
-
-
-def _is_served(state: Path) -> bool:
-    from filelock import Timeout
-
-    lock = _lock(state)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    lock.release()
-    return False
-
-
 def _lease(state: Path) -> tuple[LocalServer, http.client.HTTPConnection] | None:
     """Connect to the server of a state folder; None if there is none (yet, or any more)."""
     # Without a holder of the lock, another program may be at the address that was left behind,
     # and would be sent the key.
-    if not _is_served(state):
+    if not is_served(state):
         return None
-    from hatch_connect.local.serving import read_key, read_url
-
     url = read_url(state)
     if url is None:
         return None

@@ -10,7 +10,7 @@ from hatch_connect.verbs.result import Result
 from hatch_connect.verbs.server import state_folder
 
 if TYPE_CHECKING:
-    from hatch_connect.local.start import LocalServer
+    from hatch_connect.local.folder import LocalServer
     from hatch_connect.verbs.call import Call
 
 

@@ -7,11 +7,13 @@ import pytest
 from support.local_api import Api, asking
 
 from hatch_connect.events import silent
-from hatch_connect.local.start import LocalServer, running
+from hatch_connect.local.start import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from hatch_connect.local.folder import LocalServer
 
 
 @pytest.fixture(scope="session")

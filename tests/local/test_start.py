@@ -19,8 +19,9 @@ from support.local_api import asking
 from support.waiting import PATIENCE, until
 
 from hatch_connect.events import silent
-from hatch_connect.local import start
-from hatch_connect.local.start import LocalServer, running
+from hatch_connect.local import folder
+from hatch_connect.local.folder import LocalServer
+from hatch_connect.local.start import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,7 +105,7 @@ def test_the_state_is_private(state: Path) -> None:
 def test_an_open_state_folder_is_closed(state: Path) -> None:
     state.mkdir(mode=0o755)
 
-    start.make_private(state)
+    folder.make_private(state)
 
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
 

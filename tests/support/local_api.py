@@ -18,7 +18,7 @@ from support.waiting import PATIENCE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hatch_connect.local.start import LocalServer
+    from hatch_connect.local.folder import LocalServer
 
 _numbers = itertools.count(1)
 

@@ -1,0 +1,97 @@
+"""The state folder of a server: who may use it, its key, and where its server answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hatch_connect.errors import UsageError
+from hatch_connect.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from filelock import FileLock
+
+_GLANCE_SECONDS = 0.5  # more than a look at the lock takes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalServer:
+    """A server that answers now; its key is good for this state folder for ever."""
+
+    url: str
+    api_key: Secret
+    state: Path
+
+
+@contextmanager
+def exclusive(state: Path) -> Iterator[None]:
+    """Be the one server of a state folder; raises UsageError if there is one already."""
+    from filelock import Timeout
+
+    make_private(state)
+    lock = _lock(state)
+    try:
+        lock.acquire(timeout=_GLANCE_SECONDS)
+    except Timeout as error:
+        raise UsageError(
+            f"A server already runs on {state}.",
+            hint="Use that one, end it, or give this one a state folder of its own.",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def make_private(state: Path) -> None:
+    """Create the state folder, with access for its owner only."""
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state.chmod(0o700)
+
+
+def _lock(state: Path) -> FileLock:
+    from filelock import FileLock
+
+    # The system releases it with the process, so that there is no stale lock.
+    return FileLock(state / "lock")
+
+
+def is_served(state: Path) -> bool:
+    """Return whether a server runs on a state folder."""
+    from filelock import Timeout
+
+    lock = _lock(state)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def read_key(folder: Path) -> Secret:
+    """Return the API key of a state folder, made now if there is none."""
+    path = folder / "api-key"
+    try:
+        return Secret(path.read_text(encoding="ascii").strip())
+    except FileNotFoundError:
+        key = secrets.token_urlsafe(32)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(key + "\n")
+        return Secret(key)
+
+
+def read_url(folder: Path) -> str | None:
+    """Return the URL that the last server of a state folder had."""
+    try:
+        url: str = json.loads((folder / "server.json").read_text(encoding="utf-8"))["url"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return url
