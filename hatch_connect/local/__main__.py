@@ -15,7 +15,7 @@ from hatch_connect.local.serving import Serving, serve_state
 from hatch_connect.local.start import BUSY, READY
 
 if TYPE_CHECKING:
-    from hatch_connect.secret import Secret
+    from hatch_connect.local.folder import LocalServer
 
 
 def main(state: Path) -> int:
@@ -31,7 +31,7 @@ def main(state: Path) -> int:
     return 0
 
 
-def _ready(_url: str, _api_key: Secret) -> None:
+def _ready(_server: LocalServer) -> None:
     sys.stdout.write(f"{READY}\n")
     sys.stdout.flush()
 

@@ -95,3 +95,11 @@ def read_url(folder: Path) -> str | None:
     except (OSError, ValueError, KeyError):
         return None
     return url
+
+
+def save_url(folder: Path, url: str) -> None:
+    """Write down the URL of the server that begins to answer."""
+    path = folder / "server.json"
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps({"url": url, "pid": os.getpid()}), encoding="utf-8")
+    fresh.replace(path)

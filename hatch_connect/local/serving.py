@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -15,7 +14,7 @@ import uvicorn
 
 from hatch_connect.errors import UsageError
 from hatch_connect.local.app import Leases, create_app
-from hatch_connect.local.folder import read_key, read_url
+from hatch_connect.local.folder import LocalServer, read_key, read_url, save_url
 from hatch_connect.local.machine import Setup
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from hatch_connect.events import Report
-    from hatch_connect.secret import Secret
 
 HOST = "127.0.0.1"
 _GRACE_SECONDS = 2
@@ -44,8 +42,8 @@ class Serving:
     report: Report
 
 
-def serve_state(serving: Serving, ready: Callable[[str, Secret], None]) -> None:
-    """Serve until a signal comes, or the last lease ends; `ready` gets the URL and the key.
+def serve_state(serving: Serving, ready: Callable[[LocalServer], None]) -> None:
+    """Serve until a signal comes, or the last lease ends; `ready` gets the server.
 
     The caller holds the lock of the state folder. Raises UsageError if the port is taken.
     """
@@ -64,7 +62,7 @@ def serve_state(serving: Serving, ready: Callable[[str, Secret], None]) -> None:
 async def _serve(
     setup: Setup,
     listening: socket.socket,
-    ready: Callable[[str, Secret], None],
+    ready: Callable[[LocalServer], None],
     *,
     while_used: bool,
 ) -> None:
@@ -80,12 +78,9 @@ async def _serve(
     waiting.cancel()
 
 
-def _announce(setup: Setup, ready: Callable[[str, Secret], None]) -> None:
-    path = setup.folder / "server.json"
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps({"url": setup.url, "pid": os.getpid()}), encoding="utf-8")
-    fresh.replace(path)
-    ready(setup.url, setup.api_key)
+def _announce(setup: Setup, ready: Callable[[LocalServer], None]) -> None:
+    save_url(setup.folder, setup.url)
+    ready(LocalServer(url=setup.url, api_key=setup.api_key, state=setup.folder))
 
 
 def _bind(serving: Serving) -> socket.socket:

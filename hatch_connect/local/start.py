@@ -93,10 +93,7 @@ def serve(
 
     serving = Serving(folder=state, port=port, while_used=False, environ=environ, report=report)
     with exclusive(state):
-        serve_state(
-            serving,
-            lambda url, api_key: ready(LocalServer(url=url, api_key=api_key, state=state)),
-        )
+        serve_state(serving, ready)
 
 
 def check_extra() -> None:

@@ -106,7 +106,6 @@ class State:
     """The state below one folder. Every change is on disk when the method returns."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
         file = folder / "state.sqlite3"
         # The values of variables are in it: SQLite gives its journal the mode of its file.
         os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))

@@ -34,9 +34,9 @@ def content(kept: State) -> StoredContent:
     return kept.add_content("one", DEFAULTS)
 
 
-def _reopened(kept: State) -> State:
+def _reopened(kept: State, folder: Path) -> State:
     kept.close()
-    kept.__init__(kept.folder)  # type: ignore[misc]
+    kept.__init__(folder)  # type: ignore[misc]
     return kept
 
 
@@ -44,14 +44,14 @@ def _job(content: StoredContent, key: str) -> StoredJob:
     return StoredJob(key=key, content=content.id, bundle=1, tag="run_app", started="then")
 
 
-def test_everything_is_on_disk_at_once(kept: State, content: StoredContent) -> None:
+def test_everything_is_on_disk_at_once(kept: State, content: StoredContent, tmp_path: Path) -> None:
     bundle = kept.add_bundle(StoredBundle(id=0, content=content.id, created="then", size=3))
     kept.set_variables(content, {"A": Secret("1")})
     kept.save_content(replace(content, active_bundle=bundle.id))
     kept.save_bundle(replace(bundle, environment="e", metadata={"a": "b"}))
     kept.save_job(_job(content, "k"))
 
-    again = _reopened(kept)
+    again = _reopened(kept, tmp_path)
 
     assert again.contents() == (replace(content, active_bundle=bundle.id),)
     assert again.bundle(bundle.id) == replace(bundle, environment="e", metadata={"a": "b"})
