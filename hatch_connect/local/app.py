@@ -23,7 +23,7 @@ from hatch_connect.local.api import bundles, content, deployments, server
 from hatch_connect.local.api.requests import BAD_KEY, ApiError, nobody_listens, refuse, refuse_http
 from hatch_connect.local.machine import Machine
 from hatch_connect.local.pages import overview
-from hatch_connect.local.sockets import Sockets
+from hatch_connect.local.sockets import visit_socket
 from hatch_connect.local.visits import Visits
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class KeyRequired:
 def create_app(setup: Setup, leases: Leases) -> Starlette:
     """Return the application that serves the state of `setup` while its lifespan lasts."""
     machine = Machine(setup)
-    visits = Visits(machine)
+    visits = Visits()
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -85,7 +85,7 @@ def create_app(setup: Setup, leases: Leases) -> Starlette:
             api,
             Route("/content/{guid}", visits.visit, methods=list(visits.methods)),
             Route("/content/{guid}/{path:path}", visits.visit, methods=list(visits.methods)),
-            WebSocketRoute("/content/{guid}/{path:path}", Sockets(machine).visit),
+            WebSocketRoute("/content/{guid}/{path:path}", visit_socket),
             Route("/connect/", overview),
             Route("/", overview),
         ],

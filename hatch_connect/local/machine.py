@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from hatch_connect.errors import BundleError
 from hatch_connect.events import Detail
 from hatch_connect.local.environments import Environment, Environments, prepare_runtime
 from hatch_connect.local.modes import MODES, Mount, serving_command
@@ -18,6 +19,7 @@ from hatch_connect.local.processes import (
     Launch,
     ProcessContext,
     Processes,
+    StartError,
     run_program,
 )
 from hatch_connect.local.pythons import Python, find_pythons, uv_environ
@@ -26,6 +28,8 @@ from hatch_connect.local.tasks import Tasks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from starlette.requests import HTTPConnection
 
     from hatch_connect.events import Report
     from hatch_connect.secret import Secret
@@ -46,6 +50,13 @@ class Setup:
     api_key: Secret
     environ: Mapping[str, str]
     report: Report
+
+
+def machine_of(connection: HTTPConnection) -> Machine:
+    """Return the machine that the application of a request serves."""
+    machine = connection.app.state.machine
+    assert isinstance(machine, Machine)  # noqa: S101 - create_app sets it
+    return machine
 
 
 class Machine:
@@ -121,7 +132,7 @@ class Machine:
     ) -> ContentProcess:
         """Return the process that serves a deployed bundle below `prefix`.
 
-        Raises StartError, BundleError.
+        Raises StartError.
         """
         by_request = MODES[bundle.app_mode or ""].learns == "by request"
         told = "" if by_request else prefix
@@ -210,11 +221,15 @@ class Machine:
         context = self.process_context(content, bundle, job)
         runner = context.python or Path(sys.executable)
         version = bundle.python or ".".join(map(str, sys.version_info[:3]))
+        try:
+            runtime = await self.runtime(Python(version=version, path=runner))
+        except BundleError as error:
+            raise StartError(str(error), ()) from error
         patience = content.settings.get("init_timeout")
         return Launch(
             context=context,
             runner=runner,
-            runtime=await self.runtime(Python(version=version, path=runner)),
+            runtime=runtime,
             interface=mode.interface,
             entrypoint=bundle.entrypoint,
             command=self._command(bundle, prefix) if mode.interface == "command" else (),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import HTMLResponse
 
+from hatch_connect.local.machine import machine_of
 from hatch_connect.local.state import read_log
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def not_started(reason: str, lines: Iterable[str]) -> Response:
 
 async def overview(request: Request) -> Response:
     """Show all content, each under the fragment that its dashboard URL has, with its log."""
-    machine: Machine = request.app.state.machine
+    machine = machine_of(request)
     contents = machine.state.contents()
     body = "".join(_section(machine, content) for content in contents)
     return page("Content on this machine", body or "<p>Nothing is deployed yet.</p>")

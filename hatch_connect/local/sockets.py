@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Origin
 
-from hatch_connect.errors import BundleError
+from hatch_connect.local.machine import machine_of
 from hatch_connect.local.pages import not_started, page
 from hatch_connect.local.processes import StartError
 from hatch_connect.local.visits import find_target, request_headers
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from starlette.websockets import WebSocket
     from websockets.asyncio.client import ClientConnection
 
-    from hatch_connect.local.machine import Machine
     from hatch_connect.local.visits import ContentTarget
 
 _OF_THIS_MACHINE = ("127.0.0.1", "localhost")
@@ -31,44 +30,36 @@ _OF_CONNECTION = (b"sec-websocket-", b"host", b"origin", b"user-agent", b"conten
 _UNSENDABLE = {1005: 1000, 1006: 1011, 1015: 1011}
 
 
-class Sockets:
-    """Relays the WebSockets of content."""
+async def visit_socket(socket: WebSocket) -> None:
+    """Connect a visitor of `/content/{guid}/` to the content; refuse pages of elsewhere."""
+    target = find_target(socket)
+    if target is None or target.mode.kind != "process":
+        await socket.send_denial_response(page("There is no such content", "", status=404))
+    elif not _is_from_here(socket):
+        # Browsers let any page open a WebSocket to this machine.
+        await socket.send_denial_response(page("This page may not connect", "", status=403))
+    else:
+        await _relay(socket, target)
 
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
 
-    async def visit(self, socket: WebSocket) -> None:
-        """Connect a visitor of `/content/{guid}/` to the content; refuse pages of elsewhere."""
-        target = find_target(self._machine, socket)
-        if target is None or target.mode.kind != "process":
-            await socket.send_denial_response(page("There is no such content", "", status=404))
-        elif not _is_from_here(socket):
-            # Browsers let any page open a WebSocket to this machine.
-            await socket.send_denial_response(page("This page may not connect", "", status=403))
-        else:
-            await self._relay(socket, target)
-
-    async def _relay(self, socket: WebSocket, target: ContentTarget) -> None:
-        try:
-            process = await self._machine.process(target.content, target.bundle, target.prefix)
-        except StartError as error:
-            await socket.send_denial_response(not_started(error.reason, error.tail))
-            return
-        except BundleError as error:
-            await socket.send_denial_response(not_started(str(error), ()))
-            return
-        try:
-            content = await _open(socket, target, process.port or 0)
-        except InvalidStatus as error:
-            body, status = bytes(error.response.body or b""), error.response.status_code
-            await socket.send_denial_response(Response(body, status))
-        except (InvalidHandshake, OSError) as error:
-            denial = not_started(f"Its process takes no WebSocket: {error}", process.log.tail)
-            await socket.send_denial_response(denial)
-        else:
-            async with content:
-                await _accept(socket, content)
-                await _exchange(socket, content)
+async def _relay(socket: WebSocket, target: ContentTarget) -> None:
+    try:
+        process = await machine_of(socket).process(target.content, target.bundle, target.prefix)
+    except StartError as error:
+        await socket.send_denial_response(not_started(error.reason, error.tail))
+        return
+    try:
+        content = await _open(socket, target, process.port or 0)
+    except InvalidStatus as error:
+        body, status = bytes(error.response.body or b""), error.response.status_code
+        await socket.send_denial_response(Response(body, status))
+    except (InvalidHandshake, OSError) as error:
+        denial = not_started(f"Its process takes no WebSocket: {error}", process.log.tail)
+        await socket.send_denial_response(denial)
+    else:
+        async with content:
+            await _accept(socket, content)
+            await _exchange(socket, content)
 
 
 def _is_from_here(socket: WebSocket) -> bool:

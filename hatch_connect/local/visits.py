@@ -12,8 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, StreamingResponse
 from starlette.staticfiles import StaticFiles
 
-from hatch_connect.errors import BundleError
 from hatch_connect.local.checks import saved_models
+from hatch_connect.local.machine import machine_of
 from hatch_connect.local.modes import MODES, Mode
 from hatch_connect.local.pages import not_started, page
 from hatch_connect.local.processes import StartError
@@ -34,7 +34,6 @@ _HOP_BY_HOP = frozenset(
 )
 _SCHEMES = {"ws": "http", "wss": "https"}
 Headers = list[tuple[bytes, bytes]]
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _READING = ("GET", "HEAD")
 _NO_PREDICTIONS = "This server shows that the model arrived; it does not serve predictions."
 
@@ -60,8 +59,9 @@ class ContentTarget:
         return raw_path[cut:] + (b"?" + query if query else b"")
 
 
-def find_target(machine: Machine, visit: HTTPConnection) -> ContentTarget | None:
+def find_target(visit: HTTPConnection) -> ContentTarget | None:
     """Return what a visit is for; None if nothing is deployed there."""
+    machine = machine_of(visit)
     content = machine.state.content(visit.path_params["guid"])
     if content is None:
         return None
@@ -132,10 +132,9 @@ def _location(value: bytes, prefix: str, target: str, visit: HTTPConnection) -> 
 class Visits:
     """Forwards the requests for content."""
 
-    methods = _METHODS
+    methods = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
+    def __init__(self) -> None:
         # Not a client: that would add headers, and keep the cookies of one visitor for the next.
         self._transport = httpx2.AsyncHTTPTransport(
             trust_env=False, limits=httpx2.Limits(max_connections=None)
@@ -147,7 +146,7 @@ class Visits:
 
     async def visit(self, request: Request) -> Response:
         """Answer a request below `/content/{guid}/`, or `/content/{guid}/_bundle{id}/`."""
-        target = find_target(self._machine, request)
+        target = find_target(request)
         if target is None:
             return page("There is no such content", "", status=404)
         if request.scope["path"] == target.prefix:
@@ -155,17 +154,16 @@ class Visits:
             return RedirectResponse(f"{target.prefix}/{query}")
         if target.mode.kind == "process":
             return await self._answer(request, target)
-        folder = self._machine.setup.folder / (target.bundle.pages or "")
+        folder = machine_of(request).setup.folder / (target.bundle.pages or "")
         show = show_file if target.mode.kind == "files" else describe_model
         return await show(folder, target, request)
 
     async def _answer(self, request: Request, target: ContentTarget) -> Response:
         try:
-            process = await self._machine.process(target.content, target.bundle, target.prefix)
+            machine = machine_of(request)
+            process = await machine.process(target.content, target.bundle, target.prefix)
         except StartError as error:
             return not_started(error.reason, error.tail)
-        except BundleError as error:
-            return not_started(str(error), ())
         try:
             return await self._forward(request, target, f"http://127.0.0.1:{process.port}")
         except httpx2.RequestError as error:

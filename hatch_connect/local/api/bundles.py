@@ -27,10 +27,10 @@ from hatch_connect.local.api.requests import (
     bundle_of,
     content_of,
     invalid,
-    machine_of,
 )
 from hatch_connect.local.archives import read_manifest
 from hatch_connect.local.checks import parse
+from hatch_connect.local.machine import machine_of
 from hatch_connect.local.state import StoredBundle, now
 
 if TYPE_CHECKING:

@@ -16,12 +16,11 @@ from hatch_connect.local.api.requests import (
     as_object,
     content_of,
     invalid,
-    machine_of,
     missing,
     read_json,
     read_object,
 )
-from hatch_connect.local.machine import USER_GUID
+from hatch_connect.local.machine import USER_GUID, machine_of
 from hatch_connect.project.validators import validate_content_name, validate_title
 from hatch_connect.secret import Secret
 

@@ -15,7 +15,6 @@ from hatch_connect.local.api.requests import (
     find_bundle,
     invalid,
     job_of,
-    machine_of,
     missing,
     read_number,
     read_object,
@@ -23,6 +22,7 @@ from hatch_connect.local.api.requests import (
 )
 from hatch_connect.local.deploy import deploy as deploy_bundle
 from hatch_connect.local.environments import Environment
+from hatch_connect.local.machine import machine_of
 from hatch_connect.local.state import read_log
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse, Response
 
-from hatch_connect.local.machine import Machine
+from hatch_connect.local.machine import Machine, machine_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -107,13 +107,6 @@ def read_number(request: Request, name: str, default: int = 0) -> int:
     if not text.isascii() or not text.isdigit():
         raise invalid(f"The parameter {name!r} must be a whole number, not {text!r}.")
     return int(text)
-
-
-def machine_of(request: Request) -> Machine:
-    """Return the machine that the application serves."""
-    machine = request.app.state.machine
-    assert isinstance(machine, Machine)  # noqa: S101 - create_app sets it
-    return machine
 
 
 def content_of(request: Request, *, changing: bool = False) -> StoredContent:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hatch_connect.local.api.requests import machine_of
-from hatch_connect.local.machine import USER_GUID, USER_NAME, VERSION
+from hatch_connect.local.machine import USER_GUID, USER_NAME, VERSION, machine_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
