@@ -1,106 +1,43 @@
 """Ship a Hatch project to Posit Connect from the build it already has.
 
-For programs: `from hatch_connect import deploy, build, client, ...` (see `hatch_connect.api`).
-Nothing of it is imported before it is asked for.
+For programs: `from hatch_connect import deploy, build, client, ...` (see `hatch_connect.api`, which
+lists the names). Nothing of it is imported before it is asked for.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from hatch_connect.api import (
-        AnswerError,
-        BuildError,
-        Built,
-        Bundle,
-        BundleError,
-        BundleInfo,
-        ConfigurationError,
-        ConnectClient,
-        Content,
-        ContentError,
-        Deployment,
-        DeploymentFailedError,
-        HatchConnectError,
-        InterpreterError,
-        LockError,
-        NotAnsweringError,
-        NotFoundError,
-        ProjectConfig,
-        ProjectError,
-        PythonVersionError,
-        RefusedError,
-        Report,
-        Secret,
-        Server,
-        ServerError,
-        ServerSettings,
-        StoreError,
-        TaskStatus,
-        UnreachableError,
-        UsageError,
-        User,
-        build,
-        client,
-        configuration,
-        deploy,
-        find_server,
-    )
-
 __version__ = "0.1.0"
 
-__all__ = [
-    "AnswerError",
-    "BuildError",
-    "Built",
-    "Bundle",
-    "BundleError",
-    "BundleInfo",
-    "ConfigurationError",
-    "ConnectClient",
-    "Content",
-    "ContentError",
-    "Deployment",
-    "DeploymentFailedError",
-    "HatchConnectError",
-    "InterpreterError",
-    "LockError",
-    "NotAnsweringError",
-    "NotFoundError",
-    "ProjectConfig",
-    "ProjectError",
-    "PythonVersionError",
-    "RefusedError",
-    "Report",
-    "Secret",
-    "Server",
-    "ServerError",
-    "ServerSettings",
-    "StoreError",
-    "TaskStatus",
-    "UnreachableError",
-    "UsageError",
-    "User",
-    "__version__",
-    "build",
-    "client",
-    "configuration",
-    "deploy",
-    "find_server",
-]
-
-
-if not TYPE_CHECKING:  # a type checker knows the names; any other is an error to it
+if TYPE_CHECKING:
+    from hatch_connect.api import *  # noqa: F403 - api.py lists the names, once
+    from hatch_connect.api import __all__ as __all__
+else:
 
     def __getattr__(name: str) -> object:
         """Import the interface when a name of it is asked for."""
-        if name in __all__:
-            from importlib import import_module
+        if name == "__all__":
+            return [*_names(), "__version__"]
+        if not name.startswith("_") and not _is_module(name) and name in _names():
+            from hatch_connect import api
 
-            return getattr(import_module("hatch_connect.api"), name)
+            return getattr(api, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def _names() -> list[str]:
+    from hatch_connect.api import __all__ as names
+
+    return names
+
+
+def _is_module(name: str) -> bool:
+    """Return whether Python finds it without us: api.py imports most modules itself."""
+    from importlib.util import find_spec
+
+    return find_spec(f"{__name__}.{name}") is not None
+
+
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_names()})

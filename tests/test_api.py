@@ -51,10 +51,17 @@ def environ(tmp_path: Path) -> dict[str, str]:
     return {"HOME": str(tmp_path / "home"), "PATH": ""}
 
 
-def test_importing_the_package_imports_nothing_else() -> None:
-    code = "import sys, hatch_connect; print([m for m in sys.modules if 'hatch_connect.' in m])"
+@pytest.mark.parametrize(
+    ("imports", "imported"),
+    [
+        ("import hatch_connect", []),
+        ("from hatch_connect import errors", ["hatch_connect.errors"]),
+    ],
+)
+def test_importing_the_package_imports_nothing_else(imports: str, imported: list[str]) -> None:
+    code = f"import sys; {imports}; print([m for m in sys.modules if 'hatch_connect.' in m])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == str(imported)
 
 
 def test_every_name_is_there_and_no_other() -> None:
