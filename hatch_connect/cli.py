@@ -12,14 +12,12 @@ import click
 from hatch_connect import __version__
 from hatch_connect.door import interruptible
 from hatch_connect.errors import INTERRUPTED, UsageError, exit_code_of
-from hatch_connect.option_kinds import OptionKind
-from hatch_connect.options import VERBS, Options
+from hatch_connect.options import VERBS, OptionKind, Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hatch_connect.option_kinds import OptionSpec
-    from hatch_connect.options import Verb
+    from hatch_connect.options import OptionSpec, Verb
 
 _FROM_ARGUMENT = "_argument"
 

@@ -8,25 +8,81 @@ option of its own. Spellings that the official client has too are the official c
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hatch_connect.errors import UsageError
-from hatch_connect.option_kinds import (
-    OptionSpec,
-    convert,
-    flag,
-    number,
-    secret,
-    secrets,
-    text,
-    texts,
-)
+from hatch_connect.project.settings import SETTINGS
+from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from hatch_connect.secret import Secret
+
+class OptionKind(Enum):
+    """What a call gives for an option, and what `Options` holds of it."""
+
+    FLAG = "flag"  # bool
+    TEXT = "text"  # str | None
+    SECRET = "secret"  # noqa: S105 - the word, not a password; Secret | None
+    TEXTS = "texts"  # repeatable: tuple[str, ...]
+    SECRETS = "secrets"  # repeatable: tuple[Secret, ...]
+    NUMBER = "number"  # int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionSpec:
+    """How one option is spelled and what it is for.
+
+    `key` is the field of `Options`; `flags` start with the long spelling, `--` included; `group`
+    is the set of verbs that take it (see `VERBS`); `setting` is the key of
+    [tool.hatch-connect] that the option overrides, or None.
+    """
+
+    key: str
+    kind: OptionKind
+    flags: tuple[str, ...]
+    help: str
+    metavar: str
+    group: str
+    setting: str | None = None
+    positional: bool = False
+
+    @property
+    def long(self) -> str:
+        """The long spelling without its dashes: `api-key`."""
+        return self.flags[0].removeprefix("--")
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a call may give it more than once."""
+        return self.kind in {OptionKind.TEXTS, OptionKind.SECRETS}
+
+
+_DEFAULTS: dict[OptionKind, Any] = {
+    OptionKind.FLAG: False,
+    OptionKind.TEXTS: (),
+    OptionKind.SECRETS: (),
+}
+
+
+def _option(kind: OptionKind, flags: str, group: str, about: str = "", **more: Any) -> Any:  # noqa: ANN401 - as dataclasses.field
+    """Declare a field of `Options`: `flags` in any order, `more` as in `OptionSpec`.
+
+    An option that overrides a setting is for what the setting is for.
+    """
+    long, *others = sorted(flags.split(), key=lambda flag: not flag.startswith("--"))
+    about = about or SETTINGS[more["setting"]].doc
+    spec = {"kind": kind, "flags": (long, *others), "group": group, "help": about, **more}
+    spec.setdefault("metavar", "TEXT")
+    return field(default=_DEFAULTS.get(kind), metadata=spec)
+
+
+_flag = partial(_option, OptionKind.FLAG)
+_text = partial(_option, OptionKind.TEXT)
+_texts = partial(_option, OptionKind.TEXTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +93,7 @@ class Options:
     that it overrides.
     """
 
-    file: tuple[str, ...] = texts(
+    file: tuple[str, ...] = _texts(
         "--file",
         "file",
         "Deploy this bundle (.connect.tgz, .tar.gz), manifest.json, or folder that holds one,"
@@ -45,119 +101,125 @@ class Options:
         metavar="FILE",
         positional=True,
     )
-    bundle_id: str | None = text(
+    bundle_id: str | None = _text(
         "--bundle-id",
         "rollback",
         "The bundle to activate. Default: the one before the active one.",
         metavar="BUNDLE",
         positional=True,
     )
-    directory: str | None = text(
+    directory: str | None = _text(
         "--directory",
         "project",
         "The project's folder. Default: where you are, or above.",
         metavar="FOLDER",
     )
-    content: tuple[str, ...] = texts(
+    content: tuple[str, ...] = _texts(
         "--content",
         "contents",
         "Only this piece of content: NAME of [tool.hatch-connect.content.NAME].",
         metavar="NAME",
     )
-    all: bool = flag("--all", "contents", "Every piece of content of the project.")
-    name: str | None = text("-n --name", "server", "The server's nickname, as `add` stored it.")
-    server: str | None = text(
+    all: bool = _flag("--all", "contents", "Every piece of content of the project.")
+    name: str | None = _text("-n --name", "server", "The server's nickname, as `add` stored it.")
+    server: str | None = _text(
         "-s --server", "server", "The server's URL ($CONNECT_SERVER).", metavar="URL"
     )
-    api_key: Secret | None = secret(
+    api_key: Secret | None = _option(
+        OptionKind.SECRET,
         "-k --api-key",
         "server",
         "The API key. Others on this machine can see a command line: better $CONNECT_API_KEY.",
         metavar="KEY",
     )
-    insecure: bool = flag("-i --insecure", "server", "Do not check the server's certificate.")
-    cacert: str | None = text(
+    insecure: bool = _flag("-i --insecure", "server", "Do not check the server's certificate.")
+    cacert: str | None = _text(
         "-c --cacert", "server", "Trust this PEM file ($CONNECT_CA_CERTIFICATE).", metavar="FILE"
     )
-    set_default: bool = flag("--set-default", "add", "Use it where no other is named.")
-    entrypoint: str | None = text("-e --entrypoint", "build", setting="entrypoint")
-    exclude: tuple[str, ...] = texts("-x --exclude", "build", metavar="PATTERN", setting="exclude")
-    lock: str | None = text("--lock", "build", metavar="FILE", setting="lock")
-    requirements_file: str | None = text(
+    set_default: bool = _flag("--set-default", "add", "Use it where no other is named.")
+    entrypoint: str | None = _text("-e --entrypoint", "build", setting="entrypoint")
+    exclude: tuple[str, ...] = _texts("-x --exclude", "build", metavar="PATTERN", setting="exclude")
+    lock: str | None = _text("--lock", "build", metavar="FILE", setting="lock")
+    requirements_file: str | None = _text(
         "-r --requirements-file", "build", metavar="FILE", setting="requirements-file"
     )
-    force_generate: bool = flag("-g --force-generate", "build", setting="force-generate")
-    extra: tuple[str, ...] = texts("--extra", "build", metavar="EXTRA", setting="extras")
-    group: tuple[str, ...] = texts("--group", "build", metavar="GROUP", setting="groups")
-    explain: bool = flag("--explain", "requirements", "Say why each package is there, or is not.")
-    python: str | None = text(
+    force_generate: bool = _flag("-g --force-generate", "build", setting="force-generate")
+    extra: tuple[str, ...] = _texts("--extra", "build", metavar="EXTRA", setting="extras")
+    group: tuple[str, ...] = _texts("--group", "build", metavar="GROUP", setting="groups")
+    explain: bool = _flag("--explain", "requirements", "Say why each package is there, or is not.")
+    python: str | None = _text(
         "-p --python", "build", "The interpreter whose packages ship.", metavar="PATH"
     )
-    python_version: str | None = text(
+    python_version: str | None = _text(
         "--python-version --override-python-version",
         "build",
         "The Python to ask for.",
         metavar="X.Y",
     )
-    architecture: str | None = text(
+    architecture: str | None = _text(
         "--architecture", "build", metavar="x86_64|aarch64", setting="architecture"
     )
-    static: bool = flag("-S --static", "build", setting="static")
-    hide_all_input: bool = flag("--hide-all-input", "build", setting="hide-all-input")
-    hide_tagged_input: bool = flag("--hide-tagged-input", "build", setting="hide-tagged-input")
-    image: str | None = text("-I --image", "build", metavar="IMAGE", setting="image")
-    disable_env_management: bool = flag(
+    static: bool = _flag("-S --static", "build", setting="static")
+    hide_all_input: bool = _flag("--hide-all-input", "build", setting="hide-all-input")
+    hide_tagged_input: bool = _flag("--hide-tagged-input", "build", setting="hide-tagged-input")
+    image: str | None = _text("-I --image", "build", metavar="IMAGE", setting="image")
+    disable_env_management: bool = _flag(
         "--disable-env-management", "build", "Let the server install no package."
     )
-    disable_env_management_py: bool = flag(
+    disable_env_management_py: bool = _flag(
         "--disable-env-management-py", "build", "The same for Python only."
     )
-    disable_env_management_r: bool = flag(
+    disable_env_management_r: bool = _flag(
         "--disable-env-management-r", "build", "The same for R only."
     )
-    package_installer: str | None = text(
+    package_installer: str | None = _text(
         "--package-installer", "build", metavar="pip|uv", setting="package-installer"
     )
-    list: bool = flag("--list", "build", "List what ships and what does not, and why.")
-    in_place: bool = flag(
+    list: bool = _flag("--list", "build", "List what ships and what does not, and why.")
+    in_place: bool = _flag(
         "--in-place",
         "manifest",
         "Write manifest.json beside pyproject.toml, for content that Connect pulls from git.",
     )
-    title: str | None = text("-t --title", "deploy", setting="title")
-    new: bool = flag("-N --new", "deploy", "Deploy as new content.")
-    app_id: str | None = text(
+    title: str | None = _text("-t --title", "deploy", setting="title")
+    new: bool = _flag("-N --new", "deploy", "Deploy as new content.")
+    app_id: str | None = _text(
         "-a --app-id", "content", "The content's GUID, number or URL.", metavar="ID"
     )
-    environment: tuple[Secret, ...] = secrets(
+    environment: tuple[Secret, ...] = _option(
+        OptionKind.SECRETS,
         "-E --environment",
         "deploy",
         "Set a variable: NAME=VALUE, or NAME to take the value from the environment.",
         metavar="NAME[=VALUE]",
     )
-    env_file: str | None = text(
+    env_file: str | None = _text(
         "--env-file", "deploy", "Set the variables of this file.", metavar="FILE"
     )
-    unset: tuple[str, ...] = texts(
+    unset: tuple[str, ...] = _texts(
         "--unset", "deploy", "Remove this variable from the content.", metavar="NAME"
     )
-    metadata: tuple[str, ...] = texts(
+    metadata: tuple[str, ...] = _texts(
         "--metadata", "deploy", "Note this with the bundle.", metavar="KEY=VALUE"
     )
-    no_metadata: bool = flag("--no-metadata", "deploy", "Note nothing with the bundle.")
-    draft: bool = flag("--draft", "deploy", "Deploy without activating the bundle.")
-    no_verify: bool = flag("--no-verify", "activate", "Do not ask whether it answers.")
-    local: bool = flag("--local", "content", "On a Connect that is started on this machine.")
-    dry_run: bool = flag("--dry-run", "activate", "Only show what would be done.")
-    remove: str | None = text(
+    no_metadata: bool = _flag("--no-metadata", "deploy", "Note nothing with the bundle.")
+    draft: bool = _flag("--draft", "deploy", "Deploy without activating the bundle.")
+    no_verify: bool = _flag("--no-verify", "activate", "Do not ask whether it answers.")
+    local: bool = _flag("--local", "content", "On a Connect that is started on this machine.")
+    dry_run: bool = _flag("--dry-run", "activate", "Only show what would be done.")
+    remove: str | None = _text(
         "--remove", "versions", "Remove this bundle from the server.", metavar="BUNDLE"
     )
-    port: int | None = number(
-        "--port", "local", "The port to listen on. Default: a free one.", metavar="N"
+    port: int | None = _option(
+        OptionKind.NUMBER,
+        "--port",
+        "local",
+        "The port to listen on. Default: a free one.",
+        metavar="N",
     )
-    json: bool = flag("--json", "all", "Print the result as one JSON object.")
-    verbose: bool = flag("-v --verbose", "all", "Say more.")
-    quiet: bool = flag("-q --quiet", "all", "Say only what goes wrong.")
+    json: bool = _flag("--json", "all", "Print the result as one JSON object.")
+    verbose: bool = _flag("-v --verbose", "all", "Say more.")
+    quiet: bool = _flag("-q --quiet", "all", "Say only what goes wrong.")
 
     @classmethod
     def of(cls, given: Mapping[str, object]) -> Options:
@@ -173,7 +235,7 @@ class Options:
                 hint=f"The options are: {', '.join(sorted(SPECS))}.",
             )
         values: dict[str, Any] = {
-            k: convert(SPECS[k], v) for k, v in given.items() if v is not None and v != ()
+            k: _convert(SPECS[k], v) for k, v in given.items() if v is not None and v != ()
         }
         return cls(**values)
 
@@ -195,6 +257,52 @@ class Options:
 SPECS: dict[str, OptionSpec] = {
     f.name: OptionSpec(key=f.name, **f.metadata) for f in dataclasses.fields(Options)
 }
+
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off", ""}
+
+
+def _convert(spec: OptionSpec, given: object) -> object:
+    """Convert what a door was given to the value that `Options` holds. Raises UsageError."""
+    match spec.kind:
+        case OptionKind.FLAG:
+            return _as_flag(spec, given)
+        case OptionKind.NUMBER:
+            return _as_number(spec, given)
+        case OptionKind.TEXT:
+            return _filled(spec, str(given))
+        case OptionKind.SECRET:
+            return given if isinstance(given, Secret) else Secret(_filled(spec, str(given)))
+        case OptionKind.TEXTS:
+            return tuple(_filled(spec, str(each)) for each in _several(given))
+        case OptionKind.SECRETS:
+            return tuple(v if isinstance(v, Secret) else Secret(str(v)) for v in _several(given))
+
+
+def _several(given: object) -> Iterable[object]:
+    return given if isinstance(given, (list, tuple)) else (given,)
+
+
+def _filled(spec: OptionSpec, given: str) -> str:
+    """Refuse an empty value: most often the shell filled in a variable that is not set."""
+    if not given.strip():
+        raise UsageError(f"The option --{spec.long} is given, and its value is empty.")
+    return given
+
+
+def _as_flag(spec: OptionSpec, given: object) -> bool:
+    word = str(given).strip().lower()
+    if word not in _TRUE | _FALSE:
+        raise UsageError(f"The option {spec.long!r} is on or off, not {given!r}.")
+    return word in _TRUE
+
+
+def _as_number(spec: OptionSpec, given: object) -> int:
+    try:
+        return int(str(given))
+    except ValueError:
+        raise UsageError(f"The option {spec.long!r} takes a number, not {given!r}.") from None
 
 
 @dataclass(frozen=True, slots=True)

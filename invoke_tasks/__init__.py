@@ -14,14 +14,12 @@ from invoke.tasks import Task
 
 from hatch_connect.door import perform
 from hatch_connect.errors import HatchConnectError, UsageError
-from hatch_connect.option_kinds import OptionKind
-from hatch_connect.options import SPECS, VERBS, Options
+from hatch_connect.options import SPECS, VERBS, OptionKind, Options
 
 if TYPE_CHECKING:
     from invoke.context import Context
 
-    from hatch_connect.option_kinds import OptionSpec
-    from hatch_connect.options import Verb
+    from hatch_connect.options import OptionSpec, Verb
 
 __all__ = ["ns"]
 

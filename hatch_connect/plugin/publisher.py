@@ -6,8 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from hatch_connect.errors import HatchConnectError
-from hatch_connect.option_kinds import OptionKind
-from hatch_connect.options import SPECS, Options
+from hatch_connect.options import SPECS, OptionKind, Options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,8 +17,7 @@ from hatch_connect.project.settings import KEYS, SETTINGS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from hatch_connect.option_kinds import OptionSpec
-    from hatch_connect.options import Verb
+    from hatch_connect.options import OptionSpec, Verb
     from hatch_connect.project.settings import Setting
 
 DOCS = Path(__file__).parents[2] / "docs"
