@@ -19,7 +19,7 @@ from hatch_connect.errors import (
 from hatch_connect.events import LogLine, Note, Warned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.resources import Content, TaskStatus, Visit
@@ -33,8 +33,8 @@ _SILENCE = 30.0  # seconds for which a server may fail to answer polls ...
 _POLLS_LOST = 31  # ... and how many in a row, a second apart
 _ASKED_AGAIN = 15  # how often in a row a task may be unknown, as in a cluster ...
 _LOOKS_AT_ACTIVE = 5  # ... before the active bundle is read this often, ...
-PAUSE = 4.0  # ... with so many seconds in between
-STICKY = (
+_PAUSE = 4.0  # ... with so many seconds in between
+_STICKY = (
     "Load balancers without sticky sessions have this effect: they send each request to another "
     "server of a cluster. Ask the administrator for sticky sessions."
 )
@@ -71,9 +71,16 @@ class TaskPolling:
     sleep: Callable[[float], None]
     timeout: float = 86_400.0
 
+    def looks(self, most: int, pause: float = _PAUSE) -> Iterator[int]:
+        """Yield before each look how many are left after it, and wait in between."""
+        for left in reversed(range(most)):
+            yield left
+            if left:
+                self.sleep(pause)
+
     def times(self, usual: int) -> int:
-        """Return how often to look at something, `PAUSE` apart, within the task's time-out."""
-        return min(usual, 1 + int(self.timeout / PAUSE))
+        """Return how many looks fit into the task's time-out."""
+        return min(usual, 1 + int(self.timeout / _PAUSE))
 
 
 def follow(
@@ -85,22 +92,16 @@ def follow(
     still does not know after a minute. Raises DeploymentFailedError if the task takes longer than
     it may, ServerError if the server no longer answers.
     """
-    began = pace.now()
-    first = unknown = 0
+    began, first = pace.now(), 0
+
+    def ask() -> TaskStatus:
+        return client.task(task_id, first=first, wait=_LONG_POLL)
+
     while True:
         asked = pace.now()
-        try:
-            status = _poll(client, task_id, first, report, pace)
-        except NotFoundError as error:
-            unknown += 1
-            if unknown == 1:
-                text = f"The server does not know task {task_id} ({error.message.rstrip('.')})."
-                report(Note(text=f"{text} It is asked again for up to a minute."))
-            if unknown == _ASKED_AGAIN or pace.now() - began > pace.timeout:
-                return None
-            pace.sleep(PAUSE)
-            continue
-        unknown = 0
+        status = _known(ask, task_id, report, pace, began + pace.timeout)
+        if status is None:
+            return None
         for line in status.output:
             report(LogLine(text=line))
         first = max(first, status.last)
@@ -115,13 +116,29 @@ def follow(
             pace.sleep(_BREATH)
 
 
+def _known(
+    ask: Callable[[], TaskStatus], task_id: str, report: Report, pace: TaskPolling, until: float
+) -> TaskStatus | None:
+    """Return the task; None if the server still does not know it after a minute, or at `until`."""
+    for left in pace.looks(_ASKED_AGAIN):
+        try:
+            return _poll(ask, task_id, report, pace)
+        except NotFoundError as error:
+            if left == _ASKED_AGAIN - 1:
+                text = f"The server does not know task {task_id} ({error.message.rstrip('.')})."
+                report(Note(text=f"{text} It is asked again for up to a minute."))
+            if pace.now() > until:
+                break
+    return None
+
+
 def _poll(
-    client: ConnectClient, task_id: str, first: int, report: Report, pace: TaskPolling
+    ask: Callable[[], TaskStatus], task_id: str, report: Report, pace: TaskPolling
 ) -> TaskStatus:
     since = pace.now()
-    for left in reversed(range(_POLLS_LOST)):
+    for left in pace.looks(_POLLS_LOST, pause=1.0):
         try:
-            return client.task(task_id, first=first, wait=_LONG_POLL)
+            return ask()
         except ServerError as error:
             bearable = isinstance(error, UnreachableError) or is_uncertain(error)
             if not bearable or not left or pace.now() - since > _SILENCE:
@@ -129,8 +146,7 @@ def _poll(
             if left == _POLLS_LOST - 1:
                 text = f"No news of task {task_id} ({error.message.rstrip('.')})."
                 report(Note(text=f"{text} It is asked again for half a minute."))
-            pace.sleep(1.0)
-    raise AssertionError("the last attempt returns or raises")
+    raise AssertionError("the last look returns or raises")
 
 
 def look_for_active(
@@ -140,15 +156,13 @@ def look_for_active(
 
     Raises DeploymentFailedError if another bundle is still active after a while.
     """
-    for left in reversed(range(pace.times(_LOOKS_AT_ACTIVE))):
+    for _ in pace.looks(pace.times(_LOOKS_AT_ACTIVE)):
         if client.content(content.guid).bundle_id == bundle_id:
             report(Note(text=f"The task is lost, and bundle {bundle_id} is active."))
             return
-        if left:
-            pace.sleep(PAUSE)
     raise DeploymentFailedError(
         f"The server does not know the task, and bundle {bundle_id} is not active so far.",
-        hint=f"{STICKY}\nThe deployment may go on: look at {content.logs_url}, then deploy again.",
+        hint=f"{_STICKY}\nThe deployment may go on: look at {content.logs_url}, then deploy again.",
     )
 
 
@@ -198,13 +212,11 @@ def _visit(
     bundle_id: str | None,
     lost: TaskPolling | None,
 ) -> Visit:
-    looks = lost.times(_VISITS) if lost else 1
-    while True:
+    for left in lost.looks(lost.times(_VISITS)) if lost else (0,):
         visit = client.visit(content.guid, bundle_id=bundle_id, path=step.path)
-        looks -= 1
-        if not lost or not looks or not _is_open(visit, client.server, content):
+        if not left or not _is_open(visit, client.server, content):
             return visit
-        lost.sleep(PAUSE)
+    raise AssertionError("the last look returns or raises")
 
 
 def _is_open(visit: Visit, server: Server, content: Content) -> bool:
@@ -218,7 +230,7 @@ def lost_draft(seen: str, log: str) -> DeploymentFailedError:
     return DeploymentFailedError(
         f"The server does not know the task of the draft. {seen}: that does not show whether it "
         "was deployed, so it is not activated.",
-        hint=f"{STICKY}\nIf the content has nothing at that path, name one that it has with "
+        hint=f"{_STICKY}\nIf the content has nothing at that path, name one that it has with "
         f"`verify-path`. {log}",
     )
 
