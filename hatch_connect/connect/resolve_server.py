@@ -143,11 +143,12 @@ class _Finder:
         server = self._stored(self._store.get, name) if known else self._store.get(name)
         named = self._environ.get("CONNECT_SERVER")
         if server is not None:
-            found = _usable(server)
+            url = _url_of(server.url, server.source)
+            found = _ResolvedServer(server=replace(server, url=url))
         elif known and named:
             found = self._at(named, "CONNECT_SERVER")
-        elif url := self._tables.get(name):
-            found = self._in_project(url, f"`tool.hatch-connect.on.{name}.server`")
+        elif configured := self._tables.get(name):
+            found = self._in_project(configured, f"`tool.hatch-connect.on.{name}.server`")
         else:
             raise self._unknown(name, source)
         self._compare(name, found.server.url, found.server.source)
@@ -231,8 +232,13 @@ class _Finder:
         )
 
 
-def _usable(server: Server) -> _ResolvedServer:
-    return _ResolvedServer(server=replace(server, url=_url_of(server.url, server.source)))
+def environment_of(url: str, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment that counts for a server.
+
+    If CONNECT_SERVER is set, the other CONNECT_* variables are about that server only.
+    """
+    named = environ.get("CONNECT_SERVER")
+    return environ if not named or same_server(named, url) else {}
 
 
 def _url_of(text: str, source: str) -> str:
@@ -244,18 +250,15 @@ def _url_of(text: str, source: str) -> str:
 
 def _completed(found: _ResolvedServer, choice: ServerOptions, environ: Mapping[str, str]) -> Server:
     server = found.server
-    named = environ.get("CONNECT_SERVER")
-    # If CONNECT_SERVER is set, the other CONNECT_* variables are about that server only.
-    ours = not named or same_server(named, server.url)
-    told = environ if ours else {}
-    key = _checked_key(_key(found, choice, told))
+    own = environment_of(server.url, environ)
+    key = _checked_key(_key(found, choice, own))
     if key is None:
         raise _no_key(found, environ)
     insecure = choice.insecure
-    if insecure is None and told.get("CONNECT_INSECURE"):
-        insecure = _switch("CONNECT_INSECURE", told["CONNECT_INSECURE"])
+    if insecure is None and own.get("CONNECT_INSECURE"):
+        insecure = _switch("CONNECT_INSECURE", own["CONNECT_INSECURE"])
     insecure = server.insecure if insecure is None else insecure
-    cacert = choice.cacert or told.get("CONNECT_CA_CERTIFICATE")
+    cacert = choice.cacert or own.get("CONNECT_CA_CERTIFICATE")
     stored = None if insecure or cacert else server.ca_cert
     return replace(
         server,
@@ -273,11 +276,11 @@ def _switch(name: str, value: str) -> bool:
     return value.lower() in _ON
 
 
-def _key(found: _ResolvedServer, choice: ServerOptions, told: Mapping[str, str]) -> Secret | None:
-    given = told.get("CONNECT_API_KEY") if found.key_may_come_from_environment else None
+def _key(found: _ResolvedServer, choice: ServerOptions, own: Mapping[str, str]) -> Secret | None:
+    given = own.get("CONNECT_API_KEY") if found.key_may_come_from_environment else None
     from_environment = None if given is None or why_absent(given) else Secret(given)
     stored = found.server.api_key
-    if found.by_url or told.get("CONNECT_SERVER"):
+    if found.by_url or own.get("CONNECT_SERVER"):
         return choice.api_key or from_environment or stored
     return choice.api_key or stored or from_environment
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hatch_connect.connect.resolve_server import ServerOptions, resolve_server
+from hatch_connect.connect.resolve_server import ServerOptions, environment_of, resolve_server
 from hatch_connect.connect.resources import Feature
-from hatch_connect.connect.servers import Server, ServerStore, same_server
+from hatch_connect.connect.servers import Server, ServerStore
 from hatch_connect.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,11 +61,8 @@ def settings_of(client: ConnectClient, call: Call) -> ServerSettings:
     An administrator may hide the version. Raises UsageError for what is no version of Connect.
     """
     settings = client.server_settings()
-    environ = call.environ
-    given, named = environ.get("CONNECT_SERVER_VERSION"), environ.get("CONNECT_SERVER")
-    # If CONNECT_SERVER is set, the other CONNECT_* variables are about that server only.
-    other = named and not same_server(named, client.server.url)
-    if not given or other or client.server.source == LOCAL:
+    given = environment_of(client.server.url, call.environ).get("CONNECT_SERVER_VERSION")
+    if not given or client.server.source == LOCAL:
         return settings
     stated = replace(settings, version=given)
     if stated.supports(Feature.DRAFT) is None:
