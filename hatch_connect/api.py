@@ -122,8 +122,14 @@ def build(
     report: Report = silent,
 ) -> tuple[Built, ...]:
     """Build the project's bundles into dist/connect/, offline; `contents` names some of several."""
-    request = BuildRequest(root=find_root(Path(directory).absolute()), contents=contents)
-    return run_build(request, _environ(environ), report)
+    project = read_project(find_root(Path(directory).absolute()))
+    if unknown := set(contents) - set(project.content_tables):
+        raise UsageError(
+            f"There is no content `{min(unknown)}` in {project.root / 'pyproject.toml'}.",
+            hint="Its table is [tool.hatch-connect.content.NAME].",
+        )
+    requests = [BuildRequest(config=project.content(name)) for name in contents or (None,)]
+    return tuple(run_build(request, _environ(environ), report) for request in requests)
 
 
 def find_server(

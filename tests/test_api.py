@@ -74,6 +74,15 @@ def test_every_name_is_there_and_no_other() -> None:
         _ = hatch_connect.nothing  # type: ignore[attr-defined]
 
 
+def test_several_pieces_of_content(tmp_path: Path, environ: dict[str, str]) -> None:
+    more = '[tool.hatch-connect.content.docs]\napp-mode = "static"\nentrypoint = "index.html"\n'
+    root = project(tmp_path / "p", {**PACKAGE, "index.html": ""}, more=more)
+    (docs,) = build(root, contents=("docs",), environ=environ)
+    assert docs.content == "docs"
+    with pytest.raises(UsageError, match=r"no content `other` in .*pyproject\.toml"):
+        build(root, contents=("docs", "other"), environ=environ)
+
+
 def test_a_project_is_read_built_and_deployed(
     server: FakeConnect, tmp_path: Path, environ: dict[str, str]
 ) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.archive import check_names, md5_of, replacing, shown
-from hatch_connect.bundle.build_protocol import BuildRequest
 from hatch_connect.bundle.companions import entry_files, has_entry
 from hatch_connect.bundle.guard import forbidden
 from hatch_connect.bundle.manifest import (
@@ -24,7 +23,7 @@ from hatch_connect.bundle.manifest import (
     describe,
     needs_packages,
 )
-from hatch_connect.bundle.packages import decide_packages
+from hatch_connect.bundle.packages import PackageSources, decide_packages
 from hatch_connect.bundle.reading import reading
 from hatch_connect.bundle.render import inspect_quarto
 from hatch_connect.errors import BuildError, BundleError, shortened
@@ -63,7 +62,7 @@ def inputs(config: ProjectConfig, environ: Mapping[str, str]) -> tuple[tuple[str
     """
     if not needs_packages(config, inspect_quarto(config, environ)):
         return ()
-    packages = decide_packages(config, BuildRequest(root=config.root))
+    packages = decide_packages(config, PackageSources())
     files = {file: file for file in packages.lock.files}
     if packages.lock.path is not None:
         files[packages.lock.path] = packages.lock.path
@@ -94,9 +93,9 @@ def describe_artifact(
             f"`static = true` has {config.rendered} rendered, and only a bundle holds its HTML.",
             hint="Use the build target `connect`, not the build hook.",
         )
-    request = BuildRequest(root=config.root)
     inspection = inspect_quarto(config, environ)
-    packages = decide_packages(config, request) if needs_packages(config, inspection) else None
+    needed = needs_packages(config, inspection)
+    packages = decide_packages(config, PackageSources()) if needed else None
     content: dict[str, Path | bytes] = {
         path: source for path, source in files.items() if path != folder + MANIFEST_NAME
     }

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.archive import DEFAULT_DIRECTORY, DEFAULT_EPOCH, SUFFIX
-from hatch_connect.bundle.build_protocol import Built
+from hatch_connect.bundle.build_protocol import built_for
 from hatch_connect.bundle.companions import followed, others
 from hatch_connect.bundle.files import (
     ShippingRules,
@@ -18,7 +18,6 @@ from hatch_connect.bundle.files import (
     with_additions,
 )
 from hatch_connect.bundle.manifest import describe, needs_packages
-from hatch_connect.bundle.packages import decide_packages
 from hatch_connect.bundle.path_dependencies import with_path_dependencies
 from hatch_connect.bundle.reading import Bundle
 from hatch_connect.bundle.render import inspect_quarto, render
@@ -28,21 +27,19 @@ from hatch_connect.events import Note, Step, Warned
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from hatch_connect.bundle.build_protocol import BuildContext, BuildRequest
+    from hatch_connect.bundle.build_protocol import BuildContext, BuildRequest, Built
     from hatch_connect.bundle.manifest import Manifest
     from hatch_connect.bundle.selector import ContentFile, SelectedFiles
-    from hatch_connect.project.project import ProjectConfig
 
 
 def assemble(context: BuildContext, selected: SelectedFiles) -> Built:
     """Write the bundle of one piece of content."""
-    config, request, environ = context.config, context.request, context.environ
-    inspection = inspect_quarto(config, environ)
-    packages = None
-    if needs_packages(config, inspection, request.python_option):
-        packages = request.packages or decide_packages(config, request)
+    config, request = context.config, context.request
+    inspection = inspect_quarto(config, context.environ)
+    needed = needs_packages(config, inspection, request.sources.python_option)
+    packages = request.decide_packages() if needed else None
     notes = packages.lock.notes if packages else ()
-    for text in (*_without_effect(config, request, installs=packages is not None), *notes):
+    for text in (*_without_effect(request, installs=needed), *notes):
         context.report(Warned(text=text))
     with TemporaryDirectory(prefix="hatch-connect-") as folder:
         if config.rendered:
@@ -69,20 +66,12 @@ def assemble(context: BuildContext, selected: SelectedFiles) -> Built:
             describe(config, packages, inspection),
             content_files(config, selected, packages),
         )
-    return Built(
-        content=config.content,
-        bundle=bundle,
-        left_out=selected.left_out,
-        python=packages.python if packages else None,
-        lock=packages.lock if packages else None,
-        notes=notes,
-    )
+    return built_for(request, bundle, selected.left_out, packages)
 
 
-def _without_effect(
-    config: ProjectConfig, request: BuildRequest, *, installs: bool
-) -> Iterator[str]:
+def _without_effect(request: BuildRequest, *, installs: bool) -> Iterator[str]:
     """Return which keys and options mean nothing for this content."""
+    config = request.config
     title = "a rendered notebook" if config.rendered else f"{config.app_mode.title} content"
     if not installs and (keys := (*config.keys_of_packages, *request.options_of_python)):
         yield f"No effect for {title}, for which no packages are installed: {', '.join(keys)}."

@@ -12,87 +12,73 @@ from hatch_connect.bundle.build_protocol import (
     MAIN,
     VARIABLE,
     BuildContext,
-    BuildRequest,
-    Built,
     decode_answer,
     encode_request,
 )
 from hatch_connect.bundle.selector import Selector
 from hatch_connect.bundle.strategy import BuildStrategy, choose_strategy
-from hatch_connect.errors import BuildError, UsageError
+from hatch_connect.errors import BuildError, ProjectError
 from hatch_connect.events import Detail, Note, Step, Warned
-from hatch_connect.project.project import read_project
 from hatch_connect.project.reading import require_no_mark
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Mapping
 
+    from hatch_connect.bundle.build_protocol import BuildRequest, Built
     from hatch_connect.bundle.selector import SelectedFiles
     from hatch_connect.bundle.strategy import ChosenStrategy
     from hatch_connect.events import Report
 
 
-def build(request: BuildRequest, environ: Mapping[str, str], report: Report) -> tuple[Built, ...]:
-    """Build the bundle of each piece of content that is asked for.
+def build(request: BuildRequest, environ: Mapping[str, str], report: Report) -> Built:
+    """Build the bundle of one piece of content.
 
     Raises ProjectError: the configuration, the lock, the build or a file of it is wrong.
     """
-    project = request.project or read_project(request.root)
-    request = replace(request, project=project)
-    unknown = set(request.contents) - set(project.content_tables)
-    if unknown:
-        raise UsageError(
-            f"There is no content `{min(unknown)}` in {request.root / 'pyproject.toml'}.",
-            hint="Its table is [tool.hatch-connect.content.NAME].",
-        )
-    configs = tuple(
-        project.content(name, on=request.on, overrides=request.overrides)
-        for name in request.contents or (None,)
-    )
-    chosen = choose_strategy(configs[0], environ)
+    config = request.config
+    chosen = choose_strategy(config, environ)
     report(Detail(text=f"Building {chosen.strategy.value}: {chosen.because}"))
-    require_no_mark(project.tables)
+    require_no_mark(config.project.tables)
     if chosen.strategy is BuildStrategy.HERE:
         return _here(request, environ, report)
-    if chosen.strategy in {BuildStrategy.WHEEL, BuildStrategy.TREE}:
-        return tuple(
-            _foreign(
-                BuildContext(
-                    config=config,
-                    request=request,
-                    directory=request.directory or request.root / DEFAULT_DIRECTORY,
-                    selector=Selector(config, environ),
-                    environ=environ,
-                    report=report,
-                )
-            )
-            for config in configs
-        )
-    return _elsewhere(request, chosen, environ, report)
+    if chosen.strategy in {BuildStrategy.HATCH, BuildStrategy.ISOLATED}:
+        return _elsewhere(_decided(request), chosen, environ, report)
+    context = BuildContext(
+        request=request,
+        directory=request.directory or config.root / DEFAULT_DIRECTORY,
+        selector=Selector(config, environ),
+        environ=environ,
+        report=report,
+    )
+    return _without_hatchling(context, wheel=chosen.strategy is BuildStrategy.WHEEL)
 
 
-def _here(request: BuildRequest, environ: Mapping[str, str], report: Report) -> tuple[Built, ...]:
+def _here(request: BuildRequest, environ: Mapping[str, str], report: Report) -> Built:
     from hatchling.plugin.exceptions import UnknownPluginError
 
     from hatch_connect.bundle.hatchling import BundleBuilder, BundleRun, not_utf8
 
-    builder = BundleBuilder(str(request.root), app=_App(report))  # type: ignore[arg-type] # all that builders use of one
-    builder.task = BundleRun(request=request, environ=environ, report=report)
+    config = request.config
+    builder = BundleBuilder(str(config.root), app=_App(report))  # type: ignore[arg-type] # all that builders use of one
+    builder.task = BundleRun(
+        project=config.project, request=request, environ=environ, report=report
+    )
     try:
         list(
             builder.build(
                 directory=str(request.directory or builder.config.directory),
-                versions=list(request.contents or (MAIN,)),
+                versions=[config.content or MAIN],
                 hooks_only=False,
                 clean=False,
             )
         )
     except UnicodeDecodeError as error:
-        raise not_utf8(request.root, error) from error
+        raise not_utf8(config.root, error) from error
     except (ValueError, TypeError, OSError, UnknownPluginError) as error:
         raise BuildError(f"Hatchling cannot build the project: {error}") from error
-    return tuple(builder.task.built)
+    (built,) = builder.task.built
+    return built
 
 
 class _App:
@@ -127,12 +113,10 @@ class _App:
         raise BuildError(message or f"The build ended with code {code}.")
 
 
-def _foreign(context: BuildContext) -> Built:
+def _without_hatchling(context: BuildContext, *, wheel: bool) -> Built:
     from hatch_connect.bundle.assemble import assemble
 
-    chosen = choose_strategy(context.config, context.environ)
     with TemporaryDirectory(prefix="hatch-connect-") as folder:
-        wheel = chosen.strategy is BuildStrategy.WHEEL
         files = _from_wheel(context, Path(folder)) if wheel else None
         return assemble(context, files or _from_tree(context))
 
@@ -163,9 +147,19 @@ def _from_tree(context: BuildContext) -> SelectedFiles:
         raise BuildError(f"The files of the project cannot be selected: {error}") from error
 
 
+def _decided(request: BuildRequest) -> BuildRequest:
+    """Decide the packages for a build elsewhere, which raises the error only if it needs them."""
+    if not request.config.app_mode.has_python:
+        return request
+    try:
+        return replace(request, packages=request.decide_packages())
+    except ProjectError as error:
+        return replace(request, refused=error)
+
+
 def _elsewhere(
     request: BuildRequest, chosen: ChosenStrategy, environ: Mapping[str, str], report: Report
-) -> tuple[Built, ...]:
+) -> Built:
     report(Step(text="Building the project"))
     with TemporaryDirectory(prefix="hatch-connect-") as folder:
         answer = Path(folder) / "answer.json"
@@ -174,7 +168,7 @@ def _elsewhere(
             surroundings.pop(name, None)
         done = _run(request, chosen, surroundings, report)
         if answer.is_file():
-            built, heard = decode_answer(answer.read_text("utf-8"))
+            built, heard = decode_answer(answer.read_text("utf-8"), request)
             for event in heard:
                 report(event)
             if done.returncode == 0 and built:
@@ -192,10 +186,11 @@ def _run(
 ) -> subprocess.CompletedProcess[str]:
     from hatch_connect.bundle.isolated import run_hatchling, run_quietly
 
-    target = f"connect:{','.join(request.contents or (MAIN,))}"
+    root = request.config.root
+    target = f"connect:{request.config.content or MAIN}"
     directory = [str(request.directory.absolute())] if request.directory else []
     if chosen.strategy is BuildStrategy.HATCH:
         command = [*chosen.hatch, "-e", "default", "build", "-t", target, *directory]
-        return run_quietly(command, request.root, environ)
+        return run_quietly(command, root, environ)
     arguments = ["build", "-t", target, *(["-d", *directory] if directory else [])]
-    return run_hatchling(request.root, chosen.requires, arguments, environ=environ, report=report)
+    return run_hatchling(root, chosen.requires, arguments, environ=environ, report=report)

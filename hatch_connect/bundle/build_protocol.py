@@ -1,33 +1,34 @@
 """The request for a build and its answer, also as JSON for a build in another process.
 
 The request is the value of an environment variable, and names the file for the answer. Neither
-holds a secret.
+holds a secret. The other process is told which packages were decided, and the answer holds no more
+than the caller does not know yet.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hatch_connect import errors
 from hatch_connect.bundle.manifest import Manifest
+from hatch_connect.bundle.packages import Packages, PackageSources, decide_packages
 from hatch_connect.bundle.reading import Bundle
 from hatch_connect.bundle.selector import LeftOut
 from hatch_connect.events import Note, Warned
-from hatch_connect.locks.lock import LocalPackage, Lock, Omitted, Pin
-from hatch_connect.project.interpreter import DirectUrl, Installed, Interpreter
+from hatch_connect.locks.lock import LocalPackage, Lock
+from hatch_connect.project.interpreter import Interpreter
 from hatch_connect.project.python_version import PythonTarget
+from hatch_connect.project.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from hatch_connect.bundle.packages import Packages
     from hatch_connect.bundle.selector import Selector
     from hatch_connect.events import Event, Report
-    from hatch_connect.locks.lock import LockFile
     from hatch_connect.project.project import Project, ProjectConfig
 
 VARIABLE = "HATCH_CONNECT_OPTIONS"
@@ -38,35 +39,31 @@ _HEARD: dict[str, Callable[..., Event]] = {"note": Note, "warned": Warned}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
-    """What a call asks of the build.
+    """What a call asks of the build of one piece of content.
 
-    `overrides` are keys of [tool.hatch-connect] as given on the call (never secrets); `contents`
-    the names of the pieces of content (empty: the main one); `directory` where the bundles go
-    (None: dist/connect in the root); `installed` the packages of an environment and `interpreter`
-    the Python of it, for a project without a lock (interactive verbs only), which `inspect` asks
-    if nothing else decides; `lock` the file that was found; `on` the nickname
-    whose table counts; `options_of_python` the call's options that mean nothing without Python.
-    `project` was read already, and `packages` were decided, for the one piece of content that is
-    asked for.
+    `overrides` are keys of [tool.hatch-connect] as given on the call (never secrets), which
+    `config` has already; `directory` is where the bundle goes (None: dist/connect in the root).
+    `packages` were decided before the build; `refused` says why they could not be, which matters
+    only if the content turns out to need some. Otherwise the build decides them by the `sources`.
+    `options_of_python` are the call's options that mean nothing without Python.
     """
 
-    root: Path
+    config: ProjectConfig
     overrides: Mapping[str, object] = field(default_factory=dict)
-    contents: tuple[str, ...] = ()
     directory: Path | None = None
-    python_option: str | None = None
-    installed: Lock | None = None
-    interpreter: Interpreter | None = None
-    inspect: Callable[[], Interpreter | None] | None = None
-    lock: LockFile | None = None
-    on: str | None = None
-    options_of_python: tuple[str, ...] = ()
-    project: Project | None = None
+    sources: PackageSources = field(default_factory=PackageSources)
     packages: Packages | None = None
+    refused: errors.HatchConnectError | None = None
+    options_of_python: tuple[str, ...] = ()
 
-    def inspected(self) -> Interpreter | None:
-        """Return the interpreter, which is asked now if it was not before."""
-        return self.interpreter or (self.inspect() if self.inspect else None)
+    def decide_packages(self) -> Packages:
+        """Return the packages, which are decided now if they were not before.
+
+        Raises LockError or PythonVersionError.
+        """
+        if self.refused:
+            raise self.refused
+        return self.packages or decide_packages(self.config, self.sources)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,19 +73,23 @@ class BuildContext:
     `directory` is where its bundle goes. The `selector` is one, so that git is asked once.
     """
 
-    config: ProjectConfig
     request: BuildRequest
     directory: Path
     selector: Selector
     environ: Mapping[str, str]
     report: Report
 
+    @property
+    def config(self) -> ProjectConfig:
+        """The configuration of the content."""
+        return self.request.config
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
     """A bundle that was built, and what there is to say of it.
 
-    `python` and `lock` are None for content without Python. `notes` were reported already.
+    `python` and `lock` are None for content without Python.
     """
 
     content: str | None
@@ -96,41 +97,69 @@ class Built:
     left_out: tuple[LeftOut, ...]
     python: PythonTarget | None
     lock: Lock | None
-    notes: tuple[str, ...] = ()
+
+
+def built_for(
+    request: BuildRequest, bundle: Bundle, left_out: tuple[LeftOut, ...], packages: Packages | None
+) -> Built:
+    """Return the bundle that was built for a request, with these packages."""
+    return Built(
+        content=request.config.content,
+        bundle=bundle,
+        left_out=left_out,
+        python=packages.python if packages else None,
+        lock=packages.lock if packages else None,
+    )
 
 
 def encode_request(request: BuildRequest, answer: Path) -> str:
-    """Return the value of the variable; the other process reads and decides by itself."""
-    decided = replace(request, interpreter=request.inspected())
-    asked = asdict(replace(decided, project=None, inspect=None, lock=None, packages=None))
+    """Return the value of the variable."""
+    config, refused = request.config, request.refused
+    interpreter = request.sources.interpreter() if config.rendered else None
+    asked = {
+        "content": config.content,
+        "overrides": request.overrides,
+        "python_option": request.sources.python_option,
+        "options_of_python": request.options_of_python,
+        "interpreter": interpreter
+        and {key: getattr(interpreter, key) for key in ("path", "version", "implementation")},
+        "packages": request.packages and _packages_to_dict(request.packages),
+        "refused": refused and _error_to_dict(refused),
+    }
     return json.dumps({"request": asked, "answer": answer}, default=_plain)
 
 
-def decode_request(text: str, root: Path) -> tuple[BuildRequest, Path | None]:
+def decode_request(text: str, project: Project) -> tuple[BuildRequest, Path | None]:
     """Return the request in the variable, and the file for the answer; skip unknown keys."""
     try:
         data = json.loads(text)
-        request = data["request"]
-        answer = data.get("answer")
-        return BuildRequest(
-            root=root,
-            overrides=request.get("overrides") or {},
-            contents=tuple(request.get("contents") or ()),
+        request, answer = data["request"], data.get("answer")
+        content, overrides = request.get("content"), dict(request.get("overrides") or {})
+        found, packages, refused = map(request.get, ("interpreter", "packages", "refused"))
+        interpreter = Interpreter(**{**found, "path": Path(found["path"])}) if found else None
+        sources = PackageSources(
             python_option=request.get("python_option"),
-            installed=_lock(request.get("installed")),
-            interpreter=_interpreter(request.get("interpreter")),
-            on=request.get("on"),
-            options_of_python=tuple(request.get("options_of_python") or ()),
-        ), Path(answer) if answer else None
+            inspect=(lambda: interpreter) if interpreter else None,
+        )
+        decided = _packages(packages) if packages else None
+        options = tuple(request.get("options_of_python") or ())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise errors.UsageError(
             f"{VARIABLE} does not hold what this version of hatch-connect writes there: {error}.",
             hint="Unset it: it is for hatch-connect's own use.",
         ) from error
+    return BuildRequest(
+        config=project.content(content, overrides=overrides),
+        overrides=overrides,
+        sources=sources,
+        packages=decided,
+        refused=_error(refused) if refused else None,
+        options_of_python=options,
+    ), Path(answer) if answer else None
 
 
 def encode_answer(
-    built: Sequence[Built],
+    built: Built | None,
     heard: Sequence[Event],
     error: errors.HatchConnectError | None = None,
 ) -> str:
@@ -140,22 +169,24 @@ def encode_answer(
         for event in heard
         if isinstance(event, Note | Warned)
     ]
-    failure = error and {
-        "kind": type(error).__name__,
-        "message": error.message,
-        "hint": error.hint,
+    answer = built and {
+        "path": built.bundle.path,
+        "size": built.bundle.size,
+        "md5": built.bundle.md5,
+        "manifest": built.bundle.manifest.to_dict(),
+        "left_out": [asdict(item) for item in built.left_out],
     }
-    bundles = [{**asdict(one), "bundle": _bundle_to_dict(one.bundle)} for one in built]
-    return json.dumps({"built": bundles, "heard": told, "error": failure}, default=_plain)
+    failure = error and _error_to_dict(error)
+    return json.dumps({"built": answer, "heard": told, "error": failure}, default=_plain)
 
 
-def decode_answer(text: str) -> tuple[tuple[Built, ...], tuple[Event, ...]]:
-    """Read the answer; an error of the other process is raised here."""
+def decode_answer(text: str, request: BuildRequest) -> tuple[Built | None, tuple[Event, ...]]:
+    """Read the answer to a request; an error of the other process is raised here."""
     data = json.loads(text)
     if failure := data["error"]:
         raise _error(failure)
     heard = tuple(_HEARD[event["kind"]](text=event["text"]) for event in data["heard"])
-    return tuple(_built(one) for one in data["built"]), heard
+    return _built(data["built"], request) if data["built"] else None, heard
 
 
 def _plain(value: object) -> object:
@@ -164,6 +195,10 @@ def _plain(value: object) -> object:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _error_to_dict(error: errors.HatchConnectError) -> dict[str, object]:
+    return {"kind": type(error).__name__, "message": error.message, "hint": error.hint}
 
 
 def _error(data: Mapping[str, Any]) -> errors.HatchConnectError:
@@ -177,70 +212,56 @@ def _error(data: Mapping[str, Any]) -> errors.HatchConnectError:
     return error
 
 
-def _bundle_to_dict(bundle: Bundle) -> dict[str, object]:
+def _built(data: Mapping[str, Any], request: BuildRequest) -> Built:
+    manifest = Manifest.from_dict(data["manifest"])
+    bundle = Bundle(
+        path=Path(data["path"]),
+        manifest=manifest,
+        size=data["size"],
+        digest=manifest.digest,
+        md5=data["md5"],
+    )
+    left_out = tuple(LeftOut(**item) for item in data["left_out"])
+    # Only the build tells whether a Quarto document needs packages.
+    return built_for(request, bundle, left_out, request.packages if manifest.python else None)
+
+
+def _packages_to_dict(packages: Packages) -> dict[str, object]:
+    """Return what a build takes from decided packages: of their lock, not the pins."""
+    lock = packages.lock
     return {
-        "path": bundle.path,
-        "manifest": bundle.manifest.to_dict(),
-        "size": bundle.size,
-        "md5": bundle.md5,
+        "python": asdict(packages.python),
+        "target": asdict(packages.target),
+        "because": packages.because,
+        "path": packages.path,
+        "content": packages.content,
+        "included": packages.included,
+        "lock": {
+            "path": lock.path,
+            "format": lock.format,
+            "verbatim": lock.verbatim is not None,
+            "notes": lock.notes,
+            "local": [asdict(one) for one in lock.local],
+        },
     }
 
 
-def _built(data: Mapping[str, Any]) -> Built:
-    manifest = Manifest.from_dict(data["bundle"]["manifest"])
-    return Built(
-        content=data["content"],
-        bundle=Bundle(
-            path=Path(data["bundle"]["path"]),
-            manifest=manifest,
-            size=data["bundle"]["size"],
-            digest=manifest.digest,
-            md5=data["bundle"]["md5"],
+def _packages(data: Mapping[str, Any]) -> Packages:
+    python, lock, content = data["python"], data["lock"], base64.b64decode(data["content"])
+    local = ({**one, "path": Path(one["path"])} for one in lock["local"])
+    return Packages(
+        python=PythonTarget(**{**python, "notes": tuple(python["notes"])}),
+        target=Target(**data["target"]),
+        lock=Lock(
+            path=Path(lock["path"]) if lock["path"] else None,
+            format=lock["format"],
+            pins=(),
+            verbatim=content if lock["verbatim"] else None,
+            notes=tuple(lock["notes"]),
+            local=tuple(LocalPackage(**one) for one in local),
         ),
-        left_out=tuple(LeftOut(**item) for item in data["left_out"]),
-        python=PythonTarget(**{**data["python"], "notes": tuple(data["python"]["notes"])})
-        if data["python"]
-        else None,
-        lock=_lock(data["lock"]),
-        notes=tuple(data["notes"]),
-    )
-
-
-def _lock(data: Mapping[str, Any] | None) -> Lock | None:
-    if data is None:
-        return None
-    return Lock(
-        path=Path(data["path"]) if data["path"] else None,
-        format=data["format"],
-        pins=tuple(Pin(**{**pin, "hashes": tuple(pin["hashes"])}) for pin in data["pins"]),
-        sha256=data["sha256"],
-        verbatim=base64.b64decode(data["verbatim"]) if data["verbatim"] is not None else None,
-        markers_kept=data["markers_kept"],
-        files=tuple(Path(file) for file in data["files"]),
-        requires_python=data["requires_python"],
-        notes=tuple(data["notes"]),
-        local=tuple(LocalPackage(**{**one, "path": Path(one["path"])}) for one in data["local"]),
-        omitted=tuple(Omitted(**one) for one in data["omitted"]),
-        indexes=tuple(data["indexes"]),
-    )
-
-
-def _interpreter(data: Mapping[str, Any] | None) -> Interpreter | None:
-    if data is None:
-        return None
-    packages = tuple(
-        Installed(
-            name=one["name"],
-            version=one["version"],
-            direct_url=DirectUrl(**one["direct_url"]) if one["direct_url"] else None,
-        )
-        for one in data["packages"]
-    )
-    return Interpreter(
-        **{
-            **data,
-            "path": Path(data["path"]),
-            "packages": packages,
-            "broken": tuple(data["broken"]),
-        }
+        because=data["because"],
+        path=data["path"],
+        content=content,
+        included=tuple((path, base64.b64decode(text)) for path, text in data["included"]),
     )

@@ -24,14 +24,13 @@ from hatchling.plugin.manager import PluginManager
 
 from hatch_connect.bundle.archive import DEFAULT_DIRECTORY, SUFFIX, check_names, regular_file
 from hatch_connect.bundle.assemble import assemble
-from hatch_connect.bundle.build_protocol import MAIN, BuildContext
+from hatch_connect.bundle.build_protocol import MAIN, BuildContext, BuildRequest
 from hatch_connect.bundle.files import files_of_folder
 from hatch_connect.bundle.guard import forbidden
 from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.bundle.selector import Candidate, LeftOut, SelectedFiles, Selector
 from hatch_connect.bundle.wheel import holds_modules, unpack_wheel
 from hatch_connect.errors import BuildError
-from hatch_connect.project.project import read_project
 from hatch_connect.project.reading import encoding_of
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from hatchling.builders.hooks.plugin.interface import BuildHookInterface
     from hatchling.builders.plugin.interface import IncludedFile
 
-    from hatch_connect.bundle.build_protocol import BuildRequest, Built
+    from hatch_connect.bundle.build_protocol import Built
     from hatch_connect.events import Report
     from hatch_connect.project.project import Project
 
@@ -50,9 +49,13 @@ _NOT_SELECTED = "Hatchling's selection: [tool.hatch.build]"
 
 @dataclass(slots=True, kw_only=True)
 class BundleRun:
-    """One run of the builder: what is asked of it, and what came of it."""
+    """One run of the builder: what is asked of it, and what came of it.
 
-    request: BuildRequest
+    Without a `request` the builder makes one for each piece of content that Hatch names.
+    """
+
+    project: Project
+    request: BuildRequest | None
     environ: Mapping[str, str]
     report: Report
     built: list[Built] = field(default_factory=list)
@@ -94,19 +97,14 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
         """Return the class of the configuration."""
         return BundleConfig
 
-    @cached_property
-    def project(self) -> Project:
-        """The project, as who asks for the build has read it, or read here."""
-        return self.task.request.project or read_project(Path(self.root))
-
     def get_version_api(self) -> dict[str, Callable[..., str]]:
         """Return what can be built: the main content, and each of the `content` tables."""
-        names = (None, *self.project.content_tables)
+        names = (None, *self.task.project.content_tables)
         return {name or MAIN: partial(self._build, name) for name in names}
 
     def get_default_versions(self) -> list[str]:
         """Build all content."""
-        return [name or MAIN for name in self.project.contents]
+        return [name or MAIN for name in self.task.project.contents]
 
     def clean(self, directory: str, versions: list[str]) -> None:  # noqa: ARG002 - Hatchling's signature
         """Remove the bundles of earlier builds, those with the ending of earlier releases too."""
@@ -138,9 +136,10 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
 
     def _build(self, content: str | None, directory: str, **_build_data: object) -> str:
         request = self.task.request
-        config = self.project.content(content, on=request.on, overrides=request.overrides)
+        if request is None or request.config.content != content:
+            request = BuildRequest(config=self.task.project.content(content))
+        config = request.config
         context = BuildContext(
-            config=config,
             request=request,
             directory=Path(directory),
             selector=Selector(config, self.task.environ),

@@ -13,9 +13,30 @@ from hatch_connect.project.python_version import PythonTarget, choose_python
 from hatch_connect.project.target import Target
 
 if TYPE_CHECKING:
-    from hatch_connect.bundle.build_protocol import BuildRequest
+    from collections.abc import Callable
+
     from hatch_connect.locks.lock import Lock, LockFile
+    from hatch_connect.project.interpreter import Interpreter
     from hatch_connect.project.project import ProjectConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageSources:
+    """What a call knows of packages and Python before they are decided.
+
+    `python_option` is the version that it names, `lock` the file that was found already.
+    `installed` are the packages of an environment, for a project without a lock (interactive verbs
+    only). `inspect` asks an interpreter, if nothing else decides.
+    """
+
+    python_option: str | None = None
+    lock: LockFile | None = None
+    installed: Lock | None = None
+    inspect: Callable[[], Interpreter | None] | None = None
+
+    def interpreter(self) -> Interpreter | None:
+        """Return the interpreter, or None if there is none to ask, or none that answers."""
+        return self.inspect() if self.inspect else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,21 +70,23 @@ class Packages:
         return [own, *included]
 
 
-def decide_packages(config: ProjectConfig, request: BuildRequest) -> Packages:
+def decide_packages(config: ProjectConfig, sources: PackageSources) -> Packages:
     """Read the lock for the Python that is asked for.
 
     Raises LockError or PythonVersionError; without a lock the installed packages count, if the
     call gave any.
     """
-    found = request.lock or (None if request.installed else find_lock(config))
+    found = sources.lock or (None if sources.installed else find_lock(config))
     if found is None:
-        if request.installed is None:
+        if sources.installed is None:
             raise _nothing_installed(config)
-        python = choose_python(config, option=request.python_option, interpreter=request.inspected)
+        python = choose_python(
+            config, option=sources.python_option, interpreter=sources.interpreter
+        )
         target = Target(python=python.minor, machine=config.architecture)
-        lock = request.installed
+        lock = sources.installed
     else:
-        python = _python(config, request, found)
+        python = _python(config, sources, found)
         target = Target(python=python.minor, machine=config.architecture)
         lock = read_lock(found, config, target)
     _check_framework(config, lock)
@@ -80,15 +103,15 @@ def decide_packages(config: ProjectConfig, request: BuildRequest) -> Packages:
     )
 
 
-def _python(config: ProjectConfig, request: BuildRequest, found: LockFile) -> PythonTarget:
+def _python(config: ProjectConfig, sources: PackageSources, found: LockFile) -> PythonTarget:
     evaluated = found.one_minor or config.compile_requirements
     # A lock that was made for one minor has no markers that could be kept for others.
     kept = evaluated and config.keep_markers and found.python is None
     return choose_python(
         config,
-        option=request.python_option,
+        option=sources.python_option,
         lock_python=found.lock_python,
-        interpreter=request.inspected,
+        interpreter=sources.interpreter,
         one_minor=evaluated and not kept,
         kept=found.requires_python or "" if kept else None,
     )

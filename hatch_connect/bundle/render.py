@@ -23,7 +23,7 @@ from hatch_connect.project.interpreter import find_interpreter
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from hatch_connect.bundle.build_protocol import BuildContext, BuildRequest
+    from hatch_connect.bundle.build_protocol import BuildContext
     from hatch_connect.project.project import ProjectConfig
 
 INSTALL = "https://quarto.org/docs/get-started/"
@@ -189,7 +189,7 @@ def render(context: BuildContext, folder: Path) -> Path:
     notebook = config.root / str(config.rendered)
     if not notebook.is_file():
         raise BuildError(f"There is no notebook {notebook}.")
-    python = _python(context.request, environ)
+    python = _python(context)
     context.report(Step(text=f"Running {notebook.name} with {python}"))
     target = folder / str(config.entrypoint)
     done = run_quietly(
@@ -206,10 +206,10 @@ def render(context: BuildContext, folder: Path) -> Path:
     return target
 
 
-def _python(request: BuildRequest, environ: Mapping[str, str]) -> Path:
-    if request.interpreter is not None:
-        return request.interpreter.path
-    python, _ = find_interpreter(environ, option=None, fallback=Path(sys.executable))
+def _python(context: BuildContext) -> Path:
+    if interpreter := context.request.sources.interpreter():
+        return interpreter.path
+    python, _ = find_interpreter(context.environ, option=None, fallback=Path(sys.executable))
     return python
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from hatch_connect.bundle.build_protocol import (
     VARIABLE,
-    BuildRequest,
     decode_request,
     encode_answer,
 )
@@ -16,6 +15,7 @@ from hatch_connect.bundle.hatchling import BundleBuilder, BundleRun, not_utf8
 from hatch_connect.door import interruptible, temporary_folder
 from hatch_connect.errors import HatchConnectError, exit_code_of
 from hatch_connect.events import Detail, Event, Note, Step, Warned
+from hatch_connect.project.project import read_project
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -43,20 +43,20 @@ class ConnectBuilder(BundleBuilder):
             self._show(event)
 
         try:
-            request, answer = self._request()
-            self.task = BundleRun(request=request, environ=os.environ, report=report)
+            project = read_project(Path(self.root))
+            request = None
+            if text := os.environ.get(VARIABLE):
+                request, answer = decode_request(text, project)
+            self.task = BundleRun(
+                project=project, request=request, environ=os.environ, report=report
+            )
             yield from super().build(**options)
         except (HatchConnectError, UnicodeDecodeError) as raised:
             error = not_utf8(Path(self.root), raised) if isinstance(raised, ValueError) else raised
-            _answer(answer, encode_answer((), heard, error))
+            _answer(answer, encode_answer(None, heard, error))
             self.app.abort(str(error), error.exit_code)
         else:
-            _answer(answer, encode_answer(self.task.built, heard))
-
-    def _request(self) -> tuple[BuildRequest, Path | None]:
-        root = Path(self.root)
-        text = os.environ.get(VARIABLE)
-        return decode_request(text, root) if text else (BuildRequest(root=root), None)
+            _answer(answer, encode_answer(self.task.built[0], heard))
 
     def _show(self, event: Event) -> None:
         show = {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.bundle.artifact import write_in_place
 from hatch_connect.bundle.build import build
 from hatch_connect.bundle.build_protocol import BuildRequest
-from hatch_connect.bundle.packages import decide_packages
+from hatch_connect.bundle.packages import PackageSources
 from hatch_connect.errors import InterpreterError, LockError
 from hatch_connect.events import Detail, Note, Step, Warned
 from hatch_connect.locks import find_lock
@@ -49,11 +49,9 @@ def _request(config: ProjectConfig, call: Call) -> BuildRequest:
     """
     options = call.options
     request = BuildRequest(
-        root=config.root,
-        project=config.project,
+        config=config,
         overrides=options.overrides(),
-        contents=(config.content,) if config.content else (),
-        python_option=options.python_version,
+        sources=PackageSources(python_option=options.python_version),
         options_of_python=tuple(_of_python(config, options)),
     )
     if not config.app_mode.has_python and not config.rendered:
@@ -66,15 +64,17 @@ def _request(config: ProjectConfig, call: Call) -> BuildRequest:
         fallback=call.surroundings.interpreter,
     )
     if config.rendered or lock:
-        return replace(request, lock=lock, inspect=cache(partial(_inspected, find)))
+        inspect = cache(partial(_inspected, find))
+        return replace(request, sources=replace(request.sources, lock=lock, inspect=inspect))
     path, because = find()
     interpreter = inspect_interpreter(path)
-    request = replace(request, interpreter=interpreter)
     shipping = "Shipping" if config.force_generate else "Nothing is locked: shipping"
     warning = f"{shipping} what is installed in {path} ({because})."
     if because == FALLBACK:
         warning += _require_no_tool(interpreter, config, call.environ)
-    return replace(request, installed=_installed(interpreter, config, warning))
+    installed = _installed(interpreter, config, warning)
+    sources = replace(request.sources, installed=installed, inspect=lambda: interpreter)
+    return replace(request, sources=sources)
 
 
 def _inspected(find: Callable[[], tuple[Path, str]]) -> Interpreter | None:
@@ -154,7 +154,7 @@ def build_request(config: ProjectConfig, call: Call) -> BuildRequest:
     request = _request(config, call)
     if not config.app_mode.has_python or config.app_mode.is_quarto:
         return request
-    return replace(request, packages=decide_packages(config, request))
+    return replace(request, packages=request.decide_packages())
 
 
 def _build_contents(call: Call) -> tuple[Built, ...]:
@@ -167,9 +167,9 @@ def _build_contents(call: Call) -> tuple[Built, ...]:
 def build_content(request: BuildRequest, call: Call) -> Built:
     """Build one bundle and say what it was made from."""
     report = call.report
-    of = "".join(f" of {content}" for content in request.contents)
+    of = f" of {request.config.content}" if request.config.content else ""
     report(Step(text=f"Building the bundle{of}"))
-    built, *_ = build(request, call.environ, report)
+    built = build(request, call.environ, report)
     bundle, lock = built.bundle, built.lock
     if lock is not None:
         named = lock.path.name if lock.path else "what is installed"
@@ -229,7 +229,7 @@ def run_requirements(call: Call) -> Result:
     results = []
     for content in call.contents():
         config = call.config(content, packages_only=True)
-        packages = decide_packages(config, _request(config, call))
+        packages = _request(config, call).decide_packages()
         for note in packages.lock.notes:
             call.report(Warned(text=note))
         call.report(Detail(text=f"{packages.lock.called}: {packages.because}"))

@@ -318,8 +318,10 @@ def _bundle(deployment: _Deployment, folder: Path, call: Call) -> tuple[Bundle, 
         return Bundle.open(source.path, into=folder, report=call.report), None
     if request is None:
         raise AssertionError("what is not prepared is built")
-    if not _is_writable(request.root / DEFAULT_DIRECTORY):
-        call.report(Note(text=f"{request.root} cannot be written: the bundle is not kept there."))
+    if not _is_writable(request.config.root / DEFAULT_DIRECTORY):
+        call.report(
+            Note(text=f"{request.config.root} cannot be written: the bundle is not kept there.")
+        )
         request = replace(request, directory=folder)
     built = build_content(request, call)
     return built.bundle, built

@@ -14,15 +14,12 @@ import pytest
 from support.bundles import Heard, members_of, write_files
 from support.projects import APP, CONNECT, PACKAGE, build_one, paths, project, rules
 
-from hatch_connect.bundle.build import build
-from hatch_connect.bundle.build_protocol import BuildRequest
 from hatch_connect.bundle.reading import Bundle
 from hatch_connect.errors import (
     BuildError,
     BundleError,
     ConfigurationError,
     LockError,
-    UsageError,
 )
 from hatch_connect.events import Detail, Warned
 
@@ -662,15 +659,15 @@ include = ["/index.html"]
 
 def test_several_pieces_of_content(tmp_path: Path, environ: dict[str, str]) -> None:
     root = project(tmp_path / "p", {**PACKAGE, "index.html": ""}, more=CONTENTS)
-    request = BuildRequest(root=root, contents=("api", "docs"), directory=tmp_path / "out")
-    built = build(request, environ, Heard())
+    built = [
+        build_one(root, environ, content=name, directory=tmp_path / "out")
+        for name in ("api", "docs")
+    ]
     assert [one.content for one in built] == ["api", "docs"]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "sales-api-api-1.2.0.connect.tgz",
         "sales-api-docs-1.2.0.connect.tgz",
     ]
-    with pytest.raises(UsageError, match="no content `other`"):
-        build_one(root, environ, contents=("other",))
 
 
 def test_a_folder_of_the_users_own_gets_no_gitignore(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.bundles import Heard, members_of
+from support.fake_quarto import install_quarto
 from support.projects import APP, CONNECT, HATCHLING, PACKAGE, build_one, paths, project, rules
 from support.sandbox import REPOSITORY, Sandbox, committed
 
@@ -99,6 +100,32 @@ def test_a_build_that_says_nothing_of_a_bundle(
     elsewhere(monkeypatch, sys.executable, "-c", "pass")
     with pytest.raises(BuildError, match="exit code 0"):
         build_one(project(tmp_path / "p", PACKAGE), environ)
+
+
+# Stands in for `hatch -e default build`: Hatchling in this environment.
+HATCHLING_ALONE = "import sys; del sys.argv[1:3]; from hatchling.cli import hatchling; hatchling()"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a script stands for Quarto")
+def test_packages_that_nothing_locks_are_missed_only_where_a_document_needs_them(
+    tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere(monkeypatch, sys.executable, "-c", HATCHLING_ALONE)
+    table = '[tool.hatch-connect]\napp-mode = "quarto"\nentrypoint = "a.qmd"\n'
+    root = project(tmp_path / "p", {"a.qmd": "text\n"}, connect=table)
+    environ = environ | install_quarto(tmp_path / "bin")
+    with_lock = build_one(root, environ)
+    assert (with_lock.python, with_lock.lock) == (None, None)
+    (root / "requirements.txt").unlink()
+    assert paths(build_one(root, environ)) == paths(with_lock)
+    (root / "a.qmd").write_text("```{python}\n1\n```\n", encoding="utf-8")
+    with pytest.raises(LockError, match="no lock"):
+        build_one(root, environ)
+    (root / "requirements.txt").write_text("jupyter==1.1.1\n", encoding="utf-8")
+    built = build_one(root, environ, python_option="3.12")
+    assert built.python is not None
+    assert built.python.asked == "3.12"
+    assert members_of(built.bundle.path)["requirements.txt"] == b"jupyter==1.1.1\n"
 
 
 BACKENDS = {

@@ -1,87 +1,126 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.bundles import in_memory
+from support.projects import PACKAGE, configuration, project
 
 from hatch_connect import errors
 from hatch_connect.bundle.build_protocol import (
     BuildRequest,
-    Built,
+    built_for,
     decode_answer,
     decode_request,
     encode_answer,
     encode_request,
 )
-from hatch_connect.bundle.manifest import Manifest, ManifestMetadata
+from hatch_connect.bundle.manifest import Manifest, ManifestMetadata, ManifestPython
+from hatch_connect.bundle.packages import Packages, PackageSources
 from hatch_connect.bundle.reading import Bundle
 from hatch_connect.bundle.selector import LeftOut
 from hatch_connect.events import Note, Step, Warned
-from hatch_connect.locks.lock import Lock, Pin
-from hatch_connect.project.interpreter import DirectUrl, Installed, Interpreter
+from hatch_connect.locks.lock import LocalPackage, Lock, Pin
+from hatch_connect.project.interpreter import Installed, Interpreter
 from hatch_connect.project.python_version import PythonTarget
+from hatch_connect.project.target import Target
 
 LOCK = Lock(
-    path=Path("/p/uv.lock"),
-    format="uv.lock",
-    pins=(Pin(name="a", requirement="a==1", version="1", hashes=("sha256:0",)),),
-    sha256="0",
+    path=Path("/p/requirements.txt"),
+    format="requirements.txt",
+    pins=(),
     verbatim=b"a==1\n\xff",
-    files=(Path("/p/uv.lock"),),
     notes=("a note",),
+    local=(LocalPackage(name="b", path=Path("/b"), because="a"),),
 )
-INTERPRETER = Interpreter(
-    path=Path("/usr/bin/python"),
-    version="3.11.7",
-    implementation="cpython",
-    packages=(
-        Installed(name="a", version="1", direct_url=DirectUrl(url="file:///a", editable=True)),
-        Installed(name="b", version="2"),
-    ),
-    broken=("x",),
+PACKAGES = Packages(
+    python=PythonTarget(version="3.11.0", requires=None, because="x", notes=("a note",)),
+    target=Target(python="3.11"),
+    lock=LOCK,
+    because="it is there",
+    path="requirements.txt",
+    content=b"a==1\n\xff",
+    included=(("more.txt", b"c==1"),),
 )
+NOTEBOOK = '[tool.hatch-connect]\napp-mode = "notebook"\nentrypoint = "a.ipynb"\nstatic = true\n'
+
+
+def request(tmp_path: Path, **more: object) -> BuildRequest:
+    return BuildRequest(config=configuration(project(tmp_path / "p", PACKAGE)), **more)  # type: ignore[arg-type] # as each test says
+
+
+def sent(request_: BuildRequest) -> BuildRequest:
+    """Return what arrives in the other process."""
+    text = encode_request(request_, Path("/tmp/answer"))
+    arrived, answer = decode_request(text, request_.config.project)
+    assert answer == Path("/tmp/answer")
+    return arrived
+
+
+@pytest.mark.parametrize("content", [None, "api"])
+def test_a_request_arrives_as_it_was_sent(tmp_path: Path, content: str | None) -> None:
+    more = '[tool.hatch-connect.content.api]\ntitle = "An API"\n'
+    root = project(tmp_path / "p", PACKAGE, more=more)
+    overrides = {"exclude": ["*.md"], "image": "x"}
+    bare = BuildRequest(config=configuration(root))
+    full = BuildRequest(
+        config=configuration(root, content=content, overrides=overrides),
+        overrides=overrides,
+        sources=PackageSources(python_option="3.12"),
+        packages=PACKAGES,
+        options_of_python=("--python",),
+    )
+    assert sent(bare) == bare
+    assert sent(full) == full
+
+
+def test_pins_stay_here(tmp_path: Path) -> None:
+    pinned = replace(LOCK, pins=(Pin(name="a", requirement="a==1", version="1"),))
+    arrived = sent(request(tmp_path, packages=replace(PACKAGES, lock=pinned)))
+    assert arrived.packages == PACKAGES
+
+
+def test_what_could_not_be_decided_is_refused_there(tmp_path: Path) -> None:
+    arrived = sent(request(tmp_path, refused=errors.LockError("no lock", hint="lock")))
+    with pytest.raises(errors.LockError) as caught:
+        arrived.decide_packages()
+    assert str(caught.value) == "no lock\nlock"
+
+
+def test_the_interpreter_of_a_notebook_goes_along(tmp_path: Path) -> None:
+    found = Interpreter(
+        path=Path("/usr/bin/python"),
+        version="3.11.7",
+        implementation="cpython",
+        packages=(Installed(name="a", version="1"),),
+    )
+    root = project(tmp_path / "p", {"a.ipynb": "{}"}, connect=NOTEBOOK)
+    asked = BuildRequest(config=configuration(root), sources=PackageSources(inspect=lambda: found))
+    arrived = sent(asked).sources.interpreter()
+    assert arrived is not None
+    assert (arrived.path, arrived.packages) == (found.path, ())
 
 
 @pytest.mark.parametrize(
-    "request_",
-    [
-        BuildRequest(root=Path("/p")),
-        BuildRequest(
-            root=Path("/p"),
-            overrides={"exclude": ["*.md"], "image": "x"},
-            contents=("a", "b"),
-            python_option="3.12",
-            installed=LOCK,
-            interpreter=INTERPRETER,
-            on="prod",
-        ),
-    ],
+    "text", ["", "[]", "{}", '{"request": 3}', '{"request": {"overrides": 3}}']
 )
-def test_a_request_arrives_as_it_was_sent(request_: BuildRequest) -> None:
-    text = encode_request(request_, Path("/tmp/answer"))
-    assert decode_request(text, Path("/p")) == (request_, Path("/tmp/answer"))
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"request": 3}', '{"request": {"contents": 3}}'])
-def test_a_variable_that_holds_something_else(text: str) -> None:
+def test_a_variable_that_holds_something_else(tmp_path: Path, text: str) -> None:
+    config = configuration(project(tmp_path / "p", PACKAGE))
     with pytest.raises(errors.UsageError, match="HATCH_CONNECT_OPTIONS"):
-        decode_request(text, Path("/p"))
+        decode_request(text, config.project)
 
 
-def test_an_answer_arrives_as_it_was_sent(tmp_path: Path) -> None:
-    manifest = Manifest(metadata=ManifestMetadata(app_mode="static"), locale=None)
-    built = Built(
-        content="docs",
-        bundle=Bundle.write(tmp_path / "b.tar.gz", manifest, in_memory({"a": b"1"})),
-        left_out=(LeftOut(path=".env", rule="guard"),),
-        python=PythonTarget(version="3.11.0", requires=None, because="x"),
-        lock=LOCK,
-        notes=("a note",),
-    )
-    bare = Built(content=None, bundle=built.bundle, left_out=(), python=None, lock=None)
+@pytest.mark.parametrize("python", [ManifestPython(version="3.11.0"), None])
+def test_an_answer_arrives_as_it_was_sent(tmp_path: Path, python: ManifestPython | None) -> None:
+    """The caller knows the packages, and the manifest says whether the content needs them."""
+    asked = request(tmp_path, packages=PACKAGES)
+    manifest = Manifest(metadata=ManifestMetadata(app_mode="static"), locale=None, python=python)
+    bundle = Bundle.write(tmp_path / "b.tar.gz", manifest, in_memory({"a": b"1"}))
+    left_out = (LeftOut(path=".env", rule="guard"),)
+    built = built_for(asked, bundle, left_out, PACKAGES if python else None)
     heard = (Step(text="not told"), Note(text="told"), Warned(text="told too"))
-    assert decode_answer(encode_answer((built, bare), heard)) == ((built, bare), heard[1:])
+    assert decode_answer(encode_answer(built, heard), asked) == (built, heard[1:])
 
 
 @pytest.mark.parametrize(
@@ -92,9 +131,11 @@ def test_an_answer_arrives_as_it_was_sent(tmp_path: Path) -> None:
         errors.ConfigurationError(("a", "b"), where="pyproject.toml", hint="mend"),
     ],
 )
-def test_an_error_is_raised_here_as_the_same_one(error: errors.HatchConnectError) -> None:
+def test_an_error_is_raised_here_as_the_same_one(
+    tmp_path: Path, error: errors.HatchConnectError
+) -> None:
     with pytest.raises(type(error)) as caught:
-        decode_answer(encode_answer((), (), error))
+        decode_answer(encode_answer(None, (), error), request(tmp_path))
     assert str(caught.value) == str(error)
     assert caught.value.hint == error.hint
     if isinstance(error, errors.ConfigurationError):
@@ -102,12 +143,12 @@ def test_an_error_is_raised_here_as_the_same_one(error: errors.HatchConnectError
         assert caught.value.problems == error.problems
 
 
-def test_an_error_of_a_newer_version_is_an_error_of_the_build() -> None:
-    text = encode_answer((), (), errors.BundleError("no")).replace("BundleError", "NewError")
+def test_an_error_of_a_newer_version_is_an_error_of_the_build(tmp_path: Path) -> None:
+    text = encode_answer(None, (), errors.BundleError("no")).replace("BundleError", "NewError")
     with pytest.raises(errors.BuildError):
-        decode_answer(text)
+        decode_answer(text, request(tmp_path))
 
 
-def test_nothing_else_has_a_json_form() -> None:
+def test_nothing_else_has_a_json_form(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
-        encode_request(BuildRequest(root=Path(), overrides={"x": object()}), Path("a"))
+        encode_request(request(tmp_path, overrides={"x": object()}), Path("a"))

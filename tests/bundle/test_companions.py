@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.bundles import Heard, write_files
-from support.projects import APP, HATCHLING, PACKAGE, configuration, paths, project, rules
+from support.projects import (
+    APP,
+    HATCHLING,
+    PACKAGE,
+    build_one,
+    configuration,
+    paths,
+    project,
+    rules,
+)
 
-from hatch_connect.bundle.build import build
-from hatch_connect.bundle.build_protocol import BuildRequest
 from hatch_connect.bundle.companions import entry_files, has_entry
 
 if TYPE_CHECKING:
@@ -73,7 +80,7 @@ def built(
     files = {**PACKAGE, "requirements.txt": FRAMEWORKS, **files}
     root = project(tmp_path / "p", files, connect=table, **options)  # type: ignore[arg-type] # passed on
     heard = Heard()
-    (one,) = build(BuildRequest(root=root), sandbox.environ, heard)
+    one = build_one(root, sandbox.environ, heard)
     return one, heard.text
 
 
@@ -181,7 +188,7 @@ def test_what_a_source_names_and_does_not_ship_is_said_with_the_line_that_adds_i
     table = connect("flask", "app", line)
     root = project(tmp_path / "p", {}, connect=table)
     heard = Heard()
-    (again,) = build(BuildRequest(root=root), sandbox.environ, heard)
+    again = build_one(root, sandbox.environ, heard)
     named = {"extra.txt", "data/x.csv", "logo.png", "models/m.bin", "root.csv"}
     assert own(again) == {"app.py", *named, "raw/1.csv", "out/1.txt", "users.db"}
     assert "Named in files" not in heard.text
@@ -195,7 +202,7 @@ def test_what_a_build_wrote_is_not_missed(
     _, said = built(tmp_path, sandbox, files, connect("flask", "app"))
     assert ("dist (in app.py)" in said) == seen
     heard = Heard()
-    build(BuildRequest(root=tmp_path / "p"), sandbox.environ, heard)
+    build_one(tmp_path / "p", sandbox.environ, heard)
     assert ("dist (in app.py)" in heard.text) == seen
 
 
@@ -248,7 +255,7 @@ def test_contents_do_not_carry_one_another_but_for_what_they_import(
     }
     root = write_files(tmp_path / "p", tree)
     (root / "pyproject.toml").write_text(CONTENTS, encoding="utf-8")
-    (one,) = build(BuildRequest(root=root, contents=(content,)), sandbox.environ, Heard())
+    one = build_one(root, sandbox.environ, Heard(), content=content)
     usual = {"manifest.json", "requirements.txt", "pyproject.toml", ".python-version"}
     assert set(paths(one)) - usual == files
     if content == "stock":
@@ -270,7 +277,7 @@ def test_the_package_of_an_entrypoint_counts_as_imported(tmp_path: Path, sandbox
         ".python-version": "3.12\n",
     }
     root = write_files(tmp_path / "p", files)
-    (one,) = build(BuildRequest(root=root, contents=("orders",)), sandbox.environ, Heard())
+    one = build_one(root, sandbox.environ, Heard(), content="orders")
     assert {"shop/__init__.py", "shop/orders.py", "shop/stock.py"} <= set(paths(one))
     assert rules(one)["shop/extra.py"] == "the content `extra` of this project"
 
@@ -285,12 +292,12 @@ def test_a_site_at_the_root_does_not_hand_out_the_code_of_an_api(
     )
     files = {"pyproject.toml": table, "index.html": "", "api/main.py": APP, "api/db.py": ""}
     root = write_files(tmp_path / "p", files)
-    (one,) = build(BuildRequest(root=root), sandbox.environ, Heard())
+    one = build_one(root, sandbox.environ, Heard())
     assert paths(one) == ["index.html"]
     line = 'include = ["api/db.py"]\n'
     text = table.replace("[tool.hatch-connect]\n", f"[tool.hatch-connect]\n{line}")
     (root / "pyproject.toml").write_text(text, encoding="utf-8")
-    (one,) = build(BuildRequest(root=root), sandbox.environ, Heard())
+    one = build_one(root, sandbox.environ, Heard())
     assert set(paths(one)) == {"index.html", "api/db.py"}
 
 

@@ -9,10 +9,7 @@ from support.bundles import Heard, members_of, write_files
 from support.projects import APP, CONNECT, HATCHLING, PACKAGE, build_one, paths, project, rules
 from support.sandbox import committed
 
-from hatch_connect.bundle.build import build
-from hatch_connect.bundle.build_protocol import BuildRequest
 from hatch_connect.errors import BundleError, LockError
-from hatch_connect.events import silent
 from hatch_connect.locks.lock import Lock, Pin
 
 if TYPE_CHECKING:
@@ -94,10 +91,13 @@ class TestGenerated:
     def test_a_lock_of_a_tool_is_no_obstacle(self, tmp_path: Path, sandbox: Sandbox) -> None:
         root = project(tmp_path / "p", {**PACKAGE, "poetry.lock": ""})
         (root / "requirements.txt").unlink()
-        request = BuildRequest(
-            root=root, overrides={"force-generate": True}, installed=INSTALLED, python_option="3.11"
+        built = build_one(
+            root,
+            sandbox.environ,
+            overrides={"force-generate": True},
+            installed=INSTALLED,
+            python_option="3.11",
         )
-        (built,) = build(request, sandbox.environ, silent)
         assert built.lock == INSTALLED
 
     def test_an_interpreter_must_be_asked(self, tmp_path: Path, sandbox: Sandbox) -> None:
@@ -160,8 +160,7 @@ class TestFolders:
         more += '[tool.hatch-connect.content.site]\napp-mode = "html"\nentrypoint = "site"\n'
         files = {"a.html": "", "site/index.html": ""}
         root = project(tmp_path / "p", files, more=more, system=SETUPTOOLS)
-        request = BuildRequest(root=root, contents=("page", "site"))
-        page, site = build(request, sandbox.environ, silent)
+        page, site = (build_one(root, sandbox.environ, content=name) for name in ("page", "site"))
         assert "a.html" in paths(page)
         assert paths(site) == ["index.html"]
 

@@ -207,7 +207,7 @@ def test_what_is_only_inherited_asks_for_no_python(tmp_path: Path, environ: dict
     root = write_files(tmp_path / "p", files)
     for name in ("notes", "page"):
         heard = Heard()
-        manifest = build_one(root, environ, heard, contents=(name,)).bundle.manifest
+        manifest = build_one(root, environ, heard, content=name).bundle.manifest
         assert manifest.python is None
         assert "no packages are installed: `tool.hatch-connect.python-version`" in heard.text
         assert ("`tool.hatch-connect.image`" in heard.text) is (name == "page")

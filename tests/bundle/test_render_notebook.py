@@ -53,7 +53,7 @@ def interpreter(path: Path) -> Interpreter:
 
 def test_only_the_html_ships(tmp_path: Path, sandbox: Sandbox) -> None:
     found = interpreter(python(tmp_path / "bin", RENDER))
-    built = build_one(project(tmp_path), sandbox.environ, interpreter=found)
+    built = build_one(project(tmp_path), sandbox.environ, inspect=lambda: found)
     assert paths(built) == ["report.html"]
     manifest = built.bundle.manifest.to_dict()
     assert manifest["metadata"] == {"appmode": "static", "primary_html": "report.html"}
@@ -65,7 +65,7 @@ def test_what_is_included_ships_too(tmp_path: Path, sandbox: Sandbox) -> None:
     root = project(tmp_path, 'include = ["data.csv"]\n')
     (root / "data.csv").touch()
     found = interpreter(python(tmp_path / "bin", RENDER))
-    built = build_one(root, sandbox.environ, interpreter=found)
+    built = build_one(root, sandbox.environ, inspect=lambda: found)
     assert paths(built) == ["data.csv", "report.html"]
 
 
@@ -96,7 +96,7 @@ def test_what_is_missing_is_said_with_how_to_install_it(
 ) -> None:
     path = python(tmp_path / "bin", f"import sys\nsys.exit({said!r})")
     with pytest.raises(InterpreterError, match="is not installed for") as caught:
-        build_one(project(tmp_path), sandbox.environ, interpreter=interpreter(path))
+        build_one(project(tmp_path), sandbox.environ, inspect=lambda: interpreter(path))
     assert install in str(caught.value.hint)
     assert str(path) in str(caught.value)
 
@@ -104,7 +104,7 @@ def test_what_is_missing_is_said_with_how_to_install_it(
 def test_a_cell_that_fails_is_quoted(tmp_path: Path, sandbox: Sandbox) -> None:
     path = python(tmp_path / "bin", "import sys\nsys.exit('ZeroDivisionError: division by zero')")
     with pytest.raises(BuildError, match="ZeroDivisionError") as caught:
-        build_one(project(tmp_path), sandbox.environ, interpreter=interpreter(path))
+        build_one(project(tmp_path), sandbox.environ, inspect=lambda: interpreter(path))
     assert "Run all cells" in str(caught.value)
 
 
@@ -136,7 +136,7 @@ def test_nbconvert_renders_it(tmp_path: Path, sandbox: Sandbox) -> None:
     (root / "report.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
     from support.bundles import members_of
 
-    built = build_one(root, sandbox.environ, interpreter=interpreter(path))
+    built = build_one(root, sandbox.environ, inspect=lambda: interpreter(path))
     html = members_of(built.bundle.path)["report.html"].decode()
     assert "rendered 42" in html
     assert "6 * 7" not in html

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.build import build
 from hatch_connect.bundle.build_protocol import BuildRequest
+from hatch_connect.bundle.packages import PackageSources
 from hatch_connect.project.project import read_project
 from support.bundles import Heard, write_files
 
@@ -52,12 +54,25 @@ def configuration(
 
 
 def build_one(
-    root: Path, environ: Mapping[str, str], heard: Heard | None = None, **request: object
+    root: Path,
+    environ: Mapping[str, str],
+    heard: Heard | None = None,
+    *,
+    content: str | None = None,
+    overrides: Mapping[str, object] | None = None,
+    **more: object,
 ) -> Built:
-    """Build the bundle of a project with one piece of content."""
-    asked = BuildRequest(root=root, **request)  # type: ignore[arg-type] # as each test says
-    (built,) = build(asked, environ, heard or Heard())
-    return built
+    """Build the bundle of one piece of content; `more` is for the request, or its sources."""
+    known = {each.name for each in fields(PackageSources)}
+    sources = {name: value for name, value in more.items() if name in known}
+    rest = {name: value for name, value in more.items() if name not in known}
+    request = BuildRequest(
+        config=configuration(root, content=content, overrides=overrides),
+        overrides=overrides or {},
+        sources=PackageSources(**sources),  # type: ignore[arg-type] # as each test says
+        **rest,  # type: ignore[arg-type] # as above
+    )
+    return build(request, environ, heard or Heard())
 
 
 def paths(built: Built) -> list[str]:
