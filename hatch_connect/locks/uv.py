@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
-from functools import cache
+from functools import cache, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qs, urlunsplit
 
@@ -53,13 +53,12 @@ from hatch_connect.project.reading import PYPROJECT
 from hatch_connect.secret import excerpt
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from packaging.markers import Marker
     from packaging.tags import Tag
 
-    from hatch_connect.locks.compatibility import MarkerText
     from hatch_connect.locks.lock import LockFile
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.project.target import Target
@@ -75,7 +74,8 @@ _EXTRA = re.compile(r"\bextra\s*(==|!=)\s*('[^']*'|\"[^\"]*\")")
 _MOST = 64
 """A marker with more alternatives than this would grow without end, and nobody could read it."""
 
-_Ways = frozenset[frozenset[str]]
+Decide: TypeAlias = "Callable[[frozenset[str], str], str | bool]"
+"""Return, for these active extras, whether a marker holds, or what is left of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +87,10 @@ class Edge:
     source: Table | None
     marker: str | None
     extras: tuple[str, ...]
+
+    def may_mean(self, package: Package) -> bool:
+        """Return whether it leads to this one of the packages of its name."""
+        return self.version in {None, package.version} and self.source in (None, package.source)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -131,19 +135,15 @@ class Graph:
 
     def in_folder(self, folder: str) -> Package | None:
         """Return the package whose source is this folder."""
-        for packages in self.packages.values():
-            for package in packages:
-                if package.folder == folder:
-                    return package
-        return None
+        return next((package for package in self.every() if package.folder == folder), None)
+
+    def every(self) -> Iterator[Package]:
+        """Return all packages."""
+        return chain.from_iterable(self.packages.values())
 
     def target_of(self, edge: Edge) -> Package:
         """Return the package that an edge leads to; raises LockError for a damaged lock."""
-        found = [
-            package
-            for package in self.packages.get(edge.name, ())
-            if edge.version in {None, package.version} and edge.source in (None, package.source)
-        ]
+        found = [package for package in self.packages.get(edge.name, ()) if edge.may_mean(package)]
         if len(found) == 1:
             return found[0]
         told = f"{edge.name} {edge.version or ''}".strip()
@@ -151,6 +151,28 @@ class Graph:
             f"The lock is damaged: {len(found)} packages answer to `{excerpt(told)}`.",
             hint="Lock again: uv lock",
         )
+
+
+_Place: TypeAlias = tuple[Package, str | None]
+"""A package itself, or one of its extras."""
+
+_Reason: TypeAlias = tuple[int, str]
+"""Why a package was not reached; of these ranks the lowest tells most."""
+
+_MARKER, _NOT_CHOSEN, _LEFT_OUT = range(3)
+
+_Ways: TypeAlias = frozenset[frozenset[str]]
+"""The ways to a place, each as the markers that must hold together."""
+
+_ALWAYS: _Ways = frozenset({frozenset()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DependencyWalk:
+    """What can be reached from the project: packages with those that ask for them, and the ways."""
+
+    asked_by: dict[Package, dict[str, None]]
+    ways: dict[_Place, _Ways]
 
 
 def read_uv_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
@@ -177,10 +199,10 @@ def read_uv_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock
     )
     _check_neighbours(graph, found.path, config, findings)
     findings.check()
-    left_out = omitted(graph, root, pinning.walks, _chosen(config))
+    omitted = _omitted(graph, root, pinning.walks, config)
     if config.keep_markers:
-        pins = pinning.kept(Kept.of(graph, root, config.extras, config.groups))
-        left_out = without_pinned(left_out, pins)
+        pins = pinning.kept(_follow(graph, root, config, _left))
+        omitted = without_pinned(omitted, pins)
     return Lock(
         path=found.path,
         format=UV,
@@ -191,14 +213,9 @@ def read_uv_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock
         files=(found.path,),
         notes=tuple(findings.notes),
         local=tuple(findings.local[name] for name in sorted(findings.local)),
-        omitted=left_out,
+        omitted=omitted,
         indexes=tuple(findings.indexes) if config.keep_indexes else (),
     )
-
-
-def _chosen(config: ProjectConfig) -> frozenset[str]:
-    extras = (f"the extra {name}" for name in config.extras)
-    return frozenset((*extras, *(f"the group {name}" for name in config.groups)))
 
 
 def _graph(found: LockFile) -> Graph:
@@ -405,87 +422,92 @@ def _edges(tables: Iterable[Table]) -> tuple[Edge, ...]:
     )
 
 
-def chosen(root: Package, extras: Iterable[str], groups: Iterable[str]) -> set[str]:
-    """Return the chosen extras and groups as uv encodes them in markers of conflicting ones."""
-    own = f"{len(root.name)}-{root.name}"
-    return {
-        f"project-{own}",
-        *(f"extra-{own}-{extra}" for extra in extras),
-        *(f"group-{own}-{group}" for group in groups),
-    }
+def _follow(graph: Graph, root: Package, config: ProjectConfig, decide: Decide) -> DependencyWalk:
+    """Walk from the project, again until no newly active extra opens another way."""
+    active = frozenset(
+        {
+            _encoded("project", root),
+            *(_encoded("extra", root, extra) for extra in config.extras),
+            *(_encoded("group", root, group) for group in config.groups),
+        }
+    )
+    while True:
+        walk = _follow_once(graph, root, config, partial(decide, active))
+        more = active | {_encoded("extra", package, extra) for package, extra in walk.ways if extra}
+        if more == active:
+            return walk
+        active = more
 
 
-def starts(
-    root: Package, extras: Iterable[str], groups: Iterable[str]
-) -> list[tuple[str, tuple[Edge, ...]]]:
-    """Return who asks for what in the project itself."""
-    return [
-        ("the project", root.dependencies),
-        *((f"the extra {extra}", root.extras.get(extra, ())) for extra in extras),
-        *((f"the group {group}", root.groups.get(group, ())) for group in groups),
+def _encoded(kind: str, package: Package, name: str | None = None) -> str:
+    """Return what is chosen as uv encodes it in markers of conflicts: `extra-4-name-cpu`."""
+    return "-".join(filter(None, (kind, str(len(package.name)), package.name, name)))
+
+
+def _follow_once(
+    graph: Graph, root: Package, config: ProjectConfig, decide: Callable[[str], str | bool]
+) -> DependencyWalk:
+    asked_by: dict[Package, dict[str, None]] = {}
+    ways: dict[_Place, _Ways] = {(root, None): _ALWAYS}
+    pending = [
+        ("the project", root.dependencies, _ALWAYS),
+        *((f"the extra {name}", root.extras.get(name, ()), _ALWAYS) for name in config.extras),
+        *((f"the group {name}", root.groups.get(name, ()), _ALWAYS) for name in config.groups),
     ]
-
-
-@dataclass(slots=True, kw_only=True)
-class DependencyWalk:
-    """One walk, for one environment.
-
-    `reached` holds each package with the names of those that ask for it, `extras` the extras of
-    packages that were asked for. `active` holds extras and groups as uv encodes them in the
-    markers of conflicting ones (`extra-4-name-cpu`, with the length of the name).
-    """
-
-    graph: Graph
-    environment: dict[str, str]
-    reached: dict[Package, dict[str, None]] = field(default_factory=dict)
-    extras: set[tuple[Package, str]] = field(default_factory=set)
-    active: frozenset[str] = frozenset()
-
-    def run(self, root: Package, extras: Iterable[str], groups: Iterable[str]) -> None:
-        """Walk from the project, again until no newly active extra changes the result."""
-        wanted = chosen(root, extras, groups)
-        start = starts(root, extras, groups)
-        while True:
-            self.active = frozenset(wanted)
-            wanted |= self._once(root, start)
-            if wanted == self.active:
-                return
-
-    def _once(self, root: Package, start: list[tuple[str, tuple[Edge, ...]]]) -> set[str]:
-        self.reached, self.extras = {}, set()
-        activated: set[str] = set()
-        seen: set[tuple[Package, str | None]] = {(root, None)}
-        pending = list(start)
-        while pending:
-            asking, edges = pending.pop()
-            for package, extra in self._followed(asking, edges):
-                if (package, extra) in seen:
-                    continue
-                seen.add((package, extra))
-                if extra is None:
-                    pending.append((package.name, package.dependencies))
-                else:
-                    self.extras.add((package, extra))
-                    activated.add(f"extra-{len(package.name)}-{package.name}-{extra}")
-                    pending.append((f"{package.name}[{extra}]", package.extras.get(extra, ())))
-        self.reached.pop(root, None)  # an extra may lead back to the project
-        return activated
-
-    def _followed(
-        self, asking: str, edges: tuple[Edge, ...]
-    ) -> Iterator[tuple[Package, str | None]]:
+    while pending:
+        asking, edges, so_far = pending.pop()
         for edge in edges:
-            if edge.marker and not self._holds(edge.marker):
+            through = _through(edge, so_far, decide)
+            if not through:
                 continue
-            package = self.graph.target_of(edge)
-            self.reached.setdefault(package, {})[asking] = None
-            yield package, None
-            for extra in edge.extras:
-                yield package, extra
+            package = graph.target_of(edge)
+            if package is not root:  # a package may depend on the project
+                asked_by.setdefault(package, {})[asking] = None
+            for extra in (None, *edge.extras):
+                before = ways.get((package, extra), frozenset())
+                after = _widened(package, before, through)
+                # What no new way leads to is not followed again, so the walk ends.
+                if after != before:
+                    ways[package, extra] = after
+                    pending.append((*_asking(package, extra), after))
+    return DependencyWalk(asked_by=asked_by, ways=ways)
 
-    def _holds(self, text: str) -> bool:
-        environment: dict[str, Any] = {**self.environment, "extras": self.active}
-        return marker_of(text).evaluate(environment, context="lock_file")
+
+def _through(edge: Edge, ways: _Ways, decide: Callable[[str], str | bool]) -> _Ways:
+    """Return the ways that lead on through an edge."""
+    left = decide(edge.marker) if edge.marker else True
+    if isinstance(left, bool):
+        return ways if left else frozenset()
+    return frozenset(way | {left} for way in ways)
+
+
+def _widened(package: Package, before: _Ways, through: _Ways) -> _Ways:
+    after = shortest(before | through)
+    if len(after) > _MOST:
+        raise LockError(
+            f"The markers by which {package} is reached are too many to be kept.",
+            hint='Let them be evaluated for the target: markers = "target".',
+        )
+    return after
+
+
+def _asking(package: Package, extra: str | None) -> tuple[str, tuple[Edge, ...]]:
+    """Return what a package, or an extra of one, is called, and what it asks for."""
+    if extra is None:
+        return package.name, package.dependencies
+    return f"{package.name}[{extra}]", package.extras.get(extra, ())
+
+
+def _holds(environment: dict[str, str], active: frozenset[str], marker: str) -> bool:
+    """Decide a marker for one environment."""
+    complete: dict[str, Any] = {**environment, "extras": active}
+    return marker_of(marker).evaluate(complete, context="lock_file")
+
+
+def _left(active: frozenset[str], marker: str) -> str | bool:
+    """Return what is left of a marker that is kept for every Python and machine."""
+    marker_of(marker)  # raises LockError for what is no marker
+    return reduced(marker, {"extra": active})
 
 
 @cache
@@ -520,24 +542,22 @@ class Pinning:
 
     def choose(self, graph: Graph, root: Package, environment: dict[str, str]) -> tuple[Pin, ...]:
         """Walk for one environment."""
-        walk = DependencyWalk(graph=graph, environment=environment)
-        walk.run(root, self.config.extras, self.config.groups)
+        walk = _follow(graph, root, self.config, partial(_holds, environment))
         self.walks.append(walk)
         by_name: dict[str, list[Package]] = {}
-        for package in walk.reached:
+        for package in walk.asked_by:
             by_name.setdefault(package.name, []).append(package)
         for name, packages in by_name.items():
             if len(packages) > 1:
                 versions = ", ".join(sorted(str(package.version) for package in packages))
                 self._wrong(f"{name} is wanted in more than one version: {versions}.")
-        return self._pins(walk.reached)
+        return self._pins(walk.asked_by)
 
-    def kept(self, kept: Kept) -> tuple[Pin, ...]:
+    def kept(self, walk: DependencyWalk) -> tuple[Pin, ...]:
         """Make the pins for every Python and machine, each with its marker."""
-        markers = kept.markers()
         pins = (
-            (self._pin(package, asking), markers[package])
-            for package, asking in kept.asked_by.items()
+            (self._pin(package, asking), either(walk.ways[package, None]))
+            for package, asking in walk.asked_by.items()
             if package.folder is None and "path" not in package.source
         )
         return tuple(
@@ -636,115 +656,29 @@ def _git_requirement(name: str, url: str) -> str:
     return url_requirement(name, f"git+{plain}@{parts.fragment}", below)
 
 
-@dataclass(slots=True, kw_only=True)
-class Kept:
-    """All paths to each package, each as a set of markers that must hold together."""
-
-    graph: Graph
-    active: set[str]
-    ways: dict[tuple[Package, str | None], _Ways] = field(default_factory=dict)
-    asked_by: dict[Package, dict[str, None]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, graph: Graph, root: Package, extras: Iterable[str], groups: Iterable[str]) -> Kept:
-        """Follow the lock from the project, again until no newly active extra opens a path."""
-        active = chosen(root, extras, groups)
-        while True:
-            kept = cls(graph=graph, active=set(active))
-            kept._run(root, starts(root, extras, groups))
-            if active == kept.active:
-                return kept
-            active = kept.active
-
-    def markers(self) -> dict[Package, MarkerText]:
-        """Return the marker of each package that is reached anywhere."""
-        return {package: either(ways) for (package, extra), ways in self.ways.items() if not extra}
-
-    def _run(self, root: Package, start: Iterable[tuple[str, tuple[Edge, ...]]]) -> None:
-        always: _Ways = frozenset({frozenset()})
-        pending = [(asking, edges, always) for asking, edges in start]
-        while pending:
-            asking, edges, ways = pending.pop()
-            for edge in edges:
-                through = self._through(edge, ways)
-                if not through:
-                    continue
-                package = self.graph.target_of(edge)
-                if package is not root:
-                    self.asked_by.setdefault(package, {})[asking] = None
-                pending.extend(
-                    self._from(package, extra)
-                    for extra in (None, *edge.extras)
-                    if self._widen((package, extra), through)
-                )
-
-    def _from(self, package: Package, extra: str | None) -> tuple[str, tuple[Edge, ...], _Ways]:
-        ways = self.ways[package, extra]
-        if extra is None:
-            return package.name, package.dependencies, ways
-        self.active.add(f"extra-{len(package.name)}-{package.name}-{extra}")
-        return f"{package.name}[{extra}]", package.extras.get(extra, ()), ways
-
-    def _widen(self, place: tuple[Package, str | None], through: _Ways) -> bool:
-        """Add paths to a place; return whether that changed anything, so that the walk ends."""
-        before = self.ways.get(place, frozenset())
-        after = shortest(before | through)
-        if len(after) > _MOST:
-            raise LockError(
-                f"The markers by which {place[0]} is reached are too many to be kept.",
-                hint='Let them be evaluated for the target: markers = "target".',
-            )
-        self.ways[place] = after
-        return after != before
-
-    def _through(self, edge: Edge, ways: _Ways) -> _Ways:
-        if edge.marker is None:
-            return ways
-        marker_of(edge.marker)
-        left = reduced(edge.marker, {"extra": self.active})
-        if isinstance(left, bool):
-            return ways if left else frozenset()
-        return frozenset(way | {left} for way in ways)
-
-
-class _Rank(IntEnum):
-    """The reasons why a package was not reached, the most telling one first."""
-
-    MARKER = 0
-    NOT_CHOSEN = 1
-    LEFT_OUT = 2
-
-
-def omitted(
-    graph: Graph, root: Package, walks: Sequence[DependencyWalk], chosen: Collection[str]
+def _omitted(
+    graph: Graph, root: Package, walks: Sequence[DependencyWalk], config: ProjectConfig
 ) -> tuple[Omitted, ...]:
-    """Return each package that no walk reached, and why; the project itself is one.
-
-    `chosen` names what of the project was asked for: "the extra NAME", "the group NAME".
-    """
-    reached = {package for walk in walks for package in walk.reached}
-    extras = {asked for walk in walks for asked in walk.extras}
-    asked = _Asked(root=root, reached=reached, extras=extras, chosen=chosen).by_name(graph)
+    """Return each package that no walk reached, and why; the project itself is one."""
+    reached = {package for walk in walks for package in walk.asked_by}
+    places = {place for walk in walks for place in walk.ways}
+    asked: dict[str, list[tuple[Edge, _Reason]]] = {}
+    for package in graph.every():
+        for edge, reason in _reasons(package, root, places, config):
+            asked.setdefault(edge.name, []).append((edge, reason))
     found = [
-        Omitted(name=package.name, version=package.version, because=_reason(package, root, asked))
-        for packages in graph.packages.values()
-        for package in packages
+        Omitted(name=package.name, version=package.version, because=_because(package, root, asked))
+        for package in graph.every()
         if package not in reached
     ]
     return tuple(sorted(found, key=lambda each: (each.name, each.version or "")))
 
 
-def _reason(
-    package: Package, root: Package, asked: dict[str, list[tuple[Edge, _Rank, str]]]
-) -> str:
+def _because(package: Package, root: Package, asked: dict[str, list[tuple[Edge, _Reason]]]) -> str:
     if package is root:
         return "the project itself"
     reasons = sorted(
-        {
-            (rank, text)
-            for edge, rank, text in asked.get(package.name, ())
-            if edge.version in {None, package.version} and edge.source in (None, package.source)
-        }
+        {reason for edge, reason in asked.get(package.name, ()) if edge.may_mean(package)}
     )
     best = [text for rank, text in reasons if rank == reasons[0][0]]
     if not best and package.folder is not None:
@@ -752,50 +686,34 @@ def _reason(
     return "; ".join(best) or "nothing asks for it"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
-    """Who requires a package that was not reached, and why that does not count."""
-
-    root: Package
-    reached: set[Package]
-    extras: set[tuple[Package, str]]
-    chosen: Collection[str]
-
-    def by_name(self, graph: Graph) -> dict[str, list[tuple[Edge, _Rank, str]]]:
-        found: dict[str, list[tuple[Edge, _Rank, str]]] = {}
-        for packages in graph.packages.values():
-            for package in packages:
-                for edge, rank, text in self._of(package):
-                    found.setdefault(edge.name, []).append((edge, rank, text))
-        return found
-
-    def _of(self, package: Package) -> Iterator[tuple[Edge, _Rank, str]]:
-        own = package is self.root
-        name = "the project" if own else package.name
-        there = own or package in self.reached
-        for edge in package.dependencies:
-            yield edge, *(_where(name, edge) if there else _left_out(name))
-        for extra, edges in package.extras.items():
-            called = f"the extra {extra}" if own else f"{name}[{extra}]"
-            active = called in self.chosen or (package, extra) in self.extras
-            for edge in edges:
-                yield edge, *(_where(called, edge) if active else _not_chosen(called))
-        for group, edges in package.groups.items():
-            called = f"the group {group}" if own else f"the group {group} of {name}"
-            for edge in edges:
-                active = own and called in self.chosen
-                yield edge, *(_where(called, edge) if active else _not_chosen(called))
+def _reasons(
+    package: Package, root: Package, places: Collection[_Place], config: ProjectConfig
+) -> Iterator[tuple[Edge, _Reason]]:
+    """Return for each edge of a package why it does not lead to what was not reached."""
+    own = package is root
+    name = "the project" if own else package.name
+    for edge in package.dependencies:
+        if (package, None) in places:
+            yield edge, _not_followed(name, edge)
+        else:
+            yield edge, (_LEFT_OUT, f"only {name} asks for it, which is left out")
+    for extra, edges in package.extras.items():
+        called = f"the extra {extra}" if own else f"{name}[{extra}]"
+        active = (own and extra in config.extras) or (package, extra) in places
+        for edge in edges:
+            yield edge, _not_followed(called, edge) if active else _not_chosen(called)
+    for group, edges in package.groups.items():
+        called = f"the group {group}" if own else f"the group {group} of {name}"
+        active = own and group in config.groups
+        for edge in edges:
+            yield edge, _not_followed(called, edge) if active else _not_chosen(called)
 
 
-def _where(called: str, edge: Edge) -> tuple[_Rank, str]:
+def _not_followed(called: str, edge: Edge) -> _Reason:
     if edge.marker is None:
-        return _Rank.LEFT_OUT, f"{called} asks for another version"
-    return _Rank.MARKER, f"{called} asks for it only where {edge.marker}"
+        return _LEFT_OUT, f"{called} asks for another version"
+    return _MARKER, f"{called} asks for it only where {edge.marker}"
 
 
-def _left_out(called: str) -> tuple[_Rank, str]:
-    return _Rank.LEFT_OUT, f"only {called} asks for it, which is left out"
-
-
-def _not_chosen(called: str) -> tuple[_Rank, str]:
-    return _Rank.NOT_CHOSEN, f"only {called} asks for it"
+def _not_chosen(called: str) -> _Reason:
+    return _NOT_CHOSEN, f"only {called} asks for it"
