@@ -1,4 +1,4 @@
-"""What can be installed on the target: tags of wheels, URLs, markers and patch releases.
+"""What can be installed on the target: wheels, URLs, markers and patch releases, and its pins.
 
 Only X.Y of the server's Python is known, and markers may depend on the patch release
 (`python_full_version < '3.11.3'`). So a lock is evaluated once for each patch release at which a
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from hatch_connect.errors import LockError, shortened
-from hatch_connect.locks.lock import PUBLIC_INDEX
+from hatch_connect.locks.lock import PUBLIC_INDEX, Pin
+from hatch_connect.project.metadata import parse_requirement
 from hatch_connect.project.target import HIGH_PATCH
 from hatch_connect.secret import excerpt, has_credentials, without_credentials
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from packaging.tags import Tag
 
-    from hatch_connect.locks.lock import Pin
+    from hatch_connect.project.project import ProjectConfig
     from hatch_connect.project.target import Target
 
 _SHOWN_TAGS = 6
@@ -36,6 +37,8 @@ _LOCAL_HOSTS = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}  # noqa: S104 -- com
 _COMPARED = re.compile(
     r"(?:python_full_version|requires-python)\s*(?:[<>=!~]+|= \"[^\"]*?)\s*['\"]?[^'\"]*['\"]"
 )
+
+_HASH = re.compile(r"[a-z0-9_]+:[0-9a-fA-F]+")
 
 Answers: TypeAlias = "Mapping[int, tuple[Pin, ...]]"
 Chooser: TypeAlias = "Callable[[dict[str, str]], tuple[Pin, ...]]"
@@ -92,6 +95,98 @@ def incompatible(called: str, wheels: Iterable[str], target: Target) -> str:
     tags = sorted({str(tag) for wheel in wheels for tag in wheel_tags(wheel)})
     shown = shortened(tags, _SHOWN_TAGS) or "none"
     return f"{called} has no wheel for {target} and no sdist; it has {shown}."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedPackage:
+    """A package that a lock wants installed, as every format with hashes and wheels has it.
+
+    `requirement` and `because` are those of its pin. `wheels` are file names; `url` is None for a
+    package of an index. `moving` is what the lock names of a repository in place of a commit.
+    """
+
+    name: str
+    version: str | None
+    requirement: str
+    because: str
+    hashes: tuple[str, ...]
+    index: str | None
+    wheels: tuple[str, ...]
+    has_sdist: bool
+    url: str | None
+    moving: str | None
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}" if self.version else self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pinner:
+    """Makes the pins of a lock, and checks them; `place` is what a sentence calls the lock."""
+
+    target: Target
+    tags: frozenset[Tag]
+    hashes: bool
+    place: str
+
+    @classmethod
+    def of(cls, config: ProjectConfig, target: Target, place: str) -> Pinner:
+        """Return the one that a configuration and a target ask for."""
+        tags = frozenset(target.tags())
+        return cls(target=target, tags=tags, hashes=config.hashes, place=place)
+
+    def pin(self, package: LockedPackage, marker: MarkerText = None) -> Pin:
+        """Return the pin of a package, with a marker if one is kept."""
+        return Pin(
+            name=package.name,
+            requirement=f"{package.requirement} ; {marker}" if marker else package.requirement,
+            version=package.version,
+            hashes=package.hashes if self.hashes else (),
+            because=package.because,
+            index=package.index,
+        )
+
+    def source_problem(self, package: LockedPackage) -> str | None:
+        """Return why what a package comes from is not safe: a lock may be forged."""
+        if package.url and (problem := url_problem(str(package), package.url)):
+            return problem
+        if package.moving is not None:
+            return f"{package} names {package.moving}."
+        if parse_requirement(package.requirement) is None:
+            return f"{str(package)!r} gives no valid requirement."
+        if self.hashes and any(not _HASH.fullmatch(each) for each in package.hashes):
+            return f"{package} has a hash that is none."
+        return None
+
+    def hash_problem(self, package: LockedPackage) -> str | None:
+        """Return that a package has no hash, if each must have one."""
+        if not self.hashes or package.hashes:
+            return None
+        return f"{package} has no hash in {self.place}, and `hashes = true` needs one for each."
+
+    def wheel_problem(self, package: LockedPackage) -> str | None:
+        """Return why nothing of a package can be installed on the target."""
+        if package.url is None and package.version is None:
+            return f"{package} has no version in {self.place}."
+        wheels = _candidates(package)
+        if wheels is None or package.has_sdist or is_compatible(wheels, self.tags):
+            return None
+        return incompatible(str(package), wheels, self.target)
+
+    def build_note(self, package: LockedPackage) -> str | None:
+        """Return that the server must build a package, if it must."""
+        wheels = _candidates(package)
+        if wheels is None or not package.has_sdist or is_compatible(wheels, self.tags):
+            return None
+        return f"{package} has no wheel for the target: the server builds it."
+
+
+def _candidates(package: LockedPackage) -> tuple[str, ...] | None:
+    """Return the wheels that a package may be installed from; None if it is built from a URL."""
+    if package.url is None:
+        return package.wheels
+    name = file_name(package.url)
+    return (name,) if name.endswith(".whl") else None
 
 
 def index_note(index: str | None) -> str | None:

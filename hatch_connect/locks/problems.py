@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.errors import LockError
 from hatch_connect.locks.compatibility import index_note
-from hatch_connect.project.metadata import parse_requirement
 from hatch_connect.secret import excerpt, has_credentials, listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from hatch_connect.locks.lock import LocalPackage, Pin
+    from hatch_connect.locks.lock import LocalPackage
     from hatch_connect.project.project import ProjectConfig
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
-_HASH = re.compile(r"[a-z0-9_]+:[0-9a-fA-F]+")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,15 +53,6 @@ class LockProblems:
         messages = (listed(heading, problems) for (heading, _), problems in self.problems.items())
         remedies = dict.fromkeys(remedy for _, remedy in self.problems)
         raise LockError("\n".join(messages), hint="\n".join(remedies))
-
-
-def line_problem(called: str, pin: Pin) -> str | None:
-    """Return why a pin is not safe as a line of a requirements file: a lock may be forged."""
-    if parse_requirement(pin.requirement) is None:
-        return f"{called!r} gives no valid requirement."
-    if any(not _HASH.fullmatch(each) for each in pin.hashes):
-        return f"{called} has a hash that is none."
-    return None
 
 
 def unknown_names(

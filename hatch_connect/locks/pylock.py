@@ -15,20 +15,19 @@ from packaging.utils import canonicalize_name
 
 from hatch_connect.errors import LockError
 from hatch_connect.locks.compatibility import (
+    LockedPackage,
+    Pinner,
     choose_for_patches,
-    file_name,
     incompatible,
     is_commit,
     is_compatible,
     reduced,
-    url_problem,
 )
 from hatch_connect.locks.lock import (
     PYLOCK,
     LocalPackage,
     Lock,
     Omitted,
-    Pin,
     parse_lock,
     url_requirement,
     without_pinned,
@@ -51,7 +50,6 @@ from hatch_connect.locks.path_dependencies import (
 from hatch_connect.locks.problems import (
     LockProblems,
     credential_problems,
-    line_problem,
     unknown_names,
 )
 from hatch_connect.secret import excerpt
@@ -69,16 +67,14 @@ if TYPE_CHECKING:
         PackageWheel,
         Pylock,
     )
-    from packaging.tags import Tag
 
-    from hatch_connect.locks.lock import LockFile
+    from hatch_connect.locks.lock import LockFile, Pin
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.project.target import Target
 
     Source = PackageVcs | PackageDirectory | PackageArchive | PackageWheel | PackageSdist
 
 AGAIN = "Lock again with the tool that made it"
-_SDISTS = (".tar.gz", ".zip")
 
 _EXTRAS = re.compile(r"\s*[A-Za-z0-9._-]+\s*\[")
 
@@ -109,7 +105,7 @@ def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
         path=found.path,
         config=config,
         target=target,
-        tags=tuple(target.tags()),
+        pinner=Pinner.of(config, target, "it"),
         chosen=_chosen(pylock, found, config, findings),
         findings=findings,
     )
@@ -249,7 +245,7 @@ class Pinning:
     path: Path
     config: ProjectConfig
     target: Target
-    tags: tuple[Tag, ...]
+    pinner: Pinner
     chosen: Chosen
     findings: LockProblems
     _asking: dict[str, list[str]] = field(default_factory=dict)
@@ -287,11 +283,9 @@ class Pinning:
             marker = (
                 reduced(str(package.marker), self.chosen.variables()) if package.marker else True
             )
-            if isinstance(marker, str):
-                pin = self._pin(package)
-                pins.append(replace(pin, requirement=f"{pin.requirement} ; {marker}"))
-            elif marker:
-                pins.append(self._pin(package))
+            if marker:
+                kept = marker if isinstance(marker, str) else None
+                pins.append(self.pinner.pin(self._locked(package), kept))
         return tuple(pins)
 
     def omitted(
@@ -333,7 +327,7 @@ class Pinning:
         try:
             for package, source in selectable.select(
                 environment=complete,
-                tags=self.tags,
+                tags=self.target.tags(),
                 extras=self.chosen.extras,
                 dependency_groups=self.chosen.groups,
             ):
@@ -369,7 +363,7 @@ class Pinning:
         wheels = [wheel.filename for wheel in package.wheels or ()]
         # An sdist, a repository or an archive can be built on the server, whatever the wheels are.
         alone = package.sdist is None and not package.is_direct
-        if alone and wheels and not is_compatible(wheels, frozenset(self.tags)):
+        if alone and wheels and not is_compatible(wheels, self.pinner.tags):
             return incompatible(_called(package), wheels, self.target)
         return None
 
@@ -412,28 +406,32 @@ class Pinning:
         )
 
     def _checked(self, package: Package, source: Source) -> Pin:
-        called, place, pin = _called(package), _place(source), self._pin(package)
-        wrong = self._source_problem(package, place) or line_problem(called, pin)
-        for problem in filter(None, (wrong, self._hash_problem(package))):
+        place, locked = _place(source), self._locked(package)
+        wrong = self.pinner.wheel_problem(locked) or self.pinner.source_problem(locked)
+        for problem in filter(None, (wrong, self.pinner.hash_problem(locked))):
             self._wrong(problem)
-        if file_name(place).endswith(_SDISTS) and package.wheels:
-            self.findings.note(f"{called} has no wheel for the target: the server builds it.")
+        if locked.wheels and (note := self.pinner.build_note(locked)):
+            self.findings.note(note)
         if not package.is_direct and (place.startswith("file:") or "://" not in place):
             self.findings.note(
                 f"{self.path.name} names files of this machine: the server takes their versions"
                 " from its own index, which must have them."
             )
         self.findings.index(package.index)
-        return pin
+        return self.pinner.pin(locked)
 
-    def _pin(self, package: Package) -> Pin:
-        return Pin(
+    def _locked(self, package: Package) -> LockedPackage:
+        return LockedPackage(
             name=package.name,
-            requirement=_requirement(package),
             version=str(package.version) if package.version else None,
-            hashes=_hashes(package) if self.config.hashes else (),
+            requirement=_requirement(package),
             because=self._because(package),
+            hashes=_hashes(package),
             index=package.index,
+            wheels=tuple(wheel.filename for wheel in package.wheels or ()),
+            has_sdist=package.sdist is not None,
+            url=_url(package),
+            moving=_moving(package),
         )
 
     def _because(self, package: Package) -> str:
@@ -441,31 +439,23 @@ class Pinning:
             self._asking.get(package.name, (f"{self.path.name}, which does not say who asks",))
         )
 
-    def _source_problem(self, package: Package, place: str) -> str | None:
-        called = _called(package)
-        if package.is_direct:
-            wheel = file_name(place)
-            if wheel.endswith(".whl") and not is_compatible([wheel], frozenset(self.tags)):
-                return incompatible(called, [wheel], self.target)
-            url = f"{package.vcs.type}+{place}" if package.vcs else place
-            return url_problem(called, url) or self._commit_problem(package)
-        return None if package.version else f"{called} has no version in it."
-
-    def _commit_problem(self, package: Package) -> str | None:
-        vcs = package.vcs
-        if vcs is None or vcs.type != "git" or is_commit(vcs.commit_id):
-            return None
-        named = f"`{excerpt(vcs.commit_id)}`, which is no commit: a branch or tag may move"
-        return f"{_called(package)} names {named}."
-
-    def _hash_problem(self, package: Package) -> str | None:
-        if not self.config.hashes or _hashes(package):
-            return None
-        return f"{_called(package)} has no hash in it, and `hashes = true` needs one for each."
-
 
 def _called(package: Package) -> str:
     return f"{package.name} {package.version}" if package.version else str(package.name)
+
+
+def _url(package: Package) -> str | None:
+    """Return the URL of a direct reference."""
+    if package.vcs is not None:
+        return f"{package.vcs.type}+{_place(package.vcs)}"
+    return _place(package.archive) if package.archive is not None else None
+
+
+def _moving(package: Package) -> str | None:
+    vcs = package.vcs
+    if vcs is None or vcs.type != "git" or is_commit(vcs.commit_id):
+        return None
+    return f"`{excerpt(vcs.commit_id)}`, which is no commit: a branch or tag may move"
 
 
 def _place(source: Source) -> str:
@@ -488,8 +478,7 @@ def _local_place(source: Source) -> str | None:
 def _requirement(package: Package) -> str:
     if package.vcs is not None:
         vcs = package.vcs
-        source = f"{vcs.type}+{_place(vcs)}@{vcs.commit_id}"
-        return url_requirement(package.name, source, vcs.subdirectory)
+        return url_requirement(package.name, f"{_url(package)}@{vcs.commit_id}", vcs.subdirectory)
     if package.archive is not None:
         archive = package.archive
         return url_requirement(package.name, _place(archive), archive.subdirectory)

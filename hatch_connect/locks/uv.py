@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,16 +20,15 @@ from packaging.utils import canonicalize_name
 
 from hatch_connect.errors import LockError
 from hatch_connect.locks.compatibility import (
+    LockedPackage,
+    Pinner,
     choose_for_patches,
     either,
     file_name,
-    incompatible,
     is_commit,
-    is_compatible,
     parted,
     reduced,
     shortest,
-    url_problem,
 )
 from hatch_connect.locks.freshness import Compared
 from hatch_connect.locks.lock import (
@@ -37,7 +36,6 @@ from hatch_connect.locks.lock import (
     LocalPackage,
     Lock,
     Omitted,
-    Pin,
     parse_lock,
     project_folder,
     url_requirement,
@@ -46,7 +44,6 @@ from hatch_connect.locks.lock import (
 from hatch_connect.locks.problems import (
     LockProblems,
     credential_problems,
-    line_problem,
     unknown_names,
 )
 from hatch_connect.project.reading import PYPROJECT
@@ -57,9 +54,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from packaging.markers import Marker
-    from packaging.tags import Tag
 
-    from hatch_connect.locks.lock import LockFile
+    from hatch_connect.locks.lock import LockFile, Pin
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.project.target import Target
 
@@ -115,6 +111,11 @@ class Package:
             if kind in self.source:
                 return str(self.source[kind])
         return None
+
+    @property
+    def local(self) -> str | None:
+        """The folder or file that it is built from, relative to the lock."""
+        return self.folder or self.source.get("path")
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}" if self.version else self.name
@@ -186,8 +187,7 @@ def read_uv_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock
     pinning = Pinning(
         path=found.path,
         config=config,
-        target=target,
-        tags=frozenset(target.tags()),
+        pinner=Pinner.of(config, target, "the lock"),
         findings=findings,
     )
     pins = choose_for_patches(
@@ -535,8 +535,7 @@ class Pinning:
 
     path: Path
     config: ProjectConfig
-    target: Target
-    tags: frozenset[Tag]
+    pinner: Pinner
     findings: LockProblems
     walks: list[DependencyWalk] = field(default_factory=list)
 
@@ -555,14 +554,10 @@ class Pinning:
 
     def kept(self, walk: DependencyWalk) -> tuple[Pin, ...]:
         """Make the pins for every Python and machine, each with its marker."""
-        pins = (
-            (self._pin(package, asking), either(walk.ways[package, None]))
-            for package, asking in walk.asked_by.items()
-            if package.folder is None and "path" not in package.source
-        )
         return tuple(
-            replace(pin, requirement=f"{pin.requirement} ; {marker}") if marker else pin
-            for pin, marker in pins
+            self.pinner.pin(_locked(package, asking), either(walk.ways[package, None]))
+            for package, asking in walk.asked_by.items()
+            if package.local is None
         )
 
     def _pins(self, reached: dict[Package, dict[str, None]]) -> tuple[Pin, ...]:
@@ -570,13 +565,12 @@ class Pinning:
         for package, asking in reached.items():
             if "virtual" in package.source:
                 continue
-            local = package.folder or package.source.get("path")
-            if local is None:
-                pin = self._pin(package, asking)
-                self._check(package, pin)
-                pins.append(pin)
+            if package.local is None:
+                locked = _locked(package, asking)
+                self._check(locked)
+                pins.append(self.pinner.pin(locked))
             else:
-                self._local(package, str(local), ", ".join(sorted(asking)))
+                self._local(package, package.local, ", ".join(sorted(asking)))
         return tuple(pins)
 
     def _local(self, package: Package, place: str, because: str) -> None:
@@ -594,49 +588,34 @@ class Pinning:
             (problem,),
         )
 
-    def _pin(self, package: Package, asking: dict[str, None]) -> Pin:
-        return Pin(
-            name=package.name,
-            requirement=_requirement(package),
-            version=package.version,
-            hashes=package.hashes if self.config.hashes else (),
-            because=", ".join(sorted(asking)),
-            index=package.source.get("registry"),
+    def _check(self, package: LockedPackage) -> None:
+        problem = (
+            self.pinner.source_problem(package)
+            or self.pinner.hash_problem(package)
+            or self.pinner.wheel_problem(package)
         )
-
-    def _check(self, package: Package, pin: Pin) -> None:
-        url = package.source.get("git") or package.source.get("url")
-        problem = url_problem(str(package), url) if url else None
-        if (
-            problem is None
-            and "git" in package.source
-            and not is_commit(parted(package.source["git"]).fragment)
-        ):
-            problem = f"{package} names no commit, and a branch or tag may move."
-        if problem is None:
-            problem = line_problem(str(package), pin)
-        if problem is None and self.config.hashes and not package.hashes:
-            problem = f"{package} has no hash in the lock, and `hashes = true` needs one for each."
-        if problem is None:
-            problem = self._fit_problem(package)
         if problem is not None:
             self._wrong(problem)
-        self.findings.index(package.source.get("registry"))
+        if note := self.pinner.build_note(package):
+            self.findings.note(note)
+        self.findings.index(package.index)
 
-    def _fit_problem(self, package: Package) -> str | None:
-        wheels = package.wheels
-        if "url" in package.source and file_name(package.source["url"]).endswith(".whl"):
-            wheels = (file_name(package.source["url"]),)
-        elif "registry" not in package.source:
-            return None
-        elif package.version is None:
-            return f"{package} has no version in the lock."
-        if is_compatible(wheels, self.tags):
-            return None
-        if package.has_sdist:
-            self.findings.note(f"{package} has no wheel for the target: the server builds it.")
-            return None
-        return incompatible(str(package), wheels, self.target)
+
+def _locked(package: Package, asking: Iterable[str]) -> LockedPackage:
+    repository = package.source.get("git")
+    fixed = repository is None or is_commit(parted(repository).fragment)
+    return LockedPackage(
+        name=package.name,
+        version=package.version,
+        requirement=_requirement(package),
+        because=", ".join(sorted(asking)),
+        hashes=package.hashes,
+        index=package.source.get("registry"),
+        wheels=package.wheels,
+        has_sdist=package.has_sdist,
+        url=repository or package.source.get("url"),
+        moving=None if fixed else "no commit, and a branch or tag may move",
+    )
 
 
 def _requirement(package: Package) -> str:
