@@ -74,9 +74,8 @@ class Lock:
     """The packages of a project, as one lock has them.
 
     `path` is None for a frozen environment; `verbatim` holds a requirements file that is shipped
-    as written; `markers_kept` pins hold for every Python of `requires_python`; `files` are all
-    files that were read; `notes` are worth a warning; `local` packages are no pins; `indexes` are
-    the URLs to write above the pins.
+    as written; `files` are all files that were read; `notes` are worth a warning; `local` packages
+    are no pins; `indexes` are the URLs to write above the pins.
     """
 
     path: Path | None
@@ -84,8 +83,6 @@ class Lock:
     pins: tuple[Pin, ...]
     sha256: str | None = None
     verbatim: bytes | None = None
-    markers_kept: bool = False
-    requires_python: str | None = None
     files: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
     local: tuple[LocalPackage, ...] = ()

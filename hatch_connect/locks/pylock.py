@@ -135,8 +135,6 @@ def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
         format=PYLOCK,
         pins=tuple(sorted(pins, key=lambda pin: pin.requirement)),
         sha256=hashlib.sha256(found.data).hexdigest(),
-        markers_kept=kept,
-        requires_python=str(pylock.requires_python) if pylock.requires_python else None,
         files=(found.path,),
         notes=tuple(findings.notes),
         local=tuple(findings.local[name] for name in sorted(findings.local)),

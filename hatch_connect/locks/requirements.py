@@ -191,7 +191,6 @@ def _as_written(found: LockFile, reading: Reading, reduction: Reduction) -> tupl
         pins=tuple(_pin(line) for line in reading.lines if not line.constraint and line.name),
         sha256=hashlib.sha256(found.path.read_bytes()).hexdigest(),
         verbatim=as_shipped(found.path),
-        markers_kept=True,
         files=tuple(reading.files),
         notes=tuple(notes) if config.strict else (*notes, *unpinned),
     )
@@ -214,7 +213,6 @@ def _reduced(found: LockFile, reading: Reading, reduction: Reduction) -> tuple[L
         format=REQUIREMENTS,
         pins=pins,
         sha256=digest.hexdigest(),
-        markers_kept=config.keep_markers,
         files=tuple(reading.files),
         notes=(*notes, *_variables(reading)),
         local=tuple(reduction.local.values()),

@@ -208,8 +208,6 @@ def read_uv_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock
         format=UV,
         pins=tuple(sorted(pins, key=lambda pin: pin.requirement)),
         sha256=hashlib.sha256(found.data).hexdigest(),
-        markers_kept=config.keep_markers,
-        requires_python=graph.requires_python,
         files=(found.path,),
         notes=tuple(findings.notes),
         local=tuple(findings.local[name] for name in sorted(findings.local)),

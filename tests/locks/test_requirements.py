@@ -58,7 +58,7 @@ six @ https://h.example/six-1.17.0-py2.py3-none-any.whl
 def test_a_pinned_file_ships_as_it_is_but_for_line_endings_of_the_checkout(tmp_path: Path) -> None:
     lock = read(tmp_path, PINNED)
     assert lock.requirements() == PINNED.replace("\r\n", "\n").encode()
-    assert (lock.format, lock.markers_kept, lock.notes) == ("requirements.txt", True, ())
+    assert (lock.format, lock.notes) == ("requirements.txt", ())
     assert [(pin.name, pin.version) for pin in lock.pins] == [
         ("flask", "3.0.0"),
         ("requests", "2.32.0"),
