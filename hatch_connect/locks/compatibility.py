@@ -8,6 +8,7 @@ marker may change its value; a pin that some results lack keeps a marker that sa
 from __future__ import annotations
 
 import ast
+import hashlib
 import re
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,17 +16,18 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from hatch_connect.errors import LockError, shortened
-from hatch_connect.locks.lock import PUBLIC_INDEX, Pin
+from hatch_connect.locks.lock import PUBLIC_INDEX, Lock, Pin
 from hatch_connect.project.metadata import parse_requirement
 from hatch_connect.project.target import HIGH_PATCH
 from hatch_connect.secret import excerpt, has_credentials, without_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     from packaging.tags import Tag
 
+    from hatch_connect.locks.lock import LocalPackage, LockFile, Omitted
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.project.target import Target
 
@@ -41,9 +43,8 @@ _COMPARED = re.compile(
 _HASH = re.compile(r"[a-z0-9_]+:[0-9a-fA-F]+")
 
 Answers: TypeAlias = "Mapping[int, tuple[Pin, ...]]"
-Chooser: TypeAlias = "Callable[[dict[str, str]], tuple[Pin, ...]]"
 
-Chosen: TypeAlias = "Mapping[str, Collection[str]]"
+Chosen: TypeAlias = "Mapping[str, frozenset[str]]"
 """The chosen names, by the marker variable that tests for them: `extras`, `dependency_groups`."""
 
 MarkerText: TypeAlias = "str | None"
@@ -101,8 +102,9 @@ def incompatible(called: str, wheels: Iterable[str], target: Target) -> str:
 class LockedPackage:
     """A package that a lock wants installed, as every format with hashes and wheels has it.
 
-    `requirement` and `because` are those of its pin. `wheels` are file names; `url` is None for a
-    package of an index. `moving` is what the lock names of a repository in place of a commit.
+    `requirement` and `because` are those of its pin. `wheels` are file names, None for what is
+    built in any case; `url` is None for a package of an index. `moving` is what the lock names of a
+    repository in place of a commit; `note` is worth a warning.
     """
 
     name: str
@@ -111,10 +113,11 @@ class LockedPackage:
     because: str
     hashes: tuple[str, ...]
     index: str | None
-    wheels: tuple[str, ...]
+    wheels: tuple[str, ...] | None
     has_sdist: bool
     url: str | None
     moving: str | None
+    note: str | None = None
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}" if self.version else self.name
@@ -122,18 +125,19 @@ class LockedPackage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pinner:
-    """Makes the pins of a lock, and checks them; `place` is what a sentence calls the lock."""
+    """Makes a lock of its packages, and checks them; `place` is what a sentence calls the lock."""
 
+    found: LockFile
+    config: ProjectConfig
     target: Target
     tags: frozenset[Tag]
-    hashes: bool
     place: str
 
     @classmethod
-    def of(cls, config: ProjectConfig, target: Target, place: str) -> Pinner:
-        """Return the one that a configuration and a target ask for."""
+    def of(cls, found: LockFile, config: ProjectConfig, target: Target, place: str) -> Pinner:
+        """Return the one of a lock for a target."""
         tags = frozenset(target.tags())
-        return cls(target=target, tags=tags, hashes=config.hashes, place=place)
+        return cls(found=found, config=config, target=target, tags=tags, place=place)
 
     def pin(self, package: LockedPackage, marker: MarkerText = None) -> Pin:
         """Return the pin of a package, with a marker if one is kept."""
@@ -141,9 +145,41 @@ class Pinner:
             name=package.name,
             requirement=f"{package.requirement} ; {marker}" if marker else package.requirement,
             version=package.version,
-            hashes=package.hashes if self.hashes else (),
+            hashes=package.hashes if self.config.hashes else (),
             because=package.because,
             index=package.index,
+        )
+
+    def pins(self, answers: Mapping[int, Iterable[LockedPackage]]) -> tuple[Pin, ...]:
+        """Return the pins of all patch releases."""
+        pins = {patch: tuple(map(self.pin, packages)) for patch, packages in answers.items()}
+        return merged(pins, self.target.minor)
+
+    def lock(
+        self,
+        pins: Iterable[Pin],
+        packages: Collection[LockedPackage],
+        local: Mapping[str, LocalPackage],
+        omitted: tuple[Omitted, ...],
+    ) -> Lock:
+        """Return the lock; `packages` are those that are installed on the target."""
+        indexes = written_indexes(package.index for package in packages)
+        notes = (
+            note
+            for package in packages
+            for note in (self._build_note(package), package.note, index_note(package.index))
+            if note is not None
+        )
+        return Lock(
+            path=self.found.path,
+            format=self.found.format,
+            pins=tuple(sorted(pins, key=lambda pin: pin.requirement)),
+            sha256=hashlib.sha256(self.found.data).hexdigest(),
+            files=(self.found.path,),
+            notes=tuple(dict.fromkeys(notes)),
+            local=tuple(local[name] for name in sorted(local)),
+            omitted=omitted,
+            indexes=indexes if self.config.keep_indexes else (),
         )
 
     def source_problem(self, package: LockedPackage) -> str | None:
@@ -154,13 +190,13 @@ class Pinner:
             return f"{package} names {package.moving}."
         if parse_requirement(package.requirement) is None:
             return f"{str(package)!r} gives no valid requirement."
-        if self.hashes and any(not _HASH.fullmatch(each) for each in package.hashes):
+        if self.config.hashes and any(not _HASH.fullmatch(each) for each in package.hashes):
             return f"{package} has a hash that is none."
         return None
 
     def hash_problem(self, package: LockedPackage) -> str | None:
         """Return that a package has no hash, if each must have one."""
-        if not self.hashes or package.hashes:
+        if not self.config.hashes or package.hashes:
             return None
         return f"{package} has no hash in {self.place}, and `hashes = true` needs one for each."
 
@@ -168,24 +204,21 @@ class Pinner:
         """Return why nothing of a package can be installed on the target."""
         if package.url is None and package.version is None:
             return f"{package} has no version in {self.place}."
-        wheels = _candidates(package)
-        if wheels is None or package.has_sdist or is_compatible(wheels, self.tags):
+        if package.wheels is None or package.has_sdist or is_compatible(package.wheels, self.tags):
             return None
-        return incompatible(str(package), wheels, self.target)
+        return incompatible(str(package), package.wheels, self.target)
 
-    def build_note(self, package: LockedPackage) -> str | None:
-        """Return that the server must build a package, if it must."""
-        wheels = _candidates(package)
-        if wheels is None or not package.has_sdist or is_compatible(wheels, self.tags):
+    def _build_note(self, package: LockedPackage) -> str | None:
+        if package.wheels is None or not package.has_sdist:
+            return None
+        if is_compatible(package.wheels, self.tags):
             return None
         return f"{package} has no wheel for the target: the server builds it."
 
 
-def _candidates(package: LockedPackage) -> tuple[str, ...] | None:
-    """Return the wheels that a package may be installed from; None if it is built from a URL."""
-    if package.url is None:
-        return package.wheels
-    name = file_name(package.url)
+def wheels_at(url: str) -> tuple[str, ...] | None:
+    """Return the wheel that a URL leads to; None if something is built that is there."""
+    name = file_name(url)
     return (name,) if name.endswith(".whl") else None
 
 
@@ -195,6 +228,12 @@ def index_note(index: str | None) -> str | None:
         return None
     shown = without_credentials(index)
     return f"Packages come from {shown}: the index that the server uses must have them."
+
+
+def written_indexes(indexes: Iterable[str | None]) -> tuple[str, ...]:
+    """Return the indexes to write above pins, each once; folders are none."""
+    urls = (index for index in indexes if index and "://" in index)
+    return tuple(dict.fromkeys(url.rstrip("/") for url in urls if not url.startswith("file:")))
 
 
 def url_problem(called: str, url: str) -> str | None:
@@ -233,13 +272,13 @@ def first_patches(text: str, target: Target) -> tuple[int, ...]:
     return tuple(sorted(patch for patch in starts if patch <= HIGH_PATCH))
 
 
-def choose_for_patches(
-    path: Path, text: str, target: Target, *, requires_python: str | None, choose: Chooser
-) -> tuple[Pin, ...]:
-    """Call `choose` for every patch release that matters and the lock allows; merge the results.
+def environments_by_patch(
+    path: Path, text: str, target: Target, requires_python: str | None
+) -> dict[int, dict[str, str]]:
+    """Return the environment of every patch release that matters and that the lock allows.
 
     `text` is the whole lock, in which these releases are looked for. Raises LockError if the lock
-    allows none, and whatever `choose` raises.
+    allows none.
     """
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -250,18 +289,18 @@ def choose_for_patches(
             f"{path} is damaged: `{excerpt(str(requires_python))}` is no range of Python versions.",
             hint="Lock the project again.",
         ) from None
-    environments = {patch: target.environment(patch) for patch in first_patches(text, target)}
-    answers = {
-        patch: choose(environment)
-        for patch, environment in environments.items()
+    every = {patch: target.environment(patch) for patch in first_patches(text, target)}
+    found = {
+        patch: environment
+        for patch, environment in every.items()
         if allowed.contains(environment["python_full_version"], prereleases=True)
     }
-    if not answers:
+    if not found:
         raise LockError(
             f"{path} is for Python {requires_python}, and {target.python} was asked for.",
             hint="Lock for that Python, or ask for another with `python-version`.",
         )
-    return merged(answers, target.minor)
+    return found
 
 
 def merged(answers: Answers, minor: str) -> tuple[Pin, ...]:

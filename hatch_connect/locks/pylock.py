@@ -6,10 +6,10 @@ Above 500 lines, because PEP 751 is one format.
 
 from __future__ import annotations
 
-import hashlib
 import re
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from packaging.utils import canonicalize_name
 
@@ -17,16 +17,15 @@ from hatch_connect.errors import LockError
 from hatch_connect.locks.compatibility import (
     LockedPackage,
     Pinner,
-    choose_for_patches,
+    environments_by_patch,
     incompatible,
     is_commit,
     is_compatible,
     reduced,
+    wheels_at,
 )
 from hatch_connect.locks.lock import (
-    PYLOCK,
     LocalPackage,
-    Lock,
     Omitted,
     parse_lock,
     url_requirement,
@@ -48,14 +47,15 @@ from hatch_connect.locks.path_dependencies import (
     wanted_members,
 )
 from hatch_connect.locks.problems import (
-    LockProblems,
+    Problems,
     credential_problems,
+    raise_if_any,
     unknown_names,
 )
 from hatch_connect.secret import excerpt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from packaging.pylock import (
@@ -68,111 +68,123 @@ if TYPE_CHECKING:
         Pylock,
     )
 
-    from hatch_connect.locks.lock import LockFile, Pin
-    from hatch_connect.project.project import ProjectConfig
+    from hatch_connect.locks.compatibility import Chosen
+    from hatch_connect.locks.lock import Lock, LockFile, Pin
+    from hatch_connect.project.project import Project, ProjectConfig
     from hatch_connect.project.target import Target
 
     Source = PackageVcs | PackageDirectory | PackageArchive | PackageWheel | PackageSdist
 
-AGAIN = "Lock again with the tool that made it"
+_AGAIN = "Lock again with the tool that made it"
 
 _EXTRAS = re.compile(r"\s*[A-Za-z0-9._-]+\s*\[")
 
 
+_Asking: TypeAlias = "Mapping[str, tuple[str, ...]]"
+"""Who asks for a package, by its name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
-    """The extras and groups to select."""
+class _Selection:
+    """What is installed in one environment, what is built from this machine, and what is wrong."""
 
-    extras: frozenset[str]
-    groups: frozenset[str]
-
-    def variables(self) -> dict[str, frozenset[str]]:
-        """Return them by the variables of a lock's markers."""
-        return {"extras": self.extras, "dependency_groups": self.groups}
+    installed: tuple[tuple[Package, Source], ...]
+    local: tuple[LocalPackage, ...]
+    problems: tuple[str, ...]
 
 
 def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
     """Read the lock for a target; raises LockError with everything that is wrong with it."""
     pylock = _parsed(found)
     text = found.data.decode()
-    findings = LockProblems()
-    findings.wrong(
-        f"{found.path} holds credentials:",
-        "Keep them in the configuration of the tool that locks, and lock again.",
-        credential_problems(text),
-    )
-    pinning = Pinning(
+    reader = _Reader(
         path=found.path,
+        pylock=pylock,
         config=config,
         target=target,
-        pinner=Pinner.of(config, target, "it"),
-        chosen=_chosen(pylock, found, config, findings),
-        findings=findings,
+        chosen=_chosen(pylock, config),
+        members=_members(found, config),
+        asking=_asking(pylock, config),
+        pinner=Pinner.of(found, config, target, "it"),
     )
-    _add_members(found, config, findings)
-    pins = choose_for_patches(
-        found.path,
-        text,
-        target,
-        requires_python=str(pylock.requires_python or ""),
-        choose=lambda environment: pinning.choose(pylock, environment),
+    selections = {
+        patch: reader.select(environment)
+        for patch, environment in environments_by_patch(
+            found.path, text, target, str(pylock.requires_python or "")
+        ).items()
+    }
+    local = reader.local(selections.values())
+    asking = _with_local(reader.asking, local.values(), config.project)
+    installed = {
+        patch: tuple(reader.installed(selection, local, asking))
+        for patch, selection in selections.items()
+    }
+    pins = reader.pinner.pins(installed)
+    raise_if_any(
+        (
+            Problems(
+                f"{found.path} holds credentials:",
+                "Keep them in the configuration of the tool that locks, and lock again.",
+                credential_problems(text),
+            ),
+            *_asked_problems(pylock, found, config),
+            Problems(
+                f"{found.path} cannot be installed on Connect:",
+                f"{_AGAIN}, for linux (Hatch: `[tool.uv.pip] universal = true`).",
+                [
+                    problem
+                    for patch, selection in selections.items()
+                    for problem in (
+                        *selection.problems,
+                        *_problems(installed[patch], reader.pinner),
+                    )
+                ],
+            ),
+            *_stale(found, config, pins, target, local),
+            Problems(
+                f"{found.path} is stale: it has what nothing asks for.",
+                f"{_AGAIN}.",
+                [f"`{name}` is in the lock only." for name in reader.unasked(pins, local, asking)],
+            ),
+        )
     )
-    _check_fresh(found, config, pins, target, findings)
-    findings.wrong(
-        f"{found.path} is stale: it has what nothing asks for.",
-        f"{AGAIN}.",
-        (f"`{name}` is in the lock only." for name in pinning.unasked(pylock, pins)),
-    )
-    findings.check()
+    omitted = reader.omitted(pins, local)
     # A lock that was made for one minor lacks the markers that others would need.
-    kept = config.keep_markers and found.python is None
-    omitted = pinning.omitted(pylock, pins, target.environment())
-    if kept:
-        pins = pinning.kept(pylock)
+    if config.keep_markers and found.python is None:
+        pins = reader.kept(local, asking)
         omitted = without_pinned(omitted, pins)
-    return Lock(
-        path=found.path,
-        format=PYLOCK,
-        pins=tuple(sorted(pins, key=lambda pin: pin.requirement)),
-        sha256=hashlib.sha256(found.data).hexdigest(),
-        files=(found.path,),
-        notes=tuple(findings.notes),
-        local=tuple(findings.local[name] for name in sorted(findings.local)),
-        omitted=omitted,
-        indexes=tuple(findings.indexes) if config.keep_indexes else (),
-    )
+    return reader.pinner.lock(pins, tuple(chain.from_iterable(installed.values())), local, omitted)
 
 
-def _add_members(found: LockFile, config: ProjectConfig, findings: LockProblems) -> None:
-    """Take members of a Hatch workspace from their folders, which the lock does not record."""
+def _members(found: LockFile, config: ProjectConfig) -> dict[str, LocalPackage]:
+    """Return the members of a Hatch workspace, whose folders the lock does not record."""
     if not found.hatch:
-        return
+        return {}
     wanted = tuple((required_name(text), asking) for text, asking in direct_requirements(config))
-    findings.local |= {one.name: one for one in wanted_members(config, wanted)}
+    return {one.name: one for one in wanted_members(config, wanted)}
 
 
-def _check_fresh(
+def _problems(installed: Iterable[LockedPackage], pinner: Pinner) -> Iterator[str]:
+    for package in installed:
+        wrong = pinner.wheel_problem(package) or pinner.source_problem(package)
+        yield from filter(None, (wrong, pinner.hash_problem(package)))
+
+
+def _stale(
     found: LockFile,
     config: ProjectConfig,
     pins: tuple[Pin, ...],
     target: Target,
-    findings: LockProblems,
-) -> None:
+    local: Mapping[str, LocalPackage],
+) -> Iterator[Problems]:
     if found.hatch and not config.hatch_environment.installs_project:
         return
     with_hatch = " (hatch env lock)" if found.hatch else ""
-    findings.wrong(
+    built = (*declared_local(config, target, uv=not found.hatch), *local.values())
+    yield Problems(
         f"{found.path} is stale: it is not what {config.path} asks for.",
-        f"{AGAIN}{with_hatch}.",
-        unsatisfied(
-            config,
-            pins,
-            target,
-            local=(
-                *declared_local(config, target, uv=not found.hatch),
-                *findings.local.values(),
-            ),
-        ),
+        f"{_AGAIN}{with_hatch}.",
+        unsatisfied(config, pins, target, local=built),
     )
 
 
@@ -186,40 +198,46 @@ def _parsed(found: LockFile) -> Pylock:
         raise LockError(f"{path}: {error}.", hint="Update hatch-connect.") from None
     except PylockValidationError as error:
         raise LockError(
-            f"{path} is no valid lock: {excerpt(str(error))}.", hint=f"{AGAIN}."
+            f"{path} is no valid lock: {excerpt(str(error))}.", hint=f"{_AGAIN}."
         ) from None
 
 
-def _chosen(
-    pylock: Pylock, found: LockFile, config: ProjectConfig, findings: LockProblems
-) -> Chosen:
-    """Check what the configuration asks for against what the lock offers.
+def _chosen(pylock: Pylock, config: ProjectConfig) -> Chosen:
+    """Return the extras and groups to select, by the variables of PEP 751's markers.
+
+    Naming groups replaces the default groups, which hold pdm's main dependencies. So the defaults
+    are kept, except the project's own groups, which are for development.
+    """
+    default = frozenset(canonicalize_name(name) for name in pylock.default_groups or ())
+    own = {canonicalize_name(name) for name, _ in config.metadata.groups}
+    return {
+        "extras": frozenset(config.extras),
+        "dependency_groups": (default - own) | frozenset(config.groups),
+    }
+
+
+def _asked_problems(pylock: Pylock, found: LockFile, config: ProjectConfig) -> Iterator[Problems]:
+    """Compare what the configuration asks for with what the lock offers.
 
     `Pylock.select` ignores unknown names silently. In a Hatch environment's lock, extras and
     groups are already resolved: it offers none.
     """
     extras = frozenset(canonicalize_name(name) for name in pylock.extras or ())
-    groups = frozenset(canonicalize_name(name) for name in pylock.dependency_groups or ())
-    default = frozenset(canonicalize_name(name) for name in pylock.default_groups or ())
+    groups = frozenset(
+        canonicalize_name(name)
+        for name in (*(pylock.dependency_groups or ()), *(pylock.default_groups or ()))
+    )
     baked_extras, baked_groups = _baked(pylock)
-    findings.wrong(
+    yield Problems(
         f"{found.path} has not all that is asked for:",
-        f"{AGAIN}, with these extras and groups, or do not ask for them.",
-        unknown_names(
-            config, extras | baked_extras, groups | default | baked_groups, place=" in it"
-        ),
+        f"{_AGAIN}, with these extras and groups, or do not ask for them.",
+        list(unknown_names(config, extras | baked_extras, groups | baked_groups, place=" in it")),
     )
     more = (baked_extras - {*config.extras}) | (baked_groups - {"main", *config.groups})
-    findings.wrong(
+    yield Problems(
         f"{found.path} has more than is asked for:",
         "Export it again without: poetry export -f pylock.toml -o pylock.toml",
-        (f"It was exported with `{name}`." for name in sorted(more)),
-    )
-    # In PEP 751, naming groups replaces the default groups, which hold pdm's main dependencies. So
-    # the defaults are kept, except the project's own groups, which are for development.
-    own = {canonicalize_name(name) for name, _ in config.metadata.groups}
-    return Chosen(
-        extras=frozenset(config.extras), groups=(default - own) | frozenset(config.groups)
+        [f"It was exported with `{name}`." for name in sorted(more)],
     )
 
 
@@ -236,70 +254,106 @@ def _baked(pylock: Pylock) -> tuple[frozenset[str], frozenset[str]]:
     return extras, groups
 
 
-@dataclass(slots=True, kw_only=True)
-class Pinning:
-    """Makes the pins of one lock."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reader:
+    """One lock, with all that decides what of it is installed; `members` are built in any case."""
 
     path: Path
+    pylock: Pylock
     config: ProjectConfig
     target: Target
-    pinner: Pinner
     chosen: Chosen
-    findings: LockProblems
-    _asking: dict[str, list[str]] = field(default_factory=dict)
+    members: Mapping[str, LocalPackage]
+    asking: _Asking
+    pinner: Pinner
 
-    def choose(self, pylock: Pylock, environment: dict[str, str]) -> tuple[Pin, ...]:
+    def select(self, environment: dict[str, str]) -> _Selection:
         """Select for one environment."""
-        self._asking = asking(pylock, self.config)
-        selected = list(self._selected(pylock, environment))
-        for one in self.findings.local.values():
-            metadata = metadata_in(self.config.project, one.path)
-            for text in metadata.dependencies if metadata else ():
-                self._asking.setdefault(required_name(text), []).append(one.name)
-        return tuple(
-            self._checked(package, source)
-            for package, source in selected
-            if not self._is_local(package)
-        )
+        from packaging.pylock import PylockSelectError
 
-    def unasked(self, pylock: Pylock, pins: tuple[Pin, ...]) -> tuple[str, ...]:
+        complete: Any = environment
+        judged = list(self._judged(complete))
+        problems = [problem for _, problem in judged if problem is not None]
+        installed, local = [], []
+        selectable = replace(self.pylock, packages=[one for one, problem in judged if not problem])
+        try:
+            for package, source in selectable.select(
+                environment=complete,
+                tags=self.target.tags(),
+                extras=self.chosen["extras"],
+                dependency_groups=self.chosen["dependency_groups"],
+            ):
+                place = None if self._is_project(package) else _local_place(source)
+                if place is None:
+                    installed.append((package, source))
+                elif package.name not in self.members:
+                    one, problem = self._local(package, place)
+                    local += [one] if one else []
+                    problems += [problem] if problem else []
+        except PylockSelectError as error:
+            problems.append(f"{error}.")
+        return _Selection(installed=tuple(installed), local=tuple(local), problems=tuple(problems))
+
+    def local(self, selections: Iterable[_Selection]) -> dict[str, LocalPackage]:
+        """Return all packages that are built, by name."""
+        found = dict(self.members)
+        for selection in selections:
+            for one in selection.local:
+                found.setdefault(one.name, one)
+        return found
+
+    def installed(
+        self, selection: _Selection, local: Container[str], asking: _Asking
+    ) -> Iterator[LockedPackage]:
+        """Return what is installed from elsewhere."""
+        for package, source in selection.installed:
+            if package.name in local or self._is_project(package):
+                continue
+            place = _place(source)
+            here = not package.is_direct and (place.startswith("file:") or "://" not in place)
+            note = (
+                f"{self.path.name} names files of this machine: the server takes their versions"
+                " from its own index, which must have them."
+            )
+            yield replace(self._locked(package, asking), note=note if here else None)
+
+    def unasked(
+        self, pins: Iterable[Pin], local: Mapping[str, LocalPackage], asking: _Asking
+    ) -> tuple[str, ...]:
         """Return the pins that nothing requires, if the lock records who requires what."""
-        if not says_all(pylock, self.config):
+        if not _says_all(self.pylock, self.config):
             return ()
-        for one in self.findings.local.values():
+        for one in local.values():
             metadata = metadata_in(self.config.project, one.path)
             if metadata is None or metadata.dynamic:
                 return ()
-        return tuple(sorted(pin.name for pin in pins if pin.name not in self._asking))
+        return tuple(sorted(pin.name for pin in pins if pin.name not in asking))
 
-    def kept(self, pylock: Pylock) -> tuple[Pin, ...]:
+    def kept(self, local: Container[str], asking: _Asking) -> tuple[Pin, ...]:
         """Make the pins for every Python and machine, each with its marker."""
         pins = []
-        for package in pylock.packages:
-            if self._is_local(package):
+        for package in self.pylock.packages:
+            if package.name in local or self._is_project(package):
                 continue
-            marker = (
-                reduced(str(package.marker), self.chosen.variables()) if package.marker else True
-            )
+            marker = reduced(str(package.marker), self.chosen) if package.marker else True
             if marker:
                 kept = marker if isinstance(marker, str) else None
-                pins.append(self.pinner.pin(self._locked(package), kept))
+                pins.append(self.pinner.pin(self._locked(package, asking), kept))
         return tuple(pins)
 
-    def omitted(
-        self, pylock: Pylock, pins: tuple[Pin, ...], environment: dict[str, str]
-    ) -> tuple[Omitted, ...]:
+    def omitted(self, pins: Iterable[Pin], local: Container[str]) -> tuple[Omitted, ...]:
         """Return the packages of the lock that are no pins, and why."""
         there = {(pin.name, pin.version) for pin in pins}
+        environment = self.target.environment()
         found = []
-        for package in pylock.packages:
+        for package in self.pylock.packages:
             version = str(package.version) if package.version else None
             if self._is_project(package):
                 because = "the project itself"
-            elif package.name in self.findings.local or (package.name, version) in there:
+            elif package.name in local or (package.name, version) in there:
                 continue
             else:
-                because = why_not(package, environment, self.chosen)
+                because = _why_not(package, environment, self.chosen)
             found.append(Omitted(name=package.name, version=version, because=because))
         return tuple(found)
 
@@ -312,36 +366,11 @@ class Pinning:
         place = local_path(directory.path, self.path.parent)
         return resolved(place) == self.config.root.resolve()
 
-    def _is_local(self, package: Package) -> bool:
-        return package.name in self.findings.local or self._is_project(package)
-
-    def _selected(
-        self, pylock: Pylock, environment: dict[str, str]
-    ) -> Iterator[tuple[Package, Source]]:
-        from packaging.pylock import PylockSelectError
-
-        complete: Any = environment
-        selectable = replace(pylock, packages=list(self._selectable(pylock, complete)))
-        try:
-            for package, source in selectable.select(
-                environment=complete,
-                tags=self.target.tags(),
-                extras=self.chosen.extras,
-                dependency_groups=self.chosen.groups,
-            ):
-                place = None if self._is_project(package) else _local_place(source)
-                if place is not None:
-                    self._local(package, place)
-                else:
-                    yield package, source
-        except PylockSelectError as error:
-            self._wrong(f"{error}.")
-
-    def _selectable(self, pylock: Pylock, environment: Any) -> Iterator[Package]:  # noqa: ANN401 -- a TypedDict that packaging does not export under one name
-        """Leave out packages at which `select` would raise: it reports one problem at a time."""
+    def _judged(self, environment: Any) -> Iterator[tuple[Package, str | None]]:  # noqa: ANN401 -- a TypedDict that packaging does not export under one name
+        """Return what is wanted, and why `select`, which reports one problem only, would raise."""
         names: dict[str, Package] = {}
-        for package in pylock.packages:
-            if not holds(package, environment, self.chosen):
+        for package in self.pylock.packages:
+            if not _holds(package, environment, self.chosen):
                 continue
             problem = self._problem(package, environment)
             if package.name in names:
@@ -349,9 +378,7 @@ class Pinning:
                 problem = f"{versions} exclude one another, and the lock has both for the target."
             if problem is None:
                 names[package.name] = package
-                yield package
-            else:
-                self._wrong(problem)
+            yield package, problem
 
     def _problem(self, package: Package, environment: dict[str, str]) -> str | None:
         python, requires = environment["python_full_version"], package.requires_python
@@ -365,25 +392,20 @@ class Pinning:
             return incompatible(_called(package), wheels, self.target)
         return None
 
-    def _local(self, package: Package, place: str) -> None:
-        if package.name in self.findings.local:
-            return
+    def _local(self, package: Package, place: str) -> tuple[LocalPackage | None, str | None]:
+        """Return a package that is built from files of this machine, and what is wrong with it."""
         named = self._in_project(package.name)
         path = named or local_path(place, self.path.parent)
         below = (package.directory and package.directory.subdirectory) or ""
         path = path / below if below else path
+        shown = f"{_called(package)} is built from {excerpt(place)}"
         # A lock is untrusted input: a folder that only it names must lie inside the project.
         if named is None and not resolved(path).is_relative_to(self.config.root.resolve()):
-            self._wrong(
-                f"{_called(package)} is built from {excerpt(place)}, which is outside of the"
-                f" project, and {self.config.path.name} does not name it."
-            )
-            return
-        if not is_there(path):
-            self._wrong(f"{_called(package)} is built from {excerpt(place)}, which is not there.")
-        self.findings.local[package.name] = LocalPackage(
-            name=package.name, path=path, because=self._because(package)
-        )
+            name = self.config.path.name
+            return None, f"{shown}, which is outside of the project, and {name} does not name it."
+        because = self._because(package, self.asking)
+        local = LocalPackage(name=package.name, path=path, because=because)
+        return local, None if is_there(path) else f"{shown}, which is not there."
 
     def _in_project(self, name: str) -> Path | None:
         """Return the folder that the project names; the lock's may be of another machine."""
@@ -396,46 +418,25 @@ class Pinning:
         found = found or named_folder(self.config, name)
         return found if found is not None and found.exists() else None
 
-    def _wrong(self, problem: str) -> None:
-        self.findings.wrong(
-            f"{self.path} cannot be installed on Connect:",
-            f"{AGAIN}, for linux (Hatch: `[tool.uv.pip] universal = true`).",
-            (problem,),
-        )
-
-    def _checked(self, package: Package, source: Source) -> Pin:
-        place, locked = _place(source), self._locked(package)
-        wrong = self.pinner.wheel_problem(locked) or self.pinner.source_problem(locked)
-        for problem in filter(None, (wrong, self.pinner.hash_problem(locked))):
-            self._wrong(problem)
-        if locked.wheels and (note := self.pinner.build_note(locked)):
-            self.findings.note(note)
-        if not package.is_direct and (place.startswith("file:") or "://" not in place):
-            self.findings.note(
-                f"{self.path.name} names files of this machine: the server takes their versions"
-                " from its own index, which must have them."
-            )
-        self.findings.index(package.index)
-        return self.pinner.pin(locked)
-
-    def _locked(self, package: Package) -> LockedPackage:
+    def _locked(self, package: Package, asking: _Asking) -> LockedPackage:
+        url = _url(package)
+        wheels = tuple(wheel.filename for wheel in package.wheels or ())
         return LockedPackage(
             name=package.name,
             version=str(package.version) if package.version else None,
             requirement=_requirement(package),
-            because=self._because(package),
+            because=self._because(package, asking),
             hashes=_hashes(package),
             index=package.index,
-            wheels=tuple(wheel.filename for wheel in package.wheels or ()),
+            wheels=wheels_at(url) if url is not None else wheels or None,
             has_sdist=package.sdist is not None,
-            url=_url(package),
+            url=url,
             moving=_moving(package),
         )
 
-    def _because(self, package: Package) -> str:
-        return ", ".join(
-            self._asking.get(package.name, (f"{self.path.name}, which does not say who asks",))
-        )
+    def _because(self, package: Package, asking: _Asking) -> str:
+        silent = (f"{self.path.name}, which does not say who asks",)
+        return ", ".join(asking.get(package.name, silent))
 
 
 def _called(package: Package) -> str:
@@ -495,18 +496,29 @@ def _hashes(package: Package) -> tuple[str, ...]:
     )
 
 
-def asking(pylock: Pylock, config: ProjectConfig) -> dict[str, list[str]]:
+def _asking(pylock: Pylock, config: ProjectConfig) -> _Asking:
     """Return who asks for each package: the project, an extra, a group, another package."""
     found: dict[str, list[str]] = {}
     for text, asks in direct_requirements(config):
         found.setdefault(required_name(text), []).append(asks)
     for package in pylock.packages:
-        for name in required_by(package):
+        for name in _required_by(package):
             found.setdefault(name, []).append(package.name)
-    return {name: sorted(set(asks)) for name, asks in found.items()}
+    return {name: tuple(sorted(set(asks))) for name, asks in found.items()}
 
 
-def required_by(package: Package) -> list[str]:
+def _with_local(asking: _Asking, local: Iterable[LocalPackage], project: Project) -> _Asking:
+    """Add what packages ask for that are built."""
+    found = dict(asking)
+    for one in local:
+        metadata = metadata_in(project, one.path)
+        for text in metadata.dependencies if metadata else ():
+            name = required_name(text)
+            found[name] = (*found.get(name, ()), one.name)
+    return found
+
+
+def _required_by(package: Package) -> list[str]:
     """Return the names that a package requires, from PEP 751's key or pdm's."""
     names = [canonicalize_name(str(each.get("name", ""))) for each in package.dependencies or ()]
     return names + [required_name(text) for text in _of_pdm(package)]
@@ -518,7 +530,7 @@ def _of_pdm(package: Package) -> list[str]:
     return [str(text) for text in texts] if isinstance(texts, list) else []
 
 
-def says_all(pylock: Pylock, config: ProjectConfig) -> bool:
+def _says_all(pylock: Pylock, config: ProjectConfig) -> bool:
     """Return whether lock and project together tell for each package who requires it.
 
     They do not if extras of packages are used, which pdm's lists lack, or with dynamic metadata.
@@ -536,22 +548,22 @@ def says_all(pylock: Pylock, config: ProjectConfig) -> bool:
     )
 
 
-def holds(package: Package, environment: Any, chosen: Chosen) -> bool:  # noqa: ANN401 -- a TypedDict that packaging does not export under one name
+def _holds(package: Package, environment: Any, chosen: Chosen) -> bool:  # noqa: ANN401 -- a TypedDict that packaging does not export under one name
     """Return whether a package is wanted in an environment."""
     if package.marker is None:
         return True
-    return package.marker.evaluate({**environment, **chosen.variables()}, context="lock_file")
+    return package.marker.evaluate({**environment, **chosen}, context="lock_file")
 
 
-def why_not(package: Package, environment: dict[str, str], chosen: Chosen) -> str:
+def _why_not(package: Package, environment: dict[str, str], chosen: Chosen) -> str:
     """Return why a package is not wanted: an extra or group is not chosen, or its marker."""
-    everything = Chosen(
-        extras=frozenset(_named(package, "extras")),
-        groups=frozenset(_named(package, "dependency_groups")),
-    )
-    if package.marker and holds(package, environment, everything):
-        names = [f"the extra {name}" for name in everything.extras - chosen.extras]
-        names += [f"the group {name}" for name in everything.groups - chosen.groups]
+    everything = {variable: frozenset(_named(package, variable)) for variable in chosen}
+    if package.marker and _holds(package, environment, everything):
+        names = [
+            f"the {kind} {name}"
+            for kind, variable in (("extra", "extras"), ("group", "dependency_groups"))
+            for name in everything[variable] - chosen[variable]
+        ]
         return f"only {' or '.join(sorted(names))} asks for it"
     return f"the lock has it only where {package.marker}"
 

@@ -22,10 +22,12 @@ from hatch_connect.errors import LockError
 from hatch_connect.locks.compatibility import (
     file_name,
     incompatible,
+    index_note,
     is_commit,
     is_compatible,
     parted,
     url_problem,
+    written_indexes,
 )
 from hatch_connect.locks.lock import PUBLIC_INDEX, REQUIREMENTS, LocalPackage, Lock, Omitted, Pin
 from hatch_connect.locks.path_dependencies import (
@@ -36,7 +38,7 @@ from hatch_connect.locks.path_dependencies import (
     resolved,
     unsatisfied,
 )
-from hatch_connect.locks.problems import LockProblems, unknown_names
+from hatch_connect.locks.problems import unknown_names
 from hatch_connect.project.metadata import parse_requirement
 from hatch_connect.project.reading import encoding_of
 from hatch_connect.secret import excerpt, has_credentials, listed, without_variables
@@ -207,7 +209,8 @@ def _reduced(found: LockFile, reading: Reading, reduction: Reduction) -> tuple[L
     digest = hashlib.sha256()
     for file in reading.files:
         digest.update(file.read_bytes())
-    indexes, notes = _indexes(reading)
+    indexes = _indexes(reading)
+    notes = dict.fromkeys(filter(None, map(index_note, indexes)))
     lock = Lock(
         path=found.path,
         format=REQUIREMENTS,
@@ -217,20 +220,17 @@ def _reduced(found: LockFile, reading: Reading, reduction: Reduction) -> tuple[L
         notes=(*notes, *_variables(reading)),
         local=tuple(reduction.local.values()),
         omitted=tuple(reduction.omitted),
-        indexes=indexes if config.keep_indexes else (),
+        indexes=written_indexes(indexes) if config.keep_indexes else (),
     )
     return lock, problems
 
 
-def _indexes(reading: Reading) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    findings = LockProblems()
+def _indexes(reading: Reading) -> tuple[str, ...]:
+    """Return the indexes, the one that replaces PyPI first."""
     kinds = {kind for _, kind, _ in reading.indexes}
-    if "index_url" not in kinds:
-        findings.index(PUBLIC_INDEX)
-    for _, kind, value in sorted(reading.indexes, key=lambda each: each[1] != "index_url"):
-        if kind != "find_links":
-            findings.index(value)
-    return tuple(findings.indexes), tuple(findings.notes)
+    ordered = sorted(reading.indexes, key=lambda each: each[1] != "index_url")
+    urls = tuple(value for _, kind, value in ordered if kind != "find_links")
+    return urls if "index_url" in kinds else (PUBLIC_INDEX, *urls)
 
 
 def _pin(line: Line) -> Pin:

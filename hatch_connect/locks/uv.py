@@ -8,9 +8,8 @@ omitted with a reason. Above 500 lines, because the walk, its pins and its reaso
 
 from __future__ import annotations
 
-import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -22,19 +21,18 @@ from hatch_connect.errors import LockError
 from hatch_connect.locks.compatibility import (
     LockedPackage,
     Pinner,
-    choose_for_patches,
     either,
+    environments_by_patch,
     file_name,
     is_commit,
     parted,
     reduced,
     shortest,
+    wheels_at,
 )
 from hatch_connect.locks.freshness import Compared
 from hatch_connect.locks.lock import (
-    UV,
     LocalPackage,
-    Lock,
     Omitted,
     parse_lock,
     project_folder,
@@ -42,8 +40,9 @@ from hatch_connect.locks.lock import (
     without_pinned,
 )
 from hatch_connect.locks.problems import (
-    LockProblems,
+    Problems,
     credential_problems,
+    raise_if_any,
     unknown_names,
 )
 from hatch_connect.project.reading import PYPROJECT
@@ -55,7 +54,7 @@ if TYPE_CHECKING:
 
     from packaging.markers import Marker
 
-    from hatch_connect.locks.lock import LockFile, Pin
+    from hatch_connect.locks.lock import Lock, LockFile, Pin
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.project.target import Target
 
@@ -181,39 +180,42 @@ def read_uv_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock
     graph = _graph(found)
     text = found.data.decode()
     root = _root(graph, found.path, config)
-    findings = LockProblems()
-    _check_lock(graph, root, found.path, config, findings)
-    _check_text(text, graph, found.path, target, findings)
-    pinning = Pinning(
-        path=found.path,
-        config=config,
-        pinner=Pinner.of(config, target, "the lock"),
-        findings=findings,
+    problems = [
+        *_project_problems(graph, root, found.path, config),
+        *_text_problems(text, graph, found.path, target),
+    ]
+    walks = {
+        patch: _follow(graph, root, config, partial(_holds, environment))
+        for patch, environment in environments_by_patch(
+            found.path, text, target, graph.requires_python
+        ).items()
+    }
+    pinner = Pinner.of(found, config, target, "the lock")
+    problems.append(
+        Problems(
+            f"{found.path} cannot be installed on Connect:",
+            "Change what the project depends on, and lock again: uv lock",
+            [
+                each
+                for walk in walks.values()
+                for each in _target_problems(walk, pinner, found.path)
+            ],
+        )
     )
-    pins = choose_for_patches(
-        found.path,
-        text,
-        target,
-        requires_python=graph.requires_python,
-        choose=lambda environment: pinning.choose(graph, root, environment),
-    )
-    _check_neighbours(graph, found.path, config, findings)
-    findings.check()
-    omitted = _omitted(graph, root, pinning.walks, config)
+    local = {
+        package.name: one
+        for walk in walks.values()
+        for package, one in _local(walk, found.path).items()
+    }
+    problems += _local_problems(graph, local, found.path, config)
+    raise_if_any(problems)
+    omitted = _omitted(graph, root, tuple(walks.values()), config)
+    installed = {patch: _locked(walk).values() for patch, walk in walks.items()}
+    pins = pinner.pins(installed)
     if config.keep_markers:
-        pins = pinning.kept(_follow(graph, root, config, _left))
+        pins = _kept(_follow(graph, root, config, _left), pinner)
         omitted = without_pinned(omitted, pins)
-    return Lock(
-        path=found.path,
-        format=UV,
-        pins=tuple(sorted(pins, key=lambda pin: pin.requirement)),
-        sha256=hashlib.sha256(found.data).hexdigest(),
-        files=(found.path,),
-        notes=tuple(findings.notes),
-        local=tuple(findings.local[name] for name in sorted(findings.local)),
-        omitted=omitted,
-        indexes=tuple(findings.indexes) if config.keep_indexes else (),
-    )
+    return pinner.lock(pins, tuple(chain.from_iterable(installed.values())), local, omitted)
 
 
 def _graph(found: LockFile) -> Graph:
@@ -269,9 +271,9 @@ def _workspace_root(graph: Graph) -> Package:
     )
 
 
-def _check_lock(
-    graph: Graph, root: Package, path: Path, config: ProjectConfig, findings: LockProblems
-) -> None:
+def _project_problems(
+    graph: Graph, root: Package, path: Path, config: ProjectConfig
+) -> Iterator[Problems]:
     """Compare the lock with the project, and with what is asked for."""
     compared = Compared(
         graph=graph, root=root, metadata=config.metadata, workspace=_workspace(path, config)
@@ -281,20 +283,20 @@ def _check_lock(
         unknown = [*_unknown(root, config), *_exclusive(graph, root, config)]
     except (KeyError, TypeError, AttributeError):
         raise _damaged(path) from None
-    findings.wrong(f"{path} is stale: it does not say what {config.path} says.", _AGAIN, stale)
-    findings.wrong(
+    yield Problems(f"{path} is stale: it does not say what {config.path} says.", _AGAIN, stale)
+    yield Problems(
         f"{path} has not all that is asked for:",
         "Correct `extras` and `groups`, or add them to the project and run: uv lock",
         unknown,
     )
 
 
-def _check_neighbours(
-    graph: Graph, path: Path, config: ProjectConfig, findings: LockProblems
-) -> None:
+def _local_problems(
+    graph: Graph, local: Iterable[str], path: Path, config: ProjectConfig
+) -> Iterator[Problems]:
     """Compare the lock with the projects that it builds from folders."""
     workspace = _workspace(path, config)
-    for package in (one for name in findings.local for one in graph.packages[name]):
+    for package in (one for name in local for one in graph.packages[name]):
         folder = path.parent / str(package.folder)
         project = config.project.beside(folder) if package.folder is not None else None
         if project is None:
@@ -310,28 +312,26 @@ def _check_neighbours(
             stale = compared.dependency_differences() if metadata.has_project else []
         except (KeyError, TypeError, AttributeError):
             raise _damaged(path) from None
-        findings.wrong(
+        yield Problems(
             f"{path} is stale: it does not say what {folder / PYPROJECT} says.", _AGAIN, stale
         )
 
 
-def _check_text(
-    text: str, graph: Graph, path: Path, target: Target, findings: LockProblems
-) -> None:
-    findings.wrong(
+def _text_problems(text: str, graph: Graph, path: Path, target: Target) -> Iterator[Problems]:
+    yield Problems(
         f"{path} holds credentials:",
         "Keep them in uv's own store (`uv auth login`) or in the environment, and lock again.",
         credential_problems(text),
     )
     if graph.systems and not any(
-        marker_of(marker).evaluate({**environment, "extras": frozenset()}, context="lock_file")
+        _holds(environment, frozenset(), marker)
         for marker in graph.systems
         for environment in target.environments()
     ):
-        findings.wrong(
+        yield Problems(
             f"{path} was made for other machines:",
             "Add linux to `tool.uv.environments`, and lock again: uv lock",
-            (f"`{marker}` does not hold on {target}." for marker in graph.systems),
+            [f"`{marker}` does not hold on {target}." for marker in graph.systems],
         )
 
 
@@ -527,80 +527,60 @@ def marker_of(text: str) -> Marker:
         ) from None
 
 
-@dataclass(slots=True, kw_only=True)
-class Pinning:
-    """Makes the pins of one lock; `walks` are those that it made, one an environment."""
+def _target_problems(walk: DependencyWalk, pinner: Pinner, path: Path) -> Iterator[str]:
+    """Return why what a walk reached cannot be installed on the target."""
+    by_name: dict[str, list[Package]] = {}
+    for package in walk.asked_by:
+        by_name.setdefault(package.name, []).append(package)
+    for name, packages in by_name.items():
+        if len(packages) > 1:
+            versions = ", ".join(sorted(str(package.version) for package in packages))
+            yield f"{name} is wanted in more than one version: {versions}."
+    local, locked = _local(walk, path), _locked(walk)
+    for package in walk.asked_by:
+        if (one := locked.get(package)) is not None:
+            problem = (
+                pinner.source_problem(one) or pinner.hash_problem(one) or pinner.wheel_problem(one)
+            )
+            if problem is not None:
+                yield problem
+        elif package in local and not local[package].path.exists():
+            yield f"{package} is built from {package.local}, which is not there."
 
-    path: Path
-    config: ProjectConfig
-    pinner: Pinner
-    findings: LockProblems
-    walks: list[DependencyWalk] = field(default_factory=list)
 
-    def choose(self, graph: Graph, root: Package, environment: dict[str, str]) -> tuple[Pin, ...]:
-        """Walk for one environment."""
-        walk = _follow(graph, root, self.config, partial(_holds, environment))
-        self.walks.append(walk)
-        by_name: dict[str, list[Package]] = {}
-        for package in walk.asked_by:
-            by_name.setdefault(package.name, []).append(package)
-        for name, packages in by_name.items():
-            if len(packages) > 1:
-                versions = ", ".join(sorted(str(package.version) for package in packages))
-                self._wrong(f"{name} is wanted in more than one version: {versions}.")
-        return self._pins(walk.asked_by)
-
-    def kept(self, walk: DependencyWalk) -> tuple[Pin, ...]:
-        """Make the pins for every Python and machine, each with its marker."""
-        return tuple(
-            self.pinner.pin(_locked(package, asking), either(walk.ways[package, None]))
-            for package, asking in walk.asked_by.items()
-            if package.local is None
+def _local(walk: DependencyWalk, path: Path) -> dict[Package, LocalPackage]:
+    """Return the packages that are built from files of this machine."""
+    return {
+        package: LocalPackage(
+            name=package.name,
+            path=(path.parent / package.local).absolute(),
+            because=", ".join(sorted(asking)),
         )
-
-    def _pins(self, reached: dict[Package, dict[str, None]]) -> tuple[Pin, ...]:
-        pins = []
-        for package, asking in reached.items():
-            if "virtual" in package.source:
-                continue
-            if package.local is None:
-                locked = _locked(package, asking)
-                self._check(locked)
-                pins.append(self.pinner.pin(locked))
-            else:
-                self._local(package, package.local, ", ".join(sorted(asking)))
-        return tuple(pins)
-
-    def _local(self, package: Package, place: str, because: str) -> None:
-        path = (self.path.parent / place).absolute()
-        if not path.exists():
-            self._wrong(f"{package} is built from {place}, which is not there.")
-        self.findings.local[package.name] = LocalPackage(
-            name=package.name, path=path, because=because
-        )
-
-    def _wrong(self, problem: str) -> None:
-        self.findings.wrong(
-            f"{self.path} cannot be installed on Connect:",
-            "Change what the project depends on, and lock again: uv lock",
-            (problem,),
-        )
-
-    def _check(self, package: LockedPackage) -> None:
-        problem = (
-            self.pinner.source_problem(package)
-            or self.pinner.hash_problem(package)
-            or self.pinner.wheel_problem(package)
-        )
-        if problem is not None:
-            self._wrong(problem)
-        if note := self.pinner.build_note(package):
-            self.findings.note(note)
-        self.findings.index(package.index)
+        for package, asking in walk.asked_by.items()
+        if package.local is not None and "virtual" not in package.source
+    }
 
 
-def _locked(package: Package, asking: Iterable[str]) -> LockedPackage:
+def _kept(walk: DependencyWalk, pinner: Pinner) -> tuple[Pin, ...]:
+    """Return the pins for every Python and machine, each with its marker."""
+    return tuple(
+        pinner.pin(locked, either(walk.ways[package, None]))
+        for package, locked in _locked(walk).items()
+    )
+
+
+def _locked(walk: DependencyWalk) -> dict[Package, LockedPackage]:
+    """Return the packages that are installed from an index, a URL or a repository."""
+    return {
+        package: _locked_package(package, asking)
+        for package, asking in walk.asked_by.items()
+        if package.local is None
+    }
+
+
+def _locked_package(package: Package, asking: Iterable[str]) -> LockedPackage:
     repository = package.source.get("git")
+    url = repository or package.source.get("url")
     fixed = repository is None or is_commit(parted(repository).fragment)
     return LockedPackage(
         name=package.name,
@@ -609,9 +589,9 @@ def _locked(package: Package, asking: Iterable[str]) -> LockedPackage:
         because=", ".join(sorted(asking)),
         hashes=package.hashes,
         index=package.source.get("registry"),
-        wheels=package.wheels,
+        wheels=package.wheels if url is None else wheels_at(url),
         has_sdist=package.has_sdist,
-        url=repository or package.source.get("url"),
+        url=url,
         moving=None if fixed else "no commit, and a branch or tag may move",
     )
 
