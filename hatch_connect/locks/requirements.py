@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -38,10 +38,10 @@ from hatch_connect.locks.path_dependencies import (
     resolved,
     unsatisfied,
 )
-from hatch_connect.locks.problems import unknown_names
+from hatch_connect.locks.problems import Problems, raise_if_any, unknown_names
 from hatch_connect.project.metadata import parse_requirement
 from hatch_connect.project.reading import encoding_of
-from hatch_connect.secret import excerpt, has_credentials, listed, without_variables
+from hatch_connect.secret import excerpt, has_credentials, without_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -86,11 +86,11 @@ class Line:
 
     place: str
     text: str
-    hashes: tuple[str, ...]
     requirement: Requirement | None
     constraint: bool
-    editable: bool = False
-    local: Path | None = None
+    editable: bool
+    local: Path | None
+    hashes: tuple[str, ...] = ()
     asking: tuple[str, ...] = ()
 
     @property
@@ -120,41 +120,60 @@ class Line:
         return ", ".join(self.asking) or self.place
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """A URL or folder that packages come from, at `place`, as written; `option` names it."""
+
+    place: str
+    option: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What a requirements file and those that it includes say."""
+
+    files: tuple[Path, ...]
+    lines: tuple[Line, ...]
+    indexes: tuple[Index, ...]
+    problems: tuple[str, ...]
+
+
 def read_requirements(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
     """Check a requirements file and its includes; raises LockError with all problems."""
-    reading = Reading(project=config.project)
-    reading.read(found.path)
-    reduction = Reduction(config=config, target=target)
-    wanted = [line for line in reading.lines if reduction.wants(line)]
-    problems = [*reading.problems, *_line_problems(wanted, target)]
+    written = _written(found.path, config.project)
+    wanted = [line for line in written.lines if _is_wanted(line, config, target)]
+    problems = [*written.problems, *_line_problems(wanted, target)]
     if config.hashes or not config.compile_requirements:
         problems += _unhashed(wanted, asked=config.hashes)
-    make = _reduced if config.compile_requirements else _as_written
-    lock, more = make(found, reading, reduction)
-    problems += more
+    if config.compile_requirements:
+        lock, more = _reduced(found, written, wanted, config, target)
+    else:
+        lock, more = _as_written(found, written, wanted, config)
+    problems += (*more, *_conflicts(written.lines, config, target))
     local = (*declared_local(config, target), *lock.local)
     stale = unsatisfied(config, lock.pins, target, local=local, called=found.path.name)
-    if stale and _is_choice(config):
+    if _is_choice(config):
         lock, stale = replace(lock, notes=(*lock.notes, *stale)), []
-    messages = []
-    if problems:
-        ordered = sorted(dict.fromkeys(problems), key=_by_place)
-        messages.append(listed(f"{found.path} cannot be used on Connect:", ordered))
-    if unknown := list(_unknown(config)):
-        messages.append(listed(f"{config.path} has not all that is asked for:", unknown))
-    if stale:
-        messages.append(
-            listed(f"{found.path} is stale: it is not what {config.path} asks for.", stale)
+    raise_if_any(
+        (
+            Problems(
+                f"{found.path} cannot be used on Connect:",
+                "Correct these lines, or lock the project (uv lock) and let the lock be used.",
+                sorted(problems, key=_by_place),
+            ),
+            Problems(
+                f"{config.path} has not all that is asked for:",
+                "Correct `extras` and `groups`.",
+                list(_unknown(config)),
+            ),
+            Problems(
+                f"{found.path} is stale: it is not what {config.path} asks for.",
+                _remedy_if_stale(found, config),
+                stale,
+            ),
         )
-    if messages:
-        remedies = list(_remedies(problems, unknown, stale))
-        exact = config.compile_requirements or config.strict or found.hatch
-        if stale and found.path.parent == config.root and not exact:
-            remedies.append(
-                "If it was written by hand and is to ship as it is, name it in"
-                f' [tool.hatch-connect]: requirements-file = "{found.path.name}"'
-            )
-        raise LockError("\n".join(messages), hint="\n".join(remedies))
+    )
     return lock
 
 
@@ -164,25 +183,23 @@ def _is_choice(config: ProjectConfig) -> bool:
     return bool(named) and not (config.compile_requirements or config.strict)
 
 
-def _remedies(problems: list[str], unknown: list[str], stale: list[str]) -> Iterator[str]:
-    if problems:
-        yield "Correct these lines, or lock the project (uv lock) and let the lock be used."
-    if unknown:
-        yield "Correct `extras` and `groups`."
-    if stale:
-        yield "Compile it again, or correct the project's dependencies."
+def _remedy_if_stale(found: LockFile, config: ProjectConfig) -> str:
+    remedy = "Compile it again, or correct the project's dependencies."
+    exact = config.compile_requirements or config.strict or found.hatch
+    if exact or found.path.parent != config.root:
+        return remedy
+    return (
+        f"{remedy}\nIf it was written by hand and is to ship as it is, name it in"
+        f' [tool.hatch-connect]: requirements-file = "{found.path.name}"'
+    )
 
 
-def _as_written(found: LockFile, reading: Reading, reduction: Reduction) -> tuple[Lock, list[str]]:
+def _as_written(
+    found: LockFile, written: Written, wanted: list[Line], config: ProjectConfig
+) -> tuple[Lock, list[str]]:
     """Return the lock for a file that ships as it is: all of it must work on the server."""
-    config = reduction.config
-    unpinned = list(_unpinned(line for line in reading.lines if reduction.wants(line)))
-    problems = [
-        *(unpinned if config.strict else ()),
-        *_local_problems(reading),
-        *reduction.conflicts(reading.lines),
-    ]
-    notes = list(_variables(reading))
+    unpinned = list(_unpinned(wanted))
+    notes = list(_variables(written))
     if config.extras or config.groups:
         notes.append(
             f"{found.path.name} ships as it is: `extras` and `groups` choose nothing from it."
@@ -190,47 +207,52 @@ def _as_written(found: LockFile, reading: Reading, reduction: Reduction) -> tupl
     lock = Lock(
         path=found.path,
         format=REQUIREMENTS,
-        pins=tuple(_pin(line) for line in reading.lines if not line.constraint and line.name),
+        pins=tuple(_pin(line) for line in written.lines if not line.constraint and line.name),
         sha256=hashlib.sha256(found.path.read_bytes()).hexdigest(),
         verbatim=as_shipped(found.path),
-        files=tuple(reading.files),
+        files=written.files,
         notes=tuple(notes) if config.strict else (*notes, *unpinned),
     )
-    return lock, problems
+    return lock, [*(unpinned if config.strict else ()), *_local_problems(written)]
 
 
-def _reduced(found: LockFile, reading: Reading, reduction: Reduction) -> tuple[Lock, list[str]]:
+def _reduced(
+    found: LockFile, written: Written, wanted: list[Line], config: ProjectConfig, target: Target
+) -> tuple[Lock, list[str]]:
     """Reduce the file and its includes to pins for the target."""
-    config = reduction.config
-    checked = (line for line in reading.lines if line.local is None and reduction.wants(line))
-    problems = list(_unpinned(line for line in checked if not reduction.is_project(line)))
-    pins = reduction.reduce(reading.lines)
-    problems += reduction.problems
-    digest = hashlib.sha256()
-    for file in reading.files:
-        digest.update(file.read_bytes())
-    indexes = _indexes(reading)
-    notes = dict.fromkeys(filter(None, map(index_note, indexes)))
+    fixed = {line.name: line for line in written.lines if line.constraint and line.version}
+    reduced = [
+        _reduced_line(line, fixed.get(line.name, line), config, target)
+        for line in written.lines
+        if not line.constraint
+    ]
+    checked = [line for line in wanted if line.local is None and not _is_project(line, config)]
+    # Of two lines that become the same pin, the first counts.
+    pins = {one.requirement: one for one in reversed(reduced) if isinstance(one, Pin)}
+    indexes = _indexes(written)
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in written.files))
     lock = Lock(
         path=found.path,
         format=REQUIREMENTS,
-        pins=pins,
+        pins=tuple(pins[requirement] for requirement in sorted(pins)),
         sha256=digest.hexdigest(),
-        files=tuple(reading.files),
-        notes=(*notes, *_variables(reading)),
-        local=tuple(reduction.local.values()),
-        omitted=tuple(reduction.omitted),
+        files=written.files,
+        notes=(
+            *dict.fromkeys(filter(None, map(index_note, indexes))),
+            *_variables(written),
+        ),
+        local=tuple({one.name: one for one in reduced if isinstance(one, LocalPackage)}.values()),
+        omitted=tuple(one for one in reduced if isinstance(one, Omitted)),
         indexes=written_indexes(indexes) if config.keep_indexes else (),
     )
-    return lock, problems
+    return lock, [*_unpinned(checked), *(one for one in reduced if isinstance(one, str))]
 
 
-def _indexes(reading: Reading) -> tuple[str, ...]:
+def _indexes(written: Written) -> tuple[str, ...]:
     """Return the indexes, the one that replaces PyPI first."""
-    kinds = {kind for _, kind, _ in reading.indexes}
-    ordered = sorted(reading.indexes, key=lambda each: each[1] != "index_url")
-    urls = tuple(value for _, kind, value in ordered if kind != "find_links")
-    return urls if "index_url" in kinds else (PUBLIC_INDEX, *urls)
+    urls = tuple(one.value for one in written.indexes if one.option == "extra_index_urls")
+    replacing = tuple(one.value for one in written.indexes if one.option == "index_url")
+    return (*(replacing or (PUBLIC_INDEX,)), *urls)
 
 
 def _pin(line: Line) -> Pin:
@@ -257,8 +279,8 @@ def _line_problems(lines: list[Line], target: Target) -> Iterator[str]:
             yield incompatible(f"{line.place}: {wheel}", [wheel], target)
 
 
-def _local_problems(reading: Reading) -> Iterator[str]:
-    for line in reading.lines:
+def _local_problems(written: Written) -> Iterator[str]:
+    for line in written.lines:
         shown = excerpt(line.text)
         if line.editable:
             yield f"{line.place}: `-e {shown}` is editable, which the server cannot install."
@@ -267,15 +289,15 @@ def _local_problems(reading: Reading) -> Iterator[str]:
             yield f"{line.place}: it comes from a place that only this machine can reach: {place}."
         elif line.local is not None:
             yield f"{line.place}: `{shown}` is a path of this machine."
-    for place, _, value in reading.indexes:
-        if "://" not in value or value.startswith("file:"):
-            yield f"{place}: {excerpt(value)} is a folder of this machine."
+    for index in written.indexes:
+        if "://" not in index.value or index.value.startswith("file:"):
+            yield f"{index.place}: {excerpt(index.value)} is a folder of this machine."
 
 
-def _variables(reading: Reading) -> Iterator[str]:
+def _variables(written: Written) -> Iterator[str]:
     """Return which variables pip is to fill in, on the server."""
-    texts = [(line.place, line.text) for line in reading.lines]
-    for place, text in (*texts, *((place, value) for place, _, value in reading.indexes)):
+    texts = [(line.place, line.text) for line in written.lines]
+    for place, text in (*texts, *((index.place, index.value) for index in written.indexes)):
         for name in dict.fromkeys(_VARIABLE.findall(text)):
             yield f"{place}: {name} must be set where the server installs the packages."
 
@@ -293,11 +315,10 @@ def _unhashed(lines: list[Line], *, asked: bool) -> Iterator[str]:
             yield f"{line.place}: `{excerpt(line.text)}` has no hash, and {reason}."
 
 
-def _unpinned(lines: Iterator[Line] | list[Line]) -> Iterator[str]:
+def _unpinned(lines: list[Line]) -> Iterator[str]:
     """Return a sentence for each line that leaves the version open."""
-    every = list(lines)
-    fixed = {line.name for line in every if line.constraint and line.version}
-    for line in every:
+    fixed = {line.name for line in lines if line.constraint and line.version}
+    for line in lines:
         if line.constraint or line.name in fixed:
             continue
         if reason := _open(line):
@@ -331,111 +352,110 @@ def _by_place(problem: str) -> tuple[str, int]:
     return file, int(number[0]) if number else 0
 
 
-@dataclass(slots=True, kw_only=True)
-class Reading:
-    """Reads one file and those that it includes; places are named from the project's root.
+def _written(path: Path, project: Project) -> Written:
+    """Read a file and those that it includes; places are named from the project's root."""
+    found = list(_items(path, project, seen=set()))
+    return Written(
+        files=tuple(one for one in found if isinstance(one, Path)),
+        lines=tuple(one for one in found if isinstance(one, Line)),
+        indexes=tuple(one for one in found if isinstance(one, Index)),
+        problems=tuple(one for one in found if isinstance(one, str)),
+    )
 
-    `indexes` are (option, URL or folder) as written.
-    """
 
-    project: Project
-    lines: list[Line] = field(default_factory=list)
-    files: list[Path] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    indexes: list[tuple[str, str, str]] = field(default_factory=list)
-
-    def read(self, path: Path, *, constraints: bool = False, via: tuple[Path, ...] = ()) -> None:
-        """Read a file; `via` are those that include it."""
-        if path in self.files:
-            return
-        self.files.append(path)
-        text = text_of(path)
-        parsed = _parse(path, text)
-        asking = _asking(text)
-        for option in parsed.options:
-            place = self._place(path, option.requirement_line.line_number)
-            self._option(place, option.options, constraints=constraints, via=(*via, path))
-        for line in parsed.invalid_lines:
-            self._add(self._place(path, line.line_number), line.line, constraint=constraints)
-        for entry in parsed.requirements:
-            number = entry.requirement_line.line_number
-            self._add(
-                self._place(path, number),
-                entry.requirement_line.line,
-                constraint=constraints,
-                hashes=tuple(entry.hash_options),
-                asking=asking.get(number, ()),
-            )
-
-    def _place(self, path: Path, number: int | None) -> str:
-        root = self.project.root
-        shown = path.relative_to(root) if path.is_relative_to(root) else path
-        return f"{shown.as_posix()}:{number}"
-
-    def _option(
-        self, place: str, options: dict[str, Any], *, constraints: bool, via: tuple[Path, ...]
-    ) -> None:
-        folder = via[-1].parent
-        for included in options.get("requirements", ()):
-            self._include(place, folder / included, constraints=constraints, via=via)
-        for included in options.get("constraints", ()):
-            self._include(place, folder / included, constraints=True, via=via)
-        for kind, value in _values(options):
-            if has_credentials(without_variables(value)):
-                self.problems.append(f"{place}: the URL {excerpt(value)} has credentials in it.")
-            else:
-                self.indexes.append((place, kind, value))
-
-    def _include(self, place: str, path: Path, *, constraints: bool, via: tuple[Path, ...]) -> None:
-        path = Path(*_without_dots(path))
-        if path in via:
-            self.problems.append(f"{place}: {path.name} includes itself.")
-        elif not is_there(path) or not path.is_file():
-            self.problems.append(f"{place}: there is no {excerpt(str(path))}, which it includes.")
-        elif not path.is_relative_to(self.project.root):
-            self.problems.append(f"{place}: {path} is outside of the project and is not shipped.")
-        else:
-            self.read(path, constraints=constraints, via=via)
-
-    def _add(
-        self,
-        place: str,
-        written: str,
-        *,
-        constraint: bool,
-        hashes: tuple[str, ...] = (),
-        asking: tuple[str, ...] = (),
-    ) -> None:
-        text = _PER_LINE_OPTION.sub("", _HASH.sub("", written)).strip()
-        plain = _EDITABLE.sub("", text, count=1) if _EDITABLE.match(text) else text
-        local = self._local(plain)
-        requirement = parse_requirement(plain) or _named(plain, local, self.project)
-        if requirement is None and local is None and not _URL.match(plain):
-            self.problems.append(f"{place}: `{excerpt(text)}` is no requirement.")
-            return
-        self.lines.append(
-            Line(
-                place=place,
-                text=plain,
-                hashes=hashes,
-                requirement=requirement,
-                constraint=constraint,
-                editable=plain != text,
-                local=local,
-                asking=asking,
-            )
+def _items(
+    path: Path,
+    project: Project,
+    *,
+    seen: set[Path],
+    constraints: bool = False,
+    via: tuple[Path, ...] = (),
+) -> Iterator[Path | Line | Index | str]:
+    """Return a file, what it holds, and its problems; `via` are those that include it."""
+    if path in seen:
+        return
+    seen.add(path)
+    yield path
+    text, root = text_of(path), project.root
+    parsed = _parse(path, text)
+    asking = _asking(text)
+    shown = path.relative_to(root) if path.is_relative_to(root) else path
+    for each in parsed.options:
+        place = f"{shown.as_posix()}:{each.requirement_line.line_number}"
+        for option, only in (("requirements", constraints), ("constraints", True)):
+            for included in each.options.get(option, ()):
+                other = Path(*_without_dots(path.parent / included))
+                problem = _include_problem(other, root, (*via, path))
+                if problem:
+                    yield f"{place}: {problem}"
+                else:
+                    yield from _items(other, project, seen=seen, constraints=only, via=(*via, path))
+        yield from _indexes_of(place, each.options)
+    for line in parsed.invalid_lines:
+        place = f"{shown.as_posix()}:{line.line_number}"
+        yield _line(place, line.line, project, constraint=constraints)
+    for entry in parsed.requirements:
+        number = entry.requirement_line.line_number
+        line = _line(
+            f"{shown.as_posix()}:{number}",
+            entry.requirement_line.line,
+            project,
+            constraint=constraints,
         )
+        if isinstance(line, Line):
+            asks = asking.get(number, ())
+            line = replace(line, hashes=tuple(entry.hash_options), asking=asks)
+        yield line
 
-    def _local(self, text: str) -> Path | None:
-        """Return the folder or file of this machine that a line names, as pip finds it."""
-        requirement = parse_requirement(text)
-        place = requirement.url if requirement else text.partition(" ;")[0].strip()
-        if place is None or (requirement and not place.startswith("file:")):
-            return None
-        place = _EXTRAS.sub("", place)
-        if _LOCAL.match(place) or (not _URL.match(place) and _FILE.match(place)):
-            return local_path(place, self.project.root)
+
+def _indexes_of(place: str, options: dict[str, Any]) -> Iterator[Index | str]:
+    for option in _PLACES:
+        given = options.get(option) or ()
+        for value in (given,) if isinstance(given, str) else given:
+            if has_credentials(without_variables(value)):
+                yield f"{place}: the URL {excerpt(value)} has credentials in it."
+            else:
+                yield Index(place=place, option=option, value=value)
+
+
+def _include_problem(path: Path, root: Path, via: tuple[Path, ...]) -> str | None:
+    if path in via:
+        return f"{path.name} includes itself."
+    if not is_there(path) or not path.is_file():
+        return f"there is no {excerpt(str(path))}, which it includes."
+    if not path.is_relative_to(root):
+        return f"{path} is outside of the project and is not shipped."
+    return None
+
+
+def _line(place: str, written: str, project: Project, *, constraint: bool) -> Line | str:
+    """Return a line, or the problem that it is no requirement."""
+    text = _PER_LINE_OPTION.sub("", _HASH.sub("", written)).strip()
+    plain = _EDITABLE.sub("", text, count=1) if _EDITABLE.match(text) else text
+    local = _local(plain, project.root)
+    requirement = parse_requirement(plain) or _named(plain, local, project)
+    if requirement is None and local is None and not _URL.match(plain):
+        return f"{place}: `{excerpt(text)}` is no requirement."
+    return Line(
+        place=place,
+        text=plain,
+        requirement=requirement,
+        constraint=constraint,
+        editable=plain != text,
+        local=local,
+    )
+
+
+def _local(text: str, root: Path) -> Path | None:
+    """Return the folder or file of this machine that a line names, as pip finds it."""
+    requirement = parse_requirement(text)
+    place = requirement.url if requirement else text.partition(" ;")[0].strip()
+    if place is None or (requirement and not place.startswith("file:")):
         return None
+    place = _EXTRAS.sub("", place)
+    if _LOCAL.match(place) or (not _URL.match(place) and _FILE.match(place)):
+        return local_path(place, root)
+    return None
 
 
 def text_of(path: Path) -> str:
@@ -507,13 +527,6 @@ def _asking(text: str) -> dict[int, tuple[str, ...]]:
     return found
 
 
-def _values(options: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for key in _PLACES:
-        value = options.get(key) or ()
-        for each in (value,) if isinstance(value, str) else value:
-            yield key, each
-
-
 def _without_dots(path: Path) -> Iterable[str]:
     """Resolve `..` in the text of a path, without following links."""
     parts: list[str] = []
@@ -564,109 +577,77 @@ def _name_of_file(place: str) -> str:
     return ""
 
 
-@dataclass(slots=True, kw_only=True)
-class Reduction:
-    """Reduces lines to pins, packages that go into the bundle, and omitted packages."""
+def _conflicts(lines: Iterable[Line], config: ProjectConfig, target: Target) -> Iterator[str]:
+    """Return a sentence for each line that contradicts one before it on the target."""
+    first: dict[str, Line] = {}
+    for line in sorted(lines, key=lambda each: not each.constraint):
+        if line.name is None or line.local is not None or not _holds(line, target, all):
+            continue
+        if config.compile_requirements and _is_project(line, config):
+            continue
+        before = first.setdefault(line.name, line)
+        if not _agree(before, line):
+            first_one = f"`{excerpt(before.text)}` of {before.place}"
+            yield f"{line.place}: `{excerpt(line.text)}` contradicts {first_one}."
 
-    config: ProjectConfig
-    target: Target
-    problems: list[str] = field(default_factory=list)
-    local: dict[str, LocalPackage] = field(default_factory=dict)
-    omitted: list[Omitted] = field(default_factory=list)
 
-    def reduce(self, lines: list[Line]) -> tuple[Pin, ...]:
-        """Return the pins, sorted; those of one name and place are merged."""
-        self.problems += self.conflicts(lines)
-        fixed = {
-            line.name: line for line in lines if line.constraint and line.version and line.name
-        }
-        pins: dict[str, Pin] = {}
-        for line in lines:
-            if line.constraint:
-                continue
-            pin = self._of(line, fixed)
-            if pin is not None and pin.requirement not in pins:
-                pins[pin.requirement] = pin
-        return tuple(sorted(pins.values(), key=lambda pin: pin.requirement))
+def _is_wanted(line: Line, config: ProjectConfig, target: Target) -> bool:
+    """Return whether a line counts for the target, or if markers are kept, for any."""
+    return config.keep_markers or _holds(line, target, any)
 
-    def conflicts(self, lines: list[Line]) -> Iterator[str]:
-        """Return a sentence for each line that contradicts one before it on the target."""
-        first: dict[str, Line] = {}
-        for line in sorted(lines, key=lambda each: not each.constraint):
-            if line.name is None or line.local is not None or not self._holds(line, all):
-                continue
-            if self.config.compile_requirements and self.is_project(line):
-                continue
-            before = first.setdefault(line.name, line)
-            if not _agree(before, line):
-                first_one = f"`{excerpt(before.text)}` of {before.place}"
-                yield f"{line.place}: `{excerpt(line.text)}` contradicts {first_one}."
 
-    def wants(self, line: Line) -> bool:
-        """Return whether a line counts for the target, or if markers are kept, for any."""
-        return self.config.keep_markers or self._holds(line, any)
+def _is_project(line: Line, config: ProjectConfig) -> bool:
+    """Return whether a line is the project itself, which ships as files."""
+    if line.local is not None and resolved(line.local) == config.root.resolve():
+        return True
+    return line.name == canonicalize_name(config.project_name)
 
-    def is_project(self, line: Line) -> bool:
-        """Return whether a line is the project itself, which ships as files."""
-        if line.local is not None and resolved(line.local) == self.config.root.resolve():
-            return True
-        return line.name == canonicalize_name(self.config.project_name)
 
-    def _of(self, line: Line, fixed: dict[str, Line]) -> Pin | None:
-        if self.is_project(line):
-            self._omit(line, "the project itself")
-            return None
-        if not self.wants(line):
-            marker = line.requirement.marker if line.requirement else ""
-            self._omit(line, f"it is wanted only where {marker}")
-            return None
-        if line.local is not None:
-            self._local(line, line.local)
-            return None
-        if line.requirement is None or line.name is None:
-            return None
-        requirement = line.requirement
-        extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-        source = (
-            fixed.get(line.name, line) if requirement.url is None and not line.version else line
-        )
-        exact = f" @ {requirement.url}" if requirement.url else _exact(source)
-        # A marker that holds for some patch releases only stays, since the server's is not known.
-        keeps = requirement.marker and (self.config.keep_markers or not self._holds(line, all))
-        marker = f" ; {requirement.marker}" if keeps else ""
-        return Pin(
-            name=line.name,
-            requirement=f"{line.name}{extras}{exact}{marker}",
-            version=source.version,
-            hashes=line.hashes if self.config.hashes else (),
-            because=line.because,
-        )
+def _reduced_line(
+    line: Line, fixing: Line, config: ProjectConfig, target: Target
+) -> Pin | LocalPackage | Omitted | str | None:
+    """Return what becomes of a line; a str is a problem. `fixing` is what gives the version."""
+    marker = line.requirement.marker if line.requirement else None
+    if _is_project(line, config):
+        name = line.name or canonicalize_name(config.project_name)
+        return Omitted(name=name, version=line.version, because="the project itself")
+    if not _is_wanted(line, config, target):
+        because = f"it is wanted only where {marker}"
+        return Omitted(name=line.name or "", version=line.version, because=because)
+    if line.local is not None:
+        return _built(line, line.local)
+    if line.requirement is None or line.name is None:
+        return None
+    requirement = line.requirement
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    source = line if requirement.url or line.version else fixing
+    exact = f" @ {requirement.url}" if requirement.url else _exact(source)
+    # A marker that holds for some patch releases only stays, since the server's is not known.
+    keeps = marker and (config.keep_markers or not _holds(line, target, all))
+    return Pin(
+        name=line.name,
+        requirement=f"{line.name}{extras}{exact}{f' ; {marker}' if keeps else ''}",
+        version=source.version,
+        hashes=line.hashes if config.hashes else (),
+        because=line.because,
+    )
 
-    def _local(self, line: Line, path: Path) -> None:
-        name = line.name
-        if not is_there(path):
-            self.problems.append(
-                f"{line.place}: there is no {excerpt(str(path))}, which it is built from."
-            )
-        elif name is None:
-            self.problems.append(
-                f"{line.place}: `{excerpt(line.text)}` has no name in a [project] table."
-            )
-        else:
-            self.local[name] = LocalPackage(name=name, path=path, because=line.because)
 
-    def _omit(self, line: Line, because: str) -> None:
-        name = line.name or canonicalize_name(self.config.project_name)
-        self.omitted.append(Omitted(name=name, version=line.version, because=because))
+def _built(line: Line, path: Path) -> LocalPackage | str:
+    if not is_there(path):
+        return f"{line.place}: there is no {excerpt(str(path))}, which it is built from."
+    if line.name is None:
+        return f"{line.place}: `{excerpt(line.text)}` has no name in a [project] table."
+    return LocalPackage(name=line.name, path=path, because=line.because)
 
-    def _holds(self, line: Line, how: Callable[[Iterable[bool]], bool]) -> bool:
-        marker = line.requirement.marker if line.requirement else None
-        if marker is None:
-            return True
-        return how(
-            marker.evaluate({**environment, "extra": ""})
-            for environment in self.target.environments()
-        )
+
+def _holds(line: Line, target: Target, how: Callable[[Iterable[bool]], bool]) -> bool:
+    """Return whether a line's marker holds, by `how` many of the target's patch releases."""
+    marker = line.requirement.marker if line.requirement else None
+    if marker is None:
+        return True
+    environments = target.environments()
+    return how(marker.evaluate({**environment, "extra": ""}) for environment in environments)
 
 
 def _exact(line: Line) -> str:
