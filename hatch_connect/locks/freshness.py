@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
     from packaging.specifiers import SpecifierSet
 
-    from hatch_connect.locks.uv import Graph, Package
     from hatch_connect.project.metadata import Metadata
 
 Table: TypeAlias = dict[str, Any]
@@ -39,7 +38,7 @@ _FOLDER = "a folder or file"
 # uv rewrites markers as it locks, so two are equal if they hold in the same of these environments:
 # every minor of today and soon, with its first, an early and its last patch, on each kind of
 # machine.
-MINORS = range(7, 21)
+_MINORS = range(7, 21)
 _SAMPLED_PATCHES = (0, 3, 40)
 _MACHINES = (
     ("linux", "x86_64", "posix", "Linux"),
@@ -52,13 +51,12 @@ _MACHINES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """A lock, the package in it that stands for a project, and that project.
+    """What a lock keeps of a project (`[package.metadata]`), and that project.
 
     `workspace` is `[tool.uv]` beside the lock, which holds for all members of a workspace.
     """
 
-    graph: Graph
-    root: Package
+    locked: Table
     metadata: Metadata
     workspace: Table
 
@@ -82,33 +80,32 @@ class Compared:
             or (isinstance(source, dict) and {"marker", "extra", "group"} & set(source))
         )
 
-    def differences(self) -> list[str]:
-        """Return what differs, one sentence each; nothing if the lock is fresh."""
-        found = _python_differences(self.graph, self.metadata.requires_python)
+    def differences(self, lock: Table) -> list[str]:
+        """Return what differs of the whole lock, one sentence each; nothing if it is fresh."""
+        found = _python_differences(lock, self.metadata.requires_python)
         found += self.dependency_differences()
-        found += self._compared(_locked_groups(self.root.metadata), self._project_groups())
-        return found + self._compared(_locked_manifest(self.graph), self._workspace_lists())
+        found += self._compared(_locked_groups(self.locked), self._project_groups())
+        return found + self._compared(_locked_manifest(lock), self._workspace_lists())
 
     def dependency_differences(self) -> list[str]:
         """Return the differences of dependencies and extras only, for a path dependency."""
         metadata = self.metadata
         if {"dependencies", "optional-dependencies"} & set(metadata.dynamic):
             return []  # only a build could tell
-        return self._compared(_locked_dist(self.root.metadata), self._project_dist()) + (
-            _compared_extras(
-                {
-                    canonicalize_name(str(name))
-                    for name in self.root.metadata.get("provides-extras", ())
-                },
-                {canonicalize_name(name) for name, _ in metadata.extras},
-            )
-        )
+        in_lock = set(_extras_in(self.locked))
+        in_project = {canonicalize_name(name) for name, _ in metadata.extras}
+        return [
+            *self._compared(_locked_dist(self.locked), self._project_dist()),
+            *(f"The extra `{name}` is not in the lock." for name in sorted(in_project - in_lock)),
+            *(f"The extra `{name}` is in the lock only." for name in sorted(in_lock - in_project)),
+        ]
 
     def _compared(
         self, locked: Iterable[LockedRequirement], asked: Iterable[LockedRequirement]
     ) -> list[str]:
-        in_lock = {wanted for wanted in locked if wanted.name not in self.split}
-        in_project = {wanted for wanted in asked if wanted.name not in self.split}
+        split = self.split
+        in_lock = {wanted for wanted in locked if wanted.name not in split}
+        in_project = {wanted for wanted in asked if wanted.name not in split}
         return [
             *(f"{wanted} is not in the lock." for wanted in sorted(in_project - in_lock)),
             *(f"{wanted} is in the lock only." for wanted in sorted(in_lock - in_project)),
@@ -120,11 +117,11 @@ class Compared:
         for requirement in _requirements(metadata.dependencies):
             marker = str(requirement.marker) if requirement.marker else None
             for extra in _extras_of(marker, extras):
-                yield from_project(requirement, sources, where=_place(extra), extra=extra)
+                yield _from_project(requirement, sources, where=_place(extra), extra=extra)
         for name, texts in metadata.extras:
             extra = canonicalize_name(name)
             for requirement in _requirements(texts):
-                yield from_project(requirement, sources, where=_place(extra), extra=extra)
+                yield _from_project(requirement, sources, where=_place(extra), extra=extra)
 
     def _project_groups(self) -> Iterator[LockedRequirement]:
         groups = dict(self.metadata.groups)
@@ -134,7 +131,7 @@ class Compared:
             groups["dev"] = (*groups.get("dev", ()), *map(str, legacy))
         for name, texts in groups.items():
             for requirement in _requirements(texts):
-                yield from_project(
+                yield _from_project(
                     requirement, self.sources, where=f"the group {canonicalize_name(name)}"
                 )
 
@@ -142,7 +139,7 @@ class Compared:
         for key in _MANIFEST.values():
             texts = self.workspace.get(key, [])
             for requirement in _requirements(map(str, texts)):
-                yield from_project(requirement, {}, where=f"tool.uv.{key}")
+                yield _from_project(requirement, {}, where=f"tool.uv.{key}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -168,53 +165,51 @@ class LockedRequirement:
         return f"`{self.name}{extras}{self.specifier}`{source}{marker}{where}"
 
 
-def _python_differences(graph: Graph, requires: str | None) -> list[str]:
+def _python_differences(lock: Table, requires: str | None) -> list[str]:
     """Compare the ranges of Python; a workspace's is the intersection of its members' ranges."""
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-    if graph.requires_python is None or requires is None:
+    in_lock = lock.get("requires-python")
+    if in_lock is None or requires is None:
         return []
     try:
-        locked = _allowed(SpecifierSet(graph.requires_python))
+        locked = _allowed(SpecifierSet(in_lock))
     except InvalidSpecifier:
         locked = frozenset()
     asked = _allowed(SpecifierSet(requires))
-    if locked == asked or (len(graph.members) > 1 and locked and locked < asked):
+    members = lock.get("manifest", {}).get("members", ())
+    if locked == asked or (len(members) > 1 and locked and locked < asked):
         return []
     asked_for = f"`project.requires-python` is `{requires}`"
-    return [f"{asked_for}, and the lock has `{graph.requires_python}`."]
+    return [f"{asked_for}, and the lock has `{in_lock}`."]
 
 
 def _allowed(versions: SpecifierSet) -> frozenset[str]:
     """Return the versions that a range allows: uv rewrites `>=3.11,<3.12` as `==3.11.*`."""
-    known = (f"3.{minor}.{patch}" for minor, patch in product(MINORS, _ALL_PATCHES))
+    known = (f"3.{minor}.{patch}" for minor, patch in product(_MINORS, _ALL_PATCHES))
     return frozenset(versions.filter(known))
 
 
-def _compared_extras(locked: set[str], asked: set[str]) -> list[str]:
-    return [
-        *(f"The extra `{name}` is not in the lock." for name in sorted(asked - locked)),
-        *(f"The extra `{name}` is in the lock only." for name in sorted(locked - asked)),
-    ]
+def _extras_in(metadata: Table) -> tuple[str, ...]:
+    return tuple(canonicalize_name(str(name)) for name in metadata.get("provides-extras", ()))
 
 
 def _locked_dist(metadata: Table) -> Iterator[LockedRequirement]:
-    extras = tuple(canonicalize_name(str(name)) for name in metadata.get("provides-extras", ()))
     for entry in metadata.get("requires-dist", ()):
-        for extra in _extras_of(entry.get("marker"), extras):
-            yield from_lock(entry, where=_place(extra), extra=extra)
+        for extra in _extras_of(entry.get("marker"), _extras_in(metadata)):
+            yield _from_lock(entry, where=_place(extra), extra=extra)
 
 
 def _locked_groups(metadata: Table) -> Iterator[LockedRequirement]:
     for group, entries in metadata.get("requires-dev", {}).items():
         for entry in entries:
-            yield from_lock(entry, where=f"the group {canonicalize_name(group)}")
+            yield _from_lock(entry, where=f"the group {canonicalize_name(group)}")
 
 
-def _locked_manifest(graph: Graph) -> Iterator[LockedRequirement]:
+def _locked_manifest(lock: Table) -> Iterator[LockedRequirement]:
     for kind, key in _MANIFEST.items():
-        for entry in graph.content.get("manifest", {}).get(kind, ()):
-            yield from_lock(entry, where=f"tool.uv.{key}")
+        for entry in lock.get("manifest", {}).get(kind, ()):
+            yield _from_lock(entry, where=f"tool.uv.{key}")
 
 
 def _place(extra: str) -> str:
@@ -225,7 +220,7 @@ def _extras_of(marker: str | None, extras: tuple[str, ...]) -> tuple[str, ...]:
     """Return the extras of a requirement: in both files its marker may test for one."""
     if marker is None or "extra" not in marker:
         return ("",)
-    return tuple(extra for extra in extras if may_hold(marker, extra))
+    return tuple(extra for extra in extras if _may_hold(marker, extra))
 
 
 def _requirements(texts: Iterable[str]) -> Iterator[Requirement]:
@@ -233,7 +228,7 @@ def _requirements(texts: Iterable[str]) -> Iterator[Requirement]:
     return filter(None, map(parse_requirement, texts))
 
 
-def from_lock(entry: Table, *, where: str, extra: str = "") -> LockedRequirement:
+def _from_lock(entry: Table, *, where: str, extra: str = "") -> LockedRequirement:
     """Read an entry of uv's: `requires-dist`, `requires-dev`, `constraints`, `overrides`."""
     return LockedRequirement(
         where=where,
@@ -270,7 +265,7 @@ def _shown_source(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}{rev}{below}"
 
 
-def from_project(
+def _from_project(
     requirement: Requirement, sources: Mapping[str, object], *, where: str, extra: str = ""
 ) -> LockedRequirement:
     """Return a requirement as uv locks it, with its source from `tool.uv.sources`."""
@@ -307,7 +302,7 @@ def _specifier(text: str) -> str:
         return text
 
 
-def may_hold(marker: str, extra: str) -> bool:
+def _may_hold(marker: str, extra: str) -> bool:
     """Return whether there is an environment in which a marker holds with this extra."""
     meaning = _meaning(marker, extra)
     return not meaning or any(meaning)
@@ -331,7 +326,7 @@ def _meaning(marker: str | None, extra: str) -> tuple[bool, ...]:
 @cache
 def _grid() -> tuple[dict[str, str], ...]:
     environments = []
-    for minor, patch, machine in product(MINORS, _SAMPLED_PATCHES, _MACHINES):
+    for minor, patch, machine in product(_MINORS, _SAMPLED_PATCHES, _MACHINES):
         system, architecture, os_name, platform = machine
         base = Target(python=f"3.{minor}.{patch}", system=system, machine=architecture)
         environments.append({**base.environment(), "os_name": os_name, "platform_system": platform})

@@ -276,10 +276,10 @@ def _project_problems(
 ) -> Iterator[Problems]:
     """Compare the lock with the project, and with what is asked for."""
     compared = Compared(
-        graph=graph, root=root, metadata=config.metadata, workspace=_workspace(path, config)
+        locked=root.metadata, metadata=config.metadata, workspace=_workspace(path, config)
     )
     try:
-        stale = compared.differences()
+        stale = compared.differences(graph.content)
         unknown = [*_unknown(root, config), *_exclusive(graph, root, config)]
     except (KeyError, TypeError, AttributeError):
         raise _damaged(path) from None
@@ -303,8 +303,7 @@ def _local_problems(
             continue
         metadata = project.metadata
         compared = Compared(
-            graph=graph,
-            root=package,
+            locked=package.metadata,
             metadata=metadata,
             workspace=workspace if package.name in graph.members else {},
         )
