@@ -58,7 +58,7 @@ class Compared:
 
     locked: Table
     metadata: Metadata
-    workspace: Table
+    workspace: Mapping[str, Any]
 
     @property
     def sources(self) -> dict[str, object]:
@@ -101,7 +101,7 @@ class Compared:
         ]
 
     def _compared(
-        self, locked: Iterable[LockedRequirement], asked: Iterable[LockedRequirement]
+        self, locked: Iterable[_LockedRequirement], asked: Iterable[_LockedRequirement]
     ) -> list[str]:
         split = self.split
         in_lock = {wanted for wanted in locked if wanted.name not in split}
@@ -111,7 +111,7 @@ class Compared:
             *(f"{wanted} is in the lock only." for wanted in sorted(in_lock - in_project)),
         ]
 
-    def _project_dist(self) -> Iterator[LockedRequirement]:
+    def _project_dist(self) -> Iterator[_LockedRequirement]:
         metadata, sources = self.metadata, self.sources
         extras = tuple(canonicalize_name(name) for name, _ in metadata.extras)
         for requirement in _requirements(metadata.dependencies):
@@ -123,7 +123,7 @@ class Compared:
             for requirement in _requirements(texts):
                 yield _from_project(requirement, sources, where=_place(extra), extra=extra)
 
-    def _project_groups(self) -> Iterator[LockedRequirement]:
+    def _project_groups(self) -> Iterator[_LockedRequirement]:
         groups = dict(self.metadata.groups)
         # uv's older table is a part of the group `dev`.
         legacy = self.metadata.uv.get("dev-dependencies", [])
@@ -135,7 +135,7 @@ class Compared:
                     requirement, self.sources, where=f"the group {canonicalize_name(name)}"
                 )
 
-    def _workspace_lists(self) -> Iterator[LockedRequirement]:
+    def _workspace_lists(self) -> Iterator[_LockedRequirement]:
         for key in _MANIFEST.values():
             texts = self.workspace.get(key, [])
             for requirement in _requirements(map(str, texts)):
@@ -143,7 +143,7 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class LockedRequirement:
+class _LockedRequirement:
     """One requirement, in a form in which two are equal exactly if they mean the same.
 
     `where` is its extra or group ("" for neither); `meaning` tells for each environment of the
@@ -194,19 +194,19 @@ def _extras_in(metadata: Table) -> tuple[str, ...]:
     return tuple(canonicalize_name(str(name)) for name in metadata.get("provides-extras", ()))
 
 
-def _locked_dist(metadata: Table) -> Iterator[LockedRequirement]:
+def _locked_dist(metadata: Table) -> Iterator[_LockedRequirement]:
     for entry in metadata.get("requires-dist", ()):
         for extra in _extras_of(entry.get("marker"), _extras_in(metadata)):
             yield _from_lock(entry, where=_place(extra), extra=extra)
 
 
-def _locked_groups(metadata: Table) -> Iterator[LockedRequirement]:
+def _locked_groups(metadata: Table) -> Iterator[_LockedRequirement]:
     for group, entries in metadata.get("requires-dev", {}).items():
         for entry in entries:
             yield _from_lock(entry, where=f"the group {canonicalize_name(group)}")
 
 
-def _locked_manifest(lock: Table) -> Iterator[LockedRequirement]:
+def _locked_manifest(lock: Table) -> Iterator[_LockedRequirement]:
     for kind, key in _MANIFEST.items():
         for entry in lock.get("manifest", {}).get(kind, ()):
             yield _from_lock(entry, where=f"tool.uv.{key}")
@@ -228,9 +228,9 @@ def _requirements(texts: Iterable[str]) -> Iterator[Requirement]:
     return filter(None, map(parse_requirement, texts))
 
 
-def _from_lock(entry: Table, *, where: str, extra: str = "") -> LockedRequirement:
+def _from_lock(entry: Table, *, where: str, extra: str = "") -> _LockedRequirement:
     """Read an entry of uv's: `requires-dist`, `requires-dev`, `constraints`, `overrides`."""
-    return LockedRequirement(
+    return _LockedRequirement(
         where=where,
         name=canonicalize_name(entry["name"]),
         extras=tuple(sorted(canonicalize_name(name) for name in entry.get("extras", ()))),
@@ -267,11 +267,11 @@ def _shown_source(url: str) -> str:
 
 def _from_project(
     requirement: Requirement, sources: Mapping[str, object], *, where: str, extra: str = ""
-) -> LockedRequirement:
+) -> _LockedRequirement:
     """Return a requirement as uv locks it, with its source from `tool.uv.sources`."""
     name = canonicalize_name(requirement.name)
     source = _project_source(requirement.url, sources.get(name))
-    return LockedRequirement(
+    return _LockedRequirement(
         where=where,
         name=name,
         extras=tuple(sorted(canonicalize_name(extra) for extra in requirement.extras)),

@@ -77,7 +77,7 @@ _PLACES = ("index_url", "extra_index_urls", "find_links")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class _Line:
     """One requirement, at `place`; `asking` is who asks for it, if a comment says so.
 
     `requirement` is None if no name is known; `local` is what lies on this machine. `text` is
@@ -121,7 +121,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Index:
+class _Index:
     """A URL or folder that packages come from, at `place`, as written; `option` names it."""
 
     place: str
@@ -130,12 +130,12 @@ class Index:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class _Written:
     """What a requirements file and those that it includes say."""
 
     files: tuple[Path, ...]
-    lines: tuple[Line, ...]
-    indexes: tuple[Index, ...]
+    lines: tuple[_Line, ...]
+    indexes: tuple[_Index, ...]
     problems: tuple[str, ...]
 
 
@@ -195,7 +195,7 @@ def _remedy_if_stale(found: LockFile, config: ProjectConfig) -> str:
 
 
 def _as_written(
-    found: LockFile, written: Written, wanted: list[Line], config: ProjectConfig
+    found: LockFile, written: _Written, wanted: list[_Line], config: ProjectConfig
 ) -> tuple[Lock, list[str]]:
     """Return the lock for a file that ships as it is: all of it must work on the server."""
     unpinned = list(_unpinned(wanted))
@@ -217,7 +217,7 @@ def _as_written(
 
 
 def _reduced(
-    found: LockFile, written: Written, wanted: list[Line], config: ProjectConfig, target: Target
+    found: LockFile, written: _Written, wanted: list[_Line], config: ProjectConfig, target: Target
 ) -> tuple[Lock, list[str]]:
     """Reduce the file and its includes to pins for the target."""
     fixed = {line.name: line for line in written.lines if line.constraint and line.version}
@@ -248,14 +248,14 @@ def _reduced(
     return lock, [*_unpinned(checked), *(one for one in reduced if isinstance(one, str))]
 
 
-def _indexes(written: Written) -> tuple[str, ...]:
+def _indexes(written: _Written) -> tuple[str, ...]:
     """Return the indexes, the one that replaces PyPI first."""
     urls = tuple(one.value for one in written.indexes if one.option == "extra_index_urls")
     replacing = tuple(one.value for one in written.indexes if one.option == "index_url")
     return (*(replacing or (PUBLIC_INDEX,)), *urls)
 
 
-def _pin(line: Line) -> Pin:
+def _pin(line: _Line) -> Pin:
     return Pin(
         name=line.name or "",
         requirement=line.text,
@@ -265,7 +265,7 @@ def _pin(line: Line) -> Pin:
     )
 
 
-def _line_problems(lines: list[Line], target: Target) -> Iterator[str]:
+def _line_problems(lines: list[_Line], target: Target) -> Iterator[str]:
     """Return what neither a list as written nor a reduced one could hold."""
     tags = frozenset(target.tags())
     for line in lines:
@@ -279,7 +279,7 @@ def _line_problems(lines: list[Line], target: Target) -> Iterator[str]:
             yield incompatible(f"{line.place}: {wheel}", [wheel], target)
 
 
-def _local_problems(written: Written) -> Iterator[str]:
+def _local_problems(written: _Written) -> Iterator[str]:
     for line in written.lines:
         shown = excerpt(line.text)
         if line.editable:
@@ -294,7 +294,7 @@ def _local_problems(written: Written) -> Iterator[str]:
             yield f"{index.place}: {excerpt(index.value)} is a folder of this machine."
 
 
-def _variables(written: Written) -> Iterator[str]:
+def _variables(written: _Written) -> Iterator[str]:
     """Return which variables pip is to fill in, on the server."""
     texts = [(line.place, line.text) for line in written.lines]
     for place, text in (*texts, *((index.place, index.value) for index in written.indexes)):
@@ -302,7 +302,7 @@ def _variables(written: Written) -> Iterator[str]:
             yield f"{place}: {name} must be set where the server installs the packages."
 
 
-def _unhashed(lines: list[Line], *, asked: bool) -> Iterator[str]:
+def _unhashed(lines: list[_Line], *, asked: bool) -> Iterator[str]:
     """Return a sentence for each line without a hash, if pip requires all to have one."""
     wanted = [line for line in lines if not line.constraint]
     if not asked and not any(line.hashes for line in lines):
@@ -315,7 +315,7 @@ def _unhashed(lines: list[Line], *, asked: bool) -> Iterator[str]:
             yield f"{line.place}: `{excerpt(line.text)}` has no hash, and {reason}."
 
 
-def _unpinned(lines: list[Line]) -> Iterator[str]:
+def _unpinned(lines: list[_Line]) -> Iterator[str]:
     """Return a sentence for each line that leaves the version open."""
     fixed = {line.name for line in lines if line.constraint and line.version}
     for line in lines:
@@ -325,7 +325,7 @@ def _unpinned(lines: list[Line]) -> Iterator[str]:
             yield f"{line.place}: `{excerpt(line.text)}` {reason}."
 
 
-def _open(line: Line) -> str | None:
+def _open(line: _Line) -> str | None:
     """Return how a line leaves open what is installed, or None."""
     if line.url is None:
         return None if line.version else "is not pinned to one version"
@@ -352,13 +352,13 @@ def _by_place(problem: str) -> tuple[str, int]:
     return file, int(number[0]) if number else 0
 
 
-def _written(path: Path, project: Project) -> Written:
+def _written(path: Path, project: Project) -> _Written:
     """Read a file and those that it includes; places are named from the project's root."""
     found = list(_items(path, project, seen=set()))
-    return Written(
+    return _Written(
         files=tuple(one for one in found if isinstance(one, Path)),
-        lines=tuple(one for one in found if isinstance(one, Line)),
-        indexes=tuple(one for one in found if isinstance(one, Index)),
+        lines=tuple(one for one in found if isinstance(one, _Line)),
+        indexes=tuple(one for one in found if isinstance(one, _Index)),
         problems=tuple(one for one in found if isinstance(one, str)),
     )
 
@@ -370,7 +370,7 @@ def _items(
     seen: set[Path],
     constraints: bool = False,
     via: tuple[Path, ...] = (),
-) -> Iterator[Path | Line | Index | str]:
+) -> Iterator[Path | _Line | _Index | str]:
     """Return a file, what it holds, and its problems; `via` are those that include it."""
     if path in seen:
         return
@@ -402,20 +402,20 @@ def _items(
             project,
             constraint=constraints,
         )
-        if isinstance(line, Line):
+        if isinstance(line, _Line):
             asks = asking.get(number, ())
             line = replace(line, hashes=tuple(entry.hash_options), asking=asks)
         yield line
 
 
-def _indexes_of(place: str, options: dict[str, Any]) -> Iterator[Index | str]:
+def _indexes_of(place: str, options: dict[str, Any]) -> Iterator[_Index | str]:
     for option in _PLACES:
         given = options.get(option) or ()
         for value in (given,) if isinstance(given, str) else given:
             if has_credentials(without_variables(value)):
                 yield f"{place}: the URL {excerpt(value)} has credentials in it."
             else:
-                yield Index(place=place, option=option, value=value)
+                yield _Index(place=place, option=option, value=value)
 
 
 def _include_problem(path: Path, root: Path, via: tuple[Path, ...]) -> str | None:
@@ -428,7 +428,7 @@ def _include_problem(path: Path, root: Path, via: tuple[Path, ...]) -> str | Non
     return None
 
 
-def _line(place: str, written: str, project: Project, *, constraint: bool) -> Line | str:
+def _line(place: str, written: str, project: Project, *, constraint: bool) -> _Line | str:
     """Return a line, or the problem that it is no requirement."""
     text = _PER_LINE_OPTION.sub("", _HASH.sub("", written)).strip()
     plain = _EDITABLE.sub("", text, count=1) if _EDITABLE.match(text) else text
@@ -436,7 +436,7 @@ def _line(place: str, written: str, project: Project, *, constraint: bool) -> Li
     requirement = parse_requirement(plain) or _named(plain, local, project)
     if requirement is None and local is None and not _URL.match(plain):
         return f"{place}: `{excerpt(text)}` is no requirement."
-    return Line(
+    return _Line(
         place=place,
         text=plain,
         requirement=requirement,
@@ -577,9 +577,9 @@ def _name_of_file(place: str) -> str:
     return ""
 
 
-def _conflicts(lines: Iterable[Line], config: ProjectConfig, target: Target) -> Iterator[str]:
+def _conflicts(lines: Iterable[_Line], config: ProjectConfig, target: Target) -> Iterator[str]:
     """Return a sentence for each line that contradicts one before it on the target."""
-    first: dict[str, Line] = {}
+    first: dict[str, _Line] = {}
     for line in sorted(lines, key=lambda each: not each.constraint):
         if line.name is None or line.local is not None or not _holds(line, target, all):
             continue
@@ -591,12 +591,12 @@ def _conflicts(lines: Iterable[Line], config: ProjectConfig, target: Target) -> 
             yield f"{line.place}: `{excerpt(line.text)}` contradicts {first_one}."
 
 
-def _is_wanted(line: Line, config: ProjectConfig, target: Target) -> bool:
+def _is_wanted(line: _Line, config: ProjectConfig, target: Target) -> bool:
     """Return whether a line counts for the target, or if markers are kept, for any."""
     return config.keep_markers or _holds(line, target, any)
 
 
-def _is_project(line: Line, config: ProjectConfig) -> bool:
+def _is_project(line: _Line, config: ProjectConfig) -> bool:
     """Return whether a line is the project itself, which ships as files."""
     if line.local is not None and resolved(line.local) == config.root.resolve():
         return True
@@ -604,7 +604,7 @@ def _is_project(line: Line, config: ProjectConfig) -> bool:
 
 
 def _reduced_line(
-    line: Line, fixing: Line, config: ProjectConfig, target: Target
+    line: _Line, fixing: _Line, config: ProjectConfig, target: Target
 ) -> Pin | LocalPackage | Omitted | str | None:
     """Return what becomes of a line; a str is a problem. `fixing` is what gives the version."""
     marker = line.requirement.marker if line.requirement else None
@@ -633,7 +633,7 @@ def _reduced_line(
     )
 
 
-def _built(line: Line, path: Path) -> LocalPackage | str:
+def _built(line: _Line, path: Path) -> LocalPackage | str:
     if not is_there(path):
         return f"{line.place}: there is no {excerpt(str(path))}, which it is built from."
     if line.name is None:
@@ -641,7 +641,7 @@ def _built(line: Line, path: Path) -> LocalPackage | str:
     return LocalPackage(name=line.name, path=path, because=line.because)
 
 
-def _holds(line: Line, target: Target, how: Callable[[Iterable[bool]], bool]) -> bool:
+def _holds(line: _Line, target: Target, how: Callable[[Iterable[bool]], bool]) -> bool:
     """Return whether a line's marker holds, by `how` many of the target's patch releases."""
     marker = line.requirement.marker if line.requirement else None
     if marker is None:
@@ -650,11 +650,11 @@ def _holds(line: Line, target: Target, how: Callable[[Iterable[bool]], bool]) ->
     return how(marker.evaluate({**environment, "extra": ""}) for environment in environments)
 
 
-def _exact(line: Line) -> str:
+def _exact(line: _Line) -> str:
     return str(line.requirement.specifier) if line.requirement else ""
 
 
-def _agree(before: Line, line: Line) -> bool:
+def _agree(before: _Line, line: _Line) -> bool:
     if before.requirement is None or line.requirement is None or before is line:
         return True
     if before.url or line.url:

@@ -2,8 +2,10 @@
 
 The format is uv's own (version 1): https://docs.astral.sh/uv/concepts/projects/layout/. A lock
 holds the packages of every platform, extra and group; only a walk from the project tells which
-belong together. Packages that it reaches become pins, with markers if they are kept; the others are
-omitted with a reason. Above 500 lines, because the walk, its pins and its reasons are one format.
+belong together. `read_uv_lock` parses the graph, compares it with the project (`freshness`), walks
+it once for each patch release that matters, and has what it reaches checked and pinned
+(`compatibility`). If markers are kept, one more walk gathers them. What no walk reaches is omitted
+with a reason. Above 500 lines, because the graph, its walks and their reasons are one format.
 """
 
 from __future__ import annotations
@@ -49,11 +51,12 @@ from hatch_connect.project.reading import PYPROJECT
 from hatch_connect.secret import excerpt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from packaging.markers import Marker
 
+    from hatch_connect.locks.freshness import Table
     from hatch_connect.locks.lock import Lock, LockFile, Pin
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.project.target import Target
@@ -61,20 +64,18 @@ if TYPE_CHECKING:
 _VERSION = 1
 _AGAIN = "Lock again: uv lock"
 
-Table: TypeAlias = dict[str, Any]
-
 # PEP 508 gives `extra` one value; uv tests several at once to tell conflicting ones apart.
 _EXTRA = re.compile(r"\bextra\s*(==|!=)\s*('[^']*'|\"[^\"]*\")")
 
 _MOST = 64
 """A marker with more alternatives than this would grow without end, and nobody could read it."""
 
-Decide: TypeAlias = "Callable[[frozenset[str], str], str | bool]"
+_Decide: TypeAlias = "Callable[[frozenset[str], str], str | bool]"
 """Return, for these active extras, whether a marker holds, or what is left of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Edge:
+class _Edge:
     """A dependency; it has a version and a source if the name alone is ambiguous."""
 
     name: str
@@ -83,21 +84,21 @@ class Edge:
     marker: str | None
     extras: tuple[str, ...]
 
-    def may_mean(self, package: Package) -> bool:
+    def may_mean(self, package: _Package) -> bool:
         """Return whether it leads to this one of the packages of its name."""
         return self.version in {None, package.version} and self.source in (None, package.source)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Package:
+class _Package:
     """One `[[package]]`; `wheels` are file names."""
 
     name: str
     version: str | None
     source: Table
-    dependencies: tuple[Edge, ...]
-    extras: dict[str, tuple[Edge, ...]]
-    groups: dict[str, tuple[Edge, ...]]
+    dependencies: tuple[_Edge, ...]
+    extras: dict[str, tuple[_Edge, ...]]
+    groups: dict[str, tuple[_Edge, ...]]
     wheels: tuple[str, ...]
     has_sdist: bool
     hashes: tuple[str, ...]
@@ -121,27 +122,27 @@ class Package:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Graph:
+class _Graph:
     """All packages by name, and what the lock says of itself.
 
     `systems` are the markers of those that it was made for; empty for all.
     """
 
-    packages: dict[str, tuple[Package, ...]]
+    packages: dict[str, tuple[_Package, ...]]
     requires_python: str | None
     members: tuple[str, ...]
     systems: tuple[str, ...]
     content: Table
 
-    def in_folder(self, folder: str) -> Package | None:
+    def in_folder(self, folder: str) -> _Package | None:
         """Return the package whose source is this folder."""
         return next((package for package in self.every() if package.folder == folder), None)
 
-    def every(self) -> Iterator[Package]:
+    def every(self) -> Iterator[_Package]:
         """Return all packages."""
         return chain.from_iterable(self.packages.values())
 
-    def target_of(self, edge: Edge) -> Package:
+    def target_of(self, edge: _Edge) -> _Package:
         """Return the package that an edge leads to; raises LockError for a damaged lock."""
         found = [package for package in self.packages.get(edge.name, ()) if edge.may_mean(package)]
         if len(found) == 1:
@@ -149,11 +150,11 @@ class Graph:
         told = f"{edge.name} {edge.version or ''}".strip()
         raise LockError(
             f"The lock is damaged: {len(found)} packages answer to `{excerpt(told)}`.",
-            hint="Lock again: uv lock",
+            hint=_AGAIN,
         )
 
 
-_Place: TypeAlias = tuple[Package, str | None]
+_Place: TypeAlias = tuple[_Package, str | None]
 """A package itself, or one of its extras."""
 
 _Reason: TypeAlias = tuple[int, str]
@@ -168,10 +169,10 @@ _ALWAYS: _Ways = frozenset({frozenset()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DependencyWalk:
+class _DependencyWalk:
     """What can be reached from the project: packages with those that ask for them, and the ways."""
 
-    asked_by: dict[Package, dict[str, None]]
+    asked_by: dict[_Package, set[str]]
     ways: dict[_Place, _Ways]
 
 
@@ -213,12 +214,12 @@ def read_uv_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock
     installed = {patch: _locked(walk).values() for patch, walk in walks.items()}
     pins = pinner.pins(installed)
     if config.keep_markers:
-        pins = _kept(_follow(graph, root, config, _left), pinner)
+        pins = _kept(_follow(graph, root, config, _what_is_left), pinner)
         omitted = without_pinned(omitted, pins)
     return pinner.lock(pins, tuple(chain.from_iterable(installed.values())), local, omitted)
 
 
-def _graph(found: LockFile) -> Graph:
+def _graph(found: LockFile) -> _Graph:
     path = found.path
     content: dict[str, Any] = parse_lock(found.data, path)
     version = content.get("version")
@@ -229,16 +230,16 @@ def _graph(found: LockFile) -> Graph:
             hint="Update hatch-connect, or lock with an older uv.",
         )
     try:
-        return read_graph(content)
+        return _read_graph(content)
     except (KeyError, TypeError, AttributeError):
         raise _damaged(path) from None
 
 
 def _damaged(path: Path) -> LockError:
-    return LockError(f"{path} is damaged.", hint="Lock again: uv lock")
+    return LockError(f"{path} is damaged.", hint=_AGAIN)
 
 
-def _root(graph: Graph, path: Path, config: ProjectConfig) -> Package:
+def _root(graph: _Graph, path: Path, config: ProjectConfig) -> _Package:
     root = graph.in_folder(project_folder(config.root, path))
     if root is not None and root.name == canonicalize_name(config.project_name):
         return root
@@ -251,17 +252,14 @@ def _root(graph: Graph, path: Path, config: ProjectConfig) -> Package:
     )
 
 
-def _workspace_root(graph: Graph) -> Package:
+def _workspace_root(graph: _Graph) -> _Package:
     """Return a stand-in for the root of a virtual workspace, which depends on all its members."""
-    edges = (
-        Edge(name=name, version=None, source=None, marker=None, extras=()) for name in graph.members
-    )
     groups = graph.content.get("manifest", {}).get("dependency-groups", {})
-    return Package(
+    return _Package(
         name="",
         version=None,
         source={"virtual": "."},
-        dependencies=tuple(edges),
+        dependencies=_edges({"name": name} for name in graph.members),
         extras={},
         groups={},
         wheels=(),
@@ -272,7 +270,7 @@ def _workspace_root(graph: Graph) -> Package:
 
 
 def _project_problems(
-    graph: Graph, root: Package, path: Path, config: ProjectConfig
+    graph: _Graph, root: _Package, path: Path, config: ProjectConfig
 ) -> Iterator[Problems]:
     """Compare the lock with the project, and with what is asked for."""
     compared = Compared(
@@ -292,7 +290,7 @@ def _project_problems(
 
 
 def _local_problems(
-    graph: Graph, local: Iterable[str], path: Path, config: ProjectConfig
+    graph: _Graph, local: Iterable[str], path: Path, config: ProjectConfig
 ) -> Iterator[Problems]:
     """Compare the lock with the projects that it builds from folders."""
     workspace = _workspace(path, config)
@@ -316,7 +314,7 @@ def _local_problems(
         )
 
 
-def _text_problems(text: str, graph: Graph, path: Path, target: Target) -> Iterator[Problems]:
+def _text_problems(text: str, graph: _Graph, path: Path, target: Target) -> Iterator[Problems]:
     yield Problems(
         f"{path} holds credentials:",
         "Keep them in uv's own store (`uv auth login`) or in the environment, and lock again.",
@@ -334,13 +332,13 @@ def _text_problems(text: str, graph: Graph, path: Path, target: Target) -> Itera
         )
 
 
-def _workspace(path: Path, config: ProjectConfig) -> dict[str, Any]:
+def _workspace(path: Path, config: ProjectConfig) -> Mapping[str, Any]:
     """Return `[tool.uv]` of the project that the lock lies beside."""
     project = config.project.beside(path.parent)
-    return dict(project.metadata.uv) if project else {}
+    return project.metadata.uv if project else {}
 
 
-def _exclusive(graph: Graph, root: Package, config: ProjectConfig) -> Iterator[str]:
+def _exclusive(graph: _Graph, root: _Package, config: ProjectConfig) -> Iterator[str]:
     """Return which of the extras and groups exclude one another, by what the lock declares."""
     chosen = {("extra", name) for name in config.extras} | {("group", g) for g in config.groups}
     for conflict in graph.content.get("conflicts", ()):
@@ -355,19 +353,19 @@ def _exclusive(graph: Graph, root: Package, config: ProjectConfig) -> Iterator[s
             yield f"Of {' and '.join(asked)} only one can be installed: `tool.uv.conflicts`."
 
 
-def _unknown(root: Package, config: ProjectConfig) -> Iterator[str]:
+def _unknown(root: _Package, config: ProjectConfig) -> Iterator[str]:
     extras = {*root.extras, *root.metadata.get("provides-extras", ())}
     groups = {*root.groups, *root.metadata.get("requires-dev", {})}
     return unknown_names(config, extras, groups)
 
 
-def read_graph(content: Table) -> Graph:
+def _read_graph(content: Table) -> _Graph:
     """Return the graph of a `uv.lock`; raises KeyError, TypeError or AttributeError if damaged."""
-    packages: dict[str, tuple[Package, ...]] = {}
+    packages: dict[str, tuple[_Package, ...]] = {}
     for table in content.get("package", []):
         package = _package(table)
         packages[package.name] = (*packages.get(package.name, ()), package)
-    return Graph(
+    return _Graph(
         packages=packages,
         requires_python=_text(content["requires-python"]) if "requires-python" in content else None,
         members=tuple(map(_text, content.get("manifest", {}).get("members", ()))),
@@ -382,9 +380,9 @@ def _text(value: object) -> str:
     raise TypeError(type(value).__name__)
 
 
-def _package(table: Table) -> Package:
+def _package(table: Table) -> _Package:
     files = [*table.get("wheels", []), *([table["sdist"]] if "sdist" in table else [])]
-    return Package(
+    return _Package(
         name=_text(table["name"]),
         version=_text(table["version"]) if "version" in table else None,
         source={key: _text(value) for key, value in table["source"].items()},
@@ -402,13 +400,13 @@ def _wheel_name(wheel: Table) -> str:
     return wheel.get("filename") or file_name(wheel.get("url") or wheel.get("path") or "")
 
 
-def _named_edges(table: Table) -> dict[str, tuple[Edge, ...]]:
+def _named_edges(table: Table) -> dict[str, tuple[_Edge, ...]]:
     return {name: _edges(edges) for name, edges in table.items()}
 
 
-def _edges(tables: Iterable[Table]) -> tuple[Edge, ...]:
+def _edges(tables: Iterable[Table]) -> tuple[_Edge, ...]:
     return tuple(
-        Edge(
+        _Edge(
             name=_text(table["name"]),
             version=_text(table["version"]) if "version" in table else None,
             source=dict(table["source"]) if "source" in table else None,
@@ -419,8 +417,13 @@ def _edges(tables: Iterable[Table]) -> tuple[Edge, ...]:
     )
 
 
-def _follow(graph: Graph, root: Package, config: ProjectConfig, decide: Decide) -> DependencyWalk:
-    """Walk from the project, again until no newly active extra opens another way."""
+def _follow(
+    graph: _Graph, root: _Package, config: ProjectConfig, decide: _Decide
+) -> _DependencyWalk:
+    """Walk from the project, again until no newly active extra changes what is reached.
+
+    uv's markers may test which extras are active, and a walk finds more of them as it goes.
+    """
     active = frozenset(
         {
             _encoded("project", root),
@@ -436,15 +439,15 @@ def _follow(graph: Graph, root: Package, config: ProjectConfig, decide: Decide) 
         active = more
 
 
-def _encoded(kind: str, package: Package, name: str | None = None) -> str:
+def _encoded(kind: str, package: _Package, name: str | None = None) -> str:
     """Return what is chosen as uv encodes it in markers of conflicts: `extra-4-name-cpu`."""
     return "-".join(filter(None, (kind, str(len(package.name)), package.name, name)))
 
 
 def _follow_once(
-    graph: Graph, root: Package, config: ProjectConfig, decide: Callable[[str], str | bool]
-) -> DependencyWalk:
-    asked_by: dict[Package, dict[str, None]] = {}
+    graph: _Graph, root: _Package, config: ProjectConfig, decide: Callable[[str], str | bool]
+) -> _DependencyWalk:
+    asked_by: dict[_Package, set[str]] = {}
     ways: dict[_Place, _Ways] = {(root, None): _ALWAYS}
     pending = [
         ("the project", root.dependencies, _ALWAYS),
@@ -459,7 +462,7 @@ def _follow_once(
                 continue
             package = graph.target_of(edge)
             if package is not root:  # a package may depend on the project
-                asked_by.setdefault(package, {})[asking] = None
+                asked_by.setdefault(package, set()).add(asking)
             for extra in (None, *edge.extras):
                 before = ways.get((package, extra), frozenset())
                 after = _widened(package, before, through)
@@ -467,10 +470,10 @@ def _follow_once(
                 if after != before:
                     ways[package, extra] = after
                     pending.append((*_asking(package, extra), after))
-    return DependencyWalk(asked_by=asked_by, ways=ways)
+    return _DependencyWalk(asked_by=asked_by, ways=ways)
 
 
-def _through(edge: Edge, ways: _Ways, decide: Callable[[str], str | bool]) -> _Ways:
+def _through(edge: _Edge, ways: _Ways, decide: Callable[[str], str | bool]) -> _Ways:
     """Return the ways that lead on through an edge."""
     left = decide(edge.marker) if edge.marker else True
     if isinstance(left, bool):
@@ -478,7 +481,7 @@ def _through(edge: Edge, ways: _Ways, decide: Callable[[str], str | bool]) -> _W
     return frozenset(way | {left} for way in ways)
 
 
-def _widened(package: Package, before: _Ways, through: _Ways) -> _Ways:
+def _widened(package: _Package, before: _Ways, through: _Ways) -> _Ways:
     after = shortest(before | through)
     if len(after) > _MOST:
         raise LockError(
@@ -488,7 +491,7 @@ def _widened(package: Package, before: _Ways, through: _Ways) -> _Ways:
     return after
 
 
-def _asking(package: Package, extra: str | None) -> tuple[str, tuple[Edge, ...]]:
+def _asking(package: _Package, extra: str | None) -> tuple[str, tuple[_Edge, ...]]:
     """Return what a package, or an extra of one, is called, and what it asks for."""
     if extra is None:
         return package.name, package.dependencies
@@ -496,19 +499,19 @@ def _asking(package: Package, extra: str | None) -> tuple[str, tuple[Edge, ...]]
 
 
 def _holds(environment: dict[str, str], active: frozenset[str], marker: str) -> bool:
-    """Decide a marker for one environment."""
+    """_Decide a marker for one environment."""
     complete: dict[str, Any] = {**environment, "extras": active}
-    return marker_of(marker).evaluate(complete, context="lock_file")
+    return _marker_of(marker).evaluate(complete, context="lock_file")
 
 
-def _left(active: frozenset[str], marker: str) -> str | bool:
+def _what_is_left(active: frozenset[str], marker: str) -> str | bool:
     """Return what is left of a marker that is kept for every Python and machine."""
-    marker_of(marker)  # raises LockError for what is no marker
+    _marker_of(marker)  # raises LockError for what is no marker
     return reduced(marker, {"extra": active})
 
 
 @cache
-def marker_of(text: str) -> Marker:
+def _marker_of(text: str) -> Marker:
     """Parse a marker of uv's, in which several values of `extra` may hold at once.
 
     `extra == "x"` becomes `"x" in extras`, which is how PEP 751 tests for a set of extras.
@@ -522,13 +525,13 @@ def marker_of(text: str) -> Marker:
         return Marker(_EXTRA.sub(as_set, text))
     except InvalidMarker:
         raise LockError(
-            f"The lock is damaged: `{excerpt(text)}` is no marker.", hint="Lock again: uv lock"
+            f"The lock is damaged: `{excerpt(text)}` is no marker.", hint=_AGAIN
         ) from None
 
 
-def _target_problems(walk: DependencyWalk, pinner: Pinner, path: Path) -> Iterator[str]:
+def _target_problems(walk: _DependencyWalk, pinner: Pinner, path: Path) -> Iterator[str]:
     """Return why what a walk reached cannot be installed on the target."""
-    by_name: dict[str, list[Package]] = {}
+    by_name: dict[str, list[_Package]] = {}
     for package in walk.asked_by:
         by_name.setdefault(package.name, []).append(package)
     for name, packages in by_name.items():
@@ -547,7 +550,7 @@ def _target_problems(walk: DependencyWalk, pinner: Pinner, path: Path) -> Iterat
             yield f"{package} is built from {package.local}, which is not there."
 
 
-def _local(walk: DependencyWalk, path: Path) -> dict[Package, LocalPackage]:
+def _local(walk: _DependencyWalk, path: Path) -> dict[_Package, LocalPackage]:
     """Return the packages that are built from files of this machine."""
     return {
         package: LocalPackage(
@@ -560,7 +563,7 @@ def _local(walk: DependencyWalk, path: Path) -> dict[Package, LocalPackage]:
     }
 
 
-def _kept(walk: DependencyWalk, pinner: Pinner) -> tuple[Pin, ...]:
+def _kept(walk: _DependencyWalk, pinner: Pinner) -> tuple[Pin, ...]:
     """Return the pins for every Python and machine, each with its marker."""
     return tuple(
         pinner.pin(locked, either(walk.ways[package, None]))
@@ -568,7 +571,7 @@ def _kept(walk: DependencyWalk, pinner: Pinner) -> tuple[Pin, ...]:
     )
 
 
-def _locked(walk: DependencyWalk) -> dict[Package, LockedPackage]:
+def _locked(walk: _DependencyWalk) -> dict[_Package, LockedPackage]:
     """Return the packages that are installed from an index, a URL or a repository."""
     return {
         package: _locked_package(package, asking)
@@ -577,7 +580,7 @@ def _locked(walk: DependencyWalk) -> dict[Package, LockedPackage]:
     }
 
 
-def _locked_package(package: Package, asking: Iterable[str]) -> LockedPackage:
+def _locked_package(package: _Package, asking: Iterable[str]) -> LockedPackage:
     repository = package.source.get("git")
     url = repository or package.source.get("url")
     fixed = repository is None or is_commit(parted(repository).fragment)
@@ -595,7 +598,7 @@ def _locked_package(package: Package, asking: Iterable[str]) -> LockedPackage:
     )
 
 
-def _requirement(package: Package) -> str:
+def _requirement(package: _Package) -> str:
     if "git" in package.source:
         return _git_requirement(package.name, package.source["git"])
     if "url" in package.source:
@@ -613,12 +616,12 @@ def _git_requirement(name: str, url: str) -> str:
 
 
 def _omitted(
-    graph: Graph, root: Package, walks: Sequence[DependencyWalk], config: ProjectConfig
+    graph: _Graph, root: _Package, walks: Sequence[_DependencyWalk], config: ProjectConfig
 ) -> tuple[Omitted, ...]:
     """Return each package that no walk reached, and why; the project itself is one."""
     reached = {package for walk in walks for package in walk.asked_by}
     places = {place for walk in walks for place in walk.ways}
-    asked: dict[str, list[tuple[Edge, _Reason]]] = {}
+    asked: dict[str, list[tuple[_Edge, _Reason]]] = {}
     for package in graph.every():
         for edge, reason in _reasons(package, root, places, config):
             asked.setdefault(edge.name, []).append((edge, reason))
@@ -630,7 +633,9 @@ def _omitted(
     return tuple(sorted(found, key=lambda each: (each.name, each.version or "")))
 
 
-def _because(package: Package, root: Package, asked: dict[str, list[tuple[Edge, _Reason]]]) -> str:
+def _because(
+    package: _Package, root: _Package, asked: dict[str, list[tuple[_Edge, _Reason]]]
+) -> str:
     if package is root:
         return "the project itself"
     reasons = sorted(
@@ -643,8 +648,8 @@ def _because(package: Package, root: Package, asked: dict[str, list[tuple[Edge, 
 
 
 def _reasons(
-    package: Package, root: Package, places: Collection[_Place], config: ProjectConfig
-) -> Iterator[tuple[Edge, _Reason]]:
+    package: _Package, root: _Package, places: Collection[_Place], config: ProjectConfig
+) -> Iterator[tuple[_Edge, _Reason]]:
     """Return for each edge of a package why it does not lead to what was not reached."""
     own = package is root
     name = "the project" if own else package.name
@@ -665,7 +670,7 @@ def _reasons(
             yield edge, _not_followed(called, edge) if active else _not_chosen(called)
 
 
-def _not_followed(called: str, edge: Edge) -> _Reason:
+def _not_followed(called: str, edge: _Edge) -> _Reason:
     if edge.marker is None:
         return _LEFT_OUT, f"{called} asks for another version"
     return _MARKER, f"{called} asks for it only where {edge.marker}"
