@@ -22,9 +22,10 @@ from hatch_connect.project.target import HIGH_PATCH
 from hatch_connect.secret import excerpt, has_credentials, without_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
+    from packaging.requirements import Requirement
     from packaging.tags import Tag
 
     from hatch_connect.locks.lock import LocalPackage, LockFile, Omitted
@@ -255,6 +256,17 @@ def url_problem(called: str, url: str) -> str | None:
 def without_query(text: str) -> str:
     """Return a text that ends in a URL without the URL's query, fit for a message."""
     return without_credentials(text).partition("?")[0]
+
+
+def holds(
+    requirement: Requirement | None, target: Target, how: Callable[[Iterable[bool]], bool]
+) -> bool:
+    """Return whether a marker holds, if there is one, for `any` or `all` patch releases."""
+    marker = requirement.marker if requirement else None
+    environments = target.environments()
+    return marker is None or how(
+        marker.evaluate({**environment, "extra": ""}) for environment in environments
+    )
 
 
 def first_patches(text: str, target: Target) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ lock is compared with `[tool.uv.sources]` elsewhere.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os.path import normpath
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +18,8 @@ from urllib.request import url2pathname
 from packaging.utils import canonicalize_name
 
 from hatch_connect.errors import LockError, ProjectError
-from hatch_connect.locks.compatibility import is_commit, parted
-from hatch_connect.locks.lock import UV, LocalPackage
+from hatch_connect.locks.compatibility import holds, is_commit, parted
+from hatch_connect.locks.lock import UV, LocalPackage, Lock
 from hatch_connect.project.metadata import (
     PackageSource,
     parse_requirement,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from packaging.requirements import Requirement
 
-    from hatch_connect.locks.lock import Lock, Pin
+    from hatch_connect.locks.lock import Pin
     from hatch_connect.project.metadata import Metadata
     from hatch_connect.project.project import Project, ProjectConfig
     from hatch_connect.project.target import Target
@@ -76,7 +76,7 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def matching(root: Path, pattern: str) -> list[Path]:
+def _matching(root: Path, pattern: str) -> list[Path]:
     """Return what a pattern of a workspace matches; nothing for an invalid pattern."""
     try:
         return sorted(root.glob(pattern))
@@ -93,49 +93,47 @@ def metadata_in(project: Project, folder: Path) -> Metadata | None:
     return found.metadata if found and found.metadata.has_project else None
 
 
-def hatch_members(config: ProjectConfig) -> dict[str, Path]:
-    """Return the members of the workspace of the chosen Hatch environment, by normalized name."""
-    found: dict[str, Path] = {}
-    for pattern in config.hatch_environment.members:
-        for folder in matching(config.root, pattern):
-            metadata = metadata_in(config.project, folder)
-            if metadata is not None:
-                found[canonicalize_name(metadata.name)] = folder
-    return found
+def _hatch_members(config: ProjectConfig) -> dict[str, Path]:
+    return _members(config.project, config.root, config.hatch_environment.members)
 
 
-def wanted_members(
-    config: ProjectConfig, requirements: tuple[tuple[str, str], ...]
-) -> Iterator[LocalPackage]:
-    """Return the members that the project depends on, and those that they depend on.
+def _members(project: Project, root: Path, patterns: Iterable[object]) -> dict[str, Path]:
+    """Return the projects in the folders of a workspace, by normalized name."""
+    folders = (folder for pattern in patterns for folder in _matching(root, str(pattern)))
+    found = ((metadata_in(project, folder), folder) for folder in folders)
+    return {canonicalize_name(metadata.name): folder for metadata, folder in found if metadata}
 
-    `requirements` are (name, who asks). Hatch installs a member in place of what an index has
-    under its name.
+
+def wanted_members(config: ProjectConfig) -> dict[str, LocalPackage]:
+    """Return the members of Hatch's workspace that the project depends on, and those they need.
+
+    Hatch installs a member in place of what an index has under its name.
     """
-    members, pending, seen = hatch_members(config), list(requirements), set[str]()
+    members, found = _hatch_members(config), dict[str, LocalPackage]()
+    pending = [(required_name(text), asking) for text, asking in direct_requirements(config)]
     while pending:
         name, asking = pending.pop(0)
-        if name not in members or name in seen:
+        if name not in members or name in found:
             continue
-        seen.add(name)
-        yield LocalPackage(name=name, path=members[name], because=asking)
+        found[name] = LocalPackage(name=name, path=members[name], because=asking)
         metadata = metadata_in(config.project, members[name])
         texts = metadata.dependencies if metadata else ()
-        pending += [(required, name) for text in texts if (required := required_name(text))]
+        pending += [(required_name(text), name) for text in texts]
+    return found
 
 
 def required_name(text: str) -> str:
     """Return the normalized name of a requirement, also of one with a context field of Hatch."""
-    requirement = parse_requirement(in_context(text))
+    requirement = parse_requirement(_in_context(text))
     return canonicalize_name(requirement.name) if requirement else ""
 
 
-def in_context(text: str) -> str:
+def _in_context(text: str) -> str:
     """Replace Hatch's `{root:uri}` and the like by a URL, so that the requirement can be parsed."""
     return _CONTEXT.sub("file:///root", text)
 
 
-def below_root(config: ProjectConfig, texts: Iterable[str]) -> dict[str, Path]:
+def _below_root(config: ProjectConfig, texts: Iterable[str]) -> dict[str, Path]:
     """Return the folders of requirements that say `{root:uri}/...`, by normalized name.
 
     Hatch locks the path that such a folder has on the machine at hand.
@@ -150,7 +148,7 @@ def below_root(config: ProjectConfig, texts: Iterable[str]) -> dict[str, Path]:
     return found
 
 
-def declared_sources(
+def _declared_sources(
     config: ProjectConfig, target: Target, *, uv: bool = True
 ) -> tuple[PackageSource, ...]:
     """Return the sources that count; a direct reference of the project wins over any.
@@ -166,18 +164,27 @@ def declared_sources(
     return tuple(found.values())
 
 
-def declared_folder(config: ProjectConfig, source: PackageSource) -> Path | None:
+def _declared_folder(config: ProjectConfig, source: PackageSource) -> Path | None:
     """Return the folder or file that a package is built from; None for other sources."""
     if source.kind == "path":
         return Path(normpath(config.root / source.place / source.below))
     if source.kind != "workspace":
         return None
-    if "tool.uv" in source.where:
-        return _uv_members(config).get(source.name)
-    return hatch_members(config).get(source.name)
+    members = _uv_members(config) if "tool.uv" in source.where else _hatch_members(config)
+    return members.get(source.name)
 
 
-def named_folder(config: ProjectConfig, name: str) -> Path | None:
+def folder_in_project(config: ProjectConfig, target: Target, name: str) -> Path | None:
+    """Return the folder that the project names for a package: a lock's may be elsewhere."""
+    found = _below_root(config, (text for text, _ in direct_requirements(config))).get(name)
+    for source in _declared_sources(config, target):
+        if found is None and source.name == name:
+            found = _declared_folder(config, source)
+    found = found or _named_folder(config, name)
+    return found if found is not None and found.exists() else None
+
+
+def _named_folder(config: ProjectConfig, name: str) -> Path | None:
     """Return the folder that a `file:` URL of the project, or Poetry's `path`, names."""
     for text, _ in direct_requirements(config):
         requirement = parse_requirement(text)
@@ -199,8 +206,8 @@ def declared_local(
     asked = {required_name(text): asking for text, asking in direct_requirements(config)}
     return tuple(
         LocalPackage(name=source.name, path=folder, because=asked[source.name])
-        for source in declared_sources(config, target, uv=uv)
-        if source.name in asked and (folder := declared_folder(config, source)) is not None
+        for source in _declared_sources(config, target, uv=uv)
+        if source.name in asked and (folder := _declared_folder(config, source)) is not None
     )
 
 
@@ -213,19 +220,19 @@ def apply_declared_sources(
     """
     problems: list[str] = []
     asked = {one.name: one for one in declared_local(config, target, uv=uv)}
-    for source in declared_sources(config, target, uv=uv):
+    for source in _declared_sources(config, target, uv=uv):
         pins = [pin for pin in lock.pins if pin.name == source.name]
-        beside = next((one for one in lock.local if one.name == source.name), None)
         if source.kind in {"path", "workspace"}:
-            one = asked.get(source.name) or _of_pins(pins, declared_folder(config, source))
-            lock = _built(lock, one, source, pins, problems)
-        elif beside is not None and source.kind != "index":
-            problems.append(f"{source.where} is {source}, and {lock.called} has {beside.path}.")
+            one = asked.get(source.name) or _of_pins(pins, _declared_folder(config, source))
+            applied = _applied(lock, one, source, pins)
+            if isinstance(applied, Lock):
+                lock = applied
+            else:
+                problems.append(f"{source.where} is {source}, {applied}")
         else:
             problems += [
                 f"{source.where} is {source}, and {lock.called} has {had}."
-                for pin in pins
-                if (had := _contradiction(source, pin, lock))
+                for had in _contradictions(source, pins, lock)
             ]
     if lock.format == UV and asked:
         problems += unsatisfied(config, lock.pins, target, local=lock.local, called=UV)
@@ -244,31 +251,37 @@ def _of_pins(pins: list[Pin], folder: Path | None) -> LocalPackage | None:
     return LocalPackage(name=pins[0].name, path=folder, because=pins[0].because)
 
 
-def _built(
-    lock: Lock,
-    one: LocalPackage | None,
-    source: PackageSource,
-    pins: list[Pin],
-    problems: list[str],
-) -> Lock:
-    """Replace the lock's pins of a package by the package that is declared to be built."""
-    beside = next((other for other in lock.local if other.name == source.name), None)
+def _applied(
+    lock: Lock, one: LocalPackage | None, source: PackageSource, pins: list[Pin]
+) -> Lock | str:
+    """Return the lock with a package that is built in place of its pins, or what speaks against."""
+    beside = _beside(lock, source)
     if one is None or not is_there(one.path):
-        if one is not None or pins:
-            problems.append(f"{source.where} is {source}, which is not there.")
-    elif beside is not None:
-        if resolved(beside.path) != resolved(one.path):
-            problems.append(f"{source.where} is {source}, and {lock.called} has {beside.path}.")
-    elif pins and lock.verbatim is not None:
+        return "which is not there." if one is not None or pins else lock
+    if beside is not None:
+        same = resolved(beside.path) == resolved(one.path)
+        return lock if same else f"and {lock.called} has {beside.path}."
+    if pins and lock.verbatim is not None:
         line = excerpt(pins[0].requirement)
-        problems.append(
-            f"{source.where} is {source}, and {lock.called} has `{line}`, which would be installed"
+        return (
+            f"and {lock.called} has `{line}`, which would be installed"
             " instead: `compile-requirements = true` builds the one that is meant."
         )
+    kept = tuple(pin for pin in lock.pins if pin not in pins)
+    return replace(lock, pins=kept, local=(*lock.local, one))
+
+
+def _beside(lock: Lock, source: PackageSource) -> LocalPackage | None:
+    return next((one for one in lock.local if one.name == source.name), None)
+
+
+def _contradictions(source: PackageSource, pins: Iterable[Pin], lock: Lock) -> Iterator[str]:
+    """Return what a lock has in place of a source that is not built."""
+    beside = _beside(lock, source)
+    if beside is not None and source.kind != "index":
+        yield str(beside.path)
     else:
-        kept = tuple(pin for pin in lock.pins if pin not in pins)
-        return replace(lock, pins=kept, local=(*lock.local, one))
-    return lock
+        yield from filter(None, (_contradiction(source, pin, lock) for pin in pins))
 
 
 def _contradiction(source: PackageSource, pin: Pin, lock: Lock) -> str | None:
@@ -314,12 +327,12 @@ def _repository(url: str) -> tuple[str, str]:
 def _direct(config: ProjectConfig) -> Iterator[PackageSource]:
     """Return the direct references of the project's own requirements."""
     for text, asking in direct_requirements(config):
-        requirement = parse_requirement(in_context(text))
+        requirement = parse_requirement(_in_context(text))
         url = requirement.url if requirement else None
         if (
             requirement is None
             or url is None
-            or canonicalize_name(requirement.name) in below_root(config, [text])
+            or canonicalize_name(requirement.name) in _below_root(config, [text])
         ):
             continue
         scheme = parted(url).scheme
@@ -361,19 +374,13 @@ def _of_uv(config: ProjectConfig, target: Target) -> Iterator[PackageSource]:
 
 def _uv_members(config: ProjectConfig) -> dict[str, Path]:
     """Return the members of uv's workspace that the project is in, by normalized name."""
-    found: dict[str, Path] = {}
     for folder in (config.root, *config.root.parents):
         project = config.project.beside(folder)
         workspace = project.metadata.uv.get("workspace") if project else None
-        if not isinstance(workspace, dict):
-            continue
-        patterns = workspace.get("members", [])
-        for pattern in patterns if isinstance(patterns, list) else ():
-            for member in matching(folder, str(pattern)):
-                if (metadata := metadata_in(config.project, member)) is not None:
-                    found[canonicalize_name(metadata.name)] = member
-        break
-    return found
+        if isinstance(workspace, dict):
+            patterns = workspace.get("members", [])
+            return _members(config.project, folder, patterns if isinstance(patterns, list) else ())
+    return {}
 
 
 def unsatisfied(
@@ -392,18 +399,34 @@ def unsatisfied(
     found: dict[str, list[Pin]] = {}
     for pin in pins:
         found.setdefault(pin.name, []).append(pin)
-    neighbours = {one.name: one for one in local}
-    there = {canonicalize_name(config.project_name), *neighbours}
-    judged = _Judged(found=found, there=there, target=target, called=called)
-    problems = judged.problems(direct_requirements(config))
-    for one in neighbours.values():
+    built = {one.name: one for one in local}
+    there = {canonicalize_name(config.project_name), *built}
+    wanted = [(text, "") for text, _ in direct_requirements(config)]
+    for one in built.values():
         metadata = metadata_in(config.project, one.path)
-        if metadata is not None:
-            wanted = ((text, one.name) for text in metadata.dependencies)
-            problems += [
-                f"{problem} {one.name} asks for it." for problem in judged.problems(wanted)
-            ]
-    return problems
+        texts = metadata.dependencies if metadata else ()
+        wanted += [(text, f" {one.name} asks for it.") for text in texts]
+    return [
+        f"`{text}` {problem}{by}"
+        for text, by in wanted
+        if required_name(text) not in there
+        and (problem := _problem(text, found, target, called)) is not None
+    ]
+
+
+def _problem(text: str, found: dict[str, list[Pin]], target: Target, called: str) -> str | None:
+    """Return why no pin satisfies a requirement; None if one does, or none must."""
+    requirement = parse_requirement(_in_context(text))
+    # One that does not hold for all patch releases may be left out.
+    if requirement is None or not holds(requirement, target, all):
+        return None
+    pins = found.get(canonicalize_name(requirement.name), ())
+    if not pins:
+        return f"is not in {called}."
+    if any(_allows(requirement, pin) for pin in pins):
+        return None
+    locked = ", ".join(sorted(pin.version or pin.requirement for pin in pins))
+    return f"does not allow {locked}, which {called} has."
 
 
 def direct_requirements(config: ProjectConfig) -> Iterator[tuple[str, str]]:
@@ -416,42 +439,6 @@ def direct_requirements(config: ProjectConfig) -> Iterator[tuple[str, str]]:
         for name, texts in tables:
             if canonicalize_name(name) in chosen:
                 yield from ((text, f"{kind} {canonicalize_name(name)}") for text in texts)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Judged:
-    """The pins by name, and the names that need none."""
-
-    found: dict[str, list[Pin]]
-    there: set[str]
-    target: Target
-    called: str
-
-    def problems(self, wanted: Iterable[tuple[str, str]]) -> list[str]:
-        """Return a sentence for each requirement that is not satisfied."""
-        problems = []
-        for text, _ in wanted:
-            requirement = parse_requirement(in_context(text))
-            if requirement is None:
-                continue
-            name = canonicalize_name(requirement.name)
-            if name in self.there or not _holds(requirement, self.target):
-                continue
-            pins = self.found.get(name, ())
-            if not pins:
-                problems.append(f"`{text}` is not in {self.called}.")
-            elif not any(_allows(requirement, pin) for pin in pins):
-                locked = ", ".join(sorted(pin.version or pin.requirement for pin in pins))
-                problems.append(f"`{text}` does not allow {locked}, which {self.called} has.")
-        return problems
-
-
-def _holds(requirement: Requirement, target: Target) -> bool:
-    """Return whether it holds for all patch releases; others are not checked."""
-    marker = requirement.marker
-    return marker is None or all(
-        marker.evaluate({**environment, "extra": ""}) for environment in target.environments()
-    )
 
 
 def _allows(requirement: Requirement, pin: Pin) -> bool:

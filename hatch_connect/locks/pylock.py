@@ -32,15 +32,12 @@ from hatch_connect.locks.lock import (
     without_pinned,
 )
 from hatch_connect.locks.path_dependencies import (
-    below_root,
-    declared_folder,
     declared_local,
-    declared_sources,
     direct_requirements,
+    folder_in_project,
     is_there,
     local_path,
     metadata_in,
-    named_folder,
     required_name,
     resolved,
     unsatisfied,
@@ -103,7 +100,8 @@ def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
         config=config,
         target=target,
         chosen=_chosen(pylock, config),
-        members=_members(found, config),
+        # The lock of a Hatch environment does not record the folders of members of a workspace.
+        members=wanted_members(config) if found.hatch else {},
         asking=_asking(pylock, config),
         pinner=Pinner.of(found, config, target, "it"),
     )
@@ -154,14 +152,6 @@ def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
         pins = reader.kept(local, asking)
         omitted = without_pinned(omitted, pins)
     return reader.pinner.lock(pins, tuple(chain.from_iterable(installed.values())), local, omitted)
-
-
-def _members(found: LockFile, config: ProjectConfig) -> dict[str, LocalPackage]:
-    """Return the members of a Hatch workspace, whose folders the lock does not record."""
-    if not found.hatch:
-        return {}
-    wanted = tuple((required_name(text), asking) for text, asking in direct_requirements(config))
-    return {one.name: one for one in wanted_members(config, wanted)}
 
 
 def _problems(installed: Iterable[LockedPackage], pinner: Pinner) -> Iterator[str]:
@@ -394,7 +384,7 @@ class _Reader:
 
     def _local(self, package: Package, place: str) -> tuple[LocalPackage | None, str | None]:
         """Return a package that is built from files of this machine, and what is wrong with it."""
-        named = self._in_project(package.name)
+        named = folder_in_project(self.config, self.target, package.name)
         path = named or local_path(place, self.path.parent)
         below = (package.directory and package.directory.subdirectory) or ""
         path = path / below if below else path
@@ -406,17 +396,6 @@ class _Reader:
         because = self._because(package, self.asking)
         local = LocalPackage(name=package.name, path=path, because=because)
         return local, None if is_there(path) else f"{shown}, which is not there."
-
-    def _in_project(self, name: str) -> Path | None:
-        """Return the folder that the project names; the lock's may be of another machine."""
-        found = below_root(self.config, (text for text, _ in direct_requirements(self.config))).get(
-            name
-        )
-        for source in declared_sources(self.config, self.target):
-            if found is None and source.name == name:
-                found = declared_folder(self.config, source)
-        found = found or named_folder(self.config, name)
-        return found if found is not None and found.exists() else None
 
     def _locked(self, package: Package, asking: _Asking) -> LockedPackage:
         url = _url(package)

@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 from hatch_connect.errors import LockError
 from hatch_connect.locks.compatibility import (
     file_name,
+    holds,
     incompatible,
     index_note,
     is_commit,
@@ -44,7 +45,7 @@ from hatch_connect.project.reading import encoding_of
 from hatch_connect.secret import excerpt, has_credentials, without_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from packaging.requirements import Requirement
 
@@ -581,7 +582,7 @@ def _conflicts(lines: Iterable[_Line], config: ProjectConfig, target: Target) ->
     """Return a sentence for each line that contradicts one before it on the target."""
     first: dict[str, _Line] = {}
     for line in sorted(lines, key=lambda each: not each.constraint):
-        if line.name is None or line.local is not None or not _holds(line, target, all):
+        if line.name is None or line.local is not None or not holds(line.requirement, target, all):
             continue
         if config.compile_requirements and _is_project(line, config):
             continue
@@ -593,7 +594,7 @@ def _conflicts(lines: Iterable[_Line], config: ProjectConfig, target: Target) ->
 
 def _is_wanted(line: _Line, config: ProjectConfig, target: Target) -> bool:
     """Return whether a line counts for the target, or if markers are kept, for any."""
-    return config.keep_markers or _holds(line, target, any)
+    return config.keep_markers or holds(line.requirement, target, any)
 
 
 def _is_project(line: _Line, config: ProjectConfig) -> bool:
@@ -623,7 +624,7 @@ def _reduced_line(
     source = line if requirement.url or line.version else fixing
     exact = f" @ {requirement.url}" if requirement.url else _exact(source)
     # A marker that holds for some patch releases only stays, since the server's is not known.
-    keeps = marker and (config.keep_markers or not _holds(line, target, all))
+    keeps = marker and (config.keep_markers or not holds(requirement, target, all))
     return Pin(
         name=line.name,
         requirement=f"{line.name}{extras}{exact}{f' ; {marker}' if keeps else ''}",
@@ -639,15 +640,6 @@ def _built(line: _Line, path: Path) -> LocalPackage | str:
     if line.name is None:
         return f"{line.place}: `{excerpt(line.text)}` has no name in a [project] table."
     return LocalPackage(name=line.name, path=path, because=line.because)
-
-
-def _holds(line: _Line, target: Target, how: Callable[[Iterable[bool]], bool]) -> bool:
-    """Return whether a line's marker holds, by `how` many of the target's patch releases."""
-    marker = line.requirement.marker if line.requirement else None
-    if marker is None:
-        return True
-    environments = target.environments()
-    return how(marker.evaluate({**environment, "extra": ""}) for environment in environments)
 
 
 def _exact(line: _Line) -> str:
