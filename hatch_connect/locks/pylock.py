@@ -52,7 +52,7 @@ from hatch_connect.locks.problems import (
 from hatch_connect.secret import excerpt
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from packaging.pylock import (
@@ -101,7 +101,7 @@ def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
         target=target,
         chosen=_chosen(pylock, config),
         # The lock of a Hatch environment does not record the folders of members of a workspace.
-        members=wanted_members(config) if found.hatch else {},
+        local=wanted_members(config) if found.hatch else {},
         asking=_asking(pylock, config),
         pinner=Pinner.of(found, config, target, "it"),
     )
@@ -111,11 +111,9 @@ def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
             found.path, text, target, str(pylock.requires_python or "")
         ).items()
     }
-    local = reader.local(selections.values())
-    asking = _with_local(reader.asking, local.values(), config.project)
+    reader = reader.knowing(selections.values())
     installed = {
-        patch: tuple(reader.installed(selection, local, asking))
-        for patch, selection in selections.items()
+        patch: tuple(reader.installed(selection)) for patch, selection in selections.items()
     }
     pins = reader.pinner.pins(installed)
     raise_if_any(
@@ -138,20 +136,21 @@ def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
                     )
                 ],
             ),
-            *_stale(found, config, pins, target, local),
+            *_stale(found, config, pins, target, reader.local),
             Problems(
                 f"{found.path} is stale: it has what nothing asks for.",
                 f"{_AGAIN}.",
-                [f"`{name}` is in the lock only." for name in reader.unasked(pins, local, asking)],
+                [f"`{name}` is in the lock only." for name in reader.unasked(pins)],
             ),
         )
     )
-    omitted = reader.omitted(pins, local)
+    omitted = reader.omitted(pins)
     # A lock that was made for one minor lacks the markers that others would need.
     if config.keep_markers and found.python is None:
-        pins = reader.kept(local, asking)
+        pins = reader.kept()
         omitted = without_pinned(omitted, pins)
-    return reader.pinner.lock(pins, tuple(chain.from_iterable(installed.values())), local, omitted)
+    every = tuple(chain.from_iterable(installed.values()))
+    return reader.pinner.lock(pins, every, reader.local, omitted)
 
 
 def _problems(installed: Iterable[LockedPackage], pinner: Pinner) -> Iterator[str]:
@@ -246,14 +245,17 @@ def _baked(pylock: Pylock) -> tuple[frozenset[str], frozenset[str]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reader:
-    """One lock, with all that decides what of it is installed; `members` are built in any case."""
+    """One lock, with all that decides what of it is installed.
+
+    `local` are the packages that are built, `asking` is who asks for each: as far as is known.
+    """
 
     path: Path
     pylock: Pylock
     config: ProjectConfig
     target: Target
     chosen: Chosen
-    members: Mapping[str, LocalPackage]
+    local: Mapping[str, LocalPackage]
     asking: _Asking
     pinner: Pinner
 
@@ -276,7 +278,7 @@ class _Reader:
                 place = None if self._is_project(package) else _local_place(source)
                 if place is None:
                     installed.append((package, source))
-                elif package.name not in self.members:
+                elif package.name not in self.local:
                     one, problem = self._local(package, place)
                     local += [one] if one else []
                     problems += [problem] if problem else []
@@ -284,20 +286,19 @@ class _Reader:
             problems.append(f"{error}.")
         return _Selection(installed=tuple(installed), local=tuple(local), problems=tuple(problems))
 
-    def local(self, selections: Iterable[_Selection]) -> dict[str, LocalPackage]:
-        """Return all packages that are built, by name."""
-        found = dict(self.members)
-        for selection in selections:
-            for one in selection.local:
-                found.setdefault(one.name, one)
-        return found
+    def knowing(self, selections: Iterable[_Selection]) -> _Reader:
+        """Return the reader that also knows what is built of the lock, and what that asks for."""
+        local = dict(self.local)
+        for one in chain.from_iterable(selection.local for selection in selections):
+            local.setdefault(one.name, one)
+        return replace(
+            self, local=local, asking=_with_local(self.asking, local.values(), self.config.project)
+        )
 
-    def installed(
-        self, selection: _Selection, local: Container[str], asking: _Asking
-    ) -> Iterator[LockedPackage]:
+    def installed(self, selection: _Selection) -> Iterator[LockedPackage]:
         """Return what is installed from elsewhere."""
         for package, source in selection.installed:
-            if package.name in local or self._is_project(package):
+            if self._is_built(package):
                 continue
             place = _place(source)
             here = not package.is_direct and (place.startswith("file:") or "://" not in place)
@@ -305,33 +306,31 @@ class _Reader:
                 f"{self.path.name} names files of this machine: the server takes their versions"
                 " from its own index, which must have them."
             )
-            yield replace(self._locked(package, asking), note=note if here else None)
+            yield replace(self._locked(package), note=note if here else None)
 
-    def unasked(
-        self, pins: Iterable[Pin], local: Mapping[str, LocalPackage], asking: _Asking
-    ) -> tuple[str, ...]:
+    def unasked(self, pins: Iterable[Pin]) -> tuple[str, ...]:
         """Return the pins that nothing requires, if the lock records who requires what."""
         if not _says_all(self.pylock, self.config):
             return ()
-        for one in local.values():
+        for one in self.local.values():
             metadata = metadata_in(self.config.project, one.path)
             if metadata is None or metadata.dynamic:
                 return ()
-        return tuple(sorted(pin.name for pin in pins if pin.name not in asking))
+        return tuple(sorted(pin.name for pin in pins if pin.name not in self.asking))
 
-    def kept(self, local: Container[str], asking: _Asking) -> tuple[Pin, ...]:
+    def kept(self) -> tuple[Pin, ...]:
         """Make the pins for every Python and machine, each with its marker."""
         pins = []
         for package in self.pylock.packages:
-            if package.name in local or self._is_project(package):
+            if self._is_built(package):
                 continue
             marker = reduced(str(package.marker), self.chosen) if package.marker else True
             if marker:
                 kept = marker if isinstance(marker, str) else None
-                pins.append(self.pinner.pin(self._locked(package, asking), kept))
+                pins.append(self.pinner.pin(self._locked(package), kept))
         return tuple(pins)
 
-    def omitted(self, pins: Iterable[Pin], local: Container[str]) -> tuple[Omitted, ...]:
+    def omitted(self, pins: Iterable[Pin]) -> tuple[Omitted, ...]:
         """Return the packages of the lock that are no pins, and why."""
         there = {(pin.name, pin.version) for pin in pins}
         environment = self.target.environment()
@@ -340,12 +339,15 @@ class _Reader:
             version = str(package.version) if package.version else None
             if self._is_project(package):
                 because = "the project itself"
-            elif package.name in local or (package.name, version) in there:
+            elif package.name in self.local or (package.name, version) in there:
                 continue
             else:
                 because = _why_not(package, environment, self.chosen)
             found.append(Omitted(name=package.name, version=version, because=because))
         return tuple(found)
+
+    def _is_built(self, package: Package) -> bool:
+        return package.name in self.local or self._is_project(package)
 
     def _is_project(self, package: Package) -> bool:
         if package.name == canonicalize_name(self.config.project_name):
@@ -393,18 +395,17 @@ class _Reader:
         if named is None and not resolved(path).is_relative_to(self.config.root.resolve()):
             name = self.config.path.name
             return None, f"{shown}, which is outside of the project, and {name} does not name it."
-        because = self._because(package, self.asking)
-        local = LocalPackage(name=package.name, path=path, because=because)
+        local = LocalPackage(name=package.name, path=path, because=self._because(package))
         return local, None if is_there(path) else f"{shown}, which is not there."
 
-    def _locked(self, package: Package, asking: _Asking) -> LockedPackage:
+    def _locked(self, package: Package) -> LockedPackage:
         url = _url(package)
         wheels = tuple(wheel.filename for wheel in package.wheels or ())
         return LockedPackage(
             name=package.name,
             version=str(package.version) if package.version else None,
             requirement=_requirement(package),
-            because=self._because(package, asking),
+            because=self._because(package),
             hashes=_hashes(package),
             index=package.index,
             wheels=wheels_at(url) if url is not None else wheels or None,
@@ -413,9 +414,9 @@ class _Reader:
             moving=_moving(package),
         )
 
-    def _because(self, package: Package, asking: _Asking) -> str:
+    def _because(self, package: Package) -> str:
         silent = (f"{self.path.name}, which does not say who asks",)
-        return ", ".join(asking.get(package.name, silent))
+        return ", ".join(self.asking.get(package.name, silent))
 
 
 def _called(package: Package) -> str:
