@@ -43,8 +43,6 @@ _COMPARED = re.compile(
 
 _HASH = re.compile(r"[a-z0-9_]+:[0-9a-fA-F]+")
 
-Answers: TypeAlias = "Mapping[int, tuple[Pin, ...]]"
-
 Chosen: TypeAlias = "Mapping[str, frozenset[str]]"
 """The chosen names, by the marker variable that tests for them: `extras`, `dependency_groups`."""
 
@@ -315,7 +313,7 @@ def environments_by_patch(
     return found
 
 
-def merged(answers: Answers, minor: str) -> tuple[Pin, ...]:
+def merged(answers: Mapping[int, tuple[Pin, ...]], minor: str) -> tuple[Pin, ...]:
     """Return all pins; those that some results lack get a marker on `python_full_version`."""
     starts = sorted(answers)
     pins: dict[str, Pin] = {}
@@ -349,15 +347,10 @@ def _marker(present: Iterable[int], starts: list[int], minor: str) -> str:
 def _runs(present: set[int], starts: list[int]) -> list[tuple[int, int | None]]:
     """Return (first patch release, first one after the run or None) of each run of results."""
     runs: list[tuple[int, int | None]] = []
-    first: int | None = None
-    for start in starts:
-        if start in present and first is None:
-            first = start
-        elif start not in present and first is not None:
-            runs.append((first, start))
-            first = None
-    if first is not None:
-        runs.append((first, None))
+    for start, after in zip(starts, [*starts[1:], None], strict=True):
+        if start in present:
+            first = runs.pop()[0] if runs and runs[-1][1] == start else start
+            runs.append((first, after))
     return runs
 
 

@@ -9,10 +9,10 @@ from urllib.request import url2pathname
 
 from packaging.utils import canonicalize_name
 
-from hatch_connect.errors import LockError
 from hatch_connect.locks.compatibility import is_commit
 from hatch_connect.locks.lock import LocalPackage, Lock, Omitted, Pin, url_requirement
-from hatch_connect.secret import has_credentials, listed
+from hatch_connect.locks.problems import Problems, raise_if_any
+from hatch_connect.secret import has_credentials
 
 if TYPE_CHECKING:
     from hatch_connect.project.interpreter import DirectUrl, Installed, Interpreter
@@ -31,28 +31,31 @@ def freeze(interpreter: Interpreter, *, own_name: str, root: Path | None = None)
     pins, problems, notes, omitted, local = [], [], [], [], []
     for installed in interpreter.packages:
         name = canonicalize_name(installed.name)
+        because = f"installed for {interpreter.path}"
         if name in left_out or _is_from(installed.direct_url, root):
             why = "a tool for publishing" if name in PUBLISHING_TOOLS else "the project itself"
             omitted.append(Omitted(name=name, version=installed.version, because=why))
-            continue
-        if (neighbour := _neighbour(installed, interpreter.path)) is not None:
-            local.append(neighbour)
-            continue
-        problem = _problem(installed)
-        if problem:
-            problems.append(problem)
-        elif _is_file(installed.direct_url):
-            notes.append(
-                f"{installed.name} {installed.version} was installed from a file: the server takes"
-                " the one of that version from its index."
-            )
-        pins.append(_pin(installed, interpreter.path))
+        elif (folder := _folder(installed.direct_url)) is not None:
+            local.append(LocalPackage(name=name, path=folder, because=because))
+        else:
+            pins.append(_pin(installed, because))
+            if (problem := _problem(installed)) is not None:
+                problems.append(problem)
+            elif _is_file(installed.direct_url):
+                notes.append(
+                    f"{installed.name} {installed.version} was installed from a file: the server"
+                    " takes the one of that version from its index."
+                )
     problems += [f"{folder} gives no name or no version." for folder in interpreter.broken]
-    if problems:
-        raise LockError(
-            listed(f"The packages of {interpreter.path} cannot be shipped:", problems),
-            hint="Lock the project (`uv lock`), or list its packages in a requirements.txt.",
-        )
+    raise_if_any(
+        [
+            Problems(
+                f"The packages of {interpreter.path} cannot be shipped:",
+                "Lock the project (`uv lock`), or list its packages in a requirements.txt.",
+                problems,
+            )
+        ]
+    )
     return Lock(
         path=None,
         format="installed",
@@ -63,7 +66,7 @@ def freeze(interpreter: Interpreter, *, own_name: str, root: Path | None = None)
     )
 
 
-def _pin(installed: Installed, python: Path) -> Pin:
+def _pin(installed: Installed, because: str) -> Pin:
     url = installed.direct_url
     # As in pip's list, the name is written as in the metadata, not normalized.
     requirement = f"{installed.name}=={installed.version}"
@@ -74,21 +77,17 @@ def _pin(installed: Installed, python: Path) -> Pin:
         name=canonicalize_name(installed.name),
         requirement=requirement,
         version=installed.version,
-        because=f"installed for {python}",
+        because=because,
     )
 
 
-def _neighbour(installed: Installed, python: Path) -> LocalPackage | None:
-    """Return a package whose project is still in the folder that it was installed from."""
-    url = installed.direct_url
+def _folder(url: DirectUrl | None) -> Path | None:
+    """Return the folder that a package was installed from, if its project is still there."""
     if url is None or not (url.directory or url.editable) or has_credentials(url.url):
         return None
     folder = _path(url) / (url.subdirectory or "")
-    if not any((folder / name).is_file() for name in ("pyproject.toml", "setup.py")):
-        return None
-    return LocalPackage(
-        name=canonicalize_name(installed.name), path=folder, because=f"installed for {python}"
-    )
+    there = any((folder / name).is_file() for name in ("pyproject.toml", "setup.py"))
+    return folder if there else None
 
 
 def _problem(installed: Installed) -> str | None:
