@@ -22,37 +22,40 @@ from hatch_connect.ship.plan import make_rollback
 from hatch_connect.verbs.call import nothing_changed
 from hatch_connect.verbs.result import Result, deployed, planned
 from hatch_connect.verbs.server import chosen_server, client_of, polling_of, settings_of, who
-from hatch_connect.verbs.source import records_of, reference_of
+from hatch_connect.verbs.source import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hatch_connect.connect.client import ConnectClient
-    from hatch_connect.connect.records import Attempt, RecordStore
+    from hatch_connect.connect.records import Attempt
     from hatch_connect.connect.resources import BundleInfo, Content, User
     from hatch_connect.connect.servers import Server
-    from hatch_connect.project.project import ProjectConfig
     from hatch_connect.ship.plan import Plan
     from hatch_connect.verbs.call import Call
+    from hatch_connect.verbs.source import Source
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeployedContent:
-    """Content on one server, and what led there; `config` is None if no project was needed.
+class _DeployedContent:
+    """Content on one server, and what led there; `source` is None if no project was needed.
 
     `user` is None for the key of a service principal. `hidden` are values that must be masked in
     the server's texts: the key, and variables that the project takes from the environment.
     """
 
-    server: Server
     client: ConnectClient
     user: User | None
     content: Content
     because: str
-    config: ProjectConfig | None
-    records: RecordStore | None
+    source: Source | None
     hidden: tuple[Secret, ...]
     call: Call
+
+    @property
+    def server(self) -> Server:
+        """The server that it is on."""
+        return self.client.server
 
     @cached_property
     def history(self) -> History:
@@ -60,34 +63,30 @@ class DeployedContent:
         guid = self.content.guid
         attempts: tuple[Attempt, ...] = ()
         try:
-            if self.records:
-                attempts = self.records.attempts(self.server.url, guid)
+            if self.source:
+                attempts = self.source.records.attempts(self.server.url, guid)
         except StoreError as error:
-            self.call.report(
-                Warned(text=f"{error.message} What it says of bundles does not count.")
-            )
+            text = f"{error.message} What it says of bundles does not count."
+            self.call.report(Warned(text=text))
         bundles = self.client.bundles(guid)
         return History(active=self.content.bundle_id, attempts=attempts, bundles=bundles)
 
 
 @contextmanager
-def deployed_content(call: Call) -> Iterator[DeployedContent]:
+def _deployed_content(call: Call) -> Iterator[_DeployedContent]:
     """Find the content as `deploy` would; with `--app-id` no project is needed.
 
     Raises UsageError if it was never deployed.
     """
-    config = _config(call)
-    with chosen_server(call, config) as server:
-        config = config and _config(call, on=server.table)
-        hidden = (*_values(config, call), *filter(None, [server.api_key]))
+    source = _source(call)
+    with chosen_server(call, source.config if source else None) as server:
+        if source and server.table:
+            source = _source(call, server)
+        hidden = (*_values(source, call), *filter(None, [server.api_key]))
         client = client_of(server, call, hidden)
-        records = None
-        if config is None:
-            clues = ContentReference(app_id=call.options.app_id, name=None)
-        else:
-            records = records_of(config.root, config.content, call)
-            known = ContentReference(guid=config.guid, name=config.content_name)
-            clues = reference_of(records, call, server, known)
+        clues = ContentReference(app_id=call.options.app_id, name=None)
+        if source:
+            clues = source.reference(server, call)
         user = client.user()
         located = find_content(client, user, clues, call.report)
         if located.content is None:
@@ -95,37 +94,37 @@ def deployed_content(call: Call) -> Iterator[DeployedContent]:
                 f"{clues.name} was not deployed to {server.url}: {located.because}.",
                 hint="Deploy it with `hatch-connect deploy`.",
             )
-        yield DeployedContent(
-            server=server,
+        yield _DeployedContent(
             client=client,
             user=user,
             content=located.content,
             because=located.because,
-            config=config,
-            records=records,
+            source=source,
             hidden=hidden,
             call=call,
         )
 
 
-def _config(call: Call, *, on: str | None = None) -> ProjectConfig | None:
+def _source(call: Call, server: Server | None = None) -> Source | None:
     """Return the content of the project, or None if `--app-id` names content without one."""
     try:
-        return call.config(call.content(), on=on)
+        source = source_of(call.config(call.content()), call)
+        return source.on(server, call) if server else source
     except ProjectError:
         if call.options.app_id and not call.options.content:
             return None
         raise
 
 
-def _values(config: ProjectConfig | None, call: Call) -> Iterator[Secret]:
-    bare = (entry.name for entry in (config.env if config else ()) if entry.value is None)
+def _values(source: Source | None, call: Call) -> Iterator[Secret]:
+    entries = source.config.env if source and source.config else ()
+    bare = (entry.name for entry in entries if entry.value is None)
     return (Secret(call.environ[name]) for name in bare if name in call.environ)
 
 
 def run_info(call: Call) -> Result:
     """Look the content up. Raises UsageError, ServerError."""
-    with deployed_content(call) as found:
+    with _deployed_content(call) as found:
         server, user, content = found.server, found.user, found.content
         names = variable_names(found.client, content)
     variables = "not told" if names is None else ", ".join(names) or "none"
@@ -162,7 +161,7 @@ def run_info(call: Call) -> Result:
 
 def run_logs(call: Call) -> Result:
     """Fetch the log of the job that started last. Raises UsageError, ServerError."""
-    with deployed_content(call) as found:
+    with _deployed_content(call) as found:
         guid = found.content.guid
         jobs = found.client.jobs(guid)
         if not jobs:
@@ -176,10 +175,10 @@ def run_logs(call: Call) -> Result:
 
 def run_versions(call: Call) -> Result:
     """List the bundles; with `--remove` remove one first. Raises UsageError, ServerError."""
-    with deployed_content(call) as found:
+    with _deployed_content(call) as found:
         guid, client, history = found.content.guid, found.client, found.history
         if call.options.remove:
-            chosen = choose_bundle(client, guid, call.options.remove, history.bundles)
+            chosen = _choose_bundle(client, guid, call.options.remove, history.bundles)
             if chosen.id == history.active:
                 raise UsageError(
                     f"Bundle {chosen.id} is the active one.",
@@ -213,7 +212,7 @@ def _version(bundle: BundleInfo, history: History) -> dict[str, object]:
     }
 
 
-def choose_bundle(
+def _choose_bundle(
     client: ConnectClient, guid: str, bundle_id: str, bundles: tuple[BundleInfo, ...]
 ) -> BundleInfo:
     """Return the bundle of that id; ask the server if it is not among `bundles`.
@@ -240,7 +239,7 @@ def run_rollback(call: Call) -> Result:
     """
     with ExitStack() as stack:
         with nothing_changed("roll back"):
-            found = stack.enter_context(deployed_content(call))
+            found = stack.enter_context(_deployed_content(call))
             bundle = _target(found)
             plan, pace = _plan(found, bundle), polling_of(call)
             preview = planned(plan, found.server)
@@ -248,7 +247,8 @@ def run_rollback(call: Call) -> Result:
                 return preview
             call.report(Note(text=f"Going back to bundle {bundle.id} of {bundle.created_time}"))
         with call.masking(found.hidden) as masked:
-            keeper = RecordKeeper(found.records, found.server.url, None, call.report)
+            records = found.source.records if found.source else None
+            keeper = RecordKeeper(records, found.server.url, None, call.report)
 
             def again(guid: str | None) -> str:
                 return f"call `hatch-connect rollback {bundle.id} --app-id {guid}` again"
@@ -257,8 +257,8 @@ def run_rollback(call: Call) -> Result:
         return deployed(deployment, found.server, preview, hidden=found.hidden)
 
 
-def _plan(found: DeployedContent, bundle: BundleInfo) -> Plan:
-    config, content = found.config, found.content
+def _plan(found: _DeployedContent, bundle: BundleInfo) -> Plan:
+    content, config = found.content, found.source.config if found.source else None
     if bundle.id == content.bundle_id:
         raise UsageError(f"Bundle {bundle.id} is the active one already.")
     asked = not found.call.options.no_verify and (config is None or config.verify)
@@ -272,7 +272,7 @@ def _plan(found: DeployedContent, bundle: BundleInfo) -> Plan:
     )
 
 
-def _target(found: DeployedContent) -> BundleInfo:
+def _target(found: _DeployedContent) -> BundleInfo:
     """Return the bundle that was named, else the one that was active before, else ask the user."""
     history, ask = found.history, found.call.surroundings.ask
     wanted = found.call.options.bundle_id or history.way_back()
@@ -285,4 +285,4 @@ def _target(found: DeployedContent) -> BundleInfo:
             wanted = ask(f"{unknown}\n{listed}\nActivate which? ").strip()
         if not wanted:
             raise UsageError(unknown, hint=f"Name one: hatch-connect rollback BUNDLE\n{listed}")
-    return choose_bundle(found.client, found.content.guid, wanted, history.bundles)
+    return _choose_bundle(found.client, found.content.guid, wanted, history.bundles)

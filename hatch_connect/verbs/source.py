@@ -84,10 +84,24 @@ class Source:
         )
 
     def reference(self, server: Server, call: Call) -> ContentReference:
-        """Return what is known of the content on a server."""
-        guid = self.config.guid if self.config else None
-        known = ContentReference(guid=guid, name=self.name if self.known_by_name else None)
-        return reference_of(self.records, call, server, known)
+        """Return what is known of the content: from the call, the record, then the table.
+
+        A record that cannot be understood is reported and ignored.
+        """
+        known = ContentReference(
+            app_id=call.options.app_id,
+            guid=self.config.guid if self.config else None,
+            name=self.name if self.known_by_name else None,
+        )
+        try:
+            if record := self.records.get(server.url):
+                named = record.app_guid or record.app_id or None
+                where = str(self.records.path_of(server.url))
+                known = replace(known, recorded=named, recorded_in=where)
+            return replace(known, begun=self.records.creating(server.url))
+        except StoreError as error:
+            call.report(Warned(text=f"{error.message} The content is looked for without it."))
+        return known
 
 
 def sources_of(call: Call) -> tuple[Source, ...]:
@@ -96,7 +110,7 @@ def sources_of(call: Call) -> tuple[Source, ...]:
     if options.title and (wrong := validate_title(options.title)):
         raise UsageError(f"The title {wrong}.")
     if not options.file:
-        return tuple(_of_project(call.config(content), call) for content in call.contents())
+        return tuple(source_of(call.config(content), call) for content in call.contents())
     _refuse_build_options(options)
     if len(options.file) > 1 and (options.content or options.title or options.app_id):
         raise UsageError(
@@ -108,7 +122,8 @@ def sources_of(call: Call) -> tuple[Source, ...]:
     return tuple(_prepared(path, contents, call) for path in paths)
 
 
-def _of_project(config: ProjectConfig, call: Call) -> Source:
+def source_of(config: ProjectConfig, call: Call) -> Source:
+    """Return content of the project as what ships."""
     return Source(
         config=config,
         image=config.image,
@@ -116,7 +131,7 @@ def _of_project(config: ProjectConfig, call: Call) -> Source:
         title=config.title,
         default_title=_title_of(config),
         filename=str(config.root),
-        records=records_of(config.root, config.content, call),
+        records=_records_of(config.root, config.content, call),
         commit=cache(partial(git_metadata, config.root, call.environ)),
     )
 
@@ -132,7 +147,7 @@ def _prepared(path: Path, contents: tuple[ProjectConfig, ...], call: Call) -> So
     folder = path if path.is_dir() else path.parent
     commit = cache(partial(git_metadata, folder, call.environ, tracked=MANIFEST_NAME))
     return replace(
-        _of_project(owner, call) if owner else _independent(path, manifest, contents, call),
+        source_of(owner, call) if owner else _independent(path, manifest, contents, call),
         path=path,
         manifest=manifest,
         archive=archive,
@@ -155,26 +170,7 @@ def _refuse_build_options(options: Options) -> None:
         )
 
 
-def reference_of(
-    records: RecordStore, call: Call, server: Server, known: ContentReference
-) -> ContentReference:
-    """Return what is known of content: from the call, the record, then the table.
-
-    A record that cannot be understood is reported and ignored.
-    """
-    known = replace(known, app_id=call.options.app_id)
-    try:
-        if record := records.get(server.url):
-            named = record.app_guid or record.app_id or None
-            where = str(records.path_of(server.url))
-            known = replace(known, recorded=named, recorded_in=where)
-        return replace(known, begun=records.creating(server.url))
-    except StoreError as error:
-        call.report(Warned(text=f"{error.message} The content is looked for without it."))
-    return known
-
-
-def records_of(root: Path, content: str | None, call: Call) -> RecordStore:
+def _records_of(root: Path, content: str | None, call: Call) -> RecordStore:
     """Return the records of a project's deployments.
 
     They are kept in the project if its `.gitignore` names their folder, or if there is one already.
@@ -267,7 +263,7 @@ def _independent(
         default_title=name if validate_title(default_title) else default_title,
         filename=str(path),
         # The official client names the record of a manifest as if the manifest were a folder.
-        records=records_of(path, None, call),
+        records=_records_of(path, None, call),
         known_by_name=found is not None and found == of_project and name not in taken,
         commit=dict,
     )
