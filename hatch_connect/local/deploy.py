@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import BundleError
@@ -31,6 +31,16 @@ if TYPE_CHECKING:
 
 INDEX = "index.html"
 _OUTPUT = "_rendered"  # Quarto writes below its document only
+_TAGS = {"jupyter-static": "build_jupyter", "quarto-static": "build_report"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Deployment:
+    """What every step of one deployment works with."""
+
+    machine: Machine
+    content: StoredContent
+    task: Task
 
 
 async def deploy(machine: Machine, bundle: StoredBundle, task: Task, *, activate: bool) -> None:
@@ -43,7 +53,7 @@ async def deploy(machine: Machine, bundle: StoredBundle, task: Task, *, activate
         return
     async with machine.content_lock(content):
         machine.setup.report(Detail(text=f"{content.name}: deploying bundle {bundle.id}"))
-        ready = await _prepare(machine, content, bundle, task)
+        ready = await _prepare(_Deployment(machine=machine, content=content, task=task), bundle)
         # It may have been changed, or removed, while the packages were installed.
         content = machine.state.content_by_id(bundle.content)
         if content is None:
@@ -57,25 +67,26 @@ async def deploy(machine: Machine, bundle: StoredBundle, task: Task, *, activate
         task.write(f"Completed the deployment of {content.name}")
 
 
-async def _prepare(
-    machine: Machine, content: StoredContent, bundle: StoredBundle, task: Task
-) -> StoredBundle:
-    root, manifest = await _unpacked(machine, bundle, task)
+async def _prepare(deployment: _Deployment, bundle: StoredBundle) -> StoredBundle:
+    machine = deployment.machine
+    root, manifest = await _unpacked(deployment, bundle)
     _check_possible(machine, manifest)
     if manifest.image:
-        task.write(f"The image {manifest.image} is left aside: there are no images here.")
+        deployment.task.write(
+            f"The image {manifest.image} is left aside: there are no images here."
+        )
     ready = replace(
         bundle,
         app_mode=manifest.app_mode,
         entrypoint=manifest.entrypoint,
-        folder=root.relative_to(machine.setup.folder / "unpacked").as_posix(),
+        folder=root.relative_to(machine.unpacked(bundle).parent).as_posix(),
     )
     if manifest.python is not None:
-        ready = await _with_python(machine, content, ready, manifest, task)
+        ready = await _with_python(deployment, ready, manifest)
     if manifest.mode.kind == "process":
         # Content without Python is launched by ours.
         return ready if ready.environment else replace(ready, pages=f"unpacked/{ready.folder}")
-    return await prepare_pages(machine, content, ready, manifest, task)
+    return await _prepare_pages(deployment, ready, manifest)
 
 
 def _check_possible(machine: Machine, manifest: CheckedManifest) -> None:
@@ -89,12 +100,9 @@ def _check_possible(machine: Machine, manifest: CheckedManifest) -> None:
 
 
 async def _with_python(
-    machine: Machine,
-    content: StoredContent,
-    bundle: StoredBundle,
-    manifest: CheckedManifest,
-    task: Task,
+    deployment: _Deployment, bundle: StoredBundle, manifest: CheckedManifest
 ) -> StoredBundle:
+    machine, task = deployment.machine, deployment.task
     python = choose_python(manifest, await machine.pythons())
     task.write(
         f"Bundle created with Python version {manifest.python} is compatible with environment"
@@ -102,12 +110,10 @@ async def _with_python(
     )
     managed = manifest.managed
     if managed is None:
-        managed = content.settings.get("default_py_environment_management") is not False
+        managed = deployment.content.settings.get("default_py_environment_management") is not False
     if managed and manifest.package_file is not None:
-        requirements = machine.unpacked(bundle).parent / (bundle.folder or "")
-        environment = await machine.environments.restore(
-            requirements / manifest.package_file, python, task.write
-        )
+        requirements = machine.root(bundle) / manifest.package_file
+        environment = await machine.environments.restore(requirements, python, task.write)
     else:
         task.write(
             "Environment management is off, so nothing is installed: the content runs on"
@@ -120,16 +126,15 @@ async def _with_python(
     )
 
 
-async def _unpacked(
-    machine: Machine, bundle: StoredBundle, task: Task
-) -> tuple[Path, CheckedManifest]:
+async def _unpacked(deployment: _Deployment, bundle: StoredBundle) -> tuple[Path, CheckedManifest]:
+    machine = deployment.machine
     folder = machine.unpacked(bundle)
     if bundle.folder is not None and folder.exists():
         # Checked when it was unpacked; its process may have written files since.
-        root = folder.parent / bundle.folder
+        root = machine.root(bundle)
         manifest = await asyncio.to_thread(check, root, files=False)
         return root, manifest
-    task.write(f"Unpacking and checking bundle {bundle.id}")
+    deployment.task.write(f"Unpacking and checking bundle {bundle.id}")
     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
     try:
         root = await asyncio.to_thread(unpack, machine.archive(bundle), folder)
@@ -155,44 +160,33 @@ async def _activate(machine: Machine, content: StoredContent, bundle: StoredBund
         await machine.processes.stop(before)
 
 
-async def prepare_pages(
-    machine: Machine,
-    content: StoredContent,
-    bundle: StoredBundle,
-    manifest: CheckedManifest,
-    task: Task,
+async def _prepare_pages(
+    deployment: _Deployment, bundle: StoredBundle, manifest: CheckedManifest
 ) -> StoredBundle:
     """Return the bundle with its pages, and its entrypoint as the first of them.
 
     Raises BundleError if they cannot be rendered; the pages of an earlier deployment stay.
     """
-    folder = f"unpacked/{bundle.folder}"
-    if manifest.app_mode == "jupyter-static":
-        rendered = machine.setup.folder / "rendered" / f"{bundle.id}.new"
-        await asyncio.to_thread(shutil.rmtree, rendered, ignore_errors=True)
-        await _render(machine, content, bundle, task, manifest=manifest, output=rendered)
-    elif manifest.app_mode == "quarto-static":
-        rendered = machine.setup.folder / folder / _OUTPUT
-        await asyncio.to_thread(shutil.rmtree, rendered, ignore_errors=True)
-        await _render(machine, content, bundle, task, manifest=manifest, output=rendered)
+    machine = deployment.machine
+    if manifest.app_mode not in _TAGS:
+        return replace(bundle, pages=f"unpacked/{bundle.folder}")
+    if manifest.app_mode == "quarto-static":
+        rendered = machine.root(bundle) / _OUTPUT
     else:
-        return replace(bundle, pages=folder)
+        rendered = machine.rendered(bundle).with_suffix(".new")
+    await asyncio.to_thread(shutil.rmtree, rendered, ignore_errors=True)
+    await _render(deployment, bundle, manifest, rendered)
     first = await asyncio.to_thread(_first_page, rendered)
     await asyncio.to_thread(_replace, rendered, machine.rendered(bundle))
     return replace(bundle, pages=f"rendered/{bundle.id}", entrypoint=first)
 
 
 async def _render(
-    machine: Machine,
-    content: StoredContent,
-    bundle: StoredBundle,
-    task: Task,
-    *,
-    manifest: CheckedManifest,
-    output: Path,
+    deployment: _Deployment, bundle: StoredBundle, manifest: CheckedManifest, output: Path
 ) -> None:
-    log, job = machine.begin_job(content, bundle, _TAGS[manifest.app_mode])
-    context = machine.process_context(content, bundle, job)
+    machine, task = deployment.machine, deployment.task
+    log, job = machine.begin_job(deployment.content, bundle, _TAGS[manifest.app_mode])
+    context = machine.process_context(deployment.content, bundle, job)
     environ = context.environ()
     command: tuple[str | Path, ...]
     if manifest.app_mode == "jupyter-static":
@@ -230,9 +224,6 @@ def _as_project(root: Path, *, needed: bool) -> Iterator[None]:
         yield
     finally:
         made.unlink(missing_ok=True)
-
-
-_TAGS = {"jupyter-static": "build_jupyter", "quarto-static": "build_report"}
 
 
 def _of(found: Path | None) -> Path:

@@ -114,6 +114,10 @@ class Machine:
         """Return the folder for the unpacked archive of a bundle."""
         return self.setup.folder / "unpacked" / str(bundle.id)
 
+    def root(self, bundle: StoredBundle) -> Path:
+        """Return the root of a bundle in the folder that it is unpacked in."""
+        return self.setup.folder / "unpacked" / (bundle.folder or "")
+
     def rendered(self, bundle: StoredBundle) -> Path:
         """Return the folder for the pages that were rendered of a bundle."""
         return self.setup.folder / "rendered" / str(bundle.id)
@@ -161,7 +165,7 @@ class Machine:
         environment = Environment(folder=self.environments.folder / (bundle.environment or ""))
         environ = self.setup.environ
         return ProcessContext(
-            root=self.setup.folder / "unpacked" / (bundle.folder or ""),
+            root=self.root(bundle),
             python=environment.python if bundle.environment else None,
             home=self._home(content),
             variables=self.state.variables(content),
