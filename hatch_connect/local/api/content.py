@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -25,66 +25,64 @@ from hatch_connect.project.validators import validate_content_name, validate_tit
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from types import UnionType
 
     from starlette.requests import Request
 
     from hatch_connect.local.machine import Machine
     from hatch_connect.local.state import StoredContent
 
-Types: TypeAlias = tuple[type, ...]
-
 _ACCESS_TYPES = ("all", "logged_in", "acl")
+_TYPES: dict[str, type | UnionType] = {
+    **dict.fromkeys(("title", "run_as", "default_image_name", "service_account_name"), str),
+    "connection_timeout": int,
+    "read_timeout": int,
+    "init_timeout": int,
+    "idle_timeout": int,
+    "max_processes": int,
+    "min_processes": int,
+    "max_conns_per_process": int,
+    "memory_limit": int,
+    "memory_request": int,
+    "amd_gpu_limit": int,
+    "nvidia_gpu_limit": int,
+    **dict.fromkeys(("load_factor", "cpu_request", "cpu_limit"), int | float),
+    "default_py_environment_management": bool,
+    "default_r_environment_management": bool,
+    "description": str,
+    "access_type": str,
+    "run_as_current_user": bool,
+    "locked": bool,
+    "locked_message": str,
+}
+"""By Connect's name of a setting, the JSON types that it may have."""
 
-# By Connect's name: the JSON types allowed (null is, too, but for the last group), the default.
-_TEXTS: dict[str, object] = dict.fromkeys(
-    ("title", "run_as", "default_image_name", "service_account_name")
-)
-_COUNTS: dict[str, object] = dict.fromkeys(
-    (
-        "connection_timeout",
-        "read_timeout",
-        "init_timeout",
-        "idle_timeout",
-        "max_processes",
-        "min_processes",
-        "max_conns_per_process",
-        "memory_limit",
-        "memory_request",
-        "amd_gpu_limit",
-        "nvidia_gpu_limit",
-    )
-)
-_AMOUNTS: dict[str, object] = dict.fromkeys(("load_factor", "cpu_request", "cpu_limit"))
-_CHOICES: dict[str, object] = dict.fromkeys(
-    ("default_py_environment_management", "default_r_environment_management")
-)
-_ALWAYS: dict[str, object] = {
+_NEVER_NULL: dict[str, object] = {
     "description": "",
     "access_type": "all",
     "run_as_current_user": False,
     "locked": False,
     "locked_message": "",
 }
-
-DEFAULTS: dict[str, object] = {**_TEXTS, **_COUNTS, **_AMOUNTS, **_CHOICES, **_ALWAYS}
+DEFAULTS: dict[str, object] = dict.fromkeys(_TYPES) | _NEVER_NULL
 _WRITABLE = frozenset(("name", "owner_guid", *DEFAULTS))
 
 
-def check_name(name: object) -> str:
-    """Return a content name; raises ApiError if it cannot be one."""
+def _name(name: object) -> str:
     if not isinstance(name, str) or validate_content_name(name):
         raise invalid("The name must have 3 to 64 characters, letters, digits, '-' and '_' only.")
     return name
 
 
-def check_settings(given: Mapping[str, object]) -> dict[str, object]:
+def _settings(given: dict[str, object]) -> dict[str, object]:
     """Return settings that a client gave; raises ApiError if one has a wrong type or value."""
+    if given.pop("owner_guid", USER_GUID) != USER_GUID:
+        raise ApiError(403, NO_RIGHTS, "There is no such user to own content here.")
     for name, value in given.items():
-        types = _types(name)
+        kind = _TYPES[name]
         # JSON's true is no number, though Python's is.
-        right = isinstance(value, types) and (bool in types or not isinstance(value, bool))
-        if not right and (value is not None or name in _ALWAYS):
+        right = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+        if not right and (value is not None or name in _NEVER_NULL):
             raise invalid(f"The field {name!r} has the wrong type, {type(value).__name__}.")
         if isinstance(value, int | float) and value < 0:
             raise invalid(f"The field {name!r} must not be negative.")
@@ -93,17 +91,7 @@ def check_settings(given: Mapping[str, object]) -> dict[str, object]:
         raise invalid("The title must have 3 to 1,024 characters.")
     if given.get("access_type", "all") not in _ACCESS_TYPES:
         raise invalid(f"The field 'access_type' must be one of: {', '.join(_ACCESS_TYPES)}.")
-    return dict(given)
-
-
-def _types(name: str) -> Types:
-    if name in _COUNTS:
-        return (int,)
-    if name in _AMOUNTS:
-        return (int, float)
-    if name in _CHOICES or isinstance(_ALWAYS.get(name), bool):
-        return (bool,)
-    return (str,)
+    return given
 
 
 def content_json(machine: Machine, content: StoredContent) -> dict[str, object]:
@@ -150,7 +138,7 @@ async def create(request: Request) -> Response:
     """`POST v1/content`."""
     machine = machine_of(request)
     given = await read_object(request, _WRITABLE)
-    name = check_name(given.pop("name", None))
+    name = _name(given.pop("name", None))
     settings = DEFAULTS | _settings(given)
     _check_free(machine, name)
     return JSONResponse(content_json(machine, machine.state.add_content(name, settings)))
@@ -168,7 +156,7 @@ async def update(request: Request) -> Response:
     content = content_of(request)
     if content.settings["locked"] and given.get("locked") is not False:
         raise ApiError(403, LOCKED, "This content is locked.")
-    name = check_name(given.pop("name", content.name))
+    name = _name(given.pop("name", content.name))
     if name != content.name:
         _check_free(machine, name)
     changed = replace(content, name=name, settings={**content.settings, **_settings(given)})
@@ -225,12 +213,6 @@ def _variable(entry: object) -> tuple[str, Secret | None]:
 def _fits_environment(text: str) -> bool:
     # JSON can hold halves of surrogate pairs, which are no text.
     return "\0" not in text and text == text.encode(errors="ignore").decode()
-
-
-def _settings(given: dict[str, object]) -> dict[str, object]:
-    if given.pop("owner_guid", USER_GUID) != USER_GUID:
-        raise ApiError(403, NO_RIGHTS, "There is no such user to own content here.")
-    return check_settings(given)
 
 
 def _check_free(machine: Machine, name: str) -> None:
