@@ -23,7 +23,7 @@ from hatch_connect.locks.lock import UV, LocalPackage, Lock
 from hatch_connect.project.metadata import (
     PackageSource,
     parse_requirement,
-    read_source,
+    read_package_source,
 )
 from hatch_connect.project.reading import PYPROJECT
 from hatch_connect.secret import excerpt, listed
@@ -359,7 +359,7 @@ def _of_uv(config: ProjectConfig, target: Target) -> Iterator[PackageSource]:
     }
     for name, raw in sources.items() if isinstance(sources, dict) else ():
         for entry in raw if isinstance(raw, list) else [raw]:
-            source = read_source(name, entry, "tool.uv.sources.{}", [])
+            source = read_package_source(name, entry, "tool.uv.sources.{}", [])
             if source is None:
                 continue
             try:

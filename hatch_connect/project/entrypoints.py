@@ -21,7 +21,7 @@ from hatch_connect.project.content_kind import (
     EntrypointKind,
     find_app_mode,
 )
-from hatch_connect.project.sources import SourceFile, is_module, read_sources
+from hatch_connect.project.sources import SourceFile, is_module, read_source, read_sources
 from hatch_connect.project.walk import walk
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.project.layers import Layers
 
-GUESSED = ("app", "application", "create_app", "make_app")
+_GUESSED = ("app", "application", "create_app", "make_app")
 """Names that a server looks for, in this order, in a module that is named without an object."""
 
 _USUAL_MODULES = ("app", "application", "main", "api", "asgi", "wsgi", "server")
@@ -104,12 +104,12 @@ def _in_app(sources: Iterable[SourceFile], mode: AppMode) -> list[str]:
     The official client does the same: the object may be the result of a function, or come from
     another module of the project, which no reading of the sources would show.
     """
-    looked_for = (mode.object_name, *GUESSED)
+    looked_for = (mode.object_name, *_GUESSED)
     for source in sources:
         if source.path == "app.py" and not source.express:
             name = next((name for name in looked_for if name in source.names), None)
             if name is not None and not any(_made_by(c) in mode.makers for _, c in source.objects):
-                return ["app"] if name in GUESSED else [f"app:{name}"]
+                return ["app"] if name in _GUESSED else [f"app:{name}"]
     return []
 
 
@@ -136,7 +136,7 @@ def _made_by(called: str) -> tuple[str, str]:
 def _spelled(source: SourceFile, names: tuple[str, ...]) -> list[str]:
     """Return the entrypoints of one module: `app` alone if it has it, as a server would take it."""
     chosen = ("app",) if "app" in names else names
-    guessed = next((name for name in GUESSED if name in source.names), None)
+    guessed = next((name for name in _GUESSED if name in source.names), None)
     at_top = "/" not in source.path
     return [
         source.module if at_top and name == guessed else f"{source.module}:{name}"
@@ -172,10 +172,10 @@ def _usual(mode: AppMode, sources: Iterable[SourceFile]) -> list[str]:
             (s for s in usual if s.module in _USUAL), key=lambda s: _USUAL.index(s.module)
         )
         return [_script(source) for source in at_top[:1]]
-    named = [s for s in usual if s.importable and any(name in s.names for name in GUESSED)]
+    named = [s for s in usual if s.importable and any(name in s.names for name in _GUESSED)]
     found = []
     for source in _outermost(named):
-        guessed = next(name for name in GUESSED if name in source.names)
+        guessed = next(name for name in _GUESSED if name in source.names)
         found += _spelled(source, (guessed,))
     return found
 
@@ -208,7 +208,7 @@ def _notebooks(root: Path) -> tuple[Entrypoint, ...]:
     return tuple(Entrypoint(entrypoint=path) for path in _shallowest(root, (".ipynb",)))
 
 
-def notebooks_in(folder: Path) -> tuple[str, ...]:
+def _notebooks_in(folder: Path) -> tuple[str, ...]:
     """Return the names of the notebooks that lie in a folder itself."""
     return tuple(sorted(path.name for path in folder.glob("*.ipynb") if path.is_file()))
 
@@ -238,7 +238,7 @@ def _quarto(root: Path) -> tuple[Entrypoint, ...]:
         projects = [folder for name in QUARTO_PROJECTS for folder in _folders_of(root, name)]
         if projects:
             return tuple(Entrypoint(entrypoint=None, folder=folder) for folder in projects)
-    return tuple(document_in(path) for path in paths)
+    return tuple(_document_in(path) for path in paths)
 
 
 def is_quarto_project(folder: Path) -> bool:
@@ -246,7 +246,7 @@ def is_quarto_project(folder: Path) -> bool:
     return any((folder / name).is_file() for name in QUARTO_PROJECTS)
 
 
-def document_in(path: str) -> Entrypoint:
+def _document_in(path: str) -> Entrypoint:
     """Return a document in the folder that it lies in, from which Quarto renders it."""
     folder, _, name = path.rpartition("/")
     return Entrypoint(entrypoint=name, folder=folder)
@@ -445,7 +445,7 @@ def _named(
             f"{called} must be the folder that holds `saved_model.pb`, or its versions."
         )
     if mode.is_quarto:
-        return document_in(text)
+        return _document_in(text)
     return Entrypoint(entrypoint=_as_shipped(text, mode, root, packaged=packaged))
 
 
@@ -455,7 +455,7 @@ def _takes_folder(mode: AppMode) -> bool:
 
 def _in_folder(mode: AppMode, root: Path, folder: str) -> tuple[Entrypoint, ...]:
     if mode.entrypoint is EntrypointKind.NOTEBOOKS:
-        notebooks = notebooks_in(root / folder)
+        notebooks = _notebooks_in(root / folder)
         if len(notebooks) == 1:
             return (Entrypoint(entrypoint=notebooks[0], folder=folder),)
         below = any(path.endswith(".ipynb") for path in walk(root / folder))
@@ -500,8 +500,6 @@ def _as_shipped(text: str, mode: AppMode, root: Path, *, packaged: bool) -> str:
     if not mode.express or ":" in text:
         return text
     path = text if text.endswith(".py") else f"{text.replace('.', '/')}.py"
-    from hatch_connect.project.sources import read_source
-
     for place in (path, f"src/{path}"):
         source = read_source(root, place) if (root / place).is_file() else None
         if source is not None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hatch_connect.project.metadata import PackageSource, read_source
-from hatch_connect.project.reading import type_of
+from hatch_connect.project.metadata import PackageSource, read_package_source
+from hatch_connect.typed import list_at, table_at, toml_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,9 +62,7 @@ def _inherited(environments: Toml, name: str, key: str) -> object:
     seen: set[str] = set()  # templates may name each other in a circle
     while name not in seen:
         seen.add(name)
-        table = environments.get(name)
-        if not isinstance(table, dict):
-            table = {}
+        table = table_at(environments, name)
         if key in table or _is_detached(table):
             return table.get(key)
         template = table.get("template", "default")
@@ -100,10 +98,10 @@ def _sources(
     for table, where in (*levels, *([tables.hatch_sources()] if "default" in chain else ())):
         if not isinstance(table, dict):
             called = where.replace(".{}", "")
-            problems.append(f"`{called}` must be a table, not {type_of(table)}.")
+            problems.append(f"`{called}` must be a table, not {toml_type(table)}.")
             continue
         for key, raw in table.items():
-            source = read_source(key, raw, where, problems)
+            source = read_package_source(key, raw, where, problems)
             if source is not None:
                 found.setdefault(source.name, source)
     yield from found.values()
@@ -114,16 +112,14 @@ def _is_detached(table: Toml) -> bool:
 
 
 def _installs_project(environments: Toml, name: str) -> bool:
-    table = environments.get(name)
-    if isinstance(table, dict) and _is_detached(table):
+    if _is_detached(table_at(environments, name)):
         return False
     return _inherited(environments, name, "skip-install") is not True
 
 
 def _members(workspace: object) -> Iterator[str]:
     """Return the paths of the members, each of which is a text or a table with its `path`."""
-    members = workspace.get("members") if isinstance(workspace, dict) else None
-    for member in members if isinstance(members, list) else ():
+    for member in list_at(workspace, "members"):
         path = member.get("path") if isinstance(member, dict) else member
         if isinstance(path, str):
             yield path.replace("{root}/", "").removeprefix("./")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.utils import canonicalize_name
 
 from hatch_connect.errors import UsageError
-from hatch_connect.project.reading import type_of
+from hatch_connect.project.reading import read_table
 from hatch_connect.project.settings import (
     KEYS,
     SERVER_KEYS,
@@ -23,6 +23,7 @@ from hatch_connect.project.settings import (
 )
 from hatch_connect.project.validators import validate_content_table, validate_server_url
 from hatch_connect.secret import Secret
+from hatch_connect.typed import toml_type
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -155,7 +156,7 @@ class Layers:
         called, value = found
         if not isinstance(value, str):
             quoted = f' (write it in quotes: "{value}")' if isinstance(value, int | float) else ""
-            self.problems.append(f"{called} must be a string, not {type_of(value)}{quoted}.")
+            self.problems.append(f"{called} must be a string, not {toml_type(value)}{quoted}.")
             return None
         return self._ruled(called, value, rule)
 
@@ -177,7 +178,7 @@ class Layers:
         called, value = found
         if isinstance(value, bool):
             return value
-        self.problems.append(f"{called} must be true or false, not {type_of(value)}.")
+        self.problems.append(f"{called} must be true or false, not {toml_type(value)}.")
         return None
 
     def texts(self, key: str, rule: Validator | None = None) -> tuple[str, ...]:
@@ -194,13 +195,13 @@ class Layers:
 
     def _texts(self, called: str, value: object, rule: Validator | None) -> tuple[str, ...]:
         if not isinstance(value, list | tuple):
-            self.problems.append(f"{called} must be an array of strings, not {type_of(value)}.")
+            self.problems.append(f"{called} must be an array of strings, not {toml_type(value)}.")
             return ()
         texts = []
         for number, item in enumerate(value):
             place = f"{called[:-1]}[{number}]`" if called.endswith("`") else called
             if not isinstance(item, str):
-                self.problems.append(f"{place} must be a string, not {type_of(item)}.")
+                self.problems.append(f"{place} must be a string, not {toml_type(item)}.")
             elif (text := self._ruled(place, item, rule)) is not None:
                 texts.append(text)
         return tuple(texts)
@@ -223,7 +224,7 @@ class Layers:
             if value is False:
                 noted = None
             elif not isinstance(value, dict):
-                told = "true" if value is True else type_of(value)
+                told = "true" if value is True else toml_type(value)
                 self.problems.append(f"{called} must be a table of values, or false, not {told}.")
             elif value:
                 noted = (noted or {}) | _noted(value, called[:-1], self.problems)
@@ -242,7 +243,7 @@ class Layers:
             elif value is not None:
                 self.problems.append(
                     f"{called} must be true, false or a table of `python` and `r`, not"
-                    f" {type_of(value)}."
+                    f" {toml_type(value)}."
                 )
         return EnvironmentManagement(**said) if said else None
 
@@ -253,7 +254,9 @@ def _noted(table: Toml, called: str, problems: list[str]) -> dict[str, str]:
         if isinstance(value, str | int | float):
             notes[key] = str(value).lower() if isinstance(value, bool) else str(value)
         else:
-            problems.append(f"{called}.{key}` must be a string or a number, not {type_of(value)}.")
+            problems.append(
+                f"{called}.{key}` must be a string or a number, not {toml_type(value)}."
+            )
     return notes
 
 
@@ -265,7 +268,9 @@ def _by_language(table: dict[str, object], called: str, problems: list[str]) -> 
         elif isinstance(value, bool):
             read[language] = value
         else:
-            problems.append(f"{called}: `{language}` must be true or false, not {type_of(value)}.")
+            problems.append(
+                f"{called}: `{language}` must be true or false, not {toml_type(value)}."
+            )
     return read
 
 
@@ -283,7 +288,7 @@ def layers_of(
     or `[tool.rsconnect]` if a project has no table of ours. A content's table inherits all but the
     identity of the main one. An option of the call that is None was not given.
     """
-    main = _table(tables.table("tool"), "hatch-connect", MAIN, problems)
+    main = read_table(tables.table("tool") or {}, "hatch-connect", MAIN, problems)
     contents = _named(main, "content", problems)
     servers = _named(main, "on", problems)
     problems += [
@@ -359,13 +364,5 @@ def _content(layers: Mapping[str, Layer], name: str) -> Layer:
 
 
 def _named(parent: Toml, kind: str, problems: list[str], *, where: str = MAIN) -> dict[str, Toml]:
-    named = _table(parent, kind, f"{where}.{kind}", problems)
-    return {name: _table(named, name, f"{where}.{kind}.{name}", problems) for name in named}
-
-
-def _table(parent: Toml | None, key: str, called: str, problems: list[str]) -> Toml:
-    value = (parent or {}).get(key, {})
-    if isinstance(value, dict):
-        return value
-    problems.append(f"`{called}` must be a table, not {type_of(value)}.")
-    return {}
+    named = read_table(parent, kind, f"{where}.{kind}", problems)
+    return {name: read_table(named, name, f"{where}.{kind}.{name}", problems) for name in named}

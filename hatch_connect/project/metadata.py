@@ -13,21 +13,20 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
-from hatch_connect.project.reading import read_utf8, type_of
+from hatch_connect.project.reading import read_table, read_utf8
 from hatch_connect.secret import excerpt
+from hatch_connect.typed import text_at, toml_type
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from packaging.requirements import Requirement
 
     from hatch_connect.project.reading import ProjectTables, Toml
 
-SETUP_CFG = "setup.cfg"
-LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
+_SETUP_CFG = "setup.cfg"
+_LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
 _DEFAULT_REQUIRES = ("setuptools>=40.8.0",)
 
-KINDS = ("path", "git", "url", "index", "workspace")
+_KINDS = ("path", "git", "url", "index", "workspace")
 _REFERENCES = ("rev", "tag", "branch")
 
 
@@ -82,8 +81,8 @@ class PackageSource:
 
 def read_metadata(tables: ProjectTables, problems: list[str]) -> Metadata:
     """Read them; problems are added with their full key."""
-    project = _table(tables.pyproject, "project", "project", problems)
-    build = _table(tables.pyproject, "build-system", "build-system", problems)
+    project = read_table(tables.pyproject, "project", "project", problems)
+    build = read_table(tables.pyproject, "build-system", "build-system", problems)
     requires = _texts(build, "requires", "build-system.requires", problems)
     return Metadata(
         name=_name(project, tables, problems),
@@ -111,8 +110,8 @@ def _name(project: Toml, tables: ProjectTables, problems: list[str]) -> str:
 def _backend(tables: ProjectTables, build: Toml) -> str | None:
     if "build-system" not in tables.pyproject:
         return None
-    backend = build.get("build-backend")
-    return backend if isinstance(backend, str) else LEGACY_BACKEND
+    backend = text_at(build, "build-backend")
+    return _LEGACY_BACKEND if backend is None else backend
 
 
 def _requires_python(project: Toml, problems: list[str]) -> str | None:
@@ -133,7 +132,7 @@ def _of_setup_cfg(
     tables: ProjectTables, project: Toml, problems: list[str]
 ) -> tuple[tuple[str, str], ...]:
     """Return `python_requires`, which counts if `[project]` says nothing of Python."""
-    path = tables.root / SETUP_CFG
+    path = tables.root / _SETUP_CFG
     if "requires-python" in project or not path.is_file():
         return ()
     parser = RawConfigParser()
@@ -141,8 +140,8 @@ def _of_setup_cfg(
         parser.read_string(read_utf8(path))
     except ConfigParserError as error:
         reason = str(error).splitlines()[0]
-        problems.append(f"{SETUP_CFG} cannot be read as setuptools reads it: {reason}.")
-    called = f"`python_requires` of {SETUP_CFG}"
+        problems.append(f"{_SETUP_CFG} cannot be read as setuptools reads it: {reason}.")
+    called = f"`python_requires` of {_SETUP_CFG}"
     for key in ("python_requires", "python-requires"):
         if text := parser.get("options", key, fallback="").strip():
             return ((called, " ".join(text.split())),)
@@ -158,14 +157,14 @@ def _of_poetry(tables: ProjectTables) -> tuple[tuple[str, str], ...]:
 
 def _extras(project: Toml, problems: list[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     key = "project.optional-dependencies"
-    extras = _table(project, "optional-dependencies", key, problems)
+    extras = read_table(project, "optional-dependencies", key, problems)
     return tuple((name, _requirements(extras, name, f"{key}.{name}", problems)) for name in extras)
 
 
 def _groups(tables: ProjectTables, problems: list[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     from packaging.dependency_groups import resolve_dependency_groups
 
-    groups = _table(tables.pyproject, "dependency-groups", "dependency-groups", problems)
+    groups = read_table(tables.pyproject, "dependency-groups", "dependency-groups", problems)
     resolved = []
     for name in groups:
         try:
@@ -199,7 +198,7 @@ def _text(table: Toml, key: str, problems: list[str]) -> str | None:
     value = table.get(key)
     if value is None or isinstance(value, str):
         return value or None
-    problems.append(f"`project.{key}` must be a string, not {type_of(value)}.")
+    problems.append(f"`project.{key}` must be a string, not {toml_type(value)}.")
     return None
 
 
@@ -211,24 +210,18 @@ def _texts(table: Toml, key: str, called: str, problems: list[str]) -> tuple[str
     return ()
 
 
-def _table(parent: Toml, key: str, called: str, problems: list[str]) -> Toml:
-    value = parent.get(key, {})
-    if isinstance(value, dict):
-        return value
-    problems.append(f"`{called}` must be a table, not {type_of(value)}.")
-    return {}
-
-
-def read_source(name: str, raw: object, where: str, problems: list[str]) -> PackageSource | None:
+def read_package_source(
+    name: str, raw: object, where: str, problems: list[str]
+) -> PackageSource | None:
     """Read one entry, a path or a table, by Hatch's rules; what Hatch refuses is a problem."""
     called = f"`{where.replace('{}', name)}`"
     table = {"path": raw} if isinstance(raw, str) else raw
     if not isinstance(table, dict):
-        problems.append(f"{called} must be a path or a table, not {type_of(raw)}.")
+        problems.append(f"{called} must be a path or a table, not {toml_type(raw)}.")
         return None
-    kinds = [kind for kind in KINDS if kind in table]
+    kinds = [kind for kind in _KINDS if kind in table]
     if len(kinds) != 1:
-        problems.append(f"{called} must have exactly one of {', '.join(KINDS)}.")
+        problems.append(f"{called} must have exactly one of {', '.join(_KINDS)}.")
         return None
     kind, value = kinds[0], table[kinds[0]]
     good = value is True if kind == "workspace" else isinstance(value, str) and bool(value)
@@ -241,15 +234,10 @@ def read_source(name: str, raw: object, where: str, problems: list[str]) -> Pack
         kind=kind,
         place="" if kind == "workspace" else str(value),
         where=called,
-        reference=next((_text_of_source(table, key) for key in _REFERENCES if key in table), ""),
-        below=_text_of_source(table, "subdirectory"),
-        marker=_text_of_source(table, "marker"),
+        reference=next((text_at(table, key) or "" for key in _REFERENCES if key in table), ""),
+        below=text_at(table, "subdirectory") or "",
+        marker=text_at(table, "marker") or "",
     )
-
-
-def _text_of_source(table: Mapping[str, object], key: str) -> str:
-    value = table.get(key)
-    return value if isinstance(value, str) else ""
 
 
 def parse_requirement(text: str) -> Requirement | None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hatch_connect.project.interpreter import Interpreter
     from hatch_connect.project.project import ProjectConfig
 
-VERSION_FILE = ".python-version"
+_VERSION_FILE = ".python-version"
 
 _PATCHES = range(100)
 _OLDEST = (3, 8)
@@ -213,7 +213,7 @@ def _undecided(config: ProjectConfig, choice: _Choice) -> PythonVersionError:
     return PythonVersionError(
         f"Nothing says which Python the content of {config.path} is for.{said}",
         hint='Write python-version = "3.12" into [tool.hatch-connect], or 3.12 into a'
-        f" {VERSION_FILE} file beside pyproject.toml.",
+        f" {_VERSION_FILE} file beside pyproject.toml.",
     )
 
 
@@ -274,7 +274,7 @@ def nearest_version_file(root: Path) -> Path | None:
     top = next((f for f in (root, *root.parents) if (f / ".git").exists()), None)
     if top is not None:
         folders += [f for f in root.parents if f.is_relative_to(top)]
-    return next((f / VERSION_FILE for f in folders if (f / VERSION_FILE).is_file()), None)
+    return next((f / _VERSION_FILE for f in folders if (f / _VERSION_FILE).is_file()), None)
 
 
 def _first_version(file: Path) -> tuple[str, int]:
@@ -288,7 +288,7 @@ def _first_version(file: Path) -> tuple[str, int]:
 
 
 def _called(file: Path, root: Path) -> str:
-    return VERSION_FILE if file.parent == root else str(file)
+    return _VERSION_FILE if file.parent == root else str(file)
 
 
 def _meaning(source: _VersionSource) -> str | SpecifierSet | None:

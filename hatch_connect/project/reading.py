@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from hatch_connect.errors import ConfigurationError, UsageError
+from hatch_connect.typed import table_at, toml_type, value_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,16 +18,6 @@ Toml: TypeAlias = "Mapping[str, object]"
 
 PYPROJECT = "pyproject.toml"
 HATCH = "hatch.toml"
-
-_TYPES = {
-    bool: "a boolean",
-    int: "an integer",
-    float: "a number",
-    str: "a string",
-    list: "an array",
-    tuple: "an array",
-    dict: "a table",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +39,7 @@ class ProjectTables:
 
     def table(self, *keys: str) -> Toml | None:
         """Return a table of `pyproject.toml`; None if there is none, or something else."""
-        value: object = self.pyproject
-        for key in keys:
-            value = value.get(key) if isinstance(value, dict) else None
+        value = value_at(self.pyproject, *keys)
         return value if isinstance(value, dict) else None
 
     def hatch_environments(self) -> tuple[Toml, str]:
@@ -60,8 +49,7 @@ class ProjectTables:
         below `tool.hatch`.
         """
         if "envs" in self.hatch:
-            envs = self.hatch["envs"]
-            return (envs if isinstance(envs, dict) else {}), f"envs.{{}} in {HATCH}"
+            return table_at(self.hatch, "envs"), f"envs.{{}} in {HATCH}"
         return self.table("tool", "hatch", "envs") or {}, "tool.hatch.envs.{}"
 
     def hatch_sources(self) -> tuple[object, str]:
@@ -69,6 +57,15 @@ class ProjectTables:
         if "sources" in self.hatch:
             return self.hatch["sources"], f"sources.{{}} in {HATCH}"
         return (self.table("tool", "hatch") or {}).get("sources", {}), "tool.hatch.sources.{}"
+
+
+def read_table(parent: Toml, key: str, called: str, problems: list[str]) -> Toml:
+    """Return a table; an empty one if there is none, or if it is something else: a problem."""
+    value = parent.get(key, {})
+    if isinstance(value, dict):
+        return value
+    problems.append(f"`{called}` must be a table, not {toml_type(value)}.")
+    return {}
 
 
 def find_root(directory: Path) -> Path:
@@ -107,7 +104,7 @@ def parse_toml(data: bytes, path: Path, *, before: str | None = None) -> dict[st
 
     Raises ConfigurationError, with the line, for what is not TOML.
     """
-    text = decode_utf8(data, path)
+    text = _decode_utf8(data, path)
     try:
         return tomllib.loads(text if before is None else text.partition(before)[0])
     except tomllib.TOMLDecodeError as error:
@@ -116,7 +113,7 @@ def parse_toml(data: bytes, path: Path, *, before: str | None = None) -> dict[st
 
 def read_utf8(path: Path) -> str:
     """Read a text file that must be UTF-8."""
-    return decode_utf8(read_bytes(path), path)
+    return _decode_utf8(read_bytes(path), path)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -129,7 +126,7 @@ def read_bytes(path: Path) -> bytes:
         ) from None
 
 
-def decode_utf8(data: bytes, path: Path) -> str:
+def _decode_utf8(data: bytes, path: Path) -> str:
     """Decode a text that must be UTF-8; a byte-order mark is not part of it.
 
     Raises ConfigurationError, with the encoding that it seems to be in, for any other.
@@ -170,8 +167,3 @@ def encoding_of(data: bytes) -> str:
     if marked is None and b"\0" in data[:4]:
         marked = "UTF-16"
     return f"text in {marked}" if marked else "text in another encoding, such as Windows-1252"
-
-
-def type_of(value: object) -> str:
-    """Return TOML's name for the type of a value."""
-    return _TYPES.get(type(value), "a date or time")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hatch_connect.project.content_kind import AppMode
     from hatch_connect.secret import Secret
 
-ARCHITECTURES = ("x86_64", "aarch64")
+_ARCHITECTURES = ("x86_64", "aarch64")
 """The machines that Connect runs on, as markers call them."""
 
 
@@ -245,7 +245,7 @@ class Settings:
         "The server's machine.",
         '"aarch64"',
         default="x86_64",
-        rule=one_of(*ARCHITECTURES),
+        rule=one_of(*_ARCHITECTURES),
     )
     verify: bool = _flag(
         "server", "Ask whether the content answers.", "false", default=True, on_server=True

@@ -97,16 +97,16 @@ def read_source(root: Path, path: str) -> SourceFile | None:
     except (OSError, SyntaxError, ValueError, RecursionError):
         return None
     shipped = path.removeprefix("src/")
-    reading = _Reading(shipped)
-    reading.read(tree.body)
+    module = _ModuleReader(shipped)
+    module.read(tree.body)
     constants = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
     return SourceFile(
         path=shipped,
-        objects=tuple(reading.objects.items()),
-        names=frozenset(reading.names),
-        imports=frozenset(reading.imports),
+        objects=tuple(module.objects.items()),
+        names=frozenset(module.names),
+        imports=frozenset(module.imports),
         texts=frozenset(value for value in constants if isinstance(value, str)),
-        express=_is_express(text, reading.imports),
+        express=_is_express(text, module.imports),
     )
 
 
@@ -139,7 +139,7 @@ def _is_express(text: str, imports: set[str]) -> bool:
     return said[1] == "express" if said else "shiny.express" in imports
 
 
-class _Reading:
+class _ModuleReader:
     """Reads the statements that importing a module runs."""
 
     def __init__(self, path: str) -> None:

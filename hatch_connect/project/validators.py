@@ -14,7 +14,7 @@ Validator: TypeAlias = Callable[[str], "str | None"]
 _CONNECT_NAME = re.compile(r"[A-Za-z0-9_-]{3,64}")
 _CONTENT_TABLE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _VARIABLE = re.compile(r"[^\s=\x00]+")
-TITLE_LENGTH = range(3, 1025)
+_TITLE_LENGTH = range(3, 1025)
 
 
 def validate_content_name(value: str) -> str | None:
@@ -39,7 +39,7 @@ def valid_content_name(text: str) -> str:
 
 def validate_title(value: str) -> str | None:
     """Check a title by Connect's rule."""
-    if len(value) in TITLE_LENGTH:
+    if len(value) in _TITLE_LENGTH:
         return None
     return f"must have 3 to 1,024 characters, not {len(value):,}"
 

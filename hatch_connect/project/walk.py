@@ -76,12 +76,14 @@ def never_content(name: str) -> str | None:
 def no_content(folder: Path, *, at_top: bool) -> NoContent | None:
     """Return the rule by which a folder is no content, by its name and what is in it."""
     name = folder.name
-    if rule := never_content(name) or ("a virtual environment" if is_environment(folder) else None):
+    if rule := never_content(name) or (
+        "a virtual environment" if _is_environment(folder) else None
+    ):
         return NoContent(rule=rule)
     rule = BUILD_OUTPUTS if name.endswith(".egg-info") else _UNLESS_TRACKED.get(name)
     if at_top and not rule:
         rule = _UNLESS_TRACKED_AT_TOP.get(name)
-        if name.lower() in _PARTS and is_environment(folder.parent):
+        if name.lower() in _PARTS and _is_environment(folder.parent):
             rule = "a virtual environment"
         if rule and _holds(folder, ("__init__.py",)):
             rule = None  # a package may be named `build`
@@ -107,7 +109,7 @@ def is_for_developers(path: str) -> bool:
     return test or stem in _OF_TOOLS
 
 
-def is_environment(folder: Path) -> bool:
+def _is_environment(folder: Path) -> bool:
     """Return whether a folder is a virtual or conda environment, by what is in it."""
     return _holds(folder, _ENVIRONMENT)
 
