@@ -45,76 +45,66 @@ def read_hatch_environment(
         known = ", ".join(sorted({"default", *environments}))
         problems.append(f"{asked}: there is no Hatch environment `{name}` (there are: {known}).")
     where = place.format(name)
-    configured = _text(_inherited(environments, name, "lock-filename"))
+    chain = _with_templates(environments, name)
+    own = table_at(environments, name)
     return HatchEnvironment(
         name=name,
         where=where,
-        python=_text(_inherited(environments, name, "python")),
-        lock_file=_lock_file(configured, name, where, problems),
-        installs_project=_installs_project(environments, name),
-        members=tuple(_members(_inherited(environments, name, "workspace"))),
-        sources=tuple(_sources(tables, environments, name, problems)),
+        python=_text(_inherited(chain, "python")),
+        lock_file=_lock_file(_text(_inherited(chain, "lock-filename")), name, where, problems),
+        installs_project=not _is_detached(own) and _inherited(chain, "skip-install") is not True,
+        members=tuple(_members(_inherited(chain, "workspace"))),
+        sources=_sources(tables, chain, problems),
     )
 
 
-def _inherited(environments: Toml, name: str, key: str) -> object:
-    """Return the value of an option; None if neither the environment nor a template has it."""
-    seen: set[str] = set()  # templates may name each other in a circle
-    while name not in seen:
-        seen.add(name)
-        table = table_at(environments, name)
-        if key in table or _is_detached(table):
-            return table.get(key)
+def _with_templates(environments: Toml, name: str) -> dict[str, Toml]:
+    """Return the tables of an environment and of those that it inherits from, the nearest first."""
+    chain: dict[str, Toml] = {}
+    while name not in chain:  # templates may name each other in a circle
+        chain[name] = table = table_at(environments, name)
         template = table.get("template", "default")
-        name = template if isinstance(template, str) else name
-    return None
-
-
-def _sources(
-    tables: ProjectTables, environments: Toml, name: str, problems: list[str]
-) -> Iterator[PackageSource]:
-    """Return the sources of an environment.
-
-    An environment's own come before those of its template; the table outside of all environments
-    is a part of `default`.
-    """
-    chain: list[str] = []
-    while name not in chain:
-        chain.append(name)
-        table = environments.get(name)
-        template = "default" if not isinstance(table, dict) else table.get("template", "default")
-        if isinstance(table, dict) and not _is_detached(table) and isinstance(template, str):
+        if isinstance(template, str) and not _is_detached(table):
             name = template
-        elif table is None:
-            name = "default"
-    key, _, file = tables.hatch_environments()[1].partition(" in ")
-    beside = f".sources.{{}} in {file}" if file else ".sources.{}"
-    levels = [
-        (own.get("sources", {}), key.replace("{}", one) + beside)
-        for one in chain
-        if isinstance(own := environments.get(one), dict)
-    ]
-    found: dict[str, PackageSource] = {}
-    for table, where in (*levels, *([tables.hatch_sources()] if "default" in chain else ())):
-        if not isinstance(table, dict):
-            called = where.replace(".{}", "")
-            problems.append(f"`{called}` must be a table, not {toml_type(table)}.")
-            continue
-        for key, raw in table.items():
-            source = read_package_source(key, raw, where, problems)
-            if source is not None:
-                found.setdefault(source.name, source)
-    yield from found.values()
+    return chain
 
 
 def _is_detached(table: Toml) -> bool:
     return table.get("detached") is True
 
 
-def _installs_project(environments: Toml, name: str) -> bool:
-    if _is_detached(table_at(environments, name)):
-        return False
-    return _inherited(environments, name, "skip-install") is not True
+def _inherited(chain: dict[str, Toml], key: str) -> object:
+    """Return the value of an option; None if neither the environment nor a template has it."""
+    return next((table[key] for table in chain.values() if key in table), None)
+
+
+def _sources(
+    tables: ProjectTables, chain: dict[str, Toml], problems: list[str]
+) -> tuple[PackageSource, ...]:
+    """Return the sources of an environment.
+
+    An environment's own come before those of its template; the table outside of all environments
+    is a part of `default`.
+    """
+    key, _, file = tables.hatch_environments()[1].partition(" in ")
+    beside = f".sources.{{}} in {file}" if file else ".sources.{}"
+    levels = [
+        (table.get("sources", {}), key.replace("{}", name) + beside)
+        for name, table in chain.items()
+    ]
+    if "default" in chain:
+        levels.append(tables.hatch_sources())
+    found: dict[str, PackageSource] = {}
+    for table, where in levels:
+        if not isinstance(table, dict):
+            called = where.replace(".{}", "")
+            problems.append(f"`{called}` must be a table, not {toml_type(table)}.")
+            continue
+        for name, raw in table.items():
+            source = read_package_source(name, raw, where, problems)
+            if source is not None:
+                found.setdefault(source.name, source)
+    return tuple(found.values())
 
 
 def _members(workspace: object) -> Iterator[str]:
