@@ -16,6 +16,7 @@ import stat
 import tarfile
 import unicodedata
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, NoReturn
 
@@ -26,7 +27,6 @@ from hatch_connect.events import Progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from hatch_connect.bundle.selector import ContentFile
     from hatch_connect.events import Report
 
 DEFAULT_DIRECTORY = "dist/connect"
@@ -46,6 +46,16 @@ EXECUTABLE = 0o755
 _MODE = 0o644
 _ZLIB_LEVEL = 6
 _WHAT = "Packing the bundle"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentFile:
+    """A file of a bundle: its POSIX path there, and where its bytes are."""
+
+    path: str
+    source: Path | bytes
+    size: int
+    executable: bool = False
 
 
 def unsafe(path: str) -> str | None:

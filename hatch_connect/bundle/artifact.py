@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.archive import check_names, md5_of, replacing, shown
+from hatch_connect.bundle.assemble import describe, needs_packages
 from hatch_connect.bundle.companions import entry_files, has_entry
 from hatch_connect.bundle.guard import forbidden
 from hatch_connect.bundle.manifest import (
@@ -20,8 +21,6 @@ from hatch_connect.bundle.manifest import (
     PIP_VERSION,
     ListedFile,
     Manifest,
-    describe,
-    needs_packages,
 )
 from hatch_connect.bundle.packages import PackageSources, decide_packages
 from hatch_connect.bundle.reading import reading

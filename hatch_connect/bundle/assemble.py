@@ -17,19 +17,31 @@ from hatch_connect.bundle.files import (
     select,
     with_additions,
 )
-from hatch_connect.bundle.manifest import describe, needs_packages
+from hatch_connect.bundle.manifest import (
+    LOCALE,
+    Jupyter,
+    Manifest,
+    ManifestEnvironment,
+    ManifestPython,
+    Quarto,
+    metadata_of,
+)
 from hatch_connect.bundle.path_dependencies import with_path_dependencies
 from hatch_connect.bundle.reading import Bundle
 from hatch_connect.bundle.render import inspect_quarto, render
 from hatch_connect.errors import BuildError, BundleError
 from hatch_connect.events import Note, Step, Warned
+from hatch_connect.project.settings import EnvironmentManagement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from hatch_connect.bundle.archive import ContentFile
     from hatch_connect.bundle.build_protocol import BuildContext, BuildRequest, Built
-    from hatch_connect.bundle.manifest import Manifest
-    from hatch_connect.bundle.selector import ContentFile, SelectedFiles
+    from hatch_connect.bundle.packages import Packages
+    from hatch_connect.bundle.render import Inspection
+    from hatch_connect.bundle.selector import SelectedFiles
+    from hatch_connect.project.project import ProjectConfig
 
 
 def assemble(context: BuildContext, selected: SelectedFiles) -> Built:
@@ -90,6 +102,53 @@ def _pack(
     keep_from_git(context.directory, context.config.root)
     path = context.directory / f"{name}{f'-{version}' if version else ''}{SUFFIX}"
     return Bundle.write(path, manifest, files, epoch=epoch(context.environ), report=report)
+
+
+def needs_packages(
+    config: ProjectConfig, inspection: Inspection | None, python_option: str | None = None
+) -> bool:
+    """Return whether the server runs Python for this content, so that it needs packages.
+
+    Quarto cannot tell that of every document, so its packages or Python may also be named.
+    """
+    asked = config.names_python or python_option is not None
+    return config.app_mode.has_python and (inspection is None or inspection.needs_python or asked)
+
+
+def describe(
+    config: ProjectConfig, packages: Packages | None, inspection: Inspection | None = None
+) -> Manifest:
+    """Return the manifest, without its files."""
+    source = config.app_mode.is_notebook
+    managed = config.environment_management or EnvironmentManagement()
+    return Manifest(
+        locale=LOCALE if packages else None,
+        metadata=metadata_of(config, inspection.category if inspection else None),
+        jupyter=Jupyter(
+            hide_all_input=source and config.hide_all_input,
+            hide_tagged_input=source and config.hide_tagged_input,
+        ),
+        quarto=Quarto(version=inspection.version, engines=inspection.engines)
+        if inspection
+        else None,
+        python=_python(config, packages) if packages else None,
+        environment=ManifestEnvironment(
+            python_requires=packages.python.requires if packages else None,
+            image=config.image,
+            manage_python=managed.python,
+            manage_r=managed.r,
+        ),
+    )
+
+
+def _python(config: ProjectConfig, packages: Packages) -> ManifestPython:
+    chosen = config.package_installer
+    return ManifestPython(
+        version=packages.python.version,
+        package_file=packages.path,
+        manager=chosen or "pip",
+        allow_uv=None if chosen is None else chosen == "uv",
+    )
 
 
 def epoch(environ: Mapping[str, str]) -> int:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.bundle.archive import (
     BUNDLE_SUFFIXES,
     DEFAULT_DIRECTORY,
+    ContentFile,
     regular_file,
     shown,
 )
@@ -32,7 +33,6 @@ from hatch_connect.bundle.guard import forbidden
 from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.bundle.selector import (
     Candidate,
-    ContentFile,
     LeftOut,
     SelectedFiles,
 )

@@ -13,13 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from hatch_connect.errors import BundleError
-from hatch_connect.project.settings import EnvironmentManagement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from hatch_connect.bundle.packages import Packages
-    from hatch_connect.bundle.render import Inspection
     from hatch_connect.project.project import ProjectConfig
 
 PACKAGE_FILE = "requirements.txt"
@@ -333,18 +330,7 @@ def _listed_files(data: Mapping[str, object]) -> tuple[ListedFile, ...]:
     return tuple(files)
 
 
-def needs_packages(
-    config: ProjectConfig, inspection: Inspection | None, python_option: str | None = None
-) -> bool:
-    """Return whether the server runs Python for this content, so that it needs packages.
-
-    Quarto cannot tell that of every document, so its packages or Python may also be named.
-    """
-    asked = config.names_python or python_option is not None
-    return config.app_mode.has_python and (inspection is None or inspection.needs_python or asked)
-
-
-def metadata_of(config: ProjectConfig, inspection: Inspection | None = None) -> ManifestMetadata:
+def metadata_of(config: ProjectConfig, category: str | None = None) -> ManifestMetadata:
     """Return `metadata` of the manifest.
 
     Like the official client, it names an HTML entrypoint under two keys, but the HTML of a
@@ -354,47 +340,9 @@ def metadata_of(config: ProjectConfig, inspection: Inspection | None = None) -> 
     if config.rendered:
         return ManifestMetadata(app_mode=mode, primary_html=config.entrypoint)
     if config.app_mode.is_quarto:
-        return ManifestMetadata(
-            app_mode=mode, content_category=inspection.category if inspection else None
-        )
+        return ManifestMetadata(app_mode=mode, content_category=category)
     return ManifestMetadata(
         app_mode=mode,
         entrypoint=config.entrypoint,
         primary_html=config.entrypoint if config.app_mode.is_html else None,
-    )
-
-
-def describe(
-    config: ProjectConfig, packages: Packages | None, inspection: Inspection | None = None
-) -> Manifest:
-    """Return the manifest, without its files."""
-    source = config.app_mode.is_notebook
-    managed = config.environment_management or EnvironmentManagement()
-    return Manifest(
-        locale=LOCALE if packages else None,
-        metadata=metadata_of(config, inspection),
-        jupyter=Jupyter(
-            hide_all_input=source and config.hide_all_input,
-            hide_tagged_input=source and config.hide_tagged_input,
-        ),
-        quarto=Quarto(version=inspection.version, engines=inspection.engines)
-        if inspection
-        else None,
-        python=_python(config, packages) if packages else None,
-        environment=ManifestEnvironment(
-            python_requires=packages.python.requires if packages else None,
-            image=config.image,
-            manage_python=managed.python,
-            manage_r=managed.r,
-        ),
-    )
-
-
-def _python(config: ProjectConfig, packages: Packages) -> ManifestPython:
-    chosen = config.package_installer
-    return ManifestPython(
-        version=packages.python.version,
-        package_file=packages.path,
-        manager=chosen or "pip",
-        allow_uv=None if chosen is None else chosen == "uv",
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from hatch_connect.bundle.archive import ContentFile
 from hatch_connect.bundle.manifest import PACKAGE_FILE
-from hatch_connect.bundle.selector import ContentFile
 from hatch_connect.errors import LockError
 from hatch_connect.locks import as_shipped, find_lock, read_lock
 from hatch_connect.project.python_version import PythonTarget, choose_python

@@ -21,6 +21,7 @@ from hatch_connect.bundle.archive import (
     DEFAULT_EPOCH,
     EXECUTABLE,
     SUFFIX,
+    ContentFile,
     Tally,
     check_names,
     pack,
@@ -29,7 +30,6 @@ from hatch_connect.bundle.archive import (
 )
 from hatch_connect.bundle.manifest import MANIFEST_NAME, Manifest, digest_of
 from hatch_connect.bundle.repository import on_disk_executable
-from hatch_connect.bundle.selector import ContentFile
 from hatch_connect.errors import BundleError, shortened
 from hatch_connect.events import Warned, silent
 

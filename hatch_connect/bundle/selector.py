@@ -32,16 +32,6 @@ _WILD = frozenset("*?[!#\\")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ContentFile:
-    """A file of a bundle: its POSIX path there, and where its bytes are."""
-
-    path: str
-    source: Path | bytes
-    size: int
-    executable: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
     """A file (or a folder, with a final slash) that does not ship, and the rule that says so."""
 

@@ -10,7 +10,7 @@ import tarfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.selector import ContentFile
+from hatch_connect.bundle.archive import ContentFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
