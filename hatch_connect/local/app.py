@@ -126,7 +126,7 @@ class Leases:
         finally:
             self._held -= 1
             if not self._held:
-                self._tell()
+                self._end()
 
     async def count(self, _request: Request) -> Response:
         """Return how many leases are held."""
@@ -136,14 +136,14 @@ class Leases:
         """End the server if no client has come after `FIRST_LEASE_SECONDS`."""
         await asyncio.sleep(FIRST_LEASE_SECONDS)
         if not self._held:
-            self._tell()
+            self._end()
 
     def stop(self) -> None:
         """End all leases, because the server stops."""
         self._ending = True
         self._stopping.set()
 
-    def _tell(self) -> None:
+    def _end(self) -> None:
         if self._unused:
             self._ending = True
             self._unused()

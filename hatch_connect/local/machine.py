@@ -96,11 +96,11 @@ class Machine:
         """Return the version of the machine's Quarto; None if it has none."""
         if self.quarto is None:
             return None
-        said: list[str] = []
+        output: list[str] = []
         environ = uv_environ(self.setup.environ)
         command = (self.quarto, "--version")
-        await run_program(command, environ=environ, folder=self.setup.folder, write=said.append)
-        return said[-1].strip() if said else None
+        await run_program(command, environ=environ, folder=self.setup.folder, write=output.append)
+        return output[-1].strip() if output else None
 
     def content_lock(self, content: StoredContent) -> asyncio.Lock:
         """Return what serializes the deployments of one piece of content."""
@@ -139,13 +139,13 @@ class Machine:
         Raises StartError.
         """
         by_request = MODES[bundle.app_mode or ""].learns == "by request"
-        told = "" if by_request else prefix
-        if serving := self.processes.serving(bundle.id, told):
+        mounted_at = "" if by_request else prefix
+        if serving := self.processes.serving(bundle.id, mounted_at):
             return serving
         job = self._job(content, bundle, "run_app")
         return await self.processes.ensure(
             bundle.id,
-            await self._launch(content, bundle, job, told),
+            await self._launch(content, bundle, job, mounted_at),
             make_log=lambda: JobLog(self.log_path(job.key)),
             started=lambda process: self._watch(process, job, content),
         )

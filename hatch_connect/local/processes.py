@@ -171,7 +171,7 @@ class ContentProcess:
 
     @classmethod
     async def start(cls, launch: Launch, log: JobLog) -> ContentProcess:
-        """Start a process; `wait_ready` tells how it went. Raises StartError if it cannot."""
+        """Start a process, which is not ready yet. Raises StartError if it cannot be started."""
         context = launch.context
         context.make_home()
         try:
@@ -179,7 +179,7 @@ class ContentProcess:
                 launch.runner,
                 _RUNNER,
                 cwd=context.root,
-                env=context.environ() | _told(launch),
+                env=context.environ() | _mount_variables(launch),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
@@ -262,7 +262,7 @@ class ContentProcess:
                 self.log.write(source, line)
 
 
-def _told(launch: Launch) -> dict[str, str]:
+def _mount_variables(launch: Launch) -> dict[str, str]:
     """Return the variables by which a framework learns where it is mounted."""
     if launch.interface == "dash":
         return {
