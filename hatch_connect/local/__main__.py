@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.errors import UsageError
 from hatch_connect.events import silent
 from hatch_connect.local.folder import exclusive
-from hatch_connect.local.serving import Serving, serve_state
+from hatch_connect.local.serving import serve_state
 from hatch_connect.local.start import BUSY, READY
 
 if TYPE_CHECKING:
@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 def main(state: Path) -> int:
     """Serve `state`, announce on stdout when it is ready, and return the exit code."""
     logging.basicConfig(level=logging.WARNING)
-    serving = Serving(folder=state, port=0, while_used=True, environ=os.environ, report=silent)
     try:
         with exclusive(state):
-            serve_state(serving, _ready)
+            serve_state(state, while_used=True, environ=os.environ, report=silent, ready=_ready)
     except UsageError as error:
         sys.stderr.write(f"{error}\n")
         return BUSY

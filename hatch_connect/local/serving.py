@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import socket
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -31,32 +30,26 @@ _GRACE_SECONDS = 2
 _LARGEST_MESSAGE = 1 << 28  # bytes of one WebSocket message; the content may set a lower limit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Serving:
-    """How to serve: on which state and port, and whether only while somebody holds a lease."""
+def serve_state(
+    state: Path,
+    *,
+    port: int = 0,
+    while_used: bool = False,
+    environ: Mapping[str, str],
+    report: Report,
+    ready: Callable[[LocalServer], None],
+) -> None:
+    """Serve until a signal comes or, with `while_used`, until the last lease ends.
 
-    folder: Path
-    port: int
-    while_used: bool
-    environ: Mapping[str, str]
-    report: Report
-
-
-def serve_state(serving: Serving, ready: Callable[[LocalServer], None]) -> None:
-    """Serve until a signal comes, or the last lease ends; `ready` gets the server.
-
-    The caller holds the lock of the state folder. Raises UsageError if the port is taken.
+    The caller holds the lock of the state folder. `ready` gets the server. Raises UsageError if the
+    port is taken.
     """
-    with _bind(serving) as listening:
+    with _bind(state, port) as listening:
         url = f"http://{HOST}:{listening.getsockname()[1]}"
         setup = Setup(
-            folder=serving.folder,
-            url=url,
-            api_key=read_key(serving.folder),
-            environ=serving.environ,
-            report=serving.report,
+            folder=state, url=url, api_key=read_key(state), environ=environ, report=report
         )
-        asyncio.run(_serve(setup, listening, ready, while_used=serving.while_used))
+        asyncio.run(_serve(setup, listening, ready, while_used=while_used))
 
 
 async def _serve(
@@ -83,10 +76,10 @@ def _announce(setup: Setup, ready: Callable[[LocalServer], None]) -> None:
     ready(LocalServer(url=setup.url, api_key=setup.api_key, state=setup.folder))
 
 
-def _bind(serving: Serving) -> socket.socket:
+def _bind(state: Path, asked: int) -> socket.socket:
     """Bind the port asked for, else the one of last time, so that URLs stay the same."""
-    last = (read_url(serving.folder) or "").rpartition(":")[2]
-    wanted = [serving.port] if serving.port else [int(last) if last.isdigit() else 0, 0]
+    last = (read_url(state) or "").rpartition(":")[2]
+    wanted = [asked] if asked else [int(last) if last.isdigit() else 0, 0]
     for port in wanted:
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         if os.name == "posix":  # elsewhere it would let two servers share a port
@@ -100,7 +93,7 @@ def _bind(serving: Serving) -> socket.socket:
         else:
             return listening
     raise UsageError(
-        f"The port {serving.port} of {HOST} cannot be used: {reason.strerror}.",
+        f"The port {asked} of {HOST} cannot be used: {reason.strerror}.",
         hint="Choose another one with --port, or none to get a free one.",
     )
 

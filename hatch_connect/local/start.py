@@ -89,11 +89,10 @@ def serve(
     """
     check_extra()
     state = state.absolute()
-    from hatch_connect.local.serving import Serving, serve_state
+    from hatch_connect.local.serving import serve_state
 
-    serving = Serving(folder=state, port=port, while_used=False, environ=environ, report=report)
     with exclusive(state):
-        serve_state(serving, ready)
+        serve_state(state, port=port, environ=environ, report=report, ready=ready)
 
 
 def check_extra() -> None:
