@@ -45,7 +45,7 @@ def clean(text: str) -> str:
     return _CONTROLS.sub("", _SEQUENCES.sub("", text))
 
 
-def notes_of(error: BaseException) -> tuple[str, ...]:
+def _notes_of(error: BaseException) -> tuple[str, ...]:
     """Return what was noted about an exception on its way: what remained, for instance."""
     return tuple(getattr(error, "__notes__", ()))
 
@@ -86,7 +86,7 @@ class PlainDisplay:
         if isinstance(error, DeploymentFailedError | NotAnsweringError):
             while self._unshown:
                 self._message(self._unshown.popleft())
-        rest = "\n".join(filter(None, (error.hint, *notes_of(error))))
+        rest = "\n".join(filter(None, (error.hint, *_notes_of(error))))
         self._line("error: ", error.message, style="bold red")
         if rest:
             self._line("       ", rest)
@@ -94,7 +94,7 @@ class PlainDisplay:
     def interrupted(self, error: KeyboardInterrupt) -> None:
         """Show that the user interrupted the work, and what remained."""
         by = "by SIGTERM" if isinstance(error, Terminated) else "by you"
-        self._line("interrupted: ", " ".join(notes_of(error)) or by, style="bold red")
+        self._line("interrupted: ", " ".join(_notes_of(error)) or by, style="bold red")
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -113,13 +113,13 @@ class PlainDisplay:
         """Show nothing: progress is for terminals."""
 
     def _line(self, lead: str, text: str, *, style: str = "") -> None:
-        self._write(indented(lead, text), style)
+        self._write(_indented(lead, text), style)
 
     def _write(self, line: str, _style: str) -> None:
         print(line, file=self._stderr, flush=True)
 
 
-def indented(lead: str, text: str) -> str:
+def _indented(lead: str, text: str) -> str:
     """Return a text with the lead before its first line, and the others indented to match."""
     return lead + clean(text.rstrip("\n")).replace("\n", "\n" + " " * len(lead))
 
@@ -204,5 +204,5 @@ def show_error_object(error: HatchConnectError | KeyboardInterrupt) -> None:
         facts, code = {"message": error.message, "hint": error.hint}, error.exit_code
     known: dict[str, object] = {**dict.fromkeys(_OF_A_DEPLOYMENT), "log": [], **facts_of(error)}
     pieces = {"contents": known.pop("contents")} if "contents" in known else {}
-    told = {**facts, "notes": list(notes_of(error)), "exit_code": code, **known}
-    print(json.dumps({"error": told, **pieces}, indent=2))
+    shown = {**facts, "notes": list(_notes_of(error)), "exit_code": code, **known}
+    print(json.dumps({"error": shown, **pieces}, indent=2))

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from hatch_connect.verbs.call import Surroundings
     from hatch_connect.verbs.result import Result
 
-DONE = 0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _TMPDIR = "TMPDIR"
 # seconds; some supervisors send SIGTERM twice: to the process, and to its group
@@ -83,7 +82,7 @@ def _perform(verb: str, options: Options, display: PlainDisplay, *, key_typed: b
         if options.json:
             show_error_object(error)
         return error.exit_code
-    return DONE
+    return 0
 
 
 def _show(result: Result, options: Options, display: PlainDisplay) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-MASK = "***"
+_MASK = "***"
 # Shorter values occur in ordinary text too often to be masked there.
 _SHORTEST = 6
 _REFERENCE = re.compile(r"\$\([\w.-]+\)|\$\{\{.*\}\}")  # Azure Pipelines', GitHub Actions'
@@ -41,7 +41,7 @@ def hiding(secrets: Iterable[Secret]) -> Callable[[str], str]:
     if not found:
         return str
     pattern = re.compile("|".join(map(re.escape, found)))
-    return lambda text: pattern.sub(MASK, text)
+    return lambda text: pattern.sub(_MASK, text)
 
 
 def why_absent(value: str | None) -> str | None:
@@ -125,10 +125,10 @@ class Secret:
         return self.__value
 
     def __repr__(self) -> str:
-        return MASK
+        return _MASK
 
     def __format__(self, spec: str) -> str:
-        return MASK
+        return _MASK
 
     def __bool__(self) -> bool:
         return bool(self.__value)

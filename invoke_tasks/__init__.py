@@ -31,7 +31,7 @@ _KINDS = {
 }
 
 
-class VerbTask(Task):  # type: ignore[type-arg]
+class _VerbTask(Task):  # type: ignore[type-arg]
     """A task whose flags are a verb's options, not the parameters of a function."""
 
     def __init__(self, verb: Verb) -> None:
@@ -81,6 +81,6 @@ def _perform(verb: Verb, context: Context, given: dict[str, object]) -> None:
         raise Exit(code=code)
 
 
-ns = Collection("connect", *(VerbTask(verb) for verb in VERBS.values()))
+ns = Collection("connect", *(_VerbTask(verb) for verb in VERBS.values()))
 # Only declared keys can be set by INVOKE_CONNECT_*.
 ns.configure({"connect": dict.fromkeys(SPECS)})

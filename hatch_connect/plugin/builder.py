@@ -29,17 +29,17 @@ class ConnectBuilder(BundleBuilder):
         with interruptible():
             try:
                 with temporary_folder():
-                    yield from self._build_and_tell(**options)
+                    yield from self._build_and_answer(**options)
             except KeyboardInterrupt as error:
                 self.app.abort("Interrupted.", exit_code_of(error))
 
-    def _build_and_tell(self, **options: Any) -> Generator[str, None, None]:  # noqa: ANN401 - as above
+    def _build_and_answer(self, **options: Any) -> Generator[str, None, None]:  # noqa: ANN401 - as above
         """Build, and write the result to the file that the caller named."""
-        heard: list[Event] = []
+        reported: list[Event] = []
         answer: Path | None = None
 
         def report(event: Event) -> None:
-            heard.append(event)
+            reported.append(event)
             self._show(event)
 
         try:
@@ -53,10 +53,10 @@ class ConnectBuilder(BundleBuilder):
             yield from super().build(**options)
         except (HatchConnectError, UnicodeDecodeError) as raised:
             error = not_utf8(Path(self.root), raised) if isinstance(raised, ValueError) else raised
-            _answer(answer, encode_answer(None, heard, error))
+            _answer(answer, encode_answer(None, reported, error))
             self.app.abort(str(error), error.exit_code)
         else:
-            _answer(answer, encode_answer(self.task.built[0], heard))
+            _answer(answer, encode_answer(self.task.built[0], reported))
 
     def _show(self, event: Event) -> None:
         show = {

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-OWN_ENVIRONMENT = "connect"
+_OWN_ENVIRONMENT = "connect"
 
 
 def scripts(root: Path, *, prefix: str) -> dict[str, str]:
@@ -74,7 +74,7 @@ def collector_class() -> type[Any]:
         PLUGIN_NAME = "connect"
 
         def get_initial_config(self) -> dict[str, dict[str, Any]]:
-            return {OWN_ENVIRONMENT: connect_environment(self.root)}
+            return {_OWN_ENVIRONMENT: connect_environment(self.root)}
 
         def finalize_environments(self, config: dict[str, dict[str, Any]]) -> None:
             add_scripts(config, self.root, internal={*get_internal_env_config(), "system"})

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _FOREIGN = ("no_prompt", "initialize_auth")
 
 
-def publish_options(configured: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def _options(configured: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Merge [tool.hatch.publish.connect] and `-o key=value`, by the keys of `Options`."""
     merged = {k: v for k, v in {**configured, **given}.items() if k not in (*_FOREIGN, "disable")}
     named = {key.replace("-", "_"): value for key, value in merged.items()}
@@ -37,13 +37,13 @@ def publisher_class() -> type[Any]:
         def publish(self, artifacts: list[str], options: dict[str, Any]) -> None:
             from hatch_connect.door import perform
 
-            given = publish_options({**self.plugin_config, **self.project_config}, options)
+            given = _options({**self.plugin_config, **self.project_config}, options)
             given.setdefault("directory", str(self.root))
             try:
                 call = Options.of({**given, "file": self._files(artifacts)})
             except HatchConnectError as error:
                 self.app.abort(str(error), error.exit_code)
-            typed = "api_key" in publish_options({}, options)
+            typed = "api_key" in _options({}, options)
             if code := perform("deploy", call, key_typed=typed):
                 self.app.abort(code=code)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hatch_connect.verbs.call import Call
 
 
-LOCAL = "the option --local"
+_LOCAL = "the option --local"
 
 
 def server_store(call: Call) -> ServerStore:
@@ -49,7 +49,7 @@ def client_of(server: Server, call: Call, hidden: tuple[Secret, ...] = ()) -> Co
     from hatch_connect.connect.client import connect
 
     environ = call.environ
-    if server.source == LOCAL:
+    if server.source == _LOCAL:
         # A server on this machine must not be reached through a proxy.
         environ = {k: v for k, v in environ.items() if not k.lower().endswith("_proxy")}
     return connect(server, environ=environ, report=call.report, hidden=hidden)
@@ -62,7 +62,7 @@ def settings_of(client: ConnectClient, call: Call) -> ServerSettings:
     """
     settings = client.server_settings()
     given = environment_of(client.server.url, call.environ).get("CONNECT_SERVER_VERSION")
-    if not given or client.server.source == LOCAL:
+    if not given or client.server.source == _LOCAL:
         return settings
     stated = replace(settings, version=given)
     if stated.supports(Feature.DRAFT) is None:
@@ -99,7 +99,7 @@ def chosen_server(call: Call, config: ProjectConfig | None) -> Iterator[Server]:
 
     with running(state_folder(call), environ=call.environ, report=call.report) as local:
         table = "local" if "local" in tables else None
-        yield Server(url=local.url, api_key=local.api_key, name="local", source=LOCAL, table=table)
+        yield Server(url=local.url, api_key=local.api_key, name="local", source=_LOCAL, table=table)
 
 
 def state_folder(call: Call) -> Path:
