@@ -29,7 +29,7 @@ from .resources import (
     User,
     Visit,
 )
-from .retries import Settling
+from .retries import settle
 from .session import Request, Session
 from .upload import BundleBody, Largest, check_received, too_large
 
@@ -121,7 +121,7 @@ class ConnectClient:
         person = Request("GET", f"v1/users/{quote(content.owner_guid, safe='')}")
         for request in (Request("GET", _content(content.guid), query={"include": "owner"}), person):
             with contextlib.suppress(ServerError):
-                told = JsonObject(self._session.json(request), str(request))
+                told = self._object(request)
                 owner = told if request is person else told.child("owner")
                 if owner and (name := owner.optional_string("username")):
                     return name
@@ -178,7 +178,7 @@ class ConnectClient:
         ]
         secrets = tuple(v for v in variables.values() if v)
         request = Request("PATCH", _content(guid, "environment"), body=body, secrets=secrets)
-        told = self._session.done(request)
+        told = self._session.json(request, may_be_empty=True)
         wanted = {name for name, value in variables.items() if value is not None}
         if not (isinstance(told, list) and wanted <= {n for n in told if isinstance(n, str)}):
             # Something in front of Connect may have answered: compare what is set now.
@@ -216,7 +216,7 @@ class ConnectClient:
 
         def upload() -> BundleInfo:
             try:
-                return BundleInfo.from_answer(JsonObject(self._session.json(request), str(request)))
+                return BundleInfo.from_answer(self._object(request))
             except (RefusedError, UnreachableError) as error:
                 raise too_large(error, body, largest) from error
 
@@ -247,7 +247,7 @@ class ConnectClient:
         request = Request("DELETE", _content(guid, "bundles", bundle_id))
 
         def remove() -> bool:
-            self._session.done(request)
+            self._session.json(request, may_be_empty=True)
             return True
 
         def look() -> bool | None:
@@ -322,18 +322,19 @@ class ConnectClient:
     def _get(
         self, path: str, *, query: Mapping[str, str] | None = None, wait: int = 0
     ) -> JsonObject:
-        request = Request("GET", path, query=query or {}, wait=wait)
-        return JsonObject(self._session.json(request), str(request))
+        return self._object(Request("GET", path, query=query or {}, wait=wait))
 
     def _send(self, method: str, path: str, body: object) -> JsonObject:
-        request = Request(method, path, body=body)
+        return self._object(Request(method, path, body=body))
+
+    def _object(self, request: Request) -> JsonObject:
         return JsonObject(self._session.json(request), str(request))
 
     def _settled(
         self, act: Callable[[], T], look: Callable[[], T | None], *, taken: bool = False
     ) -> T:
-        attempt = Settling(act=act, look=look, name_may_be_ours=taken)
-        return attempt.settle(self._session.pauses(_ATTEMPTS), self._session.report)
+        pauses, report = self._session.pauses(_ATTEMPTS), self._session.report
+        return settle(act, look, pauses, report, name_may_be_ours=taken)
 
 
 def _content(guid: str, *rest: str) -> str:

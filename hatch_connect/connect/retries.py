@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 from urllib3.util import Retry
@@ -38,41 +37,39 @@ T = TypeVar("T")
 _CONFLICT = 409
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settling(Generic[T]):
-    """A request that must not be carried out twice.
+def settle(
+    act: Callable[[], T],
+    look: Callable[[], T | None],
+    pauses: Backoff,
+    report: Report,
+    *,
+    name_may_be_ours: bool = False,
+) -> T:
+    """Send a request until there is one result, never two, and return it.
 
     `act` sends it; `look` returns the result of an attempt whose answer was lost, or None. With
     `name_may_be_ours`, "that name is taken" after such an attempt means that it has succeeded.
+
+    Raises:
+        ServerError: a clear refusal, or the last failure when the attempts are used up.
+
     """
-
-    act: Callable[[], T]
-    look: Callable[[], T | None]
-    name_may_be_ours: bool = False
-
-    def settle(self, pauses: Backoff, report: Report) -> T:
-        """Send the request until there is one result, never two, and return it.
-
-        Raises:
-            ServerError: a clear refusal, or the last failure when the attempts are used up.
-
-        """
-        lost = False
-        while True:
-            try:
-                return self.act()
-            except ServerError as error:
-                late = lost and self.name_may_be_ours and _is_taken(error)
-                if not late and not is_uncertain(error):
-                    raise
-                lost = True
-                found = self.look()
-                if found is not None:
-                    report(Detail(text=f"It had arrived all the same: {error.message}"))
-                    return found
-                asked = error.retry_after if isinstance(error, RefusedError) else None
-                if late or not pauses.another(asked):
-                    raise
+    lost = False
+    while True:
+        try:
+            return act()
+        except ServerError as error:
+            late = lost and name_may_be_ours and _is_taken(error)
+            if not late and not is_uncertain(error):
+                raise
+            lost = True
+            found = look()
+            if found is not None:
+                report(Detail(text=f"It had arrived all the same: {error.message}"))
+                return found
+            asked = error.retry_after if isinstance(error, RefusedError) else None
+            if late or not pauses.another(asked):
+                raise
 
 
 class RetryPolicy(Retry):

@@ -109,22 +109,23 @@ class Session:
         self._upgraded = False
         self._warn()
 
-    def json(self, request: Request, *, empty: bool = False) -> object:
-        """Return the JSON that answers a request; None for nothing if it may be `empty`."""
-        response = self._accepted(request)
-        if empty and not response.content:
+    def json(self, request: Request, *, may_be_empty: bool = False) -> object:
+        """Return the JSON that answers a request; None for an answer that is, and may be, empty.
+
+        Also a request whose answer does not matter wants one or the other: an HTML page comes from
+        something in front of Connect, and nothing was carried out.
+        """
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        url = f"{self.server.url}/__api__/{request.path}{query}"
+        response = self._answer(request, url, api=True)
+        if not response.ok:
+            raise self._refused(request, response)
+        if may_be_empty and not response.content:
             return None
         try:
             return json.loads(response.content)
         except (ValueError, RecursionError):
             raise self._no_json(request, response) from None
-
-    def done(self, request: Request) -> object:
-        """Carry out a request whose answer does not matter: JSON, or None if it is empty.
-
-        An HTML page comes from something in front of Connect: then nothing was carried out.
-        """
-        return self.json(request, empty=True)
 
     def pauses(self, attempts: int) -> Backoff:
         """Return the waits between `attempts` at something that must be checked in between."""
@@ -158,14 +159,6 @@ class Session:
             code=code,
             text=self._excerpt(response, request, body),
         )
-
-    def _accepted(self, request: Request) -> requests.Response:
-        query = f"?{urlencode(request.query)}" if request.query else ""
-        url = f"{self.server.url}/__api__/{request.path}{query}"
-        response = self._answer(request, url, api=True)
-        if not response.ok:
-            raise self._refused(request, response)
-        return response
 
     def _answer(self, request: Request, url: str, *, api: bool) -> requests.Response:
         """Return the answer after all redirects that may be followed."""
