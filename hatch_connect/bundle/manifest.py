@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from hatch_connect.errors import BundleError
+from hatch_connect.typed import optional
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from hatch_connect.project.project import ProjectConfig
 
@@ -34,156 +35,126 @@ _KEYS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ManifestMetadata:
-    """What the content is; `app_mode` as Connect spells it."""
+def _at(path: str, kind: type = str, **more: object) -> dict[str, object]:
+    """Return where a field lies in the JSON object of its part, and the type that it has there.
 
-    app_mode: str
-    entrypoint: str | None = None
-    primary_html: str | None = None
-    primary_rmd: str | None = None
-    has_parameters: bool | None = None
-    content_category: str | None = None
+    With `needed` it must be there; `absent` stands for what is missing or empty.
+    """
+    return {"path": path, "kind": kind, **more}
+
+
+class _Part:
+    """An object in the manifest, whose keys are in the order of its fields."""
+
+    __slots__ = ()
+    WHERE: ClassVar[str]
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, object]) -> ManifestMetadata:
-        """Read `metadata`; keys that are not known are not looked at."""
-        where = "metadata"
-        return cls(
-            app_mode=need(data, "appmode", str, where),
-            entrypoint=get(data, "entrypoint", str, where),
-            primary_html=get(data, "primary_html", str, where),
-            primary_rmd=get(data, "primary_rmd", str, where),
-            has_parameters=get(data, "has_parameters", bool, where),
-            content_category=get(data, "content_category", str, where),
-        )
+    def from_dict(cls, data: Mapping[str, object]) -> Self:
+        """Read the JSON object; keys that are not known are not looked at."""
+        values = {}
+        for name, about in _fields(cls):
+            *above, key = about["path"].split(".")
+            table, where = data, cls.WHERE
+            for each in above:
+                table = get(table, each, dict, where) or {}
+                where = f"{where}.{each}"
+            value = (need if "needed" in about else get)(table, key, about["kind"], where)
+            value = value or about.get("absent", value)
+            values[name] = tuple(map(str, value)) if about["kind"] is list else value
+        return cls(**values)
 
     def to_dict(self) -> dict[str, object]:
         """Return the JSON object, without what was not said."""
-        return without_none(
-            appmode=self.app_mode,
-            primary_html=self.primary_html,
-            primary_rmd=self.primary_rmd,
-            has_parameters=self.has_parameters,
-            entrypoint=self.entrypoint,
-            content_category=self.content_category,
-        )
+        found: dict[str, Any] = {}
+        for name, about in _fields(type(self)):
+            value = getattr(self, name)
+            if value is None or (value is False and about.get("absent") is False):
+                continue
+            *above, key = about["path"].split(".")
+            table = found
+            for each in above:
+                table = table.setdefault(each, {})
+            table[key] = list(value) if isinstance(value, tuple) else value
+        return found
+
+
+def _fields(part: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:  # noqa: ANN401 - any dataclass
+    return ((each.name, each.metadata) for each in fields(part))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ManifestPython:
+class ManifestMetadata(_Part):
+    """What the content is; `app_mode` as Connect spells it."""
+
+    WHERE = "metadata"
+
+    app_mode: str = field(metadata=_at("appmode", needed=True))
+    primary_html: str | None = field(default=None, metadata=_at("primary_html"))
+    primary_rmd: str | None = field(default=None, metadata=_at("primary_rmd"))
+    has_parameters: bool | None = field(default=None, metadata=_at("has_parameters", bool))
+    entrypoint: str | None = field(default=None, metadata=_at("entrypoint"))
+    content_category: str | None = field(default=None, metadata=_at("content_category"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestPython(_Part):
     """Which Python, and what installs the packages named in `package_file` (a path in the bundle).
 
     `allow_uv` is None if no installer was chosen: the server decides.
     """
 
-    version: str
-    package_file: str = PACKAGE_FILE
-    manager: str = "pip"
-    manager_version: str = PIP_VERSION
-    allow_uv: bool | None = None
+    WHERE = "python"
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, object]) -> ManifestPython:
-        """Read `python`."""
-        manager = get(data, "package_manager", dict, "python") or {}
-        where = "python.package_manager"
-        return cls(
-            version=need(data, "version", str, "python"),
-            package_file=get(manager, "package_file", str, where) or PACKAGE_FILE,
-            manager=get(manager, "name", str, where) or "pip",
-            manager_version=get(manager, "version", str, where) or "",
-            allow_uv=get(manager, "allow_uv", bool, where),
-        )
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the JSON object, without what was not said."""
-        manager = without_none(
-            name=self.manager,
-            version=self.manager_version,
-            package_file=self.package_file,
-            allow_uv=self.allow_uv,
-        )
-        return {"version": self.version, "package_manager": manager}
+    version: str = field(metadata=_at("version", needed=True))
+    manager: str = field(default="pip", metadata=_at("package_manager.name", absent="pip"))
+    manager_version: str = field(
+        default=PIP_VERSION, metadata=_at("package_manager.version", absent="")
+    )
+    package_file: str = field(
+        default=PACKAGE_FILE, metadata=_at("package_manager.package_file", absent=PACKAGE_FILE)
+    )
+    allow_uv: bool | None = field(default=None, metadata=_at("package_manager.allow_uv", bool))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ManifestEnvironment:
+class ManifestEnvironment(_Part):
     """What the content's environment must be; an empty one is not written.
 
     `python_requires` is a PEP 440 specifier (honoured from server 2025.03); `manage_python` and
     `manage_r` say whether the server installs the packages.
     """
 
-    python_requires: str | None = None
-    image: str | None = None
-    manage_python: bool | None = None
-    manage_r: bool | None = None
+    WHERE = "environment"
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, object]) -> ManifestEnvironment:
-        """Read `environment`."""
-        python = get(data, "python", dict, "environment") or {}
-        management = get(data, "environment_management", dict, "environment") or {}
-        where = "environment.environment_management"
-        return cls(
-            python_requires=get(python, "requires", str, "environment.python"),
-            image=get(data, "image", str, "environment"),
-            manage_python=get(management, "python", bool, where),
-            manage_r=get(management, "r", bool, where),
-        )
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the JSON object, without what was not said."""
-        return without_none(
-            python=without_none(requires=self.python_requires) or None,
-            image=self.image,
-            environment_management=without_none(python=self.manage_python, r=self.manage_r) or None,
-        )
+    python_requires: str | None = field(default=None, metadata=_at("python.requires"))
+    image: str | None = field(default=None, metadata=_at("image"))
+    manage_python: bool | None = field(
+        default=None, metadata=_at("environment_management.python", bool)
+    )
+    manage_r: bool | None = field(default=None, metadata=_at("environment_management.r", bool))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Jupyter:
-    """What of a notebook's input is hidden."""
+class Jupyter(_Part):
+    """What of a notebook's input is hidden; only what is true is written."""
 
-    hide_all_input: bool = False
-    hide_tagged_input: bool = False
+    WHERE = "jupyter"
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, object]) -> Jupyter:
-        """Read `jupyter`."""
-        return cls(
-            hide_all_input=bool(get(data, "hide_all_input", bool, "jupyter")),
-            hide_tagged_input=bool(get(data, "hide_tagged_input", bool, "jupyter")),
-        )
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the JSON object: only what is true."""
-        return without_none(
-            hide_all_input=self.hide_all_input or None,
-            hide_tagged_input=self.hide_tagged_input or None,
-        )
+    hide_all_input: bool = field(default=False, metadata=_at("hide_all_input", bool, absent=False))
+    hide_tagged_input: bool = field(
+        default=False, metadata=_at("hide_tagged_input", bool, absent=False)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quarto:
+class Quarto(_Part):
     """What `quarto inspect` said."""
 
-    version: str
-    engines: tuple[str, ...]
+    WHERE = "quarto"
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, object]) -> Quarto:
-        """Read `quarto`."""
-        engines = get(data, "engines", list, "quarto") or []
-        return cls(
-            version=get(data, "version", str, "quarto") or "",
-            engines=tuple(str(engine) for engine in engines),
-        )
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the JSON object."""
-        return {"version": self.version, "engines": list(self.engines)}
+    version: str = field(metadata=_at("version", absent=""))
+    engines: tuple[str, ...] = field(metadata=_at("engines", list, absent=()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,19 +221,18 @@ class Manifest:
         package_file = self.python.package_file if self.python else None
         files = sorted(self.files, key=lambda file: (file.path != package_file, file.path))
         rest = {name: json.loads(text) for name, text in self.unread}
-        return {
-            **without_none(
-                version=1,
-                locale=self.locale,
-                metadata=self.metadata.to_dict(),
-                jupyter=self.jupyter.to_dict() or None,
-                quarto=self.quarto.to_dict() if self.quarto else None,
-                python=self.python.to_dict() if self.python else None,
-                environment=self.environment.to_dict() or None,
-            ),
-            **rest,
-            "files": {file.path: {"checksum": file.checksum} for file in files},
+        parts = {
+            "version": 1,
+            "locale": self.locale,
+            "metadata": self.metadata.to_dict(),
+            "jupyter": self.jupyter.to_dict() or None,
+            "quarto": self.quarto.to_dict() if self.quarto else None,
+            "python": self.python.to_dict() if self.python else None,
+            "environment": self.environment.to_dict() or None,
         }
+        said = {name: value for name, value in parts.items() if value is not None}
+        listed = {file.path: {"checksum": file.checksum} for file in files}
+        return {**said, **rest, "files": listed}
 
     def to_json(self) -> bytes:
         """Return the bytes of the file: indent 2, ASCII only, no final newline."""
@@ -274,20 +244,15 @@ class Manifest:
         return _digest(self.to_dict())
 
 
-def without_none(**items: object) -> dict[str, object]:
-    """Keep what is not None."""
-    return {name: value for name, value in items.items() if value is not None}
-
-
 def get(data: Mapping[str, object], key: str, kind: type[T], where: str = "") -> T | None:
     """Read `key`, None if it is missing or null; `where` is the path of `data`."""
-    value = data.get(key)
-    if value is None:
-        return None
-    if not isinstance(value, kind):
-        path = f"{where}.{key}" if where else key
-        raise BundleError(f"manifest.json: `{path}` must be {_WORDS[kind]}, not {value!r:.60}.")
-    return value
+    path = f"{where}.{key}" if where else key
+
+    def wrong(value: object) -> BundleError:
+        words = f"must be {_WORDS[kind]}, not {value!r:.60}"
+        return BundleError(f"manifest.json: `{path}` {words}.")
+
+    return optional(data, key, kind, wrong)
 
 
 def need(data: Mapping[str, object], key: str, kind: type[T], where: str = "") -> T:
