@@ -1,25 +1,23 @@
-"""The kind of a project's content, and its entrypoint, named or found.
+"""The entrypoint of a project's content, named or found.
 
 An entrypoint is a path in the bundle, whose root is that of the wheel: the script of a package
 below `src/` is `sales_app/app.py`. One that is found at the top of a project is written as the
 official client writes it: the module alone, if Connect finds the object in it by name. For a site,
 a Quarto project, a SavedModel or notebooks for Voila it may name a folder, whose content becomes
-the bundle's root. Above 500 lines, because what is named and what is found follow the same rules.
+the bundle's root.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from hatch_connect.errors import UsageError, shortened
+from hatch_connect.errors import shortened
 from hatch_connect.project.content_kind import (
     QUARTO_PROJECTS,
     AppMode,
     EntrypointKind,
-    find_app_mode,
 )
 from hatch_connect.project.sources import SourceFile, is_module, read_source, read_sources
 from hatch_connect.project.walk import walk
@@ -43,8 +41,6 @@ _EXPRESS = "shiny.express.app:"
 _NAMES = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(\(\))?")
 
 _SHOWN = 12
-_OF_NOTEBOOKS = ("static", "hide-all-input", "hide-tagged-input")
-_DEFAULT = find_app_mode("python-api")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,26 +58,6 @@ class Entrypoint:
         if not self.folder:
             return self.entrypoint or "."
         return f"{self.folder}/{self.entrypoint}" if self.entrypoint else self.folder
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContentKind:
-    """What kind of content it is; `mode` stands for nothing if `known` is False.
-
-    `folder` is that of the project whose content becomes the bundle's root ("": the project's
-    own), `entrypoint` is a path or a module there. `rendered` is the notebook of which only the
-    HTML ships, by its path in the project: then the mode is that of HTML. `unused` are inherited
-    keys that are for notebooks alone.
-    """
-
-    mode: AppMode = _DEFAULT
-    known: bool = False
-    entrypoint: str | None = None
-    folder: str = ""
-    rendered: str | None = None
-    hide_all_input: bool = False
-    hide_tagged_input: bool = False
-    unused: tuple[str, ...] = ()
 
 
 def discover(mode: AppMode, root: Path) -> tuple[Entrypoint, ...]:
@@ -352,72 +328,13 @@ def entrypoint_candidates(root: Path) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def read_kind(settings: Layers, own: Layers, root: Path, *, packaged: bool) -> ContentKind:
-    """Read the kind, adding problems; the back end of a `packaged` project builds a package.
+def locate_entrypoint(
+    settings: Layers, mode: AppMode, root: Path, *, packaged: bool
+) -> Entrypoint | None:
+    """Return the entrypoint that is named, else the one that is found; what is wrong is added.
 
-    Settings that are not the content's `own` are inherited, and may not apply to it.
+    The back end of a `packaged` project builds a package.
     """
-    mode = _app_mode(settings)
-    if mode is None:
-        settings.text("entrypoint")  # to report its problems as well
-        return ContentKind()
-    found = _located(settings, mode, root, packaged=packaged)
-    kind = ContentKind(
-        mode=mode,
-        known=True,
-        entrypoint=found.entrypoint if found else None,
-        folder=found.folder if found else "",
-        hide_all_input=_of_notebook(settings, own, "hide-all-input", mode),
-        hide_tagged_input=_of_notebook(settings, own, "hide-tagged-input", mode),
-    )
-    if _of_notebook(settings, own, "static", mode):
-        return _rendered(kind)
-    inherited = () if mode.is_notebook else _OF_NOTEBOOKS
-    return replace(kind, unused=tuple(settings.called(k) for k in inherited if settings.flag(k)))
-
-
-def _rendered(kind: ContentKind) -> ContentKind:
-    html = kind.entrypoint and f"{PurePosixPath(kind.entrypoint).stem}.html"
-    return replace(kind, mode=find_app_mode("static"), rendered=kind.entrypoint, entrypoint=html)
-
-
-def read_mode(settings: Layers) -> ContentKind:
-    """Read the app mode alone, if there is one."""
-    mode = _app_mode(settings) if settings.found("app-mode") else None
-    return ContentKind() if mode is None else ContentKind(mode=mode, known=True)
-
-
-def _of_notebook(settings: Layers, own: Layers, key: str, mode: AppMode) -> bool:
-    flag = settings.flag(key) or False
-    if flag and not mode.is_notebook and own.found(key):
-        settings.problems.append(
-            f"{own.called(key)} is for Jupyter notebooks and has no meaning for {mode.title}"
-            " content."
-        )
-    return flag and mode.is_notebook
-
-
-def _app_mode(settings: Layers) -> AppMode | None:
-    name = settings.text("app-mode")
-    called = settings.called("app-mode")
-    if name is None:
-        if settings.found("app-mode") is None:
-            settings.problems.append(f"{called} is missing: what kind of content is this?")
-        return None
-    try:
-        mode = find_app_mode(name)
-    except UsageError as error:
-        settings.problems.append(f"{called}: {error.message} {error.hint}")
-        return None
-    if mode.prepared:
-        settings.problems.append(
-            f"{called}: {mode.title} content is deployed from a prepared manifest.json only."
-        )
-    return mode
-
-
-def _located(settings: Layers, mode: AppMode, root: Path, *, packaged: bool) -> Entrypoint | None:
-    """Return the entrypoint that is named, else the one that is found."""
     given = settings.found("entrypoint")
     if given is None:
         if mode.entrypoint is EntrypointKind.NONE:

@@ -8,10 +8,12 @@ official client, is read as well. `[tool.hatch-connect.content.NAME]` describes 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from hatch_connect.errors import ConfigurationError
-from hatch_connect.project.entrypoints import ContentKind, read_kind, read_mode
+from hatch_connect.errors import ConfigurationError, UsageError
+from hatch_connect.project.content_kind import AppMode, find_app_mode
+from hatch_connect.project.entrypoints import locate_entrypoint
 from hatch_connect.project.hatch_environment import HatchEnvironment, read_hatch_environment
 from hatch_connect.project.layers import Layers, layers_of, servers_of
 from hatch_connect.project.metadata import Metadata, read_metadata
@@ -25,6 +27,12 @@ if TYPE_CHECKING:
 
     from hatch_connect.project.content_kind import AppMode
     from hatch_connect.project.reading import ProjectTables
+
+
+_OF_NOTEBOOKS = ("static", "hide-all-input", "hide-tagged-input")
+_HTML = find_app_mode("static")
+_DEFAULT = find_app_mode("python-api")
+"""Stands for the mode of a project that only lists its packages and names none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,16 +142,12 @@ class Project:
             tables, overrides=overrides or {}, content=name, on=on, problems=problems
         )
         own = settings.own(name)
-        packaged = metadata.build_backend is not None
-        kind = (
-            read_mode(settings)
-            if packages_only
-            else read_kind(settings, own, tables.root, packaged=packaged)
-        )
-        values = self._values(settings, own, kind, name)
+        mode = _app_mode(settings) if settings.found("app-mode") or not packages_only else None
+        values = {"app_mode": mode} if packages_only else self._kind(settings, own, mode)
+        values |= self._values(settings, own, values["app_mode"], name)
         if problems:
             raise ConfigurationError(
-                tuple(dict.fromkeys(problems)), where=str(tables.path), hint=_hint(tables, kind)
+                tuple(dict.fromkeys(problems)), where=str(tables.path), hint=_hint(tables, mode)
             )
         return ProjectConfig(
             project=self,
@@ -157,18 +161,34 @@ class Project:
             dependencies=metadata.dependencies,
             metadata=metadata,
             content=name,
-            app_mode=kind.mode,
-            entrypoint=kind.entrypoint,
-            folder=kind.folder,
-            rendered=kind.rendered,
-            hide_all_input=kind.hide_all_input,
-            hide_tagged_input=kind.hide_tagged_input,
-            unused_keys=kind.unused,
-            **values,
+            **(values | {"app_mode": values["app_mode"] or _DEFAULT}),
         )
 
+    def _kind(self, settings: Layers, own: Layers, mode: AppMode | None) -> dict[str, Any]:
+        """Read what the content is; settings that are not its `own` may not apply to it."""
+        if mode is None:
+            settings.text("entrypoint")  # to report its problems as well
+            return {"app_mode": None}
+        packaged = self.metadata.build_backend is not None
+        found = locate_entrypoint(settings, mode, self.root, packaged=packaged)
+        entrypoint = found.entrypoint if found else None
+        values: dict[str, Any] = {
+            "app_mode": mode,
+            "entrypoint": entrypoint,
+            "folder": found.folder if found else "",
+            "hide_all_input": _of_notebook(settings, own, "hide-all-input", mode),
+            "hide_tagged_input": _of_notebook(settings, own, "hide-tagged-input", mode),
+        }
+        if _of_notebook(settings, own, "static", mode):
+            html = entrypoint and f"{PurePosixPath(entrypoint).stem}.html"
+            values |= {"app_mode": _HTML, "entrypoint": html, "rendered": entrypoint}
+        elif not mode.is_notebook:
+            set_here = (key for key in _OF_NOTEBOOKS if settings.flag(key))
+            values["unused_keys"] = tuple(map(settings.called, set_here))
+        return values
+
     def _values(
-        self, settings: Layers, own: Layers, kind: ContentKind, name: str | None
+        self, settings: Layers, own: Layers, mode: AppMode | None, name: str | None
     ) -> dict[str, Any]:
         """Read all settings but those of the kind, in the order that messages have them in."""
         environment = read_hatch_environment(
@@ -181,12 +201,12 @@ class Project:
         called = f"{self.metadata.name}-{name}" if name else self.metadata.name
         values["content_name"] = values["content_name"] or valid_content_name(called)
         values["servers"] = servers_of(self.tables, name, settings.problems)
-        values |= _that_apply(settings, own, kind).values("runtime")
+        values |= _that_apply(settings, own, mode).values("runtime")
         values |= _with_one_list(settings).values("packages")
         values |= settings.values("server", "files")
         naming = (key for key, setting in SETTINGS.items() if setting.names_python)
         values["names_python"] = any(own.found(key) for key in naming)
-        values["keys_of_packages"] = _keys_of_packages(settings, kind)
+        values["keys_of_packages"] = _keys_of_packages(settings, mode)
         return values
 
 
@@ -202,18 +222,47 @@ def read_project(root: Path) -> Project:
     )
 
 
-def _hint(tables: ProjectTables, kind: ContentKind) -> str | None:
-    if kind.known or tables.table("tool", "hatch-connect"):
+def _app_mode(settings: Layers) -> AppMode | None:
+    name = settings.text("app-mode")
+    called = settings.called("app-mode")
+    if name is None:
+        if settings.found("app-mode") is None:
+            settings.problems.append(f"{called} is missing: what kind of content is this?")
+        return None
+    try:
+        mode = find_app_mode(name)
+    except UsageError as error:
+        settings.problems.append(f"{called}: {error.message} {error.hint}")
+        return None
+    if mode.prepared:
+        settings.problems.append(
+            f"{called}: {mode.title} content is deployed from a prepared manifest.json only."
+        )
+    return mode
+
+
+def _of_notebook(settings: Layers, own: Layers, key: str, mode: AppMode) -> bool:
+    flag = settings.flag(key) or False
+    if flag and not mode.is_notebook and own.found(key):
+        settings.problems.append(
+            f"{own.called(key)} is for Jupyter notebooks and has no meaning for {mode.title}"
+            " content."
+        )
+    return flag and mode.is_notebook
+
+
+def _hint(tables: ProjectTables, mode: AppMode | None) -> str | None:
+    if mode or tables.table("tool", "hatch-connect"):
         return None
     return 'The least there is: [tool.hatch-connect] with app-mode = "fastapi".'
 
 
-def _keys_of_packages(settings: Layers, kind: ContentKind) -> tuple[str, ...]:
+def _keys_of_packages(settings: Layers, mode: AppMode | None) -> tuple[str, ...]:
     of_packages = [setting for setting in SETTINGS.values() if setting.part == "packages"]
     of_packages.sort(key=lambda setting: not setting.names_python)
     keys = [setting.key for setting in of_packages]
-    if kind.known:
-        keys += _keys_of_runtime(kind.mode)
+    if mode:
+        keys += _keys_of_runtime(mode)
     return tuple(settings.called(key) for key in keys if settings.found(key))
 
 
@@ -226,19 +275,19 @@ def _keys_of_runtime(mode: AppMode) -> list[str]:
     return [key for key in runtime if key != "image" or mode.is_html]
 
 
-def _that_apply(settings: Layers, own: Layers, kind: ContentKind) -> Layers:
+def _that_apply(settings: Layers, own: Layers, mode: AppMode | None) -> Layers:
     """Return the settings without those that mean nothing for content without packages.
 
     Only the content's `own` ones are problems there, inherited ones are not.
     """
-    if not kind.known or kind.mode.has_python:
+    if mode is None or mode.has_python:
         return settings
     reason = "for which the server installs no packages"
-    if kind.mode.is_html:
+    if mode.is_html:
         reason = "which has no environment: the server hands out its files as they are"
-    refused = _keys_of_runtime(kind.mode)
+    refused = _keys_of_runtime(mode)
     settings.problems.extend(
-        f"{own.called(key)} has no meaning for {kind.mode.title} content, {reason}."
+        f"{own.called(key)} has no meaning for {mode.title} content, {reason}."
         for key in refused
         if own.found(key)
     )

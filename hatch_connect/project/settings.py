@@ -44,7 +44,7 @@ class SettingKind(Enum):
     VARIABLES = "an array of variables; tables add to one another"  # tuple[EnvironmentEntry, ...]
     NOTES = "a table of values, or false"  # pairs, or None
     LANGUAGES = "true or false, or a table of them by language"  # EnvironmentManagement | None
-    CONTENT = "what tells the kind of the content; `entrypoints.read_kind` reads them together"
+    CONTENT = "what tells the kind of the content; `Project.content` reads them together"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
