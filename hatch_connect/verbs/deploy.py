@@ -125,7 +125,7 @@ def _check(source: Source, server: Server, call: Call) -> _Deployment:
     variables = _variables(source, call)
     hidden = (*variables.hidden, *filter(None, [server.api_key]))
     config = source.config
-    request = build_request(config, call) if config and not source.path else None
+    request = build_request(source.built_from, call) if source.built_from else None
     with call.masking(hidden) as masked:
         if source.path:
             of = (

@@ -36,18 +36,19 @@ if TYPE_CHECKING:
 class Source:
     """What one deployment ships: content of the project, or a prepared bundle.
 
-    `config` is None for a prepared bundle that is not the project's. `path` and `manifest` are the
-    prepared bundle's, None if it is built; `archive` is one that needs no packing. `image` is the
-    one that the bundle names, which is the same for all servers. `filename` is what the record
-    says. `known_by_name` is False if the name was made of a file's, which says nothing of what the
-    content is. `commit` returns git's metadata of what the bundle is made from.
+    `config` is the content as the project describes it for the server, None for a prepared bundle
+    that is not the project's. `built_from` has no server's table, because the bundle is the same
+    for all; it is None for a prepared bundle, which has `path` and `manifest`, and `archive` if it
+    needs no packing. `filename` is what the record says. `known_by_name` is False if the name was
+    made of a file's, which says nothing of what the content is. `commit` returns git's metadata of
+    what the bundle is made from.
     """
 
     config: ProjectConfig | None
+    built_from: ProjectConfig | None = None
     path: Path | None = None
     manifest: Manifest | None = None
     archive: Bundle | None = None
-    image: str | None = None
     name: str
     title: str | None
     default_title: str
@@ -69,6 +70,13 @@ class Source:
         if self.manifest:
             return self.manifest.python is not None
         return bool(self.config and self.config.app_mode.has_python)
+
+    @property
+    def image(self) -> str | None:
+        """The image that the bundle names, which is the same for all servers."""
+        if self.manifest:
+            return self.manifest.environment.image
+        return self.built_from.image if self.built_from else None
 
     def on(self, server: Server, call: Call) -> Source:
         """Return the same with what the project says of this server."""
@@ -126,7 +134,7 @@ def source_of(config: ProjectConfig, call: Call) -> Source:
     """Return content of the project as what ships."""
     return Source(
         config=config,
-        image=config.image,
+        built_from=config,
         name=config.content_name,
         title=config.title,
         default_title=_title_of(config),
@@ -148,10 +156,10 @@ def _prepared(path: Path, contents: tuple[ProjectConfig, ...], call: Call) -> So
     commit = cache(partial(git_metadata, folder, call.environ, tracked=MANIFEST_NAME))
     return replace(
         source_of(owner, call) if owner else _independent(path, manifest, contents, call),
+        built_from=None,
         path=path,
         manifest=manifest,
         archive=archive,
-        image=manifest.environment.image,
         commit=dict if archive else commit,  # an archive may lie anywhere
     )
 
