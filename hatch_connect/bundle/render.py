@@ -19,6 +19,7 @@ from hatch_connect.bundle.isolated import run_quietly
 from hatch_connect.errors import BuildError, InterpreterError
 from hatch_connect.events import Step
 from hatch_connect.project.interpreter import find_interpreter
+from hatch_connect.typed import list_at, table_at, text_at, texts_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -127,15 +128,14 @@ def _executable(environ: Mapping[str, str]) -> Path:
 
 
 def _inspection(answer: object, folder: Path, document: str | None) -> Inspection:
-    engines = _get(answer, "engines")
-    inputs = () if document else _get(answer, "files", "input")
-    output = None if document else _get(answer, "config", "project", "output-dir")
-    version = _get(answer, "quarto", "version")
+    inputs = () if document else texts_at(answer, "files", "input")
+    output = None if document else text_at(answer, "config", "project", "output-dir")
+    version = text_at(answer, "quarto", "version")
     return Inspection(
-        version=version if isinstance(version, str) else _UNKNOWN_VERSION,
-        engines=_texts(engines),
-        inputs=tuple(_below(text, folder) for text in _texts(inputs)),
-        output=output.strip("/") if isinstance(output, str) and output else None,
+        version=_UNKNOWN_VERSION if version is None else version,
+        engines=texts_at(answer, "engines"),
+        inputs=tuple(_below(text, folder) for text in inputs),
+        output=output.strip("/") if output else None,
         resources=_resources(answer, folder) if document else (),
         scripts=tuple(_scripts(answer)),
     )
@@ -145,31 +145,21 @@ def _scripts(answer: object) -> Iterator[str]:
     """Return what a project runs before and after rendering; a document tells of its project."""
     for above in ((), ("project",)):
         for key in ("pre-render", "post-render"):
-            told = _get(answer, *above, "config", "project", key)
-            yield from (told,) if isinstance(told, str) else _texts(told)
+            place = (*above, "config", "project", key)
+            told = text_at(answer, *place)
+            yield from texts_at(answer, *place) if told is None else (told,)
 
 
 def _resources(answer: object, folder: Path) -> tuple[str, ...]:
     """Return what a document names as its resources, and what it includes, if it is there."""
-    named = list(_texts(_get(answer, "resources")))
-    information = _get(answer, "fileInformation")
-    for each in information.values() if isinstance(information, dict) else ():
-        includes = _get(each, "includeMap")
-        named += _texts([_get(i, "target") for i in includes] if isinstance(includes, list) else ())
+    named = list(texts_at(answer, "resources"))
+    for each in table_at(answer, "fileInformation").values():
+        targets = (text_at(include, "target") for include in list_at(each, "includeMap"))
+        named += [target for target in targets if target is not None]
     paths = (_below(text, folder) for text in named)
     return tuple(
         p for p in dict.fromkeys(paths) if not p.startswith("..") and (folder / p).exists()
     )
-
-
-def _get(answer: object, *keys: str) -> object:
-    for key in keys:
-        answer = answer.get(key) if isinstance(answer, dict) else None
-    return answer
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
 
 
 def _below(path: str, folder: Path) -> str:

@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 from hatch_connect.bundle.companions import entry_files
 from hatch_connect.errors import BundleError
 from hatch_connect.project.metadata import parse_requirement
+from hatch_connect.typed import table_at, texts_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -118,22 +119,22 @@ class _Hatch:
         tables = config.project.tables
         self._config = config
         self._hatch = {**(tables.table("tool", "hatch") or {}), **tables.hatch}
-        self._build = _table(self._hatch, "build")
-        targets = _table(self._build, "targets")
-        self._wheel, self._connect = _table(targets, "wheel"), _table(targets, "connect")
+        self._build = table_at(self._hatch, "build")
+        targets = table_at(self._build, "targets")
+        self._wheel, self._connect = table_at(targets, "wheel"), table_at(targets, "connect")
 
     def foreign(self) -> Iterator[str]:
         """Return the reasons why this process cannot run the build."""
         for requirement in self.requirements():
             if not _is_at_hand(requirement):
                 yield f"the build requires {requirement}"
-        source = _table(self._hatch, "version").get("source", "regex")
+        source = table_at(self._hatch, "version").get("source", "regex")
         if source not in _OUR_SOURCES:
             yield f"the version comes from {source!r}"
-        for hook in _table(_table(self._hatch, "metadata"), "hooks"):
+        for hook in table_at(self._hatch, "metadata", "hooks"):
             yield f"the metadata hook {hook!r} is used"
         for table in (self._build, self._wheel, self._connect):
-            for hook in _table(table, "hooks"):
+            for hook in table_at(table, "hooks"):
                 if hook not in _OUR_HOOKS:
                     yield f"the build hook {hook!r} is used"
             if table.get("require-runtime-dependencies") or table.get("require-runtime-features"):
@@ -143,19 +144,19 @@ class _Hatch:
         """Return what the build of the target `connect`, and of the wheel inside, requires."""
         found: dict[str, None] = dict.fromkeys(self._config.build_requires)
         for table in (self._build, self._wheel, self._connect):
-            found |= dict.fromkeys(_texts(table, "dependencies"))
-            for hook in _table(table, "hooks").values():
-                found |= dict.fromkeys(_texts(hook, "dependencies"))
+            found |= dict.fromkeys(texts_at(table, "dependencies"))
+            for hook in table_at(table, "hooks").values():
+                found |= dict.fromkeys(texts_at(hook, "dependencies"))
             if table.get("require-runtime-dependencies"):
                 found |= dict.fromkeys(self._config.dependencies)
         return tuple(found)
 
     def knows_target(self) -> bool:
         """Return whether `hatch build` installs this plugin, and all that the wheel needs."""
-        declared = {*self._config.build_requires, *_texts(self._build, "dependencies")}
-        declared |= {*_texts(self._connect, "dependencies")}
+        declared = {*self._config.build_requires, *texts_at(self._build, "dependencies")}
+        declared |= {*texts_at(self._connect, "dependencies")}
         own = any(_installs_us(requirement) for requirement in declared)
-        return own and set(_texts(self._wheel, "dependencies")) <= declared
+        return own and set(texts_at(self._wheel, "dependencies")) <= declared
 
 
 def own_url() -> str | None:
@@ -182,13 +183,3 @@ def requirement_name(requirement: str) -> str:
     """Return the normalized name that a requirement begins with, "" if it has none."""
     found = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", requirement)
     return canonicalize_name(found[1]) if found else ""
-
-
-def _table(parent: object, key: str) -> Mapping[str, object]:
-    value = parent.get(key) if isinstance(parent, dict) else None
-    return value if isinstance(value, dict) else {}
-
-
-def _texts(table: object, key: str) -> tuple[str, ...]:
-    value = table.get(key) if isinstance(table, dict) else None
-    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
