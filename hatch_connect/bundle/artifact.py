@@ -62,12 +62,9 @@ def inputs(config: ProjectConfig, environ: Mapping[str, str]) -> tuple[tuple[str
     if not needs_packages(config, inspect_quarto(config, environ)):
         return ()
     packages = decide_packages(config, PackageSources())
-    files = {file: file for file in packages.lock.files}
-    if packages.lock.path is not None:
-        files[packages.lock.path] = packages.lock.path
     found = {
         file.relative_to(config.root).as_posix(): file
-        for file in files
+        for file in packages.lock.files
         if file.is_relative_to(config.root)
     }
     if version_file := nearest_version_file(config.root):

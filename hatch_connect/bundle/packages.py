@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.bundle.archive import ContentFile
 from hatch_connect.bundle.manifest import PACKAGE_FILE
 from hatch_connect.errors import LockError
-from hatch_connect.locks import as_shipped, find_lock, read_lock
+from hatch_connect.locks import find_lock, read_lock
 from hatch_connect.project.python_version import PythonTarget, choose_python
 from hatch_connect.project.target import Target
 
@@ -154,9 +154,11 @@ def _places(lock: Lock, config: ProjectConfig) -> tuple[str, tuple[tuple[str, by
     """
     if lock.verbatim is None or lock.path is None or not lock.path.is_relative_to(config.root):
         return PACKAGE_FILE, ()
-    files = (lock.path, *lock.files)
-    inside = all(file.is_relative_to(config.content_root) for file in files)
+    inside = all(file.is_relative_to(config.content_root) for file in lock.files)
     root = config.content_root if inside else config.root
     path = lock.path.relative_to(root).as_posix()
-    included = ((f.relative_to(root).as_posix(), as_shipped(f)) for f in files if f != lock.path)
-    return path, tuple(dict(included).items())
+    return path, tuple(
+        (file.relative_to(root).as_posix(), data)
+        for file, data in lock.files.items()
+        if file != lock.path
+    )

@@ -255,13 +255,6 @@ def read_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
     return apply_declared_sources(lock, config, target, uv=found.format != UV and not found.hatch)
 
 
-def as_shipped(path: Path) -> bytes:
-    """Return what ships of a requirements file that another one includes."""
-    from hatch_connect.locks.requirements import as_shipped
-
-    return as_shipped(path)
-
-
 def _reader(form: str) -> Callable[[LockFile, ProjectConfig, Target], Lock]:
     if form == UV:
         from hatch_connect.locks.uv import read_uv_lock

@@ -174,7 +174,7 @@ class Pinner:
             format=self.found.format,
             pins=tuple(sorted(pins, key=lambda pin: pin.requirement)),
             sha256=hashlib.sha256(self.found.data).hexdigest(),
-            files=(self.found.path,),
+            files={self.found.path: self.found.data},
             notes=tuple(dict.fromkeys(notes)),
             local=tuple(local[name] for name in sorted(local)),
             omitted=omitted,

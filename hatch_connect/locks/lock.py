@@ -12,7 +12,7 @@ from hatch_connect.errors import ConfigurationError, LockError
 from hatch_connect.project.reading import parse_toml, read_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 
 PUBLIC_INDEX = "https://pypi.org/simple"
@@ -74,8 +74,8 @@ class Lock:
     """The packages of a project, as one lock has them.
 
     `path` is None for a frozen environment; `verbatim` holds a requirements file that is shipped
-    as written; `files` are all files that were read; `notes` are worth a warning; `local` packages
-    are no pins; `indexes` are the URLs to write above the pins.
+    as written; `files` are all files that were read, as they would ship; `notes` are worth a
+    warning; `local` packages are no pins; `indexes` are the URLs to write above the pins.
     """
 
     path: Path | None
@@ -83,7 +83,7 @@ class Lock:
     pins: tuple[Pin, ...]
     sha256: str | None = None
     verbatim: bytes | None = None
-    files: tuple[Path, ...] = ()
+    files: Mapping[Path, bytes] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...] = ()
     local: tuple[LocalPackage, ...] = ()
     omitted: tuple[Omitted, ...] = ()

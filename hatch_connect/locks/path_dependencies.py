@@ -310,7 +310,7 @@ def _comes_from(index: str, pin: Pin, lock: Lock) -> bool:
         return pin.index.rstrip("/") == index.rstrip("/")
     if lock.path is None:
         return True  # an installed package does not tell its index
-    return any(index.rstrip("/").encode() in file.read_bytes() for file in lock.files)
+    return any(index.rstrip("/").encode() in data for data in lock.files.values())
 
 
 def _plain(url: str) -> str:

@@ -131,10 +131,25 @@ class _Index:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Written:
-    """What a requirements file and those that it includes say."""
+class _File:
+    path: Path
+    data: bytes
+    text: str
 
-    files: tuple[Path, ...]
+    def shipped(self) -> bytes:
+        """Return what ships of it: the same bytes from any checkout, in UTF-8."""
+        lines = self.text.replace("\r\n", "\n").encode().split(b"\n")
+        for number, line in enumerate(lines[:2]):
+            if line.startswith(b"#"):
+                lines[number] = _CODING.sub(b"coding: utf-8", line)
+        return b"\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    """What a requirements file and those that it includes say; `files` begin with the first one."""
+
+    files: tuple[_File, ...]
     lines: tuple[_Line, ...]
     indexes: tuple[_Index, ...]
     problems: tuple[str, ...]
@@ -209,9 +224,9 @@ def _as_written(
         path=found.path,
         format=REQUIREMENTS,
         pins=tuple(_pin(line) for line in written.lines if not line.constraint and line.name),
-        sha256=hashlib.sha256(found.path.read_bytes()).hexdigest(),
-        verbatim=as_shipped(found.path),
-        files=written.files,
+        sha256=hashlib.sha256(written.files[0].data).hexdigest(),
+        verbatim=written.files[0].shipped(),
+        files={file.path: file.shipped() for file in written.files},
         notes=tuple(notes) if config.strict else (*notes, *unpinned),
     )
     return lock, [*(unpinned if config.strict else ()), *_local_problems(written)]
@@ -231,13 +246,13 @@ def _reduced(
     # Of two lines that become the same pin, the first counts.
     pins = {one.requirement: one for one in reversed(reduced) if isinstance(one, Pin)}
     indexes = _indexes(written)
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in written.files))
+    digest = hashlib.sha256(b"".join(file.data for file in written.files))
     lock = Lock(
         path=found.path,
         format=REQUIREMENTS,
         pins=tuple(pins[requirement] for requirement in sorted(pins)),
         sha256=digest.hexdigest(),
-        files=written.files,
+        files={file.path: file.shipped() for file in written.files},
         notes=(
             *dict.fromkeys(filter(None, map(index_note, indexes))),
             *_variables(written),
@@ -357,7 +372,7 @@ def _written(path: Path, project: Project) -> _Written:
     """Read a file and those that it includes; places are named from the project's root."""
     found = list(_items(path, project, seen=set()))
     return _Written(
-        files=tuple(one for one in found if isinstance(one, Path)),
+        files=tuple(one for one in found if isinstance(one, _File)),
         lines=tuple(one for one in found if isinstance(one, _Line)),
         indexes=tuple(one for one in found if isinstance(one, _Index)),
         problems=tuple(one for one in found if isinstance(one, str)),
@@ -371,15 +386,15 @@ def _items(
     seen: set[Path],
     constraints: bool = False,
     via: tuple[Path, ...] = (),
-) -> Iterator[Path | _Line | _Index | str]:
+) -> Iterator[_File | _Line | _Index | str]:
     """Return a file, what it holds, and its problems; `via` are those that include it."""
     if path in seen:
         return
     seen.add(path)
-    yield path
-    text, root = text_of(path), project.root
-    parsed = _parse(path, text)
-    asking = _asking(text)
+    file, root = _read(path), project.root
+    yield file
+    parsed = _parse(file)
+    asking = _asking(file.text)
     shown = path.relative_to(root) if path.is_relative_to(root) else path
     for each in parsed.options:
         place = f"{shown.as_posix()}:{each.requirement_line.line_number}"
@@ -459,7 +474,7 @@ def _local(text: str, root: Path) -> Path | None:
     return None
 
 
-def text_of(path: Path) -> str:
+def _read(path: Path) -> _File:
     """Read a requirements file as pip does: by its byte-order mark, its coding line, or as UTF-8.
 
     Raises LockError for one that is in another encoding than it says.
@@ -479,31 +494,22 @@ def text_of(path: Path) -> str:
         raise _unreadable(path, f"it is {kind}") from None
     if "\0" in text:
         raise _unreadable(path, f"it is {encoding_of(data)}, or holds a NUL byte")
-    return text
+    return _File(path=path, data=data, text=text)
 
 
-def as_shipped(path: Path) -> bytes:
-    """Return what ships of a requirements file: the same bytes from any checkout, in UTF-8."""
-    lines = text_of(path).replace("\r\n", "\n").encode().split(b"\n")
-    for number, line in enumerate(lines[:2]):
-        if line.startswith(b"#"):
-            lines[number] = _CODING.sub(b"coding: utf-8", line)
-    return b"\n".join(lines)
-
-
-def _parse(path: Path, text: str) -> Any:  # noqa: ANN401 -- the parser has no annotations
+def _parse(file: _File) -> Any:  # noqa: ANN401 -- the parser has no annotations
     """Parse one file; only this function uses the parser, which cannot read from memory."""
     from pip_requirements_parser import PipError, RequirementsFile
 
     with TemporaryDirectory(prefix="hatch-connect-") as folder:
-        copy = Path(folder) / path.name
+        copy = Path(folder) / file.path.name
         # With the mark, the parser reads UTF-8 whatever the locale's encoding is.
-        copy.write_bytes(codecs.BOM_UTF8 + text.encode())
+        copy.write_bytes(codecs.BOM_UTF8 + file.text.encode())
         try:
             return RequirementsFile.from_file(str(copy), include_nested=False)
         except (PipError, LookupError, ValueError, OSError) as error:
-            reason = excerpt(str(error)).replace(str(copy), str(path))
-            raise LockError(f"{path} cannot be read: {reason}.", hint="Correct it.") from None
+            reason = excerpt(str(error)).replace(str(copy), str(file.path))
+            raise LockError(f"{file.path} cannot be read: {reason}.", hint="Correct it.") from None
 
 
 def _unreadable(path: Path, reason: str) -> LockError:

@@ -139,10 +139,10 @@ PACKAGE: Most = {
     ("requirements",): {"pyproject.toml": 1, "uv.lock": 1, ".python-version": 1},
 }
 TREE: Most = {
-    ("deploy",): {"pyproject.toml": 3, LIST: 4, ".python-version": 3, GIT: 6},
+    ("deploy",): {"pyproject.toml": 3, LIST: 2, ".python-version": 3, GIT: 6},
     ("manifest", "--in-place"): {
         "pyproject.toml": 4,
-        LIST: 5,
+        LIST: 3,
         ".python-version": 4,
         GIT: 2,
     },
@@ -172,7 +172,7 @@ def test_a_folder_without_a_build(
 
 def test_two_pieces_of_content(server: FakeConnect, tree: Path, sandbox: Sandbox) -> None:
     (tree / "pyproject.toml").write_text(TWO, encoding="utf-8")
-    most = {"pyproject.toml": 5, LIST: 8, ".python-version": 6, GIT: 13}
+    most = {"pyproject.toml": 5, LIST: 4, ".python-version": 6, GIT: 13}
     hold(watched(sandbox, tree, "deploy", "--all", **keys(server)), most)
 
 
