@@ -1,4 +1,10 @@
-"""Finds the lock that counts, in the documented order, and reads it by its format."""
+"""Finds the lock that counts, and reads it by its format.
+
+The order is: the file that `lock` or `requirements-file` names, the lock of the Hatch environment,
+`uv.lock` (that of the workspace too), `pylock.toml`, `requirements.txt`. Each format has a module
+that makes a `Lock` of it; to understand how a `uv.lock` is read, go on with `uv`, then with
+`freshness` and `compatibility`, which it uses.
+"""
 
 from __future__ import annotations
 

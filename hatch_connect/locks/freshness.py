@@ -146,8 +146,8 @@ class Compared:
 class _LockedRequirement:
     """One requirement, in a form in which two are equal exactly if they mean the same.
 
-    `where` is its extra or group ("" for neither); `meaning` tells for each environment of the
-    grid whether it holds (in all if it is empty).
+    `where` is its extra or group ("" for neither); `meaning` is, for each environment of the
+    grid, whether it holds (in all if it is empty).
     """
 
     where: str

@@ -121,7 +121,7 @@ class Lock:
 class LockFile:
     """A lock that was found.
 
-    `python` is the minor that it was made for, if only for one; `hatch` tells that it is the lock
+    `python` is the minor that it was made for, if only for one; `hatch` says that it is the lock
     of the chosen Hatch environment, in which extras and groups are already resolved. `data` is the
     content of a TOML lock.
     """

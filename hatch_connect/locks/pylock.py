@@ -1,6 +1,6 @@
 """Reads PEP 751 locks (`pylock.toml`, `pylock.NAME.toml`), whichever tool wrote them.
 
-Selected packages become pins; the others are omitted with the reason, as far as the lock tells it.
+Selected packages become pins; the others are omitted with the reason, as far as the lock has one.
 Above 500 lines, because PEP 751 is one format.
 """
 
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.locks.compatibility import Chosen
     from hatch_connect.locks.lock import Lock, LockFile, Pin
-    from hatch_connect.project.project import Project, ProjectConfig
+    from hatch_connect.project.project import ProjectConfig
     from hatch_connect.project.target import Target
 
     Source = PackageVcs | PackageDirectory | PackageArchive | PackageWheel | PackageSdist
@@ -291,9 +291,13 @@ class _Reader:
         local = dict(self.local)
         for one in chain.from_iterable(selection.local for selection in selections):
             local.setdefault(one.name, one)
-        return replace(
-            self, local=local, asking=_with_local(self.asking, local.values(), self.config.project)
-        )
+        asking = dict(self.asking)
+        for one in local.values():
+            metadata = metadata_in(self.config.project, one.path)
+            for text in metadata.dependencies if metadata else ():
+                name = required_name(text)
+                asking[name] = (*asking.get(name, ()), one.name)
+        return replace(self, local=local, asking=asking)
 
     def installed(self, selection: _Selection) -> Iterator[LockedPackage]:
         """Return what is installed from elsewhere."""
@@ -485,17 +489,6 @@ def _asking(pylock: Pylock, config: ProjectConfig) -> _Asking:
         for name in _required_by(package):
             found.setdefault(name, []).append(package.name)
     return {name: tuple(sorted(set(asks))) for name, asks in found.items()}
-
-
-def _with_local(asking: _Asking, local: Iterable[LocalPackage], project: Project) -> _Asking:
-    """Add what packages ask for that are built."""
-    found = dict(asking)
-    for one in local:
-        metadata = metadata_in(project, one.path)
-        for text in metadata.dependencies if metadata else ():
-            name = required_name(text)
-            found[name] = (*found.get(name, ()), one.name)
-    return found
 
 
 def _required_by(package: Package) -> list[str]:
