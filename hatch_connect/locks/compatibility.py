@@ -46,9 +46,6 @@ _HASH = re.compile(r"[a-z0-9_]+:[0-9a-fA-F]+")
 Chosen: TypeAlias = "Mapping[str, frozenset[str]]"
 """The chosen names, by the marker variable that tests for them: `extras`, `dependency_groups`."""
 
-MarkerText: TypeAlias = "str | None"
-"""A marker; None holds always."""
-
 # Markers (PEP 508; PEP 751 adds `extras` and `dependency_groups`) are expressions of Python's
 # syntax, but for these operators. So `ast` can decide parts of one and leave the rest.
 _FOREIGN = ((r"~=", "is"), (r"===", "is not"))
@@ -76,11 +73,11 @@ def file_name(place: str) -> str:
 
 def is_compatible(wheels: Iterable[str], tags: frozenset[Tag]) -> bool:
     """Return whether one of these wheels, by its file name, can be installed."""
-    return any(not tags.isdisjoint(wheel_tags(wheel)) for wheel in wheels)
+    return any(not tags.isdisjoint(_wheel_tags(wheel)) for wheel in wheels)
 
 
 @cache
-def wheel_tags(wheel: str) -> frozenset[Tag]:
+def _wheel_tags(wheel: str) -> frozenset[Tag]:
     """Return the tags in a wheel's file name (PEP 427); none if it is not the name of a wheel."""
     from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
@@ -92,7 +89,7 @@ def wheel_tags(wheel: str) -> frozenset[Tag]:
 
 def incompatible(called: str, wheels: Iterable[str], target: Target) -> str:
     """Return the problem of a package that has wheels for other targets only."""
-    tags = sorted({str(tag) for wheel in wheels for tag in wheel_tags(wheel)})
+    tags = sorted({str(tag) for wheel in wheels for tag in _wheel_tags(wheel)})
     shown = shortened(tags, _SHOWN_TAGS) or "none"
     return f"{called} has no wheel for {target} and no sdist; it has {shown}."
 
@@ -138,7 +135,7 @@ class Pinner:
         tags = frozenset(target.tags())
         return cls(found=found, config=config, target=target, tags=tags, place=place)
 
-    def pin(self, package: LockedPackage, marker: MarkerText = None) -> Pin:
+    def pin(self, package: LockedPackage, marker: str | None = None) -> Pin:
         """Return the pin of a package, with a marker if one is kept."""
         return Pin(
             name=package.name,
@@ -245,13 +242,13 @@ def url_problem(called: str, url: str) -> str | None:
         return f"{called} has a URL that is none: {shown}."
     secret = _SECRET_KEYS & {key.lower() for key, _ in parse_qsl(parts.query)}
     if secret:
-        return f"{without_query(called)} has a `{min(secret)}` in its URL: {without_query(url)}."
+        return f"{_without_query(called)} has a `{min(secret)}` in its URL: {_without_query(url)}."
     if parts.scheme.rpartition("+")[2] == "file" or parts.hostname in _LOCAL_HOSTS:
         return f"{called} comes from a place that only this machine can reach: {shown}."
     return None
 
 
-def without_query(text: str) -> str:
+def _without_query(text: str) -> str:
     """Return a text that ends in a URL without the URL's query, fit for a message."""
     return without_credentials(text).partition("?")[0]
 
@@ -397,8 +394,8 @@ class _Reduction(ast.NodeTransformer):
         return left[0] if left else ast.Constant(value=not decides)
 
 
-def either(alternatives: Iterable[frozenset[str]]) -> MarkerText:
-    """Return the marker that holds if all markers of any one alternative hold."""
+def either(alternatives: Iterable[frozenset[str]]) -> str | None:
+    """Return the marker that holds if all markers of any one alternative hold; None for always."""
     texts = []
     for alternative in sorted(alternatives, key=sorted):
         if not alternative:

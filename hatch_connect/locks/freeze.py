@@ -17,7 +17,7 @@ from hatch_connect.secret import has_credentials
 if TYPE_CHECKING:
     from hatch_connect.project.interpreter import DirectUrl, Installed, Interpreter
 
-PUBLISHING_TOOLS = frozenset({"hatch-connect", "rsconnect-python"})
+_PUBLISHING_TOOLS = frozenset({"hatch-connect", "rsconnect-python"})
 
 
 def freeze(interpreter: Interpreter, *, own_name: str, root: Path | None = None) -> Lock:
@@ -27,13 +27,13 @@ def freeze(interpreter: Interpreter, *, own_name: str, root: Path | None = None)
     commit. A package installed from `root` is the project too, whatever its name; one installed
     from another folder is built from there. Raises LockError for what cannot ship.
     """
-    left_out = PUBLISHING_TOOLS | {canonicalize_name(own_name)}
+    left_out = _PUBLISHING_TOOLS | {canonicalize_name(own_name)}
     pins, problems, notes, omitted, local = [], [], [], [], []
     for installed in interpreter.packages:
         name = canonicalize_name(installed.name)
         because = f"installed for {interpreter.path}"
         if name in left_out or _is_from(installed.direct_url, root):
-            why = "a tool for publishing" if name in PUBLISHING_TOOLS else "the project itself"
+            why = "a tool for publishing" if name in _PUBLISHING_TOOLS else "the project itself"
             omitted.append(Omitted(name=name, version=installed.version, because=why))
         elif (folder := _folder(installed.direct_url)) is not None:
             local.append(LocalPackage(name=name, path=folder, because=because))
@@ -48,13 +48,11 @@ def freeze(interpreter: Interpreter, *, own_name: str, root: Path | None = None)
                 )
     problems += [f"{folder} gives no name or no version." for folder in interpreter.broken]
     raise_if_any(
-        [
-            Problems(
-                f"The packages of {interpreter.path} cannot be shipped:",
-                "Lock the project (`uv lock`), or list its packages in a requirements.txt.",
-                problems,
-            )
-        ]
+        Problems(
+            f"The packages of {interpreter.path} cannot be shipped:",
+            "Lock the project (`uv lock`), or list its packages in a requirements.txt.",
+            problems,
+        )
     )
     return Lock(
         path=None,

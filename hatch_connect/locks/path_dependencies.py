@@ -17,16 +17,17 @@ from urllib.request import url2pathname
 
 from packaging.utils import canonicalize_name
 
-from hatch_connect.errors import LockError, ProjectError
+from hatch_connect.errors import ProjectError
 from hatch_connect.locks.compatibility import holds, is_commit, parted
 from hatch_connect.locks.lock import UV, LocalPackage, Lock
+from hatch_connect.locks.problems import Problems, raise_if_any
 from hatch_connect.project.metadata import (
     PackageSource,
     parse_requirement,
     read_package_source,
 )
 from hatch_connect.project.reading import PYPROJECT
-from hatch_connect.secret import excerpt, listed
+from hatch_connect.secret import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -236,12 +237,14 @@ def apply_declared_sources(
             ]
     if lock.format == UV and asked:
         problems += unsatisfied(config, lock.pins, target, local=lock.local, called=UV)
-    if problems:
-        raise LockError(
-            listed(f"{lock.called} has not what {config.path} declares:", problems),
-            hint="Lock again with the tool that knows these sources (Hatch 1.18 or newer:"
+    raise_if_any(
+        Problems(
+            f"{lock.called} has not what {config.path} declares:",
+            "Lock again with the tool that knows these sources (Hatch 1.18 or newer:"
             " hatch env lock), or let both name the same.",
-        )
+            problems,
+        ),
+    )
     return lock
 
 

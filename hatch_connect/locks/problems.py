@@ -10,7 +10,7 @@ from hatch_connect.errors import LockError
 from hatch_connect.secret import excerpt, has_credentials, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterator
 
     from hatch_connect.project.project import ProjectConfig
 
@@ -26,7 +26,7 @@ class Problems:
     sentences: Collection[str]
 
 
-def raise_if_any(found: Iterable[Problems]) -> None:
+def raise_if_any(*found: Problems) -> None:
     """Raise LockError with all problems, each once, if there are any."""
     sentences: dict[tuple[str, str], dict[str, None]] = {}
     for one in found:

@@ -117,32 +117,30 @@ def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
     }
     pins = reader.pinner.pins(installed)
     raise_if_any(
-        (
-            Problems(
-                f"{found.path} holds credentials:",
-                "Keep them in the configuration of the tool that locks, and lock again.",
-                credential_problems(text),
-            ),
-            *_asked_problems(pylock, found, config),
-            Problems(
-                f"{found.path} cannot be installed on Connect:",
-                f"{_AGAIN}, for linux (Hatch: `[tool.uv.pip] universal = true`).",
-                [
-                    problem
-                    for patch, selection in selections.items()
-                    for problem in (
-                        *selection.problems,
-                        *_problems(installed[patch], reader.pinner),
-                    )
-                ],
-            ),
-            *_stale(found, config, pins, target, reader.local),
-            Problems(
-                f"{found.path} is stale: it has what nothing asks for.",
-                f"{_AGAIN}.",
-                [f"`{name}` is in the lock only." for name in reader.unasked(pins)],
-            ),
-        )
+        Problems(
+            f"{found.path} holds credentials:",
+            "Keep them in the configuration of the tool that locks, and lock again.",
+            credential_problems(text),
+        ),
+        *_asked_problems(pylock, found, config),
+        Problems(
+            f"{found.path} cannot be installed on Connect:",
+            f"{_AGAIN}, for linux (Hatch: `[tool.uv.pip] universal = true`).",
+            [
+                problem
+                for patch, selection in selections.items()
+                for problem in (
+                    *selection.problems,
+                    *_problems(installed[patch], reader.pinner),
+                )
+            ],
+        ),
+        *_stale(found, config, pins, target, reader.local),
+        Problems(
+            f"{found.path} is stale: it has what nothing asks for.",
+            f"{_AGAIN}.",
+            [f"`{name}` is in the lock only." for name in reader.unasked(pins)],
+        ),
     )
     omitted = reader.omitted(pins)
     # A lock that was made for one minor lacks the markers that others would need.

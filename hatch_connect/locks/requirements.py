@@ -28,6 +28,7 @@ from hatch_connect.locks.compatibility import (
     is_compatible,
     parted,
     url_problem,
+    wheels_at,
     written_indexes,
 )
 from hatch_connect.locks.lock import PUBLIC_INDEX, REQUIREMENTS, LocalPackage, Lock, Omitted, Pin
@@ -172,23 +173,21 @@ def read_requirements(found: LockFile, config: ProjectConfig, target: Target) ->
     if _is_choice(config):
         lock, stale = replace(lock, notes=(*lock.notes, *stale)), []
     raise_if_any(
-        (
-            Problems(
-                f"{found.path} cannot be used on Connect:",
-                "Correct these lines, or lock the project (uv lock) and let the lock be used.",
-                sorted(problems, key=_by_place),
-            ),
-            Problems(
-                f"{config.path} has not all that is asked for:",
-                "Correct `extras` and `groups`.",
-                list(_unknown(config)),
-            ),
-            Problems(
-                f"{found.path} is stale: it is not what {config.path} asks for.",
-                _remedy_if_stale(found, config),
-                stale,
-            ),
-        )
+        Problems(
+            f"{found.path} cannot be used on Connect:",
+            "Correct these lines, or lock the project (uv lock) and let the lock be used.",
+            sorted(problems, key=_by_place),
+        ),
+        Problems(
+            f"{config.path} has not all that is asked for:",
+            "Correct `extras` and `groups`.",
+            list(_unknown(config)),
+        ),
+        Problems(
+            f"{found.path} is stale: it is not what {config.path} asks for.",
+            _remedy_if_stale(found, config),
+            stale,
+        ),
     )
     return lock
 
@@ -288,11 +287,11 @@ def _line_problems(lines: list[_Line], target: Target) -> Iterator[str]:
         if line.url is None or line.local is not None:
             continue
         shown = f"{line.place}: `{excerpt(line.text)}`"
-        wheel = file_name(line.url)
+        wheels = wheels_at(line.url)
         if problem := url_problem(shown, without_variables(line.url)):
             yield problem
-        elif wheel.endswith(".whl") and not is_compatible([wheel], tags):
-            yield incompatible(f"{line.place}: {wheel}", [wheel], target)
+        elif wheels and not is_compatible(wheels, tags):
+            yield incompatible(f"{line.place}: {wheels[0]}", wheels, target)
 
 
 def _local_problems(written: _Written) -> Iterator[str]:

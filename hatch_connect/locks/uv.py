@@ -209,7 +209,7 @@ def read_uv_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock
         for package, one in _local(walk, found.path).items()
     }
     problems += _local_problems(graph, local, found.path, config)
-    raise_if_any(problems)
+    raise_if_any(*problems)
     omitted = _omitted(graph, root, tuple(walks.values()), config)
     installed = {patch: _locked(walk).values() for patch, walk in walks.items()}
     pins = pinner.pins(installed)
@@ -499,7 +499,7 @@ def _asking(package: _Package, extra: str | None) -> tuple[str, tuple[_Edge, ...
 
 
 def _holds(environment: dict[str, str], active: frozenset[str], marker: str) -> bool:
-    """_Decide a marker for one environment."""
+    """Return whether a marker of uv holds in one environment."""
     complete: dict[str, Any] = {**environment, "extras": active}
     return _marker_of(marker).evaluate(complete, context="lock_file")
 
