@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 FIRST_LEASE_SECONDS = 30.0
 
 
-class KeyRequired:
+class _KeyRequired:
     """Refuse requests without the API key, except those for the server's settings."""
 
     def __init__(self, app: ASGIApp, api_key: str) -> None:
@@ -78,7 +78,7 @@ def create_app(setup: Setup, leases: Leases) -> Starlette:
             Route("/__local__/lease", leases),
             Route("/__local__/leases", leases.count),
         ],
-        middleware=[Middleware(KeyRequired, api_key=setup.api_key.reveal())],
+        middleware=[Middleware(_KeyRequired, api_key=setup.api_key.reveal())],
     )
     app = Starlette(
         routes=[

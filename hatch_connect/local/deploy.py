@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hatch_connect.local.state import StoredBundle, StoredContent
     from hatch_connect.local.tasks import Task
 
-INDEX = "index.html"
+_INDEX = "index.html"
 _OUTPUT = "_rendered"  # Quarto writes below its document only
 _TAGS = {"jupyter-static": "build_jupyter", "quarto-static": "build_report"}
 
@@ -233,7 +233,7 @@ def _of(found: Path | None) -> Path:
 
 def _first_page(rendered: Path) -> str:
     pages = sorted(path.relative_to(rendered).as_posix() for path in rendered.rglob("*.html"))
-    pages.sort(key=lambda page: (page != INDEX, page.count("/")))
+    pages.sort(key=lambda page: (page != _INDEX, page.count("/")))
     if not pages:
         raise BundleError("Rendering gave no HTML page to show.")
     return pages[0]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.local.pythons import Python
 
-LOCK = "requirements.txt.lock"
+_LOCK = "requirements.txt.lock"
 _COMPLETE = ".complete"
 _INTERPRETER = "interpreter"
 _PACKAGES = ("uvicorn", "a2wsgi", "websockets")
@@ -56,7 +56,7 @@ class Environment:
     @property
     def lock(self) -> str:
         """What was installed, as requirements."""
-        return (self.folder / LOCK).read_text(encoding="utf-8")
+        return (self.folder / _LOCK).read_text(encoding="utf-8")
 
     @property
     def complete(self) -> bool:
@@ -118,7 +118,7 @@ class Environments:
         installed: list[str] = []
         target = ("--python", environment.python)
         await self.uv("pip", "freeze", "--quiet", *target, write=installed.append)
-        (environment.folder / LOCK).write_text(
+        (environment.folder / _LOCK).write_text(
             "".join(f"{line}\n" for line in installed), encoding="utf-8"
         )
         (environment.folder / _COMPLETE).touch()

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from hatch_connect.project.content_kind import APP_MODES
 
 Interface = Literal["asgi", "wsgi", "dash", "gradio", "command"]
-PORT = "{port}"  # stands for the port, which the process chooses
-HOST = "127.0.0.1"
+_PORT = "{port}"  # stands for the port, which the process chooses
+_HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,18 +95,18 @@ def serving_command(app_mode: str, entrypoint: str, mount: Mount) -> tuple[str, 
             return _bokeh("panel", entrypoint, mount)
         case "jupyter-voila":
             notebook = (entrypoint,) if entrypoint else ()
-            where = (f"--Voila.ip={HOST}", f"--port={PORT}", "--no-browser")
+            where = (f"--Voila.ip={_HOST}", f"--port={_PORT}", "--no-browser")
             return ("-m", "voila", *notebook, *where, f"--base_url={mount.prefix}/")
         case _:  # quarto-shiny
-            options = ("--host", HOST, "--port", PORT)
+            options = ("--host", _HOST, "--port", _PORT)
             return ("quarto", "serve", entrypoint, *options)
 
 
 def _streamlit(entrypoint: str, mount: Mount) -> tuple[str, ...]:
     return (
         *("-m", "streamlit", "run", entrypoint),
-        f"--server.address={HOST}",
-        f"--server.port={PORT}",
+        f"--server.address={_HOST}",
+        f"--server.port={_PORT}",
         f"--server.baseUrlPath={mount.prefix}",
         "--server.headless=true",
         "--server.fileWatcherType=none",
@@ -118,10 +118,10 @@ def _bokeh(module: str, target: str, mount: Mount) -> tuple[str, ...]:
     port = urlsplit(mount.server).port
     return (
         *("-m", module, "serve", target),
-        f"--address={HOST}",
-        f"--port={PORT}",
+        f"--address={_HOST}",
+        f"--port={_PORT}",
         f"--prefix={mount.prefix}",
-        f"--allow-websocket-origin={HOST}:{port}",
+        f"--allow-websocket-origin={_HOST}:{port}",
         f"--allow-websocket-origin=localhost:{port}",
         "--use-xheaders",
     )

@@ -41,14 +41,14 @@ def page(title: str, body: str, *, status: int = 200) -> Response:
     return HTMLResponse(_PAGE.format(title=escape(title), body=body), status_code=status)
 
 
-def log_lines(lines: Iterable[str]) -> str:
+def _log_lines(lines: Iterable[str]) -> str:
     """Return the lines of a log as HTML."""
     return f"<pre>{escape(chr(10).join(lines)) or '(nothing was written)'}</pre>"
 
 
 def not_started(reason: str, lines: Iterable[str]) -> Response:
     """Return what a visitor gets of content whose process does not run."""
-    body = f"<p>{escape(reason)} The end of its log:</p>{log_lines(lines)}"
+    body = f"<p>{escape(reason)} The end of its log:</p>{_log_lines(lines)}"
     return page("The content did not start", body, status=502)
 
 
@@ -65,7 +65,7 @@ def _section(machine: Machine, content: StoredContent) -> str:
     title = str(content.settings["title"] or content.name)
     jobs = machine.state.jobs(content)
     entries = read_log(machine.log_path(jobs[0].key)) if jobs else ()
-    tail = log_lines(entry.data for entry in entries[-_LOG_LINES:])
+    tail = _log_lines(entry.data for entry in entries[-_LOG_LINES:])
     where = "No bundle is active."
     if content.active_bundle is not None:
         url = escape(machine.content_url(content))

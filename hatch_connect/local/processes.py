@@ -75,7 +75,7 @@ class ProcessContext:
         }
 
 
-def signal_group(process: Process, name: Literal["SIGTERM", "SIGKILL"]) -> None:
+def _signal_group(process: Process, name: Literal["SIGTERM", "SIGKILL"]) -> None:
     """Send a signal to a process that leads a session, and to its descendants that are left."""
     with suppress(ProcessLookupError, PermissionError):
         if sys.platform == "win32":
@@ -126,7 +126,7 @@ async def run_program(
             write(line)
         return await process.wait()
     except asyncio.CancelledError:
-        signal_group(process, "SIGKILL")  # with what it has started, such as builds
+        _signal_group(process, "SIGKILL")  # with what it has started, such as builds
         await process.wait()
         raise
 
@@ -222,9 +222,9 @@ class ContentProcess:
 
     async def stop(self) -> None:
         """End it and all that it has started; first with a request, then without."""
-        signal_group(self._process, "SIGTERM")
+        _signal_group(self._process, "SIGTERM")
         await self._wait_a_little()
-        signal_group(self._process, "SIGKILL")  # also for what it started and left behind
+        _signal_group(self._process, "SIGKILL")  # also for what it started and left behind
         await self._wait_a_little()
 
     async def _wait_a_little(self) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.events import Report
 
-NEEDED = ("a2wsgi", "httpx2", "python_multipart", "starlette", "uv", "uvicorn", "websockets")
+_NEEDED = ("a2wsgi", "httpx2", "python_multipart", "starlette", "uv", "uvicorn", "websockets")
 READY = "ready"
 BUSY = 75  # the exit code of a server process that finds another one on its state
 _LOG = "server.log"
@@ -47,7 +47,7 @@ def running(state: Path, *, environ: Mapping[str, str], report: Report) -> Itera
     block's process is killed. Raises UsageError if the extra `local` is not installed, and
     HatchConnectError with the end of the server's log if it does not start.
     """
-    check_extra()
+    _check_extra()
     state = state.absolute()
     make_private(state)
     deadline = time.monotonic() + _SETTLE_SECONDS
@@ -87,7 +87,7 @@ def serve(
     Port 0 takes the port of last time if that is free. Raises UsageError if the extra
     `local` is not installed, the port is taken, or a server already runs on `state`.
     """
-    check_extra()
+    _check_extra()
     state = state.absolute()
     from hatch_connect.local.serving import serve_state
 
@@ -95,9 +95,9 @@ def serve(
         serve_state(state, port=port, environ=environ, report=report, ready=ready)
 
 
-def check_extra() -> None:
+def _check_extra() -> None:
     """Raise UsageError if a package of the extra `local` is missing."""
-    if missing := [name for name in NEEDED if find_spec(name) is None]:
+    if missing := [name for name in _NEEDED if find_spec(name) is None]:
         names = ", ".join(missing).replace("_", "-")
         raise UsageError(
             f"The local server needs packages that are not installed: {names}.",

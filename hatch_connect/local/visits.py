@@ -33,7 +33,7 @@ _HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade".split()
 )
 _SCHEMES = {"ws": "http", "wss": "https"}
-Headers = list[tuple[bytes, bytes]]
+_Headers = list[tuple[bytes, bytes]]
 _READING = ("GET", "HEAD")
 _NO_PREDICTIONS = "This server shows that the model arrived; it does not serve predictions."
 
@@ -84,7 +84,7 @@ def _find(machine: Machine, content: StoredContent, path: str) -> tuple[str, Sto
     return prefix, machine.state.bundle(content.active_bundle or 0)
 
 
-def request_headers(visit: HTTPConnection, prefix: str) -> Headers:
+def request_headers(visit: HTTPConnection, prefix: str) -> _Headers:
     """Return the headers for a content process: the visitor's without the key, and Connect's own.
 
     Connect's own headers are always set here, so that a visitor cannot forge them.
@@ -109,7 +109,7 @@ def request_headers(visit: HTTPConnection, prefix: str) -> Headers:
     return [*headers, *own.items()]
 
 
-def answer_headers(headers: Headers, prefix: str, target: str, visit: HTTPConnection) -> Headers:
+def _answer_headers(headers: _Headers, prefix: str, target: str, visit: HTTPConnection) -> _Headers:
     """Return the headers for the visitor; a redirect of the content stays below its prefix."""
     return [
         (name, _location(value, prefix, target, visit) if name.lower() == b"location" else value)
@@ -155,7 +155,7 @@ class Visits:
         if target.mode.kind == "process":
             return await self._answer(request, target)
         folder = machine_of(request).setup.folder / (target.bundle.pages or "")
-        show = show_file if target.mode.kind == "files" else describe_model
+        show = _show_file if target.mode.kind == "files" else _describe_model
         return await show(folder, target, request)
 
     async def _answer(self, request: Request, target: ContentTarget) -> Response:
@@ -179,7 +179,7 @@ class Visits:
         )
         answer = await self._transport.handle_async_request(outgoing)
         response = StreamingResponse(_body(answer), status_code=answer.status_code)
-        response.raw_headers = answer_headers(answer.headers.raw, target.prefix, origin, request)
+        response.raw_headers = _answer_headers(answer.headers.raw, target.prefix, origin, request)
         return response
 
 
@@ -191,7 +191,7 @@ async def _body(answer: httpx2.Response) -> AsyncIterator[bytes]:
         await answer.aclose()
 
 
-async def show_file(folder: Path, target: ContentTarget, request: Request) -> Response:
+async def _show_file(folder: Path, target: ContentTarget, request: Request) -> Response:
     """Return a file of content; its first page for the path of the content itself."""
     first = target.bundle.entrypoint
     path = request.scope["path"][len(target.prefix) :].lstrip("/")
@@ -208,7 +208,7 @@ async def show_file(folder: Path, target: ContentTarget, request: Request) -> Re
         return page("The files of this content are gone", "<p>Deploy it again.</p>", status=502)
 
 
-async def describe_model(folder: Path, target: ContentTarget, request: Request) -> Response:
+async def _describe_model(folder: Path, target: ContentTarget, request: Request) -> Response:
     """Return what is known of a TensorFlow model; a request for a prediction is refused."""
     if request.method not in _READING:
         return JSONResponse({"error": _NO_PREDICTIONS}, status_code=501)

@@ -44,7 +44,7 @@ _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReceivedArchive:
+class _ReceivedArchive:
     """What is known of an archive that has arrived whole."""
 
     size: int
@@ -54,7 +54,7 @@ class ReceivedArchive:
 
 
 @contextmanager
-def temporary(folder: Path) -> Iterator[Path]:
+def _temporary(folder: Path) -> Iterator[Path]:
     """Yield a file to receive into, which is gone afterwards unless it was moved."""
     folder.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=folder, prefix="upload-")
@@ -65,7 +65,7 @@ def temporary(folder: Path) -> Iterator[Path]:
         Path(name).unlink(missing_ok=True)
 
 
-async def receive(request: Request, path: Path) -> ReceivedArchive:
+async def _receive(request: Request, path: Path) -> _ReceivedArchive:
     """Write the archive of a request to `path`.
 
     It is the body itself, or the part `archive` of a form. Raises ApiError if it is empty, or
@@ -95,7 +95,7 @@ async def _parts(archive: UploadFile) -> AsyncIterator[bytes]:
 
 async def _store(
     chunks: AsyncIterator[bytes], path: Path, metadata: dict[str, str]
-) -> ReceivedArchive:
+) -> _ReceivedArchive:
     sha1 = hashlib.sha1(usedforsecurity=False)
     with path.open("wb") as file:
         tally = Tally(file)
@@ -103,7 +103,7 @@ async def _store(
             sha1.update(chunk)
             await asyncio.to_thread(tally.write, chunk)
     md5 = tally.md5.hexdigest()
-    return ReceivedArchive(size=tally.size, md5=md5, sha1=sha1.hexdigest(), metadata=metadata)
+    return _ReceivedArchive(size=tally.size, md5=md5, sha1=sha1.hexdigest(), metadata=metadata)
 
 
 def _metadata(text: object) -> dict[str, str]:
@@ -118,7 +118,7 @@ def _metadata(text: object) -> dict[str, str]:
     return parsed
 
 
-def bundle_json(bundle: StoredBundle, content: StoredContent) -> dict[str, object]:
+def _bundle_json(bundle: StoredBundle, content: StoredContent) -> dict[str, object]:
     """Return a bundle as Connect describes it."""
     return {
         "id": str(bundle.id),
@@ -141,8 +141,8 @@ async def upload(request: Request) -> Response:
     """`POST`: the archive as the body, or in a form with metadata."""
     machine = machine_of(request)
     content = content_of(request, changing=True)
-    with temporary(machine.setup.folder / "bundles") as path:
-        received = await receive(request, path)
+    with _temporary(machine.setup.folder / "bundles") as path:
+        received = await _receive(request, path)
         app_mode = await asyncio.to_thread(_app_mode, path)
         bundle = machine.state.add_bundle(
             StoredBundle(
@@ -159,20 +159,20 @@ async def upload(request: Request) -> Response:
             )
         )
         path.replace(machine.archive(bundle))
-    return JSONResponse(bundle_json(bundle, content))
+    return JSONResponse(_bundle_json(bundle, content))
 
 
 async def listing(request: Request) -> Response:
     """`GET`: all bundles, newest first."""
     content = content_of(request)
     bundles = machine_of(request).state.bundles(content)
-    return JSONResponse([bundle_json(bundle, content) for bundle in bundles])
+    return JSONResponse([_bundle_json(bundle, content) for bundle in bundles])
 
 
 async def get(request: Request) -> Response:
     """`GET .../{id}`."""
     content = content_of(request)
-    return JSONResponse(bundle_json(bundle_of(request, content), content))
+    return JSONResponse(_bundle_json(bundle_of(request, content), content))
 
 
 async def download(request: Request) -> Response:

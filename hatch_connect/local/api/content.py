@@ -94,7 +94,7 @@ def _settings(given: dict[str, object]) -> dict[str, object]:
     return given
 
 
-def content_json(machine: Machine, content: StoredContent) -> dict[str, object]:
+def _content_json(machine: Machine, content: StoredContent) -> dict[str, object]:
     """Return content as Connect describes it."""
     active = machine.state.bundle(content.active_bundle or 0)
     return {
@@ -130,7 +130,7 @@ async def find(request: Request) -> Response:
     name, owner = (request.query_params.get(key) for key in ("name", "owner_guid"))
     found = machine.state.contents() if owner in {None, USER_GUID} else ()
     return JSONResponse(
-        [content_json(machine, content) for content in found if name in {None, content.name}]
+        [_content_json(machine, content) for content in found if name in {None, content.name}]
     )
 
 
@@ -141,12 +141,12 @@ async def create(request: Request) -> Response:
     name = _name(given.pop("name", None))
     settings = DEFAULTS | _settings(given)
     _check_free(machine, name)
-    return JSONResponse(content_json(machine, machine.state.add_content(name, settings)))
+    return JSONResponse(_content_json(machine, machine.state.add_content(name, settings)))
 
 
 async def get(request: Request) -> Response:
     """`GET v1/content/{guid}`."""
-    return JSONResponse(content_json(machine_of(request), content_of(request)))
+    return JSONResponse(_content_json(machine_of(request), content_of(request)))
 
 
 async def update(request: Request) -> Response:
@@ -161,7 +161,7 @@ async def update(request: Request) -> Response:
         _check_free(machine, name)
     changed = replace(content, name=name, settings={**content.settings, **_settings(given)})
     machine.state.save_content(changed)
-    return JSONResponse(content_json(machine, changed))
+    return JSONResponse(_content_json(machine, changed))
 
 
 async def delete(request: Request) -> Response:
@@ -176,7 +176,7 @@ async def application(request: Request) -> Response:
     wanted = request.path_params["id"]
     for content in machine.state.contents():
         if wanted in {str(content.id), content.guid}:
-            described = content_json(machine, content)
+            described = _content_json(machine, content)
             url = machine.content_url(content)
             return JSONResponse(described | {"id": content.id, "url": url})
     raise missing()

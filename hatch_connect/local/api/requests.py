@@ -101,9 +101,9 @@ def _no_number(text: str) -> float:
     raise ValueError(f"{text} is no number in JSON")
 
 
-def read_number(request: Request, name: str, default: int = 0) -> int:
-    """Return a whole number of a request's query; raises ApiError."""
-    text = request.query_params.get(name, str(default))
+def read_number(request: Request, name: str) -> int:
+    """Return a whole number of a request's query, 0 if it is missing; raises ApiError."""
+    text = request.query_params.get(name, "0")
     if not text.isascii() or not text.isdigit():
         raise invalid(f"The parameter {name!r} must be a whole number, not {text!r}.")
     return int(text)
