@@ -157,11 +157,11 @@ def build_request(config: ProjectConfig, call: Call) -> BuildRequest:
     return replace(request, packages=request.decide_packages())
 
 
-def _build_contents(call: Call) -> tuple[Built, ...]:
+def _build_contents(call: Call) -> list[tuple[ProjectConfig, Built]]:
     """Build the bundle of each piece of content that the call is about."""
     configs = (call.config(content) for content in call.contents())
     requests = [build_request(config, call) for config in configs]
-    return tuple(build_content(request, call) for request in requests)
+    return [(request.config, build_content(request, call)) for request in requests]
 
 
 def build_content(request: BuildRequest, call: Call) -> Built:
@@ -186,7 +186,7 @@ def build_content(request: BuildRequest, call: Call) -> Built:
 def run_bundle(call: Call) -> Result:
     """Build the bundles. Raises ProjectError."""
     results = []
-    for built in _build_contents(call):
+    for _, built in _build_contents(call):
         bundle, path = built.bundle, str(built.bundle.path)
         facts = {"bundle": path, "size": bundle.size, "digest": bundle.digest, "md5": bundle.md5}
         results.append(_written(path, facts, built, call.options))
@@ -201,8 +201,8 @@ def run_manifest(call: Call) -> Result:
     if call.options.in_place:
         call.content()
     results = []
-    for built in _build_contents(call):
-        path = _write_manifest(built, call)
+    for config, built in _build_contents(call):
+        path = _write_manifest(config, built, call)
         facts = {"manifest": str(path), "folder": str(path.parent)}
         results.append(_written(str(path), facts, built, call.options))
     return one_or_several(results)
@@ -210,12 +210,11 @@ def run_manifest(call: Call) -> Result:
 
 def _written(path: str, facts: Mapping[str, object], built: Built, options: Options) -> Result:
     """Return where something was written, or with `--list` what is in it."""
-    listing = listing_of(built if options.list else None)
+    listing = listing_of(built, options)
     return Result(lines=listing.lines or (path,), facts={**facts, **listing.facts})
 
 
-def _write_manifest(built: Built, call: Call) -> Path:
-    config = call.config(built.content)
+def _write_manifest(config: ProjectConfig, built: Built, call: Call) -> Path:
     if call.options.in_place:
         return write_in_place(config, built.bundle)
     folder = built.bundle.path.parent / config.content_name

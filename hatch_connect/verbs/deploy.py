@@ -306,7 +306,7 @@ def _plan(deployment: _Deployment, folder: Path, call: Call) -> Planned:
         if built and built.python:
             wanted = replace(wanted, python_because=built.python.because)
         plan = make_plan(wanted, deployment.found, upload)
-        listing = listing_of(built if call.options.list else None)
+        listing = listing_of(built, call.options)
         return planned(plan, deployment.client.server, listing, bundle.digest)
 
 

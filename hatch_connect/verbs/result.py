@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.bundle.build_protocol import Built
     from hatch_connect.connect.servers import Server
+    from hatch_connect.options import Options
     from hatch_connect.secret import Secret
     from hatch_connect.ship.execute import Deployment
     from hatch_connect.ship.plan import Plan
@@ -35,12 +36,12 @@ def one_or_several(results: Sequence[Result]) -> Result:
     )
 
 
-def listing_of(built: Built | None) -> Result:
+def listing_of(built: Built | None, options: Options) -> Result:
     """List every file of a bundle with its size in bytes, then what was left out, with the rule.
 
-    For a bundle that is not to be listed (None) that is nothing.
+    That is nothing without `--list`, and for a prepared bundle (None).
     """
-    if built is None:
+    if built is None or not options.list:
         return Result()
     files = built.bundle.sizes()
     left_out = tuple((left.path, left.rule) for left in built.left_out)
