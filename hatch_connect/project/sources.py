@@ -91,10 +91,9 @@ def read_source(root: Path, path: str) -> SourceFile | None:
     try:
         data = (root / path).read_bytes()
         text = _decoded(data)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(data)
-    except (OSError, SyntaxError, ValueError, RecursionError):
+    except (OSError, SyntaxError, ValueError):
+        return None
+    if (tree := _parsed(data)) is None:
         return None
     shipped = path.removeprefix("src/")
     module = _ModuleReader(shipped)
@@ -108,6 +107,15 @@ def read_source(root: Path, path: str) -> SourceFile | None:
         texts=frozenset(value for value in constants if isinstance(value, str)),
         express=_is_express(text, module.imports),
     )
+
+
+def _parsed(code: str | bytes) -> ast.Module | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as those of escapes in the user's strings
+            return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError):
+        return None
 
 
 def require_readable(file: Path, called: str) -> None:
@@ -254,7 +262,8 @@ def read_names(file: Path) -> Names:
     imports: set[tuple[int, str, tuple[str, ...]]] = set()
     texts = {unquote(link[1] or link[2]).partition("#")[0] for link in _LINK.finditer(prose)}
     for each in code:
-        for node in _nodes(each):
+        tree = _parsed(each)
+        for node in ast.walk(tree) if tree else ():
             if isinstance(node, ast.Import):
                 imports |= {(0, alias.name, ()) for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
@@ -288,16 +297,6 @@ def _cells(text: str) -> tuple[list[str | bytes], str]:
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
     return code, "\n".join(prose)
-
-
-def _nodes(code: str | bytes) -> Iterator[ast.AST]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError):
-        return
-    yield from ast.walk(tree)
 
 
 def is_module(name: str) -> bool:
