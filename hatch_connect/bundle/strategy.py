@@ -116,9 +116,8 @@ class _Hatch:
     """Hatch's tables on the build; a key of `hatch.toml` wins over the one of pyproject.toml."""
 
     def __init__(self, config: ProjectConfig) -> None:
-        tables = config.project.tables
         self._config = config
-        self._hatch = {**(tables.table("tool", "hatch") or {}), **tables.hatch}
+        self._hatch = config.project.tables.hatch_tables
         self._build = table_at(self._hatch, "build")
         targets = table_at(self._build, "targets")
         self._wheel, self._connect = table_at(targets, "wheel"), table_at(targets, "connect")

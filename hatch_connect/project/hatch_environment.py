@@ -40,11 +40,11 @@ def read_hatch_environment(
     tables: ProjectTables, name: str, *, asked: str, problems: list[str]
 ) -> HatchEnvironment:
     """Read one environment; `asked` is the setting that names it, for a message."""
-    environments, place = tables.hatch_environments()
+    environments = table_at(tables.hatch_tables, "envs")
     if name not in environments and name != "default":
         known = ", ".join(sorted({"default", *environments}))
         problems.append(f"{asked}: there is no Hatch environment `{name}` (there are: {known}).")
-    where = place.format(name)
+    where = tables.called_in_hatch("envs").format(name)
     chain = _with_templates(environments, name)
     own = table_at(environments, name)
     return HatchEnvironment(
@@ -86,14 +86,15 @@ def _sources(
     An environment's own come before those of its template; the table outside of all environments
     is a part of `default`.
     """
-    key, _, file = tables.hatch_environments()[1].partition(" in ")
+    key, _, file = tables.called_in_hatch("envs").partition(" in ")
     beside = f".sources.{{}} in {file}" if file else ".sources.{}"
     levels = [
         (table.get("sources", {}), key.replace("{}", name) + beside)
         for name, table in chain.items()
     ]
     if "default" in chain:
-        levels.append(tables.hatch_sources())
+        sources = tables.hatch_tables.get("sources", {})
+        levels.append((sources, tables.called_in_hatch("sources")))
     found: dict[str, PackageSource] = {}
     for table, where in levels:
         if not isinstance(table, dict):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from hatch_connect.errors import ConfigurationError, UsageError
-from hatch_connect.typed import table_at, toml_type, value_at
+from hatch_connect.typed import toml_type, value_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,21 +42,18 @@ class ProjectTables:
         value = value_at(self.pyproject, *keys)
         return value if isinstance(value, dict) else None
 
-    def hatch_environments(self) -> tuple[Toml, str]:
-        """Return the tables of Hatch's environments, and how a message calls their place.
+    @property
+    def hatch_tables(self) -> Toml:
+        """Hatch's own tables.
 
         As for Hatch itself, each top-level key of `hatch.toml` takes the place of the same key
         below `tool.hatch`.
         """
-        if "envs" in self.hatch:
-            return table_at(self.hatch, "envs"), f"envs.{{}} in {HATCH}"
-        return self.table("tool", "hatch", "envs") or {}, "tool.hatch.envs.{}"
+        return {**(self.table("tool", "hatch") or {}), **self.hatch}
 
-    def hatch_sources(self) -> tuple[object, str]:
-        """Return the sources for Hatch's environments, and how a message calls one, as above."""
-        if "sources" in self.hatch:
-            return self.hatch["sources"], f"sources.{{}} in {HATCH}"
-        return (self.table("tool", "hatch") or {}).get("sources", {}), "tool.hatch.sources.{}"
+    def called_in_hatch(self, key: str) -> str:
+        """Return how a message names an entry (`{}`) of one of Hatch's tables."""
+        return f"{key}.{{}} in {HATCH}" if key in self.hatch else f"tool.hatch.{key}.{{}}"
 
 
 def read_table(parent: Toml, key: str, called: str, problems: list[str]) -> Toml:
