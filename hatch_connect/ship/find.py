@@ -149,13 +149,21 @@ def _named(client: ConnectClient, named: str, because: str) -> ContentMatch:
     return ContentMatch(content=content, because=because, owner=owner)
 
 
-def check_editable(located: ContentMatch, role: str) -> None:
-    """Refuse content that this key, whose user has that role, may not change (ContentError).
+def check_content(located: ContentMatch, role: str) -> None:
+    """Refuse content that this key, whose user has that role, cannot change (ContentError).
 
     An administrator may change content of others, whatever the role there.
     """
     content = located.content
-    if role != "administrator" and content is not None and content.app_role in _NOT_MINE:
+    if content is None:
+        return
+    if content.locked:
+        told = f" ({content.locked_message})" if content.locked_message else ""
+        raise ContentError(
+            f"Content {content.guid} is locked{told}.",
+            hint="Have it unlocked in Connect's dashboard, in the content's settings.",
+        )
+    if role != "administrator" and content.app_role in _NOT_MINE:
         raise ContentError(
             f"Content {content.guid} belongs to {located.owner or 'another user'} and is not yours "
             f"to change (your role there: {content.app_role}); {located.because} names it.",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from hatch_connect.connect.codes import Code
 from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import ContentError, PythonVersionError, UsageError
-from hatch_connect.ship.find import OTHERWISE, check_editable
+from hatch_connect.ship.find import OTHERWISE, check_content
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -131,7 +131,6 @@ class DeploymentRequest:
     python_requires: str | None = None
     python_because: str = ""
     image: str | None = None
-    new: bool = False
     any_name: bool = False
     draft: bool = False
     verify: bool = True
@@ -193,7 +192,7 @@ def check_request(wanted: DeploymentRequest, found: ServerFacts) -> None:
             "The user of this key is a viewer on this server, and viewers cannot deploy.",
             hint="Ask an administrator for the publisher's role, or use another key.",
         )
-    content = None if wanted.new else found.located.content
+    content = found.located.content
     if content is not None:
         check_content(found.located, found.role)
         _check_kind(content, wanted, found)
@@ -207,17 +206,16 @@ def check_request(wanted: DeploymentRequest, found: ServerFacts) -> None:
     if wanted.draft and found.settings.supports(Feature.DRAFT) is False:
         raise no_drafts()
     _check_python(wanted, found)
-    on_server = found.variable_names if content is not None else frozenset()
-    _check_variables(wanted.variables, on_server)
+    _check_variables(wanted.variables, found.variable_names)
 
 
 def make_plan(wanted: DeploymentRequest, found: ServerFacts, upload: Upload) -> Plan:
     """Decide the steps that bring a bundle there, or raise what `check_request` does."""
     check_request(wanted, found)
-    content = None if wanted.new else found.located.content
+    content = found.located.content
     return Plan(
         content=content,
-        because="--new" if wanted.new else found.located.because,
+        because=found.located.because,
         steps=(*_prepare(wanted, found, content), upload, *_deploy(wanted, found)),
         notes=(*_not_changed(wanted, found, content), *_not_verified(wanted, found)),
         kept=wanted.variables.relied_on,
@@ -256,7 +254,7 @@ def _prepare(
     title = wanted.title
     if content is None:
         name = wanted.name
-        if wanted.new or wanted.any_name:
+        if wanted.any_name:
             name = free_name(wanted.name, found.name_is_taken)
         steps.append(CreateContent(name=name))
     if content is None or not (content.title or content.bundle_id):
@@ -318,18 +316,6 @@ def no_drafts() -> ContentError:
         "This server cannot deploy a draft (Connect 2025.06 and later can).",
         hint="Deploy without --draft.",
     )
-
-
-def check_content(located: ContentMatch, role: str) -> None:
-    """Refuse content that this key, whose user has that role, cannot change (ContentError)."""
-    content = located.content
-    if content is not None and content.locked:
-        told = f" ({content.locked_message})" if content.locked_message else ""
-        raise ContentError(
-            f"Content {content.guid} is locked{told}.",
-            hint="Have it unlocked in Connect's dashboard, in the content's settings.",
-        )
-    check_editable(located, role)
 
 
 def _check_kind(content: Content, wanted: DeploymentRequest, found: ServerFacts) -> None:

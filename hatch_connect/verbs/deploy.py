@@ -139,8 +139,6 @@ def _check(source: Source, server: Server, call: Call) -> _Deployment:
         settings = settings_of(client, masked)
         wanted = _wanted(source, variables, request, call.options)
         found = _look(client, settings, source, masked)
-        if found.located.content:  # with --new: content that an interrupted call has created
-            wanted = replace(wanted, new=False)
         try:
             check_request(wanted, found)
         except HatchConnectError as error:
@@ -181,8 +179,7 @@ def _wanted(
         default_title=source.default_title,
         variables=variables,
         image=_image(source),
-        new=options.new,
-        any_name=not source.known_by_name,
+        any_name=options.new or not source.known_by_name,
         draft=options.draft or bool(config and config.draft),
         verify=not options.no_verify and (config is None or config.verify),
         verify_path=config.verify_path if config else "",

@@ -207,8 +207,8 @@ def test_without_verification_there_is_nothing_to_wait_for() -> None:
 
 def test_new_content_beside_existing_takes_a_free_name() -> None:
     taken = {"sales", "sales1"}
-    found = replace(EXISTING, name_is_taken=lambda name: name in taken)
-    plan = planned(replace(WANTED, new=True), found)
+    found = replace(NEW, name_is_taken=lambda name: name in taken)
+    plan = planned(replace(WANTED, any_name=True), found)
     assert plan.content is None
     assert plan.steps[0] == CreateContent(name="sales2")
     assert free_name("x" * 64, lambda name: name == "x" * 64) == "x" * 63 + "1"
@@ -229,7 +229,6 @@ def test_content_that_cannot_take_the_bundle_is_refused(
     found = replace(EXISTING, located=ContentMatch(content=content, because="x"))
     with pytest.raises(ContentError, match=says):
         planned(WANTED, found)
-    assert planned(replace(WANTED, new=True), found).content is None
 
 
 @pytest.mark.parametrize("mode", ["unknown", ""])
