@@ -199,6 +199,7 @@ def _server_options(
     if isinstance(server, Server):
         given = {"server": server.url, "api_key": server.api_key, "insecure": server.insecure}
         if server.ca_cert:
+            # Options name certificates by their file, as a command line does.
             path = folder / "ca.pem"
             path.write_text(server.ca_cert, encoding="utf-8")
             given["cacert"] = str(path)

@@ -38,7 +38,7 @@ def run_verb(verb: str, options: Options, surroundings: Surroundings, report: Re
     """
     try:
         module = import_module(f"{__name__}.{_MODULES.get(verb, verb)}")
-    except KeyboardInterrupt as error:
+    except KeyboardInterrupt as error:  # importing takes long enough to be interrupted
         error.add_note("Nothing was changed.")
         raise
     of_environment = Secret(surroundings.environ.get("CONNECT_API_KEY", ""))

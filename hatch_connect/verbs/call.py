@@ -155,6 +155,7 @@ def masking(secrets: Iterable[Secret | None], report: Report) -> Iterator[Report
 
 def _mask(error: BaseException, hide: Callable[[str], str]) -> None:
     """Hide the values in an exception, in its notes and facts, and in its causes."""
+    # Libraries repeat values in what they raise first, and a traceback shows every cause.
     seen: set[int] = set()
     one: BaseException | None = error
     while one is not None and id(one) not in seen:

@@ -80,7 +80,7 @@ def _deployed_content(call: Call) -> Iterator[_DeployedContent]:
     """
     source = _source(call)
     with chosen_server(call, source.config if source else None) as server:
-        if source and server.table:
+        if source and server.table:  # which may name other content there
             source = _source(call, server)
         hidden = (*_values(source, call), *filter(None, [server.api_key]))
         client = client_of(server, call, hidden)

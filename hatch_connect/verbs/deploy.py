@@ -128,12 +128,8 @@ def _check(source: Source, server: Server, call: Call) -> _Deployment:
     request = build_request(source.built_from, call) if source.built_from else None
     with call.masking(hidden) as masked:
         if source.path:
-            of = (
-                f"content {config.content_name!r} of this project"
-                if config
-                else "content of its own"
-            )
-            masked.report(Note(text=f"{source.path.name} is {of}."))
+            whose = f"{config.content_name!r} of this project" if config else "of its own"
+            masked.report(Note(text=f"{source.path.name} is content {whose}."))
         masked.report(Step(text=f"Connecting to {server.url} ({server.source})"))
         client = client_of(server, masked, variables.hidden)
         settings = settings_of(client, masked)

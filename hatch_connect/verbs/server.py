@@ -98,6 +98,7 @@ def chosen_server(call: Call, config: ProjectConfig | None) -> Iterator[Server]:
     from hatch_connect.local.start import running
 
     with running(state_folder(call), environ=call.environ, report=call.report) as local:
+        # `[tool.hatch-connect.on.local]` says what differs on this machine.
         table = "local" if "local" in tables else None
         yield Server(url=local.url, api_key=local.api_key, name="local", source=_LOCAL, table=table)
 
