@@ -11,6 +11,7 @@ import codecs
 import hashlib
 import re
 from dataclasses import dataclass, replace
+from os.path import normpath
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ from hatch_connect.locks.compatibility import (
 from hatch_connect.locks.lock import PUBLIC_INDEX, REQUIREMENTS, LocalPackage, Lock, Omitted, Pin
 from hatch_connect.locks.path_dependencies import (
     declared_local,
+    is_file,
     is_there,
     local_path,
     metadata_in,
@@ -172,6 +174,8 @@ def read_requirements(found: LockFile, config: ProjectConfig, target: Target) ->
     stale = unsatisfied(config, lock.pins, target, local=local, called=found.path.name)
     if _is_choice(config):
         lock, stale = replace(lock, notes=(*lock.notes, *stale)), []
+    extras = {canonicalize_name(name) for name, _ in config.metadata.extras}
+    groups = {canonicalize_name(name) for name, _ in config.metadata.groups}
     raise_if_any(
         Problems(
             f"{found.path} cannot be used on Connect:",
@@ -181,7 +185,7 @@ def read_requirements(found: LockFile, config: ProjectConfig, target: Target) ->
         Problems(
             f"{config.path} has not all that is asked for:",
             "Correct `extras` and `groups`.",
-            list(_unknown(config)),
+            list(unknown_names(config, extras, groups)),
         ),
         Problems(
             f"{found.path} is stale: it is not what {config.path} asks for.",
@@ -222,7 +226,17 @@ def _as_written(
     lock = Lock(
         path=found.path,
         format=REQUIREMENTS,
-        pins=tuple(_pin(line) for line in written.lines if not line.constraint and line.name),
+        pins=tuple(
+            Pin(
+                name=line.name,
+                requirement=line.text,
+                version=line.version,
+                hashes=line.hashes,
+                because=line.because,
+            )
+            for line in written.lines
+            if line.name and not line.constraint
+        ),
         sha256=hashlib.sha256(written.files[0].data).hexdigest(),
         verbatim=written.files[0].shipped(),
         files={file.path: file.shipped() for file in written.files},
@@ -268,16 +282,6 @@ def _indexes(written: _Written) -> tuple[str, ...]:
     urls = tuple(one.value for one in written.indexes if one.option == "extra_index_urls")
     replacing = tuple(one.value for one in written.indexes if one.option == "index_url")
     return (*(replacing or (PUBLIC_INDEX,)), *urls)
-
-
-def _pin(line: _Line) -> Pin:
-    return Pin(
-        name=line.name or "",
-        requirement=line.text,
-        version=line.version,
-        hashes=line.hashes,
-        because=line.because,
-    )
 
 
 def _line_problems(lines: list[_Line], target: Target) -> Iterator[str]:
@@ -355,12 +359,6 @@ def _open(line: _Line) -> str | None:
     return "names no commit, and a branch or tag may move"
 
 
-def _unknown(config: ProjectConfig) -> Iterator[str]:
-    extras = {canonicalize_name(name) for name, _ in config.metadata.extras}
-    groups = {canonicalize_name(name) for name, _ in config.metadata.groups}
-    return unknown_names(config, extras, groups)
-
-
 def _by_place(problem: str) -> tuple[str, int]:
     file, _, rest = problem.partition(":")
     number = re.match(r"\d+", rest)
@@ -399,7 +397,7 @@ def _items(
         place = f"{shown.as_posix()}:{each.requirement_line.line_number}"
         for option, only in (("requirements", constraints), ("constraints", True)):
             for included in each.options.get(option, ()):
-                other = Path(*_without_dots(path.parent / included))
+                other = Path(normpath(path.parent / included))  # no link is followed
                 problem = _include_problem(other, root, (*via, path))
                 if problem:
                     yield f"{place}: {problem}"
@@ -436,7 +434,7 @@ def _indexes_of(place: str, options: dict[str, Any]) -> Iterator[_Index | str]:
 def _include_problem(path: Path, root: Path, via: tuple[Path, ...]) -> str | None:
     if path in via:
         return f"{path.name} includes itself."
-    if not is_there(path) or not path.is_file():
+    if not is_file(path):
         return f"there is no {excerpt(str(path))}, which it includes."
     if not path.is_relative_to(root):
         return f"{path} is outside of the project and is not shipped."
@@ -533,34 +531,19 @@ def _asking(text: str) -> dict[int, tuple[str, ...]]:
     return found
 
 
-def _without_dots(path: Path) -> Iterable[str]:
-    """Resolve `..` in the text of a path, without following links."""
-    parts: list[str] = []
-    for part in path.parts:
-        if part == ".." and parts:
-            parts.pop()
-        else:
-            parts.append(part)
-    return parts
-
-
 def _named(text: str, local: Path | None, project: Project) -> Requirement | None:
     """Return the requirement of a URL or path, if its name is known without building it."""
     place, _, marker = text.partition(" ;")
     extras = _EXTRAS.search(place.strip())
     place = _EXTRAS.sub("", place.strip())
-    name = (_name_of_folder(local, project) if local else "") or _name_of_file(place)
+    metadata = metadata_in(project, local) if local else None
+    name = (metadata.name if metadata else "") or _name_of_file(place)
     if not name:
         return None
     url = local.as_uri() if local else place
     return parse_requirement(
         f"{name}{extras[0] if extras else ''} @ {url}{f' ; {marker}' * bool(marker)}"
     )
-
-
-def _name_of_folder(folder: Path, project: Project) -> str:
-    metadata = metadata_in(project, folder)
-    return metadata.name if metadata else ""
 
 
 def _name_of_file(place: str) -> str:
