@@ -168,6 +168,7 @@ def _uv_lock(root: Path) -> LockFile | None:
     if (root / UV).is_file():
         because = f"the first of the locks that {root} holds"
         return LockFile(path=root / UV, format=UV, because=because)
+    # The members of a workspace have no lock of their own.
     for folder in root.parents:
         if not (folder / UV).is_file():
             continue

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from hatch_connect.project.project import Project, ProjectConfig
     from hatch_connect.project.target import Target
 
+# Context fields: https://hatch.pypa.io/latest/config/context/
 _CONTEXT = re.compile(r"\{(?:root|home)[^}]*\}")
 _ROOT = re.compile(r"@\s*(?:file://)?\{root((?::parent)*)(?::uri|:real)*\}/?([^\s;#]*)")
 
@@ -190,6 +191,7 @@ def _named_folder(config: ProjectConfig, name: str) -> Path | None:
     for text, _ in direct_requirements(config):
         requirement = parse_requirement(text)
         url = (requirement and requirement.url) or ""
+        # pdm writes `file:///${PROJECT_ROOT}/FOLDER`.
         if requirement and canonicalize_name(requirement.name) == name and url.startswith("file:"):
             return local_path(url.replace("${PROJECT_ROOT}", str(config.root)), config.root)
     poetry = config.project.tables.table("tool", "poetry", "dependencies") or {}
@@ -303,6 +305,7 @@ def _contradiction(source: PackageSource, pin: Pin, lock: Lock) -> str | None:
     repository, commit = _repository(url)
     wanted = _repository(f"{_GIT_SCHEMES}{source.place}")[0]
     same = repository == wanted and url.startswith(_GIT_SCHEMES)
+    # Of two commits either may be abbreviated; a branch or tag cannot be compared with a commit.
     if same and is_commit(source.reference) and is_commit(commit):
         same = commit.startswith(source.reference) or source.reference.startswith(commit)
     return None if same else had
@@ -322,6 +325,7 @@ def _plain(url: str) -> str:
 
 def _repository(url: str) -> tuple[str, str]:
     """Return host and path of a repository, however it is reached, and the reference."""
+    # Of one repository there are URLs with https and ssh, with `.git` and without.
     parts = parted(url)
     path, _, reference = parts.path.partition("@")
     return f"{parts.hostname}/{path.strip('/').removesuffix('.git')}".lower(), reference
@@ -369,6 +373,7 @@ def _of_uv(config: ProjectConfig, target: Target) -> Iterator[PackageSource]:
                 holds = not source.marker or Marker(source.marker).evaluate(target.environment())
             except InvalidMarker:
                 continue
+            # In `tool.uv.sources` an index goes by its name in `[[tool.uv.index]]`.
             if holds and source.kind == "index":
                 source = replace(source, place=str(by_name.get(source.place) or source.place))
             if holds:
@@ -445,6 +450,7 @@ def direct_requirements(config: ProjectConfig) -> Iterator[tuple[str, str]]:
 
 
 def _allows(requirement: Requirement, pin: Pin) -> bool:
+    # What comes from a URL has no version to compare.
     if requirement.url is not None:
         return "://" in pin.requirement
     return pin.version is None or requirement.specifier.contains(pin.version, prereleases=True)

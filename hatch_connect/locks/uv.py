@@ -320,6 +320,7 @@ def _text_problems(text: str, graph: _Graph, path: Path, target: Target) -> Iter
         "Keep them in uv's own store (`uv auth login`) or in the environment, and lock again.",
         credential_problems(text),
     )
+    # `tool.uv.environments` narrows what a lock is made for; the rest has no packages in it.
     if graph.systems and not any(
         _holds(environment, frozenset(), marker)
         for marker in graph.systems
@@ -341,6 +342,7 @@ def _workspace(path: Path, config: ProjectConfig) -> Mapping[str, Any]:
 def _exclusive(graph: _Graph, root: _Package, config: ProjectConfig) -> Iterator[str]:
     """Return which of the extras and groups exclude one another, by what the lock declares."""
     chosen = {("extra", name) for name in config.extras} | {("group", g) for g in config.groups}
+    # `conflicts` are sets of extras and groups, of each of which uv installs one at most.
     for conflict in graph.content.get("conflicts", ()):
         asked = [
             f"the {kind} `{entry[kind]}`"
@@ -384,6 +386,7 @@ def _package(table: Table) -> _Package:
     files = [*table.get("wheels", []), *([table["sdist"]] if "sdist" in table else [])]
     return _Package(
         name=_text(table["name"]),
+        # A project whose version is dynamic has none in the lock.
         version=_text(table["version"]) if "version" in table else None,
         source={key: _text(value) for key, value in table["source"].items()},
         dependencies=_edges(table.get("dependencies", ())),
@@ -397,6 +400,7 @@ def _package(table: Table) -> _Package:
 
 
 def _wheel_name(wheel: Table) -> str:
+    # A wheel of an index has a URL, one of a flat index a path, one from a URL only its name.
     return wheel.get("filename") or file_name(wheel.get("url") or wheel.get("path") or "")
 
 
@@ -535,6 +539,7 @@ def _target_problems(walk: _DependencyWalk, pinner: Pinner, path: Path) -> Itera
     for package in walk.asked_by:
         by_name.setdefault(package.name, []).append(package)
     for name, packages in by_name.items():
+        # Forks hold a name in several versions, but their markers exclude one another.
         if len(packages) > 1:
             versions = ", ".join(sorted(str(package.version) for package in packages))
             yield f"{name} is wanted in more than one version: {versions}."
@@ -583,6 +588,7 @@ def _locked(walk: _DependencyWalk) -> dict[_Package, LockedPackage]:
 def _locked_package(package: _Package, asking: Iterable[str]) -> LockedPackage:
     repository = package.source.get("git")
     url = repository or package.source.get("url")
+    # uv writes the commit behind `#`, whatever branch or tag was asked for.
     fixed = repository is None or is_commit(parted(repository).fragment)
     return LockedPackage(
         name=package.name,
