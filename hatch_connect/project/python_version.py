@@ -12,7 +12,7 @@ from hatch_connect.project.target import minor_of
 from hatch_connect.secret import excerpt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from packaging.specifiers import SpecifierSet
@@ -136,6 +136,13 @@ class _Choice:
                 )
         return None
 
+    def first_version(self, sources: Iterable[_VersionSource]) -> tuple[_VersionSource | None, str]:
+        """Return the first source that names a version, and that; (None, "") if none does."""
+        for source in sources:
+            if (version := self.add(source)) is not None:
+                return source, version
+        return None, ""
+
     def by_range(self) -> str | None:
         """Return the lowest X.Y of the ranges, or the highest if they have no lower bound."""
         if not self.ranges:
@@ -166,7 +173,7 @@ def choose_python(
     PythonVersionError.
     """
     choice = _Choice(bounds=_bounds(config))
-    source, chosen = _first_version_of(_sources(config, option, lock_python, interpreter), choice)
+    source, chosen = choice.first_version(_sources(config, option, lock_python, interpreter))
     if source is None or (not source.explicit and not _lowest(chosen, choice.stated)):
         if source is not None and lock_python and source.text == lock_python[0]:
             raise PythonVersionError(
@@ -177,34 +184,21 @@ def choose_python(
     if not chosen:
         raise _undecided(config, choice)
     because = source.because if source else choice.said
-    version = _within(chosen, choice.bounds & choice.stated, because, config)
     allowed = choice.bounds & choice.stated
+    version = _within(chosen, allowed, because, config)
     if kept is not None:
         allowed &= _lock_bounds(kept, config)
-    requires: str | None
-    if kept is not None:
-        requires = str(allowed) or None
-    elif source and source.explicit:
+    requires = str(allowed)
+    if kept is None and source and source.explicit:
         exact = source.exact and chosen.count(".") > 1
         requires = f"=={chosen}" if exact else _of_minor(chosen, version, choice.bounds)
-    elif one_minor:
+    elif kept is None and one_minor:
         requires = _of_minor(chosen, version, allowed)
-    else:
-        requires = str(allowed) or None
     if source and choice.ranges:
         because = f"{because}, within {choice.said}"
     return PythonTarget(
-        version=version, requires=requires, because=because, notes=tuple(choice.notes)
+        version=version, requires=requires or None, because=because, notes=tuple(choice.notes)
     )
-
-
-def _first_version_of(
-    sources: Iterator[_VersionSource], choice: _Choice
-) -> tuple[_VersionSource | None, str]:
-    for source in sources:
-        if (version := choice.add(source)) is not None:
-            return source, version
-    return None, ""
 
 
 def _undecided(config: ProjectConfig, choice: _Choice) -> PythonVersionError:
