@@ -38,6 +38,7 @@ _HTML = (".html", ".htm")
 SAVED_MODELS = ("saved_model.pb", "saved_model.pbtxt")
 _EXPRESS = "shiny.express.app:"
 
+# What follows the colon: `app`, `web.app`, or a function that makes it: `create_app()`.
 _NAMES = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(\(\))?")
 
 _SHOWN = 12

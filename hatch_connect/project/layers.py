@@ -315,6 +315,7 @@ def layers_of(
     ]
     for layer in (call, *both, *by_server.values(), *by_content.values(), general):
         problems += layer.unknown()
+    # Tables of other servers, and of other content, are only checked.
     own = [by_server[on]] if on in by_server else []
     if content is None:
         return Layers(layers=(call, *own, general), problems=problems)

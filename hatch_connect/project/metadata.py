@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _SETUP_CFG = "setup.cfg"
 _LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
+# What pip builds with if `[build-system]` does not say (PEP 517, PEP 518).
 _DEFAULT_REQUIRES = ("setuptools>=40.8.0",)
 
 _KINDS = ("path", "git", "url", "index", "workspace")

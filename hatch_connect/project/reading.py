@@ -154,6 +154,7 @@ def require_no_mark(tables: ProjectTables) -> None:
 
 def encoding_of(data: bytes) -> str:
     """Return what encoding a text that is not UTF-8 seems to be in, for a message."""
+    # UTF-32's marks begin with those of UTF-16, so they are looked for first.
     marks = (
         (codecs.BOM_UTF32_LE, "UTF-32"),
         (codecs.BOM_UTF32_BE, "UTF-32"),
@@ -161,6 +162,6 @@ def encoding_of(data: bytes) -> str:
         (codecs.BOM_UTF16_BE, "UTF-16"),
     )
     marked = next((name for mark, name in marks if data.startswith(mark)), None)
-    if marked is None and b"\0" in data[:4]:
+    if marked is None and b"\0" in data[:4]:  # ASCII without a mark: every other byte is 0
         marked = "UTF-16"
     return f"text in {marked}" if marked else "text in another encoding, such as Windows-1252"

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 _SHINY_MODE = re.compile(r"^#[ \t]*shiny_mode:[ \t]*(core|express)[ \t]*$", re.MULTILINE)
 _SHINY_MODE_WITHIN = 1000  # characters in which Shiny itself looks for its magic comment
 _ASSIGNED = (ast.Assign, ast.AnnAssign)
+# A chunk of a document that Quarto runs: ```{python}, to the next fence.
 _CHUNK = re.compile(r"^[ \t]*```+[ \t]*\{python\b[^\n]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"""\]\(<?([^)>\s]+)|\b(?:src|href)\s*=\s*["']?([^"'\s>]+)""")
+# IPython's magics and shell commands, which are no Python.
 _MAGIC = re.compile(r"^[ \t]*[%!].*$", re.MULTILINE)
 
 # importlib accepts names that an import statement does not: `my-api`, `01_api`.

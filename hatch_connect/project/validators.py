@@ -11,8 +11,10 @@ from hatch_connect.secret import has_credentials
 Validator: TypeAlias = Callable[[str], "str | None"]
 """What is wrong with a text, worded to follow its key; None if nothing is."""
 
+# Lengths and characters of names and titles are those that Connect accepts.
 _CONNECT_NAME = re.compile(r"[A-Za-z0-9_-]{3,64}")
 _CONTENT_TABLE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# A name cannot hold `=` or NUL; one with a space in it is a slip.
 _VARIABLE = re.compile(r"[^\s=\x00]+")
 _TITLE_LENGTH = range(3, 1025)
 

@@ -8,6 +8,7 @@ from support.projects import configuration
 
 from hatch_connect.errors import ConfigurationError, UsageError
 from hatch_connect.project.content_kind import find_app_mode
+from hatch_connect.project.project import read_project
 from hatch_connect.project.reading import find_root
 from hatch_connect.project.settings import KEYS, SETTINGS, EnvironmentEntry, EnvironmentManagement
 from hatch_connect.secret import Secret
@@ -465,6 +466,21 @@ server = "https://me:hunter2@host"
     def test_no_project_at_all(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"no pyproject\.toml"):
             configuration(tmp_path)
+
+
+def test_a_project_beside_it_is_read_once(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
+    member = tmp_path / "member"
+    member.mkdir()
+    (member / "pyproject.toml").write_text("[project]\nname = 'near'\nversion = '1'", "utf-8")
+    project = read_project(tmp_path)
+    found = project.beside(member)
+    assert found is not None
+    assert found.metadata.name == "near"
+    (member / "pyproject.toml").write_text("not TOML", encoding="utf-8")
+    assert project.beside(member) is found
+    assert project.beside(tmp_path) is project
+    assert project.beside(tmp_path / "none") is None
 
 
 def test_the_root_is_the_nearest_project_upward(tmp_path: Path) -> None:
