@@ -5,21 +5,29 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from hatch_connect.bundle.manifest import MANIFEST_NAME
+from hatch_connect.bundle.manifest import (
+    MANIFEST_NAME,
+    Jupyter,
+    ListedFile,
+    Manifest,
+    ManifestEnvironment,
+    ManifestMetadata,
+    ManifestPython,
+)
 from hatch_connect.errors import BundleError, shortened
 from hatch_connect.local.archives import safe_name
-from hatch_connect.local.modes import MODES, WITHOUT_PYTHON, Mode
+from hatch_connect.local.modes import MODES, WITHOUT_PYTHON
 from hatch_connect.project.entrypoints import SAVED_MODELS, express_script, is_quarto_project
 from hatch_connect.typed import optional
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
 T = TypeVar("T")
@@ -31,34 +39,7 @@ _SCRIPTS = (".py", ".ipynb")
 _DOCUMENTS = ("*.qmd", "*.ipynb", "*.Rmd", "*.md")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedManifest:
-    """The parts of manifest.json that the server acts on.
-
-    `python` is a version such as "3.11.7", or None for content that has no Python; `requires` is a
-    specifier such as "~=3.11.0"; `managed` says whether the server is to install packages, and is
-    None if that is left to it.
-    """
-
-    app_mode: str
-    entrypoint: str = ""
-    primary_html: str | None = None
-    python: str | None = None
-    requires: str | None = None
-    package_file: str | None = None
-    managed: bool | None = None
-    image: str | None = None
-    hide_all_input: bool = False
-    hide_tagged_input: bool = False
-    files: tuple[str, ...] = ()
-
-    @property
-    def mode(self) -> Mode:
-        """What this server does with such content."""
-        return MODES[self.app_mode]
-
-
-def check(root: Path, *, files: bool = True) -> CheckedManifest:
+def check(root: Path, *, files: bool = True) -> Manifest:
     """Return the manifest of the unpacked bundle at `root` after checking the bundle against it.
 
     Its entrypoint is the one that was found, a script's as the path of its file. Raises
@@ -67,18 +48,24 @@ def check(root: Path, *, files: bool = True) -> CheckedManifest:
     the content may have removed some.
     """
     manifest = parse(_read(root / MANIFEST_NAME))
-    wanted = manifest.files if files else ()
+    wanted = [file.path for file in manifest.files] if files else ()
     if missing := sorted(name for name in wanted if not os.path.lexists(root / name)):
         names = shortened([repr(name) for name in missing], 5)
         raise BundleError(f"Listed in manifest.json but not in the archive: {names}.")
-    packages = None if manifest.managed is False else manifest.package_file
-    if packages is not None and not (root / packages).is_file():
-        raise BundleError(f"The package file {packages!r} is not in the bundle.")
-    return replace(manifest, entrypoint=find_entrypoint(root, manifest))
+    if manifest.python is not None and manifest.environment.manage_python is not False:
+        packages = manifest.python.package_file
+        if not (root / packages).is_file():
+            raise BundleError(f"The package file {packages!r} is not in the bundle.")
+    found = find_entrypoint(root, manifest.metadata)
+    return replace(manifest, metadata=replace(manifest.metadata, entrypoint=found))
 
 
-def parse(text: bytes) -> CheckedManifest:
-    """Return what a manifest says; raises BundleError with the key that is wrong."""
+def parse(text: bytes) -> Manifest:
+    """Return what the server acts on of a manifest; raises BundleError with the key that is wrong.
+
+    It is stricter than a reader of bundles that only passes a manifest on, and takes no default for
+    what must be there.
+    """
     try:
         whole = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -93,20 +80,27 @@ def parse(text: bytes) -> CheckedManifest:
         known = ", ".join(MODES)
         raise BundleError(f"manifest.json: metadata.appmode {app_mode!r} is not one of: {known}.")
     primary_html = _get(whole, "metadata.primary_html", str)
-    python = _python(whole, app_mode)
+    version = _python_version(whole, app_mode)
     if primary_html is None and MODES[app_mode].entrypoint not in _WITHOUT_ENTRYPOINT:
         _need(whole, "metadata.entrypoint")
-    return CheckedManifest(
-        app_mode=app_mode,
-        entrypoint=_get(whole, "metadata.entrypoint", str) or "",
-        primary_html=primary_html,
-        python=python,
-        requires=_requires(whole),
-        package_file=None if python is None else _package_file(whole),
-        managed=_get(whole, "environment.environment_management.python", bool),
-        image=_get(whole, "environment.image", str),
-        hide_all_input=bool(_get(whole, "jupyter.hide_all_input", bool)),
-        hide_tagged_input=bool(_get(whole, "jupyter.hide_tagged_input", bool)),
+    entrypoint = _get(whole, "metadata.entrypoint", str)
+    requires = _requires(whole)
+    return Manifest(
+        metadata=ManifestMetadata(
+            app_mode=app_mode, entrypoint=entrypoint, primary_html=primary_html
+        ),
+        python=None
+        if version is None
+        else ManifestPython(version=version, package_file=_package_file(whole)),
+        environment=ManifestEnvironment(
+            python_requires=requires,
+            manage_python=_get(whole, "environment.environment_management.python", bool),
+            image=_get(whole, "environment.image", str),
+        ),
+        jupyter=Jupyter(
+            hide_all_input=_get(whole, "jupyter.hide_all_input", bool) or False,
+            hide_tagged_input=_get(whole, "jupyter.hide_tagged_input", bool) or False,
+        ),
         files=_files(whole),
     )
 
@@ -143,7 +137,7 @@ def _need(whole: Mapping[str, object], key: str) -> str:
     return text
 
 
-def _python(whole: Mapping[str, object], app_mode: str) -> str | None:
+def _python_version(whole: Mapping[str, object], app_mode: str) -> str | None:
     # Not every document of Quarto runs Python.
     unused = MODES[app_mode].entrypoint == "document" and whole.get("python") is None
     if unused or app_mode in WITHOUT_PYTHON:
@@ -169,32 +163,43 @@ def _package_file(whole: Mapping[str, object]) -> str:
     return safe_name(_need(whole, "python.package_manager.package_file"))
 
 
-def _files(whole: Mapping[str, object]) -> tuple[str, ...]:
+def _files(whole: Mapping[str, object]) -> tuple[ListedFile, ...]:
     listed: Mapping[str, object] = _get(whole, "files", dict) or {}
+    files = []
     for name, entry in listed.items():
         safe_name(name)
         if not isinstance(entry, dict) or not isinstance(entry.get("checksum", ""), str):
             raise BundleError(f"manifest.json: files[{name!r}].checksum must be a string.")
-    return tuple(name for name in listed if name != MANIFEST_NAME)
+        files.append(ListedFile(path=name, checksum=entry.get("checksum", "")))
+    return tuple(file for file in files if file.path != MANIFEST_NAME)
 
 
-def find_entrypoint(root: Path, manifest: CheckedManifest) -> str:
+def find_entrypoint(root: Path, metadata: ManifestMetadata) -> str:
     """Return the entrypoint of content, for scripts and pages as a path below `root`.
 
     Raises BundleError if it names nothing of the bundle.
     """
-    find: dict[str, Callable[[Path, CheckedManifest], str]] = {
-        "object": lambda root, manifest: _object(root, manifest.entrypoint),
-        "shiny": lambda root, manifest: _shiny(root, manifest.entrypoint),
-        "script": lambda root, manifest: _script(root, manifest.entrypoint),
-        "notebook": lambda root, manifest: _file(root, manifest.entrypoint, (".ipynb",)),
-        "notebooks": _notebooks,
-        "document": lambda root, manifest: _document(root, project=manifest.mode.kind == "files"),
-        "page": lambda root, manifest: _file(root, manifest.primary_html or manifest.entrypoint),
-        "model": lambda root, _manifest: _model(root),
-    }
-    kind = manifest.mode.entrypoint
-    return find[kind](root, manifest) if kind in find else ""
+    entrypoint = metadata.entrypoint or ""
+    mode = MODES[metadata.app_mode]
+    found = ""
+    match mode.entrypoint:
+        case "object":
+            found = _object(root, entrypoint)
+        case "shiny":
+            found = _shiny(root, entrypoint)
+        case "script":
+            found = _script(root, entrypoint)
+        case "notebook":
+            found = _file(root, entrypoint, (".ipynb",))
+        case "notebooks":
+            found = _notebooks(root, entrypoint)
+        case "document":
+            found = _document(root, project=mode.kind == "files")
+        case "page":
+            found = _file(root, metadata.primary_html or entrypoint)
+        case "model":
+            _check_model(root)
+    return found
 
 
 def saved_models(root: Path) -> tuple[str, ...]:
@@ -203,13 +208,12 @@ def saved_models(root: Path) -> tuple[str, ...]:
     return tuple(sorted(path.relative_to(root).as_posix() for path in found))
 
 
-def _model(root: Path) -> str:
+def _check_model(root: Path) -> None:
     if not any(folder.isdecimal() for folder in saved_models(root)):
         raise BundleError(
             f"The bundle holds no SavedModel: no {' and no '.join(SAVED_MODELS)} in a folder at its"
             " root whose name is the model's version, such as 1/."
         )
-    return ""
 
 
 def _document(root: Path, *, project: bool) -> str:
@@ -225,9 +229,9 @@ def _document(root: Path, *, project: bool) -> str:
     raise BundleError("The bundle holds neither a Quarto project nor a single document.")
 
 
-def _notebooks(root: Path, manifest: CheckedManifest) -> str:
-    if manifest.entrypoint:
-        return _file(root, manifest.entrypoint, (".ipynb",))
+def _notebooks(root: Path, entrypoint: str) -> str:
+    if entrypoint:
+        return _file(root, entrypoint, (".ipynb",))
     if not any(root.rglob("*.ipynb")):
         raise BundleError("The manifest names no notebook, and the bundle holds none.")
     return ""

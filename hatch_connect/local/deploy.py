@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from hatch_connect.errors import BundleError
 from hatch_connect.events import Detail
 from hatch_connect.local.archives import unpack
-from hatch_connect.local.checks import CheckedManifest, check
+from hatch_connect.local.checks import check
+from hatch_connect.local.modes import MODES
 from hatch_connect.local.processes import run_program
 from hatch_connect.local.pythons import choose_python
 from hatch_connect.local.state import now
@@ -25,7 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from hatch_connect.bundle.manifest import (
+        Jupyter,
+        Manifest,
+    )
     from hatch_connect.local.machine import Machine
+    from hatch_connect.local.modes import Mode
     from hatch_connect.local.state import StoredBundle, StoredContent
     from hatch_connect.local.tasks import Task
 
@@ -70,29 +76,29 @@ async def deploy(machine: Machine, bundle: StoredBundle, task: Task, *, activate
 async def _prepare(deployment: _Deployment, bundle: StoredBundle) -> StoredBundle:
     machine = deployment.machine
     root, manifest = await _unpacked(deployment, bundle)
-    _check_possible(machine, manifest)
-    if manifest.image:
+    mode = MODES[manifest.metadata.app_mode]
+    _check_possible(machine, mode)
+    if manifest.environment.image:
         deployment.task.write(
-            f"The image {manifest.image} is left aside: there are no images here."
+            f"The image {manifest.environment.image} is left aside: there are no images here."
         )
     ready = replace(
         bundle,
-        app_mode=manifest.app_mode,
-        entrypoint=manifest.entrypoint,
+        app_mode=manifest.metadata.app_mode,
+        entrypoint=manifest.metadata.entrypoint or "",
         folder=root.relative_to(machine.unpacked(bundle).parent).as_posix(),
     )
-    if manifest.python is not None:
-        ready = await _with_python(deployment, ready, manifest)
-    if manifest.mode.kind == "process":
+    ready = await _with_python(deployment, ready, manifest)
+    if mode.kind == "process":
         # Content without Python is launched by ours.
         return ready if ready.environment else replace(ready, pages=f"unpacked/{ready.folder}")
-    return await _prepare_pages(deployment, ready, manifest)
+    return await _prepare_pages(deployment, ready, manifest.jupyter)
 
 
-def _check_possible(machine: Machine, manifest: CheckedManifest) -> None:
-    if manifest.mode.lacking:
-        raise BundleError(manifest.mode.lacking)
-    if manifest.mode.entrypoint == "document" and machine.quarto is None:
+def _check_possible(machine: Machine, mode: Mode) -> None:
+    if mode.lacking:
+        raise BundleError(mode.lacking)
+    if mode.entrypoint == "document" and machine.quarto is None:
         raise BundleError(
             "This server has no Quarto: install it from https://quarto.org/docs/get-started/, so"
             " that `quarto` is found on the PATH, and start the server again."
@@ -100,33 +106,36 @@ def _check_possible(machine: Machine, manifest: CheckedManifest) -> None:
 
 
 async def _with_python(
-    deployment: _Deployment, bundle: StoredBundle, manifest: CheckedManifest
+    deployment: _Deployment, bundle: StoredBundle, manifest: Manifest
 ) -> StoredBundle:
+    wanted, environment = manifest.python, manifest.environment
+    if wanted is None:
+        return bundle
     machine, task = deployment.machine, deployment.task
-    python = choose_python(manifest, await machine.pythons())
+    python = choose_python(wanted.version, environment.python_requires, await machine.pythons())
     task.write(
-        f"Bundle created with Python version {manifest.python} is compatible with environment"
+        f"Bundle created with Python version {wanted.version} is compatible with environment"
         f" Local with Python version {python.version} from {python.path}"
     )
-    managed = manifest.managed
+    managed = environment.manage_python
     if managed is None:
         managed = deployment.content.settings.get("default_py_environment_management") is not False
-    if managed and manifest.package_file is not None:
-        requirements = machine.root(bundle) / manifest.package_file
-        environment = await machine.environments.restore(requirements, python, task.write)
+    if managed:
+        requirements = machine.root(bundle) / wanted.package_file
+        installed = await machine.environments.restore(requirements, python, task.write)
     else:
         task.write(
             "Environment management is off, so nothing is installed: the content runs on"
             f" {python.path} as it is, with the packages that it has."
         )
-        environment = await machine.environments.as_it_is(python)
+        installed = await machine.environments.as_it_is(python)
     await machine.runtime(python)
     return replace(
-        bundle, environment=environment.folder.name, python=python.version, managed=managed
+        bundle, environment=installed.folder.name, python=python.version, managed=managed
     )
 
 
-async def _unpacked(deployment: _Deployment, bundle: StoredBundle) -> tuple[Path, CheckedManifest]:
+async def _unpacked(deployment: _Deployment, bundle: StoredBundle) -> tuple[Path, Manifest]:
     machine = deployment.machine
     folder = machine.unpacked(bundle)
     if bundle.folder is not None and folder.exists():
@@ -161,55 +170,55 @@ async def _activate(machine: Machine, content: StoredContent, bundle: StoredBund
 
 
 async def _prepare_pages(
-    deployment: _Deployment, bundle: StoredBundle, manifest: CheckedManifest
+    deployment: _Deployment, bundle: StoredBundle, jupyter: Jupyter
 ) -> StoredBundle:
     """Return the bundle with its pages, and its entrypoint as the first of them.
 
     Raises BundleError if they cannot be rendered; the pages of an earlier deployment stay.
     """
     machine = deployment.machine
-    if manifest.app_mode not in _TAGS:
+    if bundle.app_mode not in _TAGS:
         return replace(bundle, pages=f"unpacked/{bundle.folder}")
-    if manifest.app_mode == "quarto-static":
+    if bundle.app_mode == "quarto-static":
         rendered = machine.root(bundle) / _OUTPUT
     else:
         rendered = machine.rendered(bundle).with_suffix(".new")
     await asyncio.to_thread(shutil.rmtree, rendered, ignore_errors=True)
-    await _render(deployment, bundle, manifest, rendered)
+    await _render(deployment, bundle, jupyter, rendered)
     first = await asyncio.to_thread(_first_page, rendered)
     await asyncio.to_thread(_replace, rendered, machine.rendered(bundle))
     return replace(bundle, pages=f"rendered/{bundle.id}", entrypoint=first)
 
 
 async def _render(
-    deployment: _Deployment, bundle: StoredBundle, manifest: CheckedManifest, output: Path
+    deployment: _Deployment, bundle: StoredBundle, jupyter: Jupyter, output: Path
 ) -> None:
     machine, task = deployment.machine, deployment.task
-    log, job = machine.begin_job(deployment.content, bundle, _TAGS[manifest.app_mode])
+    log, job = machine.begin_job(deployment.content, bundle, _TAGS[bundle.app_mode or ""])
     context = machine.process_context(deployment.content, bundle, job)
     environ = context.environ()
     command: tuple[str | Path, ...]
-    if manifest.app_mode == "jupyter-static":
-        command = notebook_command(_of(context.python), manifest, output)
+    if bundle.app_mode == "jupyter-static":
+        command = notebook_command(_of(context.python), bundle.entrypoint, jupyter, output)
     else:
-        command = quarto_command(_of(machine.quarto), manifest.entrypoint, output.name)
+        command = quarto_command(_of(machine.quarto), bundle.entrypoint, output.name)
         environ |= {"QUARTO_PYTHON": str(context.python)} if context.python else {}
 
     def write(line: str) -> None:
         task.write(line)
         log.write("stdout", line)
 
-    task.write(f"Rendering {manifest.entrypoint}")
+    task.write(f"Rendering {bundle.entrypoint}")
     context.make_home()
     code: int | None = None
     try:
-        with _as_project(context.root, needed=manifest.app_mode == "quarto-static"):
+        with _as_project(context.root, needed=bundle.app_mode == "quarto-static"):
             code = await run_program(command, environ=environ, folder=context.root, write=write)
     finally:
         log.close()
         machine.state.save_job(replace(job, ended=now(), exit_code=code))
     if code:
-        raise BundleError(f"Rendering {manifest.entrypoint!r} failed with exit code {code}.")
+        raise BundleError(f"Rendering {bundle.entrypoint!r} failed with exit code {code}.")
 
 
 @contextmanager
@@ -246,13 +255,13 @@ def _replace(fresh: Path, old: Path) -> None:
 
 
 def notebook_command(
-    python: Path, manifest: CheckedManifest, output: Path
+    python: Path, notebook: str, jupyter: Jupyter, output: Path
 ) -> tuple[str | Path, ...]:
     """Return how to execute a notebook and to convert it to `output`/index.html."""
     hidden: list[str] = []
-    if manifest.hide_all_input:
+    if jupyter.hide_all_input:
         hidden.append("--no-input")
-    if manifest.hide_tagged_input:
+    if jupyter.hide_tagged_input:
         hidden += (
             "--TagRemovePreprocessor.enabled=True",
             "--TagRemovePreprocessor.remove_input_tags=hide_input",
@@ -265,7 +274,7 @@ def notebook_command(
         *hidden,
         f"--output-dir={output}",
         "--output=index",
-        manifest.entrypoint,
+        notebook,
     )
 
 

@@ -19,8 +19,6 @@ from hatch_connect.project.target import minor_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from hatch_connect.local.checks import CheckedManifest
-
 _OLDEST = Version("3.8")  # no release of what serves content runs on an older one
 
 
@@ -46,19 +44,19 @@ def find_pythons(environ: Mapping[str, str]) -> tuple[Python, ...]:
     return tuple(python for python in by_age if Version(python.version) >= _OLDEST)
 
 
-def choose_python(manifest: CheckedManifest, pythons: Iterable[Python]) -> Python:
-    """Return the interpreter for a bundle: the newest that the manifest allows.
+def choose_python(version: str, requires: str | None, pythons: Iterable[Python]) -> Python:
+    """Return the interpreter for a bundle: the newest that its manifest allows.
 
     If only MAJOR.MINOR has to match, the exact version wins. If there is none, raises BundleError
     in Connect's words.
     """
     newest_first = sorted(pythons, key=lambda python: Version(python.version), reverse=True)
-    if manifest.requires is not None:
-        allowed = SpecifierSet(manifest.requires)
+    if requires is not None:
+        allowed = SpecifierSet(requires)
         suitable = [python for python in newest_first if allowed.contains(python.version)]
-        asked = manifest.requires
+        asked = requires
     else:
-        asked = manifest.python or ""
+        asked = version
         suitable = [one for one in newest_first if minor_of(one.version) == minor_of(asked)]
         suitable.sort(key=lambda python: python.version != asked)
     if not suitable:

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.connect_content import manifest
 
+from hatch_connect.bundle.manifest import Manifest, ManifestMetadata
 from hatch_connect.errors import BundleError
-from hatch_connect.local.checks import CheckedManifest, check, find_entrypoint, parse, saved_models
+from hatch_connect.local.checks import check, find_entrypoint, parse, saved_models
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +28,7 @@ def _bundle(root: Path, files: dict[str, bytes], **changes: object) -> Path:
     return root
 
 
-def _parse(**changes: object) -> CheckedManifest:
+def _parse(**changes: object) -> Manifest:
     return parse(json.dumps(manifest({"a": b""}, **changes)).encode())
 
 
@@ -36,12 +37,13 @@ def test_a_good_bundle(tmp_path: Path) -> None:
 
     found = check(_bundle(tmp_path, files))
 
-    assert found.app_mode == "python-fastapi"
-    assert found.entrypoint == "app:app"
-    assert found.package_file == "requirements.txt"
-    assert found.requires is None
-    assert found.image is None
-    assert set(found.files) == files.keys()
+    assert found.metadata.app_mode == "python-fastapi"
+    assert found.metadata.entrypoint == "app:app"
+    assert found.python is not None
+    assert found.python.package_file == "requirements.txt"
+    assert found.environment.python_requires is None
+    assert found.environment.image is None
+    assert {file.path for file in found.files} == files.keys()
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_the_module_of_the_entrypoint_is_found(
 
     found = check(_bundle(tmp_path, {module: b"", "requirements.txt": b""}, metadata=metadata))
 
-    assert found.entrypoint == entrypoint
+    assert found.metadata.entrypoint == entrypoint
 
 
 @pytest.mark.parametrize("entrypoint", ["other:app", "app.more:app", "data"])
@@ -98,12 +100,12 @@ def test_files_that_are_not_listed_or_were_edited_are_taken_as_on_connect(tmp_pa
     (tmp_path / "more").touch()
     (tmp_path / "app.py").write_text("changed")
 
-    assert check(tmp_path).app_mode == "python-fastapi"
+    assert check(tmp_path).metadata.app_mode == "python-fastapi"
 
 
 @pytest.mark.parametrize("files", [None, {}, {"a": {}}, {"a": {"checksum": "ABC"}}])
 def test_a_list_of_files_as_other_clients_write_it(files: dict[str, Any] | None) -> None:
-    assert _parse(files=files).files == tuple(files or ())
+    assert [file.path for file in _parse(files=files).files] == list(files or ())
 
 
 def test_the_package_file_is_missing(tmp_path: Path) -> None:
@@ -156,8 +158,8 @@ def test_packages_may_be_left_to_the_image() -> None:
 
     found = _parse(environment=environment)
 
-    assert found.managed is False
-    assert found.image == "a/b:c"
+    assert found.environment.manage_python is False
+    assert found.environment.image == "a/b:c"
 
 
 _json = st.recursive(
@@ -213,7 +215,9 @@ def root(tmp_path: Path) -> Path:
     ],
 )
 def test_what_an_entrypoint_names(root: Path, app_mode: str, entrypoint: str, found: str) -> None:
-    assert find_entrypoint(root, CheckedManifest(app_mode=app_mode, entrypoint=entrypoint)) == found
+    assert (
+        find_entrypoint(root, ManifestMetadata(app_mode=app_mode, entrypoint=entrypoint)) == found
+    )
 
 
 @pytest.mark.parametrize(
@@ -240,13 +244,13 @@ def test_an_entrypoint_that_names_nothing(
     root: Path, app_mode: str, entrypoint: str, message: str
 ) -> None:
     with pytest.raises(BundleError, match=message):
-        find_entrypoint(root, CheckedManifest(app_mode=app_mode, entrypoint=entrypoint))
+        find_entrypoint(root, ManifestMetadata(app_mode=app_mode, entrypoint=entrypoint))
 
 
 def test_the_primary_page_is_the_entrypoint(root: Path) -> None:
-    manifest = CheckedManifest(app_mode="static", primary_html="a.html", entrypoint="other")
+    metadata = ManifestMetadata(app_mode="static", primary_html="a.html", entrypoint="other")
 
-    assert find_entrypoint(root, manifest) == "a.html"
+    assert find_entrypoint(root, metadata) == "a.html"
 
 
 @pytest.mark.parametrize(
@@ -261,14 +265,14 @@ def test_what_quarto_renders(tmp_path: Path, names: list[str], found: str) -> No
     for name in names:
         (tmp_path / name).touch()
 
-    assert find_entrypoint(tmp_path, CheckedManifest(app_mode="quarto-static")) == found
+    assert find_entrypoint(tmp_path, ManifestMetadata(app_mode="quarto-static")) == found
 
 
 def test_quarto_serves_one_document_of_a_project(tmp_path: Path) -> None:
     for name in ("_quarto.yml", "app.qmd"):
         (tmp_path / name).touch()
 
-    assert find_entrypoint(tmp_path, CheckedManifest(app_mode="quarto-shiny")) == "app.qmd"
+    assert find_entrypoint(tmp_path, ManifestMetadata(app_mode="quarto-shiny")) == "app.qmd"
 
 
 @pytest.mark.parametrize("names", [[], ["a.qmd", "b.qmd"]])
@@ -277,12 +281,12 @@ def test_nothing_for_quarto_to_render(tmp_path: Path, names: list[str]) -> None:
         (tmp_path / name).touch()
 
     with pytest.raises(BundleError, match="nor a single document"):
-        find_entrypoint(tmp_path, CheckedManifest(app_mode="quarto-static"))
+        find_entrypoint(tmp_path, ManifestMetadata(app_mode="quarto-static"))
 
 
 def test_a_folder_without_a_notebook_is_not_for_voila(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="the bundle holds none"):
-        find_entrypoint(tmp_path, CheckedManifest(app_mode="jupyter-voila"))
+        find_entrypoint(tmp_path, ManifestMetadata(app_mode="jupyter-voila"))
 
 
 def test_models_are_found_at_the_root_and_below(tmp_path: Path) -> None:
@@ -291,4 +295,4 @@ def test_models_are_found_at_the_root_and_below(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").touch()
 
     assert saved_models(tmp_path) == (".", "2")
-    assert find_entrypoint(tmp_path, CheckedManifest(app_mode="tensorflow-saved-model")) == ""
+    assert find_entrypoint(tmp_path, ManifestMetadata(app_mode="tensorflow-saved-model")) == ""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hatch_connect.local.checks import CheckedManifest
+from hatch_connect.bundle.manifest import Jupyter
 from hatch_connect.local.deploy import notebook_command, quarto_command
 from hatch_connect.local.modes import Mount, serving_command
 
@@ -75,14 +75,9 @@ _TAGGED = {
     ],
 )
 def test_what_renders_a_notebook(*, every: bool, tagged: bool, options: set[str]) -> None:
-    manifest = CheckedManifest(
-        app_mode="jupyter-static",
-        entrypoint="a b.ipynb",
-        hide_all_input=every,
-        hide_tagged_input=tagged,
-    )
+    jupyter = Jupyter(hide_all_input=every, hide_tagged_input=tagged)
 
-    command = notebook_command(Path("/env/python"), manifest, Path("/out"))
+    command = notebook_command(Path("/env/python"), "a b.ipynb", jupyter, Path("/out"))
 
     assert command[:5] == (Path("/env/python"), "-m", "nbconvert", "--execute", "--to")
     assert command[-3:] == ("--output-dir=/out", "--output=index", "a b.ipynb")

@@ -8,25 +8,12 @@ import pytest
 from support.connect_content import PYTHON
 
 from hatch_connect.errors import BundleError
-from hatch_connect.local.checks import CheckedManifest
 from hatch_connect.local.pythons import Python, choose_python, find_pythons, uv_environ
 
 _HERE = tuple(
     Python(version=version, path=Path("/python") / version)
     for version in ("3.9.1", "3.10.13", "3.11.2", "3.11.10", "3.13.0")
 )
-
-
-def _manifest(python: str, requires: str | None = None) -> CheckedManifest:
-    return CheckedManifest(
-        app_mode="python-api",
-        entrypoint="app",
-        python=python,
-        requires=requires,
-        package_file=None,
-        image=None,
-        files=(),
-    )
 
 
 @pytest.mark.parametrize(
@@ -43,7 +30,7 @@ def _manifest(python: str, requires: str | None = None) -> CheckedManifest:
     ],
 )
 def test_the_python_of_a_bundle(python: str, requires: str | None, chosen: str) -> None:
-    assert choose_python(_manifest(python, requires), _HERE).version == chosen
+    assert choose_python(python, requires, _HERE).version == chosen
 
 
 @pytest.mark.parametrize(
@@ -52,7 +39,7 @@ def test_the_python_of_a_bundle(python: str, requires: str | None, chosen: str) 
 )
 def test_no_python_for_a_bundle(python: str, requires: str | None, named: str) -> None:
     with pytest.raises(BundleError) as caught:
-        choose_python(_manifest(python, requires), _HERE)
+        choose_python(python, requires, _HERE)
 
     assert str(caught.value) == (
         "Cannot find compatible environment: no compatible Local environment with Python version"

@@ -202,7 +202,7 @@ async def delete(request: Request) -> Response:
 def _app_mode(archive: Path) -> str | None:
     text = read_manifest(archive)
     try:
-        return None if text is None else parse(text).app_mode
+        return None if text is None else parse(text).metadata.app_mode
     except BundleError:
         return None
 
