@@ -15,6 +15,7 @@ from hatch_connect.errors import (
     UnreachableError,
 )
 from hatch_connect.events import Report, silent
+from hatch_connect.typed import texts_at
 
 from .codes import Code
 from .json_reader import JsonObject, objects, strings
@@ -121,8 +122,8 @@ class ConnectClient:
         person = Request("GET", f"v1/users/{quote(content.owner_guid, safe='')}")
         for request in (Request("GET", _content(content.guid), query={"include": "owner"}), person):
             with contextlib.suppress(ServerError):
-                told = self._object(request)
-                owner = told if request is person else told.child("owner")
+                answer = self._object(request)
+                owner = answer if request is person else answer.child("owner")
                 if owner and (name := owner.optional_string("username")):
                     return name
         return f"the user {content.owner_guid}" if content.owner_guid else "another user"
@@ -178,9 +179,9 @@ class ConnectClient:
         ]
         secrets = tuple(v for v in variables.values() if v)
         request = Request("PATCH", _content(guid, "environment"), body=body, secrets=secrets)
-        told = self._session.json(request, may_be_empty=True)
+        names = self._session.json(request, may_be_empty=True)
         wanted = {name for name, value in variables.items() if value is not None}
-        if not (isinstance(told, list) and wanted <= {n for n in told if isinstance(n, str)}):
+        if not (isinstance(names, list) and wanted <= set(texts_at(names))):
             # Something in front of Connect may have answered: compare what is set now.
             self._check_names(guid, wanted, str(request))
 
@@ -308,13 +309,13 @@ class ConnectClient:
             asked = {**(query or {}), **({"page_number": str(page)} if page > 1 else {})}
             request = Request("GET", path, query=asked)
             try:
-                told = tuple(objects(self._session.json(request), str(request)))
+                listed = tuple(objects(self._session.json(request), str(request)))
             except RefusedError as error:
                 if page == 1 or error.status not in _NO_SUCH_PAGE:
                     raise
                 break
             known = len(found)
-            found = {each.string(key): each for each in told} | found
+            found = {each.string(key): each for each in listed} | found
             if len(found) == known or len(found) < least:
                 break
         return iter(found.values())

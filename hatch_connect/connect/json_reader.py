@@ -174,8 +174,8 @@ def strings(value: object, where: str) -> tuple[str, ...]:
     found = []
     for n, item in enumerate(_array(value, where)):
         if not isinstance(item, str):
-            told = json_type(item)
-            raise AnswerError(f"Unexpected answer to {where}[{n}]: {told}, not a string.")
+            got = json_type(item)
+            raise AnswerError(f"Unexpected answer to {where}[{n}]: {got}, not a string.")
         found.append(_encodable(item))
     return tuple(found)
 

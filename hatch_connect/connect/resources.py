@@ -159,13 +159,13 @@ class BundleInfo(FromJson):
     def from_answer(cls, answer: JsonObject) -> Self:
         """Read a bundle."""
         metadata = answer.child("metadata")
-        told = dict(metadata.pairs()) if metadata else {}
-        md5 = told.pop("archive_md5", None) or None
-        told.pop("archive_sha1", None)
+        known = dict(metadata.pairs()) if metadata else {}
+        md5 = known.pop("archive_md5", None) or None
+        known.pop("archive_sha1", None)
         return cls.read(
             answer,
             archive_md5=md5.lower() if md5 else None,
-            metadata=tuple(sorted(told.items())),
+            metadata=tuple(sorted(known.items())),
         )
 
     @property

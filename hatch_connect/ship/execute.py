@@ -153,15 +153,14 @@ class Execution:
         self,
         client: ConnectClient,
         report: Report,
-        pace: TaskPolling,
+        polling: TaskPolling,
         keeper: RecordKeeper,
         go_on: GoOn = deploy_again,
     ) -> None:
         self._client = client
-        self._told = report
-        self._report = self._hear
+        self._report_further = report
         self._log: deque[str] = deque(maxlen=_LAST_LINES)
-        self._pace = pace
+        self._polling = polling
         self._keeper = keeper
         self._go_on = go_on
         self._state = DeploymentState(content=None)
@@ -210,10 +209,10 @@ class Execution:
             "log": list(self._log),
         }
 
-    def _hear(self, event: Event) -> None:
+    def _report(self, event: Event) -> None:
         if isinstance(event, LogLine):
             self._log.append(event.text)
-        self._told(event)
+        self._report_further(event)
 
     def _take(self, step: PlanStep) -> None:
         match step:
@@ -325,7 +324,7 @@ class Execution:
         content = state.known
         task_id = self._client.deploy(content.guid, state.bundle, activate=activate)
         self._state = replace(state, task_id=task_id, running=True)
-        status = follow(self._client, task_id, self._report, self._pace)
+        status = follow(self._client, task_id, self._report, self._polling)
         if status is None and draft:
             # Visiting the draft tells how the task ended.
             self._state = replace(self._state, lost=True)
@@ -333,7 +332,7 @@ class Execution:
                 raise lost_draft("It is not visited", content.draft_url(state.bundle))
             return
         if status is None:
-            look_for_active(self._client, content, state.bundle, self._report, self._pace)
+            look_for_active(self._client, content, state.bundle, self._report, self._polling)
         self._state = replace(self._state, running=False, lost=False)
         if status and status.code:
             log = content.draft_url(state.bundle) if draft else content.logs_url
@@ -352,7 +351,7 @@ class Execution:
                 step,
                 bundle_id=draft,
                 report=self._report,
-                lost=self._pace if draft and state.lost else None,
+                lost=self._polling if draft and state.lost else None,
             )
         except NotAnsweringError:
             self._now(replace(state, verified=False))

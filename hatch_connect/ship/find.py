@@ -69,33 +69,35 @@ OTHERWISE = "Name other content with --app-id GUID, or make new content with --n
 
 
 def find_content(
-    client: ConnectClient, user: User | None, clues: ContentReference, report: Report = silent
+    client: ConnectClient, user: User | None, reference: ContentReference, report: Report = silent
 ) -> ContentMatch:
     """Look for the content without changing anything; `user` is None for a key without one.
 
     A record of content that is gone is reported and left out of account, and so is content of this
-    name that the key may not change. Raises ContentError for a clue that names content which is not
-    there or not to be seen, UsageError for a name that fits several pieces of content.
+    name that the key may not change. Raises ContentError if what is named is not there or not to be
+    seen, UsageError for a name that fits several pieces of content.
     """
-    if clues.app_id:
-        return _named(client, clues.app_id, "--app-id")
-    if begun := find_begun(client, user, clues):
+    if reference.app_id:
+        return _named(client, reference.app_id, "--app-id")
+    if begun := find_begun(client, user, reference):
         return begun
-    if clues.recorded and (recorded := _recorded(client, clues.recorded, clues, report)):
+    if recorded := _recorded(client, reference, report):
         return recorded
-    if clues.guid:
-        return _named(client, clues.guid, "`guid` in pyproject.toml")
-    if clues.name is None:
+    if reference.guid:
+        return _named(client, reference.guid, "`guid` in pyproject.toml")
+    if reference.name is None:
         return ContentMatch(content=None, because="it was not deployed from here before")
-    return _by_name(client, user, clues.name, report)
+    return _by_name(client, user, reference.name, report)
 
 
 def _recorded(
-    client: ConnectClient, named: str, clues: ContentReference, report: Report
+    client: ConnectClient, reference: ContentReference, report: Report
 ) -> ContentMatch | None:
-    """Return the recorded content; None if it is gone."""
+    """Return the recorded content; None if there is none, or if it is gone."""
+    if not reference.recorded:
+        return None
     try:
-        return _named(client, named, f"the record {clues.recorded_in}")
+        return _named(client, reference.recorded, f"the record {reference.recorded_in}")
     except ContentError as error:
         # A 404 from a proxy, which has no code of Connect's, does not mean that content is gone.
         if not (isinstance(error.__cause__, NotFoundError) and error.__cause__.code):
@@ -105,18 +107,18 @@ def _recorded(
 
 
 def find_begun(
-    client: ConnectClient, user: User | None, clues: ContentReference
+    client: ConnectClient, user: User | None, reference: ContentReference
 ) -> ContentMatch | None:
     """Return content that an earlier call created and did not finish deploying.
 
     It has the name that was free then, and is recorded or, if the call ended before it could record
     it, still empty.
     """
-    if clues.begun is None:
+    if reference.begun is None:
         return None
-    for content in client.own_content(clues.begun, user):
+    for content in client.own_content(reference.begun, user):
         empty = content.bundle_id is None and not client.bundles(content.guid)
-        if content.guid == clues.recorded or empty:
+        if content.guid == reference.recorded or empty:
             because = "an earlier call created it and did not come to an end"
             return ContentMatch(content=content, because=because)
     return None
@@ -158,9 +160,9 @@ def check_content(located: ContentMatch, role: str) -> None:
     if content is None:
         return
     if content.locked:
-        told = f" ({content.locked_message})" if content.locked_message else ""
+        why = f" ({content.locked_message})" if content.locked_message else ""
         raise ContentError(
-            f"Content {content.guid} is locked{told}.",
+            f"Content {content.guid} is locked{why}.",
             hint="Have it unlocked in Connect's dashboard, in the content's settings.",
         )
     if role != "administrator" and content.app_role in _NOT_MINE:

@@ -84,7 +84,7 @@ class TaskPolling:
 
 
 def follow(
-    client: ConnectClient, task_id: str, report: Report, pace: TaskPolling
+    client: ConnectClient, task_id: str, report: Report, polling: TaskPolling
 ) -> TaskStatus | None:
     """Report each line of the task's output once, in order, until the task is finished.
 
@@ -92,14 +92,14 @@ def follow(
     still does not know after a minute. Raises DeploymentFailedError if the task takes longer than
     it may, ServerError if the server no longer answers.
     """
-    began, first = pace.now(), 0
+    began, first = polling.now(), 0
 
     def ask() -> TaskStatus:
         return client.task(task_id, first=first, wait=_LONG_POLL)
 
     while True:
-        asked = pace.now()
-        status = _known(ask, task_id, report, pace, began + pace.timeout)
+        asked = polling.now()
+        status = _known(ask, task_id, report, polling, began + polling.timeout)
         if status is None:
             return None
         for line in status.output:
@@ -107,41 +107,41 @@ def follow(
         first = max(first, status.last)
         if status.finished:
             return status
-        if pace.now() - began > pace.timeout:
+        if polling.now() - began > polling.timeout:
             raise DeploymentFailedError(
-                f"Task {task_id} has not finished after {pace.timeout:.0f} seconds.",
+                f"Task {task_id} has not finished after {polling.timeout:.0f} seconds.",
                 hint="It goes on on the server; CONNECT_TASK_TIMEOUT is how long we wait for it.",
             )
-        if pace.now() - asked < _BREATH:
-            pace.sleep(_BREATH)
+        if polling.now() - asked < _BREATH:
+            polling.sleep(_BREATH)
 
 
 def _known(
-    ask: Callable[[], TaskStatus], task_id: str, report: Report, pace: TaskPolling, until: float
+    ask: Callable[[], TaskStatus], task_id: str, report: Report, polling: TaskPolling, until: float
 ) -> TaskStatus | None:
     """Return the task; None if the server still does not know it after a minute, or at `until`."""
-    for left in pace.looks(_ASKED_AGAIN):
+    for left in polling.looks(_ASKED_AGAIN):
         try:
-            return _poll(ask, task_id, report, pace)
+            return _poll(ask, task_id, report, polling)
         except NotFoundError as error:
             if left == _ASKED_AGAIN - 1:
                 text = f"The server does not know task {task_id} ({error.message.rstrip('.')})."
                 report(Note(text=f"{text} It is asked again for up to a minute."))
-            if pace.now() > until:
+            if polling.now() > until:
                 break
     return None
 
 
 def _poll(
-    ask: Callable[[], TaskStatus], task_id: str, report: Report, pace: TaskPolling
+    ask: Callable[[], TaskStatus], task_id: str, report: Report, polling: TaskPolling
 ) -> TaskStatus:
-    since = pace.now()
-    for left in pace.looks(_POLLS_LOST, pause=1.0):
+    since = polling.now()
+    for left in polling.looks(_POLLS_LOST, pause=1.0):
         try:
             return ask()
         except ServerError as error:
             bearable = isinstance(error, UnreachableError) or is_uncertain(error)
-            if not bearable or not left or pace.now() - since > _SILENCE:
+            if not bearable or not left or polling.now() - since > _SILENCE:
                 raise
             if left == _POLLS_LOST - 1:
                 text = f"No news of task {task_id} ({error.message.rstrip('.')})."
@@ -150,13 +150,13 @@ def _poll(
 
 
 def look_for_active(
-    client: ConnectClient, content: Content, bundle_id: str, report: Report, pace: TaskPolling
+    client: ConnectClient, content: Content, bundle_id: str, report: Report, polling: TaskPolling
 ) -> None:
     """Wait until the bundle is active, because the task of its activation was lost.
 
     Raises DeploymentFailedError if another bundle is still active after a while.
     """
-    for _ in pace.looks(pace.times(_LOOKS_AT_ACTIVE)):
+    for _ in polling.looks(polling.times(_LOOKS_AT_ACTIVE)):
         if client.content(content.guid).bundle_id == bundle_id:
             report(Note(text=f"The task is lost, and bundle {bundle_id} is active."))
             return

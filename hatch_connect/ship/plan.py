@@ -44,8 +44,8 @@ class SetVariables:
     def __str__(self) -> str:
         kept = [name for name, value in self.values.items() if value is not None]
         gone = [name for name, value in self.values.items() if value is None]
-        told = [f"set {', '.join(kept)}"] if kept else []
-        return "; ".join([*told, f"remove {', '.join(gone)}"] if gone else told)
+        parts = (("set", kept), ("remove", gone))
+        return "; ".join(f"{verb} {', '.join(names)}" for verb, names in parts if names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,8 +346,8 @@ def _check_category(content: Content, wanted: DeploymentRequest) -> None:
             hint=Code.CONTENT_CATEGORY_CHANGED.next_step,
         )
     # Connect reports parameters for R Markdown only.
-    told = content.app_mode == "rmd-static" and content.parameterized is not None
-    if told and content.parameterized is not wanted.parameterized:
+    known = content.app_mode == "rmd-static" and content.parameterized is not None
+    if known and content.parameterized is not wanted.parameterized:
         has, bundles = ("has", "has none") if content.parameterized else ("has no", "has some")
         raise ContentError(
             f"Content {content.guid} {has} parameters, and this bundle {bundles}; Connect does not "
@@ -359,9 +359,9 @@ def _check_category(content: Content, wanted: DeploymentRequest) -> None:
 def _check_variables(variables: Variables, on_server: frozenset[str] | None) -> None:
     if missing := variables.missing(on_server or ()):
         listed = "".join(f"\n  {u.name}: {u.state} here; named by {u.asked_by}" for u in missing)
-        told = "does not tell which it has" if on_server is None else "has none either"
+        known = "does not tell which it has" if on_server is None else "has none either"
         raise UsageError(
-            f"These environment variables have no value here, and the server {told}:{listed}",
+            f"These environment variables have no value here, and the server {known}:{listed}",
             hint="Set them where this runs and deploy again. `NAME=` sets one to nothing.",
         )
 

@@ -241,7 +241,7 @@ def run_rollback(call: Call) -> Result:
         with nothing_changed("roll back"):
             found = stack.enter_context(_deployed_content(call))
             bundle = _target(found)
-            plan, pace = _plan(found, bundle), polling_of(call)
+            plan, polling = _plan(found, bundle), polling_of(call)
             preview = planned(plan, found.server)
             if call.options.dry_run:
                 return preview
@@ -253,7 +253,8 @@ def run_rollback(call: Call) -> Result:
             def again(guid: str | None) -> str:
                 return f"call `hatch-connect rollback {bundle.id} --app-id {guid}` again"
 
-            deployment = Execution(found.client, masked.report, pace, keeper, go_on=again).run(plan)
+            execution = Execution(found.client, masked.report, polling, keeper, again)
+            deployment = execution.run(plan)
         return deployed(deployment, found.server, preview, hidden=found.hidden)
 
 

@@ -90,7 +90,7 @@ def run_deploy(call: Call) -> Result:
     are built and all plans made; only then is anything changed.
     """
     _check_options(call.options)
-    pace = polling_of(call)
+    polling = polling_of(call)
     results: list[Result] = []
     with _done(results), ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="hatch-connect-")))
@@ -105,7 +105,7 @@ def run_deploy(call: Call) -> Result:
         if call.options.dry_run:
             results += plans
         else:
-            _deploy_each(deployments, plans, results, pace, call)
+            _deploy_each(deployments, plans, results, polling, call)
         _wait(results, call)
     return one_or_several(results)
 
@@ -330,7 +330,7 @@ def _deploy_each(
     deployments: list[_Deployment],
     plans: list[Planned],
     done: list[Result],
-    pace: TaskPolling,
+    polling: TaskPolling,
     call: Call,
 ) -> None:
     """Deploy one piece of content after the other; if one fails, note how far each has come."""
@@ -338,7 +338,7 @@ def _deploy_each(
     try:
         for number, (deployment, plan) in enumerate(zip(deployments, plans, strict=True)):
             go_on = _again(sources[number:]) if len(sources) > 1 else deploy_again
-            done.append(_deploy(deployment, plan, pace, go_on, call))
+            done.append(_deploy(deployment, plan, polling, go_on, call))
     except (HatchConnectError, KeyboardInterrupt) as error:
         if len(sources) > 1:
             lines, objects = zip(*_how_far(sources, done, error), strict=True)
@@ -348,7 +348,7 @@ def _deploy_each(
 
 
 def _deploy(
-    deployment: _Deployment, planned: Planned, pace: TaskPolling, go_on: GoOn, call: Call
+    deployment: _Deployment, planned: Planned, polling: TaskPolling, go_on: GoOn, call: Call
 ) -> Deployed:
     source, client = deployment.source, deployment.client
     with call.masking(deployment.hidden) as masked:
@@ -357,7 +357,7 @@ def _deploy(
             server_url=client.server.url, filename=source.filename, app_mode=source.app_mode
         )
         keeper = RecordKeeper(source.records, client.server.url, record, call.report)
-        done = Execution(client, masked.report, pace, keeper, go_on).run(planned.plan)
+        done = Execution(client, masked.report, polling, keeper, go_on).run(planned.plan)
     return deployed(
         done,
         client.server,

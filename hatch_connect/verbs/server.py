@@ -127,14 +127,14 @@ def polling_of(call: Call) -> TaskPolling:
     """Return how to wait for tasks. Raises UsageError for a time-out that is no number."""
     from hatch_connect.ship.follow import TaskPolling
 
-    pace = TaskPolling(now=call.surroundings.now, sleep=call.surroundings.sleep)
+    polling = TaskPolling(now=call.surroundings.now, sleep=call.surroundings.sleep)
     given = call.environ.get("CONNECT_TASK_TIMEOUT")
     if not given:
-        return pace
+        return polling
     try:
         timeout = float(given)
     except ValueError:
         timeout = -1.0
     if not timeout > 0:
         raise UsageError("CONNECT_TASK_TIMEOUT must be a number of seconds above 0.")
-    return replace(pace, timeout=timeout)
+    return replace(polling, timeout=timeout)

@@ -57,7 +57,7 @@ class Clock:
         self.slept.append(seconds)
         self.time += seconds
 
-    def pace(self, timeout: float = 60.0) -> TaskPolling:
+    def polling(self, timeout: float = 60.0) -> TaskPolling:
         return TaskPolling(now=self.now, sleep=self.sleep, timeout=timeout)
 
 
@@ -105,7 +105,7 @@ def ship(fake: FakeConnect, what: Sample, events: list[Event] | None = None) -> 
     report = silent if events is None else events.append
     keeper = RecordKeeper(None, fake.url, None, report)
     plan = make_plan(what, found, what.upload)
-    return Execution(client, report, Clock().pace(), keeper).run(plan)
+    return Execution(client, report, Clock().polling(), keeper).run(plan)
 
 
 def steps(fake: FakeConnect) -> list[str]:
@@ -273,7 +273,7 @@ def test_an_interruption_says_what_remains(server: FakeConnect, tmp_path: Path) 
     plan = make_plan(what, found, what.upload)
     with pytest.raises(KeyboardInterrupt) as caught:
         Execution(
-            client, interrupt, Clock().pace(), RecordKeeper(None, server.url, None, silent)
+            client, interrupt, Clock().polling(), RecordKeeper(None, server.url, None, silent)
         ).run(plan)
     assert "is there and not active" in caught.value.__notes__[0]
 
@@ -298,7 +298,7 @@ def test_an_interruption_after_the_last_step_says_that_nothing_is_left(
     keeper = Late(None, server.url, None, silent)
     plan = make_plan(what, found, what.upload)
     with pytest.raises(KeyboardInterrupt) as caught:
-        Execution(client, silent, Clock().pace(), keeper).run(plan)
+        Execution(client, silent, Clock().polling(), keeper).run(plan)
     assert caught.value.__notes__[0].endswith("bundle 2 is active. Nothing is left to do.")
 
 
@@ -316,7 +316,7 @@ def test_each_line_of_a_long_log_is_shown_once(server: FakeConnect) -> None:
     server.tasks["long"] = FakeTask(lines=lines, polls=4)
     events: list[Event] = []
     clock = Clock()
-    status = follow(client_of(server), "long", events.append, clock.pace())
+    status = follow(client_of(server), "long", events.append, clock.polling())
     assert [e.text for e in events if isinstance(e, LogLine)] == list(lines)
     assert status is not None
     assert status.code == 0
@@ -338,7 +338,7 @@ def test_no_line_is_lost_or_shown_twice_where_a_server_goes_back(server: FakeCon
     ):
         server.misbehave("GET", "v1/tasks/", said)
     events: list[Event] = []
-    follow(client_of(server), "long", events.append, Clock().pace())
+    follow(client_of(server), "long", events.append, Clock().polling())
     shown = [e.text for e in events if isinstance(e, LogLine)]
     assert shown == ["one", "two", "three", "four"]
     assert [r.query["first"] for r in server.requests] == ["0", "2", "2", "3", "3"]
@@ -355,7 +355,7 @@ def test_half_a_minute_of_silence_is_borne(server: FakeConnect, fault: Say, *, s
     server.misbehave("GET", "v1/tasks/", fault, times=3 if slow else 30)
     events: list[Event] = []
     clock = Clock(tick=4.0 if slow else 0.0)
-    status = follow(client_of(server), "long", events.append, clock.pace())
+    status = follow(client_of(server), "long", events.append, clock.polling())
     assert status is not None
     assert status.finished
     assert len([e for e in events if isinstance(e, Note)]) == 1
@@ -369,14 +369,14 @@ def test_a_longer_silence_is_not(server: FakeConnect, fault: Say, *, slow: bool)
     server.misbehave("GET", "v1/tasks/", fault, times=999)
     clock = Clock(tick=20.0 if slow else 0.0)
     with pytest.raises(AnswerError):
-        follow(client_of(server), "long", silent, clock.pace())
+        follow(client_of(server), "long", silent, clock.polling())
     assert len(server.requests) == (2 if slow else 31)
 
 
 def test_a_task_may_not_take_for_ever(server: FakeConnect) -> None:
     server.tasks["slow"] = FakeTask(polls=10_000)
     with pytest.raises(DeploymentFailedError, match="30 seconds"):
-        follow(client_of(server), "slow", silent, Clock(tick=1.0).pace(timeout=30.0))
+        follow(client_of(server), "slow", silent, Clock(tick=1.0).polling(timeout=30.0))
 
 
 def test_content_of_others_that_one_may_edit_is_found(server: FakeConnect) -> None:
@@ -496,8 +496,8 @@ def test_an_activation_whose_task_is_lost_is_looked_for_more_than_once(
         if server.lost_polls <= FOR_EVER - 15 and looks == 1:
             content.bundle_id = max(content.bundles, key=int)
 
-    pace = TaskPolling(now=clock.now, sleep=sleep, timeout=3600.0)
-    execution = Execution(client, silent, pace, RecordKeeper(None, server.url, None, silent))
+    polling = TaskPolling(now=clock.now, sleep=sleep, timeout=3600.0)
+    execution = Execution(client, silent, polling, RecordKeeper(None, server.url, None, silent))
     if looks == 1:
         assert execution.run(make_plan(what, found, what.upload)).active
         return
@@ -509,8 +509,8 @@ def test_an_activation_whose_task_is_lost_is_looked_for_more_than_once(
 
 def test_a_lost_task_is_not_asked_for_longer_than_a_task_may_take(server: FakeConnect) -> None:
     clock = Clock()
-    assert follow(client_of(server), "none", silent, clock.pace(timeout=10.0)) is None
+    assert follow(client_of(server), "none", silent, clock.polling(timeout=10.0)) is None
     assert 10 < clock.time < 20
     clock = Clock()
-    assert follow(client_of(server), "none", silent, clock.pace(timeout=3600.0)) is None
+    assert follow(client_of(server), "none", silent, clock.polling(timeout=3600.0)) is None
     assert 50 < clock.time < 70
