@@ -99,7 +99,7 @@ def _pack(
 ) -> Bundle:
     name, report = context.config.content_name, context.report
     report(Step(text=f"Packing {len(files) + 1} files of {name}"))
-    keep_from_git(context.directory, context.config.root)
+    _keep_from_git(context.directory, context.config.root)
     path = context.directory / f"{name}{f'-{version}' if version else ''}{SUFFIX}"
     return Bundle.write(path, manifest, files, epoch=epoch(context.environ), report=report)
 
@@ -161,7 +161,7 @@ def epoch(environ: Mapping[str, str]) -> int:
     return int(text)
 
 
-def keep_from_git(directory: Path, root: Path) -> None:
+def _keep_from_git(directory: Path, root: Path) -> None:
     """Make git ignore our folder: dist/connect, or a new one in the project."""
     if directory == root or not directory.is_relative_to(root):
         return

@@ -133,8 +133,9 @@ def select(selected: SelectedFiles, rules: ShippingRules) -> SelectedFiles:
     listed = packages.paths if packages else frozenset[str]()
     verbatim = packages is not None and packages.lock.verbatim is not None
     selected = _complete(context.selector, selected, listed if verbatim else ())
-    for path in _modules_with_keys(selected.left_out):
-        context.report(Warned(text=_told_of_key(path)))
+    for item in selected.left_out:
+        if item.rule == "guard: a private key" and item.path.endswith(".py"):
+            context.report(Warned(text=_told_of_key(item.path)))
     if names := missed(config, selected, listed):
         context.report(Warned(text=_told(config, names)))
     if packages and not verbatim:
@@ -168,12 +169,6 @@ def content_files(
     return tuple(
         sorted((*shipped, *listed), key=lambda file: file.path.encode("utf-8", "surrogateescape"))
     )
-
-
-def _modules_with_keys(left_out: Iterable[LeftOut]) -> Iterator[str]:
-    for item in left_out:
-        if item.rule == "guard: a private key" and item.path.endswith(".py"):
-            yield item.path
 
 
 def _told_of_key(path: str) -> str:

@@ -117,7 +117,6 @@ _PEM, _AGE, _ENCODED = b"PRIVATE KEY", b"AGE-SECRET-KEY-", b"LS0tLS1CRUdJTi"
 _WIDE_PEM = b"\0".join(bytes([byte]) for byte in _PEM)  # UTF-16, in either order
 _SERVICE_ACCOUNT = b'"private_key"'
 # A byte-order mark, or four characters of ASCII in which every other byte is NUL.
-# A byte-order mark, or four characters of ASCII in which every other byte is NUL.
 _UTF16 = re.compile(rb"\xff\xfe|\xfe\xff|\0\0\xfe\xff|(?:[^\0]\0){4}|(?:\0[^\0]){4}")
 
 # The parts of a PEM key's first line (RFC 7468) before and after the words that are searched for.
@@ -229,7 +228,10 @@ def forbidden(path: str, source: Path | None = None) -> Forbidden | None:
     for folder in folders:
         if rule := forbidden_folder(folder):
             return rule
-    generated = _first(name, _GENERATED_FILES) if _ANY_FILE.match(name) else None
+    generated = None
+    if _ANY_FILE.match(name):
+        rules = _GENERATED_FILES.items()
+        generated = next(rule for pattern, rule in rules if fnmatchcase(name, pattern))
     if generated is None and name.startswith(".git"):
         generated = never_content(name)
     if path == "manifest.json":
@@ -243,10 +245,6 @@ def forbidden_folder(name: str) -> Forbidden | None:
         return Forbidden(rule="credentials", secret=True)
     rule = never_content(name)
     return Forbidden(rule=rule, secret=False) if rule else None
-
-
-def _first(name: str, rules: dict[str, str]) -> str | None:
-    return next((rule for pattern, rule in rules.items() if fnmatchcase(name, pattern)), None)
 
 
 def secret_by_name(path: str) -> str | None:

@@ -217,7 +217,8 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
             shipped_as = self.config.get_distribution_path(relative)
             reserved = self.config.path_is_reserved(shipped_as)
             name = file.path.rpartition("/")[2]
-            in_package = not self.config.only_packages or _in_package(file)
+            beside = file.source.with_name("__init__.py")
+            in_package = not self.config.only_packages or os.path.lexists(beside)
             if self.config.include_path(relative, is_package=in_package) and not (
                 reserved or name in EXCLUDED_FILES
             ):
@@ -344,10 +345,6 @@ def _candidate(file: IncludedFile, *, asked: bool, named: bool = False) -> Candi
         asked=asked,
         named=named,
     )
-
-
-def _in_package(file: Candidate) -> bool:
-    return os.path.lexists(file.source.with_name("__init__.py"))
 
 
 def _is_artifact(config: BuilderConfig, path: str) -> bool:

@@ -67,7 +67,8 @@ def run_hatchling(
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -m hatchling` where `requires` and this package are installed."""
     with _environment(report, []) as isolated:
-        isolated.install([*_without_own(requires), own_requirement(requires)])
+        others = [each for each in requires if requirement_name(each) != OWN_NAME]
+        isolated.install([*others, own_requirement(requires)])
         command = [isolated.python_executable, "-m", "hatchling", *arguments]
         return run_quietly(command, root, {**environ, **isolated.make_extra_environ()})
 
@@ -115,10 +116,6 @@ def own_requirement(requires: Sequence[str]) -> str:
             return requirement
     url = own_url()
     return f"{OWN_NAME} @ {url}" if url else f"{OWN_NAME}=={version_of(OWN_NAME)}"
-
-
-def _without_own(requires: Sequence[str]) -> list[str]:
-    return [each for each in requires if requirement_name(each) != OWN_NAME]
 
 
 @contextmanager

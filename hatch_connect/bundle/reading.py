@@ -99,7 +99,7 @@ class Bundle:
         Raises BundleError: it is no bundle, is damaged, or holds what no bundle may hold.
         """
         if path.is_dir() or path.name == MANIFEST_NAME:
-            path = pack_prepared(path, into, report)
+            path = _pack_prepared(path, into, report)
         bundle, changed = _check(path)
         if changed:
             names = shortened([shown(name) for name in changed], _SHOWN)
@@ -141,7 +141,7 @@ class Bundle:
             for member in archive:
                 name = normalized(member)
                 if member.issym() or member.islnk():
-                    links[name] = link_target(name, member)
+                    links[name] = _link_target(name, member)
                 elif member.isreg():
                     _write(archive, member, self._inside(folder, name))
         for name, target in links.items():
@@ -304,7 +304,7 @@ def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, found: _ArchiveCont
     if name in found.checksums or name in found.links:
         _refuse(name, "it is in the archive twice")
     if member.issym() or member.islnk():
-        found.links[name] = link_target(name, member)
+        found.links[name] = _link_target(name, member)
         return
     content = archive.extractfile(member) if member.isreg() and not member.issparse() else None
     if content is None:
@@ -327,7 +327,7 @@ def normalized(member: tarfile.TarInfo) -> str:
     return "" if member.name in {".", "./"} else member.name.removeprefix("./")
 
 
-def link_target(name: str, member: tarfile.TarInfo) -> str:
+def _link_target(name: str, member: tarfile.TarInfo) -> str:
     """Return the path in the archive that a link leads to; none of a file if it leads outside."""
     base = posixpath.dirname(name) if member.issym() else ""
     return posixpath.normpath(posixpath.join(base, member.linkname))
@@ -373,7 +373,7 @@ def read_manifest(path: Path) -> Manifest:
     return Manifest.from_json(_read((path if path.is_dir() else path.parent) / MANIFEST_NAME))
 
 
-def pack_prepared(path: Path, into: Path, report: Report) -> Path:
+def _pack_prepared(path: Path, into: Path, report: Report) -> Path:
     """Pack the listed files and the manifest as it is; return the archive's path in `into`.
 
     `path` is the folder or its `manifest.json`. Every listed file must exist; files that were

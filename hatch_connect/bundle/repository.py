@@ -43,7 +43,7 @@ _NOT_ON_DISK = "S"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checkout:
+class _Checkout:
     """What git says of a folder; all paths are POSIX and below it.
 
     `tracked` has the mode of each tracked file (octal, as git writes it), `ignored` the rule by
@@ -152,9 +152,9 @@ class Repository:
                 self._bases[folder] = self._base(parent) if parent != folder else None
         return self._bases[folder]
 
-    def _checkout(self, folder: str) -> Checkout:
+    def _checkout(self, folder: str) -> _Checkout:
         base = self._base(folder)
-        return base.checkout if base else Checkout()
+        return base.checkout if base else _Checkout()
 
 
 def on_disk_executable(file: Path) -> bool:
@@ -176,9 +176,9 @@ class _Base:
         self._specs: dict[str, GitIgnoreSpec | None] = {}
 
     @cached_property
-    def checkout(self) -> Checkout:
+    def checkout(self) -> _Checkout:
         _spec(Path(self._folder, ".gitignore"))
-        return read_checkout(Path(self._folder), self._environ)
+        return _read_checkout(Path(self._folder), self._environ)
 
     def inside(self, real: str) -> str:
         return real[len(self._folder.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
@@ -289,7 +289,7 @@ def compiled(line: str) -> GitIgnoreSpec | None:
             return None
 
 
-def ask_git(
+def _ask_git(
     folder: Path,
     environ: Mapping[str, str],
     *question: str,
@@ -331,7 +331,7 @@ def git_metadata(
     """
 
     def ask(*question: str) -> str | None:
-        answer = ask_git(root, environ, *question)
+        answer = _ask_git(root, environ, *question)
         if answer is None or answer.returncode != 0:
             return None
         return answer.stdout.decode("utf-8", "replace").strip()
@@ -372,13 +372,13 @@ def _https(remote: str) -> str | None:
     return f"https://{host}/{match[2]}"
 
 
-def read_checkout(folder: Path, environ: Mapping[str, str]) -> Checkout:
+def _read_checkout(folder: Path, environ: Mapping[str, str]) -> _Checkout:
     """Ask git which files of a folder it tracks, and which it ignores."""
     listed = _listing(folder, environ, "ls-files", "-t", "-s", "-z")
     if isinstance(listed, str):
-        return Checkout(unknown=listed)
+        return _Checkout(unknown=listed)
     if not listed and not (folder / ".git").exists() and _is_ignored(folder, environ):
-        return Checkout(unknown="a repository around it ignores it as a whole")
+        return _Checkout(unknown="a repository around it ignores it as a whole")
     tracked: dict[str, str] = {}
     links: list[str] = []
     for entry in listed:
@@ -389,7 +389,7 @@ def read_checkout(folder: Path, environ: Mapping[str, str]) -> Checkout:
         elif tag != _NOT_ON_DISK:
             tracked[path] = mode
     there = tuple(path for path in links if (folder / path / ".git").exists())
-    return Checkout(
+    return _Checkout(
         tracked=tracked,
         ignored=_ignored(folder, environ),
         submodules=there,
@@ -399,7 +399,7 @@ def read_checkout(folder: Path, environ: Mapping[str, str]) -> Checkout:
 
 def _listing(folder: Path, environ: Mapping[str, str], *question: str) -> list[str] | str:
     """Return the entries of an answer, or why there is none."""
-    answer = ask_git(folder, environ, *question, seconds=_SECONDS_OF_A_LISTING)
+    answer = _ask_git(folder, environ, *question, seconds=_SECONDS_OF_A_LISTING)
     if answer is None:
         return "git is not there, or does not answer"
     if answer.returncode != 0:
@@ -409,7 +409,7 @@ def _listing(folder: Path, environ: Mapping[str, str], *question: str) -> list[s
 
 
 def _is_ignored(folder: Path, environ: Mapping[str, str]) -> bool:
-    answer = ask_git(folder, environ, "check-ignore", "--quiet", ".")
+    answer = _ask_git(folder, environ, "check-ignore", "--quiet", ".")
     return answer is not None and answer.returncode == 0
 
 
@@ -426,7 +426,7 @@ def _rules(
     folder: Path, paths: Iterable[str], environ: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
     """Return the line of the file by which each of these is ignored."""
-    answer = ask_git(
+    answer = _ask_git(
         folder,
         environ,
         *("check-ignore", "--verbose", "-z", "--stdin"),

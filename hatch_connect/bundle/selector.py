@@ -22,7 +22,6 @@ from hatch_connect.project.walk import BUILD_OUTPUTS, is_hidden, no_content
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from hatch_connect.bundle.guard import Forbidden
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.project.walk import NoContent
 
@@ -254,20 +253,26 @@ class Selector:
         for candidate in proposed:
             if isinstance(candidate, LeftOut):
                 left_out.append(candidate)
-                continue
-            places = self._places(candidate)
-            if (rule := self._against(candidate, *places)) is not None:
-                left_out.append(LeftOut(path=candidate.origin or candidate.path, rule=rule))
-            elif (item := self._ignored(candidate, *places)) is not None:
+            elif (item := self._left_out(candidate)) is not None:
                 left_out.append(item)
-            elif (rule := self._secret_content(candidate)) is not None:
-                left_out.append(LeftOut(path=candidate.origin or candidate.path, rule=rule))
             elif candidate.executable is None:
                 executable = self.repository.is_executable(candidate.source)
                 shipped.append(replace(candidate, executable=executable))
             else:
                 shipped.append(candidate)
         return SelectedFiles(files=tuple(shipped), left_out=tuple(left_out))
+
+    def _left_out(self, candidate: Candidate) -> LeftOut | None:
+        link = self.repository.real_path(candidate.source)
+        real = os.path.realpath(link) if candidate.source.is_symlink() else link
+        rule = self._against(candidate, link, real)
+        if rule is None and (item := self._ignored(candidate, link, real)) is not None:
+            return item
+        # A file's content must be read for this, so it comes last.
+        if rule is None and not self._is_named(candidate):
+            found = secret_in(candidate.path, candidate.source)
+            rule = found and f"guard: {found}"
+        return LeftOut(path=candidate.origin or candidate.path, rule=rule) if rule else None
 
     def _against(self, candidate: Candidate, link: str, real: str) -> str | None:
         for path in dict.fromkeys((candidate.origin, candidate.path)):
@@ -281,7 +286,7 @@ class Selector:
         for path in dict.fromkeys((candidate.path, candidate.origin, self._inside(real))):
             rule = forbidden(path) if path else None
             if rule and (rule.secret or not candidate.asked):
-                return _said(rule)
+                return f"{'guard' if rule.secret else 'never shipped'}: {rule.rule}"
         return None if candidate.asked else self._against_folders(candidate, link, real)
 
     def _lexical_place(self, candidate: Candidate) -> str | None:
@@ -293,17 +298,6 @@ class Selector:
     def _is_named(self, candidate: Candidate) -> bool:
         """Return whether a user named this very file, also one that the wheel holds elsewhere."""
         return candidate.named or self.include.name(candidate.origin or "")
-
-    def _secret_content(self, candidate: Candidate) -> str | None:
-        """Return the rule for a file's content; it must be read, so only files that would ship."""
-        named = self._is_named(candidate)
-        found = None if named else secret_in(candidate.path, candidate.source)
-        return found and f"guard: {found}"
-
-    def _places(self, candidate: Candidate) -> tuple[str, str]:
-        """Return where a file lies, and where its bytes are: the same but for a link."""
-        link = self.repository.real_path(candidate.source)
-        return link, os.path.realpath(link) if candidate.source.is_symlink() else link
 
     def _inside(self, real: str) -> str | None:
         """Return the path of a file from the root that it lies in, None if it lies in none."""
@@ -370,10 +364,6 @@ class Selector:
                 if self.repository.ignored(str(self.root / folder), folder=True):
                     return LeftOut(path=f"{folder}/", rule=rule)
         return LeftOut(path=path, rule=rule)
-
-
-def _said(rule: Forbidden) -> str:
-    return f"{'guard' if rule.secret else 'never shipped'}: {rule.rule}"
 
 
 def _entries(folder: str, real: str) -> list[os.DirEntry[str]]:
