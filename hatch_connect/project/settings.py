@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from hatch_connect.project.content_kind import AppMode
     from hatch_connect.secret import Secret
 
-_ARCHITECTURES = ("x86_64", "aarch64")
-"""The machines that Connect runs on, as markers call them."""
-
 
 class SettingKind(Enum):
     """What a table may say for a setting, and what `Settings` holds of it."""
@@ -80,11 +77,17 @@ _DEFAULTS: dict[SettingKind, object] = {
 }
 
 
-def _setting(kind: SettingKind, part: str, doc: str, example: str, **more: Any) -> Any:  # noqa: ANN401 - as dataclasses.field
+_EXAMPLES = {SettingKind.FLAG: "true", SettingKind.KEEP: '"keep"'}
+
+
+def _setting(kind: SettingKind, part: str, doc: str, example: str = "", **more: Any) -> Any:  # noqa: ANN401 - as dataclasses.field
     """Declare a field of `Settings`; `more` as in `Setting`.
 
-    The key is the field's name with dashes, if `more` has no other.
+    The key is the field's name with dashes, if `more` has no other. What is of the server may
+    differ on one.
     """
+    example = example or _EXAMPLES[kind]
+    more.setdefault("on_server", part == "server")
     default = more.setdefault("default", _DEFAULTS.get(kind))
     declared = {"kind": kind, "part": part, "doc": doc, "example": example, **more}
     return field(default=default, metadata=declared)
@@ -202,7 +205,7 @@ class Settings:
         names_python=True,
     )
     force_generate: bool = _flag(
-        "packages", "Ship an interpreter's packages, not the lock's.", "true", call_only=True
+        "packages", "Ship an interpreter's packages, not the lock's.", call_only=True
     )
     hatch_env: str = _text(
         "packages",
@@ -219,12 +222,11 @@ class Settings:
         otherwise="found",
         names_python=True,
     )
-    strict: bool = _flag("packages", "Refuse requirements that are not pinned.", "true")
-    hashes: bool = _flag("packages", "Ship the hashes of all packages, or refuse to.", "true")
+    strict: bool = _flag("packages", "Refuse requirements that are not pinned.")
+    hashes: bool = _flag("packages", "Ship the hashes of all packages, or refuse to.")
     keep_markers: bool = _keep(
         "packages",
         "Keep the markers: pins for every Python of the lock and the project.",
-        '"keep"',
         rule=one_of("target", "keep"),
         otherwise='`"target"`',
         key="markers",
@@ -232,32 +234,28 @@ class Settings:
     keep_indexes: bool = _keep(
         "packages",
         "Keep the lock's index URLs.",
-        '"keep"',
         rule=one_of("none", "keep"),
         otherwise='`"none"`',
         key="index-urls",
     )
     compile_requirements: bool = _flag(
-        "packages", "Reduce a `requirements.txt` to the pins for the target.", "true"
+        "packages", "Reduce a `requirements.txt` to the pins for the target."
     )
     architecture: str = _text(
         "packages",
         "The server's machine.",
         '"aarch64"',
         default="x86_64",
-        rule=one_of(*_ARCHITECTURES),
+        rule=one_of("x86_64", "aarch64"),  # as markers call the machines that Connect runs on
     )
-    verify: bool = _flag(
-        "server", "Ask whether the content answers.", "false", default=True, on_server=True
-    )
-    draft: bool = _flag("server", "Deploy without activating the bundle.", "true", on_server=True)
+    verify: bool = _flag("server", "Ask whether the content answers.", "false", default=True)
+    draft: bool = _flag("server", "Deploy without activating the bundle.")
     env: tuple[EnvironmentEntry, ...] = _setting(
         SettingKind.VARIABLES,
         "server",
         "Variables to set: `NAME=VALUE`, or `NAME` to take the value from the environment.",
         '["MODE=production", "DATABASE_URL"]',
         rule=validate_variable,
-        on_server=True,
     )
     metadata_of_bundle: tuple[tuple[str, str], ...] | None = _setting(
         SettingKind.NOTES,
@@ -265,7 +263,6 @@ class Settings:
         "Values to note with a bundle, besides what git tells; `false` notes nothing.",
         '{ team = "sales" }',
         otherwise="`{}`",
-        on_server=True,
         key="metadata",
     )
     include: tuple[str, ...] = _added(
@@ -278,18 +275,13 @@ class Settings:
         "files", "Folders outside of the project to which its links may lead.", '["../data"]'
     )
     server: str | None = _text(
-        "server",
-        "The server's nickname or URL.",
-        '"https://connect.example"',
-        rule=validate_server,
-        on_server=True,
+        "server", "The server's nickname or URL.", '"https://connect.example"', rule=validate_server
     )
     guid: str | None = _text(
         "server",
         "The content, if neither the record nor the name says which.",
         '"25438b83-ea6d-4839-ae8e-53c52ac5f9ce"',
         rule=validate_guid,
-        on_server=True,
         identity=True,
     )
     verify_path: str = _text(
@@ -298,7 +290,6 @@ class Settings:
         '"health"',
         default="",
         rule=validate_verify_path,
-        on_server=True,
     )
 
 
