@@ -296,10 +296,13 @@ def layers_of(
         for name in contents
         if (wrong := validate_content_table(name))
     ]
-    by_both = {
-        name: _named(contents[name], "on", problems, where=f"{MAIN}.content.{name}")
-        for name in contents
-    }
+    both = [
+        _sub(f"content.{name}.on", nickname, table, SERVER_KEYS)
+        for name, of_content in contents.items()
+        for nickname, table in _named(
+            of_content, "on", problems, where=f"{MAIN}.content.{name}"
+        ).items()
+    ]
     by_content = {
         name: _sub("content", name, {k: v for k, v in table.items() if k != "on"}, KEYS)
         for name, table in contents.items()
@@ -308,11 +311,6 @@ def layers_of(
     given = {key: value for key, value in overrides.items() if value is not None}
     call = Layer(where=None, table=given, keys=_CALL_KEYS)
     general = _general(tables, main)
-    both = [
-        _sub(f"content.{name}.on", nickname, table, SERVER_KEYS)
-        for name, tables_of_servers in by_both.items()
-        for nickname, table in tables_of_servers.items()
-    ]
     for layer in (call, *both, *by_server.values(), *by_content.values(), general):
         problems += layer.unknown()
     # Tables of other servers, and of other content, are only checked.
