@@ -21,6 +21,39 @@ if TYPE_CHECKING:
 
     from hatch_connect.locks.lock import Lock
 
+CIRCLE = """
+[project]
+name = "host"
+version = "1"
+requires-python = ">=3.11"
+dependencies = ["base", "plugin"]
+[tool.hatch-connect]
+app-mode = "fastapi"
+entrypoint = "a"
+"""
+CIRCLE_LOCK = """
+version = 1
+requires-python = ">=3.11"
+[[package]]
+name = "host"
+version = "1"
+source = { virtual = "." }
+dependencies = [{ name = "base" }, { name = "plugin" }]
+[package.metadata]
+requires-dist = [{ name = "base" }, { name = "plugin" }]
+[[package]]
+name = "base"
+version = "1"
+source = { registry = "https://pypi.org/simple" }
+wheels = [{ url = "https://h.example/base-1-py3-none-any.whl", hash = "sha256:aa" }]
+[[package]]
+name = "plugin"
+version = "1"
+source = { registry = "https://pypi.org/simple" }
+dependencies = [{ name = "base" }, { name = "host" }]
+wheels = [{ url = "https://h.example/plugin-1-py3-none-any.whl", hash = "sha256:bb" }]
+"""
+
 _EXPORT = (
     "--format requirements.txt --frozen --offline --no-hashes --no-emit-project"
     " --no-default-groups --no-annotate --no-header --no-config"
@@ -114,6 +147,16 @@ class TestChoice:
         assert because["pyflakes"] == "the group lint"
         assert because["jinja2"] == "the project"
         assert because["idna"] == "anyio, httpx"
+
+    @pytest.mark.parametrize("markers", ["target", "keep"])
+    def test_what_depends_on_the_project_does_not_ask_in_its_name(
+        self, tmp_path: Path, markers: str
+    ) -> None:
+        # pytest's own lock looks like this, with its plugins.
+        (tmp_path / "pyproject.toml").write_text(CIRCLE)
+        (tmp_path / "uv.lock").write_text(CIRCLE_LOCK)
+        asked = {pin.name: pin.because for pin in read(tmp_path, markers=markers).pins}
+        assert asked == {"base": "plugin, the project", "plugin": "the project"}
 
     def test_a_member_of_a_workspace_has_its_own_dependencies_only(self) -> None:
         found = lines(read(DATA / "workspace" / "member"))
