@@ -336,11 +336,7 @@ def _direct(config: ProjectConfig) -> Iterator[PackageSource]:
     for text, asking in direct_requirements(config):
         requirement = parse_requirement(_in_context(text))
         url = requirement.url if requirement else None
-        if (
-            requirement is None
-            or url is None
-            or canonicalize_name(requirement.name) in _below_root(config, [text])
-        ):
+        if requirement is None or url is None or _ROOT.search(text):
             continue
         scheme = parted(url).scheme
         git = scheme.startswith(_GIT_SCHEMES)
@@ -370,13 +366,13 @@ def _of_uv(config: ProjectConfig, target: Target) -> Iterator[PackageSource]:
             if source is None:
                 continue
             try:
-                holds = not source.marker or Marker(source.marker).evaluate(target.environment())
+                applies = not source.marker or Marker(source.marker).evaluate(target.environment())
             except InvalidMarker:
                 continue
             # In `tool.uv.sources` an index goes by its name in `[[tool.uv.index]]`.
-            if holds and source.kind == "index":
+            if applies and source.kind == "index":
                 source = replace(source, place=str(by_name.get(source.place) or source.place))
-            if holds:
+            if applies:
                 yield source
 
 
