@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,15 +121,6 @@ def test_no_door_is_used_by_another_or_from_inside() -> None:
     starts = {"hooks": {"plugin"}, "__main__": {"cli"}, "__init__": {"api"}}
     using = {name: rooms & DOORS for name, rooms in MAY_IMPORT.items() if rooms & DOORS}
     assert using == starts
-
-
-def test_the_page_on_architecture_has_the_same_table() -> None:
-    text = (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
-    section = text.partition("\n## Who may import whom\n")[2].partition("\n## ")[0]
-    rows = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| `")]
-    cells = [tuple(re.findall("`(.+?)`", cell) for cell in row) for row in rows]
-    table = {name: set(may) for names, may in cells for name in names}
-    assert table == MAY_IMPORT
 
 
 @pytest.mark.parametrize(
