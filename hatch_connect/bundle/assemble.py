@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.archive import DEFAULT_DIRECTORY, DEFAULT_EPOCH, SUFFIX
 from hatch_connect.bundle.build_protocol import built_for
-from hatch_connect.bundle.companions import followed, others
 from hatch_connect.bundle.files import (
-    ShippingRules,
     content_files,
-    files_below,
     select,
     with_additions,
 )
@@ -60,16 +56,7 @@ def assemble(context: BuildContext, selected: SelectedFiles) -> Built:
         selected = with_additions(context, selected, resources)
         if packages and packages.lock.local:
             selected = with_path_dependencies(context, selected, packages, Path(folder))
-        parted = others(config)
-        below = partial(files_below, context)
-        rules = ShippingRules(
-            context=context,
-            packages=packages,
-            inspection=inspection,
-            others=parted,
-            imported=frozenset(followed(config, below) if parted else ()),
-        )
-        selected = select(selected, rules)
+        selected = select(context, selected, packages, inspection)
         if guessed := context.selector.note():
             context.report(Note(text=guessed))
         bundle = _pack(

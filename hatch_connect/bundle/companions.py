@@ -17,9 +17,10 @@ from hatch_connect.project.entrypoints import SAVED_MODELS, express_script, hold
 from hatch_connect.project.sources import read_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
+    from hatch_connect.bundle.build_protocol import BuildContext
     from hatch_connect.bundle.selector import LeftOut, SelectedFiles
     from hatch_connect.project.project import ProjectConfig
 
@@ -48,16 +49,12 @@ def companions(config: ProjectConfig, entry: str) -> Iterator[str]:
 
 
 def imported(
-    config: ProjectConfig,
-    starts: Iterable[str],
-    have: Collection[str],
-    below: Callable[[str], Iterable[str]],
+    context: BuildContext, starts: Iterable[str], have: Collection[str]
 ) -> tuple[str, ...]:
     """Return the project's files that sources import, followed through, as statements say it.
 
-    What `have` holds (a wheel's packages) is not looked at again. A package is one whole (`below`
-    lists its files). The pages of Streamlit's navigation, which are named by their paths, count as
-    imported.
+    What `have` holds (a wheel's packages) is not looked at again. A package is one whole. The pages
+    of Streamlit's navigation, which are named by their paths, count as imported.
     """
     queue = list(starts)
     base = posixpath.dirname(queue[0]) if queue else ""
@@ -67,55 +64,47 @@ def imported(
         path = queue.pop()
         if not path.endswith(_SOURCES):
             continue
-        new = [*_modules(config, path, base, tops, below)]
+        new = [*_modules(context, path, base, tops)]
         queue += (each for each in new if each not in found)
         found |= dict.fromkeys(new)
     return tuple(found)
 
 
-def followed(config: ProjectConfig, below: Callable[[str], Iterable[str]]) -> tuple[str, ...]:
+def followed(context: BuildContext) -> tuple[str, ...]:
     """Return the project's files that the entrypoint and its packages import, with themselves."""
+    config = context.config
     own = _own(config)
     above = (f"{folder}/__init__.py" for folder in with_folders(own))
     packages = (path for path in above if (config.root / path).is_file())
-    return imported(config, (*own, *packages), (), below)
+    return imported(context, (*own, *packages), ())
 
 
-def _modules(
-    config: ProjectConfig,
-    path: str,
-    base: str,
-    tops: Collection[str],
-    below: Callable[[str], Iterable[str]],
-) -> Iterator[str]:
+def _modules(context: BuildContext, path: str, base: str, tops: Collection[str]) -> Iterator[str]:
+    config = context.config
     names = read_names(config.root / path)
     for level, module, members in names.imports:
         if level:
             above = path.split("/")[:-level]
-            yield from _files_of(config.root, "/".join(above), module, members, below)
+            yield from _files_of(context, "/".join(above), module, members)
             continue
         top = module.partition(".")[0]
         for folder in dict.fromkeys((base, "")):
             if folder or not {top, f"{top}.py"} & set(tops):
-                yield from _files_of(config.root, folder, module, members, below)
+                yield from _files_of(context, folder, module, members)
     if config.app_mode.names_pages:
         pages = (text for text in names.texts if text.endswith(".py"))
         yield from (p for text in pages for p in _places(config, text, base) if p not in tops)
 
 
 def _files_of(
-    root: Path,
-    folder: str,
-    module: str,
-    members: tuple[str, ...],
-    below: Callable[[str], Iterable[str]],
+    context: BuildContext, folder: str, module: str, members: tuple[str, ...]
 ) -> Iterator[str]:
     """Return the files of a module; of a folder that is no package, those of its members."""
-    at = folder
+    root, at = context.config.root, folder
     for part in module.split(".") if module else ():
         at = posixpath.join(at, part)
         if (root / at / "__init__.py").is_file():
-            yield from below(at)
+            yield from context.selector.files_below(at)
             return
         if (root / f"{at}.py").is_file():
             yield f"{at}.py"
@@ -123,7 +112,7 @@ def _files_of(
         if not (root / at).is_dir():
             return
     for member in members:
-        yield from _files_of(root, at, member, (), below)
+        yield from _files_of(context, at, member, ())
 
 
 def _places(config: ProjectConfig, text: str, *folders: str) -> Iterator[str]:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,9 +21,11 @@ from hatch_connect.bundle.archive import (
 from hatch_connect.bundle.companions import (
     companions,
     entry_files,
+    followed,
     has_entry,
     imported,
     missed,
+    others,
     require_entry,
     shipped_under,
     with_folders,
@@ -55,17 +56,17 @@ _SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShippingRules:
+class _Rules:
     """What decides which of the files ship.
 
     `others` is what other content of the project has for itself, but for what is `imported`.
     """
 
     context: BuildContext
-    packages: Packages | None = None
-    inspection: Inspection | None = None
-    others: Mapping[str, str] = field(default_factory=dict)
-    imported: Collection[str] = ()
+    packages: Packages | None
+    inspection: Inspection | None
+    others: Mapping[str, str]
+    imported: Collection[str]
 
     def against(self, file: Candidate) -> str | None:
         """Return the rule that holds a file back, or None."""
@@ -76,9 +77,9 @@ class ShippingRules:
         if self.inspection is not None and self.inspection.derived(file.path):
             return "rendered by Quarto, which the server does again"
         included = self.context.selector.include.match(file.origin or file.path)
-        return None if included else self._against_neighbour(file)
+        return None if included else self._against_what_lies_beside(file)
 
-    def _against_neighbour(self, file: Candidate) -> str | None:
+    def _against_what_lies_beside(self, file: Candidate) -> str | None:
         """Return the rule that keeps back a file which only lies beside the content, or None."""
         for path, name in self.others.items() if file.origin not in self.imported else ():
             if f"{file.origin}/".startswith(f"{path}/"):
@@ -116,10 +117,22 @@ def _is_document_at_top(path: str) -> bool:
     return "/" not in path and path.endswith(".qmd") and not path.startswith("_")
 
 
-def select(selected: SelectedFiles, rules: ShippingRules) -> SelectedFiles:
+def select(
+    context: BuildContext,
+    selected: SelectedFiles,
+    packages: Packages | None,
+    inspection: Inspection | None,
+) -> SelectedFiles:
     """Return the files of the project that ship; all others are left out, each by its rule."""
-    context, packages = rules.context, rules.packages
     config = context.config
+    of_others = others(config)
+    rules = _Rules(
+        context=context,
+        packages=packages,
+        inspection=inspection,
+        others=of_others,
+        imported=frozenset(followed(context) if of_others else ()),
+    )
     files = tuple(file for file in selected.files if file.path != MANIFEST_NAME)
     paths = {file.path for file in files}
     # What one rule left out and `include` brought back is not left out.
@@ -135,9 +148,9 @@ def select(selected: SelectedFiles, rules: ShippingRules) -> SelectedFiles:
     selected = _complete(context.selector, selected, listed if verbatim else ())
     for item in selected.left_out:
         if item.rule == "guard: a private key" and item.path.endswith(".py"):
-            context.report(Warned(text=_told_of_key(item.path)))
+            context.report(Warned(text=_warning_of_key(item.path)))
     if names := missed(config, selected, listed):
-        context.report(Warned(text=_told(config, names)))
+        context.report(Warned(text=_warning_of_missing(config, names)))
     if packages and not verbatim:
         rule = f"the package list comes from {packages.lock.called}"
         selected = selected.without(lambda file: rule if file.path == packages.path else None)
@@ -171,7 +184,7 @@ def content_files(
     )
 
 
-def _told_of_key(path: str) -> str:
+def _warning_of_key(path: str) -> str:
     return (
         f"{shown(path)} holds a private key and does not ship. Read the key from a variable"
         f' (`env`), or name the file: `include = ["/{path}"]` in [tool.hatch-connect].'
@@ -246,7 +259,7 @@ def with_additions(
     return selected.add(added.files, added.left_out)
 
 
-def _told(config: ProjectConfig, names: Mapping[str, str]) -> str:
+def _warning_of_missing(config: ProjectConfig, names: Mapping[str, str]) -> str:
     """Return a message that names the missing files, and the line that adds them."""
     some = shortened([f"{path} (in {by})" for path, by in names.items()], _SHOWN)
     lines = [*config.include, *(path if "/" in path else f"/{path}" for path in names)]
@@ -319,11 +332,10 @@ def _entry_outside(
     With it ship its framework's companions, the modules that it imports, and `resources`. A module
     in a folder needs its neighbours: then the whole top folder ships.
     """
-    config = context.config
+    config, below = context.config, context.selector.files_below
     wanted = () if config.folder else entry_files(config)
     inside = has_entry(wanted, have)
     files = [path for path in wanted if inside or (config.root / path).is_file()]
-    below = partial(files_below, context)
     paths: dict[str, None] = {}
     for path in files[:1]:
         if not inside:
@@ -334,20 +346,7 @@ def _entry_outside(
             folder = (config.root / companion).is_dir()
             paths |= dict.fromkeys(below(companion) if folder else (companion,))
         if not inside:
-            paths |= dict.fromkeys(imported(config, paths, have, below))
+            paths |= dict.fromkeys(imported(context, paths, have))
     for path in paths:
         if path not in have:
             yield Candidate(path=path, source=config.root / path, origin=path)
-
-
-def files_below(context: BuildContext, top: str) -> Iterator[str]:
-    """Return the files of a folder of the project, by their paths from its root."""
-    root, selector = context.config.root, context.selector
-
-    def skip(folder: str) -> str | None:
-        related = f"{folder}/".startswith(f"{top}/") or top.startswith(f"{folder}/")
-        return selector.enter(folder, root / folder) if related else "elsewhere"
-
-    for file in selector.walk(root, skip):
-        if isinstance(file, Candidate) and file.path.startswith(f"{top}/"):
-            yield file.path

@@ -247,6 +247,18 @@ class Selector:
         top = os.path.realpath(root)
         yield from below("", top, (top,))
 
+    def files_below(self, top: str) -> Iterator[str]:
+        """Return the files of a folder of the project, by their paths from its root."""
+        root = self._lexical
+
+        def skip(folder: str) -> str | None:
+            related = f"{folder}/".startswith(f"{top}/") or top.startswith(f"{folder}/")
+            return self.enter(folder, root / folder) if related else "elsewhere"
+
+        for file in self.walk(root, skip):
+            if isinstance(file, Candidate) and file.path.startswith(f"{top}/"):
+                yield file.path
+
     def choose(self, proposed: Iterable[Candidate | LeftOut]) -> SelectedFiles:
         """Decide which of the proposed files ship; what is left out already stays so."""
         shipped, left_out = [], []
