@@ -70,9 +70,11 @@ def discover(mode: AppMode, root: Path) -> tuple[Entrypoint, ...]:
         found = _in_app(sources, mode) or _objects(sources, mode)
     else:
         found = _scripts(sources, mode.frameworks[0])
-    return tuple(
-        Entrypoint(entrypoint=each) for each in dict.fromkeys(found or _usual(mode, sources))
-    )
+    return _each(dict.fromkeys(found or _usual(mode, sources)))
+
+
+def _each(entrypoints: Iterable[str]) -> tuple[Entrypoint, ...]:
+    return tuple(Entrypoint(entrypoint=each) for each in entrypoints)
 
 
 def _in_app(sources: Iterable[SourceFile], mode: AppMode) -> list[str]:
@@ -143,22 +145,18 @@ def _outermost(sources: list[SourceFile]) -> list[SourceFile]:
 
 def _usual(mode: AppMode, sources: Iterable[SourceFile]) -> list[str]:
     """Return candidates by their usual names if no framework is recognised."""
-    usual = [s for s in sources if _is_usual(s.module.rpartition(".")[2])]
     if not mode.makers:
         at_top = sorted(
-            (s for s in usual if s.module in _USUAL), key=lambda s: _USUAL.index(s.module)
+            (s for s in sources if s.module in _USUAL), key=lambda s: _USUAL.index(s.module)
         )
         return [_script(source) for source in at_top[:1]]
-    named = [s for s in usual if s.importable and any(name in s.names for name in _GUESSED)]
-    found = []
-    for source in _outermost(named):
-        guessed = next(name for name in _GUESSED if name in source.names)
-        found += _spelled(source, (guessed,))
-    return found
-
-
-def _is_usual(name: str) -> bool:
-    return name in _USUAL or _LIKE_APP.fullmatch(name) is not None
+    found = {}
+    for source in sources:
+        name = source.module.rpartition(".")[2]
+        guessed = next((each for each in _GUESSED if each in source.names), None)
+        if guessed and source.importable and (name in _USUAL or _LIKE_APP.fullmatch(name)):
+            found[source] = guessed
+    return [text for s in _outermost([*found]) for text in _spelled(s, (found[s],))]
 
 
 def express_entrypoint(path: str) -> str:
@@ -182,12 +180,7 @@ def _unescaped(found: re.Match[str]) -> str:
 
 
 def _notebooks(root: Path) -> tuple[Entrypoint, ...]:
-    return tuple(Entrypoint(entrypoint=path) for path in _shallowest(root, (".ipynb",)))
-
-
-def _notebooks_in(folder: Path) -> tuple[str, ...]:
-    """Return the names of the notebooks that lie in a folder itself."""
-    return tuple(sorted(path.name for path in folder.glob("*.ipynb") if path.is_file()))
+    return _each(_shallowest(root, (".ipynb",)))
 
 
 def _voila(root: Path) -> tuple[Entrypoint, ...]:
@@ -200,11 +193,10 @@ def _html(root: Path) -> tuple[Entrypoint, ...]:
         return (Entrypoint(entrypoint="index.html"),)
     paths = _shallowest(root, _HTML)
     if any("/" not in path for path in paths):
-        return tuple(Entrypoint(entrypoint=path) for path in paths)
+        return _each(paths)
     sites = _folders_of(root, "index.html")
-    if sites:
-        return tuple(Entrypoint(entrypoint="index.html", folder=folder) for folder in sites)
-    return tuple(Entrypoint(entrypoint=path) for path in paths)
+    found = tuple(Entrypoint(entrypoint="index.html", folder=folder) for folder in sites)
+    return found or _each(paths)
 
 
 def _quarto(root: Path) -> tuple[Entrypoint, ...]:
@@ -212,9 +204,9 @@ def _quarto(root: Path) -> tuple[Entrypoint, ...]:
         return (Entrypoint(entrypoint=None),)
     paths = _shallowest(root, (".qmd",))
     if not any("/" not in path for path in paths):
-        projects = [folder for name in QUARTO_PROJECTS for folder in _folders_of(root, name)]
-        if projects:
-            return tuple(Entrypoint(entrypoint=None, folder=folder) for folder in projects)
+        folders = (folder for name in QUARTO_PROJECTS for folder in _folders_of(root, name))
+        if projects := tuple(Entrypoint(entrypoint=None, folder=folder) for folder in folders):
+            return projects
     return tuple(_document_in(path) for path in paths)
 
 
@@ -373,7 +365,8 @@ def _takes_folder(mode: AppMode) -> bool:
 
 def _in_folder(mode: AppMode, root: Path, folder: str) -> tuple[Entrypoint, ...]:
     if mode.entrypoint is EntrypointKind.NOTEBOOKS:
-        notebooks = _notebooks_in(root / folder)
+        there = (root / folder).glob("*.ipynb")
+        notebooks = sorted(path.name for path in there if path.is_file())
         if len(notebooks) == 1:
             return (Entrypoint(entrypoint=notebooks[0], folder=folder),)
         below = any(path.endswith(".ipynb") for path in walk(root / folder))
