@@ -23,6 +23,7 @@ from hatch_connect.locks.lock import (
     read_lock_data,
 )
 from hatch_connect.locks.path_dependencies import is_file
+from hatch_connect.project.metadata import parse_specifier
 from hatch_connect.secret import excerpt
 
 if TYPE_CHECKING:
@@ -234,11 +235,10 @@ def _locking_minor(content: dict[str, object], requires: str) -> str | None:
 
 def _only_minor(requires: str) -> str | None:
     """Return the X.Y that a range allows, if it allows exactly one."""
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+    from packaging.specifiers import SpecifierSet
 
-    try:
-        wanted = SpecifierSet(requires)
-    except InvalidSpecifier:
+    wanted = parse_specifier(requires)
+    if wanted is None:
         return None
     minors = [
         f"3.{minor}"

@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from hatch_connect.errors import LockError, shortened
 from hatch_connect.locks.lock import PUBLIC_INDEX, Lock, Pin
-from hatch_connect.project.metadata import parse_requirement
+from hatch_connect.project.metadata import parse_requirement, parse_specifier
 from hatch_connect.project.target import HIGH_PATCH
 from hatch_connect.secret import excerpt, has_credentials, without_credentials
 
@@ -287,15 +287,12 @@ def environments_by_patch(
     `text` is the whole lock, in which these releases are looked for. Raises LockError if the lock
     allows none.
     """
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
-    try:
-        allowed = SpecifierSet(requires_python or "")
-    except InvalidSpecifier:
+    allowed = parse_specifier(requires_python or "")
+    if allowed is None:
         raise LockError(
             f"{path} is damaged: `{excerpt(str(requires_python))}` is no range of Python versions.",
             hint="Lock the project again.",
-        ) from None
+        )
     every = {patch: target.environment(patch) for patch in first_patches(text, target)}
     found = {
         patch: environment

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlencode
 from packaging.utils import canonicalize_name
 
 from hatch_connect.locks.compatibility import parted
-from hatch_connect.project.metadata import parse_requirement
+from hatch_connect.project.metadata import parse_marker, parse_requirement, parse_specifier
 from hatch_connect.project.target import Target
 
 if TYPE_CHECKING:
@@ -167,15 +167,13 @@ class _LockedRequirement:
 
 def _python_differences(lock: Table, requires: str | None) -> list[str]:
     """Compare the ranges of Python; a workspace's is the intersection of its members' ranges."""
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+    from packaging.specifiers import SpecifierSet
 
     in_lock = lock.get("requires-python")
     if in_lock is None or requires is None:
         return []
-    try:
-        locked = _allowed(SpecifierSet(in_lock))
-    except InvalidSpecifier:
-        locked = frozenset()
+    versions = parse_specifier(in_lock)
+    locked = frozenset[str]() if versions is None else _allowed(versions)
     asked = _allowed(SpecifierSet(requires))
     members = lock.get("manifest", {}).get("members", ())
     if locked == asked or (len(members) > 1 and locked and locked < asked):
@@ -294,12 +292,8 @@ def _project_source(url: str | None, source: object) -> str:
 
 
 def _specifier(text: str) -> str:
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
-    try:
-        return ",".join(sorted(map(str, SpecifierSet(text))))
-    except InvalidSpecifier:
-        return text
+    versions = parse_specifier(text)
+    return text if versions is None else ",".join(sorted(map(str, versions)))
 
 
 def _may_hold(marker: str, extra: str) -> bool:
@@ -311,13 +305,10 @@ def _may_hold(marker: str, extra: str) -> bool:
 @cache
 def _meaning(marker: str | None, extra: str) -> tuple[bool, ...]:
     """Return for each environment of the grid whether a marker holds; `()` for no marker."""
-    from packaging.markers import InvalidMarker, Marker
-
     if marker is None:
         return ()
-    try:
-        parsed = Marker(marker)
-    except InvalidMarker:
+    parsed = parse_marker(marker)
+    if parsed is None:
         return (False,)
     held = tuple(parsed.evaluate({**environment, "extra": extra}) for environment in _grid())
     return () if all(held) else held

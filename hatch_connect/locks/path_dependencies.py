@@ -23,6 +23,7 @@ from hatch_connect.locks.lock import UV, LocalPackage, Lock
 from hatch_connect.locks.problems import Problems, raise_if_any
 from hatch_connect.project.metadata import (
     PackageSource,
+    parse_marker,
     parse_requirement,
     read_package_source,
 )
@@ -351,8 +352,6 @@ def _direct(config: ProjectConfig) -> Iterator[PackageSource]:
 
 
 def _of_uv(config: ProjectConfig, target: Target) -> Iterator[PackageSource]:
-    from packaging.markers import InvalidMarker, Marker
-
     sources = config.metadata.uv.get("sources", {})
     indexes = config.metadata.uv.get("index", [])
     by_name = {
@@ -365,10 +364,8 @@ def _of_uv(config: ProjectConfig, target: Target) -> Iterator[PackageSource]:
             source = read_package_source(name, entry, "tool.uv.sources.{}", [])
             if source is None:
                 continue
-            try:
-                applies = not source.marker or Marker(source.marker).evaluate(target.environment())
-            except InvalidMarker:
-                continue
+            marker = parse_marker(source.marker)
+            applies = marker.evaluate(target.environment()) if marker else not source.marker
             # In `tool.uv.sources` an index goes by its name in `[[tool.uv.index]]`.
             if applies and source.kind == "index":
                 source = replace(source, place=str(by_name.get(source.place) or source.place))

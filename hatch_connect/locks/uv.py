@@ -47,6 +47,7 @@ from hatch_connect.locks.problems import (
     raise_if_any,
     unknown_names,
 )
+from hatch_connect.project.metadata import parse_marker
 from hatch_connect.project.reading import PYPROJECT
 from hatch_connect.secret import excerpt
 
@@ -520,17 +521,14 @@ def _marker_of(text: str) -> Marker:
 
     `extra == "x"` becomes `"x" in extras`, which is how PEP 751 tests for a set of extras.
     """
-    from packaging.markers import InvalidMarker, Marker
 
     def as_set(found: re.Match[str]) -> str:
         return f"{found[2]} {'in' if found[1] == '==' else 'not in'} extras"
 
-    try:
-        return Marker(_EXTRA.sub(as_set, text))
-    except InvalidMarker:
-        raise LockError(
-            f"The lock is damaged: `{excerpt(text)}` is no marker.", hint=_AGAIN
-        ) from None
+    marker = parse_marker(_EXTRA.sub(as_set, text))
+    if marker is None:
+        raise LockError(f"The lock is damaged: `{excerpt(text)}` is no marker.", hint=_AGAIN)
+    return marker
 
 
 def _target_problems(walk: _DependencyWalk, pinner: Pinner, path: Path) -> Iterator[str]:

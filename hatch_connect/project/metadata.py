@@ -18,7 +18,9 @@ from hatch_connect.secret import excerpt
 from hatch_connect.typed import text_at, toml_type
 
 if TYPE_CHECKING:
+    from packaging.markers import Marker
     from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
 
     from hatch_connect.project.reading import ProjectTables, Toml
 
@@ -116,14 +118,8 @@ def _backend(tables: ProjectTables, build: Toml) -> str | None:
 
 
 def _requires_python(project: Toml, problems: list[str]) -> str | None:
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
     text = _text(project, "requires-python", problems)
-    if text is None:
-        return None
-    try:
-        SpecifierSet(text)
-    except InvalidSpecifier:
+    if text is not None and parse_specifier(text) is None:
         problems.append(f"`project.requires-python` is no version specifier: `{excerpt(text)}`.")
         return None
     return text
@@ -248,4 +244,24 @@ def parse_requirement(text: str) -> Requirement | None:
     try:
         return Requirement(text)
     except InvalidRequirement:
+        return None
+
+
+def parse_specifier(text: str) -> SpecifierSet | None:
+    """Return the range of versions that a text states (PEP 440); None if it is not one."""
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        return SpecifierSet(text)
+    except InvalidSpecifier:
+        return None
+
+
+def parse_marker(text: str) -> Marker | None:
+    """Return the environment marker that a text states (PEP 508); None if it is not one."""
+    from packaging.markers import InvalidMarker, Marker
+
+    try:
+        return Marker(text)
+    except InvalidMarker:
         return None
