@@ -401,12 +401,12 @@ class _Reader:
         return local, None if is_there(path) else f"{shown}, which is not there."
 
     def _locked(self, package: Package) -> LockedPackage:
-        url = _url(package)
+        url, requirement = _source(package)
         wheels = tuple(wheel.filename for wheel in package.wheels or ())
         return LockedPackage(
             name=package.name,
             version=str(package.version) if package.version else None,
-            requirement=_requirement(package),
+            requirement=requirement,
             because=self._because(package),
             hashes=_hashes(package),
             index=package.index,
@@ -425,11 +425,15 @@ def _called(package: Package) -> str:
     return f"{package.name} {package.version}" if package.version else str(package.name)
 
 
-def _url(package: Package) -> str | None:
-    """Return the URL of a direct reference."""
-    if package.vcs is not None:
-        return f"{package.vcs.type}+{_place(package.vcs)}"
-    return _place(package.archive) if package.archive is not None else None
+def _source(package: Package) -> tuple[str | None, str]:
+    """Return the URL of a direct reference, and the requirement."""
+    if (vcs := package.vcs) is not None:
+        url = f"{vcs.type}+{_place(vcs)}"
+        return url, url_requirement(package.name, f"{url}@{vcs.commit_id}", vcs.subdirectory)
+    if (archive := package.archive) is not None:
+        url = _place(archive)
+        return url, url_requirement(package.name, url, archive.subdirectory)
+    return None, f"{package.name}=={package.version}"
 
 
 def _moving(package: Package) -> str | None:
@@ -454,16 +458,6 @@ def _local_place(source: Source) -> str | None:
         place = _place(source)
         return place if place.startswith("file:") or "://" not in place else None
     return None
-
-
-def _requirement(package: Package) -> str:
-    if package.vcs is not None:
-        vcs = package.vcs
-        return url_requirement(package.name, f"{_url(package)}@{vcs.commit_id}", vcs.subdirectory)
-    if package.archive is not None:
-        archive = package.archive
-        return url_requirement(package.name, _place(archive), archive.subdirectory)
-    return f"{package.name}=={package.version}"
 
 
 def _hashes(package: Package) -> tuple[str, ...]:
