@@ -118,7 +118,9 @@ def sources_of(call: Call) -> tuple[Source, ...]:
     if options.title and (wrong := validate_title(options.title)):
         raise UsageError(f"The title {wrong}.")
     if not options.file:
-        return tuple(source_of(call.config(content), call) for content in call.contents())
+        first, *others = (source_of(call.config(name), call) for name in call.contents())
+        # They are of one project: git is asked once for all.
+        return (first, *(replace(source, commit=first.commit) for source in others))
     _refuse_build_options(options)
     if len(options.file) > 1 and (options.content or options.title or options.app_id):
         raise UsageError(

@@ -172,7 +172,7 @@ def test_a_folder_without_a_build(
 
 def test_two_pieces_of_content(server: FakeConnect, tree: Path, sandbox: Sandbox) -> None:
     (tree / "pyproject.toml").write_text(TWO, encoding="utf-8")
-    most = {"pyproject.toml": 5, LIST: 4, ".python-version": 6, GIT: 13}
+    most = {"pyproject.toml": 5, LIST: 4, ".python-version": 6, GIT: 9}
     hold(watched(sandbox, tree, "deploy", "--all", **keys(server)), most)
 
 
