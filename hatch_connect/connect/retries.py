@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
 
 REPEATABLE = {"GET", "PATCH", "PUT"}  # may be carried out twice with the same result
-LONGEST_RETRY_AFTER = 60.0  # seconds; if a server asks for more, the error names it instead
+_LONGEST_RETRY_AFTER = 60.0  # seconds; if a server asks for more, the error names it instead
 
 T = TypeVar("T")
 
@@ -114,14 +114,14 @@ class RetryPolicy(Retry):
 class Backoff:
     """The waits between the attempts at something, by the same policy.
 
-    `tell` is called with the seconds that the server asks to wait, before they are waited.
+    `report_wait` is called with the seconds that the server asks to wait, before they are waited.
     """
 
     def __init__(
-        self, retry_policy: RetryPolicy, attempts: int, tell: Callable[[float], None]
+        self, retry_policy: RetryPolicy, attempts: int, report_wait: Callable[[float], None]
     ) -> None:
         self._left: Retry = retry_policy.new(total=attempts - 1, read=None)
-        self._tell = tell
+        self._report_wait = report_wait
 
     def another(self, asked: float | None = None) -> bool:
         """Wait, as long as the server `asked` if it did, and return whether to try again."""
@@ -129,10 +129,10 @@ class Backoff:
             self._left = self._left.increment("GET", error=ProtocolError())
         except HTTPError:
             return False
-        if asked and asked > LONGEST_RETRY_AFTER:
+        if asked and asked > _LONGEST_RETRY_AFTER:
             return False
         if asked:
-            self._tell(asked)
+            self._report_wait(asked)
             time.sleep(asked)
         else:
             self._left.sleep()

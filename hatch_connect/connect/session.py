@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from .servers import Server
     from .upload import BundleBody
 
-READ_TIMEOUT = 300.0  # seconds, as the official client's
+_READ_TIMEOUT = 300.0  # seconds, as the official client's
 _CONNECT_TIMEOUT = 15.0
 _NO_TIMEOUT = 86400.0  # seconds; for the official client 0 means no time-out at all
 _MANY_HOPS = 5
@@ -143,7 +143,7 @@ class Session:
         pauses = Backoff(slowly, _VISITS, self._wait_asked)
         for visits in itertools.count(1):
             with self._answer(request, url, api=False) as response:
-                body = beginning_of(response)
+                body = _beginning_of(response)
             status, (code, _) = response.status_code, refusal_in(body)
             if not is_gateways(status, code):
                 break
@@ -154,7 +154,7 @@ class Session:
                 break
         location = response.headers.get("Location") if response.is_redirect else None
         return Visit(
-            url=target_of(response.url, location or "") or url,
+            url=_target_of(response.url, location or "") or url,
             status=status,
             code=code,
             text=self._excerpt(response, request, body),
@@ -165,13 +165,13 @@ class Session:
         for _ in range(_MANY_HOPS):
             response = self._whole(request, url) if api else self._sent(request, url)
             location = response.headers.get("Location")
-            target = target_of(url, location or "")
+            target = _target_of(url, location or "")
             if not response.is_redirect or target is None:
                 return response
-            if request.method != "GET" or not followed(url, target):
+            if request.method != "GET" or not _followed(url, target):
                 if api:
                     shown = self._masked(target, request)
-                    raise redirect_refused(
+                    raise _redirect_refused(
                         str(request), response.status_code, self.server.url, shown
                     )
                 return response
@@ -319,7 +319,7 @@ def _may_change(request: Request, response: requests.Response) -> bool:
     return gateway and request.method in REPEATABLE
 
 
-def beginning_of(response: requests.Response) -> bytes:
+def _beginning_of(response: requests.Response) -> bytes:
     """Return the first bytes of an answer that may be long, endless, slow or broken."""
     body, began = b"", time.monotonic()
     with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
@@ -334,7 +334,7 @@ def beginning_of(response: requests.Response) -> bytes:
 def _read_timeout(environ: Mapping[str, str]) -> float:
     given = environ.get("CONNECT_REQUEST_TIMEOUT")
     if not given:
-        return READ_TIMEOUT
+        return _READ_TIMEOUT
     try:
         seconds = float(given)
     except ValueError:
@@ -346,7 +346,7 @@ def _read_timeout(environ: Mapping[str, str]) -> float:
     return seconds or _NO_TIMEOUT
 
 
-def target_of(url: str, location: str) -> str | None:
+def _target_of(url: str, location: str) -> str | None:
     """Return the absolute URL of a redirect from `url`; None if it has no usable one."""
     try:
         target = urljoin(url, location)
@@ -356,7 +356,7 @@ def target_of(url: str, location: str) -> str | None:
     return target
 
 
-def followed(url: str, target: str) -> bool:
+def _followed(url: str, target: str) -> bool:
     """Return whether a read may go on at `target`: the same host, never from https to http."""
     here, there = urlsplit(url), urlsplit(target)
     if here.hostname != there.hostname:
@@ -366,7 +366,7 @@ def followed(url: str, target: str) -> bool:
     return (here.scheme, here.netloc) == (there.scheme, there.netloc)
 
 
-def redirect_refused(request: str, status: int, server: str, target: str) -> RefusedError:
+def _redirect_refused(request: str, status: int, server: str, target: str) -> RefusedError:
     """Return the error for a redirect that is not followed; nothing was sent to `target`."""
     here, there = urlsplit(server), urlsplit(target)
     shown = readable(f"{there.scheme}://{there.netloc.rpartition('@')[2]}{there.path}")

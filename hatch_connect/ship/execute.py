@@ -191,7 +191,7 @@ class Execution:
             self._keeper.finished(self._state.known)
             return self._state.deployment()
         except (HatchConnectError, KeyboardInterrupt) as error:
-            error.add_note(remains(self._state, self._under_way, error, self._go_on))
+            error.add_note(_remains(self._state, self._under_way, error, self._go_on))
             add_facts(error, **self._facts())
             raise
 
@@ -360,12 +360,14 @@ class Execution:
         self._now(replace(state, running=False, verified=verified, answer=visit))
 
 
-def remains(
+def _remains(
     state: DeploymentState, under_way: PlanStep | None, error: BaseException, go_on: GoOn
 ) -> str:
     """Return one line: the state of the server after `error` ended a step, and how to go on."""
-    doubts = tuple(_doubts(state, under_way)) if _is_open(error) else ()
-    facts = (*_facts(state), *doubts)
+    # A request that ended so may have been carried out all the same.
+    lost = isinstance(error, ServerError) and is_uncertain(error)
+    doubtful = lost or isinstance(error, KeyboardInterrupt)
+    facts = (*_facts(state), *(_doubts(state, under_way) if doubtful else ()))
     line = f"On the server: {'; '.join(facts)}." if facts else "Nothing was changed on the server."
     if under_way is None and (state.active or state.draft):
         return f"{line} Nothing is left to do."
@@ -373,13 +375,6 @@ def remains(
     if state.active and state.verified is False and state.previous_bundle_id:
         line += f" To go back: hatch-connect rollback {state.previous_bundle_id} --app-id {guid}."
     return f"{line} To go on, {go_on(guid)}."
-
-
-def _is_open(error: BaseException) -> bool:
-    """Return whether the request that ended so may have been carried out all the same."""
-    if isinstance(error, ServerError):
-        return is_uncertain(error)
-    return isinstance(error, KeyboardInterrupt)
 
 
 def _facts(state: DeploymentState) -> Iterator[str]:

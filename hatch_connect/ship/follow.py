@@ -196,8 +196,9 @@ def verify(
     if visit.status >= _BROKEN:
         _show_log(client, content, bundle_id, report)
         raise NotAnsweringError(f"{where} answered {visit.status}{said}", hint=log)
-    unsure = bundle_id is not None and not step.sure
-    doubt = _doubt(visit, client.server, content) or (_no_draft_url(visit) if unsure else "")
+    doubt = _doubt(visit, client.server, content)
+    if bundle_id and not step.sure and visit.status == _NOT_FOUND:
+        doubt = doubt or _NO_DRAFT_URL
     if not doubt:
         report(Note(text=f"{where} answered {visit.status}{said}"))
         return visit
@@ -250,10 +251,6 @@ def _doubt(visit: Visit, server: Server, content: Content) -> str:
         to = f"{end.scheme}://{end.netloc.rpartition('@')[2]}{end.path}"
         return f"the visit was sent on to {to}, in circles or away from https. {_LEAVE_OUT}"
     return ""
-
-
-def _no_draft_url(visit: Visit) -> str:
-    return _NO_DRAFT_URL if visit.status == _NOT_FOUND else ""
 
 
 def _show_log(
