@@ -25,6 +25,7 @@ from hatch_connect.locks.lock import (
 from hatch_connect.locks.path_dependencies import is_file
 from hatch_connect.project.metadata import parse_specifier
 from hatch_connect.secret import excerpt
+from hatch_connect.typed import list_at, table_at, text_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -174,18 +175,16 @@ def _uv_lock(root: Path) -> LockFile | None:
         if not (folder / UV).is_file():
             continue
         data = read_lock_data(folder / UV)
-        members = parse_lock(data, folder / UV).get("package", [])
-        if isinstance(members, list) and project_folder(root, folder / UV) in map(_folder, members):
+        members = list_at(parse_lock(data, folder / UV), "package")
+        if project_folder(root, folder / UV) in map(_folder, members):
             because = f"the lock of the workspace in {folder}"
             return LockFile(path=folder / UV, format=UV, because=because, data=data)
     return None
 
 
 def _folder(package: object) -> str | None:
-    source = package.get("source") if isinstance(package, dict) else None
-    if not isinstance(source, dict):
-        return None
-    return source.get("editable") or source.get("virtual")
+    source = table_at(package, "source")
+    return text_at(source, "editable") or text_at(source, "virtual")
 
 
 def format_of(path: Path) -> str:
@@ -212,8 +211,8 @@ def _with_python(found: LockFile) -> LockFile:
     # A large uv.lock takes a second to parse; its head, before the packages, is enough here.
     before = "[[package]]" if found.format == UV else None
     content = parse_lock(found.data, found.path, before=before)
-    requires = content.get("requires-python")
-    if not isinstance(requires, str):
+    requires = text_at(content, "requires-python")
+    if requires is None:
         return found
     python = _only_minor(requires) or (_locking_minor(content, requires) if found.hatch else None)
     return replace(found, requires_python=requires, python=python)

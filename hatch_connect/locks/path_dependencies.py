@@ -29,6 +29,7 @@ from hatch_connect.project.metadata import (
 )
 from hatch_connect.project.reading import PYPROJECT
 from hatch_connect.secret import excerpt
+from hatch_connect.typed import list_at, table_at, text_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -197,8 +198,8 @@ def _named_folder(config: ProjectConfig, name: str) -> Path | None:
             return local_path(url.replace("${PROJECT_ROOT}", str(config.root)), config.root)
     poetry = config.project.tables.table("tool", "poetry", "dependencies") or {}
     for key, raw in poetry.items():
-        path = raw.get("path") if isinstance(raw, dict) else None
-        if canonicalize_name(key) == name and isinstance(path, str):
+        path = text_at(raw, "path")
+        if canonicalize_name(key) == name and path is not None:
             return config.root / path
     return None
 
@@ -352,14 +353,9 @@ def _direct(config: ProjectConfig) -> Iterator[PackageSource]:
 
 
 def _of_uv(config: ProjectConfig, target: Target) -> Iterator[PackageSource]:
-    sources = config.metadata.uv.get("sources", {})
-    indexes = config.metadata.uv.get("index", [])
-    by_name = {
-        each.get("name"): each.get("url")
-        for each in (indexes if isinstance(indexes, list) else ())
-        if isinstance(each, dict)
-    }
-    for name, raw in sources.items() if isinstance(sources, dict) else ():
+    uv = config.metadata.uv
+    by_name = {text_at(each, "name"): text_at(each, "url") for each in list_at(uv, "index")}
+    for name, raw in table_at(uv, "sources").items():
         for entry in raw if isinstance(raw, list) else [raw]:
             source = read_package_source(name, entry, "tool.uv.sources.{}", [])
             if source is None:
@@ -368,7 +364,7 @@ def _of_uv(config: ProjectConfig, target: Target) -> Iterator[PackageSource]:
             applies = marker.evaluate(target.environment()) if marker else not source.marker
             # In `tool.uv.sources` an index goes by its name in `[[tool.uv.index]]`.
             if applies and source.kind == "index":
-                source = replace(source, place=str(by_name.get(source.place) or source.place))
+                source = replace(source, place=by_name.get(source.place) or source.place)
             if applies:
                 yield source
 
@@ -379,8 +375,7 @@ def _uv_members(config: ProjectConfig) -> dict[str, Path]:
         project = config.project.beside(folder)
         workspace = project.metadata.uv.get("workspace") if project else None
         if isinstance(workspace, dict):
-            patterns = workspace.get("members", [])
-            return _members(config.project, folder, patterns if isinstance(patterns, list) else ())
+            return _members(config.project, folder, list_at(workspace, "members"))
     return {}
 
 

@@ -50,6 +50,7 @@ from hatch_connect.locks.problems import (
     unknown_names,
 )
 from hatch_connect.secret import excerpt
+from hatch_connect.typed import list_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -230,14 +231,8 @@ def _asked_problems(pylock: Pylock, found: LockFile, config: ProjectConfig) -> I
 
 def _baked(pylock: Pylock) -> tuple[frozenset[str], frozenset[str]]:
     """Return the extras and groups that poetry resolved without markers, from its own notes."""
-    note = (pylock.tool or {}).get("poetry-plugin-export")
-    told = note if isinstance(note, dict) else {}
-    extras, groups = (
-        frozenset(canonicalize_name(str(name)) for name in names)
-        if isinstance(names, list)
-        else frozenset()
-        for names in (told.get("extras"), told.get("groups"))
-    )
+    noted = (list_at(pylock.tool, "poetry-plugin-export", key) for key in ("extras", "groups"))
+    extras, groups = (frozenset(canonicalize_name(str(name)) for name in names) for names in noted)
     return extras, groups
 
 
@@ -490,9 +485,7 @@ def _required_by(package: Package) -> list[str]:
 
 
 def _of_pdm(package: Package) -> list[str]:
-    own: Any = (package.tool or {}).get("pdm")
-    texts = own.get("dependencies") if isinstance(own, dict) else None
-    return [str(text) for text in texts] if isinstance(texts, list) else []
+    return [str(text) for text in list_at(package.tool, "pdm", "dependencies")]
 
 
 def _says_all(pylock: Pylock, config: ProjectConfig) -> bool:
