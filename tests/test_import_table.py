@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
-WORDS = {"errors", "events", "secret", "typed"}
+WORDS = {"errors", "events", "programs", "secret", "typed"}
 DOORS = {"cli", "plugin", "invoke_tasks", "api"}
 OUTSIDE = {"door", "cli", "display", "api", "__main__"}
 

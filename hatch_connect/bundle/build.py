@@ -19,6 +19,7 @@ from hatch_connect.bundle.selector import Selector
 from hatch_connect.bundle.strategy import BuildStrategy, choose_strategy
 from hatch_connect.errors import BuildError, ProjectError
 from hatch_connect.events import Detail, Note, Step, Warned
+from hatch_connect.programs import run_program, tail
 from hatch_connect.project.reading import require_no_mark
 
 if TYPE_CHECKING:
@@ -173,8 +174,6 @@ def _elsewhere(
                 report(event)
             if done.returncode == 0 and built:
                 return built
-        from hatch_connect.bundle.isolated import tail
-
         raise BuildError(
             f"The project's build ended with exit code {done.returncode}:\n{tail(done.stdout)}",
             hint="`hatch build -t connect` shows all of it.",
@@ -184,13 +183,13 @@ def _elsewhere(
 def _run(
     request: BuildRequest, chosen: ChosenStrategy, environ: Mapping[str, str], report: Report
 ) -> subprocess.CompletedProcess[str]:
-    from hatch_connect.bundle.isolated import run_hatchling, run_quietly
+    from hatch_connect.bundle.isolated import run_hatchling
 
     root = request.config.root
     target = f"connect:{request.config.content or MAIN}"
     directory = [str(request.directory.absolute())] if request.directory else []
     if chosen.strategy is BuildStrategy.HATCH:
         command = [*chosen.hatch, "-e", "default", "build", "-t", target, *directory]
-        return run_quietly(command, root, environ)
+        return run_program(command, root, environ)
     arguments = ["build", "-t", target, *(["-d", *directory] if directory else [])]
     return run_hatchling(root, chosen.requires, arguments, environ=environ, report=report)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
-import sys
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.metadata import version as version_of
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.archive import is_within
 from hatch_connect.bundle.strategy import OWN_NAME, own_url, requirement_name
 from hatch_connect.errors import BuildError
 from hatch_connect.events import Detail
+from hatch_connect.programs import run_program, tail
 from hatch_connect.project.walk import BUILD_OUTPUTS, no_content
 
 if TYPE_CHECKING:
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
     from hatch_connect.bundle.repository import Repository
     from hatch_connect.events import Report
 
-_TAIL = 25
-_PATIENCE = 3.0  # seconds in which a program may clean up before it is killed
-_WIDEST = 400
 # Back ends that write nothing into the folder they build; others leave build/, *.egg-info ...
 _TIDY = ("flit_core", "poetry.core", "uv_build")
 
@@ -70,43 +66,7 @@ def run_hatchling(
         others = [each for each in requires if requirement_name(each) != OWN_NAME]
         isolated.install([*others, own_requirement(requires)])
         command = [isolated.python_executable, "-m", "hatchling", *arguments]
-        return run_quietly(command, root, {**environ, **isolated.make_extra_environ()})
-
-
-def run_quietly(
-    command: Sequence[str], folder: Path, environ: Mapping[str, str], *, apart: bool = False
-) -> subprocess.CompletedProcess[str]:
-    """Run a program and keep what it says, on both streams, as one text or `apart`."""
-    with subprocess.Popen(
-        list(command),
-        cwd=folder,
-        env={**environ, "TMPDIR": gettempdir()},  # so that its leftovers are removed with ours
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE if apart else subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        process_group=None if sys.platform == "win32" else 0,
-    ) as process:
-        try:
-            said, errors = process.communicate()
-        except BaseException:
-            _end(process)
-            raise
-    return subprocess.CompletedProcess(process.args, process.returncode, said, errors)
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """End a program and all that it started: with Ctrl-C's signal, then by killing them."""
-    if sys.platform == "win32":
-        process.kill()
-        return
-    for number in (signal.SIGINT, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_PATIENCE)
+        return run_program(command, root, {**environ, **isolated.make_extra_environ()})
 
 
 def own_requirement(requires: Sequence[str]) -> str:
@@ -190,7 +150,7 @@ def _quiet(environ: Mapping[str, str], said: list[str]) -> SubprocessRunner:
         extra_environ: Mapping[str, str] | None = None,
     ) -> None:
         surroundings = {**environ, "GIT_OPTIONAL_LOCKS": "0", **(extra_environ or {})}
-        done = run_quietly(cmd, Path(cwd or "."), surroundings)
+        done = run_program(cmd, Path(cwd or "."), surroundings)
         said[:] = [done.stdout]
         done.check_returncode()
         said.clear()
@@ -201,16 +161,3 @@ def _quiet(environ: Mapping[str, str], said: list[str]) -> SubprocessRunner:
 def _output(error: object) -> str:
     parts = (getattr(error, name, None) for name in ("stdout", "stderr"))
     return "".join(p.decode("utf-8", "replace") if isinstance(p, bytes) else p or "" for p in parts)
-
-
-def tail(output: str) -> str:
-    """Return the last lines of what a program said, without the frames of its tracebacks."""
-    kept: list[str] = []
-    in_frames = False
-    for line in output.strip().splitlines():
-        if line.startswith("Traceback (most recent call last)"):
-            in_frames = True
-        elif not (in_frames and line.startswith(" ")):
-            in_frames = False
-            kept.append(line.rstrip()[:_WIDEST])
-    return "\n".join(kept[-_TAIL:])

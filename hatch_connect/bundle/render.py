@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hatch_connect.bundle.isolated import run_quietly
 from hatch_connect.errors import BuildError, InterpreterError
 from hatch_connect.events import Step
+from hatch_connect.programs import run_program
 from hatch_connect.project.interpreter import find_interpreter
 from hatch_connect.typed import list_at, table_at, text_at, texts_at
 
@@ -101,7 +101,7 @@ def inspect_quarto(config: ProjectConfig, environ: Mapping[str, str]) -> Inspect
 
 def _ask(target: Path, environ: Mapping[str, str]) -> object:
     command = (str(_executable(environ)), "inspect", str(target))
-    done = run_quietly(command, Path(), environ, apart=True)
+    done = run_program(command, Path(), environ, apart=True)
     if done.returncode == 0:
         try:
             return json.loads(done.stdout)
@@ -182,7 +182,7 @@ def render(context: BuildContext, folder: Path) -> Path:
     python = _python(context)
     context.report(Step(text=f"Running {notebook.name} with {python}"))
     target = folder / str(config.entrypoint)
-    done = run_quietly(
+    done = run_program(
         [
             *(str(python), "-m", "nbconvert", "--execute", "--to=html", "--log-level=ERROR"),
             *_hidden(config),

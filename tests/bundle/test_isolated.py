@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.bundles import write_files
 
-from hatch_connect.bundle.isolated import build_wheel, own_requirement, tail
+from hatch_connect.bundle.isolated import build_wheel, own_requirement
 from hatch_connect.bundle.repository import Repository
 from hatch_connect.events import silent
 
@@ -39,22 +39,6 @@ def test_without_a_url_it_is_the_same_version(
     (folder / "METADATA").write_text("Name: hatch-connect\nVersion: 9.9\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert own_requirement(()) == "hatch-connect==9.9"
-
-
-def test_the_frames_of_a_traceback_are_left_out() -> None:
-    output = (
-        "Building\nTraceback (most recent call last):\n"
-        '  File "x.py", line 1, in f\n    f()\nValueError: the version is wrong\n  as said\n'
-    )
-    assert tail(output) == "Building\nValueError: the version is wrong\n  as said"
-
-
-def test_only_the_last_lines_are_shown_and_no_endless_ones() -> None:
-    said = tail("\n".join(f"{n} {'x' * 1000}" for n in range(100)))
-    lines = said.splitlines()
-    assert len(lines) == 25
-    assert lines[-1].startswith("99 xxx")
-    assert max(map(len, lines)) == 400
 
 
 LISTING = """
