@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.bundle.artifact import write_in_place
 from hatch_connect.bundle.build import build
 from hatch_connect.bundle.build_protocol import BuildRequest
-from hatch_connect.bundle.packages import PackageSources
+from hatch_connect.bundle.packages import PackageSources, decide_packages
 from hatch_connect.errors import InterpreterError, LockError
 from hatch_connect.events import Detail, Note, Step, Warned
 from hatch_connect.locks import find_lock
@@ -41,31 +41,24 @@ if TYPE_CHECKING:
     from hatch_connect.verbs.call import Call
 
 
-def _request(config: ProjectConfig, call: Call) -> BuildRequest:
-    """Return what the call asks of the build of this content.
+def _sources(config: ProjectConfig, call: Call) -> PackageSources:
+    """Return what the call knows of the packages and the Python of this content.
 
     Without a lock, the packages of an environment are used, as Connect's user guide describes.
     Raises LockError, InterpreterError.
     """
-    options = call.options
-    request = BuildRequest(
-        config=config,
-        overrides=options.overrides(),
-        sources=PackageSources(python_option=options.python_version),
-        options_of_python=tuple(_of_python(config, options)),
-    )
+    sources = PackageSources(python_option=call.options.python_version)
     if not config.app_mode.has_python and not config.rendered:
-        return request
+        return sources
     lock = None if config.rendered else find_lock(config)
     find = partial(
         find_interpreter,
         call.environ,
-        option=options.python,
+        option=call.options.python,
         fallback=call.surroundings.interpreter,
     )
     if config.rendered or lock:
-        inspect = cache(partial(_inspected, find))
-        return replace(request, sources=replace(request.sources, lock=lock, inspect=inspect))
+        return replace(sources, lock=lock, inspect=cache(partial(_inspected, find)))
     path, because = find()
     interpreter = inspect_interpreter(path)
     shipping = "Shipping" if config.force_generate else "Nothing is locked: shipping"
@@ -73,8 +66,7 @@ def _request(config: ProjectConfig, call: Call) -> BuildRequest:
     if because == FALLBACK:
         warning += _require_no_tool(interpreter, config, call.environ)
     installed = _installed(interpreter, config, warning)
-    sources = replace(request.sources, installed=installed, inspect=lambda: interpreter)
-    return replace(request, sources=sources)
+    return replace(sources, installed=installed, inspect=lambda: interpreter)
 
 
 def _inspected(find: Callable[[], tuple[Path, str]]) -> Interpreter | None:
@@ -83,13 +75,6 @@ def _inspected(find: Callable[[], tuple[Path, str]]) -> Interpreter | None:
         return inspect_interpreter(find()[0])
     except InterpreterError:
         return None
-
-
-def _of_python(config: ProjectConfig, options: Options) -> Iterator[str]:
-    if options.python and not config.rendered:
-        yield "--python"
-    if options.python_version:
-        yield "--python-version"
 
 
 def _require_no_tool(
@@ -151,10 +136,22 @@ def build_request(config: ProjectConfig, call: Call) -> BuildRequest:
 
     Raises LockError or PythonVersionError before the project's build runs, which may take long.
     """
-    request = _request(config, call)
+    request = BuildRequest(
+        config=config,
+        overrides=call.options.overrides(),
+        sources=_sources(config, call),
+        options_of_python=tuple(_of_python(config, call.options)),
+    )
     if not config.app_mode.has_python or config.app_mode.is_quarto:
         return request
     return replace(request, packages=request.decide_packages())
+
+
+def _of_python(config: ProjectConfig, options: Options) -> Iterator[str]:
+    if options.python and not config.rendered:
+        yield "--python"
+    if options.python_version:
+        yield "--python-version"
 
 
 def _build_contents(call: Call) -> list[tuple[ProjectConfig, Built]]:
@@ -228,7 +225,7 @@ def run_requirements(call: Call) -> Result:
     results = []
     for content in call.contents():
         config = call.config(content, packages_only=True)
-        packages = _request(config, call).decide_packages()
+        packages = decide_packages(config, _sources(config, call))
         for note in packages.lock.notes:
             call.report(Warned(text=note))
         call.report(Detail(text=f"{packages.lock.called}: {packages.because}"))
