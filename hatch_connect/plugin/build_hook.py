@@ -61,7 +61,7 @@ class ConnectBuildHook(BuildHookInterface[BuilderConfig]):
                 build_data["extra_metadata"][str(generated)] = f"connect/{name}"
             else:
                 build_data["force_include"][str(generated)] = name
-        self._say(config, described, build_data)
+        self._warn(config, described, build_data)
 
     def _files(self, build_data: dict[str, Any]) -> dict[str, Path | bytes]:
         builder = self.build_config.builder
@@ -82,7 +82,7 @@ class ConnectBuildHook(BuildHookInterface[BuilderConfig]):
         builder = self.build_config.builder
         return str(getattr(builder, "artifact_project_id", builder.project_id))
 
-    def _say(
+    def _warn(
         self, config: ProjectConfig, described: Description, build_data: dict[str, Any]
     ) -> None:
         for note in described.notes:
