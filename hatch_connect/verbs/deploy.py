@@ -68,8 +68,8 @@ _LARGEST = 5  # files that are named when a bundle is too large for the server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Deployment:
-    """A deployment that has passed all checks so far; `request` is None for a prepared bundle.
+class _Checked:
+    """A source that passed all checks on its server; `request` is None for a prepared bundle.
 
     `hidden` are values that must be masked in all output.
     """
@@ -97,15 +97,15 @@ def run_deploy(call: Call) -> Result:
         with nothing_changed():
             # All checks and plans come before the first change, so that an error in the second
             # piece of content does not leave the first one deployed.
-            deployments = []
+            checked = []
             for source in sources_of(call):
                 server = stack.enter_context(chosen_server(call, source.config))
-                deployments.append(_check(source.on(server, call), server, call))
-            plans = [_plan(each, folder, call) for each in deployments]
+                checked.append(_check(source.on(server, call), server, call))
+            plans = [_plan(each, folder, call) for each in checked]
         if call.options.dry_run:
             results += plans
         else:
-            _deploy_each(deployments, plans, results, polling, call)
+            _deploy_each(checked, plans, results, polling, call)
         _wait(results, call)
     return one_or_several(results)
 
@@ -120,7 +120,7 @@ def _check_options(options: Options) -> None:
             raise UsageError(f"--metadata takes KEY=VALUE, not {given!r}.")
 
 
-def _check(source: Source, server: Server, call: Call) -> _Deployment:
+def _check(source: Source, server: Server, call: Call) -> _Checked:
     """Ask the server what matters before there is a bundle, and refuse what cannot succeed."""
     variables = _variables(source, call)
     hidden = (*variables.hidden, *filter(None, [server.api_key]))
@@ -142,7 +142,7 @@ def _check(source: Source, server: Server, call: Call) -> _Deployment:
                 add_facts(error, guid=known.guid, logs_url=known.logs_url)
             raise
         _compare_repository(source, client, found.located, masked)
-        return _Deployment(
+        return _Checked(
             source=source,
             client=client,
             request=request,
@@ -284,27 +284,27 @@ def _metadata(source: Source, settings: ServerSettings, call: Call) -> dict[str,
     return {key: value for key, value in (found | called).items() if value}
 
 
-def _plan(deployment: _Deployment, folder: Path, call: Call) -> Planned:
+def _plan(checked: _Checked, folder: Path, call: Call) -> Planned:
     """Build the bundle, or open the one that is prepared, and decide the steps."""
-    with call.masking(deployment.hidden) as masked:
-        bundle, built = _bundle(deployment, folder, masked)
+    with call.masking(checked.hidden) as masked:
+        bundle, built = _bundle(checked, folder, masked)
         upload = Upload(
             archive=bundle.path,
             size=bundle.size,
             largest=tuple(sorted(bundle.sizes(), key=lambda file: -file[1])[:_LARGEST]),
-            metadata=deployment.metadata,
+            metadata=checked.metadata,
         )
         # Only the build tells whether a Quarto document needs Python.
-        wanted = replace(deployment.wanted, **_of_manifest(bundle.manifest))
+        wanted = replace(checked.wanted, **_of_manifest(bundle.manifest))
         if built and built.python:
             wanted = replace(wanted, python_because=built.python.because)
-        plan = make_plan(wanted, deployment.found, upload)
+        plan = make_plan(wanted, checked.found, upload)
         listing = listing_of(built, call.options)
-        return planned(plan, deployment.client.server, listing, bundle.digest)
+        return planned(plan, checked.client.server, listing, bundle.digest)
 
 
-def _bundle(deployment: _Deployment, folder: Path, call: Call) -> tuple[Bundle, Built | None]:
-    source, request = deployment.source, deployment.request
+def _bundle(checked: _Checked, folder: Path, call: Call) -> tuple[Bundle, Built | None]:
+    source, request = checked.source, checked.request
     if source.archive:
         return source.archive, None
     if source.path:
@@ -327,18 +327,18 @@ def _is_writable(folder: Path) -> bool:
 
 
 def _deploy_each(
-    deployments: list[_Deployment],
+    checked: list[_Checked],
     plans: list[Planned],
     done: list[Result],
     polling: TaskPolling,
     call: Call,
 ) -> None:
     """Deploy one piece of content after the other; if one fails, note how far each has come."""
-    sources = [deployment.source for deployment in deployments]
+    sources = [each.source for each in checked]
     try:
-        for number, (deployment, plan) in enumerate(zip(deployments, plans, strict=True)):
+        for number, (each, plan) in enumerate(zip(checked, plans, strict=True)):
             go_on = _again(sources[number:]) if len(sources) > 1 else deploy_again
-            done.append(_deploy(deployment, plan, polling, go_on, call))
+            done.append(_deploy(each, plan, polling, go_on, call))
     except (HatchConnectError, KeyboardInterrupt) as error:
         if len(sources) > 1:
             lines, objects = zip(*_how_far(sources, done, error), strict=True)
@@ -348,10 +348,10 @@ def _deploy_each(
 
 
 def _deploy(
-    deployment: _Deployment, planned: Planned, polling: TaskPolling, go_on: GoOn, call: Call
+    checked: _Checked, planned: Planned, polling: TaskPolling, go_on: GoOn, call: Call
 ) -> Deployed:
-    source, client = deployment.source, deployment.client
-    with call.masking(deployment.hidden) as masked:
+    source, client = checked.source, checked.client
+    with call.masking(checked.hidden) as masked:
         _announce(planned.plan, masked.report)
         record = DeploymentRecord(
             server_url=client.server.url, filename=source.filename, app_mode=source.app_mode
@@ -362,8 +362,8 @@ def _deploy(
         done,
         client.server,
         planned,
-        hidden=deployment.hidden,
-        draft_urls=deployment.found.settings.supports(Feature.DRAFT_URL),
+        hidden=checked.hidden,
+        draft_urls=checked.found.settings.supports(Feature.DRAFT_URL),
     )
 
 
