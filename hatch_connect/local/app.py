@@ -24,10 +24,11 @@ from hatch_connect.local.api.requests import BAD_KEY, ApiError, nobody_listens, 
 from hatch_connect.local.machine import Machine
 from hatch_connect.local.pages import overview
 from hatch_connect.local.sockets import visit_socket
+from hatch_connect.local.tasks import until_first
 from hatch_connect.local.visits import Visits
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -122,7 +123,7 @@ class Leases:
         try:
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": b"held\n", "more_body": True})
-            await self._first_of(_disconnected(receive), self._stopping.wait())
+            await until_first(_disconnected(receive), self._stopping.wait())
         finally:
             self._held -= 1
             if not self._held:
@@ -147,15 +148,6 @@ class Leases:
         if self._unused:
             self._ending = True
             self._unused()
-
-    @staticmethod
-    async def _first_of(*waits: Coroutine[None, None, object]) -> None:
-        tasks = [asyncio.ensure_future(wait) for wait in waits]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -15,6 +14,7 @@ from websockets.typing import Origin
 from hatch_connect.local.machine import machine_of
 from hatch_connect.local.pages import not_started, page
 from hatch_connect.local.processes import StartError
+from hatch_connect.local.tasks import until_first
 from hatch_connect.local.visits import find_target, request_headers
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ async def _relay(socket: WebSocket, target: ContentTarget) -> None:
     else:
         async with content:
             await _accept(socket, content)
-            await _exchange(socket, content)
+            # Whichever ends first has closed the other side with the code that its own side sent.
+            await until_first(_to_content(socket, content), _to_visitor(socket, content))
 
 
 def _is_from_here(socket: WebSocket) -> bool:
@@ -94,20 +95,6 @@ async def _accept(socket: WebSocket, content: ClientConnection) -> None:
     answered = content.response.headers.get_all("set-cookie") if content.response else ()
     cookies = [(b"set-cookie", value.encode("latin-1")) for value in answered]
     await socket.accept(subprotocol=content.subprotocol, headers=cookies)
-
-
-async def _exchange(socket: WebSocket, content: ClientConnection) -> None:
-    """Relay until one of the two has closed, and close the other with what it said."""
-    relays = {
-        asyncio.create_task(_to_content(socket, content)),
-        asyncio.create_task(_to_visitor(socket, content)),
-    }
-    try:
-        await asyncio.wait(relays, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for relay in relays:
-            relay.cancel()
-    await asyncio.gather(*relays, return_exceptions=True)
 
 
 async def _to_content(socket: WebSocket, content: ClientConnection) -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 from hatch_connect.errors import HatchConnectError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
 log = logging.getLogger(__name__)
 
@@ -92,3 +92,14 @@ class Tasks:
             task.finish("The server failed; its log has the reason.")
         else:
             task.finish()
+
+
+async def until_first(*works: Coroutine[None, None, object]) -> None:
+    """Wait until one piece of work ends, and end the others with it."""
+    running = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in running:
+            one.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
