@@ -74,8 +74,8 @@ class DeploymentState:
 
     `task_id` is the last task, `running` tells that it has not ended as far as is known, and `lost`
     that the server no longer knows it. `only_draft` tells that no activation is intended,
-    `activating` that one has begun. `verified` is None if the bundle was not visited, or the visit
-    did not tell whether it answers.
+    and `activation` how far one has come, as in an `Attempt`. `verified` is None if the bundle was
+    not visited, or the visit did not tell whether it answers.
     """
 
     content: Content | None
@@ -88,10 +88,14 @@ class DeploymentState:
     lost: bool = False
     only_draft: bool = False
     draft: bool = False
-    activating: bool = False
-    active: bool = False
+    activation: str = ""
     verified: bool | None = None
     answer: Visit | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether the bundle was activated."""
+        return self.activation == "done"
 
     @property
     def known(self) -> Content:
@@ -125,8 +129,8 @@ class DeploymentState:
         return Attempt(
             bundle_id=self.bundle_id,
             draft=self.only_draft,
-            activation="done" if self.active else "begun" if self.activating else "",
-            replaced=self.previous_bundle_id if self.activating else None,
+            activation=self.activation,
+            replaced=self.previous_bundle_id if self.activation else None,
             verified=self.verified,
         )
 
@@ -300,9 +304,9 @@ class Execution:
         if state.active:
             return
         self._report(Step(text=f"Activating bundle {state.bundle}"))
-        self._now(replace(state, activating=True, previous_bundle_id=self._active_now()))
+        self._now(replace(state, activation="begun", previous_bundle_id=self._active_now()))
         self._deploy(activate=None)
-        state = replace(self._state, draft=False, active=True)
+        state = replace(self._state, draft=False, activation="done")
         self._now(state)
         try:
             self._now(replace(state, content=self._client.content(state.known.guid)))
