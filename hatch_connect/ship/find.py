@@ -35,17 +35,18 @@ _MOST_NAMED = 5
 class ContentReference:
     """What is known of the content, the strongest first.
 
-    `app_id` was given on the call (a GUID, a number or a URL); `recorded` is the GUID of an earlier
-    deployment, or its number in records of older clients, and `recorded_in` the file that says so;
-    `begun` is the name of content that an earlier call was creating when it was ended; `guid`
-    stands in the project's table; `name` is the content's name, None if it says nothing of what
-    the content is.
+    `app_id` was given on the call (a GUID, a number or a URL); `begun` is the name of content that
+    an earlier call was creating when it was ended; `new` asks for other content than what follows;
+    `recorded` is the GUID of an earlier deployment, or its number in records of older clients, and
+    `recorded_in` the file that says so; `guid` stands in the project's table; `name` is the
+    content's name, None if it says nothing of what the content is.
     """
 
     app_id: str | None = None
+    begun: str | None = None
+    new: bool = False
     recorded: str | None = None
     recorded_in: str | None = None
-    begun: str | None = None
     guid: str | None = None
     name: str | None
 
@@ -79,10 +80,11 @@ def find_content(
     """
     if reference.app_id:
         return _named(client, reference.app_id, "--app-id")
-    if begun := find_begun(client, user, reference):
-        return begun
-    if recorded := _recorded(client, reference, report):
-        return recorded
+    found = _begun(client, user, reference)
+    if found is None and reference.new:
+        found = ContentMatch(content=None, because="--new")
+    if found := found or _recorded(client, reference, report):
+        return found
     if reference.guid:
         return _named(client, reference.guid, "`guid` in pyproject.toml")
     if reference.name is None:
@@ -106,7 +108,7 @@ def _recorded(
         return None
 
 
-def find_begun(
+def _begun(
     client: ConnectClient, user: User | None, reference: ContentReference
 ) -> ContentMatch | None:
     """Return content that an earlier call created and did not finish deploying.

@@ -24,7 +24,6 @@ from hatch_connect.secret import without_credentials
 from hatch_connect.ship.execute import Execution, deploy_again
 from hatch_connect.ship.find import (
     ContentMatch,
-    find_begun,
     find_content,
     last_repository,
     variable_names,
@@ -222,11 +221,8 @@ def _look(
 ) -> ServerFacts:
     """Ask the server what the plan needs to know; nothing is changed."""
     user = client.user()
-    clues = source.reference(client.server, call)
-    if call.options.new:
-        located = find_begun(client, user, clues) or ContentMatch(content=None, because="--new")
-    else:
-        located = find_content(client, user, clues, call.report)
+    reference = source.reference(client.server, call)
+    located = find_content(client, user, reference, call.report)
     content = located.content
     pythons = client.python_installations() if source.has_python else None
     names = variable_names(client, content) if content else ()

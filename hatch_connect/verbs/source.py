@@ -98,6 +98,7 @@ class Source:
         """
         known = ContentReference(
             app_id=call.options.app_id,
+            new=call.options.new,
             guid=self.config.guid if self.config else None,
             name=self.name if self.known_by_name else None,
         )
