@@ -16,7 +16,7 @@ from hatch_connect.events import Detail
 from hatch_connect.local.archives import unpack
 from hatch_connect.local.checks import check
 from hatch_connect.local.modes import MODES
-from hatch_connect.local.processes import run_program
+from hatch_connect.local.processes import run_logged
 from hatch_connect.local.pythons import choose_python
 from hatch_connect.local.state import now
 from hatch_connect.project.content_kind import QUARTO_PROJECTS
@@ -213,7 +213,7 @@ async def _render(
     code: int | None = None
     try:
         with _as_project(context.root, needed=bundle.app_mode == "quarto-static"):
-            code = await run_program(command, environ=environ, folder=context.root, write=write)
+            code = await run_logged(command, environ=environ, folder=context.root, write=write)
     finally:
         log.close()
         machine.state.save_job(replace(job, ended=now(), exit_code=code))

@@ -23,7 +23,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from hatch_connect.errors import BundleError
-from hatch_connect.local.processes import run_program
+from hatch_connect.local.processes import run_logged
 from hatch_connect.local.pythons import uv_environ
 from hatch_connect.project.target import minor_of
 
@@ -128,7 +128,7 @@ class Environments:
         import uv
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        code = await run_program(
+        code = await run_logged(
             (uv.find_uv_bin(), *arguments),
             environ=self._environ,
             folder=self.folder,  # no configuration of the bundle's or of a developer's project

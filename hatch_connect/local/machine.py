@@ -20,7 +20,7 @@ from hatch_connect.local.processes import (
     ProcessContext,
     Processes,
     StartError,
-    run_program,
+    run_logged,
 )
 from hatch_connect.local.pythons import Python, find_pythons, uv_environ
 from hatch_connect.local.state import JobLog, State, StoredBundle, StoredContent, StoredJob, now
@@ -99,7 +99,7 @@ class Machine:
         output: list[str] = []
         environ = uv_environ(self.setup.environ)
         command = (self.quarto, "--version")
-        await run_program(command, environ=environ, folder=self.setup.folder, write=output.append)
+        await run_logged(command, environ=environ, folder=self.setup.folder, write=output.append)
         return output[-1].strip() if output else None
 
     def content_lock(self, content: StoredContent) -> asyncio.Lock:

@@ -100,7 +100,7 @@ async def lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
         yield rest.rstrip("\r")
 
 
-async def run_program(
+async def run_logged(
     command: tuple[str | Path, ...],
     *,
     environ: Mapping[str, str],
