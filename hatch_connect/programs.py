@@ -20,30 +20,39 @@ _WIDEST = 400
 
 
 def run_program(
-    command: Sequence[str], folder: Path, environ: Mapping[str, str], *, apart: bool = False
-) -> subprocess.CompletedProcess[str]:
-    """Run a program and keep what it says, on both streams, as one text or `apart`."""
+    command: Sequence[str],
+    *,
+    folder: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    given: bytes | None = None,
+    seconds: float | None = None,
+    together: bool = False,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a program and keep what it says on its two streams, `together` as one.
+
+    It gets this process's folder and environment without others, and `given` as its input. If it
+    takes longer than `seconds`, it is ended and TimeoutExpired raised.
+    """
+    # A temporary folder of ours, so that its leftovers are removed with ours.
+    surroundings = None if environ is None else {**environ, "TMPDIR": gettempdir()}
     with subprocess.Popen(
         list(command),
         cwd=folder,
-        env={**environ, "TMPDIR": gettempdir()},  # so that its leftovers are removed with ours
-        stdin=subprocess.DEVNULL,
+        env=surroundings,
+        stdin=subprocess.DEVNULL if given is None else subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE if apart else subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
+        stderr=subprocess.STDOUT if together else subprocess.PIPE,
         process_group=None if sys.platform == "win32" else 0,
     ) as process:
         try:
-            said, errors = process.communicate()
+            said, errors = process.communicate(given, timeout=seconds)
         except BaseException:
             _end(process)
             raise
     return subprocess.CompletedProcess(process.args, process.returncode, said, errors)
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     """End a program and all that it started: with Ctrl-C's signal, then by killing them."""
     if sys.platform == "win32":
         process.kill()
@@ -53,6 +62,11 @@ def _end(process: subprocess.Popen[str]) -> None:
             os.killpg(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
             process.wait(_PATIENCE)
+
+
+def text_of(said: bytes) -> str:
+    """Return what a program said as text, whatever its encoding is."""
+    return said.decode("utf-8", "replace").replace("\r\n", "\n")
 
 
 def tail(output: str) -> str:

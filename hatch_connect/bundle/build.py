@@ -19,7 +19,7 @@ from hatch_connect.bundle.selector import Selector
 from hatch_connect.bundle.strategy import BuildStrategy, choose_strategy
 from hatch_connect.errors import BuildError, ProjectError
 from hatch_connect.events import Detail, Note, Step, Warned
-from hatch_connect.programs import run_program, tail
+from hatch_connect.programs import run_program, tail, text_of
 from hatch_connect.project.reading import require_no_mark
 
 if TYPE_CHECKING:
@@ -174,15 +174,16 @@ def _elsewhere(
                 report(event)
             if done.returncode == 0 and built:
                 return built
+        last = tail(text_of(done.stdout))
         raise BuildError(
-            f"The project's build ended with exit code {done.returncode}:\n{tail(done.stdout)}",
+            f"The project's build ended with exit code {done.returncode}:\n{last}",
             hint="`hatch build -t connect` shows all of it.",
         )
 
 
 def _run(
     request: BuildRequest, chosen: ChosenStrategy, environ: Mapping[str, str], report: Report
-) -> subprocess.CompletedProcess[str]:
+) -> subprocess.CompletedProcess[bytes]:
     from hatch_connect.bundle.isolated import run_hatchling
 
     root = request.config.root
@@ -190,6 +191,6 @@ def _run(
     directory = [str(request.directory.absolute())] if request.directory else []
     if chosen.strategy is BuildStrategy.HATCH:
         command = [*chosen.hatch, "-e", "default", "build", "-t", target, *directory]
-        return run_program(command, root, environ)
+        return run_program(command, folder=root, environ=environ, together=True)
     arguments = ["build", "-t", target, *(["-d", *directory] if directory else [])]
     return run_hatchling(root, chosen.requires, arguments, environ=environ, report=report)

@@ -15,7 +15,7 @@ from hatch_connect.bundle.archive import is_within
 from hatch_connect.bundle.strategy import OWN_NAME, own_url, requirement_name
 from hatch_connect.errors import BuildError
 from hatch_connect.events import Detail
-from hatch_connect.programs import run_program, tail
+from hatch_connect.programs import run_program, tail, text_of
 from hatch_connect.project.walk import BUILD_OUTPUTS, no_content
 
 if TYPE_CHECKING:
@@ -60,13 +60,14 @@ def run_hatchling(
     *,
     environ: Mapping[str, str],
     report: Report,
-) -> subprocess.CompletedProcess[str]:
+) -> subprocess.CompletedProcess[bytes]:
     """Run `python -m hatchling` where `requires` and this package are installed."""
     with _environment(report, []) as isolated:
         others = [each for each in requires if requirement_name(each) != OWN_NAME]
         isolated.install([*others, own_requirement(requires)])
         command = [isolated.python_executable, "-m", "hatchling", *arguments]
-        return run_program(command, root, {**environ, **isolated.make_extra_environ()})
+        surroundings = {**environ, **isolated.make_extra_environ()}
+        return run_program(command, folder=root, environ=surroundings, together=True)
 
 
 def own_requirement(requires: Sequence[str]) -> str:
@@ -150,8 +151,9 @@ def _quiet(environ: Mapping[str, str], said: list[str]) -> SubprocessRunner:
         extra_environ: Mapping[str, str] | None = None,
     ) -> None:
         surroundings = {**environ, "GIT_OPTIONAL_LOCKS": "0", **(extra_environ or {})}
-        done = run_program(cmd, Path(cwd or "."), surroundings)
-        said[:] = [done.stdout]
+        folder = Path(cwd or ".")
+        done = run_program(cmd, folder=folder, environ=surroundings, together=True)
+        said[:] = [text_of(done.stdout)]
         done.check_returncode()
         said.clear()
 

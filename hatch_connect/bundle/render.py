@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.errors import BuildError, InterpreterError
 from hatch_connect.events import Step
-from hatch_connect.programs import run_program
+from hatch_connect.programs import run_program, text_of
 from hatch_connect.project.interpreter import find_interpreter
 from hatch_connect.typed import list_at, table_at, text_at, texts_at
 
@@ -101,13 +101,14 @@ def inspect_quarto(config: ProjectConfig, environ: Mapping[str, str]) -> Inspect
 
 def _ask(target: Path, environ: Mapping[str, str]) -> object:
     command = (str(_executable(environ)), "inspect", str(target))
-    done = run_program(command, Path(), environ, apart=True)
+    done = run_program(command, environ=environ)
     if done.returncode == 0:
         try:
             return json.loads(done.stdout)
         except ValueError:
             pass
-    said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_LINES_OF_QUARTO:])
+    lines = text_of(done.stderr or done.stdout).strip().splitlines()
+    said = "\n".join(lines[-_LINES_OF_QUARTO:])
     raise BuildError(
         f"`quarto inspect {target}` ended with exit code {done.returncode} and without an"
         f" answer:\n{said}",
@@ -188,11 +189,11 @@ def render(context: BuildContext, folder: Path) -> Path:
             *_hidden(config),
             *(f"--output-dir={folder}", f"--output={target.name}", str(notebook)),
         ],
-        Path(),
-        environ,
+        environ=environ,
+        together=True,
     )
     if done.returncode != 0 or not target.is_file():
-        raise _failure(notebook, python, done.stdout)
+        raise _failure(notebook, python, text_of(done.stdout))
     return target
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import BundleError
+from hatch_connect.programs import run_program, text_of
 from hatch_connect.project.reading import encoding_of
 
 if TYPE_CHECKING:
@@ -306,15 +307,12 @@ def _ask_git(
         return None
     clean = {n: v for n, v in environ.items() if not n.startswith("GIT_") or n.startswith(_OURS)}
     try:
-        return subprocess.run(
+        return run_program(
             [git, "-c", "core.fsmonitor=false", *question],
-            cwd=folder,
-            env={**clean, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
-            input=given,
-            stdin=subprocess.DEVNULL if given is None else None,
-            capture_output=True,
-            timeout=seconds,
-            check=False,
+            folder=folder,
+            environ={**clean, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
+            given=given,
+            seconds=seconds,
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -334,7 +332,7 @@ def git_metadata(
         answer = _ask_git(root, environ, *question)
         if answer is None or answer.returncode != 0:
             return None
-        return answer.stdout.decode("utf-8", "replace").strip()
+        return text_of(answer.stdout).strip()
 
     commit = ask("rev-parse", "HEAD")
     if not commit or (tracked and ask("ls-files", "--error-unmatch", "--", tracked) is None):
@@ -403,7 +401,7 @@ def _listing(folder: Path, environ: Mapping[str, str], *question: str) -> list[s
     if answer is None:
         return "git is not there, or does not answer"
     if answer.returncode != 0:
-        said = answer.stderr.decode("utf-8", "replace").strip().splitlines()
+        said = text_of(answer.stderr).strip().splitlines()
         return said[0].removeprefix("fatal: ") if said else "git failed"
     return [os.fsdecode(entry) for entry in answer.stdout.split(b"\0")[:-1]]
 

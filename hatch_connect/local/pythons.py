@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from hatch_connect.errors import BundleError
+from hatch_connect.programs import run_program
 from hatch_connect.project.target import minor_of
 
 if TYPE_CHECKING:
@@ -89,12 +89,8 @@ _FOR_UV = re.compile(
 def _of_uv(environ: Mapping[str, str]) -> list[Python]:
     import uv
 
-    listing = subprocess.run(
-        (uv.find_uv_bin(), "python", "list", "--only-installed", "--output-format", "json"),
-        env=uv_environ(environ),
-        capture_output=True,
-        check=False,
-    )
+    command = (uv.find_uv_bin(), "python", "list", "--only-installed", "--output-format", "json")
+    listing = run_program(command, environ=uv_environ(environ))
     entries = json.loads(listing.stdout) if listing.returncode == 0 else []
     return [
         Python(version=entry["version"], path=Path(entry["path"]))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.utils import canonicalize_name
 
 from hatch_connect.errors import InterpreterError
+from hatch_connect.programs import run_program, text_of
 from hatch_connect.project.target import minor_of
 
 if TYPE_CHECKING:
@@ -140,25 +141,16 @@ def inspect_interpreter(python: Path) -> Interpreter:
 def _ask(python: Path) -> dict[str, Any]:
     command = [str(python), "-E", "-c", _INSPECTION]
     try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            encoding="utf-8",
-            errors="replace",
-        )
+        done = run_program(command, seconds=SECONDS)
     except FileNotFoundError:
         raise _broken(python, "it, or what it runs on, is not there") from None
     except OSError as error:
         raise _broken(python, error.strerror or str(error)) from None
     except subprocess.TimeoutExpired:
         raise _broken(python, f"it did not answer within {SECONDS} seconds") from None
-    marked = [line for line in done.stdout.splitlines() if line.startswith(_MARK)]
+    marked = [line for line in text_of(done.stdout).splitlines() if line.startswith(_MARK)]
     if done.returncode != 0 or not marked:
-        raise _broken(python, f"exit code {done.returncode}, {_said(done.stderr)}")
+        raise _broken(python, f"exit code {done.returncode}, {_said(text_of(done.stderr))}")
     answer: dict[str, Any] = json.loads(marked[-1].removeprefix(_MARK))
     return answer
 
