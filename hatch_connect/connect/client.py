@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _ATTEMPTS = 4
-_HIDDEN = {401, 403, 404}
+_HIDDEN = {401, 403, 404}  # not shown to this key, or not known by an older server
 _NO_SUCH_PAGE = {400, 404}
 _PAGE = 20
 
@@ -108,6 +108,7 @@ class ConnectClient:
     def find_content(self, name: str, owner_guid: str | None = None) -> tuple[Content, ...]:
         """Return the content of exactly that name that the key may see."""
         query = {"name": name} | ({"owner_guid": owner_guid} if owner_guid else {})
+        # A server that ignores the query returns more: the answers are compared with it.
         found = map(Content.from_answer, self._listed("v1/content", "guid", query))
         return tuple(c for c in found if c.name == name and owner_guid in {None, c.owner_guid})
 

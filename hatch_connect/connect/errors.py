@@ -14,6 +14,7 @@ from hatch_connect.errors import LostAnswerError, TimedOutError, UnreachableErro
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# What a proxy or load balancer answers if Connect behind it does not.
 _GATEWAY = {502, 503, 504}
 # OpenSSL's numbers for why a certificate is not accepted.
 _NOT_YET_VALID, _EXPIRED = 9, 10
@@ -46,6 +47,7 @@ def failure(
             f"{at} does not speak TLS as expected: {_reason(causes, ssl.SSLError)}.",
             hint="Does the server want http:// instead of https://?",
         )
+    # The server's URL was checked before: with a proxy, it is the proxy's that has no valid form.
     odd = _any(causes, requests.exceptions.InvalidURL, low.LocationParseError)
     if _any(causes, requests.exceptions.ProxyError) or (odd and proxy):
         return _proxy(causes, proxy)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from .servers import ServerStore
 
+# What click, and so the official client, takes for a flag in the environment.
 _ON = {"1", "t", "true", "y", "yes", "on"}
 _OFF = {"", "0", "f", "false", "n", "no", "off"}
 _NO_TABLES: Mapping[str, str | None] = {}
@@ -140,6 +141,7 @@ class _Finder:
 
     def _named(self, name: str, source: str) -> _ResolvedServer:
         known = name in self._tables
+        # A store that cannot be read matters only if nothing else says what the nickname means.
         server = self._stored(self._store.get, name) if known else self._store.get(name)
         named = self._environ.get("CONNECT_SERVER")
         if server is not None:
@@ -259,6 +261,7 @@ def _completed(found: _ResolvedServer, choice: ServerOptions, environ: Mapping[s
         insecure = _switch("CONNECT_INSECURE", own["CONNECT_INSECURE"])
     insecure = server.insecure if insecure is None else insecure
     cacert = choice.cacert or own.get("CONNECT_CA_CERTIFICATE")
+    # A stored certificate that is not used need not be one that can be read.
     stored = None if insecure or cacert else server.ca_cert
     return replace(
         server,
@@ -280,6 +283,7 @@ def _key(found: _ResolvedServer, choice: ServerOptions, own: Mapping[str, str]) 
     given = own.get("CONNECT_API_KEY") if found.key_may_come_from_environment else None
     from_environment = None if given is None or why_absent(given) else Secret(given)
     stored = found.server.api_key
+    # In these cases CONNECT_API_KEY is meant for this server, and outweighs the store.
     if found.by_url or own.get("CONNECT_SERVER"):
         return choice.api_key or from_environment or stored
     return choice.api_key or stored or from_environment

@@ -35,14 +35,17 @@ T = TypeVar("T")
 _OTHER_SERVICES = ("account_name", "connect_cloud_account_name", "snowflake_connection_name")
 
 _GUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+# What follows a server's path in URLs that people copy: Connect's own pages, or content.
 _WHERE_PEOPLE_LOOK = re.compile(rf"(?:/__[a-z]+__(?:/.*)?|/content/{_GUID}(?:/.*)?)$")
+# The GUID in `/connect/#/apps/GUID/...` of the dashboard, or in `/content/GUID/`.
 _CONTENT = re.compile(rf"/(?:apps|content)/({_GUID})(?=/|$|\?)")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+# A user name and a password before the host, which no message may show.
 _USER = re.compile(r"[^/\s]*@")
 _LIKE_A_KEY = re.compile(r"[A-Za-z0-9_-]{24,}")
 _EXAMPLE = "Give the server's URL, such as https://connect.example.com."
 
-_PATIENCE = 10.0
+_LOCK_TIMEOUT = 10.0  # seconds; a write takes milliseconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,7 +237,7 @@ def server_url(text: str) -> str:
     """
     parts = _split(text.strip())
     path = _WHERE_PEOPLE_LOOK.sub("", re.sub("/{2,}", "/", parts.path)).rstrip("/")
-    if parts.fragment.startswith("/"):
+    if parts.fragment.startswith("/"):  # a page of the dashboard
         path = path.removesuffix("/connect")
     return f"{parts.scheme}://{_network_location(parts)}{path}"
 
@@ -363,7 +366,7 @@ class JsonFile:
     def _locked(self) -> Iterator[None]:
         import filelock
 
-        lock = filelock.FileLock(self._lock, timeout=_PATIENCE, mode=0o600)
+        lock = filelock.FileLock(self._lock, timeout=_LOCK_TIMEOUT, mode=0o600)
         with contextlib.ExitStack() as stack:
             try:
                 self._lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -379,6 +382,7 @@ class JsonFile:
 
     def _write(self, data: bytes) -> None:
         target = self.path.resolve()
+        # Beside the file, because only within one file system a rename is atomic.
         scratch = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
         descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:

@@ -61,6 +61,7 @@ class BundleBody:
             (io.BytesIO(tail), len(tail)),
         )
         self._size = sum(length for _, length in self._parts)
+        # A report for each block of a large bundle would be thousands of events.
         self._step = max(self._size // _REPORTS, _BLOCK)
         self.seek(0)
 
@@ -99,6 +100,7 @@ class BundleBody:
         """How many bytes the connection took, in the last attempt."""
         return self._taken
 
+    # urllib3 asks for the position, and goes back to it to send the body again.
     def tell(self) -> int:
         """Return how far it was read."""
         return self._handed

@@ -134,7 +134,7 @@ def _named(client: ConnectClient, named: str, because: str) -> ContentMatch:
             hint="Name the server too (--name, --server), or give the GUID alone.",
         )
     try:
-        number = app_id.isdecimal()
+        number = app_id.isdecimal()  # as older clients and records name content
         content = client.content_by_number(app_id) if number else client.content(app_id)
     except NotFoundError as error:
         raise ContentError(
@@ -189,6 +189,7 @@ def last_repository(client: ConnectClient, content: Content) -> str | None:
 
 
 def _by_name(client: ConnectClient, user: User | None, name: str, report: Report) -> ContentMatch:
+    # Connect keeps names unique for an owner, not on the server.
     mine = client.find_content(name, owner_guid=user.guid) if user else ()
     if mine:
         return ContentMatch(content=mine[0], because=f"your content named {name!r}", by_name=True)
