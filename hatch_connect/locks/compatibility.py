@@ -200,16 +200,17 @@ class Pinner:
         """Return why nothing of a package can be installed on the target."""
         if package.url is None and package.version is None:
             return f"{package} has no version in {self.place}."
-        if package.wheels is None or package.has_sdist or is_compatible(package.wheels, self.tags):
+        if package.has_sdist or self._fits(package):
             return None
-        return incompatible(str(package), package.wheels, self.target)
+        return incompatible(str(package), package.wheels or (), self.target)
 
     def _build_note(self, package: LockedPackage) -> str | None:
-        if package.wheels is None or not package.has_sdist:
-            return None
-        if is_compatible(package.wheels, self.tags):
+        if not package.has_sdist or self._fits(package):
             return None
         return f"{package} has no wheel for the target: the server builds it."
+
+    def _fits(self, package: LockedPackage) -> bool:
+        return package.wheels is None or is_compatible(package.wheels, self.tags)
 
 
 def wheels_at(url: str) -> tuple[str, ...] | None:
