@@ -407,7 +407,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 def test_a_writer_that_does_not_end_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(servers, "_PATIENCE", 0.05)
+    monkeypatch.setattr(servers, "_LOCK_TIMEOUT", 0.05)
     file = JsonFile(tmp_path / "b.json", lock=tmp_path / "lock")
     with (
         filelock.FileLock(tmp_path / "lock"),
