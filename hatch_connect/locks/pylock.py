@@ -130,18 +130,10 @@ def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
             [
                 problem
                 for patch, selection in selections.items()
-                for problem in (
-                    *selection.problems,
-                    *_problems(installed[patch], reader.pinner),
-                )
+                for problem in (*selection.problems, *_problems(installed[patch], reader.pinner))
             ],
         ),
-        *_stale(found, config, pins, target, reader.local),
-        Problems(
-            f"{found.path} is stale: it has what nothing asks for.",
-            f"{_AGAIN}.",
-            [f"`{name}` is in the lock only." for name in reader.unasked(pins)],
-        ),
+        *_stale(found, reader, pins),
     )
     omitted = reader.omitted(pins)
     # A lock that was made for one minor lacks the markers that others would need.
@@ -158,21 +150,21 @@ def _problems(installed: Iterable[LockedPackage], pinner: Pinner) -> Iterator[st
         yield from filter(None, (wrong, pinner.hash_problem(package)))
 
 
-def _stale(
-    found: LockFile,
-    config: ProjectConfig,
-    pins: tuple[Pin, ...],
-    target: Target,
-    local: Mapping[str, LocalPackage],
-) -> Iterator[Problems]:
-    if found.hatch and not config.hatch_environment.installs_project:
-        return
-    with_hatch = " (hatch env lock)" if found.hatch else ""
-    built = (*declared_local(config, target, uv=not found.hatch), *local.values())
+def _stale(found: LockFile, reader: _Reader, pins: tuple[Pin, ...]) -> Iterator[Problems]:
+    config = reader.config
+    if not found.hatch or config.hatch_environment.installs_project:
+        with_hatch = " (hatch env lock)" if found.hatch else ""
+        declared = declared_local(config, reader.target, uv=not found.hatch)
+        built = (*declared, *reader.local.values())
+        yield Problems(
+            f"{found.path} is stale: it is not what {config.path} asks for.",
+            f"{_AGAIN}{with_hatch}.",
+            unsatisfied(config, pins, reader.target, local=built),
+        )
     yield Problems(
-        f"{found.path} is stale: it is not what {config.path} asks for.",
-        f"{_AGAIN}{with_hatch}.",
-        unsatisfied(config, pins, target, local=built),
+        f"{found.path} is stale: it has what nothing asks for.",
+        f"{_AGAIN}.",
+        [f"`{name}` is in the lock only." for name in reader.unasked(pins)],
     )
 
 
