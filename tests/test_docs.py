@@ -104,6 +104,17 @@ def test_the_architecture_names_every_module() -> None:
         assert set(modules) - {"__init__"} == found - {"__init__"}, room
 
 
+def test_the_architecture_names_what_is_there() -> None:
+    text = read("docs/explanation/architecture.md")
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "hatch_connect").rglob("*.py")]
+    classes = {
+        name for source in sources for name in re.findall(r"^class (\w+)", source, re.MULTILINE)
+    }
+    assert set(re.findall(r"`([A-Z][a-z]\w+)[`.]", text)) <= classes
+    for module in re.findall(r"`(\w+/\w+)`", text):
+        assert (ROOT / "hatch_connect" / f"{module}.py").exists(), module
+
+
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/explanation/architecture.md"])
 def test_every_file_that_is_named_is_there(page: str) -> None:
     for path in re.findall(r"`((?:hatch_connect|tests|docs)/[\w/.-]+)`", read(page)):
