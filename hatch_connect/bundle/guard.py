@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from binascii import a2b_base64
 from dataclasses import dataclass
-from fnmatch import fnmatchcase, translate
+from fnmatch import translate
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
-from hatch_connect.project.walk import never_content
+from hatch_connect.project.walk import generated_file, never_content
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -200,20 +200,6 @@ class Forbidden:
     secret: bool
 
 
-def _rules(rule: str, *names: str) -> dict[str, str]:
-    return dict.fromkeys(names, rule)
-
-
-_GENERATED_FILES = {
-    **_rules("compiled Python", "*.py[cod]"),
-    **_rules("a virtual environment", "pyvenv.cfg"),
-    **_rules("left by a file manager", ".DS_Store", "Thumbs.db", "desktop.ini"),
-    **_rules("left by a session", ".RData", ".Rhistory", ".coverage", ".coverage.*"),
-    **_rules("a bundle of an earlier build", "*.connect.tgz"),
-}
-_ANY_FILE = re.compile("|".join(map(translate, _GENERATED_FILES)))
-
-
 def forbidden(path: str, source: Path | None = None) -> Forbidden | None:
     """Return the rule that keeps a file back, or None; its content counts if `source` is given.
 
@@ -228,12 +214,7 @@ def forbidden(path: str, source: Path | None = None) -> Forbidden | None:
     for folder in folders:
         if rule := forbidden_folder(folder):
             return rule
-    generated = None
-    if _ANY_FILE.match(name):
-        rules = _GENERATED_FILES.items()
-        generated = next(rule for pattern, rule in rules if fnmatchcase(name, pattern))
-    if generated is None and name.startswith(".git"):
-        generated = never_content(name)
+    generated = generated_file(name)
     if path == "manifest.json":
         generated = "the manifest of an earlier build"
     return Forbidden(rule=generated, secret=False) if generated else None

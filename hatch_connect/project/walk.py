@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase, translate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,14 @@ _NEVER = {
     **_rules("the session of an editor", ".Rproj.user", ".idea", ".vscode", ".vs"),
     **_rules("read by tools alone", ".circleci", ".devcontainer", ".forgejo", ".buildkite"),
 }
+_FILES = {
+    **_rules("compiled Python", "*.py[cod]"),
+    **_rules("a virtual environment", "pyvenv.cfg"),
+    **_rules("left by a file manager", ".DS_Store", "Thumbs.db", "desktop.ini"),
+    **_rules("left by a session", ".RData", ".Rhistory", ".coverage", ".coverage.*"),
+    **_rules("a bundle of an earlier build", "*.connect.tgz"),
+}
+_ANY_FILE = re.compile("|".join(map(translate, _FILES)))  # one match for nearly all files
 _UNLESS_TRACKED = _rules("installed packages", "node_modules", "site-packages")
 _UNLESS_TRACKED_AT_TOP = {
     **_rules(BUILD_OUTPUTS, "build", "dist"),
@@ -71,6 +81,13 @@ def never_content(name: str) -> str | None:
     if name.startswith(".git") and name != ".gitkeep":
         return _NEVER.get(name, "read by tools alone")
     return _NEVER.get(name)
+
+
+def generated_file(name: str) -> str | None:
+    """Return the rule by which a file of this name is not content, even if git tracks it."""
+    if _ANY_FILE.match(name):
+        return next(rule for pattern, rule in _FILES.items() if fnmatchcase(name, pattern))
+    return never_content(name) if name.startswith(".git") else None
 
 
 def no_content(folder: Path, *, at_top: bool) -> NoContent | None:
