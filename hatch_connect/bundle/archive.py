@@ -71,6 +71,7 @@ def unsafe(path: str) -> str | None:
             any(c < _FIRST_PRINTABLE or c == _DELETE for c in path),
             "its name holds a line break or another control character",
         ),
+        # `C:` is a drive on Windows, where the bundle may be unpacked too.
         (path.startswith("/") or path[1:2] == ":", "its path is absolute"),
         (
             not {"", ".", ".."}.isdisjoint(parts),
@@ -120,6 +121,7 @@ def _collisions(paths: Iterable[str]) -> Iterable[str]:
 
 
 def _folded(path: str) -> str:
+    # Folding case can undo the normal form, so it is taken once more after it.
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 
@@ -221,6 +223,7 @@ def pack(
     with replacing(target) as partial, partial.open("xb") as raw:
         out = Tally(raw)
         with (
+            # Neither a name nor a time in gzip's header: the same content has the same bytes.
             gzip.GzipFile("", "wb", _ZLIB_LEVEL, out, mtime=0) as zipped,
             tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as archive,
         ):
@@ -234,6 +237,7 @@ def pack(
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` that takes its place at the end, and is gone after an error."""
+    # In the same folder: only within a file system does a new file replace another at once.
     partial = target.with_name(f".{secrets.token_hex(8)}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -326,6 +330,7 @@ class _Meter:
 
     def seen(self, size: int) -> None:
         self._done += size
+        # The last report is left to `end`, so that 100 % means that the archive is there.
         if (self._done - self._told) * 100 > self._total:
             self._tell(min(self._done, self._total - 1))
 

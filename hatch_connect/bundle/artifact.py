@@ -97,6 +97,7 @@ def describe_artifact(
     }
     generated = []
     if packages is not None:
+        # A list that ships as written stays where the artifact has it, beside its includes.
         shipped = packages.path if packages.path in content else None
         path = shipped if packages.lock.verbatim is not None and shipped else folder + PACKAGE_FILE
         if path != shipped or packages.lock.verbatim is None:

@@ -155,6 +155,7 @@ def _keep_from_git(directory: Path, root: Path) -> None:
     mark = directory / ".gitignore"
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        # A folder in which the user has something gets no `.gitignore`.
         ours = directory == root / DEFAULT_DIRECTORY or not any(directory.iterdir())
         if ours and not mark.exists():
             mark.write_text("*\n", encoding="utf-8")

@@ -52,7 +52,7 @@ def build(request: BuildRequest, environ: Mapping[str, str], report: Report) -> 
         environ=environ,
         report=report,
     )
-    return _without_hatchling(context, wheel=chosen.strategy is BuildStrategy.WHEEL)
+    return _without_builder(context, wheel=chosen.strategy is BuildStrategy.WHEEL)
 
 
 def _here(request: BuildRequest, environ: Mapping[str, str], report: Report) -> Built:
@@ -114,7 +114,7 @@ class _App:
         raise BuildError(message or f"The build ended with code {code}.")
 
 
-def _without_hatchling(context: BuildContext, *, wheel: bool) -> Built:
+def _without_builder(context: BuildContext, *, wheel: bool) -> Built:
     from hatch_connect.bundle.assemble import assemble
 
     with TemporaryDirectory(prefix="hatch-connect-") as folder:
@@ -165,6 +165,7 @@ def _elsewhere(
     with TemporaryDirectory(prefix="hatch-connect-") as folder:
         answer = Path(folder) / "answer.json"
         surroundings = {**environ, VARIABLE: encode_request(request, answer)}
+        # Hatch sets these for the command that we may be part of; the build is another one.
         for name in ("HATCH_ENV_ACTIVE", "HATCH_BUILD_HOOKS_ONLY", "HATCH_BUILD_CLEAN"):
             surroundings.pop(name, None)
         done = _run(request, chosen, surroundings, report)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hatch_connect.project.project import ProjectConfig
 
 _SOURCES = (".py", ".ipynb", ".qmd", ".html", ".htm")
+# Of a text that may be a path, and of a source that is searched for names.
 _LONGEST = 200
 _LARGEST = 1 << 22
 _WILD = re.compile(r"[*?\[]")

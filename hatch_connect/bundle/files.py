@@ -218,6 +218,7 @@ def _rest(
     for folder, folders, names in os.walk(selector.root):
         at = Path(folder).relative_to(selector.root).as_posix()
         prefix = "" if at == "." else f"{at}/"
+        # A link to a folder is not walked into, so it is listed by its own name.
         links = [name for name in folders if (Path(folder) / name).is_symlink()]
         for path in (prefix + name for name in (*names, *links)):
             parts = path.split("/")

@@ -233,6 +233,7 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
 
     def _skipped(self, selector: Selector, folder: str) -> str | None:
         parent, _, name = folder.rpartition("/")
+        # `artifacts` may lie in folders that git ignores, so these are entered then.
         has_artifacts = self.config.artifact_spec or self.config.build_artifact_spec
         source = Path(self.root, folder)
         if rule := selector.against_folder(folder, source, ignored=not has_artifacts):

@@ -150,6 +150,7 @@ def _quiet(environ: Mapping[str, str], said: list[str]) -> SubprocessRunner:
         cwd: str | None = None,
         extra_environ: Mapping[str, str] | None = None,
     ) -> None:
+        # A version source that runs git must not write an index into the user's repository.
         surroundings = {**environ, "GIT_OPTIONAL_LOCKS": "0", **(extra_environ or {})}
         folder = Path(cwd or ".")
         done = run_program(cmd, folder=folder, environ=surroundings, together=True)

@@ -154,6 +154,7 @@ def _places(lock: Lock, config: ProjectConfig) -> tuple[str, tuple[tuple[str, by
     """
     if lock.verbatim is None or lock.path is None or not lock.path.is_relative_to(config.root):
         return PACKAGE_FILE, ()
+    # Content in a folder is moved to the root; a list outside that folder keeps its path.
     inside = all(file.is_relative_to(config.content_root) for file in lock.files)
     root = config.content_root if inside else config.root
     path = lock.path.relative_to(root).as_posix()

@@ -263,6 +263,7 @@ def reading(path: Path) -> Iterator[tuple[tarfile.TarFile, Tally]]:
                 content = _Limited(unzipped, raw)
                 with tarfile.open(fileobj=content, mode="r|", bufsize=_BLOCK) as archive:  # type: ignore[call-overload] # as above
                     yield archive, raw
+                # What follows the archive's end counts for the size, the MD5 and the limit too.
                 while content.read(_BLOCK):
                     pass
     except (tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile) as error:
@@ -306,10 +307,12 @@ def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, found: _ArchiveCont
     if member.issym() or member.islnk():
         found.links[name] = _link_target(name, member)
         return
+    # A sparse file may claim any size without having the bytes.
     content = archive.extractfile(member) if member.isreg() and not member.issparse() else None
     if content is None:
         _refuse(name, "it is neither a file nor a folder")
         return
+    # Only these can be the bundle's own: at the root, or in a single folder at the top.
     keep = posixpath.basename(name) == MANIFEST_NAME and name.count("/") <= 1
     if keep and member.size > _LARGEST_MANIFEST:
         _refuse(name, f"it is larger than {_LARGEST_MANIFEST >> 20} MiB")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hatch_connect.project.project import ProjectConfig
 
 INSTALL = "https://quarto.org/docs/get-started/"
+# Where its installers put it, and RStudio's.
 _ELSEWHERE = (
     "/usr/local/bin/quarto",
     "/opt/quarto/bin/quarto",
@@ -36,6 +37,7 @@ _ELSEWHERE = (
 _ENGINES = frozenset({"markdown", "jupyter"})
 _UNKNOWN_VERSION = "99.9.9"  # as the official client writes it
 _LINES_OF_QUARTO = 15
+# A script, or the interpreter itself, among the commands before and after rendering.
 _PYTHON = re.compile(r"\.py\b|^\s*python[\d.]*\s")
 
 _LINES_OF_NOTEBOOK = 25

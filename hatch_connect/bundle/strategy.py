@@ -152,6 +152,7 @@ class _Hatch:
 
     def knows_target(self) -> bool:
         """Return whether `hatch build` installs this plugin, and all that the wheel needs."""
+        # Hatch installs what this target declares, and knows nothing of the wheel inside.
         declared = {*self._config.build_requires, *texts_at(self._build, "dependencies")}
         declared |= {*texts_at(self._connect, "dependencies")}
         own = any(_installs_us(requirement) for requirement in declared)
@@ -160,6 +161,7 @@ class _Hatch:
 
 def own_url() -> str | None:
     """Return the URL that this package was installed from, None if an index had it."""
+    # PEP 610: an installer notes there what it did not take from an index.
     text = distribution(OWN_NAME).read_text("direct_url.json")
     return json.loads(text).get("url") if text else None
 
@@ -180,5 +182,6 @@ def _is_at_hand(requirement: str) -> bool:
 
 def requirement_name(requirement: str) -> str:
     """Return the normalized name that a requirement begins with, "" if it has none."""
+    # Not by a parser: `{root:uri}`, which Hatch fills in, is no URL yet.
     found = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", requirement)
     return canonicalize_name(found[1]) if found else ""
