@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +21,7 @@ from hatch_connect.local.processes import (
     StartError,
     run_logged,
 )
-from hatch_connect.local.pythons import Python, find_pythons, uv_environ
+from hatch_connect.local.pythons import OWN, Python, find_pythons, uv_environ
 from hatch_connect.local.state import JobLog, State, StoredBundle, StoredContent, StoredJob, now
 from hatch_connect.local.tasks import Tasks
 
@@ -223,8 +222,8 @@ class Machine:
     ) -> Launch:
         mode = MODES[bundle.app_mode or ""]
         context = self.process_context(content, bundle, job)
-        runner = context.python or Path(sys.executable)
-        version = bundle.python or ".".join(map(str, sys.version_info[:3]))
+        runner = context.python or OWN.path
+        version = bundle.python or OWN.version
         try:
             runtime = await self.runtime(Python(version=version, path=runner))
         except BundleError as error:

@@ -30,6 +30,10 @@ class Python:
     path: Path
 
 
+OWN = Python(version=".".join(map(str, sys.version_info[:3])), path=Path(sys.executable))
+"""The interpreter that runs this server."""
+
+
 def find_pythons(environ: Mapping[str, str]) -> tuple[Python, ...]:
     """Return one CPython for each version that is installed, oldest first.
 
@@ -37,9 +41,8 @@ def find_pythons(environ: Mapping[str, str]) -> tuple[Python, ...]:
     the versions that are selected.
     """
     found = {python.version: python for python in (*_of_pyenv(environ), *_of_uv(environ))}
-    own = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info.releaselevel == "final":
-        found[own] = Python(version=own, path=Path(sys.executable))
+        found[OWN.version] = OWN
     by_age = sorted(found.values(), key=lambda python: Version(python.version))
     return tuple(python for python in by_age if Version(python.version) >= _OLDEST)
 
