@@ -62,9 +62,7 @@ def _here(request: BuildRequest, environ: Mapping[str, str], report: Report) -> 
 
     config = request.config
     builder = BundleBuilder(str(config.root), app=_App(report))  # type: ignore[arg-type] # all that builders use of one
-    builder.task = BundleRun(
-        project=config.project, request=request, environ=environ, report=report
-    )
+    builder.run = BundleRun(project=config.project, request=request, environ=environ, report=report)
     try:
         list(
             builder.build(
@@ -78,7 +76,7 @@ def _here(request: BuildRequest, environ: Mapping[str, str], report: Report) -> 
         raise not_utf8(config.root, error) from error
     except (ValueError, TypeError, OSError, UnknownPluginError) as error:
         raise BuildError(f"Hatchling cannot build the project: {error}") from error
-    (built,) = builder.task.built
+    (built,) = builder.run.built
     return built
 
 

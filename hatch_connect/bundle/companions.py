@@ -71,7 +71,7 @@ def imported(
     return tuple(found)
 
 
-def followed(context: BuildContext) -> tuple[str, ...]:
+def imported_by_entry(context: BuildContext) -> tuple[str, ...]:
     """Return the project's files that the entrypoint and its packages import, with themselves."""
     config = context.config
     own = _own(config)
@@ -137,7 +137,7 @@ def _places(config: ProjectConfig, text: str, *folders: str) -> Iterator[str]:
             continue
 
 
-def others(config: ProjectConfig) -> dict[str, str]:
+def kept_for_others(config: ProjectConfig) -> dict[str, str]:
     """Return what only other content of the project has: its folder or file, and its name.
 
     What holds this content's own entrypoint, or is the same, is not among it.
@@ -169,7 +169,9 @@ def _own(config: ProjectConfig) -> tuple[str, ...]:
     return tuple(path for path in wanted if (config.root / path).is_file())
 
 
-def missed(config: ProjectConfig, selected: SelectedFiles, more: Collection[str]) -> dict[str, str]:
+def missing_files(
+    config: ProjectConfig, selected: SelectedFiles, more: Collection[str]
+) -> dict[str, str]:
     """Return what sources name and does not ship, each with one that names it.
 
     `more` are paths that ship besides. A secret is never advised; the project's `src` is no file

@@ -21,11 +21,11 @@ from hatch_connect.bundle.archive import (
 from hatch_connect.bundle.companions import (
     companions,
     entry_files,
-    followed,
     has_entry,
     imported,
-    missed,
-    others,
+    imported_by_entry,
+    kept_for_others,
+    missing_files,
     require_entry,
     shipped_under,
     with_folders,
@@ -125,13 +125,13 @@ def select(
 ) -> SelectedFiles:
     """Return the files of the project that ship; all others are left out, each by its rule."""
     config = context.config
-    of_others = others(config)
+    of_others = kept_for_others(config)
     rules = _Rules(
         context=context,
         packages=packages,
         inspection=inspection,
         others=of_others,
-        imported=frozenset(followed(context) if of_others else ()),
+        imported=frozenset(imported_by_entry(context) if of_others else ()),
     )
     files = tuple(file for file in selected.files if file.path != MANIFEST_NAME)
     paths = {file.path for file in files}
@@ -149,7 +149,7 @@ def select(
     for item in selected.left_out:
         if item.rule == "guard: a private key" and item.path.endswith(".py"):
             context.report(Warned(text=_warning_of_key(item.path)))
-    if names := missed(config, selected, listed):
+    if names := missing_files(config, selected, listed):
         context.report(Warned(text=_warning_of_missing(config, names)))
     if packages and not verbatim:
         rule = f"the package list comes from {packages.lock.called}"

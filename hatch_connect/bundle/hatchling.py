@@ -90,7 +90,7 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
     """Builds the bundle of the project, or of each piece of content that is asked for."""
 
     PLUGIN_NAME = OWN
-    task: BundleRun
+    run: BundleRun
 
     @classmethod
     def get_config_class(cls) -> type[BundleConfig]:
@@ -99,12 +99,12 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
 
     def get_version_api(self) -> dict[str, Callable[..., str]]:
         """Return what can be built: the main content, and each of the `content` tables."""
-        names = (None, *self.task.project.content_tables)
+        names = (None, *self.run.project.content_tables)
         return {name or MAIN: partial(self._build, name) for name in names}
 
     def get_default_versions(self) -> list[str]:
         """Build all content."""
-        return [name or MAIN for name in self.task.project.contents]
+        return [name or MAIN for name in self.run.project.contents]
 
     def clean(self, directory: str, versions: list[str]) -> None:  # noqa: ARG002 - Hatchling's signature
         """Remove the bundles of earlier builds, those with the ending of earlier releases too."""
@@ -135,22 +135,22 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
         )
 
     def _build(self, content: str | None, directory: str, **_build_data: object) -> str:
-        request = self.task.request
+        request = self.run.request
         if request is None or request.config.content != content:
-            request = BuildRequest(config=self.task.project.content(content))
+            request = BuildRequest(config=self.run.project.content(content))
         config = request.config
         context = BuildContext(
             request=request,
             directory=Path(directory),
-            selector=Selector(config, self.task.environ),
-            environ=self.task.environ,
-            report=self.task.report,
+            selector=Selector(config, self.run.environ),
+            environ=self.run.environ,
+            report=self.run.report,
         )
         with TemporaryDirectory(prefix="hatch-connect-") as folder:
             wheel = config.app_mode.has_python and not config.is_whole_tree and self.has_package
             material = self._from_wheel(context.selector, Path(folder)) if wheel else None
             built = assemble(context, material or self.from_tree(context, self.metadata.version))
-        self.task.built.append(built)
+        self.run.built.append(built)
         return str(built.bundle.path)
 
     def _from_wheel(self, selector: Selector, folder: Path) -> SelectedFiles | None:

@@ -47,7 +47,7 @@ class ConnectBuilder(BundleBuilder):
             request = None
             if text := os.environ.get(VARIABLE):
                 request, answer = decode_request(text, project)
-            self.task = BundleRun(
+            self.run = BundleRun(
                 project=project, request=request, environ=os.environ, report=report
             )
             yield from super().build(**options)
@@ -56,7 +56,7 @@ class ConnectBuilder(BundleBuilder):
             _answer(answer, encode_answer(None, reported, error))
             self.app.abort(str(error), error.exit_code)
         else:
-            _answer(answer, encode_answer(self.task.built[0], reported))
+            _answer(answer, encode_answer(next(iter(self.run.built), None), reported))
 
     def _show(self, event: Event) -> None:
         show = {

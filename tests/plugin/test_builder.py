@@ -84,6 +84,13 @@ def test_an_error_ends_the_build_with_2_and_no_traceback(
     assert "Traceback" not in done.said
 
 
+def test_hooks_alone_make_no_bundle(tmp_path: Path, sandbox: Sandbox) -> None:
+    root = project(tmp_path, PACKAGE)
+    done = hatchling(sandbox, root, "-t", "connect", "--hooks-only")
+    assert done.code == 0, done.said
+    assert not (root / "dist" / "connect" / NAME).exists()
+
+
 def test_options_that_are_not_ours_are_refused(tmp_path: Path, sandbox: Sandbox) -> None:
     root = project(tmp_path, PACKAGE)
     done = hatchling(sandbox, root, "-t", "connect", **{VARIABLE: "nonsense"})
