@@ -6,7 +6,8 @@ import pytest
 
 from hatch_connect.bundle.manifest import Jupyter
 from hatch_connect.local.deploy import notebook_command, quarto_command
-from hatch_connect.local.modes import Mount, serving_command
+from hatch_connect.local.modes import MODES, Mount, serving_command
+from hatch_connect.project.content_kind import APP_MODES
 
 _MOUNT = Mount(server="http://127.0.0.1:3939", prefix="/content/g")
 
@@ -88,3 +89,7 @@ def test_what_renders_with_quarto() -> None:
     quarto = Path("/opt/quarto")
 
     assert quarto_command(quarto, ".", "out") == (quarto, "render", ".", "--output-dir", "out")
+
+
+def test_every_app_mode_is_known() -> None:
+    assert MODES.keys() == {mode.name for mode in APP_MODES}
