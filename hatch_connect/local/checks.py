@@ -22,7 +22,8 @@ from hatch_connect.bundle.manifest import (
 )
 from hatch_connect.errors import BundleError, shortened
 from hatch_connect.local.archives import safe_name
-from hatch_connect.local.modes import MODES, WITHOUT_PYTHON
+from hatch_connect.local.modes import KNOWN, MODES
+from hatch_connect.project.content_kind import EntrypointKind
 from hatch_connect.project.entrypoints import SAVED_MODELS, express_script, is_quarto_project
 from hatch_connect.typed import optional
 
@@ -30,8 +31,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from hatch_connect.project.content_kind import AppMode
+
 T = TypeVar("T")
-_WITHOUT_ENTRYPOINT = ("notebooks", "document", "model", "none")
+_WITHOUT_ENTRYPOINT = frozenset(
+    {
+        EntrypointKind.NOTEBOOKS,
+        EntrypointKind.DOCUMENT,
+        EntrypointKind.MODEL,
+        EntrypointKind.NONE,
+    }
+)
 _VERSION = re.compile(r"(\d+)\.(\d+)(\.\d+)?\S*")
 _NAME = r"[^\W\d]\w*"
 _OBJECT = re.compile(rf"\w[\w-]*(\.\w[\w-]*)*(:{_NAME}(\.{_NAME})*)?")
@@ -75,20 +85,19 @@ def parse(text: bytes) -> Manifest:
     version = whole.get("version", 1)
     if version != 1 or isinstance(version, bool):
         raise BundleError("manifest.json: version must be 1.")
-    app_mode = _need(whole, "metadata.appmode")
-    if app_mode not in MODES:
+    name = _need(whole, "metadata.appmode")
+    if name not in MODES:
         known = ", ".join(MODES)
-        raise BundleError(f"manifest.json: metadata.appmode {app_mode!r} is not one of: {known}.")
+        raise BundleError(f"manifest.json: metadata.appmode {name!r} is not one of: {known}.")
+    app_mode = KNOWN[name]
     primary_html = _get(whole, "metadata.primary_html", str)
     version = _python_version(whole, app_mode)
-    if primary_html is None and MODES[app_mode].entrypoint not in _WITHOUT_ENTRYPOINT:
+    if primary_html is None and app_mode.entrypoint not in _WITHOUT_ENTRYPOINT:
         _need(whole, "metadata.entrypoint")
     entrypoint = _get(whole, "metadata.entrypoint", str)
     requires = _requires(whole)
     return Manifest(
-        metadata=ManifestMetadata(
-            app_mode=app_mode, entrypoint=entrypoint, primary_html=primary_html
-        ),
+        metadata=ManifestMetadata(app_mode=name, entrypoint=entrypoint, primary_html=primary_html),
         python=None
         if version is None
         else ManifestPython(version=version, package_file=_package_file(whole)),
@@ -137,10 +146,10 @@ def _need(whole: Mapping[str, object], key: str) -> str:
     return text
 
 
-def _python_version(whole: Mapping[str, object], app_mode: str) -> str | None:
+def _python_version(whole: Mapping[str, object], app_mode: AppMode) -> str | None:
     # Not every document of Quarto runs Python.
-    unused = MODES[app_mode].entrypoint == "document" and whole.get("python") is None
-    if unused or app_mode in WITHOUT_PYTHON:
+    unused = app_mode.is_quarto and whole.get("python") is None
+    if unused or not app_mode.has_python:
         return None
     version = _need(whole, "python.version")
     if not _VERSION.fullmatch(version):
@@ -180,24 +189,22 @@ def find_entrypoint(root: Path, metadata: ManifestMetadata) -> str:
     Raises BundleError if it names nothing of the bundle.
     """
     entrypoint = metadata.entrypoint or ""
-    mode = MODES[metadata.app_mode]
+    app_mode = KNOWN[metadata.app_mode]
     found = ""
-    match mode.entrypoint:
-        case "object":
+    match app_mode.entrypoint:
+        case EntrypointKind.OBJECT:
             found = _object(root, entrypoint)
-        case "shiny":
-            found = _shiny(root, entrypoint)
-        case "script":
-            found = _script(root, entrypoint)
-        case "notebook":
+        case EntrypointKind.SCRIPT:
+            found = (_shiny if app_mode.express else _script)(root, entrypoint)
+        case EntrypointKind.NOTEBOOK:
             found = _file(root, entrypoint, (".ipynb",))
-        case "notebooks":
+        case EntrypointKind.NOTEBOOKS:
             found = _notebooks(root, entrypoint)
-        case "document":
-            found = _document(root, project=mode.kind == "files")
-        case "page":
+        case EntrypointKind.DOCUMENT:
+            found = _document(root, project=MODES[app_mode.name].kind == "files")
+        case EntrypointKind.PAGE:
             found = _file(root, metadata.primary_html or entrypoint)
-        case "model":
+        case EntrypointKind.MODEL:
             _check_model(root)
     return found
 

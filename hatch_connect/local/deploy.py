@@ -15,7 +15,7 @@ from hatch_connect.errors import BundleError
 from hatch_connect.events import Detail
 from hatch_connect.local.archives import unpack
 from hatch_connect.local.checks import check
-from hatch_connect.local.modes import MODES
+from hatch_connect.local.modes import KNOWN, MODES
 from hatch_connect.local.processes import run_logged
 from hatch_connect.local.pythons import choose_python
 from hatch_connect.local.state import now
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
         Manifest,
     )
     from hatch_connect.local.machine import Machine
-    from hatch_connect.local.modes import Mode
     from hatch_connect.local.state import StoredBundle, StoredContent
     from hatch_connect.local.tasks import Task
 
@@ -77,7 +76,7 @@ async def _prepare(deployment: _Deployment, bundle: StoredBundle) -> StoredBundl
     machine = deployment.machine
     root, manifest = await _unpacked(deployment, bundle)
     mode = MODES[manifest.metadata.app_mode]
-    _check_possible(machine, mode)
+    _check_possible(machine, manifest.metadata.app_mode)
     if manifest.environment.image:
         deployment.task.write(
             f"The image {manifest.environment.image} is left aside: there are no images here."
@@ -95,10 +94,10 @@ async def _prepare(deployment: _Deployment, bundle: StoredBundle) -> StoredBundl
     return await _prepare_pages(deployment, ready, manifest.jupyter)
 
 
-def _check_possible(machine: Machine, mode: Mode) -> None:
-    if mode.lacking:
-        raise BundleError(mode.lacking)
-    if mode.entrypoint == "document" and machine.quarto is None:
+def _check_possible(machine: Machine, app_mode: str) -> None:
+    if lacking := MODES[app_mode].lacking:
+        raise BundleError(lacking)
+    if KNOWN[app_mode].is_quarto and machine.quarto is None:
         raise BundleError(
             "This server has no Quarto: install it from https://quarto.org/docs/get-started/, so"
             " that `quarto` is found on the PATH, and start the server again."

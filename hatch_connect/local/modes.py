@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 from urllib.parse import urlsplit
 
-from hatch_connect.project.content_kind import APP_MODES
+from hatch_connect.project.content_kind import APP_MODES, AppMode
 
 Interface = Literal["asgi", "wsgi", "dash", "gradio", "command"]
 _PORT = "{port}"  # stands for the port, which the process chooses
@@ -20,54 +20,45 @@ _HOST = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mode:
-    """One app mode of a manifest.
+    """What this server does with content of one app mode.
 
-    `entrypoint` is what its entrypoint names. Content of the kind "process" is served by a process
-    of its own, which `interface` describes; that of "files" has pages that lie on disk, rendered
-    or as they are; "model" is only described. `learns` is how a process learns the path that it is
-    mounted at: with each request, or when it is started (and if "whole", requests keep that path).
-    `lacking` is why content of this mode cannot be deployed to this machine.
+    Content of the kind "process" is served by a process of its own, which `interface` describes;
+    that of "files" has pages that lie on disk, rendered or as they are; "model" is only described.
+    `learns` is how a process learns the path that it is mounted at: with each request, or when it
+    is started (and if "whole", requests keep that path). `lacking` is why content of this mode
+    cannot be deployed to this machine.
     """
 
-    entrypoint: Literal[
-        "object", "shiny", "script", "notebook", "notebooks", "document", "page", "model", "none"
-    ]
     kind: Literal["process", "files", "model"] = "process"
     interface: Interface = "command"
     learns: Literal["by request", "at start", "at start, whole"] = "at start, whole"
     lacking: str | None = None
 
 
-WITHOUT_PYTHON = frozenset(mode.name for mode in APP_MODES if not mode.has_python)
+KNOWN: dict[str, AppMode] = {mode.name: mode for mode in APP_MODES}
 _NO_R = "This server has no R: {} needs a Connect server that has."
-_R_MODES = {
-    "shiny": "Shiny for R",
-    "rmd-shiny": "R Markdown with Shiny",
-    "rmd-static": "R Markdown",
-    "api": "a Plumber API",
-}
+_R_MODES = {"shiny": "", "rmd-shiny": "", "rmd-static": "", "api": "a "}  # with their articles
 
 MODES: dict[str, Mode] = {
-    "python-api": Mode(entrypoint="object", interface="wsgi", learns="by request"),
-    "python-fastapi": Mode(entrypoint="object", interface="asgi", learns="by request"),
-    "python-dash": Mode(entrypoint="object", interface="dash", learns="at start"),
-    "python-gradio": Mode(entrypoint="object", interface="gradio", learns="at start"),
-    "python-shiny": Mode(entrypoint="shiny", interface="asgi", learns="by request"),
-    "python-streamlit": Mode(entrypoint="script"),
-    "python-bokeh": Mode(entrypoint="script"),
-    "python-panel": Mode(entrypoint="script"),
-    "jupyter-voila": Mode(entrypoint="notebooks"),
-    "jupyter-static": Mode(entrypoint="notebook", kind="files"),
-    "quarto-static": Mode(entrypoint="document", kind="files"),
-    "quarto-shiny": Mode(entrypoint="document", learns="by request"),
-    "static": Mode(entrypoint="page", kind="files"),
-    "tensorflow-saved-model": Mode(entrypoint="model", kind="model"),
+    "python-api": Mode(interface="wsgi", learns="by request"),
+    "python-fastapi": Mode(interface="asgi", learns="by request"),
+    "python-dash": Mode(interface="dash", learns="at start"),
+    "python-gradio": Mode(interface="gradio", learns="at start"),
+    "python-shiny": Mode(interface="asgi", learns="by request"),
+    "python-streamlit": Mode(),
+    "python-bokeh": Mode(),
+    "python-panel": Mode(),
+    "jupyter-voila": Mode(),
+    "jupyter-static": Mode(kind="files"),
+    "quarto-static": Mode(kind="files"),
+    "quarto-shiny": Mode(learns="by request"),
+    "static": Mode(kind="files"),
+    "tensorflow-saved-model": Mode(kind="model"),
     **{
-        name: Mode(entrypoint="none", lacking=_NO_R.format(title))
-        for name, title in _R_MODES.items()
+        name: Mode(lacking=_NO_R.format(article + KNOWN[name].title))
+        for name, article in _R_MODES.items()
     },
     "nodejs": Mode(
-        entrypoint="none",
         lacking="This server has no Node.js: the content needs a Connect server that has.",
     ),
 }
