@@ -14,6 +14,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Literal
 
+from hatch_connect.project.entrypoints import GUESSED
+
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -234,6 +236,7 @@ class ContentProcess:
     def _ask(self, launch: Launch) -> None:
         request = {
             "entrypoint": launch.entrypoint,
+            "names": GUESSED,
             "interface": launch.interface,
             "command": launch.command,
             "runtime": str(launch.runtime),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.project.layers import Layers
 
-_GUESSED = ("app", "application", "create_app", "make_app")
+GUESSED = ("app", "application", "create_app", "make_app")
 """Names that a server looks for, in this order, in a module that is named without an object."""
 
 _USUAL_MODULES = ("app", "application", "main", "api", "asgi", "wsgi", "server")
@@ -83,12 +83,12 @@ def _in_app(sources: Iterable[SourceFile], mode: AppMode) -> list[str]:
     The official client does the same: the object may be the result of a function, or come from
     another module of the project, which no reading of the sources would show.
     """
-    looked_for = (mode.object_name, *_GUESSED)
+    looked_for = (mode.object_name, *GUESSED)
     for source in sources:
         if source.path == "app.py" and not source.express:
             name = next((name for name in looked_for if name in source.names), None)
             if name is not None and not any(_made_by(c) in mode.makers for _, c in source.objects):
-                return ["app"] if name in _GUESSED else [f"app:{name}"]
+                return ["app"] if name in GUESSED else [f"app:{name}"]
     return []
 
 
@@ -115,7 +115,7 @@ def _made_by(called: str) -> tuple[str, str]:
 def _spelled(source: SourceFile, names: tuple[str, ...]) -> list[str]:
     """Return the entrypoints of one module: `app` alone if it has it, as a server would take it."""
     chosen = ("app",) if "app" in names else names
-    guessed = next((name for name in _GUESSED if name in source.names), None)
+    guessed = next((name for name in GUESSED if name in source.names), None)
     at_top = "/" not in source.path
     return [
         source.module if at_top and name == guessed else f"{source.module}:{name}"
@@ -153,7 +153,7 @@ def _usual(mode: AppMode, sources: Iterable[SourceFile]) -> list[str]:
     found = {}
     for source in sources:
         name = source.module.rpartition(".")[2]
-        guessed = next((each for each in _GUESSED if each in source.names), None)
+        guessed = next((each for each in GUESSED if each in source.names), None)
         if guessed and source.importable and (name in _USUAL or _LIKE_APP.fullmatch(name)):
             found[source] = guessed
     return [text for s in _outermost([*found]) for text in _spelled(s, (found[s],))]

@@ -12,6 +12,7 @@ import pytest
 from support.waiting import PATIENCE
 
 from hatch_connect.local.runner import __main__ as runner
+from hatch_connect.project.entrypoints import GUESSED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,20 +41,20 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_object_of_an_entrypoint(module: Path, text: str, entrypoint: str) -> None:
     module.write_text(text)
 
-    assert runner.load(entrypoint) == "it"
+    assert runner.load(entrypoint, GUESSED) == "it"
 
 
 def test_an_application_is_not_called(module: Path) -> None:
     module.write_text("async def app(scope, receive, send): ...")
 
-    assert runner.load("content_program").__name__ == "app"
+    assert runner.load("content_program", GUESSED).__name__ == "app"
 
 
 def test_no_object_is_found(module: Path) -> None:
     module.write_text("other = 1")
 
     with pytest.raises(SystemExit, match="none of: app, application, create_app, make_app"):
-        runner.load("content_program")
+        runner.load("content_program", GUESSED)
 
 
 def test_a_program_is_announced_when_it_serves(

@@ -25,9 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-DEFAULT_NAMES = ("app", "application", "create_app", "make_app")
 Application = Any  # a WSGI or an ASGI callable
 
 
@@ -40,7 +39,7 @@ def main() -> None:
     if request["interface"] == "command":
         run(request["command"], request["token"])
     else:
-        serve(load(request["entrypoint"]), request)
+        serve(load(request["entrypoint"], request["names"]), request)
 
 
 def watch_input() -> int:
@@ -90,17 +89,20 @@ def announce(port: int, token: str) -> None:
     sys.stdout.flush()
 
 
-def load(entrypoint: str) -> Application:
-    """Return the object that an entrypoint names; a function without parameters makes it."""
+def load(entrypoint: str, usual: Sequence[str]) -> Application:
+    """Return the object that an entrypoint names; a function without parameters makes it.
+
+    Of a module without an object, it is the first of the `usual` names that is there.
+    """
     module_name, _, names = entrypoint.partition(":")
     found: Application = importlib.import_module(module_name)
     if names:
         for name in names.split("."):
             found = getattr(found, name)
     else:
-        present = [getattr(found, name) for name in DEFAULT_NAMES if hasattr(found, name)]
+        present = [getattr(found, name) for name in usual if hasattr(found, name)]
         if not present:
-            raise SystemExit(f"The module {module_name!r} has none of: {', '.join(DEFAULT_NAMES)}.")
+            raise SystemExit(f"The module {module_name!r} has none of: {', '.join(usual)}.")
         found = present[0]
     return found() if is_factory(found) else found
 
