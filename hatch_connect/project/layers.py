@@ -78,10 +78,8 @@ class Layers:
 
     def found(self, key: str) -> tuple[str, object] | None:
         """Return the strongest value of a key and how a message calls its place."""
-        for layer in self.layers:
-            if key in layer.table:
-                return layer.called(key), layer.table[key]
-        return None
+        layer = self.strongest(key)
+        return (layer.called(key), layer.table[key]) if layer else None
 
     def strongest(self, *keys: str) -> Layer | None:
         """Return the strongest layer that has one of these keys."""
@@ -109,10 +107,7 @@ class Layers:
 
     def called(self, key: str) -> str:
         """Name the place where this key is set, or where it would be."""
-        for layer in self.layers:
-            if key in layer.table:
-                return layer.called(key)
-        return self.layers[-1].called(key)
+        return (self.strongest(key) or self.layers[-1]).called(key)
 
     def values(self, *parts: str) -> dict[str, Any]:
         """Read the settings of these parts, in the order in which they are declared, by field."""
@@ -317,7 +312,7 @@ def layers_of(
     own = [by_server[on]] if on in by_server else []
     if content is None:
         return Layers(layers=(call, *own, general), problems=problems)
-    inherited = [replace(layer, table=_without_identity(layer.table)) for layer in (*own, general)]
+    inherited = Layers(layers=(*own, general), problems=problems).without(_IDENTITY_KEYS).layers
     here = [layer for layer in both if layer.where == f"{MAIN}.content.{content}.on.{on}"]
     layers = (call, *here, *inherited[:-1], _content(by_content, content), inherited[-1])
     return Layers(layers=layers, problems=problems)
@@ -336,10 +331,6 @@ def servers_of(
             url = settings.text("server", validate_server_url)
             found[name] = url or found.get(name)
     return tuple(found.items())
-
-
-def _without_identity(table: Toml) -> Toml:
-    return {key: value for key, value in table.items() if key not in _IDENTITY_KEYS}
 
 
 def _general(tables: ProjectTables, main: Toml) -> Layer:
