@@ -48,6 +48,7 @@ _UNLESS_TRACKED_AT_TOP = {
     **_rules("installed packages", "packrat", "renv"),
 }
 _CONVENTIONAL = frozenset({".streamlit", ".well-known", ".chainlit"})
+# What a folder holds that is a virtual or conda environment.
 _ENVIRONMENT = (
     *("pyvenv.cfg", "conda-meta"),
     *("bin/python", "bin/python3", "Scripts/python.exe"),
@@ -93,14 +94,14 @@ def generated_file(name: str) -> str | None:
 def no_content(folder: Path, *, at_top: bool) -> NoContent | None:
     """Return the rule by which a folder is no content, by its name and what is in it."""
     name = folder.name
-    if rule := never_content(name) or (
-        "a virtual environment" if _is_environment(folder) else None
-    ):
+    if rule := never_content(name):
         return NoContent(rule=rule)
+    if _holds(folder, _ENVIRONMENT):
+        return NoContent(rule="a virtual environment")
     rule = BUILD_OUTPUTS if name.endswith(".egg-info") else _UNLESS_TRACKED.get(name)
     if at_top and not rule:
         rule = _UNLESS_TRACKED_AT_TOP.get(name)
-        if name.lower() in _PARTS and _is_environment(folder.parent):
+        if name.lower() in _PARTS and _holds(folder.parent, _ENVIRONMENT):
             rule = "a virtual environment"
         if rule and _holds(folder, ("__init__.py",)):
             rule = None  # a package may be named `build`
@@ -126,11 +127,6 @@ def is_for_developers(path: str) -> bool:
     return test or stem in _OF_TOOLS
 
 
-def _is_environment(folder: Path) -> bool:
-    """Return whether a folder is a virtual or conda environment, by what is in it."""
-    return _holds(folder, _ENVIRONMENT)
-
-
 def _holds(folder: Path, marks: tuple[str, ...]) -> bool:
     with suppress(OSError):  # a folder that cannot be read is reported when it is entered
         return any((folder / mark).exists() for mark in marks)
@@ -146,11 +142,8 @@ def walk(root: Path) -> Iterator[str]:
     for folder, folders, files in os.walk(root):
         here = Path(folder)
         at_top = here == root
-        folders[:] = sorted(n for n in folders if _is_entered(here / n, at_top=at_top))
+        shown = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = [name for name in shown if no_content(here / name, at_top=at_top) is None]
         for name in sorted(files):
             if not name.startswith("."):
                 yield (here / name).relative_to(root).as_posix()
-
-
-def _is_entered(folder: Path, *, at_top: bool) -> bool:
-    return not folder.name.startswith(".") and no_content(folder, at_top=at_top) is None
