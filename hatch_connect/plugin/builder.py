@@ -6,11 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hatch_connect.bundle.build_protocol import (
-    VARIABLE,
-    decode_request,
-    encode_answer,
-)
+from hatch_connect.bundle.build_protocol import VARIABLE, decode_request, encode_answer
 from hatch_connect.bundle.hatchling import BundleBuilder, BundleRun, not_utf8
 from hatch_connect.door import interruptible, temporary_folder
 from hatch_connect.errors import HatchConnectError, exit_code_of

@@ -49,7 +49,7 @@ class AppMode:
     """
 
     name: str
-    short_names: tuple[str, ...]
+    short_names: tuple[str, ...] = ()
     title: str
     entrypoint: EntrypointKind
     has_python: bool = True
@@ -205,7 +205,6 @@ APP_MODES: tuple[AppMode, ...] = (
     ),
     AppMode(
         name="quarto-shiny",
-        short_names=(),
         title="Quarto document with Shiny",
         entrypoint=EntrypointKind.DOCUMENT,
         companions=_QUARTO,
@@ -228,7 +227,6 @@ APP_MODES: tuple[AppMode, ...] = (
     *(
         AppMode(
             name=name,
-            short_names=(),
             title=title,
             entrypoint=EntrypointKind.NONE,
             has_python=False,

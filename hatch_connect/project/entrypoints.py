@@ -14,11 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import shortened
-from hatch_connect.project.content_kind import (
-    QUARTO_PROJECTS,
-    AppMode,
-    EntrypointKind,
-)
+from hatch_connect.project.content_kind import QUARTO_PROJECTS, AppMode, EntrypointKind
 from hatch_connect.project.sources import SourceFile, is_module, read_source, read_sources
 from hatch_connect.project.walk import walk
 

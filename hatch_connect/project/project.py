@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from hatch_connect.errors import ConfigurationError, UsageError
-from hatch_connect.project.content_kind import AppMode, find_app_mode
+from hatch_connect.project.content_kind import find_app_mode
 from hatch_connect.project.entrypoints import locate_entrypoint
 from hatch_connect.project.hatch_environment import HatchEnvironment, read_hatch_environment
 from hatch_connect.project.layers import Layers, layers_of, servers_of

@@ -22,12 +22,7 @@ from hatch_connect.errors import HatchConnectError, UsageError, add_facts, facts
 from hatch_connect.events import Note, Step, Warned
 from hatch_connect.secret import without_credentials
 from hatch_connect.ship.execute import Execution, deploy_again
-from hatch_connect.ship.find import (
-    ContentMatch,
-    find_content,
-    last_repository,
-    variable_names,
-)
+from hatch_connect.ship.find import ContentMatch, find_content, last_repository, variable_names
 from hatch_connect.ship.history import RecordKeeper
 from hatch_connect.ship.plan import DeploymentRequest, ServerFacts, Upload, check_request, make_plan
 from hatch_connect.ship.variables import collect_variables
