@@ -9,7 +9,6 @@ import json
 import os
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,16 +42,6 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ReceivedArchive:
-    """What is known of an archive that has arrived whole."""
-
-    size: int
-    md5: str
-    sha1: str
-    metadata: dict[str, str]
-
-
 @contextmanager
 def _temporary(folder: Path) -> Iterator[Path]:
     """Yield a file to receive into, which is gone afterwards unless it was moved."""
@@ -65,8 +54,8 @@ def _temporary(folder: Path) -> Iterator[Path]:
         Path(name).unlink(missing_ok=True)
 
 
-async def _receive(request: Request, path: Path) -> _ReceivedArchive:
-    """Write the archive of a request to `path`.
+async def _receive(request: Request, path: Path) -> tuple[int, dict[str, str]]:
+    """Write the archive of a request to `path`, and return its size and what is noted of it.
 
     It is the body itself, or the part `archive` of a form. Raises ApiError if it is empty, or
     not what `X-Content-Checksum` announces.
@@ -77,15 +66,20 @@ async def _receive(request: Request, path: Path) -> _ReceivedArchive:
             if not isinstance(archive, UploadFile):
                 raise invalid("The form has no file 'archive'.")
             metadata = _metadata(form.get("metadata"))
-            upload = await _store(_parts(archive), path, metadata)
+            tally, sha1 = await _store(_parts(archive), path)
     else:
-        upload = await _store(request.stream(), path, {})
-    if not upload.size:
+        metadata = {}
+        tally, sha1 = await _store(request.stream(), path)
+    if not tally.size:
         raise ApiError(400, EMPTY_BUNDLE, "The bundle is empty.")
     announced = request.headers.get("x-content-checksum")
-    if announced and announced != base64.b64encode(bytes.fromhex(upload.md5)).decode():
+    if announced and announced != base64.b64encode(tally.md5.digest()).decode():
         raise ApiError(400, BAD_CHECKSUM, "The bundle's checksum is not the one announced.")
-    return upload
+    return tally.size, {
+        **metadata,
+        "archive_md5": tally.md5.hexdigest(),
+        "archive_sha1": sha1,
+    }
 
 
 async def _parts(archive: UploadFile) -> AsyncIterator[bytes]:
@@ -93,17 +87,15 @@ async def _parts(archive: UploadFile) -> AsyncIterator[bytes]:
         yield chunk
 
 
-async def _store(
-    chunks: AsyncIterator[bytes], path: Path, metadata: dict[str, str]
-) -> _ReceivedArchive:
+async def _store(chunks: AsyncIterator[bytes], path: Path) -> tuple[Tally, str]:
+    """Write what arrives to `path`, and return its size and MD5, and its SHA-1."""
     sha1 = hashlib.sha1(usedforsecurity=False)
     with path.open("wb") as file:
         tally = Tally(file)
         async for chunk in chunks:
             sha1.update(chunk)
             await asyncio.to_thread(tally.write, chunk)
-    md5 = tally.md5.hexdigest()
-    return _ReceivedArchive(size=tally.size, md5=md5, sha1=sha1.hexdigest(), metadata=metadata)
+    return tally, sha1.hexdigest()
 
 
 def _metadata(text: object) -> dict[str, str]:
@@ -142,19 +134,15 @@ async def upload(request: Request) -> Response:
     machine = machine_of(request)
     content = content_of(request, changing=True)
     with _temporary(machine.setup.folder / "bundles") as path:
-        received = await _receive(request, path)
+        size, metadata = await _receive(request, path)
         app_mode = await asyncio.to_thread(_app_mode, path)
         bundle = machine.state.add_bundle(
             StoredBundle(
                 id=0,
                 content=content.id,
                 created=now(),
-                size=received.size,
-                metadata={
-                    **received.metadata,
-                    "archive_md5": received.md5,
-                    "archive_sha1": received.sha1,
-                },
+                size=size,
+                metadata=metadata,
                 app_mode=app_mode,
             )
         )
