@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse, Response
@@ -49,12 +50,13 @@ def refuse(_request: Request, error: Exception) -> Response:
     return JSONResponse(body, status_code=error.status)
 
 
-def refuse_http(_request: Request, error: Exception) -> Response:
+def refuse_http(request: Request, error: Exception) -> Response:
     """Answer to a path or method that is not Connect's."""
     status: int = getattr(error, "status_code", 404)
-    text = "The requested object does not exist." if status == 404 else str(error)  # noqa: PLR2004
-    body = {"code": NOT_FOUND, "error": text, "payload": None}
-    return JSONResponse(body, status_code=status, headers=getattr(error, "headers", None))
+    known = status != HTTPStatus.NOT_FOUND
+    answer = refuse(request, ApiError(status, NOT_FOUND, str(error)) if known else missing())
+    answer.headers.update(getattr(error, "headers", None) or {})
+    return answer
 
 
 def nobody_listens(_request: Request, _error: Exception) -> Response:
