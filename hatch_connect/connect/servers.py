@@ -184,8 +184,10 @@ class ServerStore:
             return None
         key = self._read(name, entry, "api_key", str)
         insecure = bool(entry.get("insecure") and self._read(name, entry, "insecure", bool))
+        with contextlib.suppress(UsageError):  # it is shown as it is, and refused when it is used
+            url = server_url(url)
         return Server(
-            url=_normal(url),
+            url=url,
             api_key=Secret(key) if key else None,
             name=name,
             insecure=insecure,
@@ -206,13 +208,6 @@ class ServerStore:
 
 def _objects(entries: Mapping[str, object]) -> dict[str, Entry]:
     return {name: entry for name, entry in entries.items() if isinstance(entry, dict)}
-
-
-def _normal(url: str) -> str:
-    try:
-        return server_url(url)
-    except UsageError:
-        return url  # it is shown as it is, and refused when it is used
 
 
 def _as_stored(server: Server) -> Entry:
@@ -276,7 +271,8 @@ def _split(text: str) -> SplitResult:
             f"The URL of {parts.hostname} holds a user name or a password.",
             hint="Leave it out: Connect wants an API key, which is given on its own.",
         )
-    if any(_problems(text, parts)):
+    odd = not text.isprintable() or any(c.isspace() for c in text)
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or odd:
         raise UsageError(f"{_shown(text)} is not the URL of a server.", hint=_EXAMPLE)
     return parts
 
@@ -287,12 +283,6 @@ def _shown(text: str) -> str:
         return "What is given as the server (it looks like an API key)"
     shown = _USER.sub("", text)
     return f"`{shown}`" if shown.isprintable() else repr(shown)
-
-
-def _problems(text: str, parts: SplitResult) -> Iterator[bool]:
-    yield parts.scheme not in _DEFAULT_PORTS
-    yield not parts.hostname
-    yield not text.isprintable() or any(c.isspace() for c in text)
 
 
 def _network_location(parts: SplitResult) -> str:

@@ -371,7 +371,7 @@ def _remains(
     # A request that ended so may have been carried out all the same.
     lost = isinstance(error, ServerError) and is_uncertain(error)
     doubtful = lost or isinstance(error, KeyboardInterrupt)
-    facts = (*_facts(state), *(_doubts(state, under_way) if doubtful else ()))
+    facts = (*_on_server(state), *(_doubts(state, under_way) if doubtful else ()))
     line = f"On the server: {'; '.join(facts)}." if facts else "Nothing was changed on the server."
     if under_way is None and (state.active or state.draft):
         return f"{line} Nothing is left to do."
@@ -381,7 +381,7 @@ def _remains(
     return f"{line} To go on, {go_on(guid)}."
 
 
-def _facts(state: DeploymentState) -> Iterator[str]:
+def _on_server(state: DeploymentState) -> Iterator[str]:
     content = state.content
     if content is None:
         return
