@@ -326,17 +326,17 @@ class _Meter:
     def __init__(self, total: int, report: Report) -> None:
         self._total = total
         self._report = report
-        self._done = self._told = 0
+        self._done = self._reported = 0
 
     def seen(self, size: int) -> None:
         self._done += size
         # The last report is left to `end`, so that 100 % means that the archive is there.
-        if (self._done - self._told) * 100 > self._total:
-            self._tell(min(self._done, self._total - 1))
+        if (self._done - self._reported) * 100 > self._total:
+            self._report_done(min(self._done, self._total - 1))
 
     def end(self) -> None:
-        self._tell(self._total)
+        self._report_done(self._total)
 
-    def _tell(self, done: int) -> None:
-        self._told = self._done
+    def _report_done(self, done: int) -> None:
+        self._reported = self._done
         self._report(Progress(what=_WHAT, done=done, total=self._total, unit="bytes"))

@@ -168,8 +168,8 @@ def _elsewhere(
             surroundings.pop(name, None)
         done = _run(request, chosen, surroundings, report)
         if answer.is_file():
-            built, heard = decode_answer(answer.read_text("utf-8"), request)
-            for event in heard:
+            built, events = decode_answer(answer.read_text("utf-8"), request)
+            for event in events:
                 report(event)
             if done.returncode == 0 and built:
                 return built

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 VARIABLE = "HATCH_CONNECT_OPTIONS"
 MAIN = "standard"
 """What Hatch calls the main content, the one without a name."""
-_HEARD: dict[str, Callable[..., Event]] = {"note": Note, "warned": Warned}
+_EVENTS: dict[str, Callable[..., Event]] = {"note": Note, "warned": Warned}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,13 +160,13 @@ def decode_request(text: str, project: Project) -> tuple[BuildRequest, Path | No
 
 def encode_answer(
     built: Built | None,
-    heard: Sequence[Event],
+    events: Sequence[Event],
     error: errors.HatchConnectError | None = None,
 ) -> str:
     """Return the content of the answer's file."""
-    told = [
+    reported = [
         {"kind": type(event).__name__.lower(), "text": event.text}
-        for event in heard
+        for event in events
         if isinstance(event, Note | Warned)
     ]
     answer = built and {
@@ -177,7 +177,7 @@ def encode_answer(
         "left_out": [asdict(item) for item in built.left_out],
     }
     failure = error and _error_to_dict(error)
-    return json.dumps({"built": answer, "heard": told, "error": failure}, default=_plain)
+    return json.dumps({"built": answer, "events": reported, "error": failure}, default=_plain)
 
 
 def decode_answer(text: str, request: BuildRequest) -> tuple[Built | None, tuple[Event, ...]]:
@@ -185,8 +185,8 @@ def decode_answer(text: str, request: BuildRequest) -> tuple[Built | None, tuple
     data = json.loads(text)
     if failure := data["error"]:
         raise _error(failure)
-    heard = tuple(_HEARD[event["kind"]](text=event["text"]) for event in data["heard"])
-    return _built(data["built"], request) if data["built"] else None, heard
+    events = tuple(_EVENTS[event["kind"]](text=event["text"]) for event in data["events"])
+    return _built(data["built"], request) if data["built"] else None, events
 
 
 def _plain(value: object) -> object:

@@ -62,12 +62,8 @@ class Packages:
 
     def files(self) -> list[ContentFile]:
         """Return all of them as files of the bundle."""
-        own = ContentFile(path=self.path, source=self.content, size=len(self.content))
-        included = (
-            ContentFile(path=path, source=source, size=len(source))
-            for path, source in self.included
-        )
-        return [own, *included]
+        files = ((self.path, self.content), *self.included)
+        return [ContentFile(path=path, source=text, size=len(text)) for path, text in files]
 
 
 def decide_packages(config: ProjectConfig, sources: PackageSources) -> Packages:

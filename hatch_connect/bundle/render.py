@@ -149,8 +149,8 @@ def _scripts(answer: object) -> Iterator[str]:
     for above in ((), ("project",)):
         for key in ("pre-render", "post-render"):
             place = (*above, "config", "project", key)
-            told = text_at(answer, *place)
-            yield from texts_at(answer, *place) if told is None else (told,)
+            command = text_at(answer, *place)
+            yield from texts_at(answer, *place) if command is None else (command,)
 
 
 def _resources(answer: object, folder: Path) -> tuple[str, ...]:
