@@ -11,6 +11,9 @@ _LICENCE = "Ask the server's administrator, or deploy to another server."
 _POLICY = "Ask the server's administrator what is allowed there."
 _AGAIN = "Try again; if it stays so, ask the server's administrator to look into its log."
 
+_NOT_FOUND = 404
+_ALWAYS_THERE = {"server_settings", "v1/user"}  # paths that every version of Connect has
+
 
 class Code(enum.IntEnum):
     """The codes that our requests can meet: number, what it means, and what to do next.
@@ -281,10 +284,6 @@ _BY_STATUS = {
     503: "The server is not ready: try again later.",
     504: "A proxy in front of the server waited too long for it: try again later.",
 }
-
-
-_NOT_FOUND = 404
-_ALWAYS_THERE = {"server_settings", "v1/user"}
 
 
 def next_step(path: str, status: int, number: int | None) -> str | None:

@@ -60,6 +60,7 @@ class _Until(io.RawIOBase):
         super().close()
 
 
+# urllib3 lets the classes of answers, connections and pools be replaced, one by the other.
 class _Connection(urllib3.connection.HTTPConnection):
     response_class = _WithDeadline
 
@@ -101,6 +102,7 @@ class Http(requests.Session):
 
     def get_redirect_target(self, _response: requests.Response) -> str | None:
         """Return nothing: redirects are followed by our own rule, if at all."""
+        # If told not to follow, requests still reads the whole body, to prepare the next request.
         return None
 
 

@@ -235,7 +235,7 @@ class Execution:
             case Activate():
                 self._activate()
 
-    def _now(self, state: DeploymentState) -> None:
+    def _record(self, state: DeploymentState) -> None:
         """Record the new state before anything else happens."""
         self._state = state
         if state.content:
@@ -249,20 +249,20 @@ class Execution:
             if not is_uncertain(error):
                 self._keeper.creating(None)
             raise
-        self._now(replace(self._state, content=content, created=True))
+        self._record(replace(self._state, content=content, created=True))
         self._report(Step(text=f"Created content {content.name!r}, GUID {content.guid}"))
 
     def _set_variables(self, step: SetVariables) -> None:
         text = str(step)
         self._report(Step(text=text[:1].upper() + text[1:]))
         self._client.set_environment(self._state.known.guid, step.values)
-        self._now(replace(self._state, variables=str(step)))
+        self._record(replace(self._state, variables=str(step)))
 
     def _update_content(self, step: UpdateContent) -> None:
         self._report(Step(text=f"Setting the {step.field} to {step.value!r}"))
         changes = {_FIELDS[step.field]: step.value}
         content = self._client.update_content(self._state.known.guid, changes)
-        self._now(replace(self._state, content=content))
+        self._record(replace(self._state, content=content))
 
     def _upload(self, step: Upload) -> None:
         self._report(Step(text=f"Uploading {step.archive.name} ({step.size:,} bytes)"))
@@ -273,7 +273,7 @@ class Execution:
             largest=step.largest,
             report=self._report,
         )
-        self._now(replace(self._state, bundle_id=bundle.id))
+        self._record(replace(self._state, bundle_id=bundle.id))
 
     def _intent(self, metadata: Mapping[str, str] | None) -> dict[str, str] | None:
         """Return the metadata, with what a rollback on another machine needs to know."""
@@ -297,19 +297,19 @@ class Execution:
             self._report(Note(text="This server knows no drafts: activating without one."))
             self._activate()
         else:
-            self._now(replace(self._state, draft=True))
+            self._record(replace(self._state, draft=True))
 
     def _activate(self) -> None:
         state = self._state
         if state.active:
             return
         self._report(Step(text=f"Activating bundle {state.bundle}"))
-        self._now(replace(state, activation="begun", previous_bundle_id=self._active_now()))
+        self._record(replace(state, activation="begun", previous_bundle_id=self._active_now()))
         self._deploy(activate=None)
         state = replace(self._state, draft=False, activation="done")
-        self._now(state)
+        self._record(state)
         try:
-            self._now(replace(state, content=self._client.content(state.known.guid)))
+            self._record(replace(state, content=self._client.content(state.known.guid)))
         except ServerError as error:
             # The deployment has succeeded: a failure to read the content again is no error.
             self._report(Warned(text=f"Cannot look at the content again: {error.message}"))
@@ -358,10 +358,10 @@ class Execution:
                 lost=self._polling if draft and state.lost else None,
             )
         except NotAnsweringError:
-            self._now(replace(state, verified=False))
+            self._record(replace(state, verified=False))
             raise
         verified = None if visit.doubt else True
-        self._now(replace(state, running=False, verified=verified, answer=visit))
+        self._record(replace(state, running=False, verified=verified, answer=visit))
 
 
 def _remains(
