@@ -58,7 +58,7 @@ class PlainDisplay:
     ) -> None:
         self._hidden: tuple[type, ...] = ()
         if quiet:
-            self._hidden = (Step, Note, LogLine, Detail)
+            self._hidden = (Step, Note, LogLine, Detail, Progress)
         elif not verbose:
             self._hidden = (Detail,)
         self._stderr = stderr or sys.stderr
@@ -71,12 +71,13 @@ class PlainDisplay:
             if event.text in self._warned:
                 return
             self._warned.add(event.text)
-        if isinstance(event, Progress):
+        if isinstance(event, self._hidden):
+            if isinstance(event, LogLine):
+                self._unshown.append(event)
+        elif isinstance(event, Progress):
             self._progress(event)
-        elif not isinstance(event, self._hidden):
+        else:
             self._message(event)
-        elif isinstance(event, LogLine):
-            self._unshown.append(event)
 
     def error(self, error: HatchConnectError) -> None:
         """Show what went wrong, what remained, and what to do next.
@@ -113,15 +114,11 @@ class PlainDisplay:
         """Show nothing: progress is for terminals."""
 
     def _line(self, lead: str, text: str, *, style: str = "") -> None:
-        self._write(_indented(lead, text), style)
+        # Further lines are indented to match.
+        self._write(lead + clean(text.rstrip("\n")).replace("\n", "\n" + " " * len(lead)), style)
 
     def _write(self, line: str, _style: str) -> None:
         print(line, file=self._stderr, flush=True)
-
-
-def _indented(lead: str, text: str) -> str:
-    """Return a text with the lead before its first line, and the others indented to match."""
-    return lead + clean(text.rstrip("\n")).replace("\n", "\n" + " " * len(lead))
 
 
 class TerminalDisplay(PlainDisplay):
@@ -130,7 +127,6 @@ class TerminalDisplay(PlainDisplay):
     def __init__(self, console: Console, *, quiet: bool = False, verbose: bool = False) -> None:
         super().__init__(quiet=quiet, verbose=verbose)
         self._console = console
-        self._quiet = quiet
         self._bars: ProgressBars | None = None
         self._tasks: dict[str, TaskID] = {}
 
@@ -145,8 +141,6 @@ class TerminalDisplay(PlainDisplay):
         self._console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
     def _progress(self, event: Progress) -> None:
-        if self._quiet:
-            return
         bars = self._bars = self._bars or _bars(self._console)
         if event.what not in self._tasks:
             self._tasks[event.what] = bars.add_task(clean(event.what), unit=event.unit)
