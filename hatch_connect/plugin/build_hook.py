@@ -49,7 +49,9 @@ class ConnectBuildHook(BuildHookInterface[BuilderConfig]):
                 build_data["force_include"].setdefault(str(source), path)
         files = self._files(build_data)
         wheel = self.target_name == "wheel"
-        folder = f"{self._project_id()}.dist-info/extra_metadata/connect/" if wheel else ""
+        builder = self.build_config.builder
+        project_id = getattr(builder, "artifact_project_id", builder.project_id)
+        folder = f"{project_id}.dist-info/extra_metadata/connect/" if wheel else ""
         described = describe_artifact(config, files, os.environ, folder=folder)
         self._folder = TemporaryDirectory(prefix="hatch-connect-", ignore_cleanup_errors=True)
         for path, text in described.generated:
@@ -77,10 +79,6 @@ class ConnectBuildHook(BuildHookInterface[BuilderConfig]):
             )
             files["PKG-INFO"] = metadata.encode()
         return files
-
-    def _project_id(self) -> str:
-        builder = self.build_config.builder
-        return str(getattr(builder, "artifact_project_id", builder.project_id))
 
     def _warn(
         self, config: ProjectConfig, described: Description, build_data: dict[str, Any]
