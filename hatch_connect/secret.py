@@ -24,11 +24,6 @@ _SHOWN = 160
 _LONGEST = 5 * _SHOWN
 
 
-def masked(text: str, secrets: Iterable[Secret]) -> str:
-    """Return the text with the values of these secrets hidden, as `hiding` does."""
-    return hiding(secrets)(text)
-
-
 def hiding(secrets: Iterable[Secret]) -> Callable[[str], str]:
     """Return a function that hides the values of these secrets in a text.
 

@@ -26,7 +26,7 @@ from hatch_connect.errors import (
     UsageError,
 )
 from hatch_connect.events import Note, Report, Warned
-from hatch_connect.secret import masked
+from hatch_connect.secret import hiding
 
 from .codes import Code, next_step
 from .errors import failure, is_gateways
@@ -282,7 +282,7 @@ class Session:
 
     def _masked(self, text: str, request: Request) -> str:
         """Mask our secrets in a text that the server may have repeated them in."""
-        return masked(text, (*self._hidden, *request.secrets))
+        return hiding((*self._hidden, *request.secrets))(text)
 
     @property
     def _host(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hatch_connect.secret import masked
+from hatch_connect.secret import hiding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -132,7 +132,7 @@ def deployed(
         "answer": answer
         and {
             "status": answer.status,
-            "text": masked(answer.text, hidden),
+            "text": hiding(hidden)(answer.text),
             "verified": not answer.doubt,
         },
     }
