@@ -111,7 +111,7 @@ def configuration(
     directory: Path | str = ".", *, content: str | None = None, on: str | None = None
 ) -> ProjectConfig:
     """Read the project in, or above, a folder; `content` and `on` name tables of it."""
-    return read_project(find_root(Path(directory).absolute())).content(content, on=on)
+    return read_project(find_root(Path(directory))).content(content, on=on)
 
 
 def build(
@@ -122,7 +122,7 @@ def build(
     report: Report = silent,
 ) -> tuple[Built, ...]:
     """Build the project's bundles into dist/connect/, offline; `contents` names some of several."""
-    project = read_project(find_root(Path(directory).absolute()))
+    project = read_project(find_root(Path(directory)))
     if unknown := set(contents) - set(project.content_tables):
         raise UsageError(
             f"There is no content `{min(unknown)}` in {project.root / 'pyproject.toml'}.",
