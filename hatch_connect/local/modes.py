@@ -35,6 +35,7 @@ class Mode:
     lacking: str | None = None
 
 
+# `find_app_mode` takes `api` and `shiny` for short names; in a manifest they are Connect's.
 KNOWN: dict[str, AppMode] = {mode.name: mode for mode in APP_MODES}
 _NO_R = "This server has no R: {} needs a Connect server that has."
 _R_MODES = {"shiny": "", "rmd-shiny": "", "rmd-static": "", "api": "a "}  # with their articles
