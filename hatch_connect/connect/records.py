@@ -125,16 +125,12 @@ class RecordStore:
         self._files = files(".json")
         self._histories = files(".history")
 
-    def path_of(self, server_url: str) -> Path:
-        """Return the file that holds the record for a server, or would."""
-        first, *_ = files = self._ordered()
-        there = (f.path for f in files if _recorded(f, server_url))
-        return next(there, first.path)
-
-    def get(self, server_url: str) -> DeploymentRecord | None:
-        """Return the record for a server, however its URL was written."""
-        found = (_recorded(file, server_url) for file in self._ordered())
-        return next(filter(None, found), None)
+    def find(self, server_url: str) -> tuple[DeploymentRecord, Path] | None:
+        """Return the record for a server, however its URL was written, and the file it is in."""
+        for file in self._ordered():
+            if record := _recorded(file, server_url):
+                return record, file.path
+        return None
 
     def put(self, record: DeploymentRecord) -> Path:
         """Write the record for its server, if it is news; return the file that holds it now."""

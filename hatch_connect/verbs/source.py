@@ -103,10 +103,10 @@ class Source:
             name=self.name if self.known_by_name else None,
         )
         try:
-            if record := self.records.get(server.url):
+            if found := self.records.find(server.url):
+                record, path = found
                 named = record.app_guid or record.app_id or None
-                where = str(self.records.path_of(server.url))
-                known = replace(known, recorded=named, recorded_in=where)
+                known = replace(known, recorded=named, recorded_in=str(path))
             return replace(known, begun=self.records.creating(server.url))
         except StoreError as error:
             call.report(Warned(text=f"{error.message} The content is looked for without it."))

@@ -50,9 +50,19 @@ def place(root: Path, content: str | None = None) -> RecordPath:
     return record_path(root, content, environ=environ, platform="linux")
 
 
+def record_in(store: RecordStore, url: str) -> DeploymentRecord | None:
+    found = store.find(url)
+    return found[0] if found else None
+
+
+def path_in(store: RecordStore, url: str) -> Path | None:
+    found = store.find(url)
+    return found[1] if found else None
+
+
 def test_nothing_was_deployed_yet(root: Path) -> None:
     store = RecordStore(place(root))
-    assert store.get(RECORD.server_url) is None
+    assert record_in(store, RECORD.server_url) is None
     assert list(root.iterdir()) == []
 
 
@@ -71,7 +81,7 @@ def test_a_record_is_kept_where_the_official_client_keeps_it(root: Path) -> None
             "app_store_version": 1,
         }
     }
-    assert RecordStore(place(root)).get("https://connect.example.com/") == RECORD
+    assert record_in(RecordStore(place(root)), "https://connect.example.com/") == RECORD
 
 
 def test_git_ignores_a_folder_that_we_made_and_no_other(root: Path) -> None:
@@ -90,10 +100,10 @@ def test_several_contents_and_servers(root: Path) -> None:
     store.put(RECORD)
     store.put(replace(RECORD, server_url="https://lab", app_guid="l"))
     for url, guid in ((RECORD.server_url, "g"), ("https://lab", "l")):
-        found = store.get(url)
+        found = record_in(store, url)
         assert found is not None
         assert found.app_guid == guid
-    report = RecordStore(place(root, "report")).get(RECORD.server_url)
+    report = record_in(RecordStore(place(root, "report")), RECORD.server_url)
     assert report is not None
     assert report.app_guid == "r"
 
@@ -114,8 +124,8 @@ def test_a_place_that_cannot_be_written_falls_back(root: Path) -> None:
     (root / "rsconnect-python").touch()
     store = RecordStore(place(root))
     assert store.put(RECORD) == place(root).fallback
-    assert store.get(RECORD.server_url) == RECORD
-    assert store.path_of(RECORD.server_url) == place(root).fallback
+    assert record_in(store, RECORD.server_url) == RECORD
+    assert path_in(store, RECORD.server_url) == place(root).fallback
 
 
 def test_a_record_that_can_no_longer_be_written_is_older_than_its_fallback(root: Path) -> None:
@@ -128,14 +138,14 @@ def test_a_record_that_can_no_longer_be_written_is_older_than_its_fallback(root:
     path.unlink()
     RecordStore(fallback).put(other)
     path.write_bytes(kept)
-    assert RecordStore(place(root)).get(RECORD.server_url) == RECORD
+    assert record_in(RecordStore(place(root)), RECORD.server_url) == RECORD
     path.chmod(0o400)
     if os.access(path, os.W_OK):
         pytest.skip("this user writes everywhere")
     store = RecordStore(place(root))
-    assert store.get(RECORD.server_url) == other
-    assert store.path_of(RECORD.server_url) == fallback.fallback
-    lab = store.get("https://lab")
+    assert record_in(store, RECORD.server_url) == other
+    assert path_in(store, RECORD.server_url) == fallback.fallback
+    lab = record_in(store, "https://lab")
     assert lab is not None
     assert lab.app_guid == "l"
 
@@ -147,10 +157,10 @@ def test_each_server_is_looked_for_in_both_places(root: Path) -> None:
     lab = replace(RECORD, server_url="https://lab", app_guid="l")
     store = RecordStore(place(root))
     store.put(lab)
-    assert store.get(RECORD.server_url) == RECORD
-    assert store.path_of(RECORD.server_url) == place(root).fallback
-    assert store.path_of(lab.server_url) == place(root).path
-    assert store.get(lab.server_url) == lab
+    assert record_in(store, RECORD.server_url) == RECORD
+    assert path_in(store, RECORD.server_url) == place(root).fallback
+    assert path_in(store, lab.server_url) == place(root).path
+    assert record_in(store, lab.server_url) == lab
 
 
 ATTEMPT = Attempt(bundle_id="2", activation="begun", replaced="1")
@@ -204,7 +214,7 @@ def test_a_broken_file_is_reported_and_left_alone(root: Path, text: str) -> None
     path.parent.mkdir()
     path.write_text(text, encoding="utf-8")
     with pytest.raises(StoreError, match="is broken"):
-        RecordStore(place(root)).get("https://a")
+        record_in(RecordStore(place(root)), "https://a")
     assert path.read_text() == text
 
 
@@ -218,7 +228,7 @@ def test_a_broken_file_is_set_aside_by_who_writes(root: Path, text: str) -> None
     store = RecordStore(place(root), events.append)
     assert store.put(record) == path
     assert path.with_name(f"{path.name}.broken").read_text() == text
-    assert store.get("https://a") == record
+    assert record_in(store, "https://a") == record
     assert [type(event) for event in events] == [Warned]
 
 
@@ -226,7 +236,7 @@ def test_an_older_record_has_only_a_number(root: Path) -> None:
     path = place(root).path
     path.parent.mkdir()
     path.write_text('{"https://a": {"app_id": 12, "app_guid": null}}', encoding="utf-8")
-    record = RecordStore(place(root)).get("https://a")
+    record = record_in(RecordStore(place(root)), "https://a")
     assert record is not None
     assert (record.server_url, record.app_id, record.app_guid) == ("https://a", "12", "")
 
@@ -263,7 +273,7 @@ class TestWithTheOfficialClient:
             "store.set('https://lab', 'f', 'u', '7', 'guid', 'A title', 'python-api')"
         )
         self.run(root, program)
-        record = RecordStore(place(root)).get("https://lab")
+        record = record_in(RecordStore(place(root)), "https://lab")
         assert record is not None
         assert (record.app_guid, record.title, record.app_mode) == ("guid", "A title", "python-api")
 
@@ -276,7 +286,7 @@ class TestWithTheOfficialClient:
         )
         self.run(root, program)
         again = RecordStore(place(root))
-        record = again.get(RECORD.server_url)
+        record = record_in(again, RECORD.server_url)
         assert record is not None
         assert record.title == "Another"
         assert again.attempts(RECORD.server_url, "g") == (ATTEMPT,)
