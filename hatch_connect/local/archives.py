@@ -45,7 +45,7 @@ def unpack(archive: Path, folder: Path) -> Path:
     return _root(folder)
 
 
-def read_manifest(archive: Path) -> bytes | None:
+def manifest_bytes(archive: Path) -> bytes | None:
     """Return the manifest of an archive; None if there is none or the archive is broken."""
     try:
         with _reading(archive) as tar:

@@ -57,7 +57,7 @@ def check(root: Path, *, files: bool = True) -> Manifest:
     and there may be further files. Without `files` their existence is not checked: a process of
     the content may have removed some.
     """
-    manifest = parse(_read(root / MANIFEST_NAME))
+    manifest = parse_manifest(_read(root / MANIFEST_NAME))
     wanted = [file.path for file in manifest.files] if files else ()
     if missing := sorted(name for name in wanted if not os.path.lexists(root / name)):
         names = shortened([repr(name) for name in missing], 5)
@@ -70,7 +70,7 @@ def check(root: Path, *, files: bool = True) -> Manifest:
     return replace(manifest, metadata=replace(manifest.metadata, entrypoint=found))
 
 
-def parse(text: bytes) -> Manifest:
+def parse_manifest(text: bytes) -> Manifest:
     """Return what the server acts on of a manifest; raises BundleError with the key that is wrong.
 
     It is stricter than a reader of bundles that only passes a manifest on, and takes no default for

@@ -17,7 +17,7 @@ from hatch_connect.local.archives import unpack
 from hatch_connect.local.checks import check
 from hatch_connect.local.modes import KNOWN, MODES
 from hatch_connect.local.processes import run_logged
-from hatch_connect.local.pythons import choose_python
+from hatch_connect.local.pythons import choose_installed
 from hatch_connect.local.state import now
 from hatch_connect.project.content_kind import QUARTO_PROJECTS
 from hatch_connect.project.entrypoints import is_quarto_project
@@ -111,7 +111,7 @@ async def _with_python(
     if wanted is None:
         return bundle
     machine, task = deployment.machine, deployment.task
-    python = choose_python(wanted.version, environment.python_requires, await machine.pythons())
+    python = choose_installed(wanted.version, environment.python_requires, await machine.pythons())
     task.write(
         f"Bundle created with Python version {wanted.version} is compatible with environment"
         f" Local with Python version {python.version} from {python.path}"

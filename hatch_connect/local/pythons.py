@@ -47,7 +47,7 @@ def find_pythons(environ: Mapping[str, str]) -> tuple[Python, ...]:
     return tuple(python for python in by_age if Version(python.version) >= _OLDEST)
 
 
-def choose_python(version: str, requires: str | None, pythons: Iterable[Python]) -> Python:
+def choose_installed(version: str, requires: str | None, pythons: Iterable[Python]) -> Python:
     """Return the interpreter for a bundle: the newest that its manifest allows.
 
     If only MAJOR.MINOR has to match, the exact version wins. If there is none, raises BundleError

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.connect_content import archive
 
 from hatch_connect.errors import BundleError
-from hatch_connect.local.archives import read_manifest, safe_name, unpack
+from hatch_connect.local.archives import manifest_bytes, safe_name, unpack
 
 
 @pytest.fixture
@@ -142,12 +142,12 @@ def test_nothing_is_written_through_a_link(tmp_path: Path, folder: Path) -> None
 def test_an_archive_that_cannot_be_read(tmp_path: Path, folder: Path, content: bytes) -> None:
     with pytest.raises(BundleError, match=r"not a readable \.tar\.gz"):
         unpack(_write(tmp_path, content), folder)
-    assert read_manifest(tmp_path / "bundle.tar.gz") is None
+    assert manifest_bytes(tmp_path / "bundle.tar.gz") is None
 
 
 def test_the_manifest_is_read_at_any_position(tmp_path: Path) -> None:
     files = {"deep/er/manifest.json": b"no", "a": b"", "manifest.json": b"yes"}
 
-    assert read_manifest(_write(tmp_path, archive(files))) == b"yes"
-    assert read_manifest(_write(tmp_path, archive(files, top="top/"))) == b"yes"
-    assert read_manifest(_write(tmp_path, archive({"a": b""}))) is None
+    assert manifest_bytes(_write(tmp_path, archive(files))) == b"yes"
+    assert manifest_bytes(_write(tmp_path, archive(files, top="top/"))) == b"yes"
+    assert manifest_bytes(_write(tmp_path, archive({"a": b""}))) is None

@@ -10,7 +10,7 @@ from support.connect_content import manifest
 
 from hatch_connect.bundle.manifest import Manifest, ManifestMetadata
 from hatch_connect.errors import BundleError
-from hatch_connect.local.checks import check, find_entrypoint, parse, saved_models
+from hatch_connect.local.checks import check, find_entrypoint, parse_manifest, saved_models
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def _bundle(root: Path, files: dict[str, bytes], **changes: object) -> Path:
 
 
 def _parse(**changes: object) -> Manifest:
-    return parse(json.dumps(manifest({"a": b""}, **changes)).encode())
+    return parse_manifest(json.dumps(manifest({"a": b""}, **changes)).encode())
 
 
 def test_a_good_bundle(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_the_package_file_is_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff\xfe"])
 def test_a_manifest_that_is_no_object(text: bytes) -> None:
     with pytest.raises(BundleError, match=r"manifest\.json is not"):
-        parse(text)
+        parse_manifest(text)
 
 
 @pytest.mark.parametrize(

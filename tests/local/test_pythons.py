@@ -8,7 +8,7 @@ import pytest
 from support.connect_content import PYTHON
 
 from hatch_connect.errors import BundleError
-from hatch_connect.local.pythons import Python, choose_python, find_pythons, uv_environ
+from hatch_connect.local.pythons import Python, choose_installed, find_pythons, uv_environ
 
 _HERE = tuple(
     Python(version=version, path=Path("/python") / version)
@@ -30,7 +30,7 @@ _HERE = tuple(
     ],
 )
 def test_the_python_of_a_bundle(python: str, requires: str | None, chosen: str) -> None:
-    assert choose_python(python, requires, _HERE).version == chosen
+    assert choose_installed(python, requires, _HERE).version == chosen
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_the_python_of_a_bundle(python: str, requires: str | None, chosen: str) 
 )
 def test_no_python_for_a_bundle(python: str, requires: str | None, named: str) -> None:
     with pytest.raises(BundleError) as caught:
-        choose_python(python, requires, _HERE)
+        choose_installed(python, requires, _HERE)
 
     assert str(caught.value) == (
         "Cannot find compatible environment: no compatible Local environment with Python version"

@@ -27,8 +27,8 @@ from hatch_connect.local.api.requests import (
     content_of,
     invalid,
 )
-from hatch_connect.local.archives import read_manifest
-from hatch_connect.local.checks import parse
+from hatch_connect.local.archives import manifest_bytes
+from hatch_connect.local.checks import parse_manifest
 from hatch_connect.local.machine import machine_of
 from hatch_connect.local.state import StoredBundle, now
 
@@ -188,9 +188,9 @@ async def delete(request: Request) -> Response:
 
 
 def _app_mode(archive: Path) -> str | None:
-    text = read_manifest(archive)
+    text = manifest_bytes(archive)
     try:
-        return None if text is None else parse(text).metadata.app_mode
+        return None if text is None else parse_manifest(text).metadata.app_mode
     except BundleError:
         return None
 
