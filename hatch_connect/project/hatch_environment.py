@@ -31,9 +31,9 @@ class HatchEnvironment:
     where: str
     python: str | None
     lock_file: str
-    installs_project: bool = True
-    members: tuple[str, ...] = ()
-    sources: tuple[PackageSource, ...] = ()
+    installs_project: bool
+    members: tuple[str, ...]
+    sources: tuple[PackageSource, ...]
 
 
 def read_hatch_environment(

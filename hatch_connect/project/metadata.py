@@ -54,7 +54,7 @@ class Metadata:
     build_requires: tuple[str, ...]
     has_project: bool
     uv: Toml = field(hash=False)
-    python_elsewhere: tuple[tuple[str, str], ...] = ()
+    python_elsewhere: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

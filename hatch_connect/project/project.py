@@ -85,7 +85,7 @@ class Project:
 
     tables: ProjectTables = field(repr=False)
     metadata: Metadata
-    problems: tuple[str, ...] = ()
+    problems: tuple[str, ...]
     _beside: dict[Path, Project | None] = field(
         init=False, default_factory=dict, repr=False, compare=False
     )

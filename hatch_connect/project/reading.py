@@ -30,7 +30,7 @@ class ProjectTables:
     root: Path
     pyproject: Toml
     hatch: Toml
-    marked: tuple[str, ...] = ()
+    marked: tuple[str, ...]
 
     @property
     def path(self) -> Path:
