@@ -20,9 +20,8 @@ from hatch_connect.bundle.build_protocol import BuildRequest, Built
 from hatch_connect.bundle.reading import Bundle
 from hatch_connect.connect.client import ConnectClient
 from hatch_connect.connect.client import connect as connect_to
-from hatch_connect.connect.resolve_server import ServerOptions, resolve_server
 from hatch_connect.connect.resources import BundleInfo, Content, ServerSettings, TaskStatus, User
-from hatch_connect.connect.servers import Server, ServerStore, server_url
+from hatch_connect.connect.servers import Server, server_url
 from hatch_connect.errors import (
     AnswerError,
     BuildError,
@@ -52,6 +51,7 @@ from hatch_connect.ship.execute import Deployment
 from hatch_connect.verbs.call import Call, Surroundings
 from hatch_connect.verbs.deploy import run_deploy
 from hatch_connect.verbs.result import Deployed
+from hatch_connect.verbs.server import chosen_server
 
 __all__ = [
     "AnswerError",
@@ -139,14 +139,8 @@ def find_server(
     report: Report = silent,
 ) -> Server:
     """Return a stored server by its nickname, else CONNECT_SERVER, else the store's default."""
-    known = _environ(environ)
-    return resolve_server(
-        ServerOptions(name=name),
-        environ=known,
-        configured=None,
-        store=ServerStore(ServerStore.default_path(known, sys.platform), report),
-        report=report,
-    )
+    with chosen_server(_call(Options(name=name), ".", environ, report), None) as server:
+        return server
 
 
 def client(
@@ -177,6 +171,18 @@ def deploy(
     `server` is a `Server`, a URL or a nickname; without one it is chosen as at the command line.
     `app_id` takes what other programs know of content: a GUID, a number or a URL.
     """
+    with TemporaryDirectory(prefix="hatch-connect-") as folder:
+        given = Options(**_server_options(server, api_key, Path(folder)), **_options(options))
+        result = run_deploy(_call(given, directory, environ, report))
+    if not isinstance(result, Deployed):
+        raise UsageError("The project has several pieces of content.", hint="Name one: content=...")
+    return result.deployment
+
+
+def _call(
+    options: Options, directory: Path | str, environ: Mapping[str, str] | None, report: Report
+) -> Call:
+    """Return a call of a verb by this process; nobody sits at a terminal."""
     surroundings = Surroundings(
         environ=_environ(environ),
         directory=Path(directory).absolute(),
@@ -184,12 +190,7 @@ def deploy(
         now=time.monotonic,
         sleep=time.sleep,
     )
-    with TemporaryDirectory(prefix="hatch-connect-") as folder:
-        given = Options(**_server_options(server, api_key, Path(folder)), **_options(options))
-        result = run_deploy(Call.of(given, surroundings, report))
-    if not isinstance(result, Deployed):
-        raise UsageError("The project has several pieces of content.", hint="Name one: content=...")
-    return result.deployment
+    return Call.of(options, surroundings, report)
 
 
 def _server_options(
