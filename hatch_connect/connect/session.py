@@ -127,9 +127,11 @@ class Session:
         except (ValueError, RecursionError):
             raise self._no_json(request, response) from None
 
-    def pauses(self, attempts: int) -> Backoff:
-        """Return the waits between `attempts` at something that must be checked in between."""
-        return Backoff(self._retry_policy, attempts, self._wait_asked)
+    def pauses(self, attempts: int, *, slower: int = 1) -> Backoff:
+        """Return the waits between `attempts`, each so many times as long as usual."""
+        policy = self._retry_policy
+        slow = policy.new(backoff_factor=policy.backoff_factor * slower)
+        return Backoff(slow, attempts, self._wait_asked)
 
     def visit(self, path: str) -> Visit:
         """Return the answer to a path of the server outside its API, whatever its status.
@@ -139,8 +141,7 @@ class Session:
         """
         request = Request("GET", path)
         url = f"{self.server.url}/{path}"
-        slowly = self._retry_policy.new(backoff_factor=self._retry_policy.backoff_factor * _SLOWLY)
-        pauses = Backoff(slowly, _VISITS, self._wait_asked)
+        pauses = self.pauses(_VISITS, slower=_SLOWLY)
         for visits in itertools.count(1):
             with self._answer(request, url, api=False) as response:
                 body = _beginning_of(response)
