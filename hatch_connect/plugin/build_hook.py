@@ -49,9 +49,11 @@ class ConnectBuildHook(BuildHookInterface[BuilderConfig]):
                 build_data["force_include"].setdefault(str(source), path)
         files = self._files(build_data)
         wheel = self.target_name == "wheel"
-        builder = self.build_config.builder
-        project_id = getattr(builder, "artifact_project_id", builder.project_id)
-        folder = f"{project_id}.dist-info/extra_metadata/connect/" if wheel else ""
+        folder = ""
+        if wheel:
+            builder = self.build_config.builder
+            project_id = getattr(builder, "artifact_project_id", builder.project_id)
+            folder = f"{project_id}.dist-info/extra_metadata/connect/"
         described = describe_artifact(config, files, os.environ, folder=folder)
         self._folder = TemporaryDirectory(prefix="hatch-connect-", ignore_cleanup_errors=True)
         for path, text in described.generated:
