@@ -21,6 +21,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from hatch_connect.local.api import bundles, content, deployments, server
 from hatch_connect.local.api.requests import BAD_KEY, ApiError, nobody_listens, refuse, refuse_http
+from hatch_connect.local.folder import HOST_NAMES
 from hatch_connect.local.machine import Machine
 from hatch_connect.local.pages import overview
 from hatch_connect.local.sockets import visit_socket
@@ -91,7 +92,7 @@ def create_app(setup: Setup, leases: Leases) -> Starlette:
             Route("/", overview),
         ],
         # A page of another origin must not reach this server under a name of its own.
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOST_NAMES)],
         exception_handlers={
             ApiError: refuse,
             HTTPException: refuse_http,

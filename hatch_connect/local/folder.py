@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from filelock import FileLock
 
+HOST = "127.0.0.1"
+HOST_NAMES = (HOST, "localhost")
 _GLANCE_SECONDS = 0.5  # more than a look at the lock takes
 
 

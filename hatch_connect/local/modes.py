@@ -11,11 +11,11 @@ from pathlib import PurePosixPath
 from typing import Literal
 from urllib.parse import urlsplit
 
+from hatch_connect.local.folder import HOST
 from hatch_connect.project.content_kind import APP_MODES, AppMode
 
 Interface = Literal["asgi", "wsgi", "dash", "gradio", "command"]
 _PORT = "{port}"  # stands for the port, which the process chooses
-_HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,17 +87,17 @@ def serving_command(app_mode: str, entrypoint: str, mount: Mount) -> tuple[str, 
             return _bokeh("panel", entrypoint, mount)
         case "jupyter-voila":
             notebook = (entrypoint,) if entrypoint else ()
-            where = (f"--Voila.ip={_HOST}", f"--port={_PORT}", "--no-browser")
+            where = (f"--Voila.ip={HOST}", f"--port={_PORT}", "--no-browser")
             return ("-m", "voila", *notebook, *where, f"--base_url={mount.prefix}/")
         case _:  # quarto-shiny
-            options = ("--host", _HOST, "--port", _PORT)
+            options = ("--host", HOST, "--port", _PORT)
             return ("quarto", "serve", entrypoint, *options)
 
 
 def _streamlit(entrypoint: str, mount: Mount) -> tuple[str, ...]:
     return (
         *("-m", "streamlit", "run", entrypoint),
-        f"--server.address={_HOST}",
+        f"--server.address={HOST}",
         f"--server.port={_PORT}",
         f"--server.baseUrlPath={mount.prefix}",
         "--server.headless=true",
@@ -110,10 +110,10 @@ def _bokeh(module: str, target: str, mount: Mount) -> tuple[str, ...]:
     port = urlsplit(mount.server).port
     return (
         *("-m", module, "serve", target),
-        f"--address={_HOST}",
+        f"--address={HOST}",
         f"--port={_PORT}",
         f"--prefix={mount.prefix}",
-        f"--allow-websocket-origin={_HOST}:{port}",
+        f"--allow-websocket-origin={HOST}:{port}",
         f"--allow-websocket-origin=localhost:{port}",
         "--use-xheaders",
     )

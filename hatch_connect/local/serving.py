@@ -13,7 +13,7 @@ import uvicorn
 
 from hatch_connect.errors import UsageError
 from hatch_connect.local.app import Leases, create_app
-from hatch_connect.local.folder import LocalServer, read_key, read_url, save_url
+from hatch_connect.local.folder import HOST, LocalServer, read_key, read_url, save_url
 from hatch_connect.local.machine import Setup
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from hatch_connect.events import Report
 
-_HOST = "127.0.0.1"
 _GRACE_SECONDS = 2
 _LARGEST_MESSAGE = 1 << 28  # bytes of one WebSocket message; the content may set a lower limit
 
@@ -45,7 +44,7 @@ def serve_state(
     port is taken.
     """
     with _bind(state, port) as listening:
-        url = f"http://{_HOST}:{listening.getsockname()[1]}"
+        url = f"http://{HOST}:{listening.getsockname()[1]}"
         setup = Setup(
             folder=state, url=url, api_key=read_key(state), environ=environ, report=report
         )
@@ -85,7 +84,7 @@ def _bind(state: Path, asked: int) -> socket.socket:
         if os.name == "posix":  # elsewhere it would let two servers share a port
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listening.bind((_HOST, port))
+            listening.bind((HOST, port))
             listening.listen()
         except OSError as error:
             listening.close()
@@ -93,7 +92,7 @@ def _bind(state: Path, asked: int) -> socket.socket:
         else:
             return listening
     raise UsageError(
-        f"The port {asked} of {_HOST} cannot be used: {reason.strerror}.",
+        f"The port {asked} of {HOST} cannot be used: {reason.strerror}.",
         hint="Choose another one with --port, or none to get a free one.",
     )
 

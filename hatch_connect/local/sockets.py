@@ -11,6 +11,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Origin
 
+from hatch_connect.local.folder import HOST, HOST_NAMES
 from hatch_connect.local.machine import machine_of
 from hatch_connect.local.pages import not_started, page
 from hatch_connect.local.processes import StartError
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from hatch_connect.local.visits import ContentTarget
 
-_OF_THIS_MACHINE = ("127.0.0.1", "localhost")
 # What the client of `websockets` sets by itself, for a connection of its own.
 _OF_CONNECTION = (b"sec-websocket-", b"host", b"origin", b"user-agent", b"content-length")
 # RFC 6455, section 7.4.1: codes that no peer may send, each with the one to send instead.
@@ -65,7 +65,7 @@ async def _relay(socket: WebSocket, target: ContentTarget) -> None:
 
 def _is_from_here(socket: WebSocket) -> bool:
     origin = socket.headers.get("origin")
-    return origin is None or urlsplit(origin).hostname in _OF_THIS_MACHINE
+    return origin is None or urlsplit(origin).hostname in HOST_NAMES
 
 
 async def _open(socket: WebSocket, target: ContentTarget, port: int) -> ClientConnection:
@@ -78,7 +78,7 @@ async def _open(socket: WebSocket, target: ContentTarget, port: int) -> ClientCo
     return await connect(
         # The name that the visitor uses, which frameworks compare with the origin.
         f"ws://{socket.headers['host']}{target.path(socket).decode('latin-1')}",
-        host="127.0.0.1",
+        host=HOST,
         port=port,
         origin=Origin(origin) if origin else None,
         subprotocols=socket.scope["subprotocols"] or None,

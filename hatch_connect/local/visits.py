@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, RedirectResponse, StreamingRespons
 from starlette.staticfiles import StaticFiles
 
 from hatch_connect.local.checks import saved_models
+from hatch_connect.local.folder import HOST
 from hatch_connect.local.machine import machine_of
 from hatch_connect.local.modes import MODES, Mode
 from hatch_connect.local.pages import not_started, page
@@ -92,7 +93,7 @@ def request_headers(visit: HTTPConnection, prefix: str) -> _Headers:
     scheme = _SCHEMES.get(visit.url.scheme, visit.url.scheme)
     base = visit.base_url.replace(scheme=scheme)
     own = {
-        b"x-forwarded-for": (visit.client.host if visit.client else "127.0.0.1").encode(),
+        b"x-forwarded-for": (visit.client.host if visit.client else HOST).encode(),
         b"x-forwarded-proto": scheme.encode(),
         b"x-forwarded-host": visit.headers.get("host", "").encode(),
         b"x-forwarded-prefix": prefix.encode(),
@@ -165,7 +166,7 @@ class Visits:
         except StartError as error:
             return not_started(error.reason, error.tail)
         try:
-            return await self._forward(request, target, f"http://127.0.0.1:{process.port}")
+            return await self._forward(request, target, f"http://{HOST}:{process.port}")
         except httpx2.RequestError as error:
             return not_started(f"Its process did not answer: {error}", process.log.tail)
 
