@@ -102,7 +102,7 @@ def _installed(interpreter: Interpreter, config: ProjectConfig, warning: str) ->
     requirement of the project is not installed.
     """
     frozen = freeze(interpreter, own_name=config.project_name, root=config.root)
-    target = Target(python=interpreter.minor)
+    target = Target(python=interpreter.minor, machine=config.architecture)
     frozen = apply_declared_sources(frozen, config, target, uv=False)
     missing = unsatisfied(
         config, frozen.pins, target, local=frozen.local, called=str(interpreter.path)

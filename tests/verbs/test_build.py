@@ -107,6 +107,19 @@ def test_without_a_lock_it_is_what_is_installed(
     assert "# Made by hatch-connect from the installed packages" in text
 
 
+def test_what_is_installed_is_checked_for_the_servers_machine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = "missing; platform_machine == 'x86_64'"
+    text = f'[project]\nname = "bare"\nversion = "1"\ndependencies = ["{other}"]\n'
+    write_files(tmp_path, {"pyproject.toml": text})
+    assert run(tmp_path, capsys, python=sys.executable, architecture="aarch64")
+    write_files(tmp_path, {"pyproject.toml": text.replace("x86_64", "aarch64")})
+    assert run(tmp_path, capsys, python=sys.executable)
+    with pytest.raises(LockError, match=f"`missing;.*` is not in {sys.executable}"):
+        run(tmp_path, capsys, python=sys.executable, architecture="aarch64")
+
+
 def test_our_own_environment_is_not_taken_for_the_projects(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
