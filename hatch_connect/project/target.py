@@ -23,7 +23,7 @@ class Target:
 
     python: str
     system: str = "linux"
-    machine: str = "x86_64"
+    machine: str
 
     def __str__(self) -> str:
         return f"CPython {self.python} on {self.system} {self.machine}"

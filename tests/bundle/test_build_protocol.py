@@ -36,7 +36,7 @@ LOCK = Lock(
 )
 PACKAGES = Packages(
     python=PythonTarget(version="3.11.0", requires=None, because="x", notes=("a note",)),
-    target=Target(python="3.11"),
+    target=Target(python="3.11", machine="x86_64"),
     lock=LOCK,
     because="it is there",
     path="requirements.txt",

@@ -20,7 +20,7 @@ from hatch_connect.locks.compatibility import (
 from hatch_connect.locks.lock import Pin
 from hatch_connect.project.target import Target
 
-TAGS = frozenset(Target(python="3.12").tags())
+TAGS = frozenset(Target(python="3.12", machine="x86_64").tags())
 
 STARTS = st.sets(st.integers(1, 12), max_size=5).map(lambda later: sorted({0, *later}))
 
@@ -120,12 +120,12 @@ def pin(name: str) -> Pin:
 def test_answers_begin_where_a_marker_may_change_its_mind(
     text: str, patches: tuple[int, ...]
 ) -> None:
-    assert first_patches(text, Target(python="3.11")) == patches
+    assert first_patches(text, Target(python="3.11", machine="x86_64")) == patches
 
 
 def test_a_known_patch_has_one_answer() -> None:
     text = "python_full_version < '3.11.3'"
-    assert first_patches(text, Target(python="3.11.4")) == (0,)
+    assert first_patches(text, Target(python="3.11.4", machine="x86_64")) == (0,)
 
 
 @given(st.data())
@@ -136,7 +136,7 @@ def test_a_merged_pin_holds_for_exactly_the_patches_that_had_it(data: st.DataObj
     assert len(found) == len({requirement.name for requirement in found})
     for patch in range(15):
         answer = answers[max(start for start in starts if start <= patch)]
-        environment = Target(python="3.11").environment(patch)
+        environment = Target(python="3.11", machine="x86_64").environment(patch)
         held = {r.name for r in found if r.marker is None or r.marker.evaluate(environment)}
         assert held == {each.name for each in answer}
 
@@ -158,7 +158,7 @@ def test_markers_read_well() -> None:
 
 def test_patches_that_no_minor_ever_had_are_not_looked_at() -> None:
     text = "".join(f"python_full_version < '3.11.{n}'\n" for n in range(0, 100_000, 7))
-    assert max(first_patches(text, Target(python="3.11"))) < 100
+    assert max(first_patches(text, Target(python="3.11", machine="x86_64"))) < 100
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_what_is_chosen_is_decided_and_the_rest_is_left(text: str, left: object)
 
 @given(text=MARKERS, python=PYTHONS, system=SYSTEMS)
 def test_what_is_left_means_the_same(text: str, python: str, system: str) -> None:
-    environment = Target(python=python, system=system).environment()
+    environment = Target(python=python, system=system, machine="x86_64").environment()
     left = reduced(text, CHOSEN)
     wanted = Marker(text).evaluate({**environment, **CHOSEN}, context="lock_file")
     held = left if isinstance(left, bool) else Marker(left).evaluate(environment)
@@ -194,7 +194,7 @@ def test_what_is_left_means_the_same(text: str, python: str, system: str) -> Non
 def test_several_ways_are_one_marker(
     ways: frozenset[frozenset[str]], python: str, system: str
 ) -> None:
-    environment = Target(python=python, system=system).environment()
+    environment = Target(python=python, system=system, machine="x86_64").environment()
     wanted = any(all(Marker(text).evaluate(environment) for text in way) for way in ways)
     marker = either(shortest(ways))
     assert (marker is None or Marker(marker).evaluate(environment)) == wanted

@@ -12,7 +12,7 @@ from hatch_connect.locks.lock import Lock, Pin
 from hatch_connect.project.interpreter import DirectUrl, Installed, Interpreter
 from hatch_connect.project.target import Target
 
-TARGET = Target(python="3.11")
+TARGET = Target(python="3.11", machine="x86_64")
 
 
 class TestTarget:
@@ -31,7 +31,7 @@ class TestTarget:
     def test_only_an_unknown_patch_varies(self) -> None:
         versions = [e["python_full_version"] for e in TARGET.environments()]
         assert versions == ["3.11.0", "3.11.99"]
-        (known,) = Target(python="3.11.4").environments()
+        (known,) = Target(python="3.11.4", machine="x86_64").environments()
         assert (known["python_full_version"], known["python_version"]) == ("3.11.4", "3.11")
 
     @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def read(root: Path, sources: str, lines: str, **asked: object) -> Lock:
     config = configuration(root / "app", overrides=asked)
     found = find_lock(config)
     assert found is not None
-    return read_lock(found, config, Target(python="3.12"))
+    return read_lock(found, config, Target(python="3.12", machine="x86_64"))
 
 
 TABLES = ("[tool.hatch.sources]\n", "[tool.hatch.envs.default.sources]\n", "[tool.uv.sources]\n")
@@ -73,7 +73,7 @@ def test_what_a_declared_path_needs_must_be_locked(tmp_path: Path) -> None:
     found = find_lock(config)
     assert found is not None
     with pytest.raises(LockError, match=r"`idna` is not in requirements\.txt\. ours asks for it"):
-        read_lock(found, config, Target(python="3.12"))
+        read_lock(found, config, Target(python="3.12", machine="x86_64"))
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_so_may_one_of_poetry_and_pdm(tmp_path: Path, dependency: str, table: st
     config = configuration(tmp_path / "app")
     found = find_lock(config)
     assert found is not None
-    lock = read_lock(found, config, Target(python="3.12"))
+    lock = read_lock(found, config, Target(python="3.12", machine="x86_64"))
     assert [one.path.resolve() for one in lock.local] == [tmp_path / "ours"]
 
 
@@ -194,10 +194,10 @@ def test_a_direct_reference_wins_over_a_source(tmp_path: Path) -> None:
     config = configuration(tmp_path / "app")
     found = find_lock(config)
     assert found is not None
-    assert read_lock(found, config, Target(python="3.12")).local == ()
+    assert read_lock(found, config, Target(python="3.12", machine="x86_64")).local == ()
     (tmp_path / "app" / "requirements.txt").write_text(project.replace("h.example", "other"))
     with pytest.raises(LockError, match="of the project is"):
-        read_lock(found, config, Target(python="3.12"))
+        read_lock(found, config, Target(python="3.12", machine="x86_64"))
 
 
 def test_sources_are_inherited_and_overridden_as_hatch_does(tmp_path: Path) -> None:
@@ -278,7 +278,7 @@ def test_any_value_is_taken_or_refused_in_short_lines(tmp_path: Path, key: str, 
         config = configuration(tmp_path)
         found = find_lock(config)
         assert found is not None
-        read_lock(found, config, Target(python="3.12"))
+        read_lock(found, config, Target(python="3.12", machine="x86_64"))
     except ProjectError as error:
         said = str(error)
     assert all(len(line) < 900 for line in said.splitlines())

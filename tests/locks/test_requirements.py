@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hatch_connect.locks.lock import Lock
 
 SETTINGS = "[tool.hatch-connect]\napp-mode = 'fastapi'\nentrypoint = 'a'\n"
-TARGET = Target(python="3.11")
+TARGET = Target(python="3.11", machine="x86_64")
 
 
 def read(root: Path, text: str, *, strict: bool = False, **files: str) -> Lock:

@@ -46,7 +46,7 @@ def read(
     config = configuration(root, overrides=asked)
     found = find_lock(config)
     assert found is not None
-    return read_lock(found, config, Target(python=python))
+    return read_lock(found, config, Target(python=python, machine="x86_64"))
 
 
 def requirements(lock: Lock) -> list[str]:
@@ -208,7 +208,7 @@ def test_a_line_is_a_pin_exactly_where_its_marker_holds(
     lock = read(root, f"six==1 ; {marker}\n", python=python)
     parsed = Requirement(f"six ; {marker}").marker
     assert parsed is not None
-    environment = {**Target(python=python).environment(), "extra": ""}
+    environment = {**Target(python=python, machine="x86_64").environment(), "extra": ""}
     assert len(lock.pins) == parsed.evaluate(environment)
     assert len(lock.omitted) == 1 - len(lock.pins)
 
@@ -224,7 +224,7 @@ def read_or_refused(root: Path) -> tuple[Lock | None, str]:
     found = find_lock(config)
     assert found is not None
     try:
-        return read_lock(found, config, Target(python="3.11")), ""
+        return read_lock(found, config, Target(python="3.11", machine="x86_64")), ""
     except LockError as error:
         return None, str(error)
 
@@ -261,7 +261,7 @@ def test_a_line_that_is_not_for_the_target_is_not_judged(tmp_path: Path) -> None
         config = configuration(tmp_path, overrides=asked)
         found = find_lock(config)
         assert found is not None
-        written = read_lock(found, config, Target(python="3.11"))
+        written = read_lock(found, config, Target(python="3.11", machine="x86_64"))
         assert written.notes == ()
     assert "not pinned" in refused(tmp_path, "pywin32 ; sys_platform == 'win32'", markers="keep")
 

@@ -26,7 +26,7 @@ def read(root: Path, lock: str, python: str, **asked: object) -> Lock:
     config = configuration(root, overrides=overrides, packages_only=True)
     found = find_lock(config)
     assert found is not None
-    return read_lock(found, config, Target(python=python))
+    return read_lock(found, config, Target(python=python, machine="x86_64"))
 
 
 def lines(lock: Lock) -> list[str]:

@@ -116,7 +116,7 @@ class TestAgainstUv:
         root = copy("forked", tmp_path)
         options = [part for extra in extras for part in ("--extra", extra)]
         options += [part for group in groups for part in ("--group", group)]
-        target = Target(python=python)
+        target = Target(python=python, machine="x86_64")
         wanted = exported(root, target, *options)
         assert wanted
         assert pinned(root, target, extras=extras, groups=groups) == wanted
@@ -125,7 +125,7 @@ class TestAgainstUv:
 
     def test_repositories_and_urls(self, tmp_path: Path) -> None:
         root = copy("repository", tmp_path)
-        target = Target(python="3.11.3")
+        target = Target(python="3.11.3", machine="x86_64")
         assert pinned(root, target) == exported(root, target)
 
 
@@ -173,7 +173,7 @@ class TestChoice:
             read(DATA / "repository", hashes=True)
 
     def test_the_same_lock_gives_the_same_bytes_anywhere(self, tmp_path: Path) -> None:
-        other, _target = copy("forked", tmp_path / "a b"), Target(python="3.11")
+        other, _target = copy("forked", tmp_path / "a b"), Target(python="3.11", machine="x86_64")
         assert read(DATA / "forked").requirements() == read(other).requirements()
 
     def test_another_index_is_noted(self, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def read_there(root: Path, python: str = "3.11", **asked: object) -> Lock:
     config = configuration(root, overrides=asked)
     found = find_lock(config)
     assert found is not None
-    return read_lock(found, config, Target(python=python))
+    return read_lock(found, config, Target(python=python, machine="x86_64"))
 
 
 def lines(lock: Lock) -> list[str]:

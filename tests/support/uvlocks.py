@@ -20,7 +20,7 @@ def read(root: Path, python: str = "3.11", **asked: object) -> Lock:
     config = configuration(root, overrides=asked, packages_only=True)
     found = find_lock(config)
     assert found is not None
-    return read_lock(found, config, Target(python=python))
+    return read_lock(found, config, Target(python=python, machine="x86_64"))
 
 
 def copy(name: str, to: Path, *changes: tuple[str, str, str]) -> Path:
