@@ -7,7 +7,7 @@ problems; nothing here raises before all of them are known.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from packaging.utils import canonicalize_name
 
@@ -139,8 +139,10 @@ class Layers:
                 read = self._notes(key)
             case SettingKind.LANGUAGES:
                 read = self._languages(key)
-            case _:
+            case SettingKind.TEXT | SettingKind.CONTENT:  # `values` leaves the latter out
                 read = self.text(key, rule)
+            case _:
+                assert_never(setting.kind)
         return setting.default if read is None else read
 
     def text(self, key: str, rule: Validator | None = None) -> str | None:
