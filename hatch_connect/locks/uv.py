@@ -192,32 +192,20 @@ def read_uv_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock
             found.path, text, target, graph.requires_python
         ).items()
     }
+    installed = {patch: _locked(walk) for patch, walk in walks.items()}
+    local = {patch: _local(walk, found.path) for patch, walk in walks.items()}
     pinner = Pinner.of(found, config, target, "the lock")
-    problems.append(
-        Problems(
-            f"{found.path} cannot be installed on Connect:",
-            "Change what the project depends on, and lock again: uv lock",
-            [
-                each
-                for walk in walks.values()
-                for each in _target_problems(walk, pinner, found.path)
-            ],
-        )
-    )
-    local = {
-        package.name: one
-        for walk in walks.values()
-        for package, one in _local(walk, found.path).items()
-    }
-    problems += _local_problems(graph, local, found.path, config)
+    problems.append(_target_problems(walks, installed, local, pinner))
+    built = {one.name: one for each in local.values() for one in each.values()}
+    problems += _local_problems(graph, built, found.path, config)
     raise_if_any(*problems)
     omitted = _omitted(graph, root, tuple(walks.values()), config)
-    installed = {patch: _locked(walk).values() for patch, walk in walks.items()}
-    pins = pinner.pins(installed)
+    pins = pinner.pins({patch: each.values() for patch, each in installed.items()})
     if config.keep_markers:
         pins = _kept(_follow(graph, root, config, _what_is_left), pinner)
         omitted = without_pinned(omitted, pins)
-    return pinner.lock(pins, tuple(chain.from_iterable(installed.values())), local, omitted)
+    every = tuple(chain.from_iterable(each.values() for each in installed.values()))
+    return pinner.lock(pins, every, built, omitted)
 
 
 def _graph(found: LockFile) -> _Graph:
@@ -531,8 +519,30 @@ def _marker_of(text: str) -> Marker:
     return marker
 
 
-def _target_problems(walk: _DependencyWalk, pinner: Pinner, path: Path) -> Iterator[str]:
-    """Return why what a walk reached cannot be installed on the target."""
+def _target_problems(
+    walks: Mapping[int, _DependencyWalk],
+    installed: Mapping[int, Mapping[_Package, LockedPackage]],
+    local: Mapping[int, Mapping[_Package, LocalPackage]],
+    pinner: Pinner,
+) -> Problems:
+    """Return why what the walks reached cannot be installed on the target."""
+    return Problems(
+        f"{pinner.found.path} cannot be installed on Connect:",
+        "Change what the project depends on, and lock again: uv lock",
+        [
+            each
+            for patch, walk in walks.items()
+            for each in _walk_problems(walk, installed[patch], local[patch], pinner)
+        ],
+    )
+
+
+def _walk_problems(
+    walk: _DependencyWalk,
+    installed: Mapping[_Package, LockedPackage],
+    local: Mapping[_Package, LocalPackage],
+    pinner: Pinner,
+) -> Iterator[str]:
     by_name: dict[str, list[_Package]] = {}
     for package in walk.asked_by:
         by_name.setdefault(package.name, []).append(package)
@@ -541,9 +551,8 @@ def _target_problems(walk: _DependencyWalk, pinner: Pinner, path: Path) -> Itera
         if len(packages) > 1:
             versions = ", ".join(sorted(str(package.version) for package in packages))
             yield f"{name} is wanted in more than one version: {versions}."
-    local, locked = _local(walk, path), _locked(walk)
     for package in walk.asked_by:
-        if (one := locked.get(package)) is not None:
+        if (one := installed.get(package)) is not None:
             problem = (
                 pinner.source_problem(one) or pinner.hash_problem(one) or pinner.wheel_problem(one)
             )
