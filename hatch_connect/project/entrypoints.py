@@ -65,7 +65,7 @@ def discover(mode: AppMode, root: Path) -> tuple[Entrypoint, ...]:
     if mode.makers:
         found = _in_app(sources, mode) or _objects(sources, mode)
     else:
-        found = _scripts(sources, mode.frameworks[0])
+        found = _scripts(sources, mode.frameworks)
     return _each(dict.fromkeys(found or _usual(mode, sources)))
 
 
@@ -119,8 +119,12 @@ def _spelled(source: SourceFile, names: tuple[str, ...]) -> list[str]:
     ]
 
 
-def _scripts(sources: Iterable[SourceFile], package: str) -> list[str]:
-    using = [s for s in sources if s.uses(package) and "pages" not in s.path.split("/")[:-1]]
+def _scripts(sources: Iterable[SourceFile], frameworks: tuple[str, ...]) -> list[str]:
+    using = [
+        source
+        for source in sources
+        if any(map(source.uses, frameworks)) and "pages" not in source.path.split("/")[:-1]
+    ]
     return [_script(source) for source in _outermost(using)]
 
 

@@ -12,7 +12,7 @@ from support.projects import configuration
 from support.sandbox import REPOSITORY
 
 from hatch_connect.errors import ConfigurationError
-from hatch_connect.project.content_kind import find_app_mode
+from hatch_connect.project.content_kind import AppMode, EntrypointKind, find_app_mode
 from hatch_connect.project.entrypoints import (
     discover,
     entrypoint_candidates,
@@ -100,6 +100,12 @@ def test_candidates_are_the_usual_modules_of_every_layout(tmp_path: Path) -> Non
 
 def found(root: Path, mode: str, files: dict[str, str]) -> list[str]:
     return [str(each) for each in discover(find_app_mode(mode), write_files(root, files))]
+
+
+def test_a_mode_of_scripts_without_a_framework_has_its_usual_names(tmp_path: Path) -> None:
+    mode = AppMode(name="new", title="New", entrypoint=EntrypointKind.SCRIPT)
+    root = write_files(tmp_path, {"app.py": "import new\n"})
+    assert [str(each) for each in discover(mode, root)] == ["app"]
 
 
 @pytest.mark.parametrize(
