@@ -244,7 +244,7 @@ class Options:
         given: dict[str, object] = {
             spec.setting: list(value) if spec.repeatable else value
             for spec in SPECS.values()
-            if spec.setting and (value := getattr(self, spec.key))
+            if spec.setting and (value := getattr(self, spec.key)) != _DEFAULTS.get(spec.kind)
         }
         disabled = {"python": self.disable_env_management_py, "r": self.disable_env_management_r}
         if self.disable_env_management:

@@ -69,3 +69,7 @@ def test_overrides_are_what_was_given_for_keys_of_the_table() -> None:
     options = Options.of({"extra": ["plots"], "title": "Sales", "server": "https://c.example"})
     assert options.overrides() == {"extras": ["plots"], "title": "Sales"}
     assert Options().overrides() == {}
+
+
+def test_no_value_that_a_program_gives_is_lost() -> None:
+    assert Options(title="").overrides() == {"title": ""}  # which reading the settings refuses
