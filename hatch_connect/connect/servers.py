@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -78,7 +79,7 @@ def config_directory(environ: Mapping[str, str], platform: str) -> Path:
 
 
 class ServerStore:
-    """The servers in one `servers.json`; whatever else the file holds is kept.
+    """The servers in one `servers.json`, which is read once; whatever else it holds is kept.
 
     A file that cannot be understood and is set aside is reported to `report`. A malformed entry is
     an error only if it is the one that is asked for; writing leaves it as it is.
@@ -107,7 +108,7 @@ class ServerStore:
 
     def get(self, name: str) -> Server | None:
         """Return the server of that nickname."""
-        entries = self._file.read()
+        entries = self._entries
         return self._server(name, entries[name]) if name in entries else None
 
     def find(self, url: str) -> Server | None:
@@ -119,7 +120,7 @@ class ServerStore:
 
     def default_name(self) -> str | None:
         """Return the nickname that is used when none is given, as the official client does."""
-        entries = _objects(self._file.read())
+        entries = _objects(self._entries)
         marked = [name for name, entry in entries.items() if entry.get("default")]
         return next(iter(marked or (entries if len(entries) == 1 else ())), None)
 
@@ -153,12 +154,16 @@ class ServerStore:
         names = ", ".join(f"`{server.name}`" for server in self.servers())
         return f"Known servers: {names}." if names else f"{self.path} holds no server."
 
+    @cached_property
+    def _entries(self) -> Mapping[str, object]:
+        return self._file.read()
+
     def _sorted_out(
         self, url: str | None = None
     ) -> tuple[tuple[Server, ...], tuple[StoreError, ...]]:
         """Return the servers, all or those of a URL, and what is wrong with others."""
         servers, wrong = [], []
-        for name, entry in sorted(self._file.read().items()):
+        for name, entry in sorted(self._entries.items()):
             own = str(entry.get("url")) if isinstance(entry, dict) else ""
             if url is not None and not same_server(own, url):
                 continue
@@ -170,6 +175,7 @@ class ServerStore:
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[dict[str, object]]:
+        self.__dict__.pop("_entries", None)  # others may have written meanwhile: it is read anew
         try:
             with self._file.update() as entries:
                 yield entries

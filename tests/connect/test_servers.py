@@ -105,6 +105,14 @@ def test_what_the_official_client_wrote_is_read(frozen: ServerStore) -> None:
     assert frozen.find("https://CONNECT.example.com/rsc/__api__") == prod
 
 
+def test_it_is_read_once_until_it_is_changed(frozen: ServerStore) -> None:
+    assert frozen.default_name() == "prod"
+    frozen.path.write_text(json.dumps({"lab": FROZEN["lab"]}), encoding="utf-8")
+    assert frozen.get("prod")
+    frozen.add(Server(name="new", url="https://new"))
+    assert [server.name for server in frozen.servers()] == ["lab", "new"]
+
+
 def test_what_is_not_known_survives(frozen: ServerStore) -> None:
     frozen.add(Server(name="new", url="https://new", api_key=Secret("K")))
     frozen.add(Server(name="lab", url="https://lab.example.com", api_key=Secret("K2")))
