@@ -100,7 +100,7 @@ def decide_packages(config: ProjectConfig, sources: PackageSources) -> Packages:
 
 
 def _python(config: ProjectConfig, sources: PackageSources, found: LockFile) -> PythonTarget:
-    evaluated = found.one_minor or config.compile_requirements
+    evaluated = found.format.one_minor or config.compile_requirements
     # A lock that was made for one minor has no markers that could be kept for others.
     kept = evaluated and config.keep_markers and found.python is None
     return choose_python(

@@ -1,9 +1,10 @@
 """Finds the lock that counts, and reads it by its format.
 
 The order is: the file that `lock` or `requirements-file` names, the lock of the Hatch environment,
-`uv.lock` (that of the workspace too), `pylock.toml`, `requirements.txt`. Each format has a module
-that makes a `Lock` of it; to understand how a `uv.lock` is read, go on with `uv`, then with
-`freshness` and `compatibility`, which it uses.
+a file of hatch-pip-compile for that environment (`requirements/requirements-NAME.txt`), `uv.lock`
+(that of the workspace too), `pylock.toml`, `requirements.txt`. Each format is an entry of
+`_FORMATS`, and has a module that makes a `Lock` of it; to understand how a `uv.lock` is read, go on
+with `uv`, then with `freshness` and `compatibility`, which it uses.
 """
 
 from __future__ import annotations
@@ -14,10 +15,9 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.errors import LockError, shortened
 from hatch_connect.locks.lock import (
-    PYLOCK,
-    REQUIREMENTS,
     UV,
     LockFile,
+    LockFormat,
     parse_lock,
     project_folder,
     read_lock_data,
@@ -28,14 +28,62 @@ from hatch_connect.secret import excerpt
 from hatch_connect.typed import list_at, table_at, text_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from hatch_connect.locks.lock import Lock
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.project.target import Target
 
-_PYLOCK_NAME = re.compile(r"pylock(\.[^.]+)?\.toml")
+
+# Only the reader that is needed is imported, because each takes some milliseconds.
+
+
+def _read_uv(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
+    from hatch_connect.locks.uv import read_uv_lock
+
+    return read_uv_lock(found, config, target)
+
+
+def _read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
+    from hatch_connect.locks.pylock import read_pylock
+
+    return read_pylock(found, config, target)
+
+
+def _read_requirements(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
+    from hatch_connect.locks.requirements import read_requirements
+
+    return read_requirements(found, config, target)
+
+
+_UV = LockFormat(
+    name=UV,
+    file=UV,
+    names=re.compile(re.escape(UV)),
+    listed=UV,
+    read=_read_uv,
+    # A large uv.lock takes a second to parse; what comes before the packages says for which Python.
+    head="[[package]]",
+)
+_PYLOCK = LockFormat(
+    name="pylock",
+    file="pylock.toml",
+    names=re.compile(r"pylock(\.[^.]+)?\.toml"),  # PEP 751
+    listed="pylock.toml or pylock.NAME.toml",
+    read=_read_pylock,
+)
+_REQUIREMENTS = LockFormat(
+    name="requirements.txt",
+    file="requirements.txt",
+    names=re.compile(r".+\.(txt|in|pip)|requirements.*", re.DOTALL),
+    listed="a requirements file (.txt)",
+    read=_read_requirements,
+    is_toml=False,
+    one_minor=False,
+)
+_FORMATS = (_UV, _PYLOCK, _REQUIREMENTS)
+"""Each format that can be read, in the order in which a project's root is searched for them."""
 
 _MINORS = 40
 """Minors far beyond any that exist: a range without an upper bound allows several of them."""
@@ -93,7 +141,7 @@ def _conda(root: Path) -> Iterator[tuple[str, str]]:
         if path.stem == "environment" or re.search(rb"^dependencies:", text, re.MULTILINE):
             named = re.search(rb"^name:[ \t]*([\w.-]+)", text, re.MULTILINE)
             name = named[1].decode() if named else "NAME"
-            run = f"conda run -n {name} python -m pip list --format=freeze > {REQUIREMENTS}"
+            run = f"conda run -n {name} python -m pip list --format=freeze > {_REQUIREMENTS.file}"
             yield f"{path.name} says", f"Make a list of it: {run}"
 
 
@@ -106,7 +154,7 @@ def _lists(config: ProjectConfig, places: Iterable[Path]) -> Iterator[tuple[str,
         says = "says" if len(names) == 1 else "say"
         said = f"{shortened(names, _SHOWN)} {says}"
         if made:
-            yield said, f"Make a list of it: uv pip compile {names[0]} -o {REQUIREMENTS}"
+            yield said, f"Make a list of it: uv pip compile {names[0]} -o {_REQUIREMENTS.file}"
         else:
             line = f'requirements-file = "{names[0]}"'
             yield said, f"Name the one that counts in [tool.hatch-connect]: {line}"
@@ -119,7 +167,7 @@ def _scripts(config: ProjectConfig) -> Iterator[tuple[str, str]]:
     for path in known or sorted(config.root.glob("*.py")):
         if _SCRIPT.search(path.read_text("utf-8", "replace")):
             name = path.relative_to(config.root).as_posix()
-            command = f"uv export --script {name} -o {REQUIREMENTS}"
+            command = f"uv export --script {name} -o {_REQUIREMENTS.file}"
             yield f"{name} says (PEP 723)", f"Make a list of it: {command}"
 
 
@@ -142,7 +190,9 @@ def _named(config: ProjectConfig) -> LockFile | None:
                 hint="Write the file's path from the project's root, or make the lock.",
             )
         hatch = path == config.root / config.hatch_environment.lock_file
-        return LockFile(path=path, format=format_of(path), because=f"`{key}` names it", hatch=hatch)
+        return LockFile(
+            path=path, format=_format_of(path), because=f"`{key}` names it", hatch=hatch
+        )
     return None
 
 
@@ -151,26 +201,22 @@ def _found(config: ProjectConfig) -> LockFile | None:
     own = root / environment.lock_file
     if is_file(own):
         because = f"the lock of the Hatch environment `{environment.name}`"
-        return LockFile(path=own, format=format_of(own), because=because, hatch=True)
+        return LockFile(path=own, format=_format_of(own), because=because, hatch=True)
     compiled = root / "requirements" / f"requirements-{environment.name}.txt"
     if environment.name != "default" and compiled.is_file():
         because = f"hatch-pip-compile made it for the Hatch environment `{environment.name}`"
-        return LockFile(path=compiled, format=REQUIREMENTS, because=because)
-    if (uv := _uv_lock(config.root)) is not None:
-        return uv
-    for name, form in (("pylock.toml", PYLOCK), (REQUIREMENTS, REQUIREMENTS)):
-        if (root / name).is_file():
+        return LockFile(path=compiled, format=_REQUIREMENTS, because=because)
+    for form in _FORMATS:
+        if (root / form.file).is_file():
             because = f"the first of the locks that {root} holds"
-            return LockFile(path=root / name, format=form, because=because)
+            return LockFile(path=root / form.file, format=form, because=because)
+        if form is _UV and (shared := _workspace_lock(root)) is not None:
+            return shared
     return None
 
 
-def _uv_lock(root: Path) -> LockFile | None:
-    """Return the project's own `uv.lock`, or that of the workspace that it is a member of."""
-    if (root / UV).is_file():
-        because = f"the first of the locks that {root} holds"
-        return LockFile(path=root / UV, format=UV, because=because)
-    # The members of a workspace have no lock of their own.
+def _workspace_lock(root: Path) -> LockFile | None:
+    """Return the `uv.lock` of the workspace that a project is a member of: it has none itself."""
     for folder in root.parents:
         if not (folder / UV).is_file():
             continue
@@ -178,7 +224,7 @@ def _uv_lock(root: Path) -> LockFile | None:
         members = list_at(parse_lock(data, folder / UV), "package")
         if project_folder(root, folder / UV) in map(_folder, members):
             because = f"the lock of the workspace in {folder}"
-            return LockFile(path=folder / UV, format=UV, because=because, data=data)
+            return LockFile(path=folder / UV, format=_UV, because=because, data=data)
     return None
 
 
@@ -187,30 +233,25 @@ def _folder(package: object) -> str | None:
     return text_at(source, "editable") or text_at(source, "virtual")
 
 
-def format_of(path: Path) -> str:
+def _format_of(path: Path) -> LockFormat:
     """Return the format of a lock by its name; raises LockError for an unknown one."""
     if path.name in _FOREIGN:
         raise _foreign(path)
-    if path.name == UV:
-        return UV
-    if _PYLOCK_NAME.fullmatch(path.name):
-        return PYLOCK
-    if path.suffix in {".txt", ".in", ".pip"} or path.name.startswith("requirements"):
-        return REQUIREMENTS
+    for form in _FORMATS:
+        if form.names.fullmatch(path.name):
+            return form
     raise LockError(
         f"{path} is no lock that can be read.",
-        hint="These can: uv.lock, pylock.toml or pylock.NAME.toml, a requirements file (.txt).",
+        hint=f"These can: {', '.join(form.listed for form in _FORMATS)}.",
     )
 
 
 def _with_python(found: LockFile) -> LockFile:
     """Add what a lock that is TOML holds, and what it says of Python."""
-    if found.format == REQUIREMENTS:
+    if not found.format.is_toml:
         return found
     found = replace(found, data=found.data or read_lock_data(found.path))
-    # A large uv.lock takes a second to parse; its head, before the packages, is enough here.
-    before = "[[package]]" if found.format == UV else None
-    content = parse_lock(found.data, found.path, before=before)
+    content = parse_lock(found.data, found.path, before=found.format.head)
     requires = text_at(content, "requires-python")
     if requires is None:
         return found
@@ -252,24 +293,12 @@ def read_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
     from hatch_connect.locks.path_dependencies import apply_declared_sources
 
     try:
-        lock = _reader(found.format)(found, config, target)
+        lock = found.format.read(found, config, target)
     except RecursionError:
         raise LockError(
             f"{found.path} has markers that are nested deeper than any tool writes them.",
             hint="Lock the project again.",
         ) from None
-    return apply_declared_sources(lock, config, target, uv=found.format != UV and not found.hatch)
-
-
-def _reader(form: str) -> Callable[[LockFile, ProjectConfig, Target], Lock]:
-    if form == UV:
-        from hatch_connect.locks.uv import read_uv_lock
-
-        return read_uv_lock
-    if form == PYLOCK:
-        from hatch_connect.locks.pylock import read_pylock
-
-        return read_pylock
-    from hatch_connect.locks.requirements import read_requirements
-
-    return read_requirements
+    return apply_declared_sources(
+        lock, config, target, uv=found.format is not _UV and not found.hatch
+    )

@@ -168,7 +168,7 @@ class Pinner:
         )
         return Lock(
             path=self.found.path,
-            format=self.found.format,
+            format=self.found.format.name,
             pins=tuple(sorted(pins, key=lambda pin: pin.requirement)),
             sha256=hashlib.sha256(self.found.data).hexdigest(),
             files={self.found.path: self.found.data},

@@ -1,4 +1,4 @@
-"""A lock: its file, its format and its pins."""
+"""A lock: its file as it was found, its format, and what is read of it, pins above all."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from hatch_connect.errors import ConfigurationError, LockError
 from hatch_connect.project.reading import parse_toml, read_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    import re
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from hatch_connect.project.project import ProjectConfig
+    from hatch_connect.project.target import Target
 
 PUBLIC_INDEX = "https://pypi.org/simple"
 
 UV = "uv.lock"
-PYLOCK = "pylock"
-REQUIREMENTS = "requirements.txt"
+"""The file of uv, and its format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +120,25 @@ class Lock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LockFormat:
+    """A format of locks, with the function that reads one for a target.
+
+    `file` is the lock in a project's root that counts without being named, `names` are all that
+    may be named, and `listed` is how a message lists them. `head` is the text before which a TOML
+    lock says for which Python it is. `one_minor` is whether pins are evaluated for one minor.
+    """
+
+    name: str
+    file: str
+    names: re.Pattern[str]
+    listed: str
+    read: Callable[[LockFile, ProjectConfig, Target], Lock]
+    is_toml: bool = True
+    head: str | None = None
+    one_minor: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LockFile:
     """A lock that was found.
 
@@ -127,7 +148,7 @@ class LockFile:
     """
 
     path: Path
-    format: str
+    format: LockFormat
     because: str
     python: str | None = None
     requires_python: str | None = None
@@ -140,11 +161,6 @@ class LockFile:
         if self.python is None:
             return None
         return self.python, f"{self.path.name}, which was made for it,"
-
-    @property
-    def one_minor(self) -> bool:
-        """Whether its pins are evaluated for one minor; those of a requirements file are not."""
-        return self.format != REQUIREMENTS
 
 
 def without_pinned(omitted: Iterable[Omitted], pins: Iterable[Pin]) -> tuple[Omitted, ...]:

@@ -32,7 +32,7 @@ from hatch_connect.locks.compatibility import (
     wheels_at,
     written_indexes,
 )
-from hatch_connect.locks.lock import PUBLIC_INDEX, REQUIREMENTS, LocalPackage, Lock, Omitted, Pin
+from hatch_connect.locks.lock import PUBLIC_INDEX, LocalPackage, Lock, Omitted, Pin
 from hatch_connect.locks.path_dependencies import (
     declared_local,
     is_file,
@@ -225,7 +225,7 @@ def _as_written(
         )
     lock = Lock(
         path=found.path,
-        format=REQUIREMENTS,
+        format=found.format.name,
         pins=tuple(
             Pin(
                 name=line.name,
@@ -262,7 +262,7 @@ def _reduced(
     digest = hashlib.sha256(b"".join(file.data for file in written.files))
     lock = Lock(
         path=found.path,
-        format=REQUIREMENTS,
+        format=found.format.name,
         pins=tuple(pins[requirement] for requirement in sorted(pins)),
         sha256=digest.hexdigest(),
         files={file.path: file.shipped() for file in written.files},

@@ -56,7 +56,7 @@ def test_each_lock_gives_way_to_the_one_before_it(tmp_path: Path) -> None:
         "requirements.txt",
     ]
     assert [lock.hatch for lock in order] == [False, True, False, False, False]
-    assert [lock.one_minor for lock in order] == [True, True, True, True, False]
+    assert [lock.format.one_minor for lock in order] == [True, True, True, True, False]
     assert find_lock(project(tmp_path, settings)) is None
 
 
@@ -64,13 +64,13 @@ def test_a_requirements_file_may_be_named(tmp_path: Path) -> None:
     (tmp_path / "uv.lock").write_text(UV)
     (tmp_path / "prod.txt").write_text("six==1\n")
     lock = found(tmp_path, "requirements-file = 'prod.txt'\n")
-    assert (lock.path.name, lock.format) == ("prod.txt", "requirements.txt")
+    assert (lock.path.name, lock.format.name) == ("prod.txt", "requirements.txt")
 
 
 def test_what_the_official_client_calls_a_requirements_file_may_be_a_lock(tmp_path: Path) -> None:
     (tmp_path / "uv.lock").write_text(UV)
     (tmp_path / "requirements.txt").write_text("six==1\n")
-    assert found(tmp_path, "requirements-file = 'uv.lock'\n").format == "uv.lock"
+    assert found(tmp_path, "requirements-file = 'uv.lock'\n").format.name == "uv.lock"
 
 
 def test_pyproject_as_a_requirements_file_names_no_lock(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_foreign_lock_that_stands_alone_brings_the_command_that_exports_it(
     with pytest.raises(LockError, match=name):
         find_lock(project(tmp_path, f"lock = '{name}'\n"))
     (tmp_path / "requirements.txt").touch()
-    assert found(tmp_path).format == "requirements.txt"
+    assert found(tmp_path).format.name == "requirements.txt"
 
 
 SCRIPT = "import x\n# /// script\n# requires-python = '>=3.11'\n# dependencies = ['a']\n# ///\n"
@@ -256,7 +256,7 @@ def test_the_lock_of_hatch_pip_compile(tmp_path: Path) -> None:
 
 def test_a_requirements_file_with_another_ending(tmp_path: Path) -> None:
     (tmp_path / "requirements.lock").write_text("six==1\n")
-    assert found(tmp_path, "lock = 'requirements.lock'\n").format == "requirements.txt"
+    assert found(tmp_path, "lock = 'requirements.lock'\n").format.name == "requirements.txt"
 
 
 def test_hatchs_own_lock_stays_that_when_it_is_named(tmp_path: Path) -> None:
