@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hatch_connect.project.content_kind import AppMode
+    from hatch_connect.project.entrypoints import Entrypoint
     from hatch_connect.project.reading import ProjectTables
 
 
@@ -87,6 +88,9 @@ class Project:
     metadata: Metadata
     problems: tuple[str, ...]
     _beside: dict[Path, Project | None] = field(
+        init=False, default_factory=dict, repr=False, compare=False
+    )
+    _located: dict[tuple[str, str], Entrypoint | None] = field(
         init=False, default_factory=dict, repr=False, compare=False
     )
 
@@ -169,8 +173,7 @@ class Project:
         if mode is None:
             settings.text("entrypoint")  # to report its problems as well
             return {"app_mode": None}
-        packaged = self.metadata.build_backend is not None
-        found = locate_entrypoint(settings, mode, self.root, packaged=packaged)
+        found = self._locate(settings, mode)
         entrypoint = found.entrypoint if found else None
         values: dict[str, Any] = {
             "app_mode": mode,
@@ -186,6 +189,17 @@ class Project:
             set_here = (key for key in _OF_NOTEBOOKS if settings.flag(key))
             values["unused_keys"] = tuple(map(settings.called, set_here))
         return values
+
+    def _locate(self, settings: Layers, mode: AppMode) -> Entrypoint | None:
+        """Return the entrypoint; the tree is looked through once for all views of a content."""
+        key = mode.name, repr(settings.found("entrypoint"))
+        if key not in self._located:
+            packaged = self.metadata.build_backend is not None
+            located = locate_entrypoint(settings, mode, self.root, packaged=packaged)
+            if settings.problems:  # which each view reports
+                return located
+            self._located[key] = located
+        return self._located[key]
 
     def _values(
         self, settings: Layers, own: Layers, mode: AppMode | None, name: str | None

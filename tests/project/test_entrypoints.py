@@ -19,6 +19,7 @@ from hatch_connect.project.entrypoints import (
     entrypoint_problem,
     express_entrypoint,
 )
+from hatch_connect.project.project import read_project
 from hatch_connect.project.settings import EnvironmentManagement
 from hatch_connect.project.sources import read_source
 
@@ -106,6 +107,16 @@ def test_a_mode_of_scripts_without_a_framework_has_its_usual_names(tmp_path: Pat
     mode = AppMode(name="new", title="New", entrypoint=EntrypointKind.SCRIPT)
     root = write_files(tmp_path, {"app.py": "import new\n"})
     assert [str(each) for each in discover(mode, root)] == ["app"]
+
+
+def test_views_of_one_project_agree_on_what_is_found(tmp_path: Path) -> None:
+    table = '[project]\nname = "a"\nversion = "1"\n[tool.hatch-connect]\napp-mode = "flask"\n'
+    project = read_project(write_files(tmp_path, {"pyproject.toml": table, "app.py": FLASK}))
+    assert project.content().entrypoint == "app"
+    write_files(tmp_path, {"made_by_the_build.py": FLASK})
+    assert project.content(on="staging").entrypoint == "app"
+    with pytest.raises(ConfigurationError, match="one of several"):
+        read_project(tmp_path).content()
 
 
 @pytest.mark.parametrize(
