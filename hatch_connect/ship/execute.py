@@ -1,4 +1,4 @@
-"""Carries out a plan: the only place that changes the server's state.
+"""Carries out a plan: the only place that does.
 
 At any moment the state that the plan has led to is known, and how to go on from there.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from hatch_connect.connect.codes import Code
 from hatch_connect.connect.records import Attempt
@@ -234,6 +234,8 @@ class Execution:
                 self._verify(step)
             case Activate():
                 self._activate()
+            case _:
+                assert_never(step)
 
     def _record(self, state: DeploymentState) -> None:
         """Record the new state before anything else happens."""
@@ -408,5 +410,10 @@ def _doubts(state: DeploymentState, under_way: PlanStep | None) -> Iterator[str]
             yield f"its variables may have been changed ({under_way})"
         case Upload():
             yield "a part of the bundle was sent, or all of it"
-        case DeployDraft() | Activate() if not (state.running or state.active):
-            yield f"the deployment of bundle {state.bundle_id} may have begun"
+        case DeployDraft() | Activate():
+            if not (state.running or state.active):
+                yield f"the deployment of bundle {state.bundle_id} may have begun"
+        case UpdateContent() | Verify() | None:
+            pass
+        case _:
+            assert_never(under_way)
