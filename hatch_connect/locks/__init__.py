@@ -221,10 +221,12 @@ def _workspace_lock(root: Path) -> LockFile | None:
         if not (folder / UV).is_file():
             continue
         data = read_lock_data(folder / UV)
-        members = list_at(parse_lock(data, folder / UV), "package")
-        if project_folder(root, folder / UV) in map(_folder, members):
+        content = parse_lock(data, folder / UV)
+        if project_folder(root, folder / UV) in map(_folder, list_at(content, "package")):
             because = f"the lock of the workspace in {folder}"
-            return LockFile(path=folder / UV, format=_UV, because=because, data=data)
+            return LockFile(
+                path=folder / UV, format=_UV, because=because, data=data, content=content
+            )
     return None
 
 
@@ -247,11 +249,14 @@ def _format_of(path: Path) -> LockFormat:
 
 
 def _with_python(found: LockFile) -> LockFile:
-    """Add what a lock that is TOML holds, and what it says of Python."""
+    """Add what a TOML lock holds, and what it says of Python."""
     if not found.format.is_toml:
         return found
-    found = replace(found, data=found.data or read_lock_data(found.path))
-    content = parse_lock(found.data, found.path, before=found.format.head)
+    content, head = found.content, found.format.head
+    if content is None:
+        data = read_lock_data(found.path)
+        content = parse_lock(data, found.path, before=head)
+        found = replace(found, data=data, content=None if head else content)
     requires = text_at(content, "requires-python")
     if requires is None:
         return found

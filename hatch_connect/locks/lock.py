@@ -144,7 +144,7 @@ class LockFile:
 
     `python` is the minor that it was made for, if only for one; `hatch` says that it is the lock
     of the chosen Hatch environment, in which extras and groups are already resolved. `data` is the
-    content of a TOML lock.
+    text of a TOML lock, `content` what was parsed of it if finding it took that.
     """
 
     path: Path
@@ -154,6 +154,7 @@ class LockFile:
     requires_python: str | None = None
     hatch: bool = False
     data: bytes = field(default=b"", repr=False)
+    content: dict[str, object] | None = field(default=None, repr=False)
 
     @property
     def lock_python(self) -> tuple[str, str] | None:
@@ -161,6 +162,10 @@ class LockFile:
         if self.python is None:
             return None
         return self.python, f"{self.path.name}, which was made for it,"
+
+    def parsed(self) -> dict[str, object]:
+        """Return the content of a TOML lock; raises LockError for invalid TOML."""
+        return parse_lock(self.data, self.path) if self.content is None else self.content
 
 
 def without_pinned(omitted: Iterable[Omitted], pins: Iterable[Pin]) -> tuple[Omitted, ...]:

@@ -27,7 +27,6 @@ from hatch_connect.locks.compatibility import (
 from hatch_connect.locks.lock import (
     LocalPackage,
     Omitted,
-    parse_lock,
     url_requirement,
     without_pinned,
 )
@@ -173,7 +172,7 @@ def _parsed(found: LockFile) -> Pylock:
 
     path = found.path
     try:
-        return Pylock.from_dict(parse_lock(found.data, path))
+        return Pylock.from_dict(found.parsed())
     except PylockUnsupportedVersionError as error:
         raise LockError(f"{path}: {error}.", hint="Update hatch-connect.") from None
     except PylockValidationError as error:

@@ -36,7 +36,6 @@ from hatch_connect.locks.freshness import Compared
 from hatch_connect.locks.lock import (
     LocalPackage,
     Omitted,
-    parse_lock,
     project_folder,
     url_requirement,
     without_pinned,
@@ -210,7 +209,7 @@ def read_uv_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock
 
 def _graph(found: LockFile) -> _Graph:
     path = found.path
-    content: dict[str, Any] = parse_lock(found.data, path)
+    content: dict[str, Any] = found.parsed()
     version = content.get("version")
     if version != _VERSION:
         raise LockError(
