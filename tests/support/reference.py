@@ -1,4 +1,4 @@
-"""The parts of docs/reference that are written from declarations: `hatch run docs` renews them.
+"""The parts of docs/ that are written from declarations: `hatch run docs` renews them.
 
 A part stands in its page between `<!-- NAME: written by hatch run docs -->` and `<!-- end -->`.
 """
@@ -127,10 +127,27 @@ def modes() -> str:
     )
 
 
+def companions() -> str:
+    named = ((mode, [each.format(stem="NAME") for each in mode.companions]) for mode in APP_MODES)
+    return table(
+        ("content", "beside its file", "at the bundle's root"),
+        *(
+            (
+                f"{mode.title}{', if it is `main.py`' if mode.main_has_folder else ''}",
+                code(beside),
+                code(mode.companions_at_top),
+            )
+            for mode, beside in named
+            if beside
+        ),
+    )
+
+
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "verbs": ("reference/commands.md", verbs),
     "options": ("reference/commands.md", options),
     "modes": ("reference/content-types.md", modes),
+    "companions": ("explanation/which-files-ship.md", companions),
     **{
         f"settings_{setting.part}": ("reference/settings.md", partial(settings, setting.part))
         for setting in SETTINGS.values()
