@@ -153,8 +153,8 @@ class Options:
     python_version: str | None = _text(
         "--python-version --override-python-version",
         "build",
-        "The Python to ask for.",
         metavar="X.Y",
+        setting="override-python-version",
     )
     architecture: str | None = _text(
         "--architecture", "build", metavar="x86_64|aarch64", setting="architecture"

@@ -44,7 +44,7 @@ def assemble(context: BuildContext, selected: SelectedFiles) -> Built:
     """Write the bundle of one piece of content."""
     config, request = context.config, context.request
     inspection = inspect_quarto(config, context.environ)
-    needed = needs_packages(config, inspection, request.sources.python_option)
+    needed = needs_packages(config, inspection)
     packages = request.decide_packages() if needed else None
     notes = packages.lock.notes if packages else ()
     for text in (*_without_effect(request, installs=needed), *notes):
@@ -91,15 +91,13 @@ def _pack(
     return Bundle.write(path, manifest, files, epoch=epoch(context.environ), report=report)
 
 
-def needs_packages(
-    config: ProjectConfig, inspection: Inspection | None, python_option: str | None = None
-) -> bool:
+def needs_packages(config: ProjectConfig, inspection: Inspection | None) -> bool:
     """Return whether the server runs Python for this content, so that it needs packages.
 
     Quarto cannot tell that of every document, so its packages or Python may also be named.
     """
-    asked = config.names_python or python_option is not None
-    return config.app_mode.has_python and (inspection is None or inspection.needs_python or asked)
+    asked = config.names_python or inspection is None or inspection.needs_python
+    return config.app_mode.has_python and asked
 
 
 def describe(

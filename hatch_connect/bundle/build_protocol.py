@@ -119,7 +119,6 @@ def encode_request(request: BuildRequest, answer: Path) -> str:
     asked = {
         "content": config.content,
         "overrides": request.overrides,
-        "python_option": request.sources.python_option,
         "options_of_python": request.options_of_python,
         "interpreter": interpreter
         and {key: getattr(interpreter, key) for key in ("path", "version", "implementation")},
@@ -137,10 +136,7 @@ def decode_request(text: str, project: Project) -> tuple[BuildRequest, Path | No
         content, overrides = request.get("content"), dict(request.get("overrides") or {})
         found, packages, refused = map(request.get, ("interpreter", "packages", "refused"))
         interpreter = Interpreter(**{**found, "path": Path(found["path"])}) if found else None
-        sources = PackageSources(
-            python_option=request.get("python_option"),
-            inspect=(lambda: interpreter) if interpreter else None,
-        )
+        sources = PackageSources(inspect=(lambda: interpreter) if interpreter else None)
         decided = _packages(packages) if packages else None
         options = tuple(request.get("options_of_python") or ())
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -24,12 +24,11 @@ if TYPE_CHECKING:
 class PackageSources:
     """What a call knows of packages and Python before they are decided.
 
-    `python_option` is the version that it names, `lock` the file that was found already.
-    `installed` are the packages of an environment, for a project without a lock (interactive verbs
-    only). `inspect` asks an interpreter, if nothing else decides.
+    `lock` is the file that was found already. `installed` are the packages of an environment, for a
+    project without a lock (interactive verbs only). `inspect` asks an interpreter, if nothing else
+    decides.
     """
 
-    python_option: str | None = None
     lock: LockFile | None = None
     installed: Lock | None = None
     inspect: Callable[[], Interpreter | None] | None = None
@@ -76,9 +75,7 @@ def decide_packages(config: ProjectConfig, sources: PackageSources) -> Packages:
     if found is None:
         if sources.installed is None:
             raise _nothing_installed(config)
-        python = choose_python(
-            config, option=sources.python_option, interpreter=sources.interpreter
-        )
+        python = choose_python(config, interpreter=sources.interpreter)
         target = Target(python=python.minor, machine=config.architecture)
         lock = sources.installed
     else:
@@ -105,7 +102,6 @@ def _python(config: ProjectConfig, sources: PackageSources, found: LockFile) -> 
     kept = evaluated and config.keep_markers and found.python is None
     return choose_python(
         config,
-        option=sources.python_option,
         lock_python=found.lock_python,
         interpreter=sources.interpreter,
         one_minor=evaluated and not kept,

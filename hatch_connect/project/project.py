@@ -274,7 +274,8 @@ def _hint(tables: ProjectTables, mode: AppMode | None) -> str | None:
 def _keys_of_packages(settings: Layers, mode: AppMode | None) -> tuple[str, ...]:
     of_packages = [setting for setting in SETTINGS.values() if setting.part == "packages"]
     of_packages.sort(key=lambda setting: not setting.names_python)
-    keys = [setting.key for setting in of_packages]
+    # This one is named as its option, --python-version, by the call itself.
+    keys = [setting.key for setting in of_packages if setting.key != "override-python-version"]
     if mode:
         keys += _keys_of_runtime(mode)
     return tuple(settings.called(key) for key in keys if settings.found(key))

@@ -157,7 +157,6 @@ class _Choice:
 def choose_python(
     config: ProjectConfig,
     *,
-    option: str | None = None,
     lock_python: tuple[str, str] | None = None,
     interpreter: Callable[[], Interpreter | None] | None = None,
     one_minor: bool = True,
@@ -173,7 +172,7 @@ def choose_python(
     PythonVersionError.
     """
     choice = _Choice(bounds=_bounds(config))
-    source, chosen = choice.first_version(_sources(config, option, lock_python, interpreter))
+    source, chosen = choice.first_version(_sources(config, lock_python, interpreter))
     if source is None or (not source.explicit and not _lowest(chosen, choice.stated)):
         if source is not None and lock_python and source.text == lock_python[0]:
             raise PythonVersionError(
@@ -223,11 +222,11 @@ def _of_minor(chosen: str, version: str, allowed: SpecifierSet) -> str:
 
 def _sources(
     config: ProjectConfig,
-    option: str | None,
     lock_python: tuple[str, str] | None,
     interpreter: Callable[[], Interpreter | None] | None,
 ) -> Iterator[_VersionSource]:
-    if option:
+    # A range that the call gives bounds the setting, so that one does not replace the other.
+    if option := config.override_python_version:
         because = "the option --python-version"
         yield _VersionSource(text=option, because=because, decisive=True, exact=True)
     if config.python_version:

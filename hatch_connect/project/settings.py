@@ -222,6 +222,9 @@ class Settings:
         otherwise="found",
         names_python=True,
     )
+    override_python_version: str | None = _text(
+        "packages", "The Python to ask for.", '"3.12"', call_only=True, names_python=True
+    )
     strict: bool = _flag("packages", "Refuse requirements that are not pinned.")
     hashes: bool = _flag("packages", "Ship the hashes of all packages, or refuse to.")
     keep_markers: bool = _keep(

@@ -47,9 +47,8 @@ def _sources(config: ProjectConfig, call: Call) -> PackageSources:
     Without a lock, the packages of an environment are used, as Connect's user guide describes.
     Raises LockError, InterpreterError.
     """
-    sources = PackageSources(python_option=call.options.python_version)
     if not config.app_mode.has_python and not config.rendered:
-        return sources
+        return PackageSources()
     lock = None if config.rendered else find_lock(config)
     find = partial(
         find_interpreter,
@@ -58,7 +57,7 @@ def _sources(config: ProjectConfig, call: Call) -> PackageSources:
         fallback=call.surroundings.interpreter,
     )
     if config.rendered or lock:
-        return replace(sources, lock=lock, inspect=cache(partial(_inspected, find)))
+        return PackageSources(lock=lock, inspect=cache(partial(_inspected, find)))
     path, because = find()
     interpreter = inspect_interpreter(path)
     shipping = "Shipping" if config.force_generate else "Nothing is locked: shipping"
@@ -66,7 +65,7 @@ def _sources(config: ProjectConfig, call: Call) -> PackageSources:
     if because == FALLBACK:
         warning += _require_no_tool(interpreter, config, call.environ)
     installed = _installed(interpreter, config, warning)
-    return replace(sources, installed=installed, inspect=lambda: interpreter)
+    return PackageSources(installed=installed, inspect=lambda: interpreter)
 
 
 def _inspected(find: Callable[[], tuple[Path, str]]) -> Interpreter | None:

@@ -122,7 +122,7 @@ def test_packages_that_nothing_locks_are_missed_only_where_a_document_needs_them
     with pytest.raises(LockError, match="no lock"):
         build_one(root, environ)
     (root / "requirements.txt").write_text("jupyter==1.1.1\n", encoding="utf-8")
-    built = build_one(root, environ, python_option="3.12")
+    built = build_one(root, environ, overrides={"override-python-version": "3.12"})
     assert built.python is not None
     assert built.python.asked == "3.12"
     assert members_of(built.bundle.path)["requirements.txt"] == b"jupyter==1.1.1\n"

@@ -62,12 +62,11 @@ def sent(request_: BuildRequest) -> BuildRequest:
 def test_a_request_arrives_as_it_was_sent(tmp_path: Path, content: str | None) -> None:
     more = '[tool.hatch-connect.content.api]\ntitle = "An API"\n'
     root = project(tmp_path / "p", PACKAGE, more=more)
-    overrides = {"exclude": ["*.md"], "image": "x"}
+    overrides = {"exclude": ["*.md"], "image": "x", "override-python-version": "3.12"}
     bare = BuildRequest(config=configuration(root))
     full = BuildRequest(
         config=configuration(root, content=content, overrides=overrides),
         overrides=overrides,
-        sources=PackageSources(python_option="3.12"),
         packages=PACKAGES,
         options_of_python=("--python",),
     )

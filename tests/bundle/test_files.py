@@ -94,9 +94,8 @@ class TestGenerated:
         built = build_one(
             root,
             sandbox.environ,
-            overrides={"force-generate": True},
+            overrides={"force-generate": True, "override-python-version": "3.11"},
             installed=INSTALLED,
-            python_option="3.11",
         )
         assert built.lock == INSTALLED
 

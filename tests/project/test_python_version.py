@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 
 def project(
-    root: Path, *, requires: str = "", setting: str = "", env_python: str = ""
+    root: Path,
+    *,
+    option: str | None = None,
+    requires: str = "",
+    setting: str = "",
+    env_python: str = "",
 ) -> ProjectConfig:
     lines = ["[project]", "name = 'x'", "version = '1'"]
     lines += [f"requires-python = '{requires}'"] if requires else []
@@ -29,7 +34,7 @@ def project(
     lines += [f"python-version = '{setting}'"] if setting else []
     lines += ["[tool.hatch.envs.default]", f"python = '{env_python}'"] if env_python else []
     (root / "pyproject.toml").write_text("\n".join(lines))
-    return configuration(root)
+    return configuration(root, overrides={"override-python-version": option})
 
 
 def interpreter(root: Path, version: str, **facts: bool | str) -> Interpreter:
@@ -51,10 +56,11 @@ class TestOrder:
         }
 
         def choose(setting: str = "", env_python: str = "") -> PythonTarget:
-            config = project(tmp_path, setting=setting, env_python=env_python)
+            option = given.get("option")
+            assert option is None or isinstance(option, str)
+            config = project(tmp_path, option=option, setting=setting, env_python=env_python)
             return choose_python(
                 config,
-                option=given.get("option"),  # type: ignore[arg-type]
                 lock_python=given.get("lock_python"),  # type: ignore[arg-type]
                 interpreter=given.get("interpreter"),  # type: ignore[arg-type]
             )
@@ -204,7 +210,7 @@ class TestRefused:
     )
     def test_what_connect_has_not(self, tmp_path: Path, asked: str, said: str) -> None:
         with pytest.raises(PythonVersionError, match=said) as caught:
-            choose_python(project(tmp_path), option=asked)
+            choose_python(project(tmp_path, option=asked))
         assert "--python-version" in str(caught.value)
         assert asked in str(caught.value)
 
@@ -232,14 +238,14 @@ class TestBounds:
     @pytest.mark.parametrize("asked", ["3.10", "3.12.1"])
     def test_the_project_bounds_the_choice(self, tmp_path: Path, asked: str) -> None:
         with pytest.raises(PythonVersionError, match=r"requires-python.*<3\.12,>=3\.11"):
-            choose_python(project(tmp_path, requires=">=3.11,<3.12"), option=asked)
+            choose_python(project(tmp_path, requires=">=3.11,<3.12", option=asked))
 
     def test_a_range_that_nothing_satisfies(self, tmp_path: Path) -> None:
         with pytest.raises(PythonVersionError, match="no version satisfies"):
-            choose_python(project(tmp_path, requires=">=3.12,<3.11"), option="3.11")
+            choose_python(project(tmp_path, requires=">=3.12,<3.11", option="3.11"))
 
     def test_the_lowest_patch_that_is_allowed_is_asked_for(self, tmp_path: Path) -> None:
-        found = choose_python(project(tmp_path, requires=">=3.11.5"), option="3.11")
+        found = choose_python(project(tmp_path, requires=">=3.11.5", option="3.11"))
         assert (found.version, found.requires) == ("3.11.5", "~=3.11.5")
 
 
@@ -286,7 +292,8 @@ class TestRanges:
         assert choose_python(config, interpreter=lambda: runs).asked == "3.12"
         asked = choose_python(config, interpreter=lambda: runs, one_minor=False).asked
         assert asked == ">=3.8 (3.12 on servers that read no range)"
-        assert choose_python(config, option="3.12.4").asked == "3.12.4"
+        config = project(tmp_path, requires=">=3.8", option="3.12.4")
+        assert choose_python(config).asked == "3.12.4"
 
     @pytest.mark.parametrize(
         ("file", "text", "version"),
@@ -350,10 +357,17 @@ class TestRanges:
             allowed = SpecifierSet(target.requires or "")
             assert allowed.contains(target.version)
 
+    def test_one_of_the_call_bounds_the_setting(self, tmp_path: Path) -> None:
+        found = choose_python(project(tmp_path, option=">=3.9", setting="3.11"))
+        assert found.version == "3.11.0"
+        assert found.because == (
+            "`tool.hatch-connect.python-version`, within the option --python-version (`>=3.9`)"
+        )
+
 
 class TestRequires:
     def test_pins_for_one_minor_ask_for_that_minor(self, tmp_path: Path) -> None:
-        found = choose_python(project(tmp_path, requires=">=3.9"), option="3.11")
+        found = choose_python(project(tmp_path, requires=">=3.9", option="3.11"))
         assert (found.version, found.requires) == ("3.11.0", "~=3.11.0")
         (tmp_path / ".python-version").write_text("# ours\n3.11.4\n", encoding="ascii")
         found = choose_python(project(tmp_path, requires=">=3.9"))
@@ -361,7 +375,7 @@ class TestRequires:
         assert found.because == ".python-version, line 2"
 
     def test_a_patch_of_the_call_is_that_very_patch(self, tmp_path: Path) -> None:
-        found = choose_python(project(tmp_path, requires=">=3.9"), option="3.11.4")
+        found = choose_python(project(tmp_path, requires=">=3.9", option="3.11.4"))
         assert (found.version, found.requires) == ("3.11.4", "==3.11.4")
 
     def test_a_file_shipped_as_written_leaves_the_projects_range(self, tmp_path: Path) -> None:
@@ -390,11 +404,11 @@ class TestKeptMarkers:
     def test_any_python_of_the_lock_and_the_project_may_run_them(
         self, tmp_path: Path, requires: str, kept: str, wanted: str | None
     ) -> None:
-        config = project(tmp_path, requires=requires)
-        chosen = choose_python(config, option="3.12", one_minor=False, kept=kept)
+        config = project(tmp_path, requires=requires, option="3.12")
+        chosen = choose_python(config, one_minor=False, kept=kept)
         assert (chosen.version, chosen.requires) == ("3.12.0", wanted)
 
     def test_ranges_that_have_nothing_in_common(self, tmp_path: Path) -> None:
-        config = project(tmp_path, requires=">=3.12")
+        config = project(tmp_path, requires=">=3.12", option="3.12")
         with pytest.raises(PythonVersionError, match="no version satisfies both"):
-            choose_python(config, option="3.12", one_minor=False, kept="<3.12")
+            choose_python(config, one_minor=False, kept="<3.12")
