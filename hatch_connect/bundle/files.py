@@ -39,6 +39,7 @@ from hatch_connect.bundle.selector import (
 )
 from hatch_connect.errors import BundleError, shortened
 from hatch_connect.events import Warned
+from hatch_connect.locks import is_lock
 from hatch_connect.project.sources import require_readable
 from hatch_connect.project.walk import BUILD_OUTPUTS, describes_project, no_content
 
@@ -84,7 +85,8 @@ class _Rules:
         for path, name in self.others.items() if file.origin not in self.imported else ():
             if f"{file.origin}/".startswith(f"{path}/"):
                 return f"the content `{name}` of this project"
-        if self._is_document() and describes_project(file.path):
+        about_project = describes_project(file.path) or is_lock(file.path)
+        if self._is_document() and about_project:
             listed = self.packages is not None and file.path in self.packages.paths
             return None if listed else "about the project, no part of a document"
         if self._is_quarto_document() and _is_document_at_top(file.path):

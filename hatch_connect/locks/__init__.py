@@ -125,6 +125,12 @@ def find_lock(config: ProjectConfig) -> LockFile | None:
     return None
 
 
+def is_lock(path: str) -> bool:
+    """Return whether a file of a project is a lock in its root, of whichever tool."""
+    pylock = "/" not in path and path.startswith("pylock.") and path.endswith(".toml")
+    return pylock or path in _FOREIGN or any(path == form.file for form in _FORMATS)
+
+
 def _require_no_other_list(config: ProjectConfig) -> None:
     """Raise LockError if other files list what the project needs, or the input of such a list."""
     places = dict.fromkeys((config.root, config.content_root))

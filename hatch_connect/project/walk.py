@@ -61,10 +61,7 @@ _PARTS = frozenset(
 
 # Files that describe a project to its tools. A site would serve them to its visitors, and the
 # official client ships documents without them.
-_OF_THE_PROJECT = frozenset(
-    {"pyproject.toml", "hatch.toml", "setup.py", "setup.cfg", "tasks.py", "requirements.txt"}
-    | {"uv.lock", "poetry.lock", "pdm.lock", "Pipfile", "Pipfile.lock"}
-)
+_OF_THE_PROJECT = frozenset({"pyproject.toml", "hatch.toml", "setup.py", "setup.cfg", "tasks.py"})
 _OF_TOOLS = frozenset({"setup", "conftest", "noxfile", "tasks", "hatch_build"})
 _TESTS = frozenset({"test", "tests", "testing"})
 
@@ -114,9 +111,11 @@ def is_hidden(name: str) -> bool:
 
 
 def describes_project(path: str) -> bool:
-    """Return whether a file is about the project, and no part of a site or a document in it."""
-    pylock = path.startswith("pylock.") and path.endswith(".toml")
-    return "/" not in path and (path in _OF_THE_PROJECT or pylock or path.startswith("."))
+    """Return whether a file is about the project, and no part of a site or a document in it.
+
+    Locks are, too; `hatch_connect.locks` knows their names.
+    """
+    return "/" not in path and (path in _OF_THE_PROJECT or path.startswith("."))
 
 
 def is_for_developers(path: str) -> bool:

@@ -130,7 +130,8 @@ class TestFolders:
     def test_a_site_at_the_top_ships_without_what_is_about_the_project(
         self, tmp_path: Path, sandbox: Sandbox
     ) -> None:
-        files = {"index.html": "", "a.css": "", "uv.lock": "", "pylock.x.toml": "", ".hidden": ""}
+        locks = ("uv.lock", "pylock.x.toml", "requirements.txt", "pixi.lock", "conda-lock.yml")
+        files = {"index.html": "", "a.css": "", ".hidden": "", **dict.fromkeys(locks, "")}
         root = project(tmp_path / "p", files, connect=HTML, system="")
         built = build_one(root, sandbox.environ)
         assert paths(built) == ["a.css", "index.html"]
