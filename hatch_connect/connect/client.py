@@ -164,9 +164,10 @@ class ConnectClient:
 
         return self._settled(create, look, taken=True)
 
-    def update_content(self, guid: str, changes: Mapping[str, object]) -> Content:
-        """Change fields of content and return it as it is now."""
-        return Content.from_answer(self._send("PATCH", _content(guid), dict(changes)))
+    def update_content(self, guid: str, field: str, value: str) -> Content:
+        """Change a field of content, named as in `Content`, and return it as it is now."""
+        changes = {Content.key_of(field): value}
+        return Content.from_answer(self._send("PATCH", _content(guid), changes))
 
     def environment_names(self, guid: str) -> tuple[str, ...]:
         """Return the names of the content's environment variables."""

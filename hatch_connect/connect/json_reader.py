@@ -143,9 +143,19 @@ class FromJson:
         unknown = (each for each in fields(cls) if each.name not in known)
         return cls(**known, **{each.name: _value(each, answer) for each in unknown})
 
+    @classmethod
+    def key_of(cls, name: str) -> str:
+        """Return what Connect calls a field."""
+        return next(_key(each) for each in fields(cls) if each.name == name)
+
+
+def _key(field: Field[Any]) -> str:
+    key: str = field.metadata.get("key", field.name)
+    return key
+
 
 def _value(field: Field[Any], answer: JsonObject) -> object:
-    key = field.metadata.get("key", field.name)
+    key = _key(field)
     if field.default is MISSING:
         return answer.string(key)
     value = _READERS[field.type](answer, key)

@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from hatch_connect.ship.plan import Plan, PlanStep
 
 _LAST_LINES = 20  # of the log, for `--json`
-_FIELDS = {"title": "title", "image": "default_image_name"}  # as Connect names them
 
 # Returns the command to go on with after a failure, for content of that GUID.
 GoOn: TypeAlias = Callable[[str | None], str]
@@ -262,8 +261,8 @@ class Execution:
 
     def _update_content(self, step: UpdateContent) -> None:
         self._report(Step(text=f"Setting the {step.field} to {step.value!r}"))
-        changes = {_FIELDS[step.field]: step.value}
-        content = self._client.update_content(self._state.known.guid, changes)
+        guid = self._state.known.guid
+        content = self._client.update_content(guid, step.field, step.value)
         self._record(replace(self._state, content=content))
 
     def _upload(self, step: Upload) -> None:

@@ -50,7 +50,7 @@ class SetVariables:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateContent:
-    """Change a field of the content: its title, or the image of this server that it runs in."""
+    """Change a field of `Content`: its title, or the image of this server that it runs in."""
 
     field: Literal["title", "image"]
     value: str

@@ -30,7 +30,7 @@ def test_a_whole_deployment(client: ConnectClient, fake: FakeConnect, bundle: Pa
     assert client.find_content("sales", client.me().guid) == ()
     content = client.create_content("sales")
     client.set_environment(content.guid, {"MODE": Secret("production")})
-    assert client.update_content(content.guid, {"title": "Sales API"}).title == "Sales API"
+    assert client.update_content(content.guid, "title", "Sales API").title == "Sales API"
     uploaded = client.upload_bundle(content.guid, bundle)
     draft = client.task(client.deploy(content.guid, uploaded.id, activate=False))
     assert draft.finished
