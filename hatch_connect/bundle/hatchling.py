@@ -164,23 +164,20 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
         unpacked = unpack_wheel(Path(artifact), folder / "content")
         if not holds_modules(unpacked):
             return None
-        executable = {file.path: file.executable for file in wheel.chosen.files}
+        chosen = {file.path: file for file in wheel.chosen.files}
         # Files that the build made (metadata, what hooks add) were not among the chosen ones.
-        made = [file for file in unpacked.files if file.path not in executable]
+        made = [file for file in unpacked.files if file.path not in chosen]
         forced = self._forced() if self._has_forced_files() else []
         more = self._choose(selector, [*made, *forced])
-        chosen = (
-            replace(file, executable=executable[file.path])
+        copies = (
+            replace(chosen[file.path], source=file.source)
             for file in unpacked.files
-            if file.path in executable
+            if file.path in chosen
         )
         return SelectedFiles(
-            files=(*chosen, *more.files),
+            files=(*copies, *more.files),
             left_out=(*wheel.chosen.left_out, *more.left_out, *unpacked.left_out),
             version=unpacked.version,
-            origins=frozenset(
-                file.origin for file in wheel.chosen.files if file.origin is not None
-            ),
         )
 
     def _has_forced_files(self) -> bool:

@@ -42,9 +42,10 @@ class LeftOut:
 class Candidate:
     """A file that the build proposes to ship as `path`.
 
-    `origin` is its path in the project (POSIX), None if it lies outside. `asked` files are
-    artifacts of the build or were asked for by name: git has no say. `named` is the very file that
-    a user named: the guard has no say either. `executable` is None if the file itself says it.
+    `origin` is the path in the project (POSIX) that it comes from, None if there is none, or none
+    is known; `source` may be a copy of that out of a wheel. `asked` files are artifacts of the
+    build or were asked for by name: git has no say. `named` is the very file that a user named: the
+    guard has no say either. `executable` is None if the file itself says it.
     """
 
     path: str
@@ -54,21 +55,23 @@ class Candidate:
     named: bool = False
     executable: bool | None = None
 
+    def place_in(self, root: Path) -> str | None:
+        """Return its path in the project if it ships from there, which a wheel's copy does not."""
+        return self.origin if self.origin and self.source == root / self.origin else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectedFiles:
     """Which files ship, and which do not, each with the rule that leaves it out.
 
     `version` is the project's as the build knows it, None if it has none. `tree` says that the
-    build selected files of the tree, not of a wheel; of a wheel's, `origins` are the paths in the
-    project, as far as they are known.
+    build selected files of the tree, not of a wheel.
     """
 
     files: tuple[Candidate, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     version: str | None = None
     tree: bool = False
-    origins: frozenset[str] = frozenset()
 
     def add(self, files: Iterable[Candidate], left_out: Iterable[LeftOut]) -> SelectedFiles:
         """Return these and more; of two files with the same path, the one of these ships."""

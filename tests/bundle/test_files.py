@@ -32,6 +32,16 @@ INSTALLED = Lock(
 )
 
 
+def test_a_file_named_like_one_of_the_package_is_listed(tmp_path: Path, sandbox: Sandbox) -> None:
+    more = '[tool.hatch-connect.content.other]\nentrypoint = "sales_api.other:app"\n'
+    other = {"docs/sales_api/main.py": "", "src/sales_api/other.py": APP}
+    root = project(tmp_path / "p", {**PACKAGE, **other}, more=more)
+    built = build_one(root, sandbox.environ)
+    assert rules(built)["docs/sales_api/main.py"] == "not selected by the build"
+    assert "src/sales_api/main.py" not in rules(built)
+    assert "sales_api/other.py" in paths(built)
+
+
 class TestRequirementsFile:
     NAMED = CONNECT + 'requirements-file = "requirements/prod.txt"\n'
 
