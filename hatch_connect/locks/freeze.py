@@ -27,41 +27,42 @@ def freeze(interpreter: Interpreter, *, own_name: str, root: Path | None = None)
     commit. A package installed from `root` is the project too, whatever its name; one installed
     from another folder is built from there. Raises LockError for what cannot ship.
     """
-    left_out = _PUBLISHING_TOOLS | {canonicalize_name(own_name)}
-    pins, problems, notes, omitted, local = [], [], [], [], []
-    for installed in interpreter.packages:
-        name = canonicalize_name(installed.name)
-        because = f"installed for {interpreter.path}"
-        if name in left_out or _is_from(installed.direct_url, root):
-            why = "a tool for publishing" if name in _PUBLISHING_TOOLS else "the project itself"
-            omitted.append(Omitted(name=name, version=installed.version, because=why))
-        elif (folder := _folder(installed.direct_url)) is not None:
-            local.append(LocalPackage(name=name, path=folder, because=because))
-        else:
-            pins.append(_pin(installed, because))
-            if (problem := _problem(installed)) is not None:
-                problems.append(problem)
-            elif _is_file(installed.direct_url):
-                notes.append(
-                    f"{installed.name} {installed.version} was installed from a file: the server"
-                    " takes the one of that version from its index."
-                )
-    problems += [f"{folder} gives no name or no version." for folder in interpreter.broken]
+    found = [(each, _shipped(each, interpreter, own_name, root)) for each in interpreter.packages]
+    pinned = [installed for installed, one in found if isinstance(one, Pin)]
     raise_if_any(
         Problems(
             f"The packages of {interpreter.path} cannot be shipped:",
             "Lock the project (`uv lock`), or list its packages in a requirements.txt.",
-            problems,
+            [
+                *filter(None, map(_problem, pinned)),
+                *(f"{folder} gives no name or no version." for folder in interpreter.broken),
+            ],
         )
     )
     return Lock(
         path=None,
         format="installed",
-        pins=tuple(pins),
-        notes=tuple(notes),
-        local=tuple(local),
-        omitted=tuple(omitted),
+        pins=tuple(one for _, one in found if isinstance(one, Pin)),
+        notes=tuple(filter(None, map(_note, pinned))),
+        local=tuple(one for _, one in found if isinstance(one, LocalPackage)),
+        omitted=tuple(one for _, one in found if isinstance(one, Omitted)),
     )
+
+
+def _shipped(
+    installed: Installed, interpreter: Interpreter, own_name: str, root: Path | None
+) -> Pin | LocalPackage | Omitted:
+    """Return as what a package ships, or why it does not."""
+    name = canonicalize_name(installed.name)
+    because = f"installed for {interpreter.path}"
+    if name in _PUBLISHING_TOOLS:
+        return Omitted(name=name, version=installed.version, because="a tool for publishing")
+    if name == canonicalize_name(own_name) or _is_from(installed.direct_url, root):
+        return Omitted(name=name, version=installed.version, because="the project itself")
+    folder = _folder(installed.direct_url)
+    if folder is not None:
+        return LocalPackage(name=name, path=folder, because=because)
+    return _pin(installed, because)
 
 
 def _pin(installed: Installed, because: str) -> Pin:
@@ -100,6 +101,15 @@ def _problem(installed: Installed) -> str | None:
     if url.editable or (url.directory and _path(url).is_dir()):
         return f"{called} was installed from a folder of this machine: {url.url}."
     return None
+
+
+def _note(installed: Installed) -> str | None:
+    if not _is_file(installed.direct_url):
+        return None
+    return (
+        f"{installed.name} {installed.version} was installed from a file: the server takes the one"
+        " of that version from its index."
+    )
 
 
 def _is_from(url: DirectUrl | None, root: Path | None) -> bool:

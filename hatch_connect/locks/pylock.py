@@ -92,23 +92,12 @@ class _Selection:
 
 def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
     """Read the lock for a target; raises LockError with everything that is wrong with it."""
-    pylock = _parsed(found)
     text = found.data.decode()
-    reader = _Reader(
-        path=found.path,
-        pylock=pylock,
-        config=config,
-        target=target,
-        chosen=_chosen(pylock, config),
-        # The lock of a Hatch environment does not record the folders of members of a workspace.
-        local=wanted_members(config) if found.hatch else {},
-        asking=_asking(pylock, config),
-        pinner=Pinner.of(found, config, target, "it"),
-    )
+    reader = _reader(found, config, target)
     selections = {
         patch: reader.select(environment)
         for patch, environment in environments_by_patch(
-            found.path, text, target, str(pylock.requires_python or "")
+            found.path, text, target, str(reader.pylock.requires_python or "")
         ).items()
     }
     reader = reader.knowing(selections.values())
@@ -122,16 +111,8 @@ def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
             "Keep them in the configuration of the tool that locks, and lock again.",
             credential_problems(text),
         ),
-        *_asked_problems(pylock, found, config),
-        Problems(
-            f"{found.path} cannot be installed on Connect:",
-            f"{_AGAIN}, for linux (Hatch: `[tool.uv.pip] universal = true`).",
-            [
-                problem
-                for patch, selection in selections.items()
-                for problem in (*selection.problems, *_problems(installed[patch], reader.pinner))
-            ],
-        ),
+        *_asked_problems(reader.pylock, found, config),
+        _target_problems(selections, installed, reader.pinner),
         *_stale(found, reader, pins),
     )
     omitted = reader.omitted(pins)
@@ -141,6 +122,38 @@ def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
         omitted = without_pinned(omitted, pins)
     every = tuple(chain.from_iterable(installed.values()))
     return reader.pinner.lock(pins, every, reader.local, omitted)
+
+
+def _reader(found: LockFile, config: ProjectConfig, target: Target) -> _Reader:
+    pylock = _parsed(found)
+    return _Reader(
+        path=found.path,
+        pylock=pylock,
+        config=config,
+        target=target,
+        chosen=_chosen(pylock, config),
+        # The lock of a Hatch environment does not record the folders of members of a workspace.
+        local=wanted_members(config) if found.hatch else {},
+        asking=_asking(pylock, config),
+        pinner=Pinner.of(found, config, target, "it"),
+    )
+
+
+def _target_problems(
+    selections: Mapping[int, _Selection],
+    installed: Mapping[int, Iterable[LockedPackage]],
+    pinner: Pinner,
+) -> Problems:
+    """Return why what was selected cannot be installed on the target."""
+    return Problems(
+        f"{pinner.found.path} cannot be installed on Connect:",
+        f"{_AGAIN}, for linux (Hatch: `[tool.uv.pip] universal = true`).",
+        [
+            problem
+            for patch, selection in selections.items()
+            for problem in (*selection.problems, *_problems(installed[patch], pinner))
+        ],
+    )
 
 
 def _problems(installed: Iterable[LockedPackage], pinner: Pinner) -> Iterator[str]:
