@@ -112,7 +112,9 @@ class _Rules:
             return False
         name = file.source.name
         ours = name.startswith(config.content_name) and name.endswith(BUNDLE_SUFFIXES)
-        return directory != config.root or ours
+        # A folder around the project, or around the temporary one of the wheel, is not for bundles.
+        own = directory != config.root and directory.is_relative_to(config.root)
+        return own or ours
 
 
 def _is_document_at_top(path: str) -> bool:

@@ -42,6 +42,14 @@ def test_a_file_named_like_one_of_the_package_is_listed(tmp_path: Path, sandbox:
     assert "sales_api/other.py" in paths(built)
 
 
+def test_bundles_may_go_into_a_folder_around_the_project(tmp_path: Path, sandbox: Sandbox) -> None:
+    connect = CONNECT.replace("sales_api.main", "app")
+    root = project(tmp_path / "p", {"app.py": APP}, connect=connect, system="")
+    built = build_one(root, sandbox.environ, directory=tmp_path)
+    assert built.bundle.path.parent == tmp_path
+    assert paths(built) == ["app.py", "requirements.txt"]
+
+
 class TestRequirementsFile:
     NAMED = CONNECT + 'requirements-file = "requirements/prod.txt"\n'
 
