@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from hatch_connect.bundle.selector import Selector
     from hatch_connect.project.project import ProjectConfig
 
-_NOT_SELECTED = "not selected by the build"
+_NOT_PROPOSED = "not selected by the build"
 _SHOWN = 8
 
 
@@ -71,7 +71,7 @@ class _Rules:
 
     def against(self, file: Candidate) -> str | None:
         """Return the rule that holds a file back, or None."""
-        if file.named:
+        if file.even_secret:
             return None
         if self._is_output(file):
             return "an output of an earlier build"
@@ -232,7 +232,7 @@ def _rest(
                 "/".join(parts[n:]) in unknown for n in range(len(parts))
             ):
                 found = forbidden(path)
-                rule = f"guard: {found.rule}" if found and found.secret else _NOT_SELECTED
+                rule = f"guard: {found.rule}" if found and found.secret else _NOT_PROPOSED
                 yield LeftOut(path=path, rule=rule)
         folders[:] = [name for name in folders if f"{prefix}{name}/" not in known]
         for name in set(folders) - {path.removeprefix(prefix) for path in holding}:
@@ -294,8 +294,8 @@ def _included(context: BuildContext, have: Collection[str]) -> Iterator[Candidat
                 path=inside,
                 source=config.root / path,
                 origin=path,
-                asked=True,
-                named=patterns.name(path),
+                even_ignored=True,
+                even_secret=patterns.name(path),
             )
     for line in patterns.unused(seen):
         context.report(Warned(text=f"`include` in [tool.hatch-connect]: {line!r} matches no file."))
@@ -321,14 +321,14 @@ def files_of_folder(context: BuildContext) -> Iterator[Candidate]:
     """
     config, selector = context.config, context.selector
     root = config.content_root
-    asked = not config.app_mode.has_python
+    even_ignored = not config.app_mode.has_python
 
     def skip(folder: str) -> str | None:
-        return selector.enter(f"{config.folder}/{folder}", root / folder, ignored=not asked)
+        return selector.enter(f"{config.folder}/{folder}", root / folder, even_ignored=even_ignored)
 
     for file in selector.walk(root, skip):
         if isinstance(file, Candidate):
-            yield replace(file, origin=f"{config.folder}/{file.path}", asked=asked)
+            yield replace(file, origin=f"{config.folder}/{file.path}", even_ignored=even_ignored)
 
 
 def _entry_outside(

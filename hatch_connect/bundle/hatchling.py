@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from hatch_connect.project.project import Project
 
 OWN = "connect"
-_NOT_SELECTED = "Hatchling's selection: [tool.hatch.build]"
+_BY_HATCHLING = "Hatchling's selection: [tool.hatch.build]"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -203,7 +203,9 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
     def _selected(self, selector: Selector) -> Iterator[Candidate | LeftOut]:
         if self.config.only_include:
             for chosen in self.recurse_explicit_files(self.config.only_include):
-                yield _candidate(chosen, asked=_is_artifact(self.config, chosen.relative_path))
+                yield _candidate(
+                    chosen, even_ignored=_is_artifact(self.config, chosen.relative_path)
+                )
             return
         root = Path(self.root)
         for file in selector.walk(root, partial(self._skipped, selector)):
@@ -219,10 +221,10 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
             if self.config.include_path(relative, is_package=in_package) and not (
                 reserved or name in EXCLUDED_FILES
             ):
-                asked = _is_artifact(self.config, relative)
-                yield replace(file, path=_posix(shipped_as), asked=asked)
+                even_ignored = _is_artifact(self.config, relative)
+                yield replace(file, path=_posix(shipped_as), even_ignored=even_ignored)
             elif not reserved:
-                yield LeftOut(path=file.path, rule=_NOT_SELECTED)
+                yield LeftOut(path=file.path, rule=_BY_HATCHLING)
         for submodule in selector.repository.missing:
             gone = f"{submodule}/any"
             if not (root / submodule).exists() and not forbidden(gone) and self._takes(gone):
@@ -231,13 +233,13 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
     def _skipped(self, selector: Selector, folder: str) -> str | None:
         parent, _, name = folder.rpartition("/")
         # `artifacts` may lie in folders that git ignores, so these are entered then.
-        has_artifacts = self.config.artifact_spec or self.config.build_artifact_spec
+        has_artifacts = bool(self.config.artifact_spec or self.config.build_artifact_spec)
         source = Path(self.root, folder)
-        if rule := selector.against_folder(folder, source, ignored=not has_artifacts):
+        if rule := selector.against_folder(folder, source, even_ignored=has_artifacts):
             return rule
         excluded = self.config.directory_is_excluded(name, parent.replace("/", os.sep))
         if excluded:
-            return _NOT_SELECTED
+            return _BY_HATCHLING
         if self._takes(f"{folder}/any"):
             selector.require_checked_out(folder)
         return None
@@ -248,7 +250,7 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
     def _forced(self) -> list[Candidate]:
         forced = self.config.get_force_include()
         return [
-            _candidate(file, asked=True, named=file.path in forced)
+            _candidate(file, even_ignored=True, even_secret=file.path in forced)
             for file in self.recurse_forced_files(forced)
         ]
 
@@ -256,7 +258,7 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
         chosen = selector.choose(proposed)
         check_names(file.path for file in chosen.files)
         for file in chosen.files:
-            outside = file.origin is None or file.asked
+            outside = file.origin is None or file.even_ignored
             regular_file(file.path, file.source, selector.roots, outside=outside)
         return chosen
 
@@ -316,11 +318,11 @@ class _Wheel(WheelBuilder):
         """Return the files that ship."""
         forced = self.config.get_force_include()
         found = {
-            _candidate(file, asked=_is_artifact(self.config, file.relative_path)): file
+            _candidate(file, even_ignored=_is_artifact(self.config, file.relative_path)): file
             for file in self.recurse_selected_project_files()
         }
         found |= {
-            _candidate(file, asked=True, named=file.path in forced): file
+            _candidate(file, even_ignored=True, even_secret=file.path in forced): file
             for file in self.recurse_forced_files(forced)
         }
         self.chosen = self.choose(list(found))
@@ -335,13 +337,13 @@ class _Wheel(WheelBuilder):
         return hooks
 
 
-def _candidate(file: IncludedFile, *, asked: bool, named: bool = False) -> Candidate:
+def _candidate(file: IncludedFile, *, even_ignored: bool, even_secret: bool = False) -> Candidate:
     return Candidate(
         path=_posix(file.distribution_path),
         source=Path(file.path),
         origin=_posix(file.relative_path) or None,
-        asked=asked,
-        named=named,
+        even_ignored=even_ignored,
+        even_secret=even_secret,
     )
 
 

@@ -43,16 +43,16 @@ class Candidate:
     """A file that the build proposes to ship as `path`.
 
     `origin` is the path in the project (POSIX) that it comes from, None if there is none, or none
-    is known; `source` may be a copy of that out of a wheel. `asked` files are artifacts of the
-    build or were asked for by name: git has no say. `named` is the very file that a user named: the
-    guard has no say either. `executable` is None if the file itself says it.
+    is known; `source` may be a copy of that out of a wheel. An artifact of the build, or what was
+    asked for by name, ships `even_ignored` by git or generated; the very file that a user named
+    ships `even_secret`. `executable` is None if the file itself says it.
     """
 
     path: str
     source: Path
     origin: str | None
-    asked: bool = False
-    named: bool = False
+    even_ignored: bool = False
+    even_secret: bool = False
     executable: bool | None = None
 
     def place_in(self, root: Path) -> str | None:
@@ -90,7 +90,7 @@ class SelectedFiles:
 
     def only(self, made: Path) -> SelectedFiles:
         """Return the same with one file that was made in place of all others."""
-        file = Candidate(path=made.name, source=made, origin=None, named=True)
+        file = Candidate(path=made.name, source=made, origin=None, even_secret=True)
         return replace(self, files=(file,), left_out=(), tree=True)
 
 
@@ -155,16 +155,16 @@ class Selector:
         follow = [config.root / folder for folder in config.follow_links]
         self.repository = Repository(config.root, environ, follow)
         self.roots = self.repository.roots
-        self._asked = (*self.roots, os.path.realpath(config.content_root))
+        self._content_roots = (*self.roots, os.path.realpath(config.content_root))
         self._lexical = config.root
         self._circles: dict[Path, bool] = {}
         self._chains: dict[str, tuple[NoContent, ...]] = {}
         self._guessed = False
 
-    def against_folder(self, path: str, source: Path, *, ignored: bool = True) -> str | None:
+    def against_folder(self, path: str, source: Path, *, even_ignored: bool = False) -> str | None:
         """Return the rule by which a folder of the tree is not entered, or None.
 
-        With `ignored` false, folders that git ignores and build outputs are entered, since files
+        With `even_ignored`, folders that git ignores and build outputs are entered, since files
         that a user named may be in them.
         """
         name = path.rpartition("/")[2]
@@ -177,12 +177,12 @@ class Selector:
             self._guessed = self._guessed or name.startswith(".")
             by_link = self.repository.ignored(link) if real != link else None
             rule_of_git = by_link or self.repository.ignored(real, folder=True)
-            return rule_of_git if ignored else None
+            return None if even_ignored else rule_of_git
         if found is not None and not found.unless_tracked:
             return found.rule
         if self.repository.mode(link) or self.repository.tracks_in(real):
             return None
-        if found is not None and found.rule == BUILD_OUTPUTS and not ignored:
+        if found is not None and found.rule == BUILD_OUTPUTS and even_ignored:
             return None
         with suppress(OSError):
             self._guessed = self._guessed or any(
@@ -216,9 +216,9 @@ class Selector:
             f" `build`) nor other folders whose names begin with a dot do.{trust}"
         )
 
-    def enter(self, path: str, source: Path, *, ignored: bool = True) -> str | None:
+    def enter(self, path: str, source: Path, *, even_ignored: bool = False) -> str | None:
         """Do as `against_folder`; refuse to enter a submodule that is not checked out."""
-        rule = self.against_folder(path, source, ignored=ignored)
+        rule = self.against_folder(path, source, even_ignored=even_ignored)
         if rule is None:
             self.require_checked_out(path)
         return rule
@@ -300,9 +300,9 @@ class Selector:
         # A file that Hatchling maps elsewhere, or that a link leads to, has several names.
         for path in dict.fromkeys((candidate.path, candidate.origin, self._inside(real))):
             rule = forbidden(path) if path else None
-            if rule and (rule.secret or not candidate.asked):
+            if rule and (rule.secret or not candidate.even_ignored):
                 return f"{'guard' if rule.secret else 'never shipped'}: {rule.rule}"
-        return None if candidate.asked else self._against_folders(candidate, link, real)
+        return None if candidate.even_ignored else self._against_folders(candidate, link, real)
 
     def _lexical_place(self, candidate: Candidate) -> str | None:
         """Return the path of a file in the project as it is written: links are not resolved."""
@@ -312,7 +312,7 @@ class Selector:
 
     def _is_named(self, candidate: Candidate) -> bool:
         """Return whether a user named this very file, also one that the wheel holds elsewhere."""
-        return candidate.named or self.include.name(candidate.origin or "")
+        return candidate.even_secret or self.include.name(candidate.origin or "")
 
     def _inside(self, real: str) -> str | None:
         """Return the path of a file from the root that it lies in, None if it lies in none."""
@@ -363,12 +363,12 @@ class Selector:
         return self._chains[folder]
 
     def _no_content(self, folder: str) -> NoContent | None:
-        asked = any(is_within(path, folder) for path in self._asked)
+        holds_content = any(is_within(path, folder) for path in self._content_roots)
         at_top = os.path.dirname(folder) == self.roots[0]
-        return None if asked else no_content(Path(folder), at_top=at_top)
+        return None if holds_content else no_content(Path(folder), at_top=at_top)
 
     def _ignored(self, candidate: Candidate, link: str, real: str) -> LeftOut | None:
-        if candidate.asked or candidate.origin is None:
+        if candidate.even_ignored or candidate.origin is None:
             return None
         rule = self.repository.ignored(link) or self.repository.ignored(real)
         if rule is None:
