@@ -59,7 +59,7 @@ def shortened(names: Sequence[str], most: int) -> str:
 
 
 def exit_code_of(error: KeyboardInterrupt) -> int:
-    """Return the exit code of an interruption."""
+    """Return 143 after SIGTERM, and 130 after any other interruption."""
     return TERMINATED if isinstance(error, Terminated) else INTERRUPTED
 
 

@@ -148,15 +148,14 @@ class ConnectClient:
             return False
         return True
 
-    def create_content(self, name: str, title: str | None = None) -> Content:
+    def create_content(self, name: str) -> Content:
         """Create content; raises RefusedError with status 409 if I own content of that name.
 
         Names are unique for an owner: if the answer is lost and content is found, it is ours.
         """
-        body = {"name": name} | ({"title": title} if title is not None else {})
 
         def create() -> Content:
-            return Content.from_answer(self._send("POST", "v1/content", body))
+            return Content.from_answer(self._send("POST", "v1/content", {"name": name}))
 
         def look() -> Content | None:
             found = self.own_content(name, self.user())
@@ -242,7 +241,7 @@ class ConnectClient:
         return tuple(sorted(found, key=lambda b: b.number, reverse=True))
 
     def bundle(self, guid: str, bundle_id: str) -> BundleInfo:
-        """Return one bundle."""
+        """Return a bundle; NotFoundError if the content has none of that id."""
         return BundleInfo.from_answer(self._get(_content(guid, "bundles", bundle_id)))
 
     def remove_bundle(self, guid: str, bundle_id: str) -> None:

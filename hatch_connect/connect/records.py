@@ -69,7 +69,7 @@ class RecordPath:
 
     path: Path
     fallback: Path
-    in_project: bool = True
+    in_project: bool
 
 
 def record_path(
@@ -78,7 +78,7 @@ def record_path(
     *,
     environ: Mapping[str, str],
     platform: str,
-    in_project: bool = True,
+    in_project: bool,
 ) -> RecordPath:
     """Return the places for the record of a project, or of one of its pieces of content.
 

@@ -258,7 +258,7 @@ def _completed(found: _ResolvedServer, choice: ServerOptions, environ: Mapping[s
         raise _no_key(found, environ)
     insecure = choice.insecure
     if insecure is None and own.get("CONNECT_INSECURE"):
-        insecure = _switch("CONNECT_INSECURE", own["CONNECT_INSECURE"])
+        insecure = _is_on(own["CONNECT_INSECURE"])
     insecure = server.insecure if insecure is None else insecure
     cacert = choice.cacert or own.get("CONNECT_CA_CERTIFICATE")
     # A stored certificate that is not used need not be one that can be read.
@@ -273,9 +273,9 @@ def _completed(found: _ResolvedServer, choice: ServerOptions, environ: Mapping[s
     )
 
 
-def _switch(name: str, value: str) -> bool:
+def _is_on(value: str) -> bool:
     if value.lower() not in _ON | _OFF:
-        raise UsageError(f"{name} must be true or false, not {value!r}.")
+        raise UsageError(f"CONNECT_INSECURE must be true or false, not {value!r}.")
     return value.lower() in _ON
 
 

@@ -95,14 +95,13 @@ class Session:
         *,
         environ: Mapping[str, str],
         report: Report,
-        retry_policy: RetryPolicy | None = None,
         hidden: tuple[Secret, ...] = (),
     ) -> None:
         self.server = server
         self._hidden = (*hidden, *((server.api_key,) if server.api_key else ()))
         self.report = report
         self._environ = environ
-        self._retry_policy = retry_policy or RetryPolicy.usual()
+        self._retry_policy = RetryPolicy.usual()
         self._timeout = _read_timeout(environ)
         self._auth = KeyAuth(server.api_key)
         self._http = self._opened()

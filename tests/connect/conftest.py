@@ -3,13 +3,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.connecting import Connecting, quick
+from support.connecting import Connecting, hurry
 from support.fake_connect import FakeConnect
 from support.sample_bundle import sample_bundle
 
-from hatch_connect.connect.client import ConnectClient
+from hatch_connect.connect.client import ConnectClient, connect
 from hatch_connect.connect.servers import Server
-from hatch_connect.connect.session import Session
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
@@ -25,7 +24,9 @@ def events() -> list[Event]:
 
 
 @pytest.fixture
-def connecting(events: list[Event]) -> Connecting:
+def connecting(events: list[Event], monkeypatch: pytest.MonkeyPatch) -> Connecting:
+    hurry(monkeypatch)
+
     def make(
         url: str,
         *,
@@ -36,9 +37,7 @@ def connecting(events: list[Event]) -> Connecting:
     ) -> ConnectClient:
         server = Server(url=url, api_key=Secret(key), insecure=insecure, ca_cert=ca_cert)
         told = {"CONNECT_REQUEST_TIMEOUT": "60"} | dict(environ or {})
-        return ConnectClient(
-            Session(server, environ=told, report=events.append, retry_policy=quick())
-        )
+        return connect(server, environ=told, report=events.append)
 
     return make
 

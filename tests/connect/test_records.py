@@ -47,7 +47,7 @@ def root(tmp_path: Path) -> Path:
 
 def place(root: Path, content: str | None = None) -> RecordPath:
     environ = {"XDG_CONFIG_HOME": str(root.parent / "config")}
-    return record_path(root, content, environ=environ, platform="linux")
+    return record_path(root, content, environ=environ, platform="linux", in_project=True)
 
 
 def record_in(store: RecordStore, url: str) -> DeploymentRecord | None:

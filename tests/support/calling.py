@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hatch_connect import door
-from hatch_connect.connect.retries import RetryPolicy
 from hatch_connect.options import Options
-from support.connecting import quick
+from support.connecting import hurry
 from support.sample_bundle import sample_bundle
 
 if TYPE_CHECKING:
@@ -63,8 +62,7 @@ class Caller:
             )
 
         self.monkeypatch.setattr(door, "surroundings", ours)
-        brief = quick()
-        self.monkeypatch.setattr(RetryPolicy, "usual", brief.new)
+        hurry(self.monkeypatch)
         self.bundle()
 
     def bundle(self, text: str = "print('hello')\n") -> Path:

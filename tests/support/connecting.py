@@ -9,6 +9,8 @@ from hatch_connect.connect.retries import RetryPolicy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pytest
+
     from hatch_connect.connect.client import ConnectClient
 
 
@@ -26,6 +28,7 @@ class Connecting(Protocol):
     ) -> ConnectClient: ...
 
 
-def quick() -> RetryPolicy:
-    """The usual patience, less the waiting."""
-    return RetryPolicy.usual().new(backoff_factor=0.001, backoff_jitter=0)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have all requests of this process sent again as often as usual, less the waiting."""
+    quick = RetryPolicy.usual().new(backoff_factor=0.001, backoff_jitter=0)
+    monkeypatch.setattr(RetryPolicy, "usual", quick.new)
