@@ -9,13 +9,14 @@ from hatch_connect.bundle.archive import ContentFile
 from hatch_connect.bundle.manifest import PACKAGE_FILE
 from hatch_connect.errors import LockError
 from hatch_connect.locks import find_lock, read_lock
+from hatch_connect.locks.lock import PUBLIC_INDEX
 from hatch_connect.project.python_version import PythonTarget, choose_python
 from hatch_connect.project.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hatch_connect.locks.lock import Lock, LockFile
+    from hatch_connect.locks.lock import Lock, LockFile, Pin
     from hatch_connect.project.interpreter import Interpreter
     from hatch_connect.project.project import ProjectConfig
 
@@ -91,7 +92,7 @@ def decide_packages(config: ProjectConfig, sources: PackageSources) -> Packages:
         lock=lock,
         because=found.because if found else "nothing is locked",
         path=path,
-        content=lock.requirements(),
+        content=requirements_txt(lock),
         included=included,
     )
 
@@ -136,6 +137,34 @@ def _nothing_installed(config: ProjectConfig) -> LockError:
         hint="Make one: `uv lock`, `hatch env lock` or `pip freeze > requirements.txt`; "
         "`lock` in [tool.hatch-connect] names one that lies elsewhere.",
     )
+
+
+def requirements_txt(lock: Lock) -> bytes:
+    """Return the requirements.txt that installs the pins of a lock, or the one shipped as written.
+
+    It changes only if a package does, because Connect caches environments by these bytes.
+    """
+    if lock.verbatim is not None:
+        return lock.verbatim
+    made_from = "the project's lock" if lock.path else "the installed packages"
+    pins = sorted(lock.pins, key=lambda pin: (pin.name, pin.requirement))
+    lines = (f"# Made by hatch-connect from {made_from}.", *_options(lock), *map(_line, pins))
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _options(lock: Lock) -> tuple[str, ...]:
+    """Return the lines that name indexes."""
+    # pip adds --extra-index-url to PyPI, while --index-url takes PyPI's place.
+    if PUBLIC_INDEX in lock.indexes:
+        others = [index for index in lock.indexes if index != PUBLIC_INDEX]
+        return tuple(f"--extra-index-url {index}" for index in others)
+    options = ("--index-url", *("--extra-index-url",) * len(lock.indexes))
+    return tuple(f"{o} {index}" for o, index in zip(options, lock.indexes, strict=False))
+
+
+def _line(pin: Pin) -> str:
+    """Return the line of a pin, with its hashes if there are any."""
+    return " \\\n    ".join((pin.requirement, *(f"--hash={h}" for h in pin.hashes)))
 
 
 def _places(lock: Lock, config: ProjectConfig) -> tuple[str, tuple[tuple[str, bytes], ...]]:

@@ -39,10 +39,6 @@ class Pin:
     because: str = ""
     index: str | None = None
 
-    def line(self) -> str:
-        """Return the line of a requirements file, with its hashes if there are any."""
-        return " \\\n    ".join((self.requirement, *(f"--hash={h}" for h in self.hashes)))
-
 
 def url_requirement(name: str, url: str, below: str | None = None) -> str:
     """Return the requirement of a package at a URL, in the folder `below` of what is there."""
@@ -95,28 +91,6 @@ class Lock:
     def called(self) -> str:
         """What a message calls it."""
         return self.path.name if self.path else "the installed packages"
-
-    def requirements(self) -> bytes:
-        """Return the requirements.txt that installs these pins.
-
-        It changes only if a package does, because Connect caches environments by these bytes.
-        """
-        if self.verbatim is not None:
-            return self.verbatim
-        made_from = "the project's lock" if self.path else "the installed packages"
-        header = f"# Made by hatch-connect from {made_from}.\n"
-        lines = sorted(self.pins, key=lambda pin: (pin.name, pin.requirement))
-        text = "".join(f"{line}\n" for line in (*self._options(), *(pin.line() for pin in lines)))
-        return (header + text).encode()
-
-    def _options(self) -> tuple[str, ...]:
-        """Return the lines that name indexes."""
-        # pip adds --extra-index-url to PyPI, while --index-url takes PyPI's place.
-        if PUBLIC_INDEX in self.indexes:
-            others = [index for index in self.indexes if index != PUBLIC_INDEX]
-            return tuple(f"--extra-index-url {index}" for index in others)
-        options = ("--index-url", *("--extra-index-url",) * len(self.indexes))
-        return tuple(f"{o} {index}" for o, index in zip(options, self.indexes, strict=False))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

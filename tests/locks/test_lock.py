@@ -6,6 +6,7 @@ import pytest
 from packaging.markers import Marker, default_environment
 from packaging.utils import parse_wheel_filename
 
+from hatch_connect.bundle.packages import requirements_txt
 from hatch_connect.errors import LockError
 from hatch_connect.locks.freeze import freeze
 from hatch_connect.locks.lock import Lock, Pin
@@ -69,7 +70,7 @@ class TestRequirements:
                 Pin(name="a", requirement="a==1", version="1", hashes=("sha256:1", "sha256:2")),
             ),
         )
-        assert lock.requirements() == (
+        assert requirements_txt(lock) == (
             b"# Made by hatch-connect from the project's lock.\n"
             b"a==1 \\\n    --hash=sha256:1 \\\n    --hash=sha256:2\n"
             b"b==2\n"
@@ -77,7 +78,7 @@ class TestRequirements:
 
     def test_a_file_shipped_as_written_is_as_written(self) -> None:
         lock = Lock(path=Path("r.txt"), format="requirements.txt", pins=(), verbatim=b"x\r\n")
-        assert lock.requirements() == b"x\r\n"
+        assert requirements_txt(lock) == b"x\r\n"
 
 
 class TestFreeze:
@@ -96,7 +97,7 @@ class TestFreeze:
         lock = self.frozen(*(Installed(name=name, version="1") for name in names))
         assert [pin.requirement for pin in lock.pins] == ["rsconnect-python-extra==1", "pip==1"]
         assert (lock.path, lock.format) == (None, "installed")
-        assert b"the installed packages" in lock.requirements()
+        assert b"the installed packages" in requirements_txt(lock)
 
     def test_what_is_installed_from_the_projects_root_is_the_project(self, tmp_path: Path) -> None:
         url = DirectUrl(url=tmp_path.as_uri(), editable=True, directory=True)

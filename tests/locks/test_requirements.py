@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from support.projects import configuration
 
+from hatch_connect.bundle.packages import requirements_txt
 from hatch_connect.errors import LockError
 from hatch_connect.locks import find_lock, read_lock
 from hatch_connect.project.target import Target
@@ -57,7 +58,7 @@ six @ https://h.example/six-1.17.0-py2.py3-none-any.whl
 
 def test_a_pinned_file_ships_as_it_is_but_for_line_endings_of_the_checkout(tmp_path: Path) -> None:
     lock = read(tmp_path, PINNED)
-    assert lock.requirements() == PINNED.replace("\r\n", "\n").encode()
+    assert requirements_txt(lock) == PINNED.replace("\r\n", "\n").encode()
     assert (lock.format, lock.notes) == ("requirements.txt", ())
     assert [(pin.name, pin.version) for pin in lock.pins] == [
         ("flask", "3.0.0"),
@@ -71,7 +72,7 @@ def test_a_pinned_file_ships_as_it_is_but_for_line_endings_of_the_checkout(tmp_p
 def test_a_file_of_hashed_lines_ships_byte_by_byte(tmp_path: Path) -> None:
     text = "six==1 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n    # via flask\n"
     lock = read(tmp_path, text)
-    assert lock.requirements() == text.encode()
+    assert requirements_txt(lock) == text.encode()
     assert [(pin.hashes, pin.because) for pin in lock.pins] == [
         (("sha256:aa", "sha256:bb"), "flask")
     ]
@@ -243,7 +244,7 @@ class TestEncodings:
         (tmp_path / "requirements.txt").write_bytes(text.encode(encoding))
         lock = read_there(tmp_path)
         assert [pin.requirement for pin in lock.pins] == ["six==1.17"]
-        shipped = lock.requirements().decode()
+        shipped = requirements_txt(lock).decode()
         assert shipped == text.replace("\r\n", "\n").replace("latin-1", "utf-8")
 
     @pytest.mark.parametrize(
@@ -273,7 +274,7 @@ class TestEncodings:
         (root / "pyproject.toml").write_text(SETTINGS)
         (root / "requirements.txt").write_bytes(data)
         with contextlib.suppress(LockError):
-            read_there(root).requirements().decode()
+            requirements_txt(read_there(root)).decode()
 
 
 def test_no_message_repeats_a_long_line_whole(tmp_path: Path) -> None:
@@ -294,11 +295,11 @@ def test_no_message_repeats_a_long_line_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize("user", ["${TOKEN}", "${USER}:${PASSWORD}", "__token__:${TOKEN_2}"])
 def test_a_variable_is_no_credential(tmp_path: Path, user: str) -> None:
     lock = read(tmp_path, f"--index-url https://{user}@h.example/simple\nsix==1\n")
-    assert user.encode() in lock.requirements()
+    assert user.encode() in requirements_txt(lock)
     assert "must be set where the server installs" in lock.notes[-1]
     sha = "0123456789"
     lock = read(tmp_path, f"six @ git+https://{user}@h.example/six@{sha}\n")
-    assert user.encode() in lock.requirements()
+    assert user.encode() in requirements_txt(lock)
 
 
 @pytest.mark.parametrize("user", ["me:hunter2", "hunter2", "${USER}:hunter2", "${hunter2}"])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from support.projects import configuration
 
+from hatch_connect.bundle.packages import requirements_txt
 from hatch_connect.errors import LockError
 from hatch_connect.locks import find_lock, read_lock
 from hatch_connect.project.target import Target
@@ -50,7 +51,7 @@ def read(
 
 
 def requirements(lock: Lock) -> list[str]:
-    text = lock.requirements().decode()
+    text = requirements_txt(lock).decode()
     return [line for line in text.splitlines() if not line.startswith("#")]
 
 
@@ -267,7 +268,7 @@ def test_a_line_that_is_not_for_the_target_is_not_judged(tmp_path: Path) -> None
 
 
 def test_the_list_changes_only_when_a_package_does(tmp_path: Path) -> None:
-    first = read(tmp_path, "six==1.17\nidna==3.1\n").requirements()
+    first = requirements_txt(read(tmp_path, "six==1.17\nidna==3.1\n"))
     other = read(tmp_path, "# a comment\r\nidna==3.1\r\nsix==1.17\r\n", python="3.12")
-    assert other.requirements() == first
-    assert read(tmp_path, "six==1.18\nidna==3.1\n").requirements() != first
+    assert requirements_txt(other) == first
+    assert requirements_txt(read(tmp_path, "six==1.18\nidna==3.1\n")) != first

@@ -13,6 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 from support.uvlocks import DATA, copy, read
 
+from hatch_connect.bundle.packages import requirements_txt
 from hatch_connect.errors import LockError
 from hatch_connect.project.target import Target
 
@@ -63,7 +64,7 @@ EDGE = '{ name = "six" },\n]\n\n'
 
 
 def lines(lock: Lock) -> set[str]:
-    text = lock.requirements().decode()
+    text = requirements_txt(lock).decode()
     return {line for line in text.splitlines() if not line.startswith("#")}
 
 
@@ -174,7 +175,7 @@ class TestChoice:
 
     def test_the_same_lock_gives_the_same_bytes_anywhere(self, tmp_path: Path) -> None:
         other, _target = copy("forked", tmp_path / "a b"), Target(python="3.11", machine="x86_64")
-        assert read(DATA / "forked").requirements() == read(other).requirements()
+        assert requirements_txt(read(DATA / "forked")) == requirements_txt(read(other))
 
     def test_another_index_is_noted(self, tmp_path: Path) -> None:
         change = ("uv.lock", "https://pypi.org/simple", "https://index.example/simple")
@@ -302,7 +303,7 @@ class TestLeftOut:
     def test_what_is_kept_with_its_marker_is_not_left_out(self) -> None:
         lock = read(DATA / "forked", markers="keep")
         assert "colorama" not in {one.name for one in lock.omitted}
-        text = lock.requirements().decode()
+        text = requirements_txt(lock).decode()
         assert f"colorama=={_version('colorama')} ; sys_platform == 'win32'\n" in text
 
     def test_another_member_of_the_workspace(self) -> None:
@@ -320,14 +321,14 @@ class TestIndexes:
     def test_they_are_written_on_demand(self, tmp_path: Path) -> None:
         change = ("uv.lock", "https://pypi.org/simple", "https://index.example/simple")
         lock = read(copy("forked", tmp_path, change), **{"index-urls": "keep"})
-        text = lock.requirements().decode()
+        text = requirements_txt(lock).decode()
         assert "\n--index-url https://index.example/simple\n" in text
 
     def test_beside_the_public_one_it_is_an_extra_one(self, tmp_path: Path) -> None:
         path = copy("forked", tmp_path) / "uv.lock"
         old, new = "https://pypi.org/simple", "https://index.example/simple"
         path.write_text(path.read_text().replace(old, new, 1))
-        text = read(tmp_path, **{"index-urls": "keep"}).requirements().decode()
+        text = requirements_txt(read(tmp_path, **{"index-urls": "keep"})).decode()
         assert "\n--extra-index-url https://index.example/simple\n" in text
 
     def test_one_of_this_machine_is_never_written(self, tmp_path: Path) -> None:
