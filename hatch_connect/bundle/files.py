@@ -1,6 +1,7 @@
-"""Which files a bundle holds: what the build selected, what goes with it, what is held back.
+"""The files of a whole bundle: what was selected, what goes with it, and the rest with its rule.
 
-`include` and an entrypoint of its own ship beside what the build selects.
+`include` and an entrypoint of its own ship beside what the build selects. Held back is what depends
+on the content or on its other files: outputs, what is of other content, files about the project.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What never ships, and why: secrets, leftovers of sessions, our own outputs.
+"""Secrets, recognised by the name of a file or by what it holds.
 
-A secret, recognised by its name or its content, ships only if a user names that very file;
-generated files also if a user names their folder. Content is searched block by block, so that a
-file need not be read twice.
+A secret ships only if a user names that very file. `forbidden` adds what `project/walk` knows to be
+no content, which ships also if a user names its folder. Content is searched block by block, so that
+a file need not be read twice.
 """
 
 from __future__ import annotations

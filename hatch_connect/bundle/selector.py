@@ -1,7 +1,7 @@
-"""Which files ship: the build's own choice, then our rules on top.
+"""Whether one file or folder that is proposed ships, whatever else the bundle holds.
 
 The build proposes files (`Candidate`): those of its wheel, or of the tree. `exclude` and `include`
-of [tool.hatch-connect], the guard and git decide.
+of [tool.hatch-connect], the guard and git decide. What depends on the other files is for `files`.
 """
 
 from __future__ import annotations

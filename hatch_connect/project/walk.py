@@ -1,4 +1,8 @@
-"""Walk a project for files that may be content, and know by name what never is."""
+"""What in a project is no content, by names and marks of folders, and the walk over the rest.
+
+Whether git tracks it, or `include` names it after all, is for `bundle/selector` to say; secrets are
+known by `bundle/guard`.
+"""
 
 from __future__ import annotations
 
