@@ -18,7 +18,7 @@ from hatch_connect.errors import (
     exit_code_of,
     facts_of,
 )
-from hatch_connect.events import Detail, LogLine, Note, Progress, Step, Warned
+from hatch_connect.events import LAST_LINES, Detail, LogLine, Note, Progress, Step, Warned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 # ECMA-48: control sequences (CSI), then operating system commands and their like, up to their end.
 _SEQUENCES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?")
-_LAST_LINES = 20
 # The facts of a deployment that an error object holds, as far as the deployment came.
 _OF_A_DEPLOYMENT = ("guid", "bundle_id", "task_id", "logs_url", "log")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -62,7 +61,7 @@ class PlainDisplay:
         elif not verbose:
             self._hidden = (Detail,)
         self._stderr = stderr or sys.stderr
-        self._unshown: deque[LogLine] = deque(maxlen=_LAST_LINES)
+        self._unshown: deque[LogLine] = deque(maxlen=LAST_LINES)
         self._warned: set[str] = set()
 
     def report(self, event: Event) -> None:

@@ -60,6 +60,8 @@ class LogLine:
     text: str
 
 
+LAST_LINES = 20  # of a log, if only its end is of interest
+
 Event: TypeAlias = Step | Note | Warned | Detail | Progress | LogLine
 Report: TypeAlias = Callable[[Event], None]
 

@@ -21,7 +21,7 @@ from hatch_connect.errors import (
     ServerError,
     add_facts,
 )
-from hatch_connect.events import LogLine, Note, Step, Warned
+from hatch_connect.events import LAST_LINES, LogLine, Note, Step, Warned
 from hatch_connect.ship.follow import follow, look_for_active, lost_draft, verify
 from hatch_connect.ship.history import ACTIVE_BEFORE, DRAFT
 from hatch_connect.ship.plan import (
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from hatch_connect.ship.history import RecordKeeper
     from hatch_connect.ship.plan import Plan, PlanStep
 
-_LAST_LINES = 20  # of the log, for `--json`
 
 # Returns the command to go on with after a failure, for content of that GUID.
 GoOn: TypeAlias = Callable[[str | None], str]
@@ -68,7 +67,7 @@ class Deployment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentState:
+class _State:
     """The state of the server so far, as far as it is known: it grows to be the `Deployment`.
 
     `task_id` is the last task, `running` tells that it has not ended as far as is known, and `lost`
@@ -162,11 +161,11 @@ class Execution:
     ) -> None:
         self._client = client
         self._report_further = report
-        self._log: deque[str] = deque(maxlen=_LAST_LINES)
+        self._log: deque[str] = deque(maxlen=LAST_LINES)
         self._polling = polling
         self._keeper = keeper
         self._go_on = go_on
-        self._state = DeploymentState(content=None)
+        self._state = _State(content=None)
         self._under_way: PlanStep | None = None
         self._visits = False
 
@@ -179,7 +178,7 @@ class Execution:
         server knows no drafts.
         """
         content = plan.content
-        self._state = DeploymentState(
+        self._state = _State(
             content=content,
             previous_bundle_id=content.bundle_id if content else None,
             bundle_id=plan.bundle_id,
@@ -236,7 +235,7 @@ class Execution:
             case _:
                 assert_never(step)
 
-    def _record(self, state: DeploymentState) -> None:
+    def _record(self, state: _State) -> None:
         """Record the new state before anything else happens."""
         self._state = state
         if state.content:
@@ -365,9 +364,7 @@ class Execution:
         self._record(replace(state, running=False, verified=verified, answer=visit))
 
 
-def _remains(
-    state: DeploymentState, under_way: PlanStep | None, error: BaseException, go_on: GoOn
-) -> str:
+def _remains(state: _State, under_way: PlanStep | None, error: BaseException, go_on: GoOn) -> str:
     """Return one line: the state of the server after `error` ended a step, and how to go on."""
     # A request that ended so may have been carried out all the same.
     lost = isinstance(error, ServerError) and is_uncertain(error)
@@ -382,7 +379,7 @@ def _remains(
     return f"{line} To go on, {go_on(guid)}."
 
 
-def _on_server(state: DeploymentState) -> Iterator[str]:
+def _on_server(state: _State) -> Iterator[str]:
     content = state.content
     if content is None:
         return
@@ -401,7 +398,7 @@ def _on_server(state: DeploymentState) -> Iterator[str]:
         yield f"bundle {state.bundle_id} is active"
 
 
-def _doubts(state: DeploymentState, under_way: PlanStep | None) -> Iterator[str]:
+def _doubts(state: _State, under_way: PlanStep | None) -> Iterator[str]:
     match under_way:
         case CreateContent():
             yield f"content named {under_way.name!r} may have been created"

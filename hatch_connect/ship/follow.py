@@ -16,7 +16,7 @@ from hatch_connect.errors import (
     ServerError,
     UnreachableError,
 )
-from hatch_connect.events import LogLine, Note, Warned
+from hatch_connect.events import LAST_LINES, LogLine, Note, Warned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,7 +43,6 @@ _BROKEN = 500
 _NOT_FOUND = 404
 _REFUSED = {401, 403, _NOT_FOUND}
 _REDIRECTS = {301, 302, 303, 307, 308}
-_LAST_LINES = 20
 _VISITS = 15
 # Paths of sign-in pages: Connect's own pages for people, and usual names of those of proxies.
 _LOGIN = re.compile(
@@ -265,5 +264,5 @@ def _show_log(
     except ServerError:
         # A log that cannot be read must not hide the error that the content does not answer.
         return
-    for line in lines[-_LAST_LINES:]:
+    for line in lines[-LAST_LINES:]:
         report(LogLine(text=line))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hatch_connect.ship.find import ContentMatch
     from hatch_connect.ship.variables import Unset, Variables
 
-_LONGEST_NAME = 64
+_LONGEST_NAME = 64  # by Connect's rule, which `project.validators` has too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,7 +255,7 @@ def _prepare(
     if content is None:
         name = wanted.name
         if wanted.any_name:
-            name = free_name(wanted.name, found.name_is_taken)
+            name = _free_name(wanted.name, found.name_is_taken)
         steps.append(CreateContent(name=name))
     if content is None or not (content.title or content.bundle_id):
         title = title or wanted.default_title
@@ -398,7 +398,7 @@ def _minor(version: str) -> str:
     return ".".join(version.split(".")[:2])
 
 
-def free_name(name: str, is_taken: Callable[[str], bool]) -> str:
+def _free_name(name: str, is_taken: Callable[[str], bool]) -> str:
     """Return the name, or the name with the first number that makes it free."""
     candidate, number = name, 0
     while is_taken(candidate):

@@ -7,6 +7,7 @@ import pytest
 
 from hatch_connect.connect.resources import Content, ServerSettings
 from hatch_connect.errors import ContentError, PythonVersionError, UsageError
+from hatch_connect.project.validators import validate_content_name
 from hatch_connect.secret import Secret
 from hatch_connect.ship.find import ContentMatch
 from hatch_connect.ship.plan import (
@@ -20,7 +21,6 @@ from hatch_connect.ship.plan import (
     UpdateContent,
     Upload,
     Verify,
-    free_name,
     make_plan,
     make_rollback,
 )
@@ -211,7 +211,15 @@ def test_new_content_beside_existing_takes_a_free_name() -> None:
     plan = planned(replace(WANTED, any_name=True), found)
     assert plan.content is None
     assert plan.steps[0] == CreateContent(name="sales2")
-    assert free_name("x" * 64, lambda name: name == "x" * 64) == "x" * 63 + "1"
+
+
+def test_a_name_with_a_number_is_no_longer_than_connect_takes() -> None:
+    longest = "x" * 64
+    assert not validate_content_name(longest)
+    assert validate_content_name(f"{longest}x")
+    found = replace(NEW, name_is_taken=lambda name: name == longest)
+    plan = planned(replace(WANTED, any_name=True, name=longest), found)
+    assert plan.steps[0] == CreateContent(name="x" * 63 + "1")
 
 
 @pytest.mark.parametrize(
