@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from os.path import normpath
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hatch_connect.bundle.archive import BUNDLE_SUFFIXES, DEFAULT_DIRECTORY, SUFFIX
 from hatch_connect.bundle.manifest import MANIFEST_NAME, metadata_of
@@ -82,14 +82,7 @@ class Source:
         """Return the same with what the project says of this server."""
         if self.config is None or server.table is None:
             return self
-        config = call.config(self.config.content, on=server.table)
-        return replace(
-            self,
-            config=config,
-            name=config.content_name,
-            title=config.title,
-            default_title=_title_of(config),
-        )
+        return replace(self, **_described(call.config(self.config.content, on=server.table)))
 
     def reference(self, server: Server, call: Call) -> ContentReference:
         """Return what is known of the content: from the call, the record, then the table.
@@ -136,15 +129,22 @@ def sources_of(call: Call) -> tuple[Source, ...]:
 def source_of(config: ProjectConfig, call: Call) -> Source:
     """Return content of the project as what ships."""
     return Source(
-        config=config,
         built_from=config,
-        name=config.content_name,
-        title=config.title,
-        default_title=_title_of(config),
         filename=str(config.root),
         records=_records_of(config.root, config.content, call),
         commit=cache(partial(git_metadata, config.root, call.environ)),
+        **_described(config),
     )
+
+
+def _described(config: ProjectConfig) -> dict[str, Any]:
+    """Return the fields of a `Source` that a server's table may change."""
+    return {
+        "config": config,
+        "name": config.content_name,
+        "title": config.title,
+        "default_title": _title_of(config),
+    }
 
 
 def _prepared(path: Path, contents: tuple[ProjectConfig, ...], call: Call) -> Source:
