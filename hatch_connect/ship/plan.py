@@ -116,8 +116,9 @@ class DeploymentRequest:
     `python_requires` are the manifest's version and range, None for content without Python or if
     only the build tells, and `python_because` is what asked for them. `image` is the one for this
     server, if the manifest names none. `any_name` makes the name a proposal: one that is taken
-    gets a number. `draft` leaves the active bundle as it is. `category` ("" for none) and
-    `parameterized` are the manifest's, None if there is none yet.
+    gets a number. `draft` leaves the active bundle as it is. `verify` is the path to ask at, None
+    for not asking. `category` ("" for none) and `parameterized` are the manifest's, None if there
+    is none yet.
     """
 
     app_mode: str
@@ -133,8 +134,7 @@ class DeploymentRequest:
     image: str | None = None
     any_name: bool = False
     draft: bool = False
-    verify: bool = True
-    verify_path: str = ""
+    verify: str | None = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,17 +295,17 @@ def _not_changed(
 
 def _not_verified(wanted: DeploymentRequest, found: ServerFacts) -> Iterator[str]:
     visible = found.settings.supports(Feature.DRAFT_URL)
-    if wanted.draft and wanted.verify and visible is False:
+    if wanted.draft and wanted.verify is not None and visible is False:
         yield "The draft is not verified: drafts can be visited on Connect 2025.07 and later."
 
 
 def _deploy(wanted: DeploymentRequest, found: ServerFacts) -> list[PlanStep]:
     visible = found.settings.supports(Feature.DRAFT_URL)  # None if the server hides its version
-    step = Verify(path=wanted.verify_path, sure=visible is True)
-    verify: list[PlanStep] = [step] if wanted.verify else []
+    path = wanted.verify
+    verify: list[PlanStep] = [] if path is None else [Verify(path=path, sure=visible is True)]
     if wanted.draft:
         return [DeployDraft(needed=True), *(verify if visible is not False else [])]
-    if visible is False or not wanted.verify:
+    if visible is False or not verify:
         return [Activate(), *verify]
     return [DeployDraft(needed=False), *verify, Activate(), *verify]
 

@@ -22,7 +22,7 @@ from hatch_connect.ship.plan import make_rollback
 from hatch_connect.verbs.call import nothing_changed
 from hatch_connect.verbs.result import Result, deployed, planned
 from hatch_connect.verbs.server import chosen_server, client_of, polling_of, settings_of, who
-from hatch_connect.verbs.source import source_of
+from hatch_connect.verbs.source import path_to_verify, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -262,13 +262,11 @@ def _plan(found: _DeployedContent, bundle: BundleInfo) -> Plan:
     content, config = found.content, found.source.config if found.source else None
     if bundle.id == content.bundle_id:
         raise UsageError(f"Bundle {bundle.id} is the active one already.")
-    asked = not found.call.options.no_verify and (config is None or config.verify)
-    path = config.verify_path if config else ""
     return make_rollback(
         ContentMatch(content=content, because=found.because),
         bundle.id,
         drafts=settings_of(found.client, found.call).supports(Feature.DRAFT_URL),
-        verify=path if asked else None,
+        verify=path_to_verify(config, found.call.options),
         role=found.user.role if found.user else "",
     )
 

@@ -37,7 +37,7 @@ from hatch_connect.verbs.result import (
     planned,
 )
 from hatch_connect.verbs.server import chosen_server, client_of, polling_of, settings_of
-from hatch_connect.verbs.source import sources_of
+from hatch_connect.verbs.source import path_to_verify, sources_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,8 +171,7 @@ def _wanted(
         image=_image(source),
         any_name=options.new or not source.known_by_name,
         draft=options.draft or bool(config and config.draft),
-        verify=not options.no_verify and (config is None or config.verify),
-        verify_path=config.verify_path if config else "",
+        verify=path_to_verify(config, options),
     )
     if source.manifest:
         return replace(wanted, **_of_manifest(source.manifest))

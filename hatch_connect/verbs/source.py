@@ -181,6 +181,13 @@ def _refuse_build_options(options: Options) -> None:
         )
 
 
+def path_to_verify(config: ProjectConfig | None, options: Options) -> str | None:
+    """Return the path to ask the content at whether it answers; None for not asking."""
+    if options.no_verify or (config and not config.verify):
+        return None
+    return config.verify_path if config else ""
+
+
 def _records_of(root: Path, content: str | None, call: Call) -> RecordStore:
     """Return the records of a project's deployments.
 

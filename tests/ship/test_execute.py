@@ -458,7 +458,7 @@ def test_a_draft_that_is_not_visited_and_whose_task_is_lost_is_not_said_to_be_th
 ) -> None:
     server.lost_polls = FOR_EVER
     with pytest.raises(DeploymentFailedError, match="It is not visited"):
-        ship(server, replace(wanted(tmp_path), draft=True, verify=False))
+        ship(server, replace(wanted(tmp_path), draft=True, verify=None))
 
 
 def test_a_draft_whose_task_is_lost_and_that_does_not_start_does_not_answer(

@@ -158,7 +158,7 @@ def test_a_server_whose_drafts_cannot_be_visited_activates_and_verifies_then() -
     plan = planned(replace(WANTED, draft=True), found)
     assert [type(step) for step in plan.steps] == [Upload, DeployDraft]
     assert "not verified" in plan.notes[0]
-    assert not planned(replace(WANTED, draft=True, verify=False), found).notes
+    assert not planned(replace(WANTED, draft=True, verify=None), found).notes
 
 
 DIFFERENT = replace(
@@ -202,7 +202,7 @@ def test_a_viewer_is_told_so_before_anything_is_done() -> None:
 
 
 def test_without_verification_there_is_nothing_to_wait_for() -> None:
-    assert kinds(replace(WANTED, verify=False), EXISTING) == [Upload, Activate]
+    assert kinds(replace(WANTED, verify=None), EXISTING) == [Upload, Activate]
 
 
 def test_new_content_beside_existing_takes_a_free_name() -> None:
