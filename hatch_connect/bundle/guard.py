@@ -14,6 +14,7 @@ from fnmatch import translate
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
+from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.project.walk import generated_file, never_content
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ def forbidden(path: str, source: Path | None = None) -> Forbidden | None:
         if rule := forbidden_folder(folder):
             return rule
     generated = generated_file(name)
-    if path == "manifest.json":
+    if path == MANIFEST_NAME:
         generated = "the manifest of an earlier build"
     return Forbidden(rule=generated, secret=False) if generated else None
 

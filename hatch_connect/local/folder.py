@@ -31,6 +31,11 @@ class LocalServer:
     api_key: Secret
     state: Path
 
+    @property
+    def key_file(self) -> Path:
+        """The file that holds the key."""
+        return _key_file(self.state)
+
 
 @contextmanager
 def exclusive(state: Path) -> Iterator[None]:
@@ -78,9 +83,13 @@ def is_served(state: Path) -> bool:
     return False
 
 
+def _key_file(folder: Path) -> Path:
+    return folder / "api-key"
+
+
 def read_key(folder: Path) -> Secret:
     """Return the API key of a state folder, made now if there is none."""
-    path = folder / "api-key"
+    path = _key_file(folder)
     try:
         return Secret(path.read_text(encoding="ascii").strip())
     except FileNotFoundError:

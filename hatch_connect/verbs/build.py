@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.bundle.artifact import write_in_place
 from hatch_connect.bundle.build import build
 from hatch_connect.bundle.build_protocol import BuildRequest
+from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.bundle.packages import PackageSources, decide_packages
 from hatch_connect.errors import InterpreterError, LockError
 from hatch_connect.events import Detail, Note, Step, Warned
@@ -216,7 +217,7 @@ def _write_manifest(config: ProjectConfig, built: Built, call: Call) -> Path:
     folder = built.bundle.path.parent / config.content_name
     built.bundle.extract(folder)
     call.report(Note(text=f"Deploy it with: hatch-connect deploy {folder}"))
-    return folder / "manifest.json"
+    return folder / MANIFEST_NAME
 
 
 def run_requirements(call: Call) -> Result:

@@ -20,7 +20,7 @@ def run_local(call: Call) -> Result:
 
     def ready(server: LocalServer) -> None:
         call.report(Note(text=f"Connect runs at {server.url}, until Ctrl-C. Deploy to it: --local"))
-        call.report(Note(text=f"Its API key is in {state / 'api-key'}"))
+        call.report(Note(text=f"Its API key is in {server.key_file}"))
 
     serve(
         state,
