@@ -17,7 +17,7 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from hatch_connect.bundle.build import build as run_build
 from hatch_connect.bundle.build_protocol import BuildRequest, Built
-from hatch_connect.bundle.reading import Bundle
+from hatch_connect.bundle.bundle import Bundle
 from hatch_connect.connect.client import ConnectClient
 from hatch_connect.connect.client import connect as connect_to
 from hatch_connect.connect.resources import BundleInfo, Content, ServerSettings, TaskStatus, User

@@ -8,6 +8,6 @@ the `companions` of the entrypoint: all of it is one value, `SelectedFiles`. `re
 document needs and renders a notebook; `assemble` adds `path_dependencies`, `packages` and the
 `manifest`; `archive` writes it all.
 
-`reading` opens a bundle again, or packs a folder made elsewhere. `artifact` describes files that
-stay where they are.
+`bundle` has the result, a `Bundle`; it opens one again, or packs a folder made elsewhere.
+`artifact` describes files that stay where they are.
 """

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.archive import check_names, md5_of, replacing, shown
 from hatch_connect.bundle.assemble import describe, needs_packages
+from hatch_connect.bundle.bundle import reading
 from hatch_connect.bundle.companions import entry_files, has_entry
 from hatch_connect.bundle.guard import forbidden
 from hatch_connect.bundle.manifest import (
@@ -23,7 +24,6 @@ from hatch_connect.bundle.manifest import (
     Manifest,
 )
 from hatch_connect.bundle.packages import PackageSources, decide_packages
-from hatch_connect.bundle.reading import reading
 from hatch_connect.bundle.render import inspect_quarto
 from hatch_connect.errors import BuildError, BundleError, shortened
 from hatch_connect.project.python_version import nearest_version_file
@@ -31,8 +31,8 @@ from hatch_connect.project.python_version import nearest_version_file
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from hatch_connect.bundle.bundle import Bundle
     from hatch_connect.bundle.packages import Packages
-    from hatch_connect.bundle.reading import Bundle
     from hatch_connect.project.project import ProjectConfig
 
 _OUR_LIST = b"# Made by hatch-connect "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.archive import DEFAULT_DIRECTORY, DEFAULT_EPOCH, SUFFIX
 from hatch_connect.bundle.build_protocol import built_for
+from hatch_connect.bundle.bundle import Bundle
 from hatch_connect.bundle.files import (
     content_files,
     select,
@@ -23,7 +24,6 @@ from hatch_connect.bundle.manifest import (
     metadata_of,
 )
 from hatch_connect.bundle.path_dependencies import with_path_dependencies
-from hatch_connect.bundle.reading import Bundle
 from hatch_connect.bundle.render import inspect_quarto, render
 from hatch_connect.errors import BuildError, BundleError
 from hatch_connect.events import Note, Step, Warned

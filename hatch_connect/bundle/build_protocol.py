@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hatch_connect import errors
+from hatch_connect.bundle.bundle import Bundle
 from hatch_connect.bundle.manifest import Manifest
 from hatch_connect.bundle.packages import Packages, PackageSources, decide_packages
-from hatch_connect.bundle.reading import Bundle
 from hatch_connect.bundle.selector import LeftOut
 from hatch_connect.events import Note, Warned
 from hatch_connect.locks.lock import LocalPackage, Lock

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from hatch_connect.bundle.archive import DEFAULT_DIRECTORY
-from hatch_connect.bundle.reading import Bundle
+from hatch_connect.bundle.bundle import Bundle
 from hatch_connect.bundle.repository import git_metadata, same_repository
 from hatch_connect.connect.json_reader import readable
 from hatch_connect.connect.records import DeploymentRecord

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from support.bundles import Heard, in_memory, md5, members_of
 
 from hatch_connect.bundle.archive import ContentFile, check_names, pack, shown, unsafe
+from hatch_connect.bundle.bundle import Bundle
 from hatch_connect.bundle.manifest import Manifest, ManifestMetadata
-from hatch_connect.bundle.reading import Bundle
 from hatch_connect.errors import BundleError
 from hatch_connect.events import Progress, silent
 

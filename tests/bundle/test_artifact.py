@@ -9,7 +9,7 @@ from support.projects import APP, CONNECT, PACKAGE, build_one, configuration, pr
 from support.sandbox import Sandbox, committed
 
 from hatch_connect.bundle.artifact import write_in_place
-from hatch_connect.bundle.reading import Bundle
+from hatch_connect.bundle.bundle import Bundle
 from hatch_connect.errors import BundleError
 
 if TYPE_CHECKING:

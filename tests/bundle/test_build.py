@@ -14,7 +14,7 @@ import pytest
 from support.bundles import Heard, members_of, write_files
 from support.projects import APP, CONNECT, PACKAGE, build_one, paths, project, rules
 
-from hatch_connect.bundle.reading import Bundle
+from hatch_connect.bundle.bundle import Bundle
 from hatch_connect.errors import (
     BuildError,
     BundleError,

@@ -16,9 +16,9 @@ from hatch_connect.bundle.build_protocol import (
     encode_answer,
     encode_request,
 )
+from hatch_connect.bundle.bundle import Bundle
 from hatch_connect.bundle.manifest import Manifest, ManifestMetadata, ManifestPython
 from hatch_connect.bundle.packages import Packages, PackageSources
-from hatch_connect.bundle.reading import Bundle
 from hatch_connect.bundle.selector import LeftOut
 from hatch_connect.events import Note, Step, Warned
 from hatch_connect.locks.lock import LocalPackage, Lock, Pin

@@ -12,7 +12,7 @@ from support.bundles import md5, members_of
 from support.projects import APP, CONNECT, PACKAGE, project
 from support.sandbox import REPOSITORY, Finished, Sandbox
 
-from hatch_connect.bundle.reading import Bundle
+from hatch_connect.bundle.bundle import Bundle
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from support.projects import APP, CONNECT, LOCKED, PACKAGE, build_one, paths, pr
 from support.sandbox import REPOSITORY, Finished, Sandbox, committed
 
 from hatch_connect.bundle.build_protocol import VARIABLE
-from hatch_connect.bundle.reading import Bundle
+from hatch_connect.bundle.bundle import Bundle
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.bundles import Archive, Heard, in_memory, manifest_of, md5, members_of, write_files
 
+from hatch_connect.bundle.bundle import Bundle
 from hatch_connect.bundle.manifest import Manifest, ManifestMetadata
-from hatch_connect.bundle.reading import Bundle
 from hatch_connect.errors import BundleError
 
 if TYPE_CHECKING:
@@ -170,12 +170,12 @@ def test_an_archive_that_would_fill_the_disk(tmp_path: Path) -> None:
 def test_a_manifest_that_is_too_large_to_be_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hatch_connect.bundle.reading._LARGEST_MANIFEST", 10)
+    monkeypatch.setattr("hatch_connect.bundle.bundle._LARGEST_MANIFEST", 10)
     assert "larger than" in refused(Archive.of(FILES).write(tmp_path / "b.tar.gz"), tmp_path)
 
 
 def test_more_members_than_anybody_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hatch_connect.bundle.reading._MOST_MEMBERS", 2)
+    monkeypatch.setattr("hatch_connect.bundle.bundle._MOST_MEMBERS", 2)
     assert "more than 2 files" in refused(Archive.of(FILES).write(tmp_path / "b.tar.gz"), tmp_path)
 
 
