@@ -7,19 +7,9 @@ import itertools
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
-from hatch_connect.errors import (
-    AnswerError,
-    NotFoundError,
-    RefusedError,
-    ServerError,
-    UnreachableError,
-)
-from hatch_connect.events import Report, silent
-from hatch_connect.typed import texts_at
-
-from .codes import Code
-from .json_reader import JsonObject, objects, strings
-from .resources import (
+from hatch_connect.connect.codes import Code
+from hatch_connect.connect.json_reader import JsonObject, objects, strings
+from hatch_connect.connect.resources import (
     BundleInfo,
     Content,
     ExecutionEnvironment,
@@ -30,17 +20,25 @@ from .resources import (
     User,
     Visit,
 )
-from .retries import settle
-from .session import Request, Session
-from .upload import BundleBody, Largest, check_received, too_large
+from hatch_connect.connect.retries import settle
+from hatch_connect.connect.session import Request, Session
+from hatch_connect.connect.upload import BundleBody, Largest, check_received, too_large
+from hatch_connect.errors import (
+    AnswerError,
+    NotFoundError,
+    RefusedError,
+    ServerError,
+    UnreachableError,
+)
+from hatch_connect.events import Report, silent
+from hatch_connect.typed import texts_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from hatch_connect.connect.servers import Server
     from hatch_connect.secret import Secret
-
-    from .servers import Server
 
 T = TypeVar("T")
 

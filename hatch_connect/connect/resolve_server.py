@@ -5,20 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from hatch_connect.connect.servers import Server, same_server, server_url
+from hatch_connect.connect.tls import read_certificates, stored_certificates
 from hatch_connect.errors import StoreError, UsageError
 from hatch_connect.events import Note, Warned, silent
 from hatch_connect.secret import Secret, why_absent
-
-from .servers import Server, same_server, server_url
-from .tls import read_certificates, stored_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from hatch_connect.connect.servers import ServerStore
     from hatch_connect.events import Report
-
-    from .servers import ServerStore
 
 # What click, and so the official client, takes for a flag in the environment.
 _ON = {"1", "t", "true", "y", "yes", "on"}

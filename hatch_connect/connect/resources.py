@@ -11,10 +11,10 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from .json_reader import MAY_BE_EMPTY, FromJson
+from hatch_connect.connect.json_reader import MAY_BE_EMPTY, FromJson
 
 if TYPE_CHECKING:
-    from .json_reader import JsonObject
+    from hatch_connect.connect.json_reader import JsonObject
 
 
 class Feature(enum.Enum):

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 from urllib3.util import Retry
 
+from hatch_connect.connect.codes import Code
+from hatch_connect.connect.errors import is_gateways
 from hatch_connect.errors import AnswerError, LostAnswerError, RefusedError, ServerError
 from hatch_connect.events import Detail
-
-from .codes import Code
-from .errors import is_gateways
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -18,6 +18,14 @@ import requests
 import urllib3.exceptions
 
 from hatch_connect import __version__
+from hatch_connect.connect.codes import Code, next_step
+from hatch_connect.connect.errors import failure, is_gateways
+from hatch_connect.connect.json_reader import readable, refusal_in, without_markup
+from hatch_connect.connect.resources import Visit
+from hatch_connect.connect.retries import REPEATABLE, Backoff, RetryPolicy, seconds_asked
+from hatch_connect.connect.servers import is_local
+from hatch_connect.connect.tls import tls_context
+from hatch_connect.connect.transport import Adapter, Http, KeyAuth, proxy_for
 from hatch_connect.errors import (
     AnswerError,
     NotFoundError,
@@ -28,23 +36,13 @@ from hatch_connect.errors import (
 from hatch_connect.events import Note, Report, Warned
 from hatch_connect.secret import hiding
 
-from .codes import Code, next_step
-from .errors import failure, is_gateways
-from .json_reader import readable, refusal_in, without_markup
-from .resources import Visit
-from .retries import REPEATABLE, Backoff, RetryPolicy, seconds_asked
-from .servers import is_local
-from .tls import tls_context
-from .transport import Adapter, Http, KeyAuth, proxy_for
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hatch_connect.connect.servers import Server
+    from hatch_connect.connect.upload import BundleBody
     from hatch_connect.errors import UnreachableError
     from hatch_connect.secret import Secret
-
-    from .servers import Server
-    from .upload import BundleBody
 
 _READ_TIMEOUT = 300.0  # seconds, as the official client's
 _CONNECT_TIMEOUT = 15.0
