@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import LockError, shortened
+from hatch_connect.locks.declared_sources import is_file
 from hatch_connect.locks.lock import (
     UV,
     LockFile,
@@ -22,7 +23,6 @@ from hatch_connect.locks.lock import (
     project_folder,
     read_lock_data,
 )
-from hatch_connect.locks.path_dependencies import is_file
 from hatch_connect.project.metadata import parse_specifier
 from hatch_connect.secret import excerpt
 from hatch_connect.typed import list_at, table_at, text_at
@@ -301,7 +301,7 @@ def _only_minor(requires: str) -> str | None:
 
 def read_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
     """Read a lock for a target; raises LockError with everything that is wrong with it."""
-    from hatch_connect.locks.path_dependencies import apply_declared_sources
+    from hatch_connect.locks.declared_sources import apply_declared_sources
 
     try:
         lock = found.format.read(found, config, target)

@@ -24,13 +24,7 @@ from hatch_connect.locks.compatibility import (
     reduced,
     wheels_at,
 )
-from hatch_connect.locks.lock import (
-    LocalPackage,
-    Omitted,
-    url_requirement,
-    without_pinned,
-)
-from hatch_connect.locks.path_dependencies import (
+from hatch_connect.locks.declared_sources import (
     declared_local,
     direct_requirements,
     folder_in_project,
@@ -41,6 +35,12 @@ from hatch_connect.locks.path_dependencies import (
     resolved,
     unsatisfied,
     wanted_members,
+)
+from hatch_connect.locks.lock import (
+    LocalPackage,
+    Omitted,
+    url_requirement,
+    without_pinned,
 )
 from hatch_connect.locks.problems import (
     Problems,

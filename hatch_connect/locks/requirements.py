@@ -32,8 +32,7 @@ from hatch_connect.locks.compatibility import (
     wheels_at,
     written_indexes,
 )
-from hatch_connect.locks.lock import PUBLIC_INDEX, LocalPackage, Lock, Omitted, Pin
-from hatch_connect.locks.path_dependencies import (
+from hatch_connect.locks.declared_sources import (
     declared_local,
     is_file,
     is_there,
@@ -42,6 +41,7 @@ from hatch_connect.locks.path_dependencies import (
     resolved,
     unsatisfied,
 )
+from hatch_connect.locks.lock import PUBLIC_INDEX, LocalPackage, Lock, Omitted, Pin
 from hatch_connect.locks.problems import Problems, raise_if_any, unknown_names
 from hatch_connect.project.metadata import parse_requirement
 from hatch_connect.project.reading import encoding_of

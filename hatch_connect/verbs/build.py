@@ -18,8 +18,8 @@ from hatch_connect.bundle.packages import PackageSources, decide_packages
 from hatch_connect.errors import InterpreterError, LockError
 from hatch_connect.events import Detail, Note, Step, Warned
 from hatch_connect.locks import find_lock
+from hatch_connect.locks.declared_sources import apply_declared_sources, unsatisfied
 from hatch_connect.locks.freeze import freeze
-from hatch_connect.locks.path_dependencies import apply_declared_sources, unsatisfied
 from hatch_connect.project.interpreter import (
     FALLBACK,
     find_interpreter,
