@@ -1,4 +1,4 @@
-"""What a verb returns."""
+"""What a verb returns, and the results that several verbs have: a listing, a plan, a deployment."""
 
 from __future__ import annotations
 
@@ -110,11 +110,8 @@ def deployed(
     `before` is what was planned, `hidden` are values that the answer may not show; `draft_urls` is
     False if the server shows a draft in its dashboard only.
     """
-    content, answer, url = deployment.content, deployment.answer, deployment.content.content_url
-    if not deployment.active:
-        url = f"{url.rstrip('/')}/_bundle{deployment.bundle_id}/"
-        if draft_urls is False:
-            url = content.draft_url(deployment.bundle_id)
+    content, answer = deployment.content, deployment.answer
+    url = _url_of(deployment, draft_urls=draft_urls)
     facts = {
         "url": url,
         "dashboard_url": content.dashboard_url,
@@ -141,3 +138,12 @@ def deployed(
         facts={**facts, **before.listing.facts},
         deployment=deployment,
     )
+
+
+def _url_of(deployment: Deployment, *, draft_urls: bool | None) -> str:
+    content = deployment.content
+    if deployment.active:
+        return content.content_url
+    if draft_urls is False:
+        return content.draft_url(deployment.bundle_id)
+    return f"{content.content_url.rstrip('/')}/_bundle{deployment.bundle_id}/"
