@@ -1,4 +1,4 @@
-"""Where the builder runs: in this process, through Hatch, or in an isolated environment."""
+"""Builds the bundle of one piece of content: the way in, whatever the strategy is."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
 
     @classmethod
     def get_config_class(cls) -> type[BundleConfig]:
-        """Return the class of the configuration."""
+        """Return what Hatchling reads the target's table with."""
         return BundleConfig
 
     def get_version_api(self) -> dict[str, Callable[..., str]]:
@@ -304,7 +304,7 @@ class _Wheel(WheelBuilder):
 
     @classmethod
     def get_config_class(cls) -> type[WheelBuilderConfig]:
-        """Return the class of the configuration."""
+        """Return what Hatchling reads the target's table with."""
         return _WheelConfig
 
     def selects(self, folder: str) -> bool:
