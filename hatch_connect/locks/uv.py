@@ -424,7 +424,8 @@ def _follow(
         }
     )
     while True:
-        walk = _follow_once(graph, root, config, partial(decide, active))
+        # Few markers stand on many dependencies, so each is decided once.
+        walk = _follow_once(graph, root, config, cache(partial(decide, active)))
         more = active | {_encoded("extra", package, extra) for package, extra in walk.ways if extra}
         if more == active:
             return walk
