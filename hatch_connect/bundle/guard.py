@@ -207,7 +207,7 @@ def forbidden(path: str, source: Path | None = None) -> Forbidden | None:
     A secret in a folder of generated files stays back even if a user names that folder.
     """
     *folders, name = path.split("/")
-    secret = "credentials" if any(map(is_secret_folder, folders)) else secret_by_name(path)
+    secret = "credentials" if any(map(_is_secret_folder, folders)) else _secret_by_name(path)
     if secret is None and source is not None:
         secret = secret_in(name, source)
     if secret:
@@ -223,13 +223,13 @@ def forbidden(path: str, source: Path | None = None) -> Forbidden | None:
 
 def forbidden_folder(name: str) -> Forbidden | None:
     """Return which rule keeps a folder of this name back, tracked by git or not; or None."""
-    if is_secret_folder(name):
+    if _is_secret_folder(name):
         return Forbidden(rule="credentials", secret=True)
     rule = never_content(name)
     return Forbidden(rule=rule, secret=False) if rule else None
 
 
-def secret_by_name(path: str) -> str | None:
+def _secret_by_name(path: str) -> str | None:
     """Return what a file is by its path, None if that says nothing; copies count as the file."""
     folder, slash, name = path.lower().rstrip().rpartition("/")
     originals = _originals(name)
@@ -244,7 +244,7 @@ def secret_by_name(path: str) -> str | None:
 
 
 @lru_cache(1024)
-def is_secret_folder(name: str) -> bool:
+def _is_secret_folder(name: str) -> bool:
     """Return whether a folder of this name, or a copy of it, holds secrets."""
     return not _FOLDERS.isdisjoint(_originals(name.lower()))
 

@@ -74,7 +74,7 @@ class _Unfiltered(BuilderConfig):
         return ["*.py[cdo]"]
 
 
-class BundleConfig(_Unfiltered):
+class _BundleConfig(_Unfiltered):
     """The configuration of the target, whose directory is one that index publishers skip."""
 
     @cached_property
@@ -86,16 +86,16 @@ class BundleConfig(_Unfiltered):
         return self.normalize_build_directory(configured)
 
 
-class BundleBuilder(BuilderInterface[BundleConfig, PluginManager]):
+class BundleBuilder(BuilderInterface[_BundleConfig, PluginManager]):
     """Builds the bundle of the project, or of each piece of content that is asked for."""
 
     PLUGIN_NAME = OWN
     run: BundleRun
 
     @classmethod
-    def get_config_class(cls) -> type[BundleConfig]:
+    def get_config_class(cls) -> type[_BundleConfig]:
         """Return what Hatchling reads the target's table with."""
-        return BundleConfig
+        return _BundleConfig
 
     def get_version_api(self) -> dict[str, Callable[..., str]]:
         """Return what can be built: the main content, and each of the `content` tables."""

@@ -64,13 +64,13 @@ def run_hatchling(
     """Run `python -m hatchling` where `requires` and this package are installed."""
     with _environment(report, []) as isolated:
         others = [each for each in requires if requirement_name(each) != OWN_NAME]
-        isolated.install([*others, own_requirement(requires)])
+        isolated.install([*others, _own_requirement(requires)])
         command = [isolated.python_executable, "-m", "hatchling", *arguments]
         surroundings = {**environ, **isolated.make_extra_environ()}
         return run_program(command, folder=root, environ=surroundings, together=True)
 
 
-def own_requirement(requires: Sequence[str]) -> str:
+def _own_requirement(requires: Sequence[str]) -> str:
     """Return the requirement that installs this very package: as declared, or as it is here."""
     for requirement in requires:
         if requirement_name(requirement) == OWN_NAME and "@" in requirement:

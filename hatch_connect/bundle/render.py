@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hatch_connect.bundle.build_protocol import BuildContext
     from hatch_connect.project.project import ProjectConfig
 
-INSTALL = "https://quarto.org/docs/get-started/"
+_INSTALL = "https://quarto.org/docs/get-started/"
 # Where its installers put it, and RStudio's.
 _ELSEWHERE = (
     "/usr/local/bin/quarto",
@@ -126,7 +126,7 @@ def _executable(environ: Mapping[str, str]) -> Path:
     where = f"at {named}, which QUARTO_PATH names" if named else "on the PATH"
     raise InterpreterError(
         f"There is no Quarto {where}, and only Quarto can say what a document needs.",
-        hint=f"Install it: {INSTALL}, or `pip install quarto-cli`.",
+        hint=f"Install it: {_INSTALL}, or `pip install quarto-cli`.",
     )
 
 

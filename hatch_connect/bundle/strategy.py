@@ -68,7 +68,7 @@ def choose_strategy(config: ProjectConfig, environ: Mapping[str, str]) -> Chosen
         return ChosenStrategy(
             strategy=BuildStrategy.HERE, because="nothing but hatchling is needed"
         )
-    command = hatch_command(environ)
+    command = _hatch_command(environ)
     if command and hatch.knows_target():
         return ChosenStrategy(strategy=BuildStrategy.HATCH, because=reasons[0], hatch=command)
     return ChosenStrategy(
@@ -104,7 +104,7 @@ def _without_backend(config: ProjectConfig) -> ChosenStrategy:
     )
 
 
-def hatch_command(environ: Mapping[str, str]) -> tuple[str, ...]:
+def _hatch_command(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return the command that runs Hatch; empty if it cannot be had."""
     if find_spec("hatch") is not None:
         return (sys.executable, "-m", "hatch")

@@ -82,14 +82,14 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: str, folde
     target = folder.joinpath(*path.split("/"))
     target.parent.mkdir(parents=True, exist_ok=True)
     if path.endswith(f".dist-info/{_METADATA}"):
-        target.write_bytes(canonical_metadata(archive.read(member)))
+        target.write_bytes(_canonical_metadata(archive.read(member)))
         return target
     with archive.open(member) as content, target.open("wb") as file:
         shutil.copyfileobj(content, file)
     return target
 
 
-def canonical_metadata(text: bytes) -> bytes:
+def _canonical_metadata(text: bytes) -> bytes:
     """Return core metadata in one order and format version, whichever back end wrote it."""
     header, blank, description = text.replace(b"\r\n", b"\n").partition(b"\n\n")
     fields: list[tuple[str, bytes]] = []

@@ -29,8 +29,6 @@ from hatch_connect.bundle.artifact import write_in_place
 from hatch_connect.bundle.guard import (
     SecretSearch,
     forbidden,
-    is_secret_folder,
-    secret_by_name,
     secret_in,
 )
 from hatch_connect.bundle.manifest import Manifest
@@ -347,26 +345,31 @@ ENCRYPTED = PRIVATE_KEY.replace(
 )
 
 
+def is_secret(path: str) -> bool:
+    rule = forbidden(path)
+    return rule is not None and rule.secret
+
+
 @pytest.mark.parametrize("path", SECRET_NAMES)
 def test_a_name_says_that_it_is_a_secret(path: str) -> None:
-    assert secret_by_name(path)
+    assert is_secret(path)
 
 
 @pytest.mark.parametrize(
     "name", [".aws", ".AWS", ".ssh", ".ssh.bak", ".azure", ".kube", ".docker", ".gnupg", ".oci"]
 )
 def test_a_folder_of_secrets(name: str) -> None:
-    assert is_secret_folder(name)
+    assert is_secret(f"{name}/x")
 
 
 @pytest.mark.parametrize("path", INNOCENT_NAMES)
 def test_a_name_says_nothing(path: str) -> None:
-    assert secret_by_name(path) is None
+    assert not is_secret(path)
 
 
 @pytest.mark.parametrize("name", ["aws", "ssh", ".streamlit", ".config", "docker", ".well-known"])
 def test_a_folder_of_other_things(name: str) -> None:
-    assert not is_secret_folder(name)
+    assert not is_secret(f"{name}/x")
 
 
 SECRET_CONTENT: dict[str, str | bytes] = {
@@ -560,5 +563,5 @@ def test_a_text_that_can_be_read_in_many_ways_is_read_in_one(name: str) -> None:
         search = SecretSearch(name)
         search.feed((f"x {FIRST_LINE}" + tail * 5000 + "!\n").encode() * 3)
         assert search.end() is None
-    assert secret_by_name("x" + ".1" * 120 + "x") is None
-    assert secret_by_name("x" + " (1) copy" * 25) is None
+    assert not is_secret("x" + ".1" * 120 + "x")
+    assert not is_secret("x" + " (1) copy" * 25)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.bundles import write_files
 
-from hatch_connect.bundle.isolated import build_wheel, own_requirement
+from hatch_connect.bundle.isolated import _own_requirement, build_wheel
 from hatch_connect.bundle.repository import Repository
 from hatch_connect.events import silent
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 def test_a_declared_url_of_ours_is_kept() -> None:
     declared = ["hatchling", "hatch_connect @ file:///somewhere", "{root:uri}"]
-    assert own_requirement(declared) == "hatch_connect @ file:///somewhere"
+    assert _own_requirement(declared) == "hatch_connect @ file:///somewhere"
 
 
 @pytest.mark.parametrize("declared", [[], ["hatch-connect"], ["no requirement!"]])
 def test_otherwise_the_environment_gets_what_is_installed_here(declared: list[str]) -> None:
-    requirement = own_requirement(declared)
+    requirement = _own_requirement(declared)
     if distribution("hatch-connect").read_text("direct_url.json"):
         assert requirement.startswith("hatch-connect @ file://")
     else:
@@ -38,7 +38,7 @@ def test_without_a_url_it_is_the_same_version(
     folder.mkdir()
     (folder / "METADATA").write_text("Name: hatch-connect\nVersion: 9.9\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert own_requirement(()) == "hatch-connect==9.9"
+    assert _own_requirement(()) == "hatch-connect==9.9"
 
 
 LISTING = """

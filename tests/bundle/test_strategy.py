@@ -9,8 +9,8 @@ from hatch_connect.bundle import strategy as rooms
 from hatch_connect.bundle.strategy import (
     BuildStrategy,
     ChosenStrategy,
+    _hatch_command,
     choose_strategy,
-    hatch_command,
 )
 from hatch_connect.errors import BundleError
 
@@ -110,7 +110,7 @@ def test_hatch_on_the_path_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     program = tmp_path / "hatch"
     program.write_text("#!/bin/sh\n", encoding="utf-8")
     program.chmod(0o755)
-    assert hatch_command({"PATH": str(tmp_path)}) == (str(program),)
+    assert _hatch_command({"PATH": str(tmp_path)}) == (str(program),)
 
 
 @pytest.mark.parametrize(

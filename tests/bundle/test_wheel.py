@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hatch_connect.bundle.wheel import canonical_metadata, holds_modules, unpack_wheel
+from hatch_connect.bundle.wheel import _canonical_metadata, holds_modules, unpack_wheel
 from hatch_connect.errors import BuildError, BundleError
 
 if TYPE_CHECKING:
@@ -105,10 +105,10 @@ Metadata-Version: in the text
 
 
 def test_metadata_depends_on_no_version_of_a_back_end() -> None:
-    text = canonical_metadata(OLDER)
-    assert canonical_metadata(NEWER) == text
-    assert canonical_metadata(OLDER.replace(b"\n", b"\r\n")) == text
-    assert canonical_metadata(text) == text
+    text = _canonical_metadata(OLDER)
+    assert _canonical_metadata(NEWER) == text
+    assert _canonical_metadata(OLDER.replace(b"\n", b"\r\n")) == text
+    assert _canonical_metadata(text) == text
     assert text.startswith(b"Metadata-Version: 2.4\nName: x\nVersion: 1.0\n")
     assert text.endswith(b"\n\n# Title\n\nMetadata-Version: in the text\n")
 
@@ -116,7 +116,7 @@ def test_metadata_depends_on_no_version_of_a_back_end() -> None:
 def test_metadata_is_still_read_by_the_standard_library(tmp_path: Path) -> None:
     folder = tmp_path / INFO
     folder.mkdir()
-    (folder / "METADATA").write_bytes(canonical_metadata(OLDER))
+    (folder / "METADATA").write_bytes(_canonical_metadata(OLDER))
     found = PathDistribution(folder)
     assert found.version == "1.0"
     assert found.requires == ["b", "c; extra == 'e'"]
@@ -124,7 +124,7 @@ def test_metadata_is_still_read_by_the_standard_library(tmp_path: Path) -> None:
 
 
 def test_metadata_without_a_description() -> None:
-    assert canonical_metadata(b"Metadata-Version: 2.1\nName: x\n") == (
+    assert _canonical_metadata(b"Metadata-Version: 2.1\nName: x\n") == (
         b"Metadata-Version: 2.4\nName: x\n"
     )
 
@@ -135,7 +135,7 @@ def test_metadata_names_no_folder_of_the_machine_that_built() -> None:
         b"Requires-Dist: near[a]@ file:///home/me/near ; python_version > '3'\n"
         b"Requires-Dist: six @ https://h.example/six.whl\n"
     )
-    assert canonical_metadata(text) == (
+    assert _canonical_metadata(text) == (
         b"Metadata-Version: 2.4\nName: x\n"
         b"Requires-Dist: near[a] ; python_version > '3'\n"
         b"Requires-Dist: six @ https://h.example/six.whl\n"
