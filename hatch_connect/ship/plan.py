@@ -226,21 +226,19 @@ def make_rollback(
     located: ContentMatch,
     bundle_id: str,
     *,
-    drafts: bool | None,
+    visible: bool | None,
     verify: str | None,
     role: str = "",
 ) -> Plan:
     """Decide how to activate a bundle that the server keeps; `verify` is the path to ask at.
 
-    `drafts` tells whether it can be visited first, `role` is the user's. Raises ContentError.
+    `visible` tells whether a draft can be visited first, `role` is the user's. Raises ContentError.
     """
     check_content(located, role)
-    asked: list[PlanStep] = [] if verify is None else [Verify(path=verify, sure=drafts is True)]
-    first = [DeployDraft(needed=False), *asked] if asked and drafts is not False else []
     return Plan(
         content=located.content,
         because=located.because,
-        steps=(*first, Activate(), *asked),
+        steps=tuple(_activate(_verify(verify, visible=visible), visible=visible)),
         bundle_id=bundle_id,
     )
 
@@ -301,13 +299,20 @@ def _not_verified(wanted: DeploymentRequest, found: ServerFacts) -> Iterator[str
 
 def _deploy(wanted: DeploymentRequest, found: ServerFacts) -> list[PlanStep]:
     visible = found.settings.supports(Feature.DRAFT_URL)  # None if the server hides its version
-    path = wanted.verify
-    verify: list[PlanStep] = [] if path is None else [Verify(path=path, sure=visible is True)]
+    verify = _verify(wanted.verify, visible=visible)
     if wanted.draft:
         return [DeployDraft(needed=True), *(verify if visible is not False else [])]
-    if visible is False or not verify:
-        return [Activate(), *verify]
-    return [DeployDraft(needed=False), *verify, Activate(), *verify]
+    return _activate(verify, visible=visible)
+
+
+def _verify(path: str | None, *, visible: bool | None) -> list[PlanStep]:
+    return [] if path is None else [Verify(path=path, sure=visible is True)]
+
+
+def _activate(verify: list[PlanStep], *, visible: bool | None) -> list[PlanStep]:
+    """Activate a bundle, which is verified as a draft first if drafts are `visible`."""
+    first = [DeployDraft(needed=False), *verify] if verify and visible is not False else []
+    return [*first, Activate(), *verify]
 
 
 def no_drafts() -> ContentError:

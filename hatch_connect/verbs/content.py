@@ -265,7 +265,7 @@ def _plan(found: _DeployedContent, bundle: BundleInfo) -> Plan:
     return make_rollback(
         ContentMatch(content=content, because=found.because),
         bundle.id,
-        drafts=settings_of(found.client, found.call).supports(Feature.DRAFT_URL),
+        visible=settings_of(found.client, found.call).supports(Feature.DRAFT_URL),
         verify=path_to_verify(config, found.call.options),
         role=found.user.role if found.user else "",
     )

@@ -302,7 +302,7 @@ def test_what_is_set_and_what_is_removed_is_told_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("drafts", "verify", "steps"),
+    ("visible", "verify", "steps"),
     [
         (True, "", [DeployDraft, Verify, Activate, Verify]),
         (None, "", [DeployDraft, Verify, Activate, Verify]),
@@ -311,15 +311,15 @@ def test_what_is_set_and_what_is_removed_is_told_apart() -> None:
     ],
 )
 def test_an_earlier_bundle_is_verified_first_where_that_can_be(
-    *, drafts: bool | None, verify: str | None, steps: list[type]
+    *, visible: bool | None, verify: str | None, steps: list[type]
 ) -> None:
     located = ContentMatch(content=CONTENT, because="x")
-    plan = make_rollback(located, "1", drafts=drafts, verify=verify)
+    plan = make_rollback(located, "1", visible=visible, verify=verify)
     assert [type(step) for step in plan.steps] == steps
     assert plan.bundle_id == "1"
     locked = replace(CONTENT, locked=True, locked_message="by Ada")
     with pytest.raises(ContentError, match="by Ada"):
-        make_rollback(replace(located, content=locked), "1", drafts=True, verify=None)
+        make_rollback(replace(located, content=locked), "1", visible=True, verify=None)
 
 
 @pytest.mark.parametrize("role", ["viewer", "none"])
@@ -327,7 +327,7 @@ def test_an_administrator_may_change_content_of_others(role: str) -> None:
     located = ContentMatch(content=replace(CONTENT, app_role=role), because="--app-id")
     found = replace(EXISTING, located=located)
     assert planned(WANTED, replace(found, role="administrator")).content
-    assert make_rollback(located, "1", drafts=True, verify=None, role="administrator").steps
+    assert make_rollback(located, "1", visible=True, verify=None, role="administrator").steps
     with pytest.raises(ContentError, match="not yours"):
         planned(WANTED, replace(found, role="publisher"))
 
