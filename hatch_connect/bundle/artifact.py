@@ -23,7 +23,7 @@ from hatch_connect.bundle.manifest import (
     ListedFile,
     Manifest,
 )
-from hatch_connect.bundle.packages import PackageSources, decide_packages
+from hatch_connect.bundle.packages import PackageInputs, decide_packages
 from hatch_connect.bundle.render import inspect_quarto
 from hatch_connect.errors import BuildError, BundleError, shortened
 from hatch_connect.project.python_version import nearest_version_file
@@ -61,7 +61,7 @@ def inputs(config: ProjectConfig, environ: Mapping[str, str]) -> tuple[tuple[str
     """
     if not needs_packages(config, inspect_quarto(config, environ)):
         return ()
-    packages = decide_packages(config, PackageSources())
+    packages = decide_packages(config, PackageInputs())
     found = {
         file.relative_to(config.root).as_posix(): file
         for file in packages.lock.files
@@ -91,7 +91,7 @@ def describe_artifact(
         )
     inspection = inspect_quarto(config, environ)
     needed = needs_packages(config, inspection)
-    packages = decide_packages(config, PackageSources()) if needed else None
+    packages = decide_packages(config, PackageInputs()) if needed else None
     content: dict[str, Path | bytes] = {
         path: source for path, source in files.items() if path != folder + MANIFEST_NAME
     }

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hatch_connect import errors
 from hatch_connect.bundle.bundle import Bundle
 from hatch_connect.bundle.manifest import Manifest
-from hatch_connect.bundle.packages import Packages, PackageSources, decide_packages
+from hatch_connect.bundle.packages import PackageInputs, Packages, decide_packages
 from hatch_connect.bundle.selector import LeftOut
 from hatch_connect.events import Note, Warned
 from hatch_connect.locks.lock import LocalPackage, Lock
@@ -44,14 +44,14 @@ class BuildRequest:
     `overrides` are keys of [tool.hatch-connect] as given on the call (never secrets), which
     `config` has already; `directory` is where the bundle goes (None: dist/connect in the root).
     `packages` were decided before the build; `refused` says why they could not be, which matters
-    only if the content turns out to need some. Otherwise the build decides them by the `sources`.
+    only if the content turns out to need some. Otherwise the build decides them by the `inputs`.
     `options_of_python` are the call's options that mean nothing without Python.
     """
 
     config: ProjectConfig
     overrides: Mapping[str, object] = field(default_factory=dict)
     directory: Path | None = None
-    sources: PackageSources = field(default_factory=PackageSources)
+    inputs: PackageInputs = field(default_factory=PackageInputs)
     packages: Packages | None = None
     refused: errors.HatchConnectError | None = None
     options_of_python: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class BuildRequest:
         """
         if self.refused:
             raise self.refused
-        return self.packages or decide_packages(self.config, self.sources)
+        return self.packages or decide_packages(self.config, self.inputs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +115,7 @@ def built_for(
 def encode_request(request: BuildRequest, answer: Path) -> str:
     """Return the value of the variable."""
     config, refused = request.config, request.refused
-    interpreter = request.sources.interpreter() if config.rendered else None
+    interpreter = request.inputs.interpreter() if config.rendered else None
     asked = {
         "content": config.content,
         "overrides": request.overrides,
@@ -136,7 +136,7 @@ def decode_request(text: str, project: Project) -> tuple[BuildRequest, Path | No
         content, overrides = request.get("content"), dict(request.get("overrides") or {})
         found, packages, refused = map(request.get, ("interpreter", "packages", "refused"))
         interpreter = Interpreter(**{**found, "path": Path(found["path"])}) if found else None
-        sources = PackageSources(inspect=(lambda: interpreter) if interpreter else None)
+        inputs = PackageInputs(inspect=(lambda: interpreter) if interpreter else None)
         decided = _packages(packages) if packages else None
         options = tuple(request.get("options_of_python") or ())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -147,7 +147,7 @@ def decode_request(text: str, project: Project) -> tuple[BuildRequest, Path | No
     return BuildRequest(
         config=project.content(content, overrides=overrides),
         overrides=overrides,
-        sources=sources,
+        inputs=inputs,
         packages=decided,
         refused=_error(refused) if refused else None,
         options_of_python=options,

@@ -22,15 +22,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PackageSources:
+class PackageInputs:
     """What a call knows of packages and Python before they are decided.
 
-    `lock` is the file that was found already. `installed` are the packages of an environment, for a
-    project without a lock (interactive verbs only). `inspect` asks an interpreter, if nothing else
-    decides.
+    `lock_file` was found already. `installed` are the packages of an environment, for a project
+    without a lock (interactive verbs only). `inspect` asks an interpreter, if nothing else decides.
     """
 
-    lock: LockFile | None = None
+    lock_file: LockFile | None = None
     installed: Lock | None = None
     inspect: Callable[[], Interpreter | None] | None = None
 
@@ -66,21 +65,21 @@ class Packages:
         return [ContentFile(path=path, source=text, size=len(text)) for path, text in files]
 
 
-def decide_packages(config: ProjectConfig, sources: PackageSources) -> Packages:
+def decide_packages(config: ProjectConfig, inputs: PackageInputs) -> Packages:
     """Read the lock for the Python that is asked for.
 
     Raises LockError or PythonVersionError; without a lock the installed packages count, if the
     call gave any.
     """
-    found = sources.lock or (None if sources.installed else find_lock(config))
+    found = inputs.lock_file or (None if inputs.installed else find_lock(config))
     if found is None:
-        if sources.installed is None:
+        if inputs.installed is None:
             raise _nothing_installed(config)
-        python = choose_python(config, interpreter=sources.interpreter)
+        python = choose_python(config, interpreter=inputs.interpreter)
         target = Target(python=python.minor, machine=config.architecture)
-        lock = sources.installed
+        lock = inputs.installed
     else:
-        python = _python(config, sources, found)
+        python = _python(config, inputs, found)
         target = Target(python=python.minor, machine=config.architecture)
         lock = read_lock(found, config, target)
     _check_framework(config, lock)
@@ -97,14 +96,14 @@ def decide_packages(config: ProjectConfig, sources: PackageSources) -> Packages:
     )
 
 
-def _python(config: ProjectConfig, sources: PackageSources, found: LockFile) -> PythonTarget:
+def _python(config: ProjectConfig, inputs: PackageInputs, found: LockFile) -> PythonTarget:
     evaluated = found.format.one_minor or config.compile_requirements
     # A lock that was made for one minor has no markers that could be kept for others.
     kept = evaluated and config.keep_markers and found.python is None
     return choose_python(
         config,
         lock_python=found.lock_python,
-        interpreter=sources.interpreter,
+        interpreter=inputs.interpreter,
         one_minor=evaluated and not kept,
         kept=found.requires_python or "" if kept else None,
     )

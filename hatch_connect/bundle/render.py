@@ -200,7 +200,7 @@ def render(context: BuildContext, folder: Path) -> Path:
 
 
 def _python(context: BuildContext) -> Path:
-    if interpreter := context.request.sources.interpreter():
+    if interpreter := context.request.inputs.interpreter():
         return interpreter.path
     python, _ = find_interpreter(context.environ, option=None, fallback=Path(sys.executable))
     return python

@@ -14,7 +14,7 @@ from hatch_connect.bundle.artifact import write_in_place
 from hatch_connect.bundle.build import build
 from hatch_connect.bundle.build_protocol import BuildRequest
 from hatch_connect.bundle.manifest import MANIFEST_NAME
-from hatch_connect.bundle.packages import PackageSources, decide_packages
+from hatch_connect.bundle.packages import PackageInputs, decide_packages
 from hatch_connect.errors import InterpreterError, LockError
 from hatch_connect.events import Detail, Note, Step, Warned
 from hatch_connect.locks import find_lock
@@ -42,23 +42,23 @@ if TYPE_CHECKING:
     from hatch_connect.verbs.call import Call
 
 
-def _sources(config: ProjectConfig, call: Call) -> PackageSources:
+def _inputs(config: ProjectConfig, call: Call) -> PackageInputs:
     """Return what the call knows of the packages and the Python of this content.
 
     Without a lock, the packages of an environment are used, as Connect's user guide describes.
     Raises LockError, InterpreterError.
     """
     if not config.app_mode.has_python and not config.rendered:
-        return PackageSources()
-    lock = None if config.rendered else find_lock(config)
+        return PackageInputs()
+    lock_file = None if config.rendered else find_lock(config)
     find = partial(
         find_interpreter,
         call.environ,
         option=call.options.python,
         fallback=call.surroundings.interpreter,
     )
-    if config.rendered or lock:
-        return PackageSources(lock=lock, inspect=cache(partial(_inspected, find)))
+    if config.rendered or lock_file:
+        return PackageInputs(lock_file=lock_file, inspect=cache(partial(_inspected, find)))
     path, because = find()
     interpreter = inspect_interpreter(path)
     shipping = "Shipping" if config.force_generate else "Nothing is locked: shipping"
@@ -66,7 +66,7 @@ def _sources(config: ProjectConfig, call: Call) -> PackageSources:
     if because == FALLBACK:
         warning += _require_no_tool(interpreter, config, call.environ)
     installed = _installed(interpreter, config, warning)
-    return PackageSources(installed=installed, inspect=lambda: interpreter)
+    return PackageInputs(installed=installed, inspect=lambda: interpreter)
 
 
 def _inspected(find: Callable[[], tuple[Path, str]]) -> Interpreter | None:
@@ -139,7 +139,7 @@ def build_request(config: ProjectConfig, call: Call) -> BuildRequest:
     request = BuildRequest(
         config=config,
         overrides=call.options.overrides(),
-        sources=_sources(config, call),
+        inputs=_inputs(config, call),
         options_of_python=tuple(_of_python(config, call.options)),
     )
     if not config.app_mode.has_python or config.app_mode.is_quarto:
@@ -225,7 +225,7 @@ def run_requirements(call: Call) -> Result:
     results = []
     for content in call.contents():
         config = call.config(content, packages_only=True)
-        packages = decide_packages(config, _sources(config, call))
+        packages = decide_packages(config, _inputs(config, call))
         for note in packages.lock.notes:
             call.report(Warned(text=note))
         call.report(Detail(text=f"{packages.lock.called}: {packages.because}"))

@@ -18,7 +18,7 @@ from hatch_connect.bundle.build_protocol import (
 )
 from hatch_connect.bundle.bundle import Bundle
 from hatch_connect.bundle.manifest import Manifest, ManifestMetadata, ManifestPython
-from hatch_connect.bundle.packages import Packages, PackageSources
+from hatch_connect.bundle.packages import PackageInputs, Packages
 from hatch_connect.bundle.selector import LeftOut
 from hatch_connect.events import Note, Step, Warned
 from hatch_connect.locks.lock import LocalPackage, Lock, Pin
@@ -95,8 +95,8 @@ def test_the_interpreter_of_a_notebook_goes_along(tmp_path: Path) -> None:
         packages=(Installed(name="a", version="1"),),
     )
     root = project(tmp_path / "p", {"a.ipynb": "{}"}, connect=NOTEBOOK)
-    asked = BuildRequest(config=configuration(root), sources=PackageSources(inspect=lambda: found))
-    arrived = sent(asked).sources.interpreter()
+    asked = BuildRequest(config=configuration(root), inputs=PackageInputs(inspect=lambda: found))
+    arrived = sent(asked).inputs.interpreter()
     assert arrived is not None
     assert (arrived.path, arrived.packages) == (found.path, ())
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.build import build
 from hatch_connect.bundle.build_protocol import BuildRequest
-from hatch_connect.bundle.packages import PackageSources
+from hatch_connect.bundle.packages import PackageInputs
 from hatch_connect.project.project import read_project
 from support.bundles import Heard, write_files
 
@@ -62,14 +62,14 @@ def build_one(
     overrides: Mapping[str, object] | None = None,
     **more: object,
 ) -> Built:
-    """Build the bundle of one piece of content; `more` is for the request, or its sources."""
-    known = {each.name for each in fields(PackageSources)}
-    sources = {name: value for name, value in more.items() if name in known}
+    """Build the bundle of one piece of content; `more` is for the request, or its inputs."""
+    known = {each.name for each in fields(PackageInputs)}
+    inputs = {name: value for name, value in more.items() if name in known}
     rest = {name: value for name, value in more.items() if name not in known}
     request = BuildRequest(
         config=configuration(root, content=content, overrides=overrides),
         overrides=overrides or {},
-        sources=PackageSources(**sources),  # type: ignore[arg-type] # as each test says
+        inputs=PackageInputs(**inputs),  # type: ignore[arg-type] # as each test says
         **rest,  # type: ignore[arg-type] # as above
     )
     return build(request, environ, heard or Heard())
