@@ -19,7 +19,6 @@ from hatch_connect.bundle.build import build as run_build
 from hatch_connect.bundle.build_protocol import BuildRequest, Built
 from hatch_connect.bundle.bundle import Bundle
 from hatch_connect.connect.client import ConnectClient
-from hatch_connect.connect.client import connect as connect_to
 from hatch_connect.connect.resources import BundleInfo, Content, ServerSettings, TaskStatus, User
 from hatch_connect.connect.servers import Server, server_url
 from hatch_connect.errors import (
@@ -154,7 +153,7 @@ def client(
     if isinstance(server, str):
         key = Secret(api_key) if isinstance(api_key, str) else api_key
         server = Server(url=server_url(server), api_key=key, source="the call")
-    return connect_to(server, environ=_environ(environ), report=report)
+    return ConnectClient(server, environ=_environ(environ), report=report)
 
 
 def deploy(

@@ -54,10 +54,20 @@ class ConnectClient:
     Every method raises `UnreachableError`, `AnswerError` or `RefusedError` (`NotFoundError` for
     what does not exist). Reads and idempotent changes are sent again. If the answer to a create, an
     upload or a deploy is lost, the server is asked whether it arrived before anything is repeated.
+
+    `environ` gives the proxies, the certificates and CONNECT_REQUEST_TIMEOUT; `hidden` are values
+    that no excerpt of an answer may show.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(
+        self,
+        server: Server,
+        *,
+        environ: Mapping[str, str],
+        report: Report,
+        hidden: tuple[Secret, ...] = (),
+    ) -> None:
+        self._session = Session(server, environ=environ, report=report, hidden=hidden)
 
     @property
     def server(self) -> Server:
@@ -340,18 +350,3 @@ class ConnectClient:
 def _content(guid: str, *rest: str) -> str:
     """Return a path of content; the GUID is quoted, since it may be any text from a user."""
     return "/".join(("v1/content", *(quote(part, safe="") for part in (guid, *rest))))
-
-
-def connect(
-    server: Server,
-    *,
-    environ: Mapping[str, str],
-    report: Report,
-    hidden: tuple[Secret, ...] = (),
-) -> ConnectClient:
-    """Return a client for a server; nothing is sent yet.
-
-    `environ` gives the proxies, the certificates and CONNECT_REQUEST_TIMEOUT; `hidden` are values
-    that no excerpt of an answer may show.
-    """
-    return ConnectClient(Session(server, environ=environ, report=report, hidden=hidden))

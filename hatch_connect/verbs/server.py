@@ -46,13 +46,13 @@ def server_options(call: Call) -> ServerOptions:
 
 def client_of(server: Server, call: Call, hidden: tuple[Secret, ...] = ()) -> ConnectClient:
     """Return a client of this server that shows none of these values; nothing is sent yet."""
-    from hatch_connect.connect.client import connect
+    from hatch_connect.connect.client import ConnectClient
 
     environ = call.environ
     if server.source == _LOCAL:
         # A server on this machine must not be reached through a proxy.
         environ = {k: v for k, v in environ.items() if not k.lower().endswith("_proxy")}
-    return connect(server, environ=environ, report=call.report, hidden=hidden)
+    return ConnectClient(server, environ=environ, report=call.report, hidden=hidden)
 
 
 def settings_of(client: ConnectClient, call: Call) -> ServerSettings:

@@ -7,7 +7,7 @@ from support.connecting import Connecting, hurry
 from support.fake_connect import FakeConnect
 from support.sample_bundle import sample_bundle
 
-from hatch_connect.connect.client import ConnectClient, connect
+from hatch_connect.connect.client import ConnectClient
 from hatch_connect.connect.servers import Server
 from hatch_connect.secret import Secret
 
@@ -37,7 +37,7 @@ def connecting(events: list[Event], monkeypatch: pytest.MonkeyPatch) -> Connecti
     ) -> ConnectClient:
         server = Server(url=url, api_key=Secret(key), insecure=insecure, ca_cert=ca_cert)
         told = {"CONNECT_REQUEST_TIMEOUT": "60"} | dict(environ or {})
-        return connect(server, environ=told, report=events.append)
+        return ConnectClient(server, environ=told, report=events.append)
 
     return make
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 from support.faults import Say
 
-from hatch_connect.connect.client import connect
+from hatch_connect.connect.client import ConnectClient
 from hatch_connect.connect.resources import PythonInstallation
 from hatch_connect.connect.servers import Server
 from hatch_connect.errors import (
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support.fake_connect import FakeConnect
-
-    from hatch_connect.connect.client import ConnectClient
 
 
 def test_a_whole_deployment(client: ConnectClient, fake: FakeConnect, bundle: Path) -> None:
@@ -189,6 +187,6 @@ def test_what_is_given_as_a_guid_stays_one_segment(
     ]
 
 
-def test_connect_sends_nothing() -> None:
-    client = connect(Server(url="http://127.0.0.1:9"), environ={}, report=silent)
+def test_a_new_client_sends_nothing() -> None:
+    client = ConnectClient(Server(url="http://127.0.0.1:9"), environ={}, report=silent)
     assert client.server.url == "http://127.0.0.1:9"

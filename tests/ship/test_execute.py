@@ -12,7 +12,7 @@ from support.fake_connect import Do, FakeConnect, Say, html, redirect
 from support.fake_content import FakeTask
 from support.sample_bundle import sample_bundle
 
-from hatch_connect.connect.client import ConnectClient, connect
+from hatch_connect.connect.client import ConnectClient
 from hatch_connect.connect.servers import Server
 from hatch_connect.errors import (
     AnswerError,
@@ -69,7 +69,7 @@ def server() -> Iterator[FakeConnect]:
 
 def client_of(fake: FakeConnect) -> ConnectClient:
     found = Server(url=fake.url, api_key=Secret(fake.api_key), source="a test")
-    return connect(found, environ={}, report=silent)
+    return ConnectClient(found, environ={}, report=silent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
