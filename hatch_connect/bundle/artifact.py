@@ -29,7 +29,7 @@ from hatch_connect.errors import BuildError, BundleError, shortened
 from hatch_connect.project.python_version import nearest_version_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from hatch_connect.bundle.bundle import Bundle
     from hatch_connect.bundle.packages import Packages
@@ -95,15 +95,10 @@ def describe_artifact(
     content: dict[str, Path | bytes] = {
         path: source for path, source in files.items() if path != folder + MANIFEST_NAME
     }
-    generated = []
+    added: dict[str, bytes] = {}
     if packages is not None:
-        # A list that ships as written stays where the artifact has it, beside its includes.
-        shipped = packages.path if packages.path in content else None
-        path = shipped if packages.lock.verbatim is not None and shipped else folder + PACKAGE_FILE
-        if path != shipped or packages.lock.verbatim is None:
-            generated.append((path, packages.content))
-            content[path] = packages.content
-        packages = replace(packages, path=path, included=())
+        packages, added = _placed(packages, content, folder)
+        content |= added
     check_names(content)
     secrets = [path for path, source in content.items() if _is_secret(path, source)]
     listed = (
@@ -112,13 +107,23 @@ def describe_artifact(
         if path not in secrets
     )
     manifest = describe(config, packages, inspection).with_files(listed)
-    generated.append((folder + MANIFEST_NAME, manifest.to_json()))
     return Description(
-        generated=tuple(generated),
+        generated=(*added.items(), (folder + MANIFEST_NAME, manifest.to_json())),
         secrets=tuple(secrets),
         deployable=has_entry(entry_files(config), content.keys()),
         notes=(*packages.lock.notes, *_missing(packages)) if packages else (),
     )
+
+
+def _placed(
+    packages: Packages, content: Collection[str], folder: str
+) -> tuple[Packages, dict[str, bytes]]:
+    """Return the packages with the path of their list in the artifact, and what to add there."""
+    # A list that ships as written stays where the artifact has it, beside its includes.
+    is_there = packages.lock.verbatim is not None and packages.path in content
+    path = packages.path if is_there else folder + PACKAGE_FILE
+    added = {} if is_there else {path: packages.content}
+    return replace(packages, path=path, included=()), added
 
 
 def _missing(packages: Packages) -> Iterator[str]:

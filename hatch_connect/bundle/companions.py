@@ -14,7 +14,7 @@ from hatch_connect.bundle.guard import forbidden
 from hatch_connect.errors import BundleError, ProjectError
 from hatch_connect.project.content_kind import EntrypointKind
 from hatch_connect.project.entrypoints import SAVED_MODELS, express_script, holds_model
-from hatch_connect.project.sources import read_names
+from hatch_connect.project.sources import read_names, require_readable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -265,12 +265,15 @@ def shipped_under(config: ProjectConfig) -> str:
 
 
 def require_entry(config: ProjectConfig, selected: SelectedFiles) -> None:
-    """Refuse a bundle that holds no file of the entrypoint (BundleError)."""
+    """Refuse a bundle that holds no file of the entrypoint, or one that cannot be read."""
     wanted = entry_files(config)
-    paths = {file.path for file in selected.files}
-    if paths and config.app_mode.entrypoint is EntrypointKind.MODEL:
-        _require_model(config, paths, selected.left_out)
-    if has_entry(wanted, paths):
+    sources = {file.path: file.source for file in selected.files}
+    if sources and config.app_mode.entrypoint is EntrypointKind.MODEL:
+        _require_model(config, sources, selected.left_out)
+    if has_entry(wanted, sources):
+        for path in wanted:
+            if path in sources and path.endswith((".py", ".ipynb", ".qmd")):
+                require_readable(sources[path], path)
         return
     where = "the tree" if selected.tree else "the wheel and the tree"
     raise BundleError(

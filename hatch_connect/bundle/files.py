@@ -41,7 +41,6 @@ from hatch_connect.bundle.selector import (
 from hatch_connect.errors import BundleError, shortened
 from hatch_connect.events import Warned
 from hatch_connect.locks import is_lock
-from hatch_connect.project.sources import require_readable
 from hatch_connect.project.walk import BUILD_OUTPUTS, describes_project, no_content
 
 if TYPE_CHECKING:
@@ -131,32 +130,18 @@ def select(
 ) -> SelectedFiles:
     """Return the files of the project that ship; all others are left out, each by its rule."""
     config = context.config
-    of_others = kept_for_others(config)
-    rules = _Rules(
-        context=context,
-        packages=packages,
-        inspection=inspection,
-        others=of_others,
-        imported=frozenset(imported_by_entry(context) if of_others else ()),
-    )
     files = tuple(file for file in selected.files if file.path != MANIFEST_NAME)
     paths = {file.path for file in files}
     # What one rule left out and `include` brought back is not left out.
     left_out = tuple(item for item in selected.left_out if item.path not in paths)
+    rules = _rules(context, packages, inspection)
     selected = replace(selected, files=files, left_out=left_out).without(rules.against)
     require_entry(config, selected)
-    sources = {file.path: file.source for file in selected.files}
-    for path in entry_files(config):
-        if path in sources and path.endswith((".py", ".ipynb", ".qmd")):
-            require_readable(sources[path], path)
     listed = packages.paths if packages else frozenset[str]()
     verbatim = packages is not None and packages.lock.verbatim is not None
     selected = _complete(context.selector, selected, listed if verbatim else ())
-    for item in selected.left_out:
-        if item.rule == "guard: a private key" and item.path.endswith(".py"):
-            context.report(Warned(text=_warning_of_key(item.path)))
-    if names := missing_files(config, selected, listed):
-        context.report(Warned(text=_warning_of_missing(config, names)))
+    for text in _warnings(config, selected, listed):
+        context.report(Warned(text=text))
     if packages and not verbatim:
         rule = f"the package list comes from {packages.lock.called}"
         selected = selected.without(lambda file: rule if file.path == packages.path else None)
@@ -168,6 +153,19 @@ def select(
         )
     by_path = {item.path: item for item in selected.left_out}
     return replace(selected, files=files, left_out=tuple(by_path[path] for path in sorted(by_path)))
+
+
+def _rules(
+    context: BuildContext, packages: Packages | None, inspection: Inspection | None
+) -> _Rules:
+    others = kept_for_others(context.config)
+    return _Rules(
+        context=context,
+        packages=packages,
+        inspection=inspection,
+        others=others,
+        imported=frozenset(imported_by_entry(context) if others else ()),
+    )
 
 
 def content_files(
@@ -190,11 +188,17 @@ def content_files(
     )
 
 
-def _warning_of_key(path: str) -> str:
-    return (
-        f"{shown(path)} holds a private key and does not ship. Read the key from a variable"
-        f' (`env`), or name the file: `include = ["/{path}"]` in [tool.hatch-connect].'
-    )
+def _warnings(
+    config: ProjectConfig, selected: SelectedFiles, listed: Collection[str]
+) -> Iterator[str]:
+    for path in (item.path for item in selected.left_out if item.rule == "guard: a private key"):
+        if path.endswith(".py"):
+            yield (
+                f"{shown(path)} holds a private key and does not ship. Read the key from a variable"
+                f' (`env`), or name the file: `include = ["/{path}"]` in [tool.hatch-connect].'
+            )
+    if names := missing_files(config, selected, listed):
+        yield _warning_of_missing(config, names)
 
 
 def _complete(
