@@ -169,7 +169,7 @@ class ConnectClient:
             found = self.own_content(name, self.user())
             return found[0] if len(found) == 1 else None
 
-        return self._settled(create, look, taken=True)
+        return self._settled(create, look, name_may_be_ours=True)
 
     def update_content(self, guid: str, field: str, value: str) -> Content:
         """Change a field of content, named as in `Content`, and return it as it is now."""
@@ -341,10 +341,10 @@ class ConnectClient:
         return JsonObject(self._session.json(request), str(request))
 
     def _settled(
-        self, act: Callable[[], T], look: Callable[[], T | None], *, taken: bool = False
+        self, act: Callable[[], T], look: Callable[[], T | None], *, name_may_be_ours: bool = False
     ) -> T:
         pauses, report = self._session.pauses(_ATTEMPTS), self._session.report
-        return settle(act, look, pauses, report, name_may_be_ours=taken)
+        return settle(act, look, pauses, report, name_may_be_ours=name_may_be_ours)
 
 
 def _content(guid: str, *rest: str) -> str:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.events import Report
 
-Entry: TypeAlias = dict[str, object]
+_Entry: TypeAlias = dict[str, object]
 T = TypeVar("T")
 
 # Keys of entries for other services, which the official client keeps in the same file.
@@ -201,7 +201,7 @@ class ServerStore:
             source=f"the server '{name}' in {self.path}",
         )
 
-    def _read(self, name: str, entry: Entry, key: str, kind: type[T]) -> T | None:
+    def _read(self, name: str, entry: _Entry, key: str, kind: type[T]) -> T | None:
         expected = "true or false" if kind is bool else "a string"
         return optional(entry, key, kind, lambda v: self._wrong(f"{name}.{key}", v, expected))
 
@@ -212,11 +212,11 @@ class ServerStore:
         )
 
 
-def _objects(entries: Mapping[str, object]) -> dict[str, Entry]:
+def _objects(entries: Mapping[str, object]) -> dict[str, _Entry]:
     return {name: entry for name, entry in entries.items() if isinstance(entry, dict)}
 
 
-def _as_stored(server: Server) -> Entry:
+def _as_stored(server: Server) -> _Entry:
     return {
         "name": server.name,
         "url": server.url,

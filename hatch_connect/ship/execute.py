@@ -290,6 +290,7 @@ class Execution:
         try:
             self._deploy(activate=False)
         except RefusedError as error:
+            # So refuses a server that does not know the field `activate`.
             if error.code != Code.INVALID_JSON:
                 raise
             if step.needed:
@@ -301,7 +302,7 @@ class Execution:
 
     def _activate(self) -> None:
         state = self._state
-        if state.active:
+        if state.active:  # by `_deploy_draft`, on a server without drafts
             return
         self._report(Step(text=f"Activating bundle {state.bundle}"))
         self._record(replace(state, activation="begun", previous_bundle_id=self._active_now()))
@@ -361,6 +362,7 @@ class Execution:
             self._record(replace(state, verified=False))
             raise
         verified = None if visit.doubt else True
+        # If the task of the draft was lost, its answer shows that the deployment has ended.
         self._record(replace(state, running=False, verified=verified, answer=visit))
 
 

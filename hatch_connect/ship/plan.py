@@ -255,6 +255,7 @@ def _prepare(
         if wanted.any_name:
             name = _free_name(wanted.name, found.name_is_taken)
         steps.append(CreateContent(name=name))
+    # Content without a bundle may be that of an earlier call, which ended before it set the title.
     if content is None or not (content.title or content.bundle_id):
         title = title or wanted.default_title
     if wanted.variables.values:
