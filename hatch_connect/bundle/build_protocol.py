@@ -41,15 +41,13 @@ _EVENTS: dict[str, Callable[..., Event]] = {"note": Note, "warned": Warned}
 class BuildRequest:
     """What a call asks of the build of one piece of content.
 
-    `overrides` are keys of [tool.hatch-connect] as given on the call (never secrets), which
-    `config` has already; `directory` is where the bundle goes (None: dist/connect in the root).
-    `packages` were decided before the build; `refused` says why they could not be, which matters
-    only if the content turns out to need some. Otherwise the build decides them by the `inputs`.
-    `options_of_python` are the call's options that mean nothing without Python.
+    `directory` is where the bundle goes (None: dist/connect in the root). `packages` were decided
+    before the build; `refused` says why they could not be, which matters only if the content turns
+    out to need some. Otherwise the build decides them by the `inputs`. `options_of_python` are the
+    call's options that mean nothing without Python.
     """
 
     config: ProjectConfig
-    overrides: Mapping[str, object] = field(default_factory=dict)
     directory: Path | None = None
     inputs: PackageInputs = field(default_factory=PackageInputs)
     packages: Packages | None = None
@@ -118,7 +116,7 @@ def encode_request(request: BuildRequest, answer: Path) -> str:
     interpreter = request.inputs.interpreter() if config.rendered else None
     asked = {
         "content": config.content,
-        "overrides": request.overrides,
+        "overrides": config.overrides,
         "options_of_python": request.options_of_python,
         "interpreter": interpreter
         and {key: getattr(interpreter, key) for key in ("path", "version", "implementation")},
@@ -146,7 +144,6 @@ def decode_request(text: str, project: Project) -> tuple[BuildRequest, Path | No
         ) from error
     return BuildRequest(
         config=project.content(content, overrides=overrides),
-        overrides=overrides,
         inputs=inputs,
         packages=decided,
         refused=_error(refused) if refused else None,

@@ -40,12 +40,13 @@ _DEFAULT = find_app_mode("python-api")
 class ProjectConfig(Settings):
     """Everything that a project's files say of one piece of content, defaults filled in.
 
-    `project` is what it was read from, `content` the NAME of the `content` table. `build_backend`
-    is None without `[build-system]`, and setuptools' legacy one if that table names none, as for
-    pip. `entrypoint` is with `folder` as the bundle's root. `servers` are the nicknames of `on`
-    tables, with the URL that each one gives or None. `names_python` says whether the content's own
-    table, or the call, names its packages or its Python; `keys_of_packages` are the keys set that
-    mean nothing if no packages are installed, `unused_keys` those that mean nothing here.
+    `project` is what it was read from, `content` the NAME of the `content` table, `overrides` what
+    a call gave for keys of `[tool.hatch-connect]` (never secrets). `build_backend` is None without
+    `[build-system]`, and setuptools' legacy one if that table names none, as for pip. `entrypoint`
+    is with `folder` as the bundle's root. `servers` are the nicknames of `on` tables, with the URL
+    that each one gives or None. `names_python` says whether the content's own table, or the call,
+    names its packages or its Python; `keys_of_packages` are the keys set that mean nothing if no
+    packages are installed, `unused_keys` those that mean nothing here.
     """
 
     project: Project = field(repr=False, compare=False)
@@ -60,6 +61,7 @@ class ProjectConfig(Settings):
     metadata: Metadata
     hatch_environment: HatchEnvironment
     content: str | None
+    overrides: Mapping[str, object] = field(repr=False, hash=False)
     folder: str = ""
     servers: tuple[tuple[str, str | None], ...] = ()
     names_python: bool = False
@@ -70,6 +72,10 @@ class ProjectConfig(Settings):
     def content_root(self) -> Path:
         """The folder whose content becomes the bundle's root if the tree ships."""
         return self.root / self.folder if self.folder else self.root
+
+    def on(self, server: str) -> ProjectConfig:
+        """Return the same content with what the project's table says of this server."""
+        return self.project.content(self.content, on=server, overrides=self.overrides)
 
     @property
     def is_whole_tree(self) -> bool:
@@ -142,9 +148,8 @@ class Project:
         ConfigurationError with all problems at once, UsageError for a content that is not there.
         """
         tables, metadata, problems = self.tables, self.metadata, list(self.problems)
-        settings = layers_of(
-            tables, overrides=overrides or {}, content=name, on=on, problems=problems
-        )
+        given = overrides or {}
+        settings = layers_of(tables, overrides=given, content=name, on=on, problems=problems)
         own = settings.own(name)
         mode = _app_mode(settings) if settings.found("app-mode") or not packages_only else None
         values = {"app_mode": mode} if packages_only else self._kind(settings, own, mode)
@@ -165,6 +170,7 @@ class Project:
             dependencies=metadata.dependencies,
             metadata=metadata,
             content=name,
+            overrides=given,
             **(values | {"app_mode": values["app_mode"] or _DEFAULT}),
         )
 

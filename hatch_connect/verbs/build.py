@@ -138,7 +138,6 @@ def build_request(config: ProjectConfig, call: Call) -> BuildRequest:
     """
     request = BuildRequest(
         config=config,
-        overrides=call.options.overrides(),
         inputs=_inputs(config, call),
         options_of_python=tuple(_of_python(config, call.options)),
     )

@@ -70,15 +70,13 @@ class Call:
         """The environment variables of the process."""
         return self.surroundings.environ
 
-    def config(
-        self, content: str | None, *, on: str | None = None, packages_only: bool = False
-    ) -> ProjectConfig:
+    def config(self, content: str | None, *, packages_only: bool = False) -> ProjectConfig:
         """Return the configuration of a piece of content, with what the call overrides.
 
         Raises ProjectError.
         """
         return self.read_project().content(
-            content, on=on, overrides=self.options.overrides(), packages_only=packages_only
+            content, overrides=self.options.overrides(), packages_only=packages_only
         )
 
     def contents(self) -> tuple[str | None, ...]:

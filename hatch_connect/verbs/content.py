@@ -109,7 +109,7 @@ def _source(call: Call, server: Server | None = None) -> Source | None:
     """Return the content of the project, or None if `--app-id` names content without one."""
     try:
         source = source_of(call.config(call.content()), call)
-        return source.on(server, call) if server else source
+        return source.on(server) if server else source
     except ProjectError:
         if call.options.app_id and not call.options.content:
             return None

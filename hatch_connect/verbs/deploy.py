@@ -94,7 +94,7 @@ def run_deploy(call: Call) -> Result:
             checked = []
             for source in sources_of(call):
                 server = stack.enter_context(chosen_server(call, source.config))
-                checked.append(_check(source.on(server, call), server, call))
+                checked.append(_check(source.on(server), server, call))
             plans = [_plan(each, folder, call) for each in checked]
         if call.options.dry_run:
             results += plans

@@ -78,11 +78,11 @@ class Source:
             return self.manifest.environment.image
         return self.built_from.image if self.built_from else None
 
-    def on(self, server: Server, call: Call) -> Source:
+    def on(self, server: Server) -> Source:
         """Return the same with what the project says of this server."""
         if self.config is None or server.table is None:
             return self
-        return replace(self, **_described(call.config(self.config.content, on=server.table)))
+        return replace(self, **_described(self.config.on(server.table)))
 
     def reference(self, server: Server, call: Call) -> ContentReference:
         """Return what is known of the content: from the call, the record, then the table.

@@ -66,7 +66,6 @@ def test_a_request_arrives_as_it_was_sent(tmp_path: Path, content: str | None) -
     bare = BuildRequest(config=configuration(root))
     full = BuildRequest(
         config=configuration(root, content=content, overrides=overrides),
-        overrides=overrides,
         packages=PACKAGES,
         options_of_python=("--python",),
     )

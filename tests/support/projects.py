@@ -68,7 +68,6 @@ def build_one(
     rest = {name: value for name, value in more.items() if name not in known}
     request = BuildRequest(
         config=configuration(root, content=content, overrides=overrides),
-        overrides=overrides or {},
         inputs=PackageInputs(**inputs),  # type: ignore[arg-type] # as each test says
         **rest,  # type: ignore[arg-type] # as above
     )
