@@ -34,7 +34,7 @@ def validate_content_table(value: str) -> str | None:
 
 
 def valid_content_name(text: str) -> str:
-    """Return a valid content name for any text."""
+    """Return a text as Connect takes it for a name: other characters become `-`, 64 at most."""
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")[:64].rstrip("-") or "content"
     return name if _CONNECT_NAME.fullmatch(name) else f"{name}-content"
 
