@@ -240,7 +240,7 @@ def _rest(
                 rule = f"guard: {found.rule}" if found and found.secret else _NOT_PROPOSED
                 yield LeftOut(path=path, rule=rule)
         folders[:] = [name for name in folders if f"{prefix}{name}/" not in known]
-        for name in set(folders) - {path.removeprefix(prefix) for path in holding}:
+        for name in [name for name in folders if f"{prefix}{name}" not in holding]:
             here = Path(folder) / name
             no = no_content(here, at_top=not prefix)
             if why := no.rule if no else selector.repository.ignored(str(here), folder=True):

@@ -42,6 +42,17 @@ def test_a_file_named_like_one_of_the_package_is_listed(tmp_path: Path, sandbox:
     assert "sales_api/other.py" in paths(built)
 
 
+def test_a_folder_is_listed_as_one_whatever_ships_from_another_of_its_name(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    files = {"out/a.csv": "", "web/a.js": "", "web/out/b.js": "", ".gitignore": "out/\n"}
+    connect = CONNECT + 'include = ["/out/a.csv"]\n'
+    root = project(tmp_path / "p", {**PACKAGE, **files}, connect=connect)
+    built = build_one(root, sandbox.environ)
+    assert "out/a.csv" in paths(built)
+    assert rules(built)["web/out/"] == "git would ignore it (.gitignore)"
+
+
 def test_bundles_may_go_into_a_folder_around_the_project(tmp_path: Path, sandbox: Sandbox) -> None:
     connect = CONNECT.replace("sales_api.main", "app")
     root = project(tmp_path / "p", {"app.py": APP}, connect=connect, system="")
