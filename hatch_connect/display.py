@@ -9,7 +9,7 @@ import json
 import re
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from hatch_connect.errors import (
     DeploymentFailedError,
@@ -52,15 +52,12 @@ def _notes_of(error: BaseException) -> tuple[str, ...]:
 class PlainDisplay:
     """Lines on stderr, for CI, pipes and files."""
 
-    def __init__(
-        self, *, quiet: bool = False, verbose: bool = False, stderr: TextIO | None = None
-    ) -> None:
+    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
         self._hidden: tuple[type, ...] = ()
         if quiet:
             self._hidden = (Step, Note, LogLine, Detail, Progress)
         elif not verbose:
             self._hidden = (Detail,)
-        self._stderr = stderr or sys.stderr
         self._unshown: deque[LogLine] = deque(maxlen=LAST_LINES)
         self._warned: set[str] = set()
 
@@ -117,7 +114,7 @@ class PlainDisplay:
         self._write(lead + clean(text.rstrip("\n")).replace("\n", "\n" + " " * len(lead)), style)
 
     def _write(self, line: str, _style: str) -> None:
-        print(line, file=self._stderr, flush=True)
+        print(line, file=sys.stderr, flush=True)
 
 
 class TerminalDisplay(PlainDisplay):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+from contextlib import redirect_stderr
 
 import pytest
 from hypothesis import given
@@ -34,11 +35,11 @@ RESULT = Result(lines=("http://c/\x1b[31mx",), facts={"url": "http://c/"})
 
 
 def plain(events: tuple[Event, ...], *, quiet: bool = False, verbose: bool = False) -> str:
-    stream = io.StringIO()
-    display = PlainDisplay(quiet=quiet, verbose=verbose, stderr=stream)
-    for event in events:
-        display.report(event)
-    display.close()
+    with redirect_stderr(io.StringIO()) as stream:
+        display = PlainDisplay(quiet=quiet, verbose=verbose)
+        for event in events:
+            display.report(event)
+        display.close()
     return stream.getvalue()
 
 
@@ -91,7 +92,8 @@ def test_an_error_says_what_remains_and_what_to_do() -> None:
     stream = io.StringIO()
     error = LockError("The lock is stale.", hint="Run: uv lock")
     error.add_note("Nothing was changed.")
-    PlainDisplay(stderr=stream).error(error)
+    with redirect_stderr(stream):
+        PlainDisplay().error(error)
     assert stream.getvalue().splitlines() == [
         "error: The lock is stale.", "       Run: uv lock", "       Nothing was changed.",
     ]  # fmt: skip
@@ -101,7 +103,8 @@ def test_an_interruption_says_what_remains() -> None:
     stream = io.StringIO()
     interruption = KeyboardInterrupt()
     interruption.add_note("On the server: content x.")
-    PlainDisplay(stderr=stream).interrupted(interruption)
+    with redirect_stderr(stream):
+        PlainDisplay().interrupted(interruption)
     assert stream.getvalue() == "interrupted: On the server: content x.\n"
 
 
