@@ -109,7 +109,7 @@ class Source:
 def sources_of(call: Call) -> tuple[Source, ...]:
     """Read what the call ships: the bundles that it names, or the project. Raises ProjectError."""
     options = call.options
-    if options.title and (wrong := validate_title(options.title)):
+    if options.title is not None and (wrong := validate_title(options.title)):
         raise UsageError(f"The title {wrong}.")
     if not options.file:
         first, *others = (source_of(call.config(name), call) for name in call.contents())
