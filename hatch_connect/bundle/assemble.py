@@ -101,7 +101,7 @@ def needs_packages(config: ProjectConfig, inspection: Inspection | None) -> bool
 
 
 def describe(
-    config: ProjectConfig, packages: Packages | None, inspection: Inspection | None = None
+    config: ProjectConfig, packages: Packages | None, inspection: Inspection | None
 ) -> Manifest:
     """Return the manifest, without its files."""
     source = config.app_mode.is_notebook

@@ -57,9 +57,9 @@ class _Part:
             *above, key = about["path"].split(".")
             table, where = data, cls.WHERE
             for each in above:
-                table = get(table, each, dict, where) or {}
+                table = _get(table, each, dict, where) or {}
                 where = f"{where}.{each}"
-            value = (need if "needed" in about else get)(table, key, about["kind"], where)
+            value = (_need if "needed" in about else _get)(table, key, about["kind"], where)
             value = value or about.get("absent", value)
             values[name] = tuple(map(str, value)) if about["kind"] is list else value
         return cls(**values)
@@ -191,17 +191,17 @@ class Manifest:
         if (version := data.get("version", 1)) != 1:
             message = f"manifest.json: `version` must be 1, not {json.dumps(version)}."
             raise BundleError(message)
-        quarto = get(data, "quarto", dict)
-        python = get(data, "python", dict)
+        quarto = _get(data, "quarto", dict)
+        python = _get(data, "python", dict)
         return cls(
-            metadata=ManifestMetadata.from_dict(need(data, "metadata", dict)),
-            locale=get(data, "locale", str),
-            jupyter=Jupyter.from_dict(get(data, "jupyter", dict) or {}),
+            metadata=ManifestMetadata.from_dict(_need(data, "metadata", dict)),
+            locale=_get(data, "locale", str),
+            jupyter=Jupyter.from_dict(_get(data, "jupyter", dict) or {}),
             quarto=None if quarto is None else Quarto.from_dict(quarto),
             python=None if python is None else ManifestPython.from_dict(python),
-            environment=ManifestEnvironment.from_dict(get(data, "environment", dict) or {}),
+            environment=ManifestEnvironment.from_dict(_get(data, "environment", dict) or {}),
             unread=tuple((k, json.dumps(v)) for k, v in data.items() if k not in _KEYS),
-            files=_listed_files(get(data, "files", dict) or {}),
+            files=_listed_files(_get(data, "files", dict) or {}),
         )
 
     @classmethod
@@ -244,7 +244,7 @@ class Manifest:
         return _digest(self.to_dict())
 
 
-def get(data: Mapping[str, object], key: str, kind: type[T], where: str = "") -> T | None:
+def _get(data: Mapping[str, object], key: str, kind: type[T], where: str = "") -> T | None:
     """Read `key`, None if it is missing or null; `where` is the path of `data`."""
     path = f"{where}.{key}" if where else key
 
@@ -255,9 +255,9 @@ def get(data: Mapping[str, object], key: str, kind: type[T], where: str = "") ->
     return optional(data, key, kind, wrong)
 
 
-def need(data: Mapping[str, object], key: str, kind: type[T], where: str = "") -> T:
+def _need(data: Mapping[str, object], key: str, kind: type[T], where: str = "") -> T:
     """Read `key`, which must be there."""
-    value = get(data, key, kind, where)
+    value = _get(data, key, kind, where)
     if value is None:
         raise BundleError(f"manifest.json: `{f'{where}.{key}' if where else key}` is missing.")
     return value
@@ -290,7 +290,7 @@ def _listed_files(data: Mapping[str, object]) -> tuple[ListedFile, ...]:
         where = f"files[{json.dumps(path)}]"
         if not isinstance(entry, dict | None):
             raise BundleError(f"manifest.json: `{where}` must be an object.")
-        checksum = get(entry or {}, "checksum", str, where) or ""
+        checksum = _get(entry or {}, "checksum", str, where) or ""
         files.append(ListedFile(path=path, checksum=checksum.lower()))
     return tuple(files)
 

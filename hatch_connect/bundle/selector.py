@@ -161,7 +161,7 @@ class Selector:
         self._chains: dict[str, tuple[NoContent, ...]] = {}
         self._guessed = False
 
-    def against_folder(self, path: str, source: Path, *, even_ignored: bool = False) -> str | None:
+    def against_folder(self, path: str, source: Path, *, even_ignored: bool) -> str | None:
         """Return the rule by which a folder of the tree is not entered, or None.
 
         With `even_ignored`, folders that git ignores and build outputs are entered, since files
