@@ -167,8 +167,8 @@ class BundleBuilder(BuilderInterface[_BundleConfig, PluginManager]):
         chosen = {file.path: file for file in wheel.chosen.files}
         # Files that the build made (metadata, what hooks add) were not among the chosen ones.
         made = [file for file in unpacked.files if file.path not in chosen]
-        forced = self._forced() if self._has_forced_files() else []
-        more = self._choose(selector, [*made, *forced])
+        has_forced = "force-include" in self.target_config or self.config.build_force_include
+        more = self._choose(selector, [*made, *(self._forced() if has_forced else ())])
         copies = (
             replace(chosen[file.path], source=file.source)
             for file in unpacked.files
@@ -179,9 +179,6 @@ class BundleBuilder(BuilderInterface[_BundleConfig, PluginManager]):
             left_out=(*wheel.chosen.left_out, *more.left_out, *unpacked.left_out),
             version=unpacked.version,
         )
-
-    def _has_forced_files(self) -> bool:
-        return "force-include" in self.target_config or bool(self.config.build_force_include)
 
     def from_tree(self, context: BuildContext, version: str | None) -> SelectedFiles:
         """Return what the tree holds, by the selection of this target.
