@@ -50,7 +50,9 @@ def test_the_wheel_holds_the_two_packages(artifacts: Path) -> None:
 def test_the_sdist_holds_what_builds_and_tests_it(artifacts: Path) -> None:
     with tarfile.open(artifacts / f"{NAME}.tar.gz") as sdist:
         names = {name.removeprefix(f"{NAME}/") for name in sdist.getnames()}
-    assert names == sources("hatch_connect", "invoke_tasks", "docs", "tests", "examples") | {
+    assert names == sources(
+        "benchmarks", "hatch_connect", "invoke_tasks", "docs", "tests", "examples"
+    ) | {
         ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "PKG-INFO", "README.md",
         "SECURITY.md", "pyproject.toml",
     }  # fmt: skip

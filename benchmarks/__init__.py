@@ -1,0 +1,1 @@
+"""Times hatch-connect and rsconnect-python side by side: `hatch run bench`."""
