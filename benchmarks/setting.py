@@ -76,7 +76,7 @@ class Project:
     lists: bool
 
     def clean(self) -> None:
-        """Remove what the clients wrote."""
+        """Bring it back to what it was before a client wrote into it."""
         for path in (self.root / name for name in _LEFT):
             if path.is_dir():
                 shutil.rmtree(path)
@@ -103,7 +103,9 @@ def make_project(root: Path, kind: str, size: int, *, lists: bool) -> Project:
     if kind == "git":
         _commit(root)
     seen = "src.bench_app.main:app" if package else entrypoint
-    return Project(root=root, entrypoint=seen, lists=lists)
+    project = Project(root=root, entrypoint=seen, lists=lists)
+    project.clean()
+    return project
 
 
 def _write(path: Path, text: str) -> None:

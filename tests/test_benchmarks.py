@@ -54,6 +54,12 @@ def test_every_row_is_measured_counted_and_drawn(sandbox: Sandbox, tmp_path: Pat
         assert len(list(drawn.iter("{http://www.w3.org/2000/svg}polyline"))) == lines * CLIENTS
 
 
+def test_a_redeployment_alone(sandbox: Sandbox, tmp_path: Path) -> None:
+    done = bench(sandbox, tmp_path, "--only", "redeploy, 4 files")
+    assert done.code == 0, done.said
+    assert done.stdout.count("| redeploy, 4 files, git checkout |") == 1 + CLIENTS
+
+
 def test_a_name_that_no_row_has(sandbox: Sandbox, tmp_path: Path) -> None:
     done = bench(sandbox, tmp_path, "--only", "bumdle")
     assert (done.code, done.stderr) == (1, "No row has `bumdle` in its name.\n")
