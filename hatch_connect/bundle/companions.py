@@ -178,7 +178,7 @@ def missing_files(
     of the bundle.
     """
     files = sorted(selected.files, key=lambda file: file.path)
-    there = {path for file in files for path in (file.path, file.place_in(config.root)) if path}
+    there = {path for file in files for path in (file.path, file.origin) if path}
     there = with_folders({*there, *more})
     names = {part for item in selected.left_out for part in item.path.split("/") if part}
     found: dict[str, str] = {}
@@ -186,8 +186,7 @@ def missing_files(
         if not file.path.endswith(_SOURCES) or not _mentions(file.source, names):
             continue
         folder = posixpath.dirname(file.path)
-        place = file.place_in(config.root) or file.path
-        folders = (posixpath.dirname(place), folder, f"src/{folder}")
+        folders = (posixpath.dirname(file.origin or file.path), folder, f"src/{folder}")
         for text in sorted(read_names(file.source).texts):
             places = tuple(_places(config, text, *folders))
             if not places or there & {*places, posixpath.normpath(posixpath.join(folder, text))}:

@@ -82,9 +82,8 @@ class _Rules:
 
     def _against_what_lies_beside(self, file: Candidate) -> str | None:
         """Return the rule that keeps back a file which only lies beside the content, or None."""
-        place = file.place_in(self.context.config.root) if self.others else None
-        for path, name in self.others.items() if place and place not in self.imported else ():
-            if f"{place}/".startswith(f"{path}/"):
+        for path, name in self.others.items() if file.origin not in self.imported else ():
+            if f"{file.origin}/".startswith(f"{path}/"):
                 return f"the content `{name}` of this project"
         about_project = describes_project(file.path) or is_lock(file.path)
         if self._is_document() and about_project:
@@ -219,10 +218,9 @@ def _rest(
 ) -> Iterator[LeftOut]:
     """Return the files of the project that nothing selected, so that each one is listed.
 
-    Another back end does not say where the files of its wheel come from: each of them is taken to
-    be any file of the project whose path ends alike.
+    A file of a wheel with no known origin is matched to the project's file whose path ends alike.
     """
-    known = {*accounted, *(item.path for item in selected.left_out)}
+    known = {*accounted, *selected.origins, *(item.path for item in selected.left_out)}
     known |= {file.origin or file.path for file in selected.files}
     holding = with_folders(known)
     unknown = {file.path for file in selected.files if file.origin is None}

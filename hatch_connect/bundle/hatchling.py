@@ -164,20 +164,23 @@ class BundleBuilder(BuilderInterface[_BundleConfig, PluginManager]):
         unpacked = unpack_wheel(Path(artifact), folder / "content")
         if not holds_modules(unpacked):
             return None
-        chosen = {file.path: file for file in wheel.chosen.files}
+        executable = {file.path: file.executable for file in wheel.chosen.files}
         # Files that the build made (metadata, what hooks add) were not among the chosen ones.
-        made = [file for file in unpacked.files if file.path not in chosen]
+        made = [file for file in unpacked.files if file.path not in executable]
         has_forced = "force-include" in self.target_config or self.config.build_force_include
         more = self._choose(selector, [*made, *(self._forced() if has_forced else ())])
         copies = (
-            replace(chosen[file.path], source=file.source)
+            replace(file, executable=executable[file.path])
             for file in unpacked.files
-            if file.path in chosen
+            if file.path in executable
         )
         return SelectedFiles(
             files=(*copies, *more.files),
             left_out=(*wheel.chosen.left_out, *more.left_out, *unpacked.left_out),
             version=unpacked.version,
+            origins=frozenset(
+                file.origin for file in wheel.chosen.files if file.origin is not None
+            ),
         )
 
     def from_tree(self, context: BuildContext, version: str | None) -> SelectedFiles:

@@ -42,10 +42,9 @@ class LeftOut:
 class Candidate:
     """A file that the build proposes to ship as `path`.
 
-    `origin` is the path in the project (POSIX) that it comes from, None if there is none, or none
-    is known; `source` may be a copy of that out of a wheel. An artifact of the build, or what was
-    asked for by name, ships `even_ignored` by git or generated; the very file that a user named
-    ships `even_secret`. `executable` is None if the file itself says it.
+    `origin` is its path in the project (POSIX), None if it lies outside. An artifact of the build,
+    or what was asked for by name, ships `even_ignored` by git or generated; the very file that a
+    user named ships `even_secret`. `executable` is None if the file itself says it.
     """
 
     path: str
@@ -55,23 +54,21 @@ class Candidate:
     even_secret: bool = False
     executable: bool | None = None
 
-    def place_in(self, root: Path) -> str | None:
-        """Return its path in the project if it ships from there, which a wheel's copy does not."""
-        return self.origin if self.origin and self.source == root / self.origin else None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectedFiles:
     """Which files ship, and which do not, each with the rule that leaves it out.
 
     `version` is the project's as the build knows it, None if it has none. `tree` says that the
-    build selected files of the tree, not of a wheel.
+    build selected files of the tree, not of a wheel; of a wheel's, `origins` are the paths in the
+    project, as far as they are known.
     """
 
     files: tuple[Candidate, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     version: str | None = None
     tree: bool = False
+    origins: frozenset[str] = frozenset()
 
     def add(self, files: Iterable[Candidate], left_out: Iterable[LeftOut]) -> SelectedFiles:
         """Return these and more; of two files with the same path, the one of these ships."""

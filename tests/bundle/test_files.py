@@ -32,16 +32,6 @@ INSTALLED = Lock(
 )
 
 
-def test_a_file_named_like_one_of_the_package_is_listed(tmp_path: Path, sandbox: Sandbox) -> None:
-    more = '[tool.hatch-connect.content.other]\nentrypoint = "sales_api.other:app"\n'
-    other = {"docs/sales_api/main.py": "", "src/sales_api/other.py": APP}
-    root = project(tmp_path / "p", {**PACKAGE, **other}, more=more)
-    built = build_one(root, sandbox.environ)
-    assert rules(built)["docs/sales_api/main.py"] == "not selected by the build"
-    assert "src/sales_api/main.py" not in rules(built)
-    assert "sales_api/other.py" in paths(built)
-
-
 def test_a_folder_is_listed_as_one_whatever_ships_from_another_of_its_name(
     tmp_path: Path, sandbox: Sandbox
 ) -> None:
@@ -51,6 +41,30 @@ def test_a_folder_is_listed_as_one_whatever_ships_from_another_of_its_name(
     built = build_one(root, sandbox.environ)
     assert "out/a.csv" in paths(built)
     assert rules(built)["web/out/"] == "git would ignore it (.gitignore)"
+
+
+def test_a_folder_that_is_forced_into_the_wheel_is_not_left_out(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    more = '[tool.hatch.build.targets.wheel.force-include]\n"src/assets" = "assets"\n'
+    root = project(tmp_path / "p", {**PACKAGE, "src/assets/x.css": ""}, more=more)
+    built = build_one(root, sandbox.environ)
+    assert "assets/x.css" in paths(built)
+    assert "src/assets/x.css" not in rules(built)
+
+
+def test_what_is_about_the_project_is_no_part_of_a_document_though_the_wheel_holds_it(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    more = '[tool.hatch.build.targets.wheel.force-include]\n"uv.lock" = "uv.lock"\n'
+    more += '"n.ipynb" = "n.ipynb"\n'
+    connect = '[tool.hatch-connect]\napp-mode = "jupyter-static"\nentrypoint = "n.ipynb"\n'
+    connect += 'requirements-file = "requirements.txt"\n'
+    files = {"n.ipynb": '{"cells": []}', "requirements.txt": "ipykernel==6.29.5\n", "uv.lock": ""}
+    root = project(tmp_path / "p", {**PACKAGE, **files}, connect=connect, more=more)
+    built = build_one(root, sandbox.environ)
+    assert "n.ipynb" in paths(built)
+    assert rules(built)["uv.lock"] == "about the project, no part of a document"
 
 
 def test_bundles_may_go_into_a_folder_around_the_project(tmp_path: Path, sandbox: Sandbox) -> None:
