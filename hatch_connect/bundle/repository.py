@@ -41,6 +41,7 @@ _OURS = ("GIT_CONFIG_", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYS
 _FIELDS = 4  # of an answer of `check-ignore --verbose -z`: file, line, pattern, path
 _GITLINK = "160000"
 _NOT_ON_DISK = "S"
+_NO_COMMIT, _NO_BRANCH = "(initial)", "(detached)"  # what `git status` says instead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,21 +330,26 @@ def git_metadata(
     """
 
     def ask(*question: str) -> str | None:
-        answer = _ask_git(root, environ, *question)
+        answer = _ask_git(root, environ, *question, seconds=_SECONDS_OF_A_LISTING)
         if answer is None or answer.returncode != 0:
             return None
         return text_of(answer.stdout).strip()
 
-    commit = ask("rev-parse", "HEAD")
-    if not commit or (tracked and ask("ls-files", "--error-unmatch", "--", tracked) is None):
+    status = ask("status", "--porcelain=v2", "--branch", "--no-ahead-behind")
+    lines = status.split("\n") if status else []
+    about = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# "))
+    commit, branch = about.get("branch.oid"), about.get("branch.head")
+    if commit in {None, _NO_COMMIT}:
         return {}
-    dirty = "-dirty" if ask("status", "--porcelain") else ""
+    if tracked and ask("ls-files", "--error-unmatch", "--", tracked) is None:
+        return {}
     found = {
         "source": "git",
         "source_repo": _https(ask("remote", "get-url", "origin") or ""),
-        "source_branch": ask("symbolic-ref", "--short", "--quiet", "HEAD")
-        or ask("describe", "--exact-match", "--tags"),
-        "source_commit": f"{commit}{dirty}",
+        "source_branch": ask("describe", "--exact-match", "--tags")
+        if branch == _NO_BRANCH
+        else branch,
+        "source_commit": commit + ("-dirty" if len(lines) > len(about) else ""),
     }
     return {key: value for key, value in found.items() if value}
 

@@ -352,6 +352,29 @@ def test_a_commit_is_named_with_its_branch(repository: Path) -> None:
     assert git_metadata(repository, ENVIRON)["source_commit"] == f"{commit}-dirty"
 
 
+def test_a_file_that_git_does_not_know_makes_the_commit_dirty(repository: Path) -> None:
+    (repository / "new").write_text("", encoding="ascii")
+    assert git_metadata(repository, ENVIRON)["source_commit"].endswith("-dirty")
+    (repository / ".gitignore").write_text("/new\n/.gitignore\n", encoding="ascii")
+    assert not git_metadata(repository, ENVIRON)["source_commit"].endswith("-dirty")
+
+
+@pytest.mark.parametrize("name", ["fix/naïve-name", "(detached)x", "#1"])
+def test_a_branch_is_told_as_it_is_named(name: str, repository: Path) -> None:
+    git(repository, "checkout", "--quiet", "-b", name)
+    git(repository, "config", "status.showStash", "true")
+    (repository / "file").write_text("2", encoding="ascii")
+    git(repository, "stash", "--quiet")
+    known = git_metadata(repository, ENVIRON)
+    assert known["source_branch"] == name
+    assert known["source_commit"] == git(repository, "rev-parse", "HEAD")
+
+
+def test_without_a_commit_nothing_is_told(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    assert git_metadata(tmp_path, ENVIRON) == {}
+
+
 def test_the_metadata_is_not_that_of_another_call_of_git(repository: Path) -> None:
     foreign = {"GIT_DIR": "/nowhere", "GIT_WORK_TREE": "/nowhere", "GIT_INDEX_FILE": "/nowhere/i"}
     assert git_metadata(repository, ENVIRON | foreign) == git_metadata(repository, ENVIRON) != {}

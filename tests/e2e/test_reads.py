@@ -134,12 +134,12 @@ def keys(server: FakeConnect) -> dict[str, str]:
 Most: TypeAlias = dict[tuple[str, ...], dict[str, int]]
 
 PACKAGE: Most = {
-    ("deploy",): {"pyproject.toml": 1, "uv.lock": 1, ".python-version": 1, GIT: 7},
+    ("deploy",): {"pyproject.toml": 1, "uv.lock": 1, ".python-version": 1, GIT: 5},
     ("bundle",): {"pyproject.toml": 1, "uv.lock": 1, ".python-version": 1, GIT: 3},
     ("requirements",): {"pyproject.toml": 1, "uv.lock": 1, ".python-version": 1},
 }
 TREE: Most = {
-    ("deploy",): {"pyproject.toml": 3, LIST: 2, ".python-version": 3, GIT: 6},
+    ("deploy",): {"pyproject.toml": 3, LIST: 2, ".python-version": 3, GIT: 4},
     ("manifest", "--in-place"): {
         "pyproject.toml": 4,
         LIST: 3,
@@ -172,11 +172,11 @@ def test_a_folder_without_a_build(
 
 def test_two_pieces_of_content(server: FakeConnect, tree: Path, sandbox: Sandbox) -> None:
     (tree / "pyproject.toml").write_text(TWO, encoding="utf-8")
-    most = {"pyproject.toml": 5, LIST: 4, ".python-version": 6, GIT: 9}
+    most = {"pyproject.toml": 5, LIST: 4, ".python-version": 6, GIT: 7}
     hold(watched(sandbox, tree, "deploy", "--all", **keys(server)), most)
 
 
 def test_a_folder_without_a_lock(server: FakeConnect, tree: Path, sandbox: Sandbox) -> None:
     (tree / "requirements.txt").unlink()
-    most = {"pyproject.toml": 3, ".python-version": 3, PYTHON: 1, GIT: 6}
+    most = {"pyproject.toml": 3, ".python-version": 3, PYTHON: 1, GIT: 4}
     hold(watched(sandbox, tree, "deploy", **keys(server)), most)
