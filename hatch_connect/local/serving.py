@@ -86,13 +86,13 @@ def _bind(state: Path, asked: int) -> socket.socket:
         try:
             listening.bind((HOST, port))
             listening.listen()
-        except OSError as error:
+        except (OSError, OverflowError) as error:  # overflow: it is no port
             listening.close()
-            reason = error
+            reason = error.strerror if isinstance(error, OSError) else "ports are 1 to 65535"
         else:
             return listening
     raise UsageError(
-        f"The port {asked} of {HOST} cannot be used: {reason.strerror}.",
+        f"The port {asked} of {HOST} cannot be used: {reason}.",
         hint="Choose another one with --port, or none to get a free one.",
     )
 

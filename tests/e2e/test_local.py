@@ -63,6 +63,13 @@ def test_content_that_breaks_shows_the_end_of_its_log(project: Path, sandbox: Sa
     assert "boom" in done.stderr
 
 
+@pytest.mark.parametrize("port", ["99999999", "-1"])
+def test_a_number_that_is_no_port_is_refused(project: Path, sandbox: Sandbox, port: str) -> None:
+    done = sandbox.connect("local", "--port", port, cwd=project)
+    assert done.code == 2, done.said
+    assert f"The port {port} of 127.0.0.1 cannot be used: ports are 1 to 65535." in done.stderr
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_the_server_runs_until_it_is_stopped(project: Path, sandbox: Sandbox) -> None:
     process = subprocess.Popen(
