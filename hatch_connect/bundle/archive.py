@@ -1,4 +1,4 @@
-"""Writes the archive: one pass over the files, constant memory, the same bytes on any machine.
+"""Writes the archive: one pass over the files, constant memory, the same tar on any machine.
 
 Connect unpacks it on Linux, but other systems do not distinguish `A` from `a`, or the two Unicode
 forms of `é`: names that clash there, or that lead out of the archive, are refused.
@@ -6,28 +6,37 @@ forms of `é`: names that clash there, or that lead out of the archive, are refu
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import json
 import os
 import secrets
 import stat
+import struct
 import tarfile
 import unicodedata
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, BinaryIO, NoReturn
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 from hatch_connect.bundle.manifest import MANIFEST_NAME, ListedFile
 from hatch_connect.errors import BundleError
 from hatch_connect.events import Progress
 
 if TYPE_CHECKING:
+    import zlib as deflate  # the functions that isal has as well
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
 
     from hatch_connect.events import Report
+else:
+    try:
+        from isal import isal_zlib as deflate
+    except ImportError:  # it has no wheel for this platform
+        import zlib as deflate
 
 DEFAULT_DIRECTORY = "dist/connect"
 """Where the bundles of a project go."""
@@ -44,7 +53,17 @@ CIRCLE = "a link to a folder that holds it"
 DEFAULT_EPOCH = 1580601600
 EXECUTABLE = 0o755
 _MODE = 0o644
-_ZLIB_LEVEL = 6
+_BLOCK = 1 << 18
+# isal's other levels take longer for the same size.
+_LEVEL = 6 if deflate.__name__ == "zlib" else 1
+_THREADS = min(3, os.cpu_count() or 1)  # more would wait for the one that reads and hashes
+_WINDOW = 1 << 15
+_RAW = -15  # deflate's window without a header
+# Neither a name nor a time: the same content has the same bytes.
+_GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+# What follows a header's checksum: the type of a file, no link, the format, no owner.
+_REST_OF_HEADER = b"0".ljust(101, b"\0") + tarfile.POSIX_MAGIC.ljust(255, b"\0")
+_SUM_OF_REST = sum(_REST_OF_HEADER) + sum(b" " * 8)  # the checksum itself counts as spaces
 _WHAT = "Packing the bundle"
 
 
@@ -222,16 +241,61 @@ def pack(
     progress = _Meter(sum(file.size for file in files), report)
     with replacing(target) as partial, partial.open("xb") as raw:
         out = Tally(raw)
-        with (
-            # Neither a name nor a time in gzip's header: the same content has the same bytes.
-            gzip.GzipFile("", "wb", _ZLIB_LEVEL, out, mtime=0) as zipped,
-            tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as archive,
-        ):
+        with ThreadPoolExecutor(_THREADS) as pool:
+            archive = _Gzip(out, pool)
             listed = tuple(_add(archive, file, epoch=epoch, seen=progress.seen) for file in files)
             text = manifest(listed)
-            archive.addfile(_member(MANIFEST_NAME, len(text), epoch), io.BytesIO(text))
+            last = ContentFile(path=MANIFEST_NAME, source=text, size=len(text))
+            _add(archive, last, epoch=epoch, seen=lambda _: None)
+            archive.write(bytes(2 * tarfile.BLOCKSIZE))
+            archive.write(bytes(-archive.size % tarfile.RECORDSIZE))
+            archive.end()
         progress.end()
     return text, out
+
+
+class _Gzip:
+    """One gzip member whose blocks are compressed on a few threads.
+
+    Each block continues from the end of the one before, whatever the number of threads. Writing
+    stays in the caller's thread, so that its errors and Ctrl-C end it like any other writing.
+    """
+
+    def __init__(self, out: Tally, pool: ThreadPoolExecutor) -> None:
+        self.size = 0
+        self._out = out
+        self._pool = pool
+        self._crc = 0
+        self._waiting = bytearray()
+        self._before = b""
+        self._pending: deque[Future[bytes]] = deque()
+        out.write(_GZIP_HEADER)
+
+    def write(self, data: bytes) -> None:
+        self.size += len(data)
+        self._waiting += data
+        while len(self._waiting) >= _BLOCK:
+            self._compress(bytes(self._waiting[:_BLOCK]))
+            del self._waiting[:_BLOCK]
+
+    def end(self) -> None:
+        self._compress(bytes(self._waiting))
+        while self._pending:
+            self._out.write(self._pending.popleft().result())
+        self._out.write(deflate.compressobj(_LEVEL, deflate.DEFLATED, _RAW).flush())
+        self._out.write(struct.pack("<LL", self._crc, self.size & 0xFFFFFFFF))
+
+    def _compress(self, block: bytes) -> None:
+        self._crc = deflate.crc32(block, self._crc)
+        self._pending.append(self._pool.submit(_deflated, block, self._before))
+        self._before = block[-_WINDOW:]
+        if len(self._pending) > _THREADS:
+            self._out.write(self._pending.popleft().result())
+
+
+def _deflated(block: bytes, before: bytes) -> bytes:
+    stream = deflate.compressobj(_LEVEL, deflate.DEFLATED, _RAW, zdict=before)
+    return stream.compress(block) + stream.flush(deflate.Z_SYNC_FLUSH)
 
 
 @contextmanager
@@ -251,45 +315,37 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def _add(
-    archive: tarfile.TarFile, file: ContentFile, *, epoch: int, seen: Callable[[int], None]
+    archive: _Gzip, file: ContentFile, *, epoch: int, seen: Callable[[int], None]
 ) -> ListedFile:
+    md5 = hashlib.md5(usedforsecurity=False)
+    mode = EXECUTABLE if file.executable else _MODE
     with _opened(file) as (stream, size):
-        content = _HashedFile(file.path, stream, size, seen)
-        member = _member(file.path, size, epoch)
-        member.mode = EXECUTABLE if file.executable else _MODE
-        archive.addfile(member, content)
-        content.end()
-    return ListedFile(path=file.path, checksum=content.md5.hexdigest())
+        archive.write(_header(file.path, size, mode, epoch))
+        for data in _blocks(file.path, stream, size):
+            md5.update(data)
+            archive.write(data)
+            seen(len(data))
+    archive.write(bytes(-size % tarfile.BLOCKSIZE))
+    return ListedFile(path=file.path, checksum=md5.hexdigest())
 
 
-class _HashedFile(Tally):
-    """A file of the project that is hashed as it is read; errors of reading name it."""
-
-    def __init__(
-        self, path: str, stream: BinaryIO | IO[bytes], length: int, seen: Callable[[int], None]
-    ) -> None:
-        super().__init__(stream, seen)
-        self._path = path
-        self._length = length
-
-    def read(self, size: int = -1) -> bytes:
+def _blocks(path: str, stream: BinaryIO | IO[bytes], size: int) -> Iterator[bytes]:
+    """Yield the bytes of a file; raise BundleError if they cannot be read or are not `size`."""
+    left = size
+    while True:
         try:
-            data = super().read(size)
+            data = stream.read(min(_BLOCK, left + 1))
         except OSError as error:
-            raise _unreadable(self._path, error) from error
-        if len(data) < size and self.size < self._length:
-            self._changed()
-        return data
-
-    def end(self) -> None:
-        if self._stream.read(1):
-            self._changed()
-
-    def _changed(self) -> NoReturn:
-        raise BundleError(
-            f"{shown(self._path)} changed while it was read.",
-            hint="Run the build again when nothing writes to the project's files.",
-        )
+            raise _unreadable(path, error) from error
+        left -= len(data)
+        if left < 0 or (left and not data):
+            raise BundleError(
+                f"{shown(path)} changed while it was read.",
+                hint="Run the build again when nothing writes to the project's files.",
+            )
+        if not data:
+            return
+        yield data
 
 
 def _unreadable(path: str, error: OSError) -> BundleError:
@@ -305,19 +361,25 @@ def _opened(file: ContentFile) -> Iterator[tuple[BinaryIO | IO[bytes], int]]:
         yield io.BytesIO(file.source), len(file.source)
         return
     try:
-        stream = file.source.open("rb")
+        stream = file.source.open("rb", buffering=0)
     except OSError as error:
         raise _unreadable(file.path, error) from error
     with stream:
         yield stream, os.fstat(stream.fileno()).st_size
 
 
-def _member(path: str, size: int, epoch: int) -> tarfile.TarInfo:
-    member = tarfile.TarInfo(path)
-    member.size = size
-    member.mtime = epoch
-    member.mode = _MODE
-    return member
+def _header(path: str, size: int, mode: int, epoch: int) -> bytes:
+    """Return a file's header, as tarfile writes it; most need none of its PAX records."""
+    name = path.encode()
+    if not path.isascii() or len(name) > tarfile.LENGTH_NAME or max(size, epoch) >= 8**11:
+        member = tarfile.TarInfo(path)
+        member.size, member.mode, member.mtime = size, mode, epoch
+        return member.tobuf(tarfile.PAX_FORMAT)
+    fields = b"%b%07o\0%07o\0%07o\0%011o\0%011o\0" % (
+        name.ljust(tarfile.LENGTH_NAME, b"\0"), mode, 0, 0, size, epoch
+    )  # fmt: skip
+    checksum = sum(fields) + _SUM_OF_REST
+    return b"%b%06o\0 %b" % (fields, checksum, _REST_OF_HEADER)
 
 
 class _Meter:

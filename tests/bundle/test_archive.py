@@ -1,24 +1,36 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
+import random
+import signal
+import subprocess
+import sys
 import tarfile
 import tracemalloc
-from typing import TYPE_CHECKING, Any
+import zlib
+from pathlib import Path
+from typing import IO, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.bundles import Heard, in_memory, md5, members_of
 
-from hatch_connect.bundle.archive import ContentFile, check_names, pack, shown, unsafe
+from hatch_connect.bundle import archive
+from hatch_connect.bundle.archive import (
+    ContentFile,
+    _header,
+    check_names,
+    pack,
+    shown,
+    unsafe,
+)
 from hatch_connect.bundle.bundle import Bundle
 from hatch_connect.bundle.manifest import Manifest, ManifestMetadata
 from hatch_connect.errors import BundleError
 from hatch_connect.events import Progress, silent
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MANIFEST = Manifest(metadata=ManifestMetadata(app_mode="static", entrypoint="index.html"))
 FILES = {"index.html": b"<p>", "a/data.csv": b"1,2\n" * 100, "naïve " + "n" * 200: b""}
@@ -88,8 +100,8 @@ def test_every_name_is_judged_and_can_be_shown(path: str) -> None:
 
 def test_an_archive_is_what_a_server_expects(tmp_path: Path) -> None:
     bundle = Bundle.write(tmp_path / "b.tar.gz", MANIFEST, in_memory(FILES))
-    with tarfile.open(bundle.path) as archive:
-        members = archive.getmembers()
+    with tarfile.open(bundle.path) as content:
+        members = content.getmembers()
     assert [m.name for m in members] == [*sorted(FILES), "manifest.json"]
     for m in members:
         assert (m.uid, m.gid, m.uname, m.gname, m.mode) == (0, 0, "", "", 0o644)
@@ -133,8 +145,8 @@ def test_the_gzip_header_names_nothing(tmp_path: Path) -> None:
 
 def test_the_time_of_the_members_can_be_set(tmp_path: Path) -> None:
     bundle = Bundle.write(tmp_path / "b.tar.gz", MANIFEST, in_memory(FILES), epoch=1700000000)
-    with tarfile.open(bundle.path) as archive:
-        assert {m.mtime for m in archive} == {1700000000}
+    with tarfile.open(bundle.path) as content:
+        assert {m.mtime for m in content} == {1700000000}
 
 
 def test_names_are_checked_before_anything_is_written(tmp_path: Path) -> None:
@@ -212,11 +224,110 @@ def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:
     assert peak < 4_000_000
 
 
-def test_a_file_above_eight_gibibytes_has_a_header_that_says_so() -> None:
-    from hatch_connect.bundle.archive import _member
+@given(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=120),
+    st.integers(0, 1 << 36),
+    st.sampled_from([0o644, 0o755]),
+    st.integers(0, 1 << 36),
+)
+@example("n" * 100, 8**11 - 1, 0o644, 1580601600)
+@example("n" * 101, 0, 0o644, 1580601600)
+@example("a", 8**11, 0o755, 0)
+@example("é", 1, 0o644, 0)
+def test_a_header_is_what_tarfile_writes(path: str, size: int, mode: int, epoch: int) -> None:
+    member = tarfile.TarInfo(path)
+    member.size, member.mode, member.mtime = size, mode, epoch
+    assert _header(path, size, mode, epoch) == member.tobuf(tarfile.PAX_FORMAT)
 
-    header = _member("big", 9 << 30, 0).tobuf(tarfile.PAX_FORMAT)
-    assert b"size=9663676416" in header
+
+def noise_and_text(size: int) -> bytes:
+    """Return bytes that compress to different lengths, the same in every run."""
+    noise = random.Random(1).randbytes(size // 2)
+    return noise + b"".join(b"%d,%d\n" % (n, n * n) for n in range(size // 20))
+
+
+def tar_of(files: dict[str, bytes]) -> bytes:
+    """Return the archive that tarfile makes of these files, in this order."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for path, text in files.items():
+            member = tarfile.TarInfo(path)
+            member.size, member.mtime = len(text), 1580601600
+            tar.addfile(member, io.BytesIO(text))
+    return made.getvalue()
+
+
+@pytest.mark.parametrize("compressor", ["isal.isal_zlib", "zlib"])
+@pytest.mark.parametrize("size", [0, 3_000_000])
+def test_the_tar_is_tarfiles_and_threads_do_not_count(
+    tmp_path: Path, compressor: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "deflate", pytest.importorskip(compressor))
+    files = {**FILES, "block": bytes(512), "large": noise_and_text(size), "é": b"1"}
+    packed = set()
+    for threads in (1, 2, 3):
+        monkeypatch.setattr(archive, "_THREADS", threads)
+        bundle = Bundle.write(tmp_path / "b.tar.gz", MANIFEST, in_memory(files))
+        packed.add(bundle.path.read_bytes())
+    (content,) = packed
+    unzipped = zlib.decompressobj(31)
+    shipped = {**dict(sorted(files.items())), "manifest.json": bundle.manifest.to_json()}
+    assert unzipped.decompress(content) == tar_of(shipped)
+    assert unzipped.eof
+    assert unzipped.unused_data == b""  # it was one member
+
+
+def test_without_isal_there_is_zlib(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['isal'] = None\n"
+        "from hatch_connect.bundle import archive\n"
+        "print(archive.deflate.__name__, archive._LEVEL)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout.split() == ["zlib", "6"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Path.open
+
+    def full(path: Path, mode: str = "r", buffering: int = -1) -> IO[Any]:
+        if path.suffix == ".partial":
+            path.touch()
+            return opened(Path("/dev/full"), "wb")
+        return opened(path, mode, buffering)
+
+    monkeypatch.setattr(Path, "open", full)
+    files = in_memory({**FILES, "large": noise_and_text(3_000_000)})
+    with pytest.raises(BundleError, match=r"b\.tar\.gz cannot be written: No space left"):
+        Bundle.write(tmp_path / "b.tar.gz", MANIFEST, files)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT for one process there")
+def test_ctrl_c_leaves_no_partial_file_and_no_thread(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from hatch_connect.bundle.archive import ContentFile, pack\n"
+        "block = bytes(range(256)) * 4096\n"
+        "file = ContentFile(path='x', source=block, size=len(block))\n"
+        "said = lambda event: print('packing', flush=True)\n"
+        "pack(Path(sys.argv[1]), [file] * 100_000, lambda _: b'{}', epoch=0, report=said)\n"
+    )
+    target = tmp_path / "out" / "b.tar.gz"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(target)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert told.rstrip().endswith(b"KeyboardInterrupt")
+    assert list(target.parent.iterdir()) == []
 
 
 def test_what_is_compressed_is_one_gzip_member(tmp_path: Path) -> None:
