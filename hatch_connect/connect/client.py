@@ -156,14 +156,15 @@ class ConnectClient:
             return False
         return True
 
-    def create_content(self, name: str) -> Content:
+    def create_content(self, name: str, title: str | None = None) -> Content:
         """Create content; raises RefusedError with status 409 if I own content of that name.
 
         Names are unique for an owner: if the answer is lost and content is found, it is ours.
         """
 
         def create() -> Content:
-            return Content.from_answer(self._send("POST", "v1/content", {"name": name}))
+            body = {"name": name} | ({} if title is None else {"title": title})
+            return Content.from_answer(self._send("POST", "v1/content", body))
 
         def look() -> Content | None:
             found = self.own_content(name, self.user())

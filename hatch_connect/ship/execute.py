@@ -21,7 +21,7 @@ from hatch_connect.errors import (
     ServerError,
     add_facts,
 )
-from hatch_connect.events import LAST_LINES, LogLine, Note, Step, Warned
+from hatch_connect.events import LAST_LINES, LogLine, Note, Step
 from hatch_connect.ship.follow import follow, look_for_active, lost_draft, verify
 from hatch_connect.ship.history import ACTIVE_BEFORE, DRAFT
 from hatch_connect.ship.plan import (
@@ -244,7 +244,7 @@ class Execution:
     def _create(self, step: CreateContent) -> None:
         self._keeper.creating(step.name)
         try:
-            content = self._client.create_content(step.name)
+            content = self._client.create_content(step.name, step.title)
         except ServerError as error:
             if not is_uncertain(error):
                 self._keeper.creating(None)
@@ -307,17 +307,13 @@ class Execution:
         self._report(Step(text=f"Activating bundle {state.bundle}"))
         self._record(replace(state, activation="begun", previous_bundle_id=self._active_now()))
         self._deploy(activate=None)
-        state = replace(self._state, draft=False, activation="done")
-        self._record(state)
-        try:
-            self._record(replace(state, content=self._client.content(state.known.guid)))
-        except ServerError as error:
-            # The deployment has succeeded: a failure to read the content again is no error.
-            self._report(Warned(text=f"Cannot look at the content again: {error.message}"))
+        self._record(replace(self._state, draft=False, activation="done"))
 
     def _active_now(self) -> str | None:
         """Return the active bundle as of now: others may have activated one meanwhile."""
         state = self._state
+        if state.created:
+            return None  # nobody else knows of it so far
         try:
             active = self._client.content(state.known.guid).bundle_id
         except ServerError:

@@ -190,10 +190,10 @@ def last_repository(client: ConnectClient, content: Content) -> str | None:
 
 def _by_name(client: ConnectClient, user: User | None, name: str, report: Report) -> ContentMatch:
     # Connect keeps names unique for an owner, not on the server.
-    mine = client.find_content(name, owner_guid=user.guid) if user else ()
+    visible = client.find_content(name)
+    mine = tuple(content for content in visible if user and content.owner_guid == user.guid)
     if mine:
         return ContentMatch(content=mine[0], because=f"your content named {name!r}", by_name=True)
-    visible = client.find_content(name)
     shared = tuple(content for content in visible if content.is_editable)
     who = "You" if user else "This key"
     if len(shared) > 1:

@@ -30,9 +30,10 @@ class CreateContent:
     """Make new content."""
 
     name: str
+    title: str
 
     def __str__(self) -> str:
-        return f"create content named {self.name!r}"
+        return f"create content named {self.name!r}, with the title {self.title!r}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +161,7 @@ class Plan:
     """The steps, in order, and the content that exists already (None if they create it).
 
     `bundle_id` is a bundle that is on the server already, `kept` are variables that are set there
-    and stay, and `notes` say what is not done.
+    and stay, and `notes` say what is not done. `app_mode` is the bundle's, "" for a rollback.
     """
 
     content: Content | None
@@ -168,6 +169,7 @@ class Plan:
     steps: tuple[PlanStep, ...]
     kept: tuple[Unset, ...] = ()
     bundle_id: str | None = None
+    app_mode: str = ""
     notes: tuple[str, ...] = ()
 
     def lines(self) -> tuple[str, ...]:
@@ -219,6 +221,7 @@ def make_plan(wanted: DeploymentRequest, found: ServerFacts, upload: Upload) -> 
         steps=(*_prepare(wanted, found, content), upload, *_deploy(wanted, found)),
         notes=(*_not_changed(wanted, found, content), *_not_verified(wanted, found)),
         kept=wanted.variables.relied_on,
+        app_mode=wanted.app_mode,
     )
 
 
@@ -254,13 +257,13 @@ def _prepare(
         name = wanted.name
         if wanted.any_name:
             name = _free_name(wanted.name, found.name_is_taken)
-        steps.append(CreateContent(name=name))
-    # Content without a bundle may be that of an earlier call, which ended before it set the title.
-    if content is None or not (content.title or content.bundle_id):
+        steps.append(CreateContent(name=name, title=title or wanted.default_title))
+    elif not (content.title or content.bundle_id):
+        # An earlier call may have created it and ended before it set the title.
         title = title or wanted.default_title
     if wanted.variables.values:
         steps.append(SetVariables(values=wanted.variables.values))
-    if title and (content is None or content.title != title):
+    if title and content and content.title != title:
         steps.append(UpdateContent(field="title", value=title))
     if wanted.image and (content is None or content.image != wanted.image):
         steps.append(UpdateContent(field="image", value=wanted.image))

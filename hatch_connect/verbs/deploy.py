@@ -128,7 +128,7 @@ def _check(source: Source, server: Server, call: Call) -> _Checked:
         client = client_of(server, masked, variables.hidden)
         settings = settings_of(client, masked)
         wanted = _wanted(source, variables, request, call.options)
-        found = _look(client, settings, source, masked)
+        found = _look(client, settings, source, wanted, masked)
         try:
             check_request(wanted, found)
         except HatchConnectError as error:
@@ -211,7 +211,11 @@ def _image(source: Source) -> str | None:
 
 
 def _look(
-    client: ConnectClient, settings: ServerSettings, source: Source, call: Call
+    client: ConnectClient,
+    settings: ServerSettings,
+    source: Source,
+    wanted: DeploymentRequest,
+    call: Call,
 ) -> ServerFacts:
     """Ask the server what the plan needs to know; nothing is changed."""
     user = client.user()
@@ -219,7 +223,9 @@ def _look(
     located = find_content(client, user, reference, call.report)
     content = located.content
     pythons = client.python_installations() if source.has_python else None
-    names = variable_names(client, content) if content else ()
+    # Nothing else depends on what is set there.
+    ask = wanted.variables.relied_on or (wanted.draft and wanted.variables.values)
+    names = variable_names(client, content) if content and ask else ()
     return ServerFacts(
         settings=settings,
         located=located,

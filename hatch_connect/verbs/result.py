@@ -119,7 +119,7 @@ def deployed(
         "guid": content.guid,
         "name": content.name,
         "title": content.title,
-        "app_mode": content.app_mode,
+        "app_mode": before.plan.app_mode or content.app_mode,
         "server": server.url,
         "created": deployment.created,
         "bundle_id": deployment.bundle_id,

@@ -112,7 +112,9 @@ def bed(request: pytest.FixtureRequest, caller: Caller, fake: FakeConnect) -> Be
 )
 def test_a_read_that_fails_once_is_repeated(bed: Bed, path: str, fault: Fault) -> None:
     bed.fake.misbehave("GET", path, fault)
-    assert bed.deploy().code == 0
+    # The names that are set there are asked for only if a variable has no value here.
+    relied_on = bed.before and path == READS_OF_AN_UPDATE["variables"]
+    assert bed.deploy(**{"environment": ("TOKEN",)} if relied_on else {}).code == 0
 
 
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
@@ -148,8 +150,8 @@ def test_a_change_that_keeps_failing_is_an_error(
 ) -> None:
     bed.fake.misbehave(method, path, fault, times=999)
     done = bed.deploy()
-    if path == WRITES["create"][1] and bed.before:
-        assert done.code == 0
+    if path == WRITES["title" if bed.before is None else "create"][1]:
+        assert done.code == 0  # content is created with its title
         return
     if path == WRITES["variables"][1] and bed.before and fault in HARMLESS:
         assert done.code == 0  # Connect was asked: the variable is there

@@ -272,7 +272,6 @@ def test_the_interface_for_programs_installs_no_handlers(sandbox: Sandbox, tmp_p
 KILLS = {
     "before the creation": ("POST", "v1/content$", Hang(600)),
     "after the creation": ("POST", "v1/content$", Hang(600, done=True)),
-    "title": ("PATCH", f"{GUID}$", Hang(600)),
     "upload": ("POST", f"{GUID}/bundles$", Hang(600, done=True)),
     "draft": ("POST", f"{GUID}/deploy$", Hang(600, done=True)),
     "visit": ("GET", f"^/content/{GUID[11:]}/", Hang(600)),

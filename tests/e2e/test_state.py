@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 FAILS = {
     "variables": ("PATCH", "environment$"),
-    "title": ("PATCH", "v1/content/[0-9a-f-]{36}$"),
     "upload": ("POST", "bundles$"),
     "deploy": ("POST", "deploy$"),
 }

@@ -125,7 +125,6 @@ def test_new_content_is_made_in_the_established_order(server: FakeConnect, tmp_p
     assert steps(server) == [
         "POST v1/content",
         "PATCH v1/content/G/environment",
-        "PATCH v1/content/G",
         "POST v1/content/G/bundles",
         "POST v1/content/G/deploy",
         "POST v1/content/G/deploy",

@@ -74,7 +74,7 @@ def kinds(wanted: DeploymentRequest, found: ServerFacts) -> list[type]:
 def test_new_content_is_created_before_anything_else_and_activated_after_it_answered() -> None:
     wanted = replace(WANTED, variables=Variables(values={"A": Secret("1")}))
     assert kinds(wanted, NEW) == [
-        CreateContent, SetVariables, UpdateContent, Upload, DeployDraft, Verify, Activate, Verify,
+        CreateContent, SetVariables, Upload, DeployDraft, Verify, Activate, Verify,
     ]  # fmt: skip
 
 
@@ -210,7 +210,7 @@ def test_new_content_beside_existing_takes_a_free_name() -> None:
     found = replace(NEW, name_is_taken=lambda name: name in taken)
     plan = planned(replace(WANTED, any_name=True), found)
     assert plan.content is None
-    assert plan.steps[0] == CreateContent(name="sales2")
+    assert plan.steps[0] == CreateContent(name="sales2", title="sales")
 
 
 def test_a_name_with_a_number_is_no_longer_than_connect_takes() -> None:
@@ -219,7 +219,7 @@ def test_a_name_with_a_number_is_no_longer_than_connect_takes() -> None:
     assert validate_content_name(f"{longest}x")
     found = replace(NEW, name_is_taken=lambda name: name == longest)
     plan = planned(replace(WANTED, any_name=True, name=longest), found)
-    assert plan.steps[0] == CreateContent(name="x" * 63 + "1")
+    assert plan.steps[0] == CreateContent(name="x" * 63 + "1", title="sales")
 
 
 @pytest.mark.parametrize(
