@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "display": {"verbs"},
     "door": {"options", "verbs", "display"},
     "cli": {"options", "door"},
-    "plugin": {"options", "verbs", "door", "bundle", "project"},
+    "plugin": {"options", "door", "bundle", "project"},
     "hooks": {"plugin"},
     "invoke_tasks": {"options", "door"},
     "api": {"options", "verbs", "ship", "connect", "bundle", "project"},

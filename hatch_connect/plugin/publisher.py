@@ -40,18 +40,12 @@ def publisher_class() -> type[Any]:
             given = _options({**self.plugin_config, **self.project_config}, options)
             given.setdefault("directory", str(self.root))
             try:
-                call = Options.of({**given, "file": self._files(artifacts)})
+                call = Options.of({**given, "file": tuple(artifacts)})
             except HatchConnectError as error:
                 self.app.abort(str(error), error.exit_code)
             typed = "api_key" in _options({}, options)
-            if code := perform("deploy", call, key_typed=typed):
+            verb = "deploy" if artifacts else "publish"
+            if code := perform(verb, call, key_typed=typed):
                 self.app.abort(code=code)
-
-        def _files(self, artifacts: list[str]) -> tuple[str, ...]:
-            if artifacts:
-                return tuple(artifacts)
-            from hatch_connect.verbs.source import built_bundles
-
-            return tuple(map(str, built_bundles(self.root)))
 
     return ConnectPublisher

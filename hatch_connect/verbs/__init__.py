@@ -22,6 +22,7 @@ _MODULES = {
     "list": "servers",
     "logs": "content",
     "manifest": "build",
+    "publish": "deploy",
     "remove": "servers",
     "requirements": "build",
     "rollback": "content",
@@ -31,7 +32,7 @@ _MODULES = {
 
 
 def run_verb(verb: str, options: Options, surroundings: Surroundings, report: Report) -> Result:
-    """Carry out one of `options.VERBS`; only that verb's modules are imported.
+    """Carry out one of `options.VERBS`, or `publish`; only that verb's modules are imported.
 
     The API key of the call or of the environment is masked in everything that is reported: servers
     and builds may repeat it. Raises HatchConnectError.

@@ -37,7 +37,7 @@ from hatch_connect.verbs.result import (
     planned,
 )
 from hatch_connect.verbs.server import chosen_server, client_of, polling_of, settings_of
-from hatch_connect.verbs.source import path_to_verify, sources_of
+from hatch_connect.verbs.source import built_bundles, path_to_verify, sources_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,6 +102,12 @@ def run_deploy(call: Call) -> Result:
             _deploy_each(checked, plans, results, polling, call)
         _wait(results, call)
     return one_or_several(results)
+
+
+def run_publish(call: Call) -> Result:
+    """Deploy the bundles of the project's last build. Raises HatchConnectError."""
+    files = tuple(map(str, built_bundles(call.read_project())))
+    return run_deploy(replace(call, options=replace(call.options, file=files)))
 
 
 def _check_options(options: Options) -> None:

@@ -18,7 +18,6 @@ from hatch_connect.connect.records import FOLDER, RecordStore, record_path
 from hatch_connect.errors import ProjectError, StoreError, UsageError
 from hatch_connect.events import Warned
 from hatch_connect.options import SPECS
-from hatch_connect.project.project import read_project
 from hatch_connect.project.validators import valid_content_name, validate_title
 from hatch_connect.ship.find import ContentReference
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from hatch_connect.bundle.manifest import Manifest
     from hatch_connect.connect.servers import Server
     from hatch_connect.options import Options
-    from hatch_connect.project.project import ProjectConfig
+    from hatch_connect.project.project import Project, ProjectConfig
     from hatch_connect.verbs.call import Call
 
 
@@ -309,15 +308,14 @@ def _stem(path: Path) -> str:
     return path.name.removesuffix(ending)
 
 
-def built_bundles(root: Path) -> tuple[Path, ...]:
+def built_bundles(project: Project) -> tuple[Path, ...]:
     """Return the bundle in dist/connect/ of each piece of content, of the project's version.
 
     Raises UsageError if one of them does not exist, and names those that do. A `.tar.gz` is
     mentioned and not used: it may be a bundle of an earlier release, or an sdist.
     """
-    folder = root / DEFAULT_DIRECTORY
+    folder = project.root / DEFAULT_DIRECTORY
     there = sorted(path.name for end in (SUFFIX, ".tar.gz") for path in folder.glob(f"*{end}"))
-    project = read_project(root)
     contents = map(project.content, project.contents)
     return tuple(folder / _chosen(config, there, folder) for config in contents)
 

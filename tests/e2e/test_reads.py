@@ -68,7 +68,7 @@ def server() -> Iterator[FakeConnect]:
 
 
 def watched(sandbox: Sandbox, root: Path, *words: str, **environ: str) -> Counter[str]:
-    """Run a verb and return what was opened and started, by name."""
+    """Run a verb, or `hatch publish`, and return what was opened and started, by name."""
     hooks = sandbox.home / "hooks"
     hooks.mkdir(exist_ok=True)
     (hooks / "sitecustomize.py").write_text(WATCH, encoding="utf-8")
@@ -79,7 +79,8 @@ def watched(sandbox: Sandbox, root: Path, *words: str, **environ: str) -> Counte
         "WATCHED_ROOT": str(root.resolve()),
         "WATCHED_OUT": str(out),
     }
-    done = sandbox.connect(*words, cwd=root.resolve(), **watching, **environ)
+    run = sandbox.hatch if words[0] == "publish" else sandbox.connect
+    done = run(*words, cwd=root.resolve(), **watching, **environ)
     assert done.code == 0, done.said
     assert out.is_file(), "nothing was seen"
     return Counter(json.loads(line) for line in out.read_text("utf-8").splitlines())
@@ -161,6 +162,12 @@ def test_content_that_is_only_looked_at(
 ) -> None:
     assert sandbox.connect("deploy", "--no-verify", cwd=package, **keys(server)).code == 0
     hold(watched(sandbox, package, "info", **keys(server)), {"pyproject.toml": 1})
+
+
+def test_what_is_built_already(server: FakeConnect, package: Path, sandbox: Sandbox) -> None:
+    assert sandbox.connect("bundle", cwd=package).code == 0
+    found = watched(sandbox, package, "publish", "-p", "connect", **keys(server))
+    hold(found, {"pyproject.toml": 1})
 
 
 @pytest.mark.parametrize("words", TREE)
