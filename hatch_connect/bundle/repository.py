@@ -11,8 +11,10 @@ import shutil
 import stat
 import subprocess
 import warnings
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -175,7 +177,7 @@ class _Base:
     def __init__(self, folder: str, environ: Mapping[str, str]) -> None:
         self._folder = folder
         self._environ = environ
-        self._specs: dict[str, GitIgnoreSpec | None] = {}
+        self._specs: dict[str, tuple[tuple[str, GitIgnoreSpec], ...]] = {}
 
     @cached_property
     def checkout(self) -> _Checkout:
@@ -183,7 +185,7 @@ class _Base:
         return _read_checkout(Path(self._folder), self._environ)
 
     def inside(self, real: str) -> str:
-        return real[len(self._folder.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
+        return _below(self._folder, real)
 
     def rule(self, real: str, *, folder: bool) -> str | None:
         """Return the rule for what lies in a folder that is not ignored itself."""
@@ -194,23 +196,24 @@ class _Base:
     def _by_files(self, real: str, *, folder: bool) -> str | None:
         """Read the `.gitignore` files from the repository's top downward; the last match counts."""
         rule = None
-        for place in self._places(os.path.dirname(real)):
-            if place not in self._specs:
-                self._specs[place] = _spec(Path(place, ".gitignore"))
-            spec = self._specs[place]
-            path = os.path.relpath(real, place).replace(os.sep, "/") + ("/" if folder else "")
-            said = _last_word(spec, path) if spec else None
+        for place, spec in self._specs_for(os.path.dirname(real)):
+            path = _below(place, real) + ("/" if folder else "")
+            said = _last_word(spec, path)
             if said is not None:
                 name = os.path.relpath(place, self._folder).replace(os.sep, "/")
                 where = ".gitignore" if name == "." else f"{name}/.gitignore"
                 rule = f"git would ignore it ({where})" if said else None
         return rule
 
-    def _places(self, folder: str) -> list[str]:
-        places = [*self._above]
-        for part in Path(folder).relative_to(self._folder).parts:
-            places.append(os.path.join(places[-1], part))
-        return places
+    def _specs_for(self, folder: str) -> tuple[tuple[str, GitIgnoreSpec], ...]:
+        """Return what the `.gitignore` files say that count in a folder, and where each lies."""
+        if folder not in self._specs:
+            top = folder == self._folder
+            places = self._above if top else [folder]
+            own = ((place, _spec(Path(place, ".gitignore"))) for place in places)
+            above = () if top else self._specs_for(os.path.dirname(folder))
+            self._specs[folder] = (*above, *((place, spec) for place, spec in own if spec))
+        return self._specs[folder]
 
     @cached_property
     def _above(self) -> list[str]:
@@ -238,10 +241,17 @@ class _Base:
         modules = (*self.checkout.submodules, *self.checkout.missing)
         if any(f"{path}/".startswith(start) for path in modules):
             return True
-        return any(
-            path.startswith(start) and os.path.lexists(os.path.join(self._folder, path))
-            for path in self.checkout.tracked
-        )
+        first = bisect_left(self._tracked, start)
+        inside = takewhile(lambda path: path.startswith(start), self._tracked[first:])
+        return any(os.path.lexists(os.path.join(self._folder, path)) for path in inside)
+
+    @cached_property
+    def _tracked(self) -> list[str]:
+        return sorted(self.checkout.tracked)
+
+
+def _below(folder: str, path: str) -> str:
+    return path[len(folder.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
 
 
 def _last_word(spec: GitIgnoreSpec, path: str) -> bool | None:
