@@ -16,7 +16,6 @@ from hatch_connect.bundle.archive import (
     BUNDLE_SUFFIXES,
     DEFAULT_DIRECTORY,
     ContentFile,
-    regular_file,
     shown,
 )
 from hatch_connect.bundle.companions import (
@@ -265,7 +264,7 @@ def with_additions(
         proposed += _entry_outside(context, have, resources)
     added = selector.choose(proposed)
     for file in added.files:
-        regular_file(file.path, file.source, selector.roots)
+        selector.require_regular(file, outside=False)
     return selected.add(added.files, added.left_out)
 
 

@@ -22,7 +22,7 @@ from hatchling.builders.plugin.interface import BuilderInterface
 from hatchling.builders.wheel import WheelBuilder, WheelBuilderConfig
 from hatchling.plugin.manager import PluginManager
 
-from hatch_connect.bundle.archive import DEFAULT_DIRECTORY, SUFFIX, check_names, regular_file
+from hatch_connect.bundle.archive import DEFAULT_DIRECTORY, SUFFIX, check_names
 from hatch_connect.bundle.assemble import assemble
 from hatch_connect.bundle.build_protocol import MAIN, BuildContext, BuildRequest
 from hatch_connect.bundle.files import files_of_folder
@@ -216,8 +216,9 @@ class BundleBuilder(BuilderInterface[_BundleConfig, PluginManager]):
             shipped_as = self.config.get_distribution_path(relative)
             reserved = self.config.path_is_reserved(shipped_as)
             name = file.path.rpartition("/")[2]
-            beside = file.source.with_name("__init__.py")
-            in_package = not self.config.only_packages or os.path.lexists(beside)
+            in_package = not self.config.only_packages or os.path.lexists(
+                file.source.with_name("__init__.py")
+            )
             if self.config.include_path(relative, is_package=in_package) and not (
                 reserved or name in EXCLUDED_FILES
             ):
@@ -259,7 +260,7 @@ class BundleBuilder(BuilderInterface[_BundleConfig, PluginManager]):
         check_names(file.path for file in chosen.files)
         for file in chosen.files:
             outside = file.origin is None or file.even_ignored
-            regular_file(file.path, file.source, selector.roots, outside=outside)
+            selector.require_regular(file, outside=outside)
         return chosen
 
 

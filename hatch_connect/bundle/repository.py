@@ -142,7 +142,7 @@ class Repository:
             mode = self.mode(real)
         if mode is not None:
             return bool(int(mode, 8) & _OWNER)
-        return on_disk_executable(Path(real))
+        return on_disk_executable(real)
 
     def _base(self, folder: str) -> _Base | None:
         """Return the repository, or the root, that answers for a folder; None for elsewhere."""
@@ -161,12 +161,12 @@ class Repository:
         return base.checkout if base else _Checkout()
 
 
-def on_disk_executable(file: Path) -> bool:
+def on_disk_executable(file: Path | str) -> bool:
     """Return whether the owner may execute a file; Windows has no such bit."""
     if os.name == "nt":
         return False
     try:
-        return bool(file.stat().st_mode & stat.S_IXUSR)
+        return bool(os.stat(file).st_mode & stat.S_IXUSR)
     except OSError:
         return False
 
@@ -185,7 +185,7 @@ class _Base:
         return _read_checkout(Path(self._folder), self._environ)
 
     def inside(self, real: str) -> str:
-        return _below(self._folder, real)
+        return path_below(self._folder, real)
 
     def rule(self, real: str, *, folder: bool) -> str | None:
         """Return the rule for what lies in a folder that is not ignored itself."""
@@ -197,7 +197,7 @@ class _Base:
         """Read the `.gitignore` files from the repository's top downward; the last match counts."""
         rule = None
         for place, spec in self._specs_for(os.path.dirname(real)):
-            path = _below(place, real) + ("/" if folder else "")
+            path = path_below(place, real) + ("/" if folder else "")
             said = _last_word(spec, path)
             if said is not None:
                 name = os.path.relpath(place, self._folder).replace(os.sep, "/")
@@ -250,7 +250,8 @@ class _Base:
         return sorted(self.checkout.tracked)
 
 
-def _below(folder: str, path: str) -> str:
+def path_below(folder: str, path: str) -> str:
+    """Return the path (POSIX) from a folder to what lies below it."""
     return path[len(folder.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
 
 

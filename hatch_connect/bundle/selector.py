@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.archive import CIRCLE, is_within, regular_file, shown
 from hatch_connect.bundle.guard import forbidden, forbidden_folder, secret_in
-from hatch_connect.bundle.repository import Repository, compiled, joined
+from hatch_connect.bundle.repository import Repository, compiled, joined, path_below
 from hatch_connect.errors import BundleError
 from hatch_connect.project.walk import BUILD_OUTPUTS, is_hidden, no_content
 
@@ -154,7 +155,7 @@ class Selector:
         self.roots = self.repository.roots
         self._content_roots = (*self.roots, os.path.realpath(config.content_root))
         self._lexical = config.root
-        self._circles: dict[Path, bool] = {}
+        self._circles: dict[str, bool] = {}
         self._chains: dict[str, tuple[NoContent, ...]] = {}
         self._guessed = False
 
@@ -259,6 +260,16 @@ class Selector:
             if isinstance(file, Candidate) and file.path.startswith(f"{top}/"):
                 yield file.path
 
+    def require_regular(self, file: Candidate, *, outside: bool) -> None:
+        """Do as `regular_file`, which resolves every folder of what it looks at."""
+        real = self.repository.real_path(file.source)
+        try:
+            is_file = stat.S_ISREG(os.lstat(real).st_mode)
+        except OSError:
+            is_file = False
+        if not is_file or not (outside or is_within(real, *self.roots)):
+            regular_file(file.path, file.source, self.roots, outside=outside)
+
     def choose(self, proposed: Iterable[Candidate | LeftOut]) -> SelectedFiles:
         """Decide which of the proposed files ship; what is left out already stays so."""
         shipped, left_out = [], []
@@ -276,7 +287,7 @@ class Selector:
 
     def _left_out(self, candidate: Candidate) -> LeftOut | None:
         link = self.repository.real_path(candidate.source)
-        real = os.path.realpath(link) if candidate.source.is_symlink() else link
+        real = os.path.realpath(link) if os.path.islink(link) else link
         rule = self._against(candidate, link, real)
         if rule is None and (item := self._ignored(candidate, link, real)) is not None:
             return item
@@ -290,7 +301,7 @@ class Selector:
         for path in dict.fromkeys((candidate.origin, candidate.path)):
             if path is not None and self.exclude.match(path):
                 return f"exclude: {self.exclude.which(path)}"
-        if self._in_circle(candidate.source.parent):
+        if self._in_circle(os.path.dirname(candidate.source)):
             return CIRCLE
         if self._is_named(candidate):
             return None
@@ -303,9 +314,10 @@ class Selector:
 
     def _lexical_place(self, candidate: Candidate) -> str | None:
         """Return the path of a file in the project as it is written: links are not resolved."""
-        if not candidate.source.is_relative_to(self._lexical):
+        source, root = str(candidate.source), str(self._lexical)
+        if not is_within(source, root):
             return None
-        return os.path.join(self.roots[0], candidate.source.relative_to(self._lexical))
+        return os.path.join(self.roots[0], source[len(root.rstrip(os.sep)) + 1 :])
 
     def _is_named(self, candidate: Candidate) -> bool:
         """Return whether a user named this very file, also one that the wheel holds elsewhere."""
@@ -314,14 +326,15 @@ class Selector:
     def _inside(self, real: str) -> str | None:
         """Return the path of a file from the root that it lies in, None if it lies in none."""
         root = next((root for root in self.roots if is_within(real, root)), None)
-        path = "" if root is None else os.path.relpath(real, root).replace(os.sep, "/")
+        path = "" if root is None else path_below(root, real)
         return path and (path if root == self.roots[0] else f"../{path}")
 
-    def _in_circle(self, folder: Path) -> bool:
+    def _in_circle(self, folder: str) -> bool:
         """Return whether a folder is reached through a link to one that holds the link."""
         if folder not in self._circles:
-            self._circles[folder] = folder.parent != folder and (
-                self._in_circle(folder.parent) or self._is_circle(folder)
+            parent = os.path.dirname(folder)
+            self._circles[folder] = parent != folder and (
+                self._in_circle(parent) or self._is_circle(Path(folder))
             )
         return self._circles[folder]
 
@@ -352,9 +365,9 @@ class Selector:
         return tuple(filter(None, found))
 
     def _above(self, folder: str) -> tuple[NoContent, ...]:
-        if not is_within(folder, *self.roots):
-            return ()
         if folder not in self._chains:
+            if not is_within(folder, *self.roots):
+                return ()
             own, above = self._no_content(folder), self._above(os.path.dirname(folder))
             self._chains[folder] = (*above, own) if own else above
         return self._chains[folder]
@@ -367,7 +380,9 @@ class Selector:
     def _ignored(self, candidate: Candidate, link: str, real: str) -> LeftOut | None:
         if candidate.even_ignored or candidate.origin is None:
             return None
-        rule = self.repository.ignored(link) or self.repository.ignored(real)
+        rule = self.repository.ignored(link)
+        if rule is None and real != link:
+            rule = self.repository.ignored(real)
         if rule is None:
             return None
         path = candidate.origin
