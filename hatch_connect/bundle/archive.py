@@ -298,6 +298,25 @@ def _deflated(block: bytes, before: bytes) -> bytes:
     return stream.compress(block) + stream.flush(deflate.Z_SYNC_FLUSH)
 
 
+def copy(folder: Path, files: Sequence[ContentFile], report: Report) -> tuple[ListedFile, ...]:
+    """Write the files below `folder`, each read once, with the modes that they have in an archive.
+
+    An OSError is one of writing; that a file cannot be read is a BundleError.
+    """
+    progress = _Meter(sum(file.size for file in files), report)
+    listed = []
+    for file in files:
+        target = folder.joinpath(*file.path.split("/"))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _opened(file) as (stream, size), target.open("xb") as written:
+            checksum = _pour(_blocks(file.path, stream, size), written, progress.seen)
+        if file.executable:
+            target.chmod(EXECUTABLE)
+        listed.append(ListedFile(path=file.path, checksum=checksum))
+    progress.end()
+    return tuple(listed)
+
+
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` that takes its place at the end, and is gone after an error."""
@@ -317,16 +336,24 @@ def replacing(target: Path) -> Iterator[Path]:
 def _add(
     archive: _Gzip, file: ContentFile, *, epoch: int, seen: Callable[[int], None]
 ) -> ListedFile:
-    md5 = hashlib.md5(usedforsecurity=False)
     mode = EXECUTABLE if file.executable else _MODE
     with _opened(file) as (stream, size):
         archive.write(_header(file.path, size, mode, epoch))
-        for data in _blocks(file.path, stream, size):
-            md5.update(data)
-            archive.write(data)
-            seen(len(data))
+        checksum = _pour(_blocks(file.path, stream, size), archive, seen)
     archive.write(bytes(-size % tarfile.BLOCKSIZE))
-    return ListedFile(path=file.path, checksum=md5.hexdigest())
+    return ListedFile(path=file.path, checksum=checksum)
+
+
+def _pour(
+    blocks: Iterable[bytes], target: _Gzip | BinaryIO | IO[bytes], seen: Callable[[int], None]
+) -> str:
+    """Write what is read, and return its MD5 (hex)."""
+    md5 = hashlib.md5(usedforsecurity=False)
+    for data in blocks:
+        md5.update(data)
+        target.write(data)
+        seen(len(data))
+    return md5.hexdigest()
 
 
 def _blocks(path: str, stream: BinaryIO | IO[bytes], size: int) -> Iterator[bytes]:

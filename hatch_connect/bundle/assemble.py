@@ -86,9 +86,12 @@ def _pack(
 ) -> Bundle:
     name, report = context.config.content_name, context.report
     report(Step(text=f"Packing {len(files) + 1} files of {name}"))
+    time = epoch(context.environ)
     _keep_from_git(context.directory, context.config.root)
+    if context.request.as_folder:
+        return Bundle.write_folder(context.directory / name, manifest, files, report=report)
     path = context.directory / f"{name}{f'-{version}' if version else ''}{SUFFIX}"
-    return Bundle.write(path, manifest, files, epoch=epoch(context.environ), report=report)
+    return Bundle.write(path, manifest, files, epoch=time, report=report)
 
 
 def needs_packages(config: ProjectConfig, inspection: Inspection | None) -> bool:

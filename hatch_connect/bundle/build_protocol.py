@@ -44,7 +44,8 @@ class BuildRequest:
     `directory` is where the bundle goes (None: dist/connect in the root). `packages` were decided
     before the build; `refused` says why they could not be, which matters only if the content turns
     out to need some. Otherwise the build decides them by the `inputs`. `options_of_python` are the
-    call's options that mean nothing without Python.
+    call's options that mean nothing without Python. `as_folder` asks for the content as a folder
+    instead of an archive.
     """
 
     config: ProjectConfig
@@ -53,6 +54,7 @@ class BuildRequest:
     packages: Packages | None = None
     refused: errors.HatchConnectError | None = None
     options_of_python: tuple[str, ...] = ()
+    as_folder: bool = False
 
     def decide_packages(self) -> Packages:
         """Return the packages, which are decided now if they were not before.
@@ -118,6 +120,7 @@ def encode_request(request: BuildRequest, answer: Path) -> str:
         "content": config.content,
         "overrides": config.overrides,
         "options_of_python": request.options_of_python,
+        "as_folder": request.as_folder,
         "interpreter": interpreter
         and {key: getattr(interpreter, key) for key in ("path", "version", "implementation")},
         "packages": request.packages and _packages_to_dict(request.packages),
@@ -148,6 +151,7 @@ def decode_request(text: str, project: Project) -> tuple[BuildRequest, Path | No
         packages=decided,
         refused=_error(refused) if refused else None,
         options_of_python=options,
+        as_folder=request.get("as_folder") is True,
     ), Path(answer) if answer else None
 
 

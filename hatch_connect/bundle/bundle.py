@@ -24,6 +24,7 @@ from hatch_connect.bundle.archive import (
     ContentFile,
     Tally,
     check_names,
+    copy,
     pack,
     shown,
     unsafe,
@@ -57,7 +58,8 @@ class Bundle:
 
     `digest` is the SHA-256 of the canonical manifest for the files as they are: it identifies the
     bundle. `md5` is that of the archive's bytes (hex), `size` their number. `top` is the single
-    folder in which an archive made elsewhere holds everything (with its slash), else "".
+    folder in which an archive made elsewhere holds everything (with its slash), else "". A bundle
+    that is written as a folder has the size of its files, and no MD5 ("").
     """
 
     path: Path
@@ -111,8 +113,32 @@ class Bundle:
             )
         return bundle
 
+    @classmethod
+    def write_folder(
+        cls,
+        folder: Path,
+        manifest: Manifest,
+        files: Sequence[ContentFile],
+        *,
+        report: Report = silent,
+    ) -> Bundle:
+        """Write what `write` would pack as the content of `folder`, with the bytes' sum as `size`.
+
+        A bundle that was unpacked there before is replaced; anything else there is a BundleError.
+        """
+        check_names(file.path for file in files)
+        with _replacing_folder(folder) as partial:
+            text = manifest.with_files(copy(partial, files, report)).to_json()
+            (partial / MANIFEST_NAME).write_bytes(text)
+        whole = Manifest.from_json(text)
+        size = len(text) + sum(file.size for file in files)
+        return cls(path=folder, manifest=whole, size=size, digest=whole.digest, md5="")
+
     def sizes(self) -> tuple[tuple[str, int], ...]:
-        """Return every file of the archive, the manifest too, with its size in bytes, sorted."""
+        """Return every file of the bundle, the manifest too, with its size in bytes, sorted."""
+        if self.path.is_dir():
+            names = (MANIFEST_NAME, *(file.path for file in self.manifest.files))
+            return tuple(sorted((name, (self.path / name).stat().st_size) for name in names))
         with reading(self.path) as (archive, _):
             found = [(normalized(m).removeprefix(self.top), m.size) for m in archive if m.isreg()]
         return tuple(sorted(found))
@@ -122,18 +148,8 @@ class Bundle:
 
         A bundle that was unpacked there before is replaced; anything else there is a BundleError.
         """
-        _refuse_other_content(folder)
-        partial = folder.with_name(f".{secrets.token_hex(8)}.partial")
-        try:
-            partial.mkdir(parents=True)
+        with _replacing_folder(folder) as partial:
             self._unpack(partial)
-            if folder.exists():
-                shutil.rmtree(folder)
-            partial.rename(folder)
-        except OSError as error:
-            raise BundleError(f"{folder} cannot be written: {error.strerror or error}.") from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
     def _unpack(self, folder: Path) -> None:
         links = {}
@@ -149,6 +165,23 @@ class Bundle:
 
     def _inside(self, folder: Path, name: str) -> Path:
         return folder.joinpath(*posixpath.relpath(name, self.top or ".").split("/"))
+
+
+@contextmanager
+def _replacing_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder that takes the place of `folder` at the end, and is gone after an error."""
+    _refuse_other_content(folder)
+    partial = folder.with_name(f".{secrets.token_hex(8)}.partial")
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.rename(folder)
+    except OSError as error:
+        raise BundleError(f"{folder} cannot be written: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:

@@ -153,10 +153,10 @@ def _of_python(config: ProjectConfig, options: Options) -> Iterator[str]:
         yield "--python-version"
 
 
-def _build_contents(call: Call) -> list[tuple[ProjectConfig, Built]]:
+def _build_contents(call: Call, *, as_folder: bool = False) -> list[tuple[ProjectConfig, Built]]:
     """Build the bundle of each piece of content that the call is about."""
     configs = (call.config(content) for content in call.contents())
-    requests = [build_request(config, call) for config in configs]
+    requests = [replace(build_request(config, call), as_folder=as_folder) for config in configs]
     return [(request.config, build_content(request, call)) for request in requests]
 
 
@@ -197,7 +197,7 @@ def run_manifest(call: Call) -> Result:
     if call.options.in_place:
         call.content()
     results = []
-    for config, built in _build_contents(call):
+    for config, built in _build_contents(call, as_folder=not call.options.in_place):
         path = _write_manifest(config, built, call)
         facts = {"manifest": str(path), "folder": str(path.parent)}
         results.append(_written(str(path), facts, built, call.options))
@@ -213,8 +213,10 @@ def _written(path: str, facts: Mapping[str, object], built: Built, options: Opti
 def _write_manifest(config: ProjectConfig, built: Built, call: Call) -> Path:
     if call.options.in_place:
         return write_in_place(config, built.bundle)
-    folder = built.bundle.path.parent / config.content_name
-    built.bundle.extract(folder)
+    folder = built.bundle.path
+    if not folder.is_dir():  # by an earlier release, which the project's build requires
+        folder = folder.parent / config.content_name
+        built.bundle.extract(folder)
     call.report(Note(text=f"Deploy it with: hatch-connect deploy {folder}"))
     return folder / MANIFEST_NAME
 

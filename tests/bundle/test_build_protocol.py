@@ -68,6 +68,7 @@ def test_a_request_arrives_as_it_was_sent(tmp_path: Path, content: str | None) -
         config=configuration(root, content=content, overrides=overrides),
         packages=PACKAGES,
         options_of_python=("--python",),
+        as_folder=True,
     )
     assert sent(bare) == bare
     assert sent(full) == full

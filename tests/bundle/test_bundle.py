@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.bundles import Archive, Heard, in_memory, manifest_of, md5, members_of, write_files
 
+from hatch_connect.bundle.archive import ContentFile
 from hatch_connect.bundle.bundle import Bundle
 from hatch_connect.bundle.manifest import Manifest, ManifestMetadata
 from hatch_connect.errors import BundleError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 FILES = {"index.html": b"<p>", "a/data.csv": b"1,2\n"}
 
+MANIFEST = Manifest(metadata=ManifestMetadata(app_mode="static", entrypoint="index.html"))
 FILES_OF_FOLDER = {"report.Rmd": b"---\n", "data/x.csv": b"1\n"}
 
 
@@ -189,8 +191,7 @@ def test_a_sparse_member_is_refused(tmp_path: Path) -> None:
 
 
 def written(tmp_path: Path) -> Bundle:
-    manifest = Manifest(metadata=ManifestMetadata(app_mode="static", entrypoint="index.html"))
-    return Bundle.write(tmp_path / "b.tar.gz", manifest, in_memory(FILES))
+    return Bundle.write(tmp_path / "b.tar.gz", MANIFEST, in_memory(FILES))
 
 
 def test_a_folder_is_the_bundle_unpacked(tmp_path: Path) -> None:
@@ -200,6 +201,51 @@ def test_a_folder_is_the_bundle_unpacked(tmp_path: Path) -> None:
     found = {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()}
     assert found == members_of(bundle.path)
     assert [p.name for p in out.parent.iterdir()] == ["out"]
+
+
+def test_a_folder_is_what_unpacking_the_archive_gives(tmp_path: Path) -> None:
+    source = write_files(tmp_path / "source", {"run.sh": "#!/bin/sh", "large": "x" * 1_000_000})
+    files = (
+        *in_memory(FILES),
+        ContentFile(path="bin/run.sh", source=source / "run.sh", size=9, executable=True),
+        ContentFile(path="large", source=source / "large", size=1_000_000),
+    )
+    packed = Bundle.write(tmp_path / "b.tgz", MANIFEST, files)
+    packed.extract(tmp_path / "unpacked")
+    folder = Bundle.write_folder(tmp_path / "deep" / "folder", MANIFEST, files)
+
+    def found(root: Path) -> dict[str, tuple[int, bytes]]:
+        return {
+            path.relative_to(root).as_posix(): (path.stat().st_mode, path.read_bytes())
+            for path in root.rglob("*")
+            if path.is_file()
+        }
+
+    assert found(folder.path) == found(tmp_path / "unpacked")
+    assert (folder.digest, folder.manifest) == (packed.digest, packed.manifest)
+    assert folder.sizes() == packed.sizes()
+    assert folder.size == sum(size for _, size in packed.sizes())
+    assert (folder.path / "large").stat().st_nlink == 1
+    assert [path.name for path in folder.path.parent.iterdir()] == ["folder"]
+
+
+def test_a_folder_stays_if_a_file_cannot_be_read(tmp_path: Path) -> None:
+    out = Bundle.write_folder(tmp_path / "out", MANIFEST, in_memory(FILES)).path
+    gone = ContentFile(path="gone", source=tmp_path / "gone", size=1)
+    with pytest.raises(BundleError, match="gone cannot be read: No such file"):
+        Bundle.write_folder(out, MANIFEST, (*in_memory({"new": b""}), gone))
+    assert {path.name for path in out.iterdir()} == {"a", "index.html", "manifest.json"}
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_folder_of_others_is_not_overwritten(tmp_path: Path) -> None:
+    out = write_files(tmp_path / "out", {"mine.txt": ""})
+    with pytest.raises(BundleError, match=r"holds something that no bundle left there \(mine"):
+        Bundle.write_folder(out, MANIFEST, in_memory(FILES))
+    assert [path.name for path in out.iterdir()] == ["mine.txt"]
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(BundleError, match="cannot be written"):
+        Bundle.write_folder(tmp_path / "file" / "out", MANIFEST, in_memory(FILES))
 
 
 def test_what_was_unpacked_before_is_replaced(tmp_path: Path) -> None:

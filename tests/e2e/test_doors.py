@@ -253,6 +253,7 @@ def test_a_folder_with_its_manifest_can_be_deployed(
     assert written.code == 0, written.said
     folder = project / "dist" / "connect" / "sales-api"
     assert written.stdout.strip() == str(folder / "manifest.json")
+    assert {path.name for path in folder.parent.iterdir()} == {".gitignore", "sales-api"}
     for target in (folder, folder / "manifest.json"):
         done = sandbox.connect("deploy", str(target), cwd=project, **keys(server))
         assert done.code == 0, done.said
