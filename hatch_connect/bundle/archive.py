@@ -304,10 +304,11 @@ def copy(folder: Path, files: Sequence[ContentFile], report: Report) -> tuple[Li
     An OSError is one of writing; that a file cannot be read is a BundleError.
     """
     progress = _Meter(sum(file.size for file in files), report)
+    for parent in {file.path.rpartition("/")[0] for file in files}:
+        (folder / parent).mkdir(parents=True, exist_ok=True)
     listed = []
     for file in files:
-        target = folder.joinpath(*file.path.split("/"))
-        target.parent.mkdir(parents=True, exist_ok=True)
+        target = folder / file.path
         with _opened(file) as (stream, size), target.open("xb") as written:
             checksum = _pour(_blocks(file.path, stream, size), written, progress.seen)
         if file.executable:
