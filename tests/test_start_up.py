@@ -6,6 +6,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from support.fake_connect import FakeConnect
+from support.sandbox import copy_example
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,3 +93,27 @@ def test_a_list_of_tasks_needs_invoke(tmp_path: Path, sandbox: Sandbox) -> None:
     (tmp_path / "tasks.py").write_text("from invoke_tasks import ns\n", encoding="utf-8")
     modules = loaded(sandbox, tmp_path, "-m", "invoke", "--list") - {"tasks"}
     assert (libraries(modules), ours(modules)) == ({"invoke", "yaml"}, OURS)
+
+
+SELDOM = {"build", "dotenv", "pip_requirements_parser", "rich", "starlette"}
+BUILDING = {"hatchling", "pathspec"}
+SENDING = {"http", "requests", "urllib3"}
+
+
+@pytest.mark.parametrize(
+    ("verb", "unused"),
+    [
+        ("list", SELDOM | BUILDING | SENDING | {"packaging", "tarfile"}),
+        ("requirements", SELDOM | BUILDING | SENDING | {"concurrent"}),
+        ("bundle", SELDOM | SENDING),
+        ("deploy", SELDOM),
+    ],
+)
+def test_a_verb_loads_no_library_that_it_does_not_use(
+    verb: str, unused: set[str], tmp_path: Path, sandbox: Sandbox
+) -> None:
+    project = copy_example("fastapi-app", tmp_path)
+    with FakeConnect() as server:
+        keys = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.api_key}
+        modules = loaded(sandbox, project, *COMMAND, verb, SALES_REGION="north", **keys)
+    assert tops(modules) & unused == set()

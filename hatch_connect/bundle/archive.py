@@ -16,7 +16,6 @@ import struct
 import tarfile
 import unicodedata
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ from hatch_connect.events import Progress
 if TYPE_CHECKING:
     import zlib as deflate  # the functions that isal has as well
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from concurrent.futures import Future
+    from concurrent.futures import Future, ThreadPoolExecutor
 
     from hatch_connect.events import Report
 else:
@@ -238,6 +237,8 @@ def pack(
     Returned are the manifest, and the count and MD5 of the archive's bytes. `target` is replaced
     when everything is written, and not touched otherwise.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     progress = _Meter(sum(file.size for file in files), report)
     with replacing(target) as partial, partial.open("xb") as raw:
         out = Tally(raw)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from dataclasses import MISSING, Field, dataclass, fields
@@ -33,8 +32,10 @@ def readable(text: str, limit: int = 300) -> str:
 
 def without_markup(text: str) -> str:
     """Return the text that a person would read on an HTML page."""
+    from html import unescape
+
     text = re.sub(r"(?is)<(script|style)\b.*?(</\1\s*>|$)|<!--.*?(-->|$)", " ", text)
-    return html.unescape(re.sub(r"(?s)<[^>]*(>|$)", " ", text))
+    return unescape(re.sub(r"(?s)<[^>]*(>|$)", " ", text))
 
 
 def refusal_in(body: bytes) -> tuple[int | None, str]:

@@ -13,7 +13,6 @@ from dataclasses import replace
 from os.path import normpath
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.request import url2pathname
 
 from packaging.utils import canonicalize_name
 
@@ -52,6 +51,8 @@ def local_path(place: str, folder: Path) -> Path:
     """Return the path that a `file:` URL or a path relative to a folder means."""
     if place.startswith("file:"):
         parts = parted(place)
+        from urllib.request import url2pathname
+
         return (folder / url2pathname(parts.path)).absolute()
     return (folder / place.partition("#")[0]).absolute()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from packaging.utils import canonicalize_name
 
@@ -124,4 +123,6 @@ def _is_file(url: DirectUrl | None) -> bool:
 
 
 def _path(url: DirectUrl) -> Path:
+    from urllib.request import url2pathname
+
     return Path(url2pathname(urlsplit(url.url).path))

@@ -6,8 +6,6 @@ packages may have a source of their own in place of an index (Hatch 1.18, uv).
 
 from __future__ import annotations
 
-from configparser import Error as ConfigParserError
-from configparser import RawConfigParser
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -132,10 +130,12 @@ def _of_setup_cfg(
     path = tables.root / _SETUP_CFG
     if "requires-python" in project or not path.is_file():
         return ()
+    from configparser import Error, RawConfigParser
+
     parser = RawConfigParser()
     try:
         parser.read_string(read_utf8(path))
-    except ConfigParserError as error:
+    except Error as error:
         reason = str(error).splitlines()[0]
         problems.append(f"{_SETUP_CFG} cannot be read as setuptools reads it: {reason}.")
     called = f"`python_requires` of {_SETUP_CFG}"
