@@ -16,6 +16,7 @@ from hatch_connect.bundle.archive import (
     BUNDLE_SUFFIXES,
     DEFAULT_DIRECTORY,
     ContentFile,
+    is_within,
     shown,
 )
 from hatch_connect.bundle.companions import (
@@ -59,7 +60,8 @@ _SHOWN = 8
 class _Rules:
     """What decides which of the files ship.
 
-    `others` is what other content of the project has for itself, but for what is `imported`.
+    `others` is what other content of the project has for itself, but for what is `imported`;
+    `outputs` is where bundles go, `directory` where this one does.
     """
 
     context: BuildContext
@@ -67,6 +69,8 @@ class _Rules:
     inspection: Inspection | None
     others: Mapping[str, str]
     imported: Collection[str]
+    outputs: str
+    directory: str
 
     def against(self, file: Candidate) -> str | None:
         """Return the rule that holds a file back, or None."""
@@ -103,11 +107,12 @@ class _Rules:
         return config.app_mode.is_quarto and bool(config.entrypoint)
 
     def _is_output(self, file: Candidate) -> bool:
-        config, directory = self.context.config, self.context.directory
-        if file.source.is_relative_to(config.root / DEFAULT_DIRECTORY):
+        source = os.path.normcase(file.source)
+        if is_within(source, self.outputs):
             return True
-        if not file.source.is_relative_to(directory):
+        if not is_within(source, self.directory):
             return False
+        config, directory = self.context.config, self.context.directory
         name = file.source.name
         ours = name.startswith(config.content_name) and name.endswith(BUNDLE_SUFFIXES)
         # A folder around the project, or around the temporary one of the wheel, is not for bundles.
@@ -163,6 +168,8 @@ def _rules(
         inspection=inspection,
         others=others,
         imported=frozenset(imported_by_entry(context) if others else ()),
+        outputs=os.path.normcase(context.config.root / DEFAULT_DIRECTORY),
+        directory=os.path.normcase(context.directory),
     )
 
 

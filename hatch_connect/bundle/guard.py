@@ -221,6 +221,7 @@ def forbidden(path: str, source: Path | None = None) -> Forbidden | None:
     return Forbidden(rule=generated, secret=False) if generated else None
 
 
+@lru_cache(1024)
 def forbidden_folder(name: str) -> Forbidden | None:
     """Return which rule keeps a folder of this name back, tracked by git or not; or None."""
     if _is_secret_folder(name):
