@@ -22,7 +22,7 @@ connect_environment(Path("/"))
 """
 COMPLETION = {
     "_HATCH_CONNECT_COMPLETE": "zsh_complete",
-    "COMP_WORDS": "hatch-connect deploy --ser",
+    "COMP_WORDS": "hatch-connect deploy --serv",
     "COMP_CWORD": "2",
 }
 OURS = {"", ".door", ".errors", ".options", ".project", ".project.settings"}
