@@ -186,18 +186,14 @@ def is_within(path: str, *roots: str) -> bool:
 class Tally:
     """A stream that counts and hashes what passes through it."""
 
-    def __init__(
-        self, stream: BinaryIO | IO[bytes], seen: Callable[[int], None] = lambda _: None
-    ) -> None:
+    def __init__(self, stream: BinaryIO | IO[bytes]) -> None:
         self._stream = stream
-        self._seen = seen
         self.md5 = hashlib.md5(usedforsecurity=False)
         self.size = 0
 
     def _count(self, data: bytes) -> bytes:
         self.md5.update(data)
         self.size += len(data)
-        self._seen(len(data))
         return data
 
     def read(self, size: int = -1) -> bytes:
@@ -206,7 +202,7 @@ class Tally:
 
     def write(self, data: bytes) -> int:
         """Write to the stream below."""
-        return self._stream.write(self._count(bytes(data)))
+        return self._stream.write(self._count(data))
 
     def flush(self) -> None:
         """Flush the stream below."""
