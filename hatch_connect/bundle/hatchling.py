@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from hatch_connect.project.project import Project
 
 OWN = "connect"
+_VERSION_HOOK = "version"  # writes a file, and does not look at the wheel
+_FOR_INSTALLERS = (".dist-info", ".data")  # endings of folders that do not ship as they are
 _BY_HATCHLING = "Hatchling's selection: [tool.hatch.build]"
 
 
@@ -162,25 +164,23 @@ class BundleBuilder(BuilderInterface[_BundleConfig, PluginManager]):
             directory=str(folder / "wheel"), versions=["standard"], hooks_only=False, clean=False
         )
         unpacked = unpack_wheel(Path(artifact), folder / "content")
-        if not holds_modules(unpacked):
+        if not (wheel.not_packed or holds_modules(unpacked)):
             return None
-        executable = {file.path: file.executable for file in wheel.chosen.files}
         # Files that the build made (metadata, what hooks add) were not among the chosen ones.
-        made = [file for file in unpacked.files if file.path not in executable]
+        chosen = {file.path: file for file in wheel.chosen.files}
+        made = [file for file in unpacked.files if file.path not in chosen]
         has_forced = "force-include" in self.target_config or self.config.build_force_include
         more = self._choose(selector, [*made, *(self._forced() if has_forced else ())])
         copies = (
-            replace(file, executable=executable[file.path])
+            replace(file, executable=chosen[file.path].executable)
             for file in unpacked.files
-            if file.path in executable
+            if file.path in chosen
         )
         return SelectedFiles(
-            files=(*copies, *more.files),
+            files=(*wheel.not_packed, *copies, *more.files),
             left_out=(*wheel.chosen.left_out, *more.left_out, *unpacked.left_out),
             version=unpacked.version,
-            origins=frozenset(
-                file.origin for file in wheel.chosen.files if file.origin is not None
-            ),
+            origins=frozenset(file.origin for file in chosen.values() if file.origin is not None),
         )
 
     def from_tree(self, context: BuildContext, version: str | None) -> SelectedFiles:
@@ -298,10 +298,16 @@ class _WheelConfig(_Unfiltered, WheelBuilderConfig):
 
 
 class _Wheel(WheelBuilder):
-    """Hatchling's wheel builder, from which files can be kept back."""
+    """Hatchling's wheel builder, from which files can be kept back.
+
+    If no hook sees the wheel, files that ship from it as they are need not be packed to be
+    unpacked again: these are `not_packed`.
+    """
 
     choose: Callable[[list[Candidate]], SelectedFiles]
     chosen = SelectedFiles()
+    not_packed: tuple[Candidate, ...] = ()
+    _is_seen = True
 
     @classmethod
     def get_config_class(cls) -> type[WheelBuilderConfig]:
@@ -316,7 +322,7 @@ class _Wheel(WheelBuilder):
         return bool(self.config.include_path(str(Path(folder, "any")), explicit=bool(chosen)))
 
     def recurse_included_files(self) -> Iterator[IncludedFile]:
-        """Return the files that ship."""
+        """Return the files that ship and must be in the wheel for it."""
         forced = self.config.get_force_include()
         found = {
             _candidate(file, even_ignored=_is_artifact(self.config, file.relative_path)): file
@@ -327,14 +333,23 @@ class _Wheel(WheelBuilder):
             for file in self.recurse_forced_files(forced)
         }
         self.chosen = self.choose(list(found))
-        files = {candidate.path: file for candidate, file in found.items()}
-        for candidate in self.chosen.files:
-            yield files[candidate.path]
+        packed = {
+            candidate.path: file
+            for candidate, file in found.items()
+            if self._is_seen or candidate.path.partition("/")[0].endswith(_FOR_INSTALLERS)
+        }
+        self.not_packed = tuple(
+            Candidate(path=f.path, source=f.source, origin=None, executable=f.executable)
+            for f in self.chosen.files
+            if f.path not in packed
+        )
+        return (packed[file.path] for file in self.chosen.files if file.path in packed)
 
     def get_build_hooks(self, directory: str) -> dict[str, BuildHookInterface[Any]]:
         """Leave out our own hook: it describes artifacts, and this wheel is not one."""
         hooks = super().get_build_hooks(directory)
         hooks.pop(OWN, None)
+        self._is_seen = not hooks.keys() <= {_VERSION_HOOK}
         return hooks
 
 

@@ -106,6 +106,33 @@ def test_a_build_that_says_nothing_of_a_bundle(
 HATCHLING_ALONE = "import sys; del sys.argv[1:3]; from hatchling.cli import hatchling; hatchling()"
 
 
+LATE_HOOK = """
+import zipfile
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+class Hook(BuildHookInterface):
+    def finalize(self, version, build_data, artifact_path):
+        with zipfile.ZipFile(artifact_path, "a") as wheel:
+            names = wheel.namelist()
+            wheel.writestr("sales_api/late.txt", "".join(name for name in names if "main" in name))
+"""
+
+
+def test_a_hook_sees_the_whole_wheel_and_may_change_it(
+    tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a hook, files of the tree are not packed into the wheel."""
+    root = project(tmp_path / "p", PACKAGE)
+    alone = members_of(build_one(root, environ).bundle.path)
+    with (root / "pyproject.toml").open("a", encoding="utf-8") as file:
+        file.write(CUSTOM)
+    (root / "hatch_build.py").write_text(LATE_HOOK, encoding="utf-8")
+    elsewhere(monkeypatch, sys.executable, "-c", HATCHLING_ALONE)
+    hooked = members_of(build_one(root, environ).bundle.path)
+    assert hooked.pop("sales_api/late.txt") == b"sales_api/main.py"
+    del alone["manifest.json"], hooked["manifest.json"]
+    assert hooked == alone
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a script stands for Quarto")
 def test_packages_that_nothing_locks_are_missed_only_where_a_document_needs_them(
     tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
