@@ -228,9 +228,10 @@ def _is_there(path: Path) -> bool:
 
 
 def _prepare(folder: Path) -> None:
-    if folder.is_dir():
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
         return
-    folder.mkdir(parents=True)
     (folder / ".gitignore").write_text("*\n", encoding="ascii")
 
 

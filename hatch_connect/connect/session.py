@@ -9,7 +9,6 @@ import contextlib
 import itertools
 import json
 import time
-import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -214,22 +213,19 @@ class Session:
         if request.stream:
             request.stream.seek(0)
         try:
-            with warnings.catch_warnings():
-                # The person was warned already, once.
-                warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
-                return self._http.request(
-                    request.method,
-                    url,
-                    auth=self._auth,
-                    json=request.body,
-                    data=request.stream,
-                    headers=request.stream.headers if request.stream else None,
-                    timeout=(connecting, timeout),
-                    allow_redirects=False,
-                    proxies={urlsplit(url).scheme: proxy} if proxy else {},
-                    verify=not self.server.insecure,
-                    stream=True,
-                )
+            return self._http.request(
+                request.method,
+                url,
+                auth=self._auth,
+                json=request.body,
+                data=request.stream,
+                headers=request.stream.headers if request.stream else None,
+                timeout=(connecting, timeout),
+                allow_redirects=False,
+                proxies={urlsplit(url).scheme: proxy} if proxy else {},
+                verify=not self.server.insecure,
+                stream=True,
+            )
         except requests.RequestException as error:
             raise self._failure(error, request, url) from None
         except urllib3.exceptions.HTTPError as error:

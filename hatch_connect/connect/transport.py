@@ -68,6 +68,11 @@ class _Connection(urllib3.connection.HTTPConnection):
 class _TlsConnection(urllib3.connection.HTTPSConnection):
     response_class = _WithDeadline
 
+    def connect(self) -> None:
+        super().connect()
+        # Else urllib3 warns of a certificate that is not checked: the person was warned, once.
+        self.is_verified = True
+
 
 class _Pool(urllib3.HTTPConnectionPool):
     ConnectionCls = _Connection

@@ -5,8 +5,10 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 from typing import TYPE_CHECKING
 
 import pytest
@@ -106,6 +108,63 @@ def test_several_contents_and_servers(root: Path) -> None:
     report = record_in(RecordStore(place(root, "report")), RECORD.server_url)
     assert report is not None
     assert report.app_guid == "r"
+
+
+def test_the_first_records_of_several_contents_at_once_all_land_in_the_project(
+    tmp_path: Path,
+) -> None:
+    several = 4
+    for number in range(25):
+        root, barrier = tmp_path / str(number), Barrier(several)
+        root.mkdir()
+
+        def put(name: str, root: Path = root, barrier: Barrier = barrier) -> Path:
+            store = RecordStore(place(root, name))
+            barrier.wait()
+            return store.put(RECORD)
+
+        with ThreadPoolExecutor(several) as threads:
+            written = list(threads.map(put, "abcd"))
+        assert written == [root / "rsconnect-python" / f"{name}.json" for name in "abcd"]
+        assert (root / "rsconnect-python" / ".gitignore").read_text() == "*\n"
+
+
+WRITER = """\
+import sys
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread
+
+from hatch_connect.connect.records import Attempt, DeploymentRecord, RecordPath, RecordStore
+
+folder, *threads = sys.argv[1:]
+place = RecordPath(path=Path(folder, "a"), fallback=Path(folder, "b"), in_project=True)
+
+
+def put(name):
+    for number in range(10):
+        url = f"https://{name}{number}.example.com"
+        store = RecordStore(place)
+        store.put(DeploymentRecord(server_url=url))
+        store.note(url, "g", Attempt(bundle_id="7"), again=False)
+
+
+for name in threads:
+    Thread(target=put, args=(name,)).start()
+"""
+
+
+def test_deployments_at_once_keep_all_records_and_histories(tmp_path: Path) -> None:
+    processes = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), *threads])
+        for threads in ("ab", "cd")
+    ]
+    assert [process.wait() for process in processes] == [0, 0]
+    store = RecordStore(RecordPath(path=tmp_path / "a", fallback=tmp_path / "b", in_project=True))
+    urls = [f"https://{name}{number}.example.com" for name in "abcd" for number in range(10)]
+    assert all(record_in(store, url) for url in urls)
+    assert all(store.attempts(url, "g") for url in urls)
+    assert not (tmp_path / "b").exists()
 
 
 def test_what_is_not_known_survives_under_the_key_it_has(root: Path) -> None:
