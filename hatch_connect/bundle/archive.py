@@ -315,6 +315,19 @@ def copy(folder: Path, files: Sequence[ContentFile], report: Report) -> tuple[Li
     return tuple(listed)
 
 
+def checksums(files: Sequence[ContentFile], report: Report) -> tuple[ListedFile, ...]:
+    """Return the files as a manifest lists them, each read once; nothing is written."""
+    progress = _Meter(sum(file.size for file in files), report, what="Reading the files")
+    listed = []
+    with Path(os.devnull).open("wb") as nowhere:
+        for file in files:
+            with _opened(file) as (stream, size):
+                checksum = _pour(_blocks(file.path, stream, size), nowhere, progress.seen)
+            listed.append(ListedFile(path=file.path, checksum=checksum))
+    progress.end()
+    return tuple(listed)
+
+
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` that takes its place at the end, and is gone after an error."""
@@ -410,7 +423,8 @@ def _header(path: str, size: int, mode: int, epoch: int) -> bytes:
 class _Meter:
     """Reports progress about a hundred times in all, however many files there are."""
 
-    def __init__(self, total: int, report: Report) -> None:
+    def __init__(self, total: int, report: Report, *, what: str = _WHAT) -> None:
+        self._what = what
         self._total = total
         self._report = report
         self._done = self._reported = 0
@@ -426,4 +440,4 @@ class _Meter:
 
     def _report_done(self, done: int) -> None:
         self._reported = self._done
-        self._report(Progress(what=_WHAT, done=done, total=self._total, unit="bytes"))
+        self._report(Progress(what=self._what, done=done, total=self._total, unit="bytes"))

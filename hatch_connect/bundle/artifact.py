@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.archive import check_names, md5_of, replacing, shown
 from hatch_connect.bundle.assemble import describe, needs_packages
-from hatch_connect.bundle.bundle import reading
 from hatch_connect.bundle.companions import entry_files, has_entry
 from hatch_connect.bundle.guard import forbidden
 from hatch_connect.bundle.manifest import (
@@ -31,7 +30,7 @@ from hatch_connect.project.python_version import nearest_version_file
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from hatch_connect.bundle.bundle import Bundle
+    from hatch_connect.bundle.build_protocol import Built
     from hatch_connect.bundle.packages import Packages
     from hatch_connect.project.project import ProjectConfig
 
@@ -140,8 +139,8 @@ def _is_secret(path: str, source: Path | bytes) -> bool:
     return rule is not None and rule.secret
 
 
-def write_in_place(config: ProjectConfig, bundle: Bundle) -> Path:
-    """Write the files that a checkout lacks to be this bundle; return the manifest's path.
+def write_in_place(config: ProjectConfig, built: Built) -> Path:
+    """Write the files that a checkout lacks to be this content; return the manifest's path.
 
     That lies at the top of the content, which may be a folder of the project.
     Raises BundleError if files of the bundle lie elsewhere in the project (a `src/` layout,
@@ -149,20 +148,18 @@ def write_in_place(config: ProjectConfig, bundle: Bundle) -> Path:
     is ours if it is, byte by byte, what we would write, with our constants for the locale and pip;
     an earlier list of packages is ours if its first line says so.
     """
-    manifest = _without_metadata(bundle.manifest)
-    package_file = manifest.python.package_file if manifest.python else None
+    manifest, packages = _without_metadata(built.contents.manifest), built.packages
     root = config.content_root
-    _require_same_paths(root, manifest, package_file)
+    _require_same_paths(root, manifest, packages.path if packages else None)
     target = root / MANIFEST_NAME
     if target.exists() and not _is_our_manifest(target):
         raise _in_the_way(target)
-    if package_file is not None:
-        listed = next(file for file in manifest.files if file.path == package_file)
-        package_path = root.joinpath(*package_file.split("/"))
-        if not _is_that(package_path, listed.checksum):
+    if packages is not None:
+        package_path = root.joinpath(*packages.path.split("/"))
+        if not _is_that(package_path, md5_of(packages.content)):
             if package_path.exists() and not package_path.read_bytes().startswith(_OUR_LIST):
                 raise _in_the_way(package_path)
-            _write(package_path, _member(bundle, package_file))
+            _write(package_path, packages.content)
     _write(target, manifest.to_json())
     return target
 
@@ -214,15 +211,6 @@ def _is_that(path: Path, checksum: str) -> bool:
         return False
     data = path.read_bytes()
     return checksum in map(md5_of, (data, data.replace(b"\r\n", b"\n")))
-
-
-def _member(bundle: Bundle, name: str) -> bytes:
-    with reading(bundle.path) as (archive, _):
-        for member in archive:
-            content = archive.extractfile(member) if member.name == bundle.top + name else None
-            if content is not None:
-                return content.read()
-    raise BundleError(f"{bundle.path} no longer holds {name}.")
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.archive import DEFAULT_DIRECTORY, DEFAULT_EPOCH, SUFFIX
-from hatch_connect.bundle.build_protocol import built_for
-from hatch_connect.bundle.bundle import Bundle
+from hatch_connect.bundle.build_protocol import Built
+from hatch_connect.bundle.bundle import Bundle, BundleContents
 from hatch_connect.bundle.files import (
     content_files,
     select,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from hatch_connect.bundle.archive import ContentFile
-    from hatch_connect.bundle.build_protocol import BuildContext, BuildRequest, Built
+    from hatch_connect.bundle.build_protocol import BuildContext, BuildRequest
     from hatch_connect.bundle.packages import Packages
     from hatch_connect.bundle.render import Inspection
     from hatch_connect.bundle.selector import SelectedFiles
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 def assemble(context: BuildContext, selected: SelectedFiles) -> Built:
-    """Write the bundle of one piece of content."""
+    """Write the bundle of one piece of content, or only describe it, as it is requested."""
     config, request = context.config, context.request
     inspection = inspect_quarto(config, context.environ)
     needed = needs_packages(config, inspection)
@@ -59,13 +59,18 @@ def assemble(context: BuildContext, selected: SelectedFiles) -> Built:
         selected = select(context, selected, packages, inspection)
         if guessed := context.selector.note():
             context.report(Note(text=guessed))
-        bundle = _pack(
+        contents = _made(
             context,
             selected.version,
             describe(config, packages, inspection),
             content_files(config, selected, packages),
         )
-    return built_for(request, bundle, selected.left_out, packages)
+    return Built(
+        content=config.content,
+        contents=contents,
+        left_out=selected.left_out,
+        packages=packages,
+    )
 
 
 def _without_effect(request: BuildRequest, *, installs: bool) -> Iterator[str]:
@@ -78,17 +83,22 @@ def _without_effect(request: BuildRequest, *, installs: bool) -> Iterator[str]:
         yield f"No effect for {title}, which is no notebook: {', '.join(config.unused_keys)}."
 
 
-def _pack(
+def _made(
     context: BuildContext,
     version: str | None,
     manifest: Manifest,
     files: tuple[ContentFile, ...],
-) -> Bundle:
-    name, report = context.config.content_name, context.report
+) -> BundleContents:
+    name, report, request = context.config.content_name, context.report, context.request
+    if request.form == "manifest" or request.unless:
+        report(Step(text=f"Reading {len(files)} files of {name}"))
+        described = BundleContents.of(manifest, files, report=report)
+        if request.form == "manifest" or described.identity == request.unless:
+            return described
     report(Step(text=f"Packing {len(files) + 1} files of {name}"))
     time = epoch(context.environ)
     _keep_from_git(context.directory, context.config.root)
-    if context.request.as_folder:
+    if request.form == "folder":
         return Bundle.write_folder(context.directory / name, manifest, files, report=report)
     path = context.directory / f"{name}{f'-{version}' if version else ''}{SUFFIX}"
     return Bundle.write(path, manifest, files, epoch=time, report=report)

@@ -11,10 +11,10 @@ import base64
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from hatch_connect import errors
-from hatch_connect.bundle.bundle import Bundle
+from hatch_connect.bundle.bundle import Bundle, BundleContents
 from hatch_connect.bundle.manifest import Manifest
 from hatch_connect.bundle.packages import PackageInputs, Packages, decide_packages
 from hatch_connect.bundle.selector import LeftOut
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 VARIABLE = "HATCH_CONNECT_OPTIONS"
 MAIN = "standard"
 """What Hatch calls the main content, the one without a name."""
+Form: TypeAlias = Literal["archive", "folder", "manifest"]
+"""What a build makes of the content: a bundle, a folder that holds the same, or nothing but the
+description of it."""
 _EVENTS: dict[str, Callable[..., Event]] = {"note": Note, "warned": Warned}
 
 
@@ -44,8 +47,8 @@ class BuildRequest:
     `directory` is where the bundle goes (None: dist/connect in the root). `packages` were decided
     before the build; `refused` says why they could not be, which matters only if the content turns
     out to need some. Otherwise the build decides them by the `inputs`. `options_of_python` are the
-    call's options that mean nothing without Python. `as_folder` asks for the content as a folder
-    instead of an archive.
+    call's options that mean nothing without Python. `unless` is the identity of a bundle that is
+    not to be made again: if the content is that, it is only described.
     """
 
     config: ProjectConfig
@@ -54,7 +57,8 @@ class BuildRequest:
     packages: Packages | None = None
     refused: errors.HatchConnectError | None = None
     options_of_python: tuple[str, ...] = ()
-    as_folder: bool = False
+    form: Form = "archive"
+    unless: str | None = None
 
     def decide_packages(self) -> Packages:
         """Return the packages, which are decided now if they were not before.
@@ -89,27 +93,31 @@ class BuildContext:
 class Built:
     """A bundle that was built, and what there is to say of it.
 
-    `python` and `lock` are None for content without Python.
+    `contents` are a `Bundle` unless the request asked only to describe it, or was for another one
+    than this. `packages` are None for content without Python.
     """
 
     content: str | None
-    bundle: Bundle
+    contents: BundleContents
     left_out: tuple[LeftOut, ...]
-    python: PythonTarget | None
-    lock: Lock | None
+    packages: Packages | None
 
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle, for a request that has one made in any case."""
+        if isinstance(self.contents, Bundle):
+            return self.contents
+        raise AssertionError("the content was only described")
 
-def built_for(
-    request: BuildRequest, bundle: Bundle, left_out: tuple[LeftOut, ...], packages: Packages | None
-) -> Built:
-    """Return the bundle that was built for a request, with these packages."""
-    return Built(
-        content=request.config.content,
-        bundle=bundle,
-        left_out=left_out,
-        python=packages.python if packages else None,
-        lock=packages.lock if packages else None,
-    )
+    @property
+    def python(self) -> PythonTarget | None:
+        """The Python that the content asks for."""
+        return self.packages.python if self.packages else None
+
+    @property
+    def lock(self) -> Lock | None:
+        """The lock that its packages are from."""
+        return self.packages.lock if self.packages else None
 
 
 def encode_request(request: BuildRequest, answer: Path) -> str:
@@ -120,7 +128,8 @@ def encode_request(request: BuildRequest, answer: Path) -> str:
         "content": config.content,
         "overrides": config.overrides,
         "options_of_python": request.options_of_python,
-        "as_folder": request.as_folder,
+        "form": request.form,
+        "unless": request.unless,
         "interpreter": interpreter
         and {key: getattr(interpreter, key) for key in ("path", "version", "implementation")},
         "packages": request.packages and _packages_to_dict(request.packages),
@@ -151,7 +160,8 @@ def decode_request(text: str, project: Project) -> tuple[BuildRequest, Path | No
         packages=decided,
         refused=_error(refused) if refused else None,
         options_of_python=options,
-        as_folder=request.get("as_folder") is True,
+        form=next((form for form in get_args(Form) if form == request.get("form")), "archive"),
+        unless=request.get("unless"),
     ), Path(answer) if answer else None
 
 
@@ -167,10 +177,7 @@ def encode_answer(
         if isinstance(event, Note | Warned)
     ]
     answer = built and {
-        "path": built.bundle.path,
-        "size": built.bundle.size,
-        "md5": built.bundle.md5,
-        "manifest": built.bundle.manifest.to_dict(),
+        **_contents_to_dict(built.contents),
         "left_out": [asdict(item) for item in built.left_out],
     }
     failure = error and _error_to_dict(error)
@@ -210,17 +217,40 @@ def _error(data: Mapping[str, Any]) -> errors.HatchConnectError:
 
 
 def _built(data: Mapping[str, Any], request: BuildRequest) -> Built:
-    manifest = Manifest.from_dict(data["manifest"])
-    bundle = Bundle(
-        path=Path(data["path"]),
-        manifest=manifest,
-        size=data["size"],
-        digest=manifest.digest,
-        md5=data["md5"],
+    contents = _contents(data)
+    return Built(
+        content=request.config.content,
+        contents=contents,
+        left_out=tuple(LeftOut(**item) for item in data["left_out"]),
+        # Only the build tells whether a Quarto document needs packages.
+        packages=request.packages if contents.manifest.python else None,
     )
-    left_out = tuple(LeftOut(**item) for item in data["left_out"])
-    # Only the build tells whether a Quarto document needs packages.
-    return built_for(request, bundle, left_out, request.packages if manifest.python else None)
+
+
+def _contents_to_dict(contents: BundleContents) -> dict[str, object]:
+    archive = contents if isinstance(contents, Bundle) else None
+    return {
+        "manifest": contents.manifest.to_dict(),
+        "identity": contents.identity,
+        "sizes": contents.sizes,
+        "bundle": archive and {key: getattr(archive, key) for key in ("path", "size", "md5")},
+    }
+
+
+def _contents(data: Mapping[str, Any]) -> BundleContents:
+    if "identity" not in data:  # by an earlier release, which the project's build requires
+        path = Path(data["path"])
+        return Bundle.open(path, into=path.parent)
+    manifest, archive = Manifest.from_dict(data["manifest"]), data["bundle"]
+    described = {
+        "manifest": manifest,
+        "digest": manifest.digest,
+        "identity": data["identity"],
+        "sizes": tuple((path, size) for path, size in data["sizes"]),
+    }
+    if archive is None:
+        return BundleContents(**described)
+    return Bundle(**{**archive, "path": Path(archive["path"])}, **described)
 
 
 def _packages_to_dict(packages: Packages) -> dict[str, object]:

@@ -15,7 +15,7 @@ import tarfile
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hatch_connect.bundle.archive import (
     DEFAULT_EPOCH,
@@ -24,6 +24,7 @@ from hatch_connect.bundle.archive import (
     ContentFile,
     Tally,
     check_names,
+    checksums,
     copy,
     pack,
     shown,
@@ -53,19 +54,57 @@ _SHOWN_PROBLEMS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bundle:
+class BundleContents:
+    """What a bundle holds, which is known before there is an archive.
+
+    `digest` is the SHA-256 of the canonical manifest for the files as they are; `identity` covers
+    the executable bits as well, of which the manifest says nothing. `sizes` has every file, the
+    manifest too, with its bytes, sorted.
+    """
+
+    manifest: Manifest
+    digest: str
+    identity: str
+    sizes: tuple[tuple[str, int], ...]
+
+    @classmethod
+    def of(
+        cls, manifest: Manifest, files: Sequence[ContentFile], *, report: Report = silent
+    ) -> BundleContents:
+        """Read the files that `Bundle.write` would pack, and write nothing (BundleError)."""
+        check_names(file.path for file in files)
+        listed = checksums(files, report)
+        return cls(**_described(manifest.with_files(listed).to_json(), files))
+
+
+def _described(text: bytes, files: Sequence[ContentFile]) -> dict[str, Any]:
+    """Return the fields of `BundleContents` for the bytes of a manifest and its files."""
+    manifest = Manifest.from_json(text)
+    sizes = {file.path: file.size for file in files} | {MANIFEST_NAME: len(text)}
+    executable = (file.path for file in files if file.executable)
+    return {
+        "manifest": manifest,
+        "digest": manifest.digest,
+        "identity": _identity(manifest.digest, executable),
+        "sizes": tuple(sorted(sizes.items())),
+    }
+
+
+def _identity(digest: str, executable: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join((digest, *sorted(executable))).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle(BundleContents):
     """A bundle on disk that was checked.
 
-    `digest` is the SHA-256 of the canonical manifest for the files as they are: it identifies the
-    bundle. `md5` is that of the archive's bytes (hex), `size` their number. `top` is the single
+    `md5` is that of the archive's bytes (hex), `size` their number. `top` is the single
     folder in which an archive made elsewhere holds everything (with its slash), else "". A bundle
     that is written as a folder has the size of its files, and no MD5 ("").
     """
 
     path: Path
-    manifest: Manifest
     size: int
-    digest: str
     md5: str
     top: str = ""
 
@@ -91,8 +130,8 @@ class Bundle:
             epoch=epoch,
             report=report,
         )
-        whole, md5 = Manifest.from_json(text), packed.md5.hexdigest()
-        return cls(path=path, manifest=whole, size=packed.size, digest=whole.digest, md5=md5)
+        described = _described(text, files)
+        return cls(path=path, size=packed.size, md5=packed.md5.hexdigest(), **described)
 
     @classmethod
     def open(cls, path: Path, *, into: Path, report: Report = silent) -> Bundle:
@@ -130,18 +169,8 @@ class Bundle:
         with _replacing_folder(folder) as partial:
             text = manifest.with_files(copy(partial, files, report)).to_json()
             (partial / MANIFEST_NAME).write_bytes(text)
-        whole = Manifest.from_json(text)
         size = len(text) + sum(file.size for file in files)
-        return cls(path=folder, manifest=whole, size=size, digest=whole.digest, md5="")
-
-    def sizes(self) -> tuple[tuple[str, int], ...]:
-        """Return every file of the bundle, the manifest too, with its size in bytes, sorted."""
-        if self.path.is_dir():
-            names = (MANIFEST_NAME, *(file.path for file in self.manifest.files))
-            return tuple(sorted((name, (self.path / name).stat().st_size) for name in names))
-        with reading(self.path) as (archive, _):
-            found = [(normalized(m).removeprefix(self.top), m.size) for m in archive if m.isreg()]
-        return tuple(sorted(found))
+        return cls(path=folder, size=size, md5="", **_described(text, files))
 
     def extract(self, folder: Path) -> None:
         """Unpack the bundle as the content of `folder`.
@@ -222,9 +251,14 @@ def _listed(manifest: Path) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class _ArchiveContents:
-    """What an archive holds: checksums of its files, targets of its links, possible manifests."""
+    """What an archive holds: checksums of its files, targets of its links, possible manifests.
+
+    `sizes` and `modes` are those of the files that are no links.
+    """
 
     checksums: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    modes: dict[str, int] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     manifests: dict[str, bytes] = field(default_factory=dict)
 
@@ -252,11 +286,15 @@ def _check(path: Path) -> tuple[Bundle, tuple[str, ...]]:
     # Older versions of the official client list the manifest in itself, with a stale checksum.
     listed = {f.path: f.checksum for f in manifest.files if f.path != MANIFEST_NAME}
     _refuse_missing(listed.keys() - archived.keys(), path)
+    digest = digest_of(text, archived)
+    executable = [n.removeprefix(top) for n, mode in found.modes.items() if mode & stat.S_IXUSR]
     bundle = Bundle(
         path=path,
         manifest=manifest,
         size=raw.size,
-        digest=digest_of(text, archived),
+        digest=digest,
+        identity=_identity(digest, executable),
+        sizes=tuple(sorted((n.removeprefix(top), size) for n, size in found.sizes.items())),
         md5=raw.md5.hexdigest(),
         top=top,
     )
@@ -354,6 +392,7 @@ def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, found: _ArchiveCont
         if keep:
             kept.append(data)
     found.checksums[name] = counted.md5.hexdigest()
+    found.sizes[name], found.modes[name] = counted.size, member.mode
     if keep:
         found.manifests[name] = b"".join(kept)
 

@@ -25,6 +25,7 @@ from hatchling.plugin.manager import PluginManager
 from hatch_connect.bundle.archive import DEFAULT_DIRECTORY, SUFFIX, check_names
 from hatch_connect.bundle.assemble import assemble
 from hatch_connect.bundle.build_protocol import MAIN, BuildContext, BuildRequest
+from hatch_connect.bundle.bundle import Bundle
 from hatch_connect.bundle.files import files_of_folder
 from hatch_connect.bundle.guard import forbidden
 from hatch_connect.bundle.manifest import MANIFEST_NAME
@@ -153,7 +154,8 @@ class BundleBuilder(BuilderInterface[_BundleConfig, PluginManager]):
             material = self._from_wheel(context.selector, Path(folder)) if wheel else None
             built = assemble(context, material or self.from_tree(context, self.metadata.version))
         self.run.built.append(built)
-        return str(built.bundle.path)
+        # Hatchling only shows it; without an archive there is no path to show.
+        return str(built.contents.path if isinstance(built.contents, Bundle) else directory)
 
     def _from_wheel(self, selector: Selector, folder: Path) -> SelectedFiles | None:
         wheel = self._wheel()

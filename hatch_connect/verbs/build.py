@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from functools import cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.artifact import write_in_place
 from hatch_connect.bundle.build import build
 from hatch_connect.bundle.build_protocol import BuildRequest
+from hatch_connect.bundle.bundle import Bundle
 from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.bundle.packages import PackageInputs, decide_packages
 from hatch_connect.errors import InterpreterError, LockError
@@ -31,9 +34,8 @@ from hatch_connect.verbs.result import Result, listing_of, one_or_several
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
-    from hatch_connect.bundle.build_protocol import Built
+    from hatch_connect.bundle.build_protocol import Built, Form
     from hatch_connect.bundle.packages import Packages
     from hatch_connect.locks.lock import Lock
     from hatch_connect.options import Options
@@ -153,10 +155,15 @@ def _of_python(config: ProjectConfig, options: Options) -> Iterator[str]:
         yield "--python-version"
 
 
-def _build_contents(call: Call, *, as_folder: bool = False) -> list[tuple[ProjectConfig, Built]]:
-    """Build the bundle of each piece of content that the call is about."""
+def _build_contents(call: Call, form: Form = "archive") -> list[tuple[ProjectConfig, Built]]:
+    """Build each piece of content that the call is about."""
     configs = (call.config(content) for content in call.contents())
-    requests = [replace(build_request(config, call), as_folder=as_folder) for config in configs]
+    requests = [replace(build_request(config, call), form=form) for config in configs]
+    if form == "manifest":
+        with TemporaryDirectory(prefix="hatch-connect-") as folder:
+            # Hatchling makes the folder of its builds, even if nothing is to be put there.
+            asked = [replace(request, directory=Path(folder)) for request in requests]
+            return [(request.config, build_content(request, call)) for request in asked]
     return [(request.config, build_content(request, call)) for request in requests]
 
 
@@ -166,16 +173,18 @@ def build_content(request: BuildRequest, call: Call) -> Built:
     of = f" of {request.config.content}" if request.config.content else ""
     report(Step(text=f"Building the bundle{of}"))
     built = build(request, call.environ, report)
-    bundle, lock = built.bundle, built.lock
+    contents, lock = built.contents, built.lock
     if lock is not None:
         named = lock.path.name if lock.path else "what is installed"
         count = len(lock.pins)
         report(Note(text=f"{count} package{'' if count == 1 else 's'} from {named}"))
     if built.python is not None:
         report(Note(text=f"Python {built.python.asked}: {built.python.because}"))
-    files = len(bundle.manifest.files) + 1  # with the manifest
-    report(Note(text=f"{files} files, {bundle.size:,} bytes: {bundle.path}"))
-    report(Detail(text=f"digest {bundle.digest}"))
+    files = f"{len(contents.sizes)} files"
+    if isinstance(contents, Bundle):
+        files += f", {contents.size:,} bytes: {contents.path}"
+    report(Note(text=files))
+    report(Detail(text=f"digest {contents.digest}"))
     return built
 
 
@@ -197,7 +206,7 @@ def run_manifest(call: Call) -> Result:
     if call.options.in_place:
         call.content()
     results = []
-    for config, built in _build_contents(call, as_folder=not call.options.in_place):
+    for config, built in _build_contents(call, "manifest" if call.options.in_place else "folder"):
         path = _write_manifest(config, built, call)
         facts = {"manifest": str(path), "folder": str(path.parent)}
         results.append(_written(str(path), facts, built, call.options))
@@ -212,7 +221,7 @@ def _written(path: str, facts: Mapping[str, object], built: Built, options: Opti
 
 def _write_manifest(config: ProjectConfig, built: Built, call: Call) -> Path:
     if call.options.in_place:
-        return write_in_place(config, built.bundle)
+        return write_in_place(config, built)
     folder = built.bundle.path
     if not folder.is_dir():  # by an earlier release, which the project's build requires
         folder = folder.parent / config.content_name

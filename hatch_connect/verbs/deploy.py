@@ -293,7 +293,7 @@ def _plan(checked: _Checked, folder: Path, call: Call) -> Planned:
         upload = Upload(
             archive=bundle.path,
             size=bundle.size,
-            largest=tuple(sorted(bundle.sizes(), key=lambda file: -file[1])[:_LARGEST]),
+            largest=tuple(sorted(bundle.sizes, key=lambda file: -file[1])[:_LARGEST]),
             metadata=checked.metadata,
         )
         # Only the build tells whether a Quarto document needs Python.

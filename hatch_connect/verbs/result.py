@@ -43,7 +43,7 @@ def listing_of(built: Built | None, options: Options) -> Result:
     """
     if built is None or not options.list:
         return Result()
-    files = built.bundle.sizes()
+    files = built.contents.sizes
     left_out = tuple((left.path, left.rule) for left in built.left_out)
     width = max((len(f"{size:,}") for _, size in files), default=0)
     return Result(

@@ -117,7 +117,7 @@ def test_the_values_of_a_bundle_are_those_of_the_file(tmp_path: Path) -> None:
     assert bundle.size == bundle.path.stat().st_size
     assert bundle.md5 == md5(bundle.path.read_bytes())
     assert bundle == Bundle.open(bundle.path, into=tmp_path)
-    assert bundle.sizes() == (
+    assert bundle.sizes == (
         *sorted((path, len(text)) for path, text in FILES.items() if path < "manifest.json"),
         ("manifest.json", len(bundle.manifest.to_json())),
         ("naïve " + "n" * 200, 0),

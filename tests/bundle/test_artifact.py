@@ -36,7 +36,7 @@ def locked(root: Path) -> Path:
 
 def write(root: Path, sandbox: Sandbox) -> tuple[Path, Built]:
     built = build_one(root, sandbox.environ)
-    return write_in_place(configuration(root), built.bundle), built
+    return write_in_place(configuration(root), built), built
 
 
 def test_the_checkout_becomes_the_bundle(tmp_path: Path, sandbox: Sandbox) -> None:

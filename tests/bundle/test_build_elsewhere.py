@@ -12,6 +12,7 @@ from support.projects import APP, CONNECT, HATCHLING, PACKAGE, build_one, paths,
 from support.sandbox import REPOSITORY, Sandbox, committed
 
 from hatch_connect.bundle import build, strategy
+from hatch_connect.bundle.bundle import BundleContents
 from hatch_connect.bundle.strategy import BuildStrategy, ChosenStrategy
 from hatch_connect.errors import BuildError, BundleError, LockError
 from hatch_connect.events import Detail
@@ -131,6 +132,27 @@ def test_a_hook_sees_the_whole_wheel_and_may_change_it(
     assert hooked.pop("sales_api/late.txt") == b"sales_api/main.py"
     del alone["manifest.json"], hooked["manifest.json"]
     assert hooked == alone
+
+
+@pytest.mark.parametrize("way", ["here", "elsewhere"])
+def test_nothing_is_packed_if_only_the_manifest_is_wanted(
+    tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    root = project(tmp_path / "p", PACKAGE)
+    packed = build_one(root, environ)
+    packed.bundle.path.unlink()
+    if way == "elsewhere":
+        elsewhere(monkeypatch, sys.executable, "-c", HATCHLING_ALONE)
+    contents = BundleContents(
+        manifest=packed.bundle.manifest,
+        digest=packed.bundle.digest,
+        identity=packed.bundle.identity,
+        sizes=packed.bundle.sizes,
+    )
+    assert build_one(root, environ, form="manifest").contents == contents
+    assert build_one(root, environ, unless=contents.identity).contents == contents
+    assert not packed.bundle.path.exists()
+    assert build_one(root, environ, unless="another").contents == packed.bundle
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a script stands for Quarto")

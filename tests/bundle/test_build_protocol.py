@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from support.projects import PACKAGE, configuration, project
 from hatch_connect import errors
 from hatch_connect.bundle.build_protocol import (
     BuildRequest,
-    built_for,
+    Built,
     decode_answer,
     decode_request,
     encode_answer,
@@ -68,7 +69,8 @@ def test_a_request_arrives_as_it_was_sent(tmp_path: Path, content: str | None) -
         config=configuration(root, content=content, overrides=overrides),
         packages=PACKAGES,
         options_of_python=("--python",),
-        as_folder=True,
+        form="folder",
+        unless="0" * 64,
     )
     assert sent(bare) == bare
     assert sent(full) == full
@@ -117,9 +119,21 @@ def test_an_answer_arrives_as_it_was_sent(tmp_path: Path, python: ManifestPython
     manifest = Manifest(metadata=ManifestMetadata(app_mode="static"), locale=None, python=python)
     bundle = Bundle.write(tmp_path / "b.tar.gz", manifest, in_memory({"a": b"1"}))
     left_out = (LeftOut(path=".env", rule="guard"),)
-    built = built_for(asked, bundle, left_out, PACKAGES if python else None)
+    built = Built(
+        content=None, contents=bundle, left_out=left_out, packages=PACKAGES if python else None
+    )
     heard = (Step(text="not told"), Note(text="told"), Warned(text="told too"))
     assert decode_answer(encode_answer(built, heard), asked) == (built, heard[1:])
+
+
+def test_an_answer_of_an_earlier_release_names_an_archive(tmp_path: Path) -> None:
+    manifest = Manifest(metadata=ManifestMetadata(app_mode="static"), locale=None)
+    bundle = Bundle.write(tmp_path / "b.tar.gz", manifest, in_memory({"a": b"1"}))
+    built = {"path": str(bundle.path), "size": 1, "md5": "", "manifest": {}, "left_out": []}
+    text = json.dumps({"built": built, "events": [], "error": None})
+    answer, _ = decode_answer(text, request(tmp_path))
+    assert answer is not None
+    assert answer.contents == bundle
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,14 @@ import io
 import json
 import os
 import tarfile
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.bundles import Archive, Heard, in_memory, manifest_of, md5, members_of, write_files
 
 from hatch_connect.bundle.archive import ContentFile
-from hatch_connect.bundle.bundle import Bundle
+from hatch_connect.bundle.bundle import Bundle, BundleContents
 from hatch_connect.bundle.manifest import Manifest, ManifestMetadata
 from hatch_connect.errors import BundleError
 
@@ -45,7 +46,7 @@ def test_a_single_top_folder_is_collapsed(tmp_path: Path, top: str) -> None:
     bundle = Bundle.open(Archive.of(FILES, top=top).write(tmp_path / "b.tar.gz"), into=tmp_path)
     bundle.extract(tmp_path / "out")
     assert (tmp_path / "out" / "a" / "data.csv").read_bytes() == b"1,2\n"
-    assert [path for path, _ in bundle.sizes()] == ["a/data.csv", "index.html", "manifest.json"]
+    assert [path for path, _ in bundle.sizes] == ["a/data.csv", "index.html", "manifest.json"]
 
 
 def test_folders_may_be_members(tmp_path: Path) -> None:
@@ -222,11 +223,23 @@ def test_a_folder_is_what_unpacking_the_archive_gives(tmp_path: Path) -> None:
         }
 
     assert found(folder.path) == found(tmp_path / "unpacked")
-    assert (folder.digest, folder.manifest) == (packed.digest, packed.manifest)
-    assert folder.sizes() == packed.sizes()
-    assert folder.size == sum(size for _, size in packed.sizes())
+    described = BundleContents.of(MANIFEST, files)
+    for each in (folder, packed, Bundle.open(packed.path, into=tmp_path)):
+        assert each.manifest == described.manifest
+        assert (each.digest, each.identity) == (described.digest, described.identity)
+        assert each.sizes == described.sizes
+    assert folder.size == sum(size for _, size in packed.sizes)
     assert (folder.path / "large").stat().st_nlink == 1
     assert [path.name for path in folder.path.parent.iterdir()] == ["folder"]
+
+
+def test_a_program_makes_it_another_one() -> None:
+    """The manifest does not say which files can be run."""
+    file = ContentFile(path="a", source=b"1", size=1)
+    bare = BundleContents.of(MANIFEST, [file])
+    program = BundleContents.of(MANIFEST, [replace(file, executable=True)])
+    assert bare.digest == program.digest
+    assert bare.identity != program.identity
 
 
 def test_a_folder_stays_if_a_file_cannot_be_read(tmp_path: Path) -> None:

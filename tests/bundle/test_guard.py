@@ -277,7 +277,7 @@ def test_the_guard_holds_whatever_selects_the_files(
     built = build_one(root, sandbox.environ)
     shipped = paths(built)
     if way == "in place":
-        manifest = write_in_place(configuration(root), built.bundle)
+        manifest = write_in_place(configuration(root), built)
         shipped = [file.path for file in Manifest.from_json(manifest.read_bytes()).files]
     at = prefix.removeprefix("src/")
     assert set(shipped).isdisjoint(_below(at, SECRETS))

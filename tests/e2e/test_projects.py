@@ -108,6 +108,7 @@ def test_a_tree_can_hold_its_manifest_for_git(
     assert done.code == 0, done.said
     manifest = json.loads((tree / "manifest.json").read_text(encoding="utf-8"))
     assert {"app.py", "requirements.txt"} <= set(manifest["files"])
+    assert not (tree / "dist").exists()
     again = sandbox.connect("manifest", "--in-place", cwd=tree)
     assert again.code == 0, again.said
     by_folder = deploy(sandbox, server, tree, str(tree))
