@@ -22,13 +22,12 @@ from hatch_connect.connect.resources import (
 )
 from hatch_connect.connect.retries import settle
 from hatch_connect.connect.session import Request, Session
-from hatch_connect.connect.upload import BundleBody, Largest, check_received, too_large
+from hatch_connect.connect.upload import BundleBody, Largest, check_received, explain
 from hatch_connect.errors import (
     AnswerError,
     NotFoundError,
     RefusedError,
     ServerError,
-    UnreachableError,
 )
 from hatch_connect.events import Report, silent
 from hatch_connect.typed import texts_at
@@ -228,8 +227,9 @@ class ConnectClient:
         def upload() -> BundleInfo:
             try:
                 return BundleInfo.from_answer(self._object(request))
-            except (RefusedError, UnreachableError) as error:
-                raise too_large(error, body, largest) from error
+            except ServerError as error:
+                explain(error, body, largest)
+                raise
 
         def look() -> BundleInfo | None:
             # An archive that was not sent whole cannot have become a bundle.

@@ -17,7 +17,7 @@ from urllib3.util import Retry
 from hatch_connect.connect.codes import Code
 from hatch_connect.connect.errors import is_gateways
 from hatch_connect.errors import AnswerError, LostAnswerError, RefusedError, ServerError
-from hatch_connect.events import Detail
+from hatch_connect.events import Detail, Note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -69,6 +69,7 @@ def settle(
             asked = error.retry_after if isinstance(error, RefusedError) else None
             if late or not pauses.another(asked):
                 raise
+            report(Note(text=f"Sending it again: {error.message}"))
 
 
 class RetryPolicy(Retry):

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import io
 import ipaddress
+import ssl
 import time
 import urllib.request
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,10 @@ import urllib3
 import urllib3.connection
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from urllib3.util.wait import wait_for_read
 
 if TYPE_CHECKING:
     import socket
-    import ssl
     from collections.abc import Mapping
 
     from requests import PreparedRequest
@@ -64,8 +65,18 @@ class _Until(io.RawIOBase):
 class _Connection(urllib3.connection.HTTPConnection):
     response_class = _WithDeadline
 
+    def send(self, data: Any) -> None:  # noqa: ANN401 - http.client's signature
+        """Send a part of a request; if the other side takes no more, its answer may be there."""
+        try:
+            super().send(data)
+        except (TimeoutError, ssl.SSLError) as error:
+            if isinstance(error, TimeoutError) and not wait_for_read(self.sock, 0):
+                raise
+            # After this one, urllib3 reads the answer.
+            raise BrokenPipeError from error
 
-class _TlsConnection(urllib3.connection.HTTPSConnection):
+
+class _TlsConnection(urllib3.connection.HTTPSConnection, _Connection):
     response_class = _WithDeadline
 
     def connect(self) -> None:

@@ -9,25 +9,22 @@ import json
 import secrets
 from typing import IO, TYPE_CHECKING, Self, TypeAlias
 
-from hatch_connect.errors import (
-    AnswerError,
-    BundleError,
-    LostAnswerError,
-    RefusedError,
-    UnreachableError,
-)
+from hatch_connect.connect.retries import is_uncertain
+from hatch_connect.errors import AnswerError, BundleError, LostAnswerError, RefusedError
 from hatch_connect.events import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from hatch_connect.errors import ServerError
     from hatch_connect.events import Report
 
 Largest: TypeAlias = tuple[tuple[str, int], ...]
 
 _BLOCK = 1 << 16
-_REPORTS = 200  # at most so many reports of progress an upload
+_REPORTS = 200  # of progress, if the upload is not large ...
+_STEP = 1 << 20  # ... else one every MiB, for a rate that is true
 _CONTENT_TOO_LARGE = 413
 _KILO = 1000
 
@@ -35,8 +32,9 @@ _KILO = 1000
 class BundleBody:
     """A bundle as the body of a request: raw, or with `metadata` as multipart.
 
-    A context manager that holds the file open. `sent` tells whether the connection took all of it;
-    a block counts as taken when the next one is read.
+    A context manager that holds the file open, and notes with an interruption how much was sent.
+    `sent` tells whether the connection took all of it; a block counts as taken when the next one is
+    read.
 
     Raises:
         BundleError: if the file cannot be read, or changes while it is sent.
@@ -61,15 +59,16 @@ class BundleBody:
             (io.BytesIO(tail), len(tail)),
         )
         self._size = sum(length for _, length in self._parts)
-        # A report for each block of a large bundle would be thousands of events.
-        self._step = max(self._size // _REPORTS, _BLOCK)
+        self._step = min(max(self._size // _REPORTS, _BLOCK), _STEP)
         self.seek(0)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_exception: object) -> None:
+    def __exit__(self, _kind: object, exception: BaseException | None, _trace: object) -> None:
         self._file.close()
+        if isinstance(exception, KeyboardInterrupt):
+            exception.add_note(f"The upload had sent {self.shown_sent}.")
 
     def __len__(self) -> int:
         return self._size
@@ -99,6 +98,12 @@ class BundleBody:
     def taken(self) -> int:
         """How many bytes the connection took, in the last attempt."""
         return self._taken
+
+    @property
+    def shown_sent(self) -> str:
+        """How much of how much the connection took, as text."""
+        size = _human(self._size)
+        return f"all {size}" if self.sent else f"{_human(self._taken)} of {size}"
 
     # urllib3 asks for the position, and goes back to it to send the body again.
     def tell(self) -> int:
@@ -156,26 +161,28 @@ class BundleBody:
         return head.encode("ascii"), tail.encode("ascii")
 
 
-def too_large(
-    error: RefusedError | UnreachableError, body: BundleBody, largest: Largest
-) -> RefusedError | UnreachableError:
-    """Return an upload's error, with the sizes if they may be the reason."""
-    size = _human(len(body))
+def explain(error: ServerError, body: BundleBody, largest: Largest) -> None:
+    """Add to an upload's error how much was sent, and the sizes if they may be the reason."""
     files = "".join(f"\n  {_human(count)}  {name}" for name, count in largest)
-    advice = (
+    smaller = (
         "Leave out what the content does not need with `exclude` in [tool.hatch-connect], or ask "
         "the administrator for a higher limit."
     )
-    hint = f"The largest files:{files}\n{advice}" if files else advice
+    smaller = f"The largest files:{files}\n{smaller}" if files else smaller
+    lead, hint = "", error.hint
     if isinstance(error, RefusedError) and error.status == _CONTENT_TOO_LARGE:
-        message = f"The bundle of {size} is too large for the server: {error.message}"
-        return RefusedError(message, status=error.status, code=error.code, hint=hint)
-    if isinstance(error, LostAnswerError) and not body.sent:
-        message = f"The upload broke off after {_human(body.taken)} of {size}: {error.message}"
-        return LostAnswerError(
-            message, hint=f"The network failed, or the bundle is too large. {hint}"
-        )
-    return error
+        early = "" if body.sent else f", which stopped it after {_human(body.taken)}"
+        lead = f"The bundle of {_human(len(body))} is too large for the server{early}: "
+        hint = smaller
+    elif not body.sent and isinstance(error, LostAnswerError):
+        lead = f"The upload broke off after {body.shown_sent}: "
+        hint = f"{hint} The bundle may also be too large for the server. {smaller}"
+    elif not body.sent and body.taken:
+        lead = f"The upload was stopped after {body.shown_sent}: "
+    elif body.sent and is_uncertain(error):
+        lead = f"The upload had sent {body.shown_sent}: "
+    error.message, error.hint = lead + error.message, hint
+    error.args = (error.message,)
 
 
 def check_received(received: str | None, body: BundleBody) -> None:

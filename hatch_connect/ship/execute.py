@@ -402,12 +402,10 @@ def _doubts(state: _State, under_way: PlanStep | None) -> Iterator[str]:
             yield f"content named {under_way.name!r} may have been created"
         case SetVariables():
             yield f"its variables may have been changed ({under_way})"
-        case Upload():
-            yield "a part of the bundle was sent, or all of it"
         case DeployDraft() | Activate():
             if not (state.running or state.active):
                 yield f"the deployment of bundle {state.bundle_id} may have begun"
-        case UpdateContent() | Verify() | None:
+        case UpdateContent() | Upload() | Verify() | None:
             pass
         case _:
             assert_never(under_way)

@@ -2,29 +2,57 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from typing import TYPE_CHECKING
 
 import pytest
+from support.fake_connect import FakeConnect
 from support.faults import Drop, Hang, LoseAnswer, Say, Truncate
 from support.sample_bundle import sample_bundle
+from support.tls import CA, serving
 from support.waiting import SHORT
 
 from hatch_connect.errors import (
     AnswerError,
     BundleError,
     RefusedError,
+    ServerError,
+    TimedOutError,
     UnreachableError,
 )
-from hatch_connect.events import Detail, Progress
+from hatch_connect.events import Detail, Note, Progress
+
+FIRST = 3 << 20  # what the server reads of an upload that it does not take
+PAGE = b"<html><h1>Bad Gateway</h1></html>"
+BREAKS: dict[str, tuple[Fault, str]] = {
+    "closed": (Drop(early=True, after=FIRST), "broke off"),
+    "reset": (Drop(early=True, after=FIRST, reset=True), "broke off"),
+    "bad gateway": (Say(502, PAGE, early=True, after=FIRST), "was stopped"),
+}
+FORBIDDEN = b'{"code": 22, "error": "no"}'
+REFUSALS = {
+    "too large": Say(413, PAGE, early=True, after=FIRST),
+    "too large, reset": Say(413, PAGE, early=True, after=FIRST, reset=True),
+    "forbidden": Say(403, FORBIDDEN, early=True, after=FIRST),
+}
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from support.connecting import Connecting
-    from support.fake_connect import FakeConnect
+    from support.faults import Fault
 
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.events import Event
+
+
+def very_large(folder: Path) -> Path:
+    """Return a file that is more than all buffers of sockets hold."""
+    path = folder / "large.tar.gz"
+    with path.open("wb") as file:
+        file.truncate(64 << 20)
+    return path
 
 
 class TestUpload:
@@ -183,6 +211,15 @@ class TestUpload:
             client.upload_bundle(fake.add_content("sales").guid, large)
         assert "too large" in str(caught.value)
 
+    def test_a_server_that_takes_no_more_is_not_waited_for(
+        self, fake: FakeConnect, connecting: Connecting, tmp_path: Path
+    ) -> None:
+        fake.reading_pauses = 600
+        client = connecting(fake.url, environ={"CONNECT_REQUEST_TIMEOUT": str(SHORT)})
+        with pytest.raises(TimedOutError, match=r"broke off after \d.* of 67.1 MB") as caught:
+            client.upload_bundle(fake.add_content("sales").guid, very_large(tmp_path))
+        assert "CONNECT_REQUEST_TIMEOUT" in str(caught.value)
+
     def test_a_refusal_is_final(
         self, client: ConnectClient, fake: FakeConnect, bundle: Path
     ) -> None:
@@ -191,3 +228,61 @@ class TestUpload:
             client.upload_bundle(guid, bundle)
         assert "git repository" in str(caught.value)
         assert len(fake.requests) == 1
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+class TestBrokenUpload:
+    """One that the connection did not take whole."""
+
+    @pytest.fixture
+    def server(self, *, tls: bool) -> Iterator[FakeConnect]:
+        with FakeConnect(tls=serving("server") if tls else None) as fake:
+            yield fake
+
+    def upload(
+        self, server: FakeConnect, tmp_path: Path, connecting: Connecting, seconds: int = 60
+    ) -> str:
+        """Return the error of an upload that fails."""
+        told = {"CONNECT_REQUEST_TIMEOUT": str(seconds)}
+        client = connecting(server.url, environ=told, ca_cert=CA.read_text(encoding="ascii"))
+        with pytest.raises(ServerError) as caught:
+            client.upload_bundle(server.add_content("sales").guid, very_large(tmp_path))
+        return str(caught.value)
+
+    @pytest.mark.parametrize("name", BREAKS)
+    def test_one_that_breaks_off_is_sent_again_and_says_how_much_was_sent(
+        self,
+        name: str,
+        server: FakeConnect,
+        tmp_path: Path,
+        connecting: Connecting,
+        events: list[Event],
+    ) -> None:
+        fault, said = BREAKS[name]
+        server.misbehave("POST", "bundles$", fault, times=9)
+        error = self.upload(server, tmp_path, connecting)
+        told = rf"The upload {said} after \d[\d.]* MB of 67.1 MB: "
+        assert re.match(told, error)
+        assert len(server.requests) == 4
+        notes = [event.text for event in events if isinstance(event, Note)]
+        assert [bool(re.match(f"Sending it again: {told}", note)) for note in notes] == [True] * 3
+
+    @pytest.mark.parametrize("name", REFUSALS)
+    def test_a_refusal_before_the_end_is_final(
+        self, name: str, server: FakeConnect, tmp_path: Path, connecting: Connecting
+    ) -> None:
+        fault = REFUSALS[name]
+        server.misbehave("POST", "bundles$", fault)
+        error = self.upload(server, tmp_path, connecting)
+        said = "too large for the server, which stopped it" if fault.status == 413 else "stopped"
+        assert re.search(rf"{said} after \d[\d.]* MB", error)
+        assert f"HTTP {fault.status}" in error
+        assert len(server.requests) == 1
+
+    def test_an_answer_is_read_though_the_server_stops_reading(
+        self, server: FakeConnect, tmp_path: Path, connecting: Connecting
+    ) -> None:
+        page = Say(413, PAGE, early=True, after=FIRST, kept=True)
+        server.misbehave("POST", "bundles$", page)
+        assert "too large for the server" in self.upload(server, tmp_path, connecting, SHORT)
+        assert len(server.requests) == 1

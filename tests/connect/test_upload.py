@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.fake_bundle import parts_of
 
-from hatch_connect.connect.upload import BundleBody, too_large
+from hatch_connect.connect.upload import BundleBody, explain
 from hatch_connect.errors import BundleError, RefusedError
 from hatch_connect.events import Progress, silent
 
@@ -94,6 +94,24 @@ def test_progress_counts_what_was_taken_and_ends_with_the_whole(tmp_path: Path) 
     assert done == [(1 << 19, 1 << 20), (1 << 20, 1 << 20)]
 
 
+@pytest.mark.parametrize(
+    ("size", "told"), [(1 << 19, "524 kB of 1.05 MB"), (1 << 20, "all 1.05 MB")]
+)
+def test_an_interruption_notes_how_much_was_sent(tmp_path: Path, size: int, told: str) -> None:
+    path = tmp_path / "b.tar.gz"
+    path.write_bytes(bytes(1 << 20))
+
+    def send() -> None:
+        with BundleBody(path, metadata=None, report=silent) as body:
+            body.read(size)
+            body.read(1)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        send()
+    assert caught.value.__notes__ == [f"The upload had sent {told}."]
+
+
 def test_a_file_that_grows_is_sent_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "b.tar.gz"
     path.write_bytes(b"one")
@@ -136,4 +154,5 @@ def test_sizes_are_said_for_people(tmp_path: Path, size: int, shown: str) -> Non
     path.write_bytes(b"one")
     with BundleBody(path, metadata=None, report=silent) as body:
         error = RefusedError("too large", status=413)
-        assert f"{shown}  a.bin" in str(too_large(error, body, (("a.bin", size),)))
+        explain(error, body, (("a.bin", size),))
+        assert f"{shown}  a.bin" in str(error)

@@ -64,7 +64,7 @@ MOMENTS = {
     "settings": ("GET", "server_settings$", "Nothing was changed"),
     "create": ("POST", "v1/content$", "content named 'sales' may have been created"),
     "variables": ("PATCH", f"{GUID}/environment$", "variables may have been changed (set TOKEN)"),
-    "upload": ("POST", f"{GUID}/bundles$", "part of the bundle was sent"),
+    "upload": ("POST", f"{GUID}/bundles$", "The upload had sent all"),
     "deploy": ("POST", f"{GUID}/deploy$", "the deployment of bundle 2 may have begun"),
     "visit": ("GET", f"^/content/{GUID[11:]}/", "bundle 2 is there and not active"),
 }

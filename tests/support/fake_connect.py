@@ -177,8 +177,10 @@ class _Handler(BaseHTTPRequestHandler):
         path = parts.path.removeprefix(fake.prefix)
         path = path.removeprefix("/__api__/")
         fault = fake.fault_for(self.command, path)
-        early = isinstance(fault, Say | Drop) and fault.early
-        body = b"" if early else self._body()
+        if isinstance(fault, Say | Drop) and fault.early:
+            body: bytes | None = self.rfile.read(fault.after)
+        else:
+            body = self._body()
         if body is None:
             self._reply(Refusal(411, None, "a Content-Length is needed").reply())
             self.close_connection = True
@@ -279,6 +281,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(fault.body)
+        if fault.kept:
+            self.wfile.flush()
+            self.server.fake.stopping.wait()
         if fault.early:
             self._close(reset=fault.reset)
 

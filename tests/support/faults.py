@@ -11,10 +11,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Drop:
-    """Close the connection; nothing is carried out. `early`: without reading the body."""
+    """Close the connection; nothing is carried out.
+
+    `early`: without reading more of the body than `after` bytes.
+    """
 
     reset: bool = False
     early: bool = False
+    after: int = 0
 
 
 @dataclass(frozen=True)
@@ -24,13 +28,19 @@ class LoseAnswer:
 
 @dataclass(frozen=True)
 class Say:
-    """Answer this; nothing is carried out. `early`: without reading the request's body."""
+    """Answer this; nothing is carried out.
+
+    `early`: without reading more of the body than `after` bytes; `kept`: and without closing the
+    connection.
+    """
 
     status: int
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
     early: bool = False
     reset: bool = False
+    after: int = 0
+    kept: bool = False
 
 
 @dataclass(frozen=True)
