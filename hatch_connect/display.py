@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections import deque
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import (
@@ -18,7 +17,7 @@ from hatch_connect.errors import (
     exit_code_of,
     facts_of,
 )
-from hatch_connect.events import LAST_LINES, Detail, LogLine, Note, Progress, Step, Warned
+from hatch_connect.events import Detail, Ended, LogLine, Note, Progress, Step, Warned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,10 +54,9 @@ class PlainDisplay:
     def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
         self._hidden: tuple[type, ...] = ()
         if quiet:
-            self._hidden = (Step, Note, LogLine, Detail, Progress)
+            self._hidden = (Step, Ended, Note, LogLine, Detail, Progress)
         elif not verbose:
             self._hidden = (Detail,)
-        self._unshown: deque[LogLine] = deque(maxlen=LAST_LINES)
         self._warned: set[str] = set()
 
     def report(self, event: Event) -> None:
@@ -68,9 +66,8 @@ class PlainDisplay:
                 return
             self._warned.add(event.text)
         if isinstance(event, self._hidden):
-            if isinstance(event, LogLine):
-                self._unshown.append(event)
-        elif isinstance(event, Progress):
+            return
+        if isinstance(event, Progress):
             self._progress(event)
         else:
             self._message(event)
@@ -80,9 +77,11 @@ class PlainDisplay:
 
         After a failure on the server the end of its log is shown, if it was not yet.
         """
-        if isinstance(error, DeploymentFailedError | NotAnsweringError):
-            while self._unshown:
-                self._message(self._unshown.popleft())
+        log = facts_of(error).get("log")
+        failed = isinstance(error, DeploymentFailedError | NotAnsweringError)
+        if failed and LogLine in self._hidden and isinstance(log, list):
+            for line in log:
+                self._message(LogLine(text=line))
         rest = "\n".join(filter(None, (error.hint, *_notes_of(error))))
         self._line("error: ", error.message, style="bold red")
         if rest:
@@ -96,22 +95,26 @@ class PlainDisplay:
     def close(self) -> None:
         """Leave the terminal as it was."""
 
-    def _message(self, event: Step | Note | Warned | Detail | LogLine) -> None:
+    def _message(self, event: Step | Ended | Note | Warned | Detail | LogLine) -> None:
         lead, style = {
             Step: ("-> ", "bold"),
+            Ended: ("-> ", "bold"),
             Note: ("   ", ""),
             Warned: ("warning: ", "yellow"),
             Detail: ("   ", "dim"),
             LogLine: ("  | ", "dim"),
         }[type(event)]
-        self._line(lead, event.text, style=style)
+        # Side by side, lines of several pieces of content are mixed: each begins with the name.
+        about = f"{event.about}: " if event.about else ""
+        self._line(lead, event.text, style=style, about=about)
 
     def _progress(self, event: Progress) -> None:
         """Show nothing: progress is for terminals."""
 
-    def _line(self, lead: str, text: str, *, style: str = "") -> None:
+    def _line(self, lead: str, text: str, *, style: str = "", about: str = "") -> None:
         # Further lines are indented to match.
-        self._write(lead + clean(text.rstrip("\n")).replace("\n", "\n" + " " * len(lead)), style)
+        further = f"\n{about}{' ' * len(lead)}"
+        self._write(about + lead + clean(text.rstrip("\n")).replace("\n", further), style)
 
     def _write(self, line: str, _style: str) -> None:
         print(line, file=sys.stderr, flush=True)
@@ -136,13 +139,39 @@ class TerminalDisplay(PlainDisplay):
     def _write(self, line: str, style: str) -> None:
         self._console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
+    def _message(self, event: Step | Ended | Note | Warned | Detail | LogLine) -> None:
+        """Show it, and in the line of the content, if there are several, its current step."""
+        if event.about and isinstance(event, Step):
+            bars, line = self._line_for(event, event.text)
+            for task in bars.tasks:
+                if task.id == line:
+                    task.total = None  # `update` takes None for "as before"
+            bars.update(line, completed=0, refresh=True)
+        elif isinstance(event, Ended):
+            self._over(event.about)
+        super()._message(event)
+
     def _progress(self, event: Progress) -> None:
+        bars, line = self._line_for(event, event.what, event.unit)
+        bars.update(line, completed=event.done, total=event.total)
+        if event.done == event.total and not event.about:
+            self._over(event.what)
+
+    def _line_for(
+        self, event: Step | Progress, text: str, unit: str = ""
+    ) -> tuple[ProgressBars, TaskID]:
+        """Return the bars and, among them, the line of a piece of content, or of some work."""
         bars = self._bars = self._bars or _bars(self._console)
-        if event.what not in self._tasks:
-            self._tasks[event.what] = bars.add_task(clean(event.what), unit=event.unit)
-        bars.update(self._tasks[event.what], completed=event.done, total=event.total)
-        if event.done == event.total:
-            bars.remove_task(self._tasks.pop(event.what))
+        key = event.about or text
+        shown = clean(f"{event.about}: {text}" if event.about else text)
+        if key not in self._tasks:
+            self._tasks[key] = bars.add_task(shown, total=None, unit=unit)
+        bars.update(self._tasks[key], description=shown, unit=unit)
+        return bars, self._tasks[key]
+
+    def _over(self, key: str) -> None:
+        if self._bars is not None and key in self._tasks:
+            self._bars.remove_task(self._tasks.pop(key))
             if not self._tasks:
                 self.close()
 

@@ -12,35 +12,49 @@ from typing import Literal, TypeAlias
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class _Event:
+    """`about` is the name of the content, if several are deployed side by side."""
+
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step(_Event):
     """A stage of the work begins: "Uploading the bundle (12.3 kB)"."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Ended(_Event):
+    """One of several pieces of content is deployed, or has failed, while others go on."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note(_Event):
     """Something worth knowing that needs no action."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Warned:
+class Warned(_Event):
     """Something that the user should change."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Detail:
+class Detail(_Event):
     """Something that only `--verbose` shows."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class Progress(_Event):
     """How far one piece of long work has come.
 
     `what` names the work and is the same in all its reports; `total` is None if it is not
@@ -54,7 +68,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LogLine:
+class LogLine(_Event):
     """One line of a log that the server keeps, as it came (control characters included)."""
 
     text: str
@@ -62,7 +76,7 @@ class LogLine:
 
 LAST_LINES = 20  # of a log, if only its end is of interest
 
-Event: TypeAlias = Step | Note | Warned | Detail | Progress | LogLine
+Event: TypeAlias = Step | Ended | Note | Warned | Detail | Progress | LogLine
 Report: TypeAlias = Callable[[Event], None]
 
 

@@ -205,6 +205,13 @@ class Options:
     no_metadata: bool = _flag("--no-metadata", "deploy", "Note nothing with the bundle.")
     draft: bool = _flag("--draft", "deploy", "Deploy without activating the bundle.")
     no_verify: bool = _flag("--no-verify", "activate", "Do not ask whether it answers.")
+    jobs: int | None = _option(
+        OptionKind.NUMBER,
+        "--jobs",
+        "deploy",
+        "Deploy up to N pieces of content side by side. Default: 1.",
+        metavar="N",
+    )
     local: bool = _flag("--local", "content", "On a Connect that is started on this machine.")
     dry_run: bool = _flag("--dry-run", "activate", "Only show what would be done.")
     remove: str | None = _text(

@@ -18,8 +18,8 @@ from hatch_connect.display import (
     show_error_object,
     show_result,
 )
-from hatch_connect.errors import LockError
-from hatch_connect.events import Detail, Event, LogLine, Note, Progress, Step, Warned
+from hatch_connect.errors import DeploymentFailedError, LockError, add_facts
+from hatch_connect.events import Detail, Ended, Event, LogLine, Note, Progress, Step, Warned
 from hatch_connect.verbs.result import Result
 
 EVENTS: tuple[Event, ...] = (
@@ -63,6 +63,25 @@ def test_verbose_says_more_and_quiet_only_what_goes_wrong() -> None:
 
 def test_further_lines_stand_below_the_first() -> None:
     assert plain((Warned(text="one\ntwo\n"),)) == "warning: one\n         two\n"
+
+
+def test_each_line_of_several_pieces_of_content_begins_with_the_name() -> None:
+    events = (
+        Step(text="Uploading", about="api"),
+        Warned(text="one\ntwo", about="site"),
+        LogLine(text="Building", about="api"),
+    )
+    assert plain(events).splitlines() == [
+        "api: -> Uploading", "site: warning: one", "site:          two", "api:   | Building",
+    ]  # fmt: skip
+
+
+def test_quiet_shows_the_end_of_the_log_of_what_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    error = DeploymentFailedError("It failed.")
+    add_facts(error, log=["Building"])
+    for quiet in (True, False):
+        PlainDisplay(quiet=quiet).error(error)
+    assert capsys.readouterr().err == "  | Building\nerror: It failed.\nerror: It failed.\n"
 
 
 def test_progress_is_not_for_files_and_ci() -> None:
@@ -137,6 +156,17 @@ def test_a_terminal_shows_bars_until_the_work_is_done() -> None:
     assert "Uploading" in text
     assert "a note [b]" in text
     assert terminal((half,), quiet=True) == ""
+
+
+def test_a_terminal_shows_a_line_for_each_piece_of_content_until_it_has_ended() -> None:
+    whole = Progress(what="Uploading", done=2, total=2, unit="bytes", about="api")
+    steps = (Step(text="Asking", about="api"), Step(text="Packing", about="site"), whole)
+    ends = tuple(Ended(text="deployed", about=about) for about in ("api", "site"))
+    text = terminal((*steps, Step(text="Visiting", about="api"), *ends, *ends))
+    assert "api: -> Asking" in text
+    assert "api: Visiting" in text
+    assert "site: -> deployed" in text
+    assert text.endswith("\x1b[?25h" + text.rpartition("\x1b[?25h")[2])  # the cursor is back
 
 
 @pytest.mark.parametrize(

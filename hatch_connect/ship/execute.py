@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from hatch_connect.ship.plan import Plan, PlanStep
 
 
-# Returns the command to go on with after a failure, for content of that GUID.
+# Returns how to go on after a failure, for content of that GUID; "" if others say so.
 GoOn: TypeAlias = Callable[[str | None], str]
 
 
@@ -193,9 +193,13 @@ class Execution:
             self._keeper.finished(self._state.known)
             return self._state.deployment()
         except (HatchConnectError, KeyboardInterrupt) as error:
-            error.add_note(_remains(self._state, self._under_way, error, self._go_on))
-            add_facts(error, **self._facts())
+            self.explain(error)
             raise
+
+    def explain(self, error: HatchConnectError | KeyboardInterrupt) -> None:
+        """Note with an error what remains on the server by now, and how to go on."""
+        error.add_note(_remains(self._state, self._under_way, error, self._go_on))
+        add_facts(error, **self._facts())
 
     def _facts(self) -> dict[str, object]:
         """Return the facts of a failed deployment, for `--json`."""
@@ -374,7 +378,8 @@ def _remains(state: _State, under_way: PlanStep | None, error: BaseException, go
     guid = state.content.guid if state.content else None
     if state.active and state.verified is False and state.previous_bundle_id:
         line += f" To go back: hatch-connect rollback {state.previous_bundle_id} --app-id {guid}."
-    return f"{line} To go on, {go_on(guid)}."
+    again = go_on(guid)
+    return f"{line} To go on, {again}." if again else line
 
 
 def _on_server(state: _State) -> Iterator[str]:

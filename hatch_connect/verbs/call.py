@@ -109,6 +109,10 @@ class Call:
             raise UsageError("This is about one piece of content.", hint="Name it: --content NAME.")
         return first
 
+    def about(self, content: str, report: Report) -> Call:
+        """Return the call with reports that say which content they are about."""
+        return replace(self, report=lambda event: report(replace(event, about=content)))
+
     @contextmanager
     def masking(self, secrets: Iterable[Secret | None]) -> Iterator[Call]:
         """Yield the call with these values hidden in what it reports, and in exceptions."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -18,13 +19,20 @@ from hatch_connect.bundle.repository import git_metadata, same_repository
 from hatch_connect.connect.json_reader import readable
 from hatch_connect.connect.records import DeploymentRecord
 from hatch_connect.connect.resources import Feature
-from hatch_connect.errors import HatchConnectError, UsageError, add_facts, facts_of
+from hatch_connect.errors import HatchConnectError, UsageError, add_facts
 from hatch_connect.events import Note, Step, Warned
 from hatch_connect.secret import without_credentials
-from hatch_connect.ship.execute import Execution, deploy_again
+from hatch_connect.ship.execute import Execution
 from hatch_connect.ship.find import ContentMatch, find_content, last_repository, variable_names
 from hatch_connect.ship.history import RecordKeeper
-from hatch_connect.ship.plan import DeploymentRequest, ServerFacts, Upload, check_request, make_plan
+from hatch_connect.ship.plan import (
+    CreateContent,
+    DeploymentRequest,
+    ServerFacts,
+    Upload,
+    check_request,
+    make_plan,
+)
 from hatch_connect.ship.variables import collect_variables
 from hatch_connect.verbs.build import build_content, build_request
 from hatch_connect.verbs.call import nothing_changed
@@ -37,6 +45,7 @@ from hatch_connect.verbs.result import (
     planned,
 )
 from hatch_connect.verbs.server import chosen_server, client_of, polling_of, settings_of
+from hatch_connect.verbs.side_by_side import Piece, SideBySide, deploy_each
 from hatch_connect.verbs.source import built_bundles, path_to_verify, sources_of
 
 if TYPE_CHECKING:
@@ -65,9 +74,10 @@ _LARGEST = 5  # files that are named when a bundle is too large for the server
 class _Checked:
     """A source that passed all checks on its server; `request` is None for a prepared bundle.
 
-    `hidden` are values that must be masked in all output.
+    `call` reports which content it is about; `hidden` are values that must be masked in all output.
     """
 
+    call: Call
     source: Source
     client: ConnectClient
     request: BuildRequest | None
@@ -91,15 +101,28 @@ def run_deploy(call: Call) -> Result:
         with nothing_changed():
             # All checks and plans come before the first change, so that an error in the second
             # piece of content does not leave the first one deployed.
-            checked = []
-            for source in sources_of(call):
-                server = stack.enter_context(chosen_server(call, source.config))
-                checked.append(_check(source.on(server), server, call))
-            plans = [_plan(each, folder, call) for each in checked]
+            checked, sources = [], sources_of(call)
+            side = SideBySide(min(call.options.jobs or 1, len(sources)), call.report)
+            for source in sources:
+                its = call.about(source.name, side.report) if side.jobs > 1 else call
+                server = stack.enter_context(chosen_server(its, source.config))
+                checked.append(_check(source.on(server), server, its))
+            plans = [_plan(each, folder) for each in checked]
+            if side.jobs > 1:
+                _refuse_same(checked, plans)
         if call.options.dry_run:
             results += plans
         else:
-            _deploy_each(checked, plans, results, polling, call)
+            pieces = [
+                Piece(
+                    source=each.source,
+                    call=each.call,
+                    hidden=each.hidden,
+                    deploy=partial(_deploy, each, plan, polling),
+                )
+                for each, plan in zip(checked, plans, strict=True)
+            ]
+            deploy_each(pieces, results, side, call)
         _wait(results, call)
     return one_or_several(results)
 
@@ -113,6 +136,8 @@ def run_publish(call: Call) -> Result:
 def _check_options(options: Options) -> None:
     if options.new and options.app_id:
         raise UsageError("--new makes other content, --app-id names content: give one of them.")
+    if options.jobs is not None and options.jobs < 1:
+        raise UsageError(f"--jobs takes a number from 1, not {options.jobs}.")
     if options.metadata and options.no_metadata:
         raise UsageError("--metadata notes something, --no-metadata nothing: give one of them.")
     for given in options.metadata:
@@ -143,6 +168,7 @@ def _check(source: Source, server: Server, call: Call) -> _Checked:
             raise
         _compare_repository(source, client, found.located, masked)
         return _Checked(
+            call=call,
             source=source,
             client=client,
             request=request,
@@ -286,9 +312,9 @@ def _metadata(source: Source, settings: ServerSettings, call: Call) -> dict[str,
     return {key: value for key, value in (found | called).items() if value}
 
 
-def _plan(checked: _Checked, folder: Path, call: Call) -> Planned:
+def _plan(checked: _Checked, folder: Path) -> Planned:
     """Build the bundle, or open the one that is prepared, and decide the steps."""
-    with call.masking(checked.hidden) as masked:
+    with checked.call.masking(checked.hidden) as masked:
         bundle, built = _bundle(checked, folder, masked)
         upload = Upload(
             archive=bundle.path,
@@ -301,7 +327,7 @@ def _plan(checked: _Checked, folder: Path, call: Call) -> Planned:
         if built and built.python:
             wanted = replace(wanted, python_because=built.python.because)
         plan = make_plan(wanted, checked.found, upload)
-        listing = listing_of(built, call.options)
+        listing = listing_of(built, checked.call.options)
         return planned(plan, checked.client.server, listing, bundle.digest)
 
 
@@ -328,38 +354,33 @@ def _is_writable(folder: Path) -> bool:
     return all(os.access(place, os.W_OK) for place in places if place.exists())
 
 
-def _deploy_each(
-    checked: list[_Checked],
-    plans: list[Planned],
-    done: list[Result],
-    polling: TaskPolling,
-    call: Call,
-) -> None:
-    """Deploy one piece of content after the other; if one fails, note how far each has come."""
-    sources = [each.source for each in checked]
-    try:
-        for number, (each, plan) in enumerate(zip(checked, plans, strict=True)):
-            go_on = _again(sources[number:]) if len(sources) > 1 else deploy_again
-            done.append(_deploy(each, plan, polling, go_on, call))
-    except (HatchConnectError, KeyboardInterrupt) as error:
-        if len(sources) > 1:
-            lines, objects = zip(*_how_far(sources, done, error), strict=True)
-            call.report(Warned(text="\n".join(("Not all of it was deployed:", *lines))))
-            add_facts(error, contents=list(objects))
-        raise
+def _refuse_same(checked: list[_Checked], plans: list[Planned]) -> None:
+    """Refuse to deploy to the same content side by side: chance would decide which one stays."""
+    known: dict[tuple[str, str], str] = {}
+    for each, its in zip(checked, plans, strict=True):
+        name, found = each.source.name, its.plan.content
+        created = (step.name for step in its.plan.steps if isinstance(step, CreateContent))
+        content = found.guid if found else next(created)
+        other = known.setdefault((each.client.server.url, content), name)
+        if other is not name:
+            raise UsageError(
+                f"{other} and {name} are the same content on the server: {content}.",
+                hint="Leave out --jobs to deploy them one after the other.",
+            )
 
 
 def _deploy(
-    checked: _Checked, planned: Planned, polling: TaskPolling, go_on: GoOn, call: Call
+    checked: _Checked, planned: Planned, polling: TaskPolling, piece: Piece, go_on: GoOn
 ) -> Deployed:
-    source, client = checked.source, checked.client
+    source, client, call = checked.source, checked.client, checked.call
     with call.masking(checked.hidden) as masked:
         _announce(planned.plan, masked.report)
         record = DeploymentRecord(
             server_url=client.server.url, filename=source.filename, app_mode=source.app_mode
         )
         keeper = RecordKeeper(source.records, client.server.url, record, call.report)
-        done = Execution(client, masked.report, polling, keeper, go_on).run(planned.plan)
+        piece.execution = Execution(client, masked.report, polling, keeper, go_on)
+        done = piece.execution.run(planned.plan)
     return deployed(
         done,
         client.server,
@@ -379,32 +400,6 @@ def _announce(plan: Plan, report: Report) -> None:
     for unset in plan.kept:
         text = f"{unset.name} is {unset.state} here: the server keeps the value that it has."
         report(Note(text=text))
-
-
-def _again(left: list[Source]) -> GoOn:
-    """Return how to go on with the pieces of content that are left."""
-    names = [source.config.content if source.config else None for source in left]
-    files = [str(source.path) for source in left if source.path]
-    options = "--all" if None in names else " ".join(f"--content {name}" for name in names)
-    return lambda _guid: f"deploy again{': ' if files else ' with '}{' '.join(files) or options}"
-
-
-def _how_far(
-    sources: list[Source], done: list[Result], error: HatchConnectError | KeyboardInterrupt
-) -> Iterator[tuple[str, dict[str, object]]]:
-    """Return for each piece of content whether it was deployed, as a line and as an object."""
-    for number, source in enumerate(sources):
-        result = done[number] if number < len(done) else None
-        if isinstance(result, Deployed):
-            content, bundle_id = result.deployment.content, result.deployment.bundle_id
-            line = f"deployed: {result.facts['url']}  {content.guid}  bundle {bundle_id}"
-            known = {"status": "deployed", **result.facts}
-        elif number == len(done):
-            why = error.message if isinstance(error, HatchConnectError) else "interrupted"
-            line, known = f"failed: {why}", {"status": "failed", "error": why, **facts_of(error)}
-        else:
-            line, known = "not tried", {"status": "not tried"}
-        yield f"{source.name}: {line}", {"name": source.name, **known}
 
 
 def _wait(results: list[Result], call: Call) -> None:

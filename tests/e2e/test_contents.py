@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from support.fake_connect import FakeConnect, Say
+from support.fake_connect import Do, FakeConnect, Hang, Say
+from support.fake_content import FakeTask
 from support.sandbox import Finished, Sandbox, committed
+from support.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 PROJECT = """\
@@ -308,3 +315,203 @@ def test_all_are_planned_before_the_first_is_changed(
     assert done.code == 3
     assert "locked" in done.stderr
     assert len(server.contents) == 1
+
+
+def guid(server: FakeConnect, name: str) -> str:
+    [found] = [content.guid for content in server.contents.values() if content.name == name]
+    return found
+
+
+@pytest.fixture
+def three(server: FakeConnect, project: Path, sandbox: Sandbox) -> dict[str, str]:
+    """Deploy orders, stock and bills once, and return their GUIDs."""
+    with (project / "pyproject.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[tool.hatch-connect.content.bills]\nentrypoint = "orders:app"\n')
+    done = call(sandbox, server, project, "deploy", "--all")
+    assert done.code == 0, done.said
+    server.requests.clear()
+    return {name: guid(server, f"shop-{name}") for name in ("orders", "stock", "bills")}
+
+
+def asked(server: FakeConnect, request: str) -> Callable[[], bool]:
+    return lambda: request in server.calls()
+
+
+def test_several_are_under_way_at_once(
+    server: FakeConnect, project: Path, sandbox: Sandbox
+) -> None:
+    def uploads() -> int:
+        return sum(each.endswith("/bundles") for each in server.calls())
+
+    # The task of the first upload does not end before the second one has come.
+    server.misbehave("GET", "v1/tasks/", Do(lambda: until(lambda: uploads() == 2)))
+    done = call(sandbox, server, project, "deploy", "--all", "--jobs", "2")
+    assert done.code == 0, done.said
+    names_of = {content.guid: content.name for content in server.contents.values()}
+    urls = [url.rstrip("/").rpartition("/")[2] for url in done.stdout.splitlines()]
+    assert [names_of[url] for url in urls] == ["shop-orders", "shop-stock"]
+    *lines, heading, orders, stock = done.stderr.splitlines()
+    assert all(line.startswith(("shop-orders: ", "shop-stock: ")) for line in lines)
+    for name in ("shop-orders", "shop-stock"):
+        assert f"{name}:   | Building..." in lines
+        assert any(line.startswith(f"{name}: -> deployed: {server.url}") for line in lines)
+    assert heading.strip() == "All of it was deployed:"
+    assert orders.startswith("   shop-orders: deployed: ")
+    assert stock.startswith("   shop-stock: deployed: ")
+    again = call(sandbox, server, project, "deploy", "--all", "--jobs", "7", "--json")
+    assert again.code == 0, again.said
+    told = json.loads(again.stdout)["contents"]
+    assert [each["guid"] for each in told] == urls
+    assert [len(content.bundles) for content in server.contents.values()] == [2, 2]
+
+
+@pytest.mark.usefixtures("three")
+def test_one_job_is_as_none(server: FakeConnect, project: Path, sandbox: Sandbox) -> None:
+    said = []
+    for jobs in ((), ("--jobs", "1")):
+        server.requests.clear()
+        done = call(sandbox, server, project, "deploy", "--all", *jobs)
+        assert done.code == 0, done.said
+        said.append((re.sub(r"bundle [0-9]+", "bundle", done.said), len(server.requests)))
+    assert said[0] == said[1]
+    assert "shop-stock: " not in said[0][0]
+
+
+def test_the_first_failure_in_the_order_of_the_call_counts(
+    server: FakeConnect, project: Path, sandbox: Sandbox, three: dict[str, str]
+) -> None:
+    orders, stock = three["orders"], three["stock"]
+    server.misbehave("POST", f"{stock}/bundles", Say(403, b'{"code": 22, "error": "No."}'))
+    # That stock fails is known while orders is still uploaded: it is finished all the same.
+    refused = asked(server, f"POST v1/content/{stock}/bundles")
+    server.misbehave("POST", f"{orders}/bundles", Do(lambda: until(refused)))
+    server.misbehave("GET", f"^/content/{orders}/", Say(500, b"broken"))
+    done = call(sandbox, server, project, "deploy", "--all", "--jobs", "2", "--json")
+    assert done.code == 5, done.said
+    told = json.loads(done.stdout)
+    assert told["error"]["exit_code"] == 5
+    assert [(each["name"], each["status"]) for each in told["contents"]] == [
+        ("shop-orders", "failed"), ("shop-stock", "failed"), ("shop-bills", "not tried"),
+    ]  # fmt: skip
+    assert not any(three["bills"] in each and each.startswith("P") for each in server.calls())
+    assert "shop-stock: -> failed: " in done.stderr
+    assert f"           On the server: content {stock}; " in done.stderr
+    every = "--content orders --content stock --content bills"
+    assert done.stderr.endswith(f"       To go on, deploy again with {every}.\n")
+
+
+def test_what_is_under_way_when_another_fails_is_finished(
+    server: FakeConnect, project: Path, sandbox: Sandbox, three: dict[str, str]
+) -> None:
+    orders, stock = three["orders"], three["stock"]
+    server.misbehave("POST", f"{orders}/bundles", Say(403, b'{"code": 22, "error": "No."}'))
+    refused = asked(server, f"POST v1/content/{orders}/bundles")
+    server.misbehave("POST", f"{stock}/bundles", Do(lambda: until(refused)))
+    words = ("--content", "orders", "--content", "stock")
+    done = call(sandbox, server, project, "deploy", *words, "--jobs", "2", "--json")
+    assert done.code == 3, done.said
+    told = json.loads(done.stdout)["contents"]
+    assert [each["status"] for each in told] == ["failed", "deployed"]
+    assert server.contents[stock].bundle_id == told[1]["bundle_id"]
+    assert done.stderr.endswith("       To go on, deploy again with --content orders.\n")
+
+
+def started(
+    sandbox: Sandbox, server: FakeConnect, project: Path, *words: str, **environ: str
+) -> subprocess.Popen[str]:
+    keys = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.api_key}
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "hatch_connect", *words],
+        cwd=project,
+        env=sandbox.environ | keys | environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+WAITS = {
+    "uploads": ("POST", "bundles$", "a part of the bundle was sent, or all of it"),
+    "tasks": ("GET", "v1/tasks/", "has not ended and may go on"),
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", WAITS)
+def test_an_interruption_ends_all_and_tells_how_far_each_has_come(
+    moment: str,
+    number: signal.Signals,
+    server: FakeConnect,
+    project: Path,
+    sandbox: Sandbox,
+    three: dict[str, str],
+) -> None:
+    method, path, told = WAITS[moment]
+    server.misbehave(method, path, Hang(600), times=2)
+    temporary = project.parent / "temporary"
+    temporary.mkdir()
+    command = ("deploy", "--all", "--jobs", "2", "--json")
+    process = started(sandbox, server, project, *command, TMPDIR=str(temporary))
+    waiting = re.compile(f"{method} .*{path}")
+    until(lambda: sum(bool(waiting.search(each)) for each in server.calls()) == 2, process)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 128 + number, err
+    assert "Traceback" not in err
+    summary = err[err.index("warning: Not all of it was deployed:") :]
+    for name in ("orders", "stock"):
+        assert re.search(
+            f"shop-{name}: failed: interrupted\n.*On the server: content {three[name]}.*{told}",
+            summary,
+        )
+    assert "shop-bills: not tried" in summary
+    every = "--content orders --content stock --content bills"
+    assert err.endswith(f"interrupted: To go on, deploy again with {every}.\n")
+    statuses = [each["status"] for each in json.loads(out)["contents"]]
+    assert statuses == ["failed", "failed", "not tried"]
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+@pytest.mark.usefixtures("three")
+def test_what_a_deployment_that_is_left_behind_tells_is_masked(
+    server: FakeConnect, project: Path, sandbox: Sandbox
+) -> None:
+    server.next_task = FakeTask(lines=("TOKEN=hunter2-hunter2", ""), polls=10_000)
+    command = ("deploy", "--all", "--jobs", "3", "-E", "TOKEN=hunter2-hunter2", "--json")
+    process = started(sandbox, server, project, *command)
+    until(lambda: any(r.query.get("first") == "1" for r in server.requests), process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, err
+    assert "hunter2" not in out + err
+    logs = [each.get("log") for each in json.loads(out)["contents"]]
+    assert any(log and log[0] == "TOKEN=***" for log in logs)
+
+
+def test_the_same_content_twice_is_refused_side_by_side(
+    server: FakeConnect, project: Path, sandbox: Sandbox, three: dict[str, str]
+) -> None:
+    text = (project / "pyproject.toml").read_text(encoding="utf-8")
+    entry = f'content.stock]\nguid = "{three["orders"]}"'
+    (project / "pyproject.toml").write_text(text.replace("content.stock]", entry), encoding="utf-8")
+    for path in (sandbox.home / ".rsconnect-python").rglob("*.json"):
+        path.unlink()  # a record counts before the GUID
+    done = call(sandbox, server, project, "deploy", "--all", "--jobs", "2")
+    assert done.code == 2, done.said
+    assert f"shop-orders and shop-stock are the same content on the server: {three['orders']}" in (
+        done.stderr
+    )
+    assert not any(each.startswith("P") for each in server.calls())
+    assert call(sandbox, server, project, "deploy", "--all").code == 0
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "many"])
+def test_jobs_are_a_number_from_1(
+    server: FakeConnect, project: Path, sandbox: Sandbox, jobs: str
+) -> None:
+    done = call(sandbox, server, project, "deploy", "--all", "--jobs", jobs)
+    assert done.code == 2, done.said
+    assert "--jobs" in done.stderr
+    assert server.calls() == []
