@@ -74,7 +74,7 @@ class ContentFile:
     """A file of a bundle: its POSIX path there, and where its bytes are."""
 
     path: str
-    source: Path | bytes
+    source: Path | str | bytes
     size: int
     executable: bool = False
 
@@ -158,7 +158,7 @@ def regular_file(path: str, source: Path, roots: tuple[str, ...], *, outside: bo
     real = os.path.realpath(source)
     advice = "Replace it, or leave it out with `exclude` in [tool.hatch-connect]."
     if not outside and not is_within(real, *roots):
-        folder = Path(real) if Path(real).is_dir() else Path(real).parent
+        folder = Path(real) if os.path.isdir(real) else Path(real).parent
         near = folder.drive == Path(roots[0]).drive
         named = _quoted(os.path.relpath(folder, roots[0]) if near else str(folder))
         raise BundleError(
@@ -384,22 +384,25 @@ def _blocks(path: str, stream: BinaryIO | IO[bytes], size: int) -> Iterator[byte
     """Yield the bytes of a file; raise BundleError if they cannot be read or are not `size`."""
     left = size
     while True:
+        asked = min(_BLOCK, left + 1)
         try:
-            data = stream.read(min(_BLOCK, left + 1))
+            data = stream.read(asked)
         except OSError as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
         left -= len(data)
         if left < 0 or (left and not data):
             raise BundleError(
                 f"{shown(path)} changed while it was read.",
                 hint="Run the build again when nothing writes to the project's files.",
             )
-        if not data:
+        if data:
+            yield data
+        if not left and len(data) < asked:
             return
-        yield data
 
 
-def _unreadable(path: str, error: OSError) -> BundleError:
+def unreadable(path: str, error: OSError) -> BundleError:
+    """Return the error for a file that cannot be read."""
     return BundleError(
         f"{shown(path)} cannot be read: {error.strerror or error}.",
         hint="Make it readable, or leave it out with `exclude` in [tool.hatch-connect].",
@@ -412,9 +415,9 @@ def _opened(file: ContentFile) -> Iterator[tuple[BinaryIO | IO[bytes], int]]:
         yield io.BytesIO(file.source), len(file.source)
         return
     try:
-        stream = file.source.open("rb", buffering=0)
+        stream = io.FileIO(file.source)
     except OSError as error:
-        raise _unreadable(file.path, error) from error
+        raise unreadable(file.path, error) from error
     with stream:
         yield stream, os.fstat(stream.fileno()).st_size
 

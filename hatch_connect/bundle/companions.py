@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import posixpath
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from hatch_connect.bundle.archive import unreadable
 from hatch_connect.bundle.guard import forbidden
 from hatch_connect.errors import BundleError, ProjectError
 from hatch_connect.project.content_kind import EntrypointKind
@@ -18,7 +20,6 @@ from hatch_connect.project.sources import read_names, require_readable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
-    from pathlib import Path
 
     from hatch_connect.bundle.build_protocol import BuildContext
     from hatch_connect.bundle.selector import LeftOut, SelectedFiles
@@ -183,11 +184,11 @@ def missing_files(
     names = {part for item in selected.left_out for part in item.path.split("/") if part}
     found: dict[str, str] = {}
     for file in files:
-        if not file.path.endswith(_SOURCES) or not _mentions(file.source, names):
+        if not file.path.endswith(_SOURCES) or not _mentions(Path(file.source), names):
             continue
         folder = posixpath.dirname(file.path)
         folders = (posixpath.dirname(file.origin or file.path), folder, f"src/{folder}")
-        for text in sorted(read_names(file.source).texts):
+        for text in sorted(read_names(Path(file.source)).texts):
             places = tuple(_places(config, text, *folders))
             if not places or there & {*places, posixpath.normpath(posixpath.join(folder, text))}:
                 continue
@@ -198,9 +199,12 @@ def missing_files(
 
 def _mentions(source: Path, names: Collection[str]) -> bool:
     """Return whether a source may mention a name; parsing every source would take seconds."""
-    if source.stat().st_size > _LARGEST:
+    try:
+        if source.stat().st_size > _LARGEST:
+            return False
+        text = unquote(source.read_bytes().decode("utf-8", "replace"))
+    except OSError:  # which is an error when it is packed
         return False
-    text = unquote(source.read_bytes().decode("utf-8", "replace"))
     return not {*_QUOTED.findall(text)}.isdisjoint(names)
 
 
@@ -272,7 +276,7 @@ def require_entry(config: ProjectConfig, selected: SelectedFiles) -> None:
     if has_entry(wanted, sources):
         for path in wanted:
             if path in sources and path.endswith((".py", ".ipynb", ".qmd")):
-                require_readable(sources[path], path)
+                _require_readable(Path(sources[path]), path)
         return
     where = "the tree" if selected.tree else "the wheel and the tree"
     raise BundleError(
@@ -283,6 +287,13 @@ def require_entry(config: ProjectConfig, selected: SelectedFiles) -> None:
         f"of {config.root}.",
         hint=_hint(config, wanted, selected.left_out),
     )
+
+
+def _require_readable(file: Path, path: str) -> None:
+    try:
+        require_readable(file, path)
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def _require_model(

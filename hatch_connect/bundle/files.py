@@ -18,6 +18,7 @@ from hatch_connect.bundle.archive import (
     ContentFile,
     is_within,
     shown,
+    unreadable,
 )
 from hatch_connect.bundle.companions import (
     companions,
@@ -113,7 +114,7 @@ class _Rules:
         if not is_within(source, self.directory):
             return False
         config, directory = self.context.config, self.context.directory
-        name = file.source.name
+        name = os.path.basename(file.source)
         ours = name.startswith(config.content_name) and name.endswith(BUNDLE_SUFFIXES)
         # A folder around the project, or around the temporary one of the wheel, is not for bundles.
         own = directory != config.root and directory.is_relative_to(config.root)
@@ -182,7 +183,7 @@ def content_files(
         ContentFile(
             path=under + file.path,
             source=file.source,
-            size=file.source.stat().st_size,
+            size=_size(file),
             executable=bool(file.executable),
         )
         for file in selected.files
@@ -191,6 +192,15 @@ def content_files(
     return tuple(
         sorted((*shipped, *listed), key=lambda file: file.path.encode("utf-8", "surrogateescape"))
     )
+
+
+def _size(file: Candidate) -> int:
+    if file.size is not None:
+        return file.size
+    try:
+        return os.stat(file.source).st_size
+    except OSError as error:
+        raise unreadable(file.path, error) from error
 
 
 def _warnings(
@@ -301,7 +311,7 @@ def _included(context: BuildContext, have: Collection[str]) -> Iterator[Candidat
         if inside not in have and patterns.match(f"{path}/any" if left else path):
             yield Candidate(
                 path=inside,
-                source=config.root / path,
+                source=str(config.root / path),
                 origin=path,
                 even_ignored=True,
                 even_secret=patterns.name(path),
@@ -365,4 +375,4 @@ def _entry_outside(
             paths |= dict.fromkeys(imported(context, paths, have))
     for path in paths:
         if path not in have:
-            yield Candidate(path=path, source=config.root / path, origin=path)
+            yield Candidate(path=path, source=str(config.root / path), origin=path)

@@ -7,11 +7,13 @@ a file need not be read twice.
 
 from __future__ import annotations
 
+import os
 import re
 from binascii import a2b_base64
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import cache, lru_cache
+from io import FileIO
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.manifest import MANIFEST_NAME
@@ -403,16 +405,17 @@ class SecretSearch:
         return bool(_ENCODED_HEADER.match(begin))
 
 
-def secret_in(name: str, source: Path) -> str | None:
+def secret_in(name: str, source: Path | str, *, regular: bool = False) -> str | None:
     """Return what kind of secret a file holds; None if it holds none or cannot be read.
 
-    `name` tells the kind of file, because documentation may show how a key begins.
+    `name` tells the kind of file, because documentation may show how a key begins; `regular` says
+    that it is known to be one: opening a pipe would wait for its writer.
     """
-    if not source.is_file():  # opening a pipe would wait for its writer
+    if not regular and not os.path.isfile(source):
         return None
     search = SecretSearch(name)
     try:
-        with source.open("rb", buffering=0) as file:
+        with FileIO(source) as file:
             while search.found is None and (block := file.read(_BLOCK)):
                 search.feed(block)
     except OSError:

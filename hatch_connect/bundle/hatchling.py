@@ -210,6 +210,7 @@ class BundleBuilder(BuilderInterface[_BundleConfig, PluginManager]):
                 )
             return
         root = Path(self.root)
+        has_artifacts = self._has_artifacts()
         for file in selector.walk(root, partial(self._skipped, selector)):
             if isinstance(file, LeftOut):
                 yield file
@@ -219,13 +220,16 @@ class BundleBuilder(BuilderInterface[_BundleConfig, PluginManager]):
             reserved = self.config.path_is_reserved(shipped_as)
             name = file.path.rpartition("/")[2]
             in_package = not self.config.only_packages or os.path.lexists(
-                file.source.with_name("__init__.py")
+                os.path.join(os.path.dirname(file.source), "__init__.py")
             )
             if self.config.include_path(relative, is_package=in_package) and not (
                 reserved or name in EXCLUDED_FILES
             ):
-                even_ignored = _is_artifact(self.config, relative)
-                yield replace(file, path=_posix(shipped_as), even_ignored=even_ignored)
+                even_ignored = has_artifacts and _is_artifact(self.config, relative)
+                if even_ignored or shipped_as != relative:
+                    yield replace(file, path=_posix(shipped_as), even_ignored=even_ignored)
+                else:
+                    yield file
             elif not reserved:
                 yield LeftOut(path=file.path, rule=_BY_HATCHLING)
         for submodule in selector.repository.missing:
@@ -236,7 +240,7 @@ class BundleBuilder(BuilderInterface[_BundleConfig, PluginManager]):
     def _skipped(self, selector: Selector, folder: str) -> str | None:
         parent, _, name = folder.rpartition("/")
         # `artifacts` may lie in folders that git ignores, so these are entered then.
-        has_artifacts = bool(self.config.artifact_spec or self.config.build_artifact_spec)
+        has_artifacts = self._has_artifacts()
         source = Path(self.root, folder)
         if rule := selector.against_folder(folder, source, even_ignored=has_artifacts):
             return rule
@@ -246,6 +250,9 @@ class BundleBuilder(BuilderInterface[_BundleConfig, PluginManager]):
         if self._takes(f"{folder}/any"):
             selector.require_checked_out(folder)
         return None
+
+    def _has_artifacts(self) -> bool:
+        return bool(self.config.artifact_spec or self.config.build_artifact_spec)
 
     def _takes(self, path: str) -> bool:
         return bool(self.config.include_path(path.replace("/", os.sep)))
@@ -358,7 +365,7 @@ class _Wheel(WheelBuilder):
 def _candidate(file: IncludedFile, *, even_ignored: bool, even_secret: bool = False) -> Candidate:
     return Candidate(
         path=_posix(file.distribution_path),
-        source=Path(file.path),
+        source=file.path,
         origin=_posix(file.relative_path) or None,
         even_ignored=even_ignored,
         even_secret=even_secret,

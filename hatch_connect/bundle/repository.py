@@ -133,16 +133,17 @@ class Repository:
         base = self._base(os.path.dirname(folder))
         return base is not None and base.tracks_in(folder)
 
-    def is_executable(self, source: Path) -> bool:
-        """Return whether the owner may execute a file: as git has it, else as it is on disk."""
-        real = self.real_path(source)
+    def is_executable(self, real: str, on_disk: int) -> bool:
+        """Return whether the owner may execute a file: as git has it, else by its own mode."""
         mode = self.mode(real)
-        if mode == _LINK or (mode is None and os.path.islink(real)):
-            real = os.path.realpath(real)
-            mode = self.mode(real)
+        if mode == _LINK or (mode is None and stat.S_ISLNK(on_disk)):
+            target = os.path.realpath(real)
+            mode = self.mode(target)
+            if mode is None:
+                return on_disk_executable(target)
         if mode is not None:
             return bool(int(mode, 8) & _OWNER)
-        return on_disk_executable(real)
+        return os.name != "nt" and bool(on_disk & stat.S_IXUSR)
 
     def _base(self, folder: str) -> _Base | None:
         """Return the repository, or the root, that answers for a folder; None for elsewhere."""

@@ -45,15 +45,29 @@ class Candidate:
 
     `origin` is its path in the project (POSIX), None if it lies outside. An artifact of the build,
     or what was asked for by name, ships `even_ignored` by git or generated; the very file that a
-    user named ships `even_secret`. `executable` is None if the file itself says it.
+    user named ships `even_secret`. `executable` is None if the file itself says it; `size` is known
+    of a regular file that was looked at.
     """
 
     path: str
-    source: Path
+    source: str
     origin: str | None
     even_ignored: bool = False
     even_secret: bool = False
     executable: bool | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Folder:
+    """What counts for all files of a folder: where it really is, and the rules against it.
+
+    `inside` is where that is in its root (`a/b/`), None if it lies in none.
+    """
+
+    real: str
+    inside: str | None
+    rules: tuple[NoContent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +102,7 @@ class SelectedFiles:
 
     def only(self, made: Path) -> SelectedFiles:
         """Return the same with one file that was made in place of all others."""
-        file = Candidate(path=made.name, source=made, origin=None, even_secret=True)
+        file = Candidate(path=made.name, source=str(made), origin=None, even_secret=True)
         return replace(self, files=(file,), left_out=(), tree=True)
 
 
@@ -156,6 +170,7 @@ class Selector:
         self._content_roots = (*self.roots, os.path.realpath(config.content_root))
         self._lexical = config.root
         self._circles: dict[str, bool] = {}
+        self._folders: dict[str, _Folder] = {}
         self._chains: dict[str, tuple[NoContent, ...]] = {}
         self._guessed = False
 
@@ -231,22 +246,36 @@ class Selector:
         project = self.roots[0]
 
         def below(folder: str, real: str, above: tuple[str, ...]) -> Iterator[Candidate | LeftOut]:
-            for entry in _entries(folder, real):
+            at = str(root / folder)
+            for entry in self._entries(folder, real):
                 path = f"{folder}/{entry.name}" if folder else entry.name
+                is_folder = _is_folder(entry)
                 target = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
-                if entry.is_dir() and (rule := skip(path)) is not None:
+                if is_folder and (rule := skip(path)) is not None:
                     yield LeftOut(path=f"{path}/", rule=rule)
-                elif not entry.is_dir() or not is_within(target, *self.roots):
-                    yield Candidate(path=path, source=root / path, origin=path)
+                elif not is_folder or not is_within(target, *self.roots):
+                    yield Candidate(path=path, source=os.path.join(at, entry.name), origin=path)
                 elif target not in above:
                     yield from below(path, target, (*above, target))
                 elif is_within(target, project) and is_within(real, project):
                     yield LeftOut(path=f"{path}/", rule=CIRCLE)
                 else:
-                    yield Candidate(path=path, source=root / path, origin=path)
+                    yield Candidate(path=path, source=os.path.join(at, entry.name), origin=path)
 
         top = os.path.realpath(root)
         yield from below("", top, (top,))
+
+    def _entries(self, folder: str, real: str) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(real) as entries:
+                return sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            if self.exclude.match(f"{folder}/{_ANY}"):
+                return []
+            raise BundleError(
+                f"The folder {shown(folder or '.')} cannot be read: {error.strerror}.",
+                hint="Make it readable, or leave it out with `exclude` in [tool.hatch-connect].",
+            ) from error
 
     def files_below(self, top: str) -> Iterator[str]:
         """Return the files of a folder of the project, by their paths from its root."""
@@ -262,45 +291,55 @@ class Selector:
 
     def require_regular(self, file: Candidate, *, outside: bool) -> None:
         """Do as `regular_file`, which resolves every folder of what it looks at."""
-        real = self.repository.real_path(file.source)
-        try:
-            is_file = stat.S_ISREG(os.lstat(real).st_mode)
-        except OSError:
-            is_file = False
-        if not is_file or not (outside or is_within(real, *self.roots)):
-            regular_file(file.path, file.source, self.roots, outside=outside)
+        may_be_there = outside or self._folder(os.path.dirname(file.source)).inside is not None
+        if file.size is None or not may_be_there:
+            regular_file(file.path, Path(file.source), self.roots, outside=outside)
 
     def choose(self, proposed: Iterable[Candidate | LeftOut]) -> SelectedFiles:
         """Decide which of the proposed files ship; what is left out already stays so."""
         shipped, left_out = [], []
-        for candidate in proposed:
-            if isinstance(candidate, LeftOut):
-                left_out.append(candidate)
-            elif (item := self._left_out(candidate)) is not None:
-                left_out.append(item)
-            elif candidate.executable is None:
-                executable = self.repository.is_executable(candidate.source)
-                shipped.append(replace(candidate, executable=executable))
+        for each in proposed:
+            found = self._decide(each) if isinstance(each, Candidate) else each
+            if isinstance(found, LeftOut):
+                left_out.append(found)
             else:
-                shipped.append(candidate)
+                shipped.append(found)
         return SelectedFiles(files=tuple(shipped), left_out=tuple(left_out))
 
-    def _left_out(self, candidate: Candidate) -> LeftOut | None:
-        link = self.repository.real_path(candidate.source)
-        real = os.path.realpath(link) if os.path.islink(link) else link
-        rule = self._against(candidate, link, real)
+    def _decide(self, candidate: Candidate) -> Candidate | LeftOut:
+        at, name = os.path.split(candidate.source)
+        folder = self._folder(at)
+        link = os.path.join(folder.real, name)
+        status = _status(link)
+        mode = status.st_mode if status else 0
+        real = os.path.realpath(link) if stat.S_ISLNK(mode) else link
+        rule = self._against(candidate, folder, link, real)
         if rule is None and (item := self._ignored(candidate, link, real)) is not None:
             return item
         # A file's content must be read for this, so it comes last.
         if rule is None and not self._is_named(candidate):
-            found = secret_in(candidate.path, candidate.source)
+            found = secret_in(candidate.path, real, regular=stat.S_ISREG(mode))
             rule = found and f"guard: {found}"
-        return LeftOut(path=candidate.origin or candidate.path, rule=rule) if rule else None
+        if rule:
+            return LeftOut(path=candidate.origin or candidate.path, rule=rule)
+        executable = candidate.executable
+        if executable is None:
+            executable = self.repository.is_executable(link, mode)
+        return Candidate(
+            path=candidate.path,
+            source=candidate.source,
+            origin=candidate.origin,
+            even_ignored=candidate.even_ignored,
+            even_secret=candidate.even_secret,
+            executable=executable,
+            size=status.st_size if status and stat.S_ISREG(mode) else None,
+        )
 
-    def _against(self, candidate: Candidate, link: str, real: str) -> str | None:
-        for path in dict.fromkeys((candidate.origin, candidate.path)):
-            if path is not None and self.exclude.match(path):
-                return f"exclude: {self.exclude.which(path)}"
+    def _against(self, candidate: Candidate, folder: _Folder, link: str, real: str) -> str | None:
+        if self.exclude.lines:
+            for path in dict.fromkeys((candidate.origin, candidate.path)):
+                if path is not None and self.exclude.match(path):
+                    return f"exclude: {self.exclude.which(path)}"
         if self._in_circle(os.path.dirname(candidate.source)):
             return CIRCLE
         if self._is_named(candidate):
@@ -310,14 +349,35 @@ class Selector:
             rule = forbidden(path) if path else None
             if rule and (rule.secret or not candidate.even_ignored):
                 return f"{'guard' if rule.secret else 'never shipped'}: {rule.rule}"
-        return None if candidate.even_ignored else self._against_folders(candidate, link, real)
+        return (
+            None if candidate.even_ignored else self._against_folders(candidate, folder, link, real)
+        )
 
-    def _lexical_place(self, candidate: Candidate) -> str | None:
-        """Return the path of a file in the project as it is written: links are not resolved."""
-        source, root = str(candidate.source), str(self._lexical)
-        if not is_within(source, root):
+    def _folder(self, folder: str) -> _Folder:
+        if folder not in self._folders:
+            real = os.path.realpath(folder)
+            rules = dict.fromkeys((self._lexical_place(folder), real))
+            self._folders[folder] = _Folder(
+                real=real,
+                inside=self._prefix(real),
+                rules=tuple(rule for each in rules if each for rule in self._above(each)),
+            )
+        return self._folders[folder]
+
+    def _prefix(self, real: str) -> str | None:
+        """Return what precedes the name of a folder's file in its path from its root, or None."""
+        root = next((root for root in self.roots if is_within(real, root)), None)
+        if root is None:
             return None
-        return os.path.join(self.roots[0], source[len(root.rstrip(os.sep)) + 1 :])
+        path = path_below(root, real)
+        return ("" if root == self.roots[0] else "../") + (f"{path}/" if path else "")
+
+    def _lexical_place(self, folder: str) -> str | None:
+        """Return the path of a folder in the project as it is written: links are not resolved."""
+        root = str(self._lexical)
+        if not is_within(folder, root):
+            return None
+        return os.path.join(self.roots[0], folder[len(root.rstrip(os.sep)) + 1 :]).rstrip(os.sep)
 
     def _is_named(self, candidate: Candidate) -> bool:
         """Return whether a user named this very file, also one that the wheel holds elsewhere."""
@@ -325,9 +385,9 @@ class Selector:
 
     def _inside(self, real: str) -> str | None:
         """Return the path of a file from the root that it lies in, None if it lies in none."""
-        root = next((root for root in self.roots if is_within(real, root)), None)
-        path = "" if root is None else path_below(root, real)
-        return path and (path if root == self.roots[0] else f"../{path}")
+        folder, name = os.path.split(real)
+        prefix = self._folder(folder).inside
+        return None if prefix is None else prefix + name
 
     def _in_circle(self, folder: str) -> bool:
         """Return whether a folder is reached through a link to one that holds the link."""
@@ -349,11 +409,15 @@ class Selector:
             regular_file(folder.relative_to(self._lexical).as_posix(), folder, self.roots)
         return True
 
-    def _against_folders(self, candidate: Candidate, *places: str) -> str | None:
-        for place in filter(None, dict.fromkeys((self._lexical_place(candidate), *places))):
-            for found in self._of_folders(candidate, place):
-                if not (found.unless_tracked and any(map(self.repository.mode, places))):
-                    return f"never shipped: {found.rule}"
+    def _against_folders(
+        self, candidate: Candidate, folder: _Folder, link: str, real: str
+    ) -> str | None:
+        found = folder.rules
+        if real != link or folder.inside is None:
+            found = (*found, *self._of_folders(candidate, link), *self._of_folders(candidate, real))
+        for rule in found:
+            if not (rule.unless_tracked and any(map(self.repository.mode, (link, real)))):
+                return f"never shipped: {rule.rule}"
         return None
 
     def _of_folders(self, candidate: Candidate, place: str) -> tuple[NoContent, ...]:
@@ -393,12 +457,15 @@ class Selector:
         return LeftOut(path=path, rule=rule)
 
 
-def _entries(folder: str, real: str) -> list[os.DirEntry[str]]:
+def _status(file: str) -> os.stat_result | None:
     try:
-        with os.scandir(real) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        raise BundleError(
-            f"The folder {shown(folder or '.')} cannot be read: {error.strerror}.",
-            hint="Make it readable, or leave it out with `exclude` in [tool.hatch-connect].",
-        ) from error
+        return os.lstat(file)
+    except OSError:
+        return None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or into a folder that may not be entered
+        return False

@@ -51,7 +51,7 @@ def unpack_wheel(wheel: Path, folder: Path) -> SelectedFiles:
                 files.append(
                     Candidate(
                         path=path,
-                        source=_extract(archive, member, path, folder),
+                        source=str(_extract(archive, member, path, folder)),
                         origin=None,
                         executable=bool(member.external_attr >> 16 & stat.S_IXUSR),
                     )

@@ -764,6 +764,24 @@ class TestLinks:
         assert not any("link" in path for path in paths(build_one(root, environ)))
 
     @pytest.mark.parametrize("folder", ["src/sales_api", "."])
+    @pytest.mark.parametrize(
+        ("target", "why"),
+        [("link", "levels of symbolic links"), ("a" * 300, "ile name too long")],
+    )
+    def test_a_link_that_leads_to_nothing_that_can_be_read_is_named(
+        self, tmp_path: Path, environ: dict[str, str], folder: str, target: str, why: str
+    ) -> None:
+        packaged = folder != "."
+        files = PACKAGE if packaged else {"app.py": APP}
+        root = project(tmp_path / "p", files, connect=CONNECT if packaged else TREE)
+        (root / folder / "link").symlink_to(target)
+        with pytest.raises(BundleError, match=f"link cannot be read: .*{why}"):
+            build_one(root, environ)
+        exclude = 'exclude = ["link"]\n'
+        project(root, {}, connect=(CONNECT if packaged else TREE) + exclude)
+        assert not any("link" in path for path in paths(build_one(root, environ)))
+
+    @pytest.mark.parametrize("folder", ["src/sales_api", "."])
     @pytest.mark.parametrize("name", [".venv", "env"])
     @pytest.mark.parametrize("mark", ["pyvenv.cfg", "bin/python", "Scripts/python.exe"])
     def test_an_environment_elsewhere_is_left_out(
