@@ -356,15 +356,16 @@ def _is_writable(folder: Path) -> bool:
 
 def _refuse_same(checked: list[_Checked], plans: list[Planned]) -> None:
     """Refuse to deploy to the same content side by side: chance would decide which one stays."""
-    known: dict[tuple[str, str], str] = {}
+    known: dict[tuple[str, str], _Checked] = {}
     for each, its in zip(checked, plans, strict=True):
-        name, found = each.source.name, its.plan.content
+        found = its.plan.content
         created = (step.name for step in its.plan.steps if isinstance(step, CreateContent))
         content = found.guid if found else next(created)
-        other = known.setdefault((each.client.server.url, content), name)
-        if other is not name:
+        other = known.setdefault((each.client.server.url, content), each)
+        if other is not each:
+            names = f"{other.source.name} and {each.source.name}"
             raise UsageError(
-                f"{other} and {name} are the same content on the server: {content}.",
+                f"{names} are the same content on the server: {content}.",
                 hint="Leave out --jobs to deploy them one after the other.",
             )
 

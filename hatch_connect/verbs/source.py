@@ -224,12 +224,17 @@ def _owner(
 ) -> ProjectConfig | None:
     """Return the project's content that a prepared bundle is of, or None.
 
-    It is the one that `--content` names. Otherwise the bundle must lie in the project's folder for
-    builds or have the content's name, and must have its mode and entrypoint.
+    It is the one that `--content` names. Otherwise the bundle must have the content's mode and
+    entrypoint, and its name, or lie in the project's folder for builds.
     """
     if options.content:
         return next(iter(contents), None)
-    return next((c for c in contents if _is_named_for(path, c) and _is_like(manifest, c)), None)
+    path = Path(normpath(path))
+    like = [config for config in contents if _is_like(manifest, config)]
+    named = [config for config in like if _is_named_for(path, config)]
+    built = [config for config in like if (config.root / DEFAULT_DIRECTORY) in path.parents]
+    # The longest, because `shop-stock-1.0` begins with `shop` too.
+    return max(named or built[:1], key=lambda config: len(config.content_name), default=None)
 
 
 def _contents(call: Call) -> tuple[ProjectConfig, ...]:
@@ -242,9 +247,6 @@ def _contents(call: Call) -> tuple[ProjectConfig, ...]:
 
 
 def _is_named_for(path: Path, config: ProjectConfig) -> bool:
-    path = Path(normpath(path))
-    if (config.root / DEFAULT_DIRECTORY) in path.parents:
-        return True  # a build of the project wrote it
     name = path.parent.name if path.name == MANIFEST_NAME else _stem(path)
     return name == config.content_name or name.startswith(f"{config.content_name}-")
 

@@ -365,6 +365,21 @@ def test_several_are_under_way_at_once(
     assert [len(content.bundles) for content in server.contents.values()] == [2, 2]
 
 
+def test_bundles_that_were_built_go_to_the_content_of_their_name(
+    server: FakeConnect, project: Path, sandbox: Sandbox, three: dict[str, str]
+) -> None:
+    files = sorted(map(str, (project / "dist" / "connect").glob("*.connect.tgz")))
+    assert len(files) == 3  # bills has the mode and the entrypoint of orders
+    done = call(sandbox, server, project, "deploy", *files, "--jobs", "3")
+    assert done.code == 0, done.said
+    assert {guid: len(server.contents[guid].bundles) for guid in three.values()} == dict.fromkeys(
+        three.values(), 2
+    )
+    twice = call(sandbox, server, project, "deploy", files[0], files[0], "--jobs", "2")
+    assert twice.code == 2, twice.said
+    assert "are the same content on the server" in twice.stderr
+
+
 @pytest.mark.usefixtures("three")
 def test_one_job_is_as_none(server: FakeConnect, project: Path, sandbox: Sandbox) -> None:
     said = []
