@@ -371,7 +371,7 @@ def _remains(state: _State, under_way: PlanStep | None, error: BaseException, go
     # A request that ended so may have been carried out all the same.
     lost = isinstance(error, ServerError) and is_uncertain(error)
     doubtful = lost or isinstance(error, KeyboardInterrupt)
-    facts = (*_on_server(state), *(_doubts(state, under_way) if doubtful else ()))
+    facts = (*_on_server(state), *(_doubts(state, under_way, error) if doubtful else ()))
     line = f"On the server: {'; '.join(facts)}." if facts else "Nothing was changed on the server."
     if under_way is None and (state.active or state.draft):
         return f"{line} Nothing is left to do."
@@ -401,7 +401,7 @@ def _on_server(state: _State) -> Iterator[str]:
         yield f"bundle {state.bundle_id} is active"
 
 
-def _doubts(state: _State, under_way: PlanStep | None) -> Iterator[str]:
+def _doubts(state: _State, under_way: PlanStep | None, error: BaseException) -> Iterator[str]:
     match under_way:
         case CreateContent():
             yield f"content named {under_way.name!r} may have been created"
@@ -410,7 +410,11 @@ def _doubts(state: _State, under_way: PlanStep | None) -> Iterator[str]:
         case DeployDraft() | Activate():
             if not (state.running or state.active):
                 yield f"the deployment of bundle {state.bundle_id} may have begun"
-        case UpdateContent() | Upload() | Verify() | None:
+        case Upload():
+            # An upload that ends notes how much it had sent; one that is left behind still waits.
+            if isinstance(error, KeyboardInterrupt) and not hasattr(error, "__notes__"):
+                yield "a part of the bundle was sent, or all of it"
+        case UpdateContent() | Verify() | None:
             pass
         case _:
             assert_never(under_way)
