@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import (
@@ -20,9 +22,9 @@ from hatch_connect.errors import (
 from hatch_connect.events import Detail, Ended, LogLine, Note, Progress, Step, Warned
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.progress import Progress as ProgressBars
     from rich.progress import TaskID
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 # ECMA-48: control sequences (CSI), then operating system commands and their like, up to their end.
 _SEQUENCES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?")
+_EVERY = 15.0  # seconds between two lines of progress; some CI services end what says nothing
 # The facts of a deployment that an error object holds, as far as the deployment came.
 _OF_A_DEPLOYMENT = ("guid", "bundle_id", "task_id", "logs_url", "log")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -51,7 +54,17 @@ def _notes_of(error: BaseException) -> tuple[str, ...]:
 class PlainDisplay:
     """Lines on stderr, for CI, pipes and files."""
 
-    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        quiet: bool = False,
+        verbose: bool = False,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._now = now
+        self._lines: dict[
+            tuple[str, str], tuple[float, int]
+        ] = {}  # when, of what work, the last was
         self._hidden: tuple[type, ...] = ()
         if quiet:
             self._hidden = (Step, Ended, Note, LogLine, Detail, Progress)
@@ -109,7 +122,17 @@ class PlainDisplay:
         self._line(lead, event.text, style=style, about=about)
 
     def _progress(self, event: Progress) -> None:
-        """Show nothing: progress is for terminals."""
+        """Show a line now and then, for work that takes long."""
+        now, work = self._now(), (event.about, event.what)
+        since, before = self._lines.setdefault(work, (now, event.done))
+        if event.done == event.total:
+            del self._lines[work]
+        elif event.done < before:  # it begins again
+            self._lines[work] = now, event.done
+        elif now - since >= _EVERY and event.done > before:
+            self._lines[work] = now, event.done
+            shown = _progress_line(event, (event.done - before) / (now - since))
+            self._message(Note(text=shown, about=event.about))
 
     def _line(self, lead: str, text: str, *, style: str = "", about: str = "") -> None:
         # Further lines are indented to match.
@@ -118,6 +141,17 @@ class PlainDisplay:
 
     def _write(self, line: str, _style: str) -> None:
         print(line, file=sys.stderr, flush=True)
+
+
+def _progress_line(event: Progress, rate: float) -> str:
+    from rich.filesize import decimal
+
+    shown = f"{event.what}: {decimal(event.done)}"
+    if event.total:
+        left = timedelta(seconds=round((event.total - event.done) / rate))
+        share = f"{event.done / event.total:.0%}"
+        shown += f" of {decimal(event.total)} ({share}), {left} left"
+    return f"{shown}, {decimal(round(rate))}/s"
 
 
 class TerminalDisplay(PlainDisplay):
@@ -177,13 +211,33 @@ class TerminalDisplay(PlainDisplay):
 
 
 def _bars(console: Console) -> ProgressBars:
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
+    class Measured(ProgressColumn):
+        """What another column shows, but nothing for a step whose bytes are not counted."""
+
+        def __init__(self, column: ProgressColumn) -> None:
+            super().__init__()
+            self._column = column
+
+        def render(self, task: Task) -> RenderableType:
+            return self._column(task) if task.total else ""
+
+    amounts = TaskProgressColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
     bars = Progress(
         TextColumn("   {task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
+        BarColumn(bar_width=20),
+        *map(Measured, amounts),
         console=console,
         transient=True,
     )

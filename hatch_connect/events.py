@@ -64,7 +64,7 @@ class Progress(_Event):
     what: str
     done: int
     total: int | None
-    unit: Literal["bytes", "files"]
+    unit: Literal["bytes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,8 +84,26 @@ def test_quiet_shows_the_end_of_the_log_of_what_failed(capsys: pytest.CaptureFix
     assert capsys.readouterr().err == "  | Building\nerror: It failed.\nerror: It failed.\n"
 
 
-def test_progress_is_not_for_files_and_ci() -> None:
-    assert plain((Progress(what="Uploading", done=1, total=2, unit="bytes"),)) == ""
+def test_files_and_ci_get_a_line_of_progress_now_and_then() -> None:
+    moments = iter((0.0, 14.9, 15.0, 20.0, 30.0, 35.0, 40.0, 100.0, 120.0))
+    display = PlainDisplay(now=lambda: next(moments))
+    # It breaks off and begins again after the fifth.
+    with redirect_stderr(io.StringIO()) as stream:
+        for done in (100_000, 1_500_000, 1_600_000, 1_700_000, 3_100_000, 100_000, 4_000_000):
+            display.report(Progress(what="Uploading", done=done, total=4_000_000, unit="bytes"))
+        for done in (100_000, 200_000):
+            display.report(Progress(what="Packing", done=done, total=None, unit="bytes"))
+    assert stream.getvalue().splitlines() == [
+        "   Uploading: 1.6 MB of 4.0 MB (40%), 0:00:24 left, 100.0 kB/s",
+        "   Uploading: 3.1 MB of 4.0 MB (78%), 0:00:09 left, 100.0 kB/s",
+        "   Packing: 200.0 kB, 5.0 kB/s",
+    ]
+
+
+def test_progress_that_is_over_soon_or_not_wanted_is_not_for_files_and_ci() -> None:
+    half, whole = (Progress(what="Uploading", done=done, total=2, unit="bytes") for done in (1, 2))
+    assert plain((half, whole)) == ""
+    assert plain((half, whole), quiet=True) == ""
 
 
 @given(st.text())
@@ -151,9 +169,10 @@ def terminal(events: tuple[Event, ...], *, quiet: bool = False) -> str:
 
 def test_a_terminal_shows_bars_until_the_work_is_done() -> None:
     half, whole = (Progress(what="Uploading", done=done, total=2, unit="bytes") for done in (1, 2))
-    other = Progress(what="Packing", done=1, total=2, unit="files")
+    other = Progress(what="Packing", done=1, total=2, unit="bytes")
     text = terminal((half, other, Note(text="a note [b]"), whole))
     assert "Uploading" in text
+    assert "1/2 bytes" in text
     assert "a note [b]" in text
     assert terminal((half,), quiet=True) == ""
 

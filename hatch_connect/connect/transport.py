@@ -77,8 +77,6 @@ class _Connection(urllib3.connection.HTTPConnection):
 
 
 class _TlsConnection(urllib3.connection.HTTPSConnection, _Connection):
-    response_class = _WithDeadline
-
     def connect(self) -> None:
         super().connect()
         # Else urllib3 warns of a certificate that is not checked: the person was warned, once.
