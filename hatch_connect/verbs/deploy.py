@@ -97,7 +97,9 @@ def run_deploy(call: Call) -> Result:
     polling = polling_of(call)
     results: list[Result] = []
     with _done(results), ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="hatch-connect-")))
+        # On Windows a thread that is left behind at Ctrl-C may still hold a file open.
+        temporary = TemporaryDirectory(prefix="hatch-connect-", ignore_cleanup_errors=True)
+        folder = Path(stack.enter_context(temporary))
         with nothing_changed():
             # All checks and plans come before the first change, so that an error in the second
             # piece of content does not leave the first one deployed.

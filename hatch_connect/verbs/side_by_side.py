@@ -35,12 +35,7 @@ class SideBySide:
         self.jobs = jobs
         self._report_further = report
         self._reporting = Lock()
-        self._interrupted = Event()
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether the user interrupted the work: nothing more may begin."""
-        return self._interrupted.is_set()
+        self.interrupted = Event()  # by the user: nothing more may begin
 
     def report(self, event: Reported) -> None:
         """Report the events of all threads, one at a time.
@@ -49,7 +44,7 @@ class SideBySide:
         report, and so does almost every step before its request.
         """
         with self._reporting:
-            if self.interrupted:
+            if self.interrupted.is_set():
                 raise KeyboardInterrupt
             self._report_further(event)
 
@@ -69,7 +64,7 @@ class SideBySide:
             while running := [thread for thread in threads if thread.is_alive()]:
                 running[0].join(_TICK)
         except KeyboardInterrupt:
-            self._interrupted.set()
+            self.interrupted.set()
             for thread in threads:
                 if thread.is_alive():
                     thread.join(_TIDYING / len(threads))
@@ -109,7 +104,8 @@ def deploy_each(pieces: list[Piece], done: list[Result], side: SideBySide, call:
 
     def work() -> None:
         for piece in waiting:  # each thread takes the next one
-            if side.interrupted or any(isinstance(each.outcome, BaseException) for each in pieces):
+            failed = any(isinstance(each.outcome, BaseException) for each in pieces)
+            if failed or side.interrupted.is_set():
                 return
             piece.carry_out(_go_on(piece, pieces, side))
             if side.jobs > 1:
