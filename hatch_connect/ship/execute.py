@@ -403,7 +403,7 @@ def _on_server(state: _State) -> Iterator[str]:
 
 def _doubts(state: _State, under_way: PlanStep | None, error: BaseException) -> Iterator[str]:
     match under_way:
-        case CreateContent():
+        case CreateContent() if not state.content:
             yield f"content named {under_way.name!r} may have been created"
         case SetVariables():
             yield f"its variables may have been changed ({under_way})"
@@ -414,7 +414,7 @@ def _doubts(state: _State, under_way: PlanStep | None, error: BaseException) -> 
             # An upload that ends notes how much it had sent; one that is left behind still waits.
             if isinstance(error, KeyboardInterrupt) and not hasattr(error, "__notes__"):
                 yield "a part of the bundle was sent, or all of it"
-        case UpdateContent() | Verify() | None:
+        case CreateContent() | UpdateContent() | Verify() | None:
             pass
         case _:
             assert_never(under_way)

@@ -22,7 +22,7 @@ from hatch_connect.errors import (
     RefusedError,
     UsageError,
 )
-from hatch_connect.events import LogLine, Note, silent
+from hatch_connect.events import LogLine, Note, Step, silent
 from hatch_connect.secret import Secret
 from hatch_connect.ship.execute import Deployment, Execution
 from hatch_connect.ship.find import ContentMatch, ContentReference, find_content
@@ -255,9 +255,18 @@ def test_a_refused_upload_says_what_remains(server: FakeConnect, tmp_path: Path)
     assert "was created" in caught.value.__notes__[0]
 
 
-def test_an_interruption_says_what_remains(server: FakeConnect, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "text", "told"),
+    [
+        (LogLine, "Building", "bundle 2 is there and not active."),
+        (Step, "Created content", " was created."),
+    ],
+)
+def test_an_interruption_says_what_remains(
+    server: FakeConnect, tmp_path: Path, kind: type[Step | LogLine], text: str, told: str
+) -> None:
     def interrupt(event: Event) -> None:
-        if isinstance(event, LogLine):
+        if isinstance(event, kind) and event.text.startswith(text):
             raise KeyboardInterrupt
 
     client = client_of(server)
@@ -274,7 +283,7 @@ def test_an_interruption_says_what_remains(server: FakeConnect, tmp_path: Path) 
         Execution(
             client, interrupt, Clock().polling(), RecordKeeper(None, server.url, None, silent)
         ).run(plan)
-    assert "is there and not active" in caught.value.__notes__[0]
+    assert f"{told} To go on, deploy again" in caught.value.__notes__[0]
 
 
 def test_an_interruption_after_the_last_step_says_that_nothing_is_left(
