@@ -340,13 +340,17 @@ def asked(server: FakeConnect, request: str) -> Callable[[], bool]:
 def test_several_are_under_way_at_once(
     server: FakeConnect, project: Path, sandbox: Sandbox
 ) -> None:
-    def uploads() -> int:
-        return sum(each.endswith("/bundles") for each in server.calls())
+    met = []
+
+    def meet() -> None:
+        until(lambda: sum(each.endswith("/bundles") for each in server.calls()) == 2)
+        met.append("both")
 
     # The task of the first upload does not end before the second one has come.
-    server.misbehave("GET", "v1/tasks/", Do(lambda: until(lambda: uploads() == 2)))
+    server.misbehave("GET", "v1/tasks/", Do(meet))
     done = call(sandbox, server, project, "deploy", "--all", "--jobs", "2")
     assert done.code == 0, done.said
+    assert met == ["both"]
     names_of = {content.guid: content.name for content in server.contents.values()}
     urls = [url.rstrip("/").rpartition("/")[2] for url in done.stdout.splitlines()]
     assert [names_of[url] for url in urls] == ["shop-orders", "shop-stock"]
