@@ -104,6 +104,7 @@ class DeployOptions(TypedDict, total=False):
     draft: bool
     no_verify: bool
     metadata: Mapping[str, str]
+    force: bool
 
 
 def configuration(

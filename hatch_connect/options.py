@@ -203,6 +203,7 @@ class Options:
         "--metadata", "deploy", "Note this with the bundle.", metavar="KEY=VALUE"
     )
     no_metadata: bool = _flag("--no-metadata", "deploy", "Note nothing with the bundle.")
+    force: bool = _flag("--force", "deploy", "Upload the bundle even if it is the active one.")
     draft: bool = _flag("--draft", "deploy", "Deploy without activating the bundle.")
     no_verify: bool = _flag("--no-verify", "activate", "Do not ask whether it answers.")
     jobs: int | None = _option(

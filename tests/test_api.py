@@ -123,8 +123,13 @@ def test_a_bundle_goes_to_content_that_other_programs_know(
     bundle = sample_bundle(tmp_path / "b.tar.gz")
     where = Server(url=server.url, api_key=Secret(server.api_key))
     for app_id in (known.guid, known.id, f"{server.url}/connect/#/apps/{known.guid}/access"):
-        done = deploy(tmp_path, server=where, environ=environ, file=bundle, app_id=app_id)
+        done = deploy(
+            tmp_path, server=where, environ=environ, file=bundle, app_id=app_id, force=True
+        )
         assert done.content.guid == known.guid
+        assert done.uploaded
+    again = deploy(tmp_path, server=where, environ=environ, file=bundle, app_id=known.guid)
+    assert (again.uploaded, again.bundle_id) == (False, done.bundle_id)
     connect = client(where, environ=environ)
     assert connect.content(known.guid).name == "known"
     assert len(connect.bundles(known.guid)) == 3
@@ -207,7 +212,7 @@ def test_json_has_the_documented_shape(caller: Caller, fake: FakeConnect) -> Non
         "list": keys("list"),
         "remove": keys("remove", name="prod"),
     }
-    seen["deploy"] |= keys("deploy", **here)
+    seen["deploy"] |= keys("deploy", force=True, **here)
     seen["rollback"] = keys("rollback", **here)
     assert seen == {verb: SHAPES[verb] for verb in seen}
     dry = keys("deploy", dry_run=True, **here)

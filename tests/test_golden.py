@@ -506,7 +506,12 @@ def test_requests_of_a_project_with_two_pieces_of_content(
         "e one": ("deploy", {"content": ("orders",), "verbose": True}),
         "f both": (
             "deploy",
-            {"content": ("orders", "stock"), "environment": ("TOKEN=x",), "json": True},
+            {
+                "content": ("orders", "stock"),
+                "environment": ("TOKEN=x",),
+                "force": True,
+                "json": True,
+            },
         ),
         "g info": ("info", {"all": True}),
         "h bundle": ("bundle", {"all": True, "list": True}),

@@ -64,6 +64,8 @@ def assemble(context: BuildContext, selected: SelectedFiles) -> Built:
             selected.version,
             describe(config, packages, inspection),
             content_files(config, selected, packages),
+            # What is not pinned may be another version by now.
+            unless=request.unless if packages is None or packages.lock.pinned else None,
         )
     return Built(
         content=config.content,
@@ -88,17 +90,19 @@ def _made(
     version: str | None,
     manifest: Manifest,
     files: tuple[ContentFile, ...],
+    *,
+    unless: str | None,
 ) -> BundleContents:
-    name, report, request = context.config.content_name, context.report, context.request
-    if request.form == "manifest" or request.unless:
+    name, report, form = context.config.content_name, context.report, context.request.form
+    if form == "manifest" or unless:
         report(Step(text=f"Reading {len(files)} files of {name}"))
         described = BundleContents.of(manifest, files, report=report)
-        if request.form == "manifest" or described.identity == request.unless:
+        if form == "manifest" or described.identity == unless:
             return described
     report(Step(text=f"Packing {len(files) + 1} files of {name}"))
     time = epoch(context.environ)
     _keep_from_git(context.directory, context.config.root)
-    if request.form == "folder":
+    if form == "folder":
         return Bundle.write_folder(context.directory / name, manifest, files, report=report)
     path = context.directory / f"{name}{f'-{version}' if version else ''}{SUFFIX}"
     return Bundle.write(path, manifest, files, epoch=time, report=report)

@@ -268,6 +268,7 @@ def _packages_to_dict(packages: Packages) -> dict[str, object]:
             "format": lock.format,
             "verbatim": lock.verbatim is not None,
             "notes": lock.notes,
+            "pinned": lock.pinned,
             "local": [asdict(one) for one in lock.local],
         },
     }
@@ -285,6 +286,7 @@ def _packages(data: Mapping[str, Any]) -> Packages:
             pins=(),
             verbatim=content if lock["verbatim"] else None,
             notes=tuple(lock["notes"]),
+            pinned=lock.get("pinned", False),
             local=tuple(LocalPackage(**one) for one in local),
         ),
         because=data["because"],

@@ -172,6 +172,15 @@ class Bundle(BundleContents):
         size = len(text) + sum(file.size for file in files)
         return cls(path=folder, size=size, md5="", **_described(text, files))
 
+    def read(self, name: str) -> bytes | None:
+        """Return the bytes of a file of an archive; None if it has no such file."""
+        with reading(self.path) as (archive, _):
+            for member in archive:
+                content = normalized(member) == self.top + name and archive.extractfile(member)
+                if content:
+                    return content.read()
+        return None
+
     def extract(self, folder: Path) -> None:
         """Unpack the bundle as the content of `folder`.
 

@@ -53,6 +53,7 @@ class Attempt:
     `draft` says that no activation was meant. `activation` is "" before there is any, "begun" from
     before the server is asked until it has answered, "done" after. `replaced` is the bundle that
     was active at that moment. `verified` is None if nobody asked whether the bundle answers.
+    `identity` is that of what was uploaded, None for a bundle that was there.
     """
 
     bundle_id: str
@@ -60,6 +61,7 @@ class Attempt:
     activation: str = ""
     replaced: str | None = None
     verified: bool | None = None
+    identity: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,16 +148,21 @@ class RecordStore:
         return tuple(filter(None, map(_attempt, noted)))
 
     def note(self, server_url: str, guid: str, attempt: Attempt, *, again: bool) -> None:
-        """Add an attempt; with `again` it takes the place of the last one on the same bundle."""
+        """Add an attempt; with `again` it takes the place of the last one on the same bundle.
+
+        What that one replaced, and its identity, stay if the new one knows nothing of them.
+        """
 
         def change(entry: dict[str, Any]) -> None:
             contents = _dict(entry, "contents")
             noted = [each for each in list_at(contents, guid) if _attempt(each)]
             own = attempt.bundle_id
             same = [n for n, each in enumerate(noted) if text_at(each, "bundle_id") == own]
+            new = asdict(attempt)
             if again and same:
-                del noted[same[-1]]
-            contents[guid] = [*noted, asdict(attempt)][-_LONGEST_HISTORY:]
+                old = noted.pop(same[-1])
+                new |= {k: text_at(old, k) for k in ("replaced", "identity") if new[k] is None}
+            contents[guid] = [*noted, new][-_LONGEST_HISTORY:]
 
         self._change_history(server_url, change)
 
@@ -267,6 +274,7 @@ def _attempt(noted: object) -> Attempt | None:
         activation=text_at(noted, "activation") or "",
         replaced=text_at(noted, "replaced"),
         verified=verified if isinstance(verified, bool) else None,
+        identity=text_at(noted, "identity"),
     )
 
 

@@ -73,7 +73,8 @@ class Lock:
 
     `path` is None for a frozen environment; `verbatim` holds a requirements file that is shipped
     as written; `files` are all files that were read, as they would ship; `notes` are worth a
-    warning; `local` packages are no pins; `indexes` are the URLs to write above the pins.
+    warning; `local` packages are no pins; `indexes` are the URLs to write above the pins. `pinned`
+    is False if a file that is shipped as written leaves open what is installed.
     """
 
     path: Path | None
@@ -86,6 +87,7 @@ class Lock:
     local: tuple[LocalPackage, ...] = ()
     omitted: tuple[Omitted, ...] = ()
     indexes: tuple[str, ...] = ()
+    pinned: bool = True
 
     @property
     def called(self) -> str:

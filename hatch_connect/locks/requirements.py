@@ -241,6 +241,7 @@ def _as_written(
         verbatim=written.files[0].shipped(),
         files={file.path: file.shipped() for file in written.files},
         notes=tuple(notes) if config.strict else (*notes, *unpinned),
+        pinned=not unpinned,
     )
     return lock, [*(unpinned if config.strict else ()), *_local_problems(written)]
 
@@ -359,6 +360,34 @@ def _open(line: _Line) -> str | None:
     return "names no commit, and a branch or tag may move"
 
 
+def is_pinned(data: bytes) -> bool:
+    """Return whether a requirements file of a bundle leaves nothing open.
+
+    One that includes others, or cannot be read, counts as one that does.
+    """
+    try:
+        parsed = _parse(_decoded(Path("requirements.txt"), data))
+    except LockError:
+        return False
+    texts = [_bare(entry.requirement_line.line) for entry in parsed.requirements]
+    lines = (
+        _Line(
+            place="",
+            text=text,
+            requirement=parse_requirement(text),
+            constraint=False,
+            editable=False,
+            local=None,
+        )
+        for text in texts
+    )
+    includes = {"requirements", "constraints"}
+    whole = not parsed.invalid_lines and not any(
+        includes & o.options.keys() for o in parsed.options
+    )
+    return whole and not any(map(_open, lines))
+
+
 def _by_place(problem: str) -> tuple[str, int]:
     file, _, rest = problem.partition(":")
     number = re.match(r"\d+", rest)
@@ -443,7 +472,7 @@ def _include_problem(path: Path, root: Path, via: tuple[Path, ...]) -> str | Non
 
 def _line(place: str, written: str, project: Project, *, constraint: bool) -> _Line | str:
     """Return a line, or the problem that it is no requirement."""
-    text = _PER_LINE_OPTION.sub("", _HASH.sub("", written)).strip()
+    text = _bare(written)
     plain = _EDITABLE.sub("", text, count=1) if _EDITABLE.match(text) else text
     local = _local(plain, project.root)
     requirement = parse_requirement(plain) or _named(plain, local, project)
@@ -457,6 +486,11 @@ def _line(place: str, written: str, project: Project, *, constraint: bool) -> _L
         editable=plain != text,
         local=local,
     )
+
+
+def _bare(written: str) -> str:
+    """Return a line without what follows the requirement."""
+    return _PER_LINE_OPTION.sub("", _HASH.sub("", written)).strip()
 
 
 def _local(text: str, root: Path) -> Path | None:
@@ -480,6 +514,10 @@ def _read(path: Path) -> _File:
         data = path.read_bytes()
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from None
+    return _decoded(path, data)
+
+
+def _decoded(path: Path, data: bytes) -> _File:
     marked = next((name for mark, name in _MARKS if data.startswith(mark)), None)
     beginning = (line for line in data.split(b"\n")[:2] if line.startswith(b"#"))
     said = next(filter(None, map(_CODING.search, beginning)), None)

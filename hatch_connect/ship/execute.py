@@ -23,11 +23,13 @@ from hatch_connect.errors import (
 )
 from hatch_connect.events import LAST_LINES, LogLine, Note, Step
 from hatch_connect.ship.follow import follow, look_for_active, lost_draft, verify
-from hatch_connect.ship.history import ACTIVE_BEFORE, DRAFT
+from hatch_connect.ship.history import ACTIVE_BEFORE, DRAFT, IDENTITY
 from hatch_connect.ship.plan import (
     Activate,
     CreateContent,
+    DeployAgain,
     DeployDraft,
+    Keep,
     SetVariables,
     UpdateContent,
     Upload,
@@ -36,7 +38,7 @@ from hatch_connect.ship.plan import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.resources import Content, Visit
@@ -55,7 +57,7 @@ class Deployment:
     """The result of a plan that was carried out.
 
     `previous_bundle_id` was active before, which is what a rollback needs. `active` is False for a
-    draft. `answer` is what the last visit said.
+    draft. `answer` is what the last visit said. `uploaded` is False if the bundle was there.
     """
 
     content: Content
@@ -64,6 +66,7 @@ class Deployment:
     previous_bundle_id: str | None
     active: bool
     answer: Visit | None
+    uploaded: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +75,9 @@ class _State:
 
     `task_id` is the last task, `running` tells that it has not ended as far as is known, and `lost`
     that the server no longer knows it. `only_draft` tells that no activation is intended,
-    and `activation` how far one has come, as in an `Attempt`. `verified` is None if the bundle was
-    not visited, or the visit did not tell whether it answers.
+    and `activation` how far one has come, as in an `Attempt`. `kept` tells that the bundle was
+    active before, `uploaded` is the identity of one that was not there. `verified` is None if the
+    bundle was not visited, or the visit did not tell whether it answers.
     """
 
     content: Content | None
@@ -81,6 +85,8 @@ class _State:
     variables: str = ""
     previous_bundle_id: str | None = None
     bundle_id: str | None = None
+    kept: bool = False
+    uploaded: str | None = None
     task_id: str | None = None
     running: bool = False
     lost: bool = False
@@ -118,6 +124,7 @@ class _State:
             previous_bundle_id=self.previous_bundle_id,
             active=self.active,
             answer=self.answer,
+            uploaded=self.uploaded is not None,
         )
 
     def attempt(self) -> Attempt | None:
@@ -130,6 +137,7 @@ class _State:
             activation=self.activation,
             replaced=self.previous_bundle_id if self.activation else None,
             verified=self.verified,
+            identity=self.uploaded,
         )
 
 
@@ -178,11 +186,14 @@ class Execution:
         server knows no drafts.
         """
         content = plan.content
+        kept = any(isinstance(step, Keep) for step in plan.steps)
         self._state = _State(
             content=content,
-            previous_bundle_id=content.bundle_id if content else None,
+            previous_bundle_id=content.bundle_id if content and not kept else None,
             bundle_id=plan.bundle_id,
-            only_draft=not any(isinstance(step, Activate) for step in plan.steps),
+            kept=kept,
+            activation="done" if kept else "",
+            only_draft=not (kept or any(isinstance(step, Activate) for step in plan.steps)),
         )
         self._visits = any(isinstance(step, Verify) for step in plan.steps)
         try:
@@ -236,6 +247,12 @@ class Execution:
                 self._verify(step)
             case Activate():
                 self._activate()
+            case Keep():
+                text = f"Nothing to upload: bundle {step.bundle_id} is this one."
+                self._report(Step(text=text))
+                self._record(self._state)
+            case DeployAgain():
+                self._deploy_again(step)
             case _:
                 assert_never(step)
 
@@ -243,7 +260,8 @@ class Execution:
         """Record the new state before anything else happens."""
         self._state = state
         if state.content:
-            self._keeper.note(state.content, state.attempt(), created=state.created)
+            attempt = state.attempt()
+            self._keeper.note(state.content, attempt, created=state.created, kept=state.kept)
 
     def _create(self, step: CreateContent) -> None:
         self._keeper.creating(step.name)
@@ -273,21 +291,21 @@ class Execution:
         bundle = self._client.upload_bundle(
             self._state.known.guid,
             step.archive,
-            metadata=self._intent(step.metadata),
+            metadata=self._intent(step),
             largest=step.largest,
             report=self._report,
         )
-        self._record(replace(self._state, bundle_id=bundle.id))
+        self._record(replace(self._state, bundle_id=bundle.id, uploaded=step.identity))
 
-    def _intent(self, metadata: Mapping[str, str] | None) -> dict[str, str] | None:
-        """Return the metadata, with what a rollback on another machine needs to know."""
-        if metadata is None:
+    def _intent(self, step: Upload) -> dict[str, str] | None:
+        """Return the metadata, with what the next call needs to know on another machine."""
+        if step.metadata is None:
             return None
         state = self._state
-        intent = {DRAFT: str(state.only_draft).lower()}
+        intent = {DRAFT: str(state.only_draft).lower(), IDENTITY: step.identity}
         if state.previous_bundle_id:
             intent[ACTIVE_BEFORE] = state.previous_bundle_id
-        return intent | dict(metadata)
+        return intent | dict(step.metadata)
 
     def _deploy_draft(self, step: DeployDraft) -> None:
         self._report(Step(text=f"Deploying bundle {self._state.bundle} as a draft"))
@@ -312,6 +330,23 @@ class Execution:
         self._record(replace(state, activation="begun", previous_bundle_id=self._active_now()))
         self._deploy(activate=None)
         self._record(replace(self._state, draft=False, activation="done"))
+
+    def _deploy_again(self, step: DeployAgain) -> None:
+        if not step.because and step.verify and self._answers(step.verify):
+            return
+        because = f", {step.because}" if step.because else ""
+        self._report(Step(text=f"Deploying bundle {self._state.bundle} again{because}"))
+        self._deploy(activate=None)
+        if step.verify:
+            self._verify(step.verify)
+
+    def _answers(self, step: Verify) -> bool:
+        """Return whether the content answers without doubt."""
+        try:
+            self._verify(step)
+        except NotAnsweringError as error:
+            self._report(Note(text=error.message))
+        return self._state.verified is True
 
     def _active_now(self) -> str | None:
         """Return the active bundle as of now: others may have activated one meanwhile."""
@@ -414,7 +449,7 @@ def _doubts(state: _State, under_way: PlanStep | None, error: BaseException) -> 
             # An upload that ends notes how much it had sent; one that is left behind still waits.
             if isinstance(error, KeyboardInterrupt) and not hasattr(error, "__notes__"):
                 yield "a part of the bundle was sent, or all of it"
-        case CreateContent() | UpdateContent() | Verify() | None:
+        case CreateContent() | UpdateContent() | Verify() | Keep() | DeployAgain() | None:
             pass
         case _:
             assert_never(under_way)

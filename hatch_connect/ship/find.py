@@ -18,7 +18,7 @@ from hatch_connect.events import Report, Warned, silent
 
 if TYPE_CHECKING:
     from hatch_connect.connect.client import ConnectClient
-    from hatch_connect.connect.resources import Content, User
+    from hatch_connect.connect.resources import BundleInfo, Content, User
 
 
 _FORBIDDEN = {
@@ -175,17 +175,13 @@ def check_content(located: ContentMatch, role: str) -> None:
         )
 
 
-def last_repository(client: ConnectClient, content: Content) -> str | None:
-    """Return the repository that the active bundle was built from, if its metadata name one.
-
-    If none is active, the newest one counts.
-    """
+def last_bundle(client: ConnectClient, content: Content) -> BundleInfo | None:
+    """Return the active bundle, or the newest if none is active; None if there is none to see."""
     try:
         active = content.bundle_id
-        bundle = client.bundle(content.guid, active) if active else client.bundles(content.guid)[0]
+        return client.bundle(content.guid, active) if active else client.bundles(content.guid)[0]
     except (ServerError, IndexError):
         return None
-    return dict(bundle.metadata).get("source_repo")
 
 
 def _by_name(client: ConnectClient, user: User | None, name: str, report: Report) -> ContentMatch:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # Metadata of our bundles on the server, for rollbacks from machines without our history.
 DRAFT = "hatch_connect_draft"
 ACTIVE_BEFORE = "hatch_connect_active_bundle"
+IDENTITY = "hatch_connect_identity"
 
 
 class RecordKeeper:
@@ -53,8 +54,13 @@ class RecordKeeper:
             if self._records and begun and (self._record or begun == content.name):
                 self._records.note_creating(self._server_url, None)
 
-    def note(self, content: Content, attempt: Attempt | None, *, created: bool) -> None:
-        """Write the state, if it has changed; `created` tells that this deployment made content."""
+    def note(
+        self, content: Content, attempt: Attempt | None, *, created: bool, kept: bool = False
+    ) -> None:
+        """Write the state, if it has changed; `created` tells that this deployment made content.
+
+        `kept` tells that the bundle was active before: no further attempt is counted.
+        """
         if self._records is None:
             return
         try:
@@ -62,7 +68,7 @@ class RecordKeeper:
             if self._record and (created or attempt):
                 self._put(self._records, self._record, content, created=created)
             if attempt and attempt != self._attempt:
-                again = self._attempt is not None
+                again = kept or self._attempt is not None
                 self._records.note(self._server_url, content.guid, attempt, again=again)
                 self._attempt = attempt
         except StoreError as error:
@@ -87,6 +93,14 @@ class RecordKeeper:
             text = f'Recorded in {path}. To find it without a record: guid = "{content.guid}"'
             self._report(Note(text=f"{text} in [tool.hatch-connect]."))
         self._record = record
+
+
+def noted_identity(records: RecordStore, server_url: str, guid: str, bundle_id: str) -> str | None:
+    """Return the identity of a bundle that was uploaded from here; None if that is not known."""
+    with suppress(StoreError):
+        noted = [a for a in records.attempts(server_url, guid) if a.bundle_id == bundle_id]
+        return next((a.identity for a in reversed(noted) if a.identity), None)
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from hatch_connect.connect.resources import Content, ServerSettings
+    from hatch_connect.connect.resources import BundleInfo, Content, ServerSettings
     from hatch_connect.secret import Secret
     from hatch_connect.ship.find import ContentMatch
     from hatch_connect.ship.variables import Unset, Variables
@@ -66,6 +66,7 @@ class Upload:
 
     archive: Path
     size: int
+    identity: str
     largest: tuple[tuple[str, int], ...] = ()
     metadata: Mapping[str, str] | None = None
 
@@ -110,6 +111,32 @@ class Activate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """Upload nothing, because the active bundle is this one."""
+
+    bundle_id: str
+
+    def __str__(self) -> str:
+        return f"upload nothing: bundle {self.bundle_id} is this one"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployAgain:
+    """Deploy the active bundle again: for a reason, or `because` is "", if it does not answer.
+
+    `verify` is how to find out whether it answers, None for not asking.
+    """
+
+    because: str
+    verify: Verify | None
+
+    def __str__(self) -> str:
+        first = f"deploy it again, {self.because}" if self.because else ""
+        then = str(self.verify or "") + ("" if first else ", and deploy it again if it does not")
+        return "; ".join(filter(None, (first, then)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentRequest:
     """What a deployment must achieve, known before there is a bundle.
 
@@ -119,7 +146,7 @@ class DeploymentRequest:
     server, if the manifest names none. `any_name` makes the name a proposal: one that is taken
     gets a number. `draft` leaves the active bundle as it is. `verify` is the path to ask at, None
     for not asking. `category` ("" for none) and `parameterized` are the manifest's, None if there
-    is none yet.
+    is none yet. `anew` uploads the bundle even if it is the active one.
     """
 
     app_mode: str
@@ -136,6 +163,7 @@ class DeploymentRequest:
     any_name: bool = False
     draft: bool = False
     verify: str | None = ""
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +172,8 @@ class ServerFacts:
 
     `role` is the user's, "" for a key without one. `pythons` (which take new bundles) and
     `variable_names` are None if it does not tell them; `name_is_taken` tells whether the user has
-    content of a name already.
+    content of a name already. `last` is the active bundle, or the newest, if it was asked for, and
+    `identity` that of the active one, if it matters and is known.
     """
 
     settings: ServerSettings
@@ -153,6 +182,8 @@ class ServerFacts:
     pythons: tuple[str, ...] | None
     variable_names: frozenset[str] | None
     git_managed: bool = False
+    last: BundleInfo | None = None
+    identity: str | None = None
     name_is_taken: Callable[[str], bool] = lambda _name: False
 
 
@@ -179,7 +210,15 @@ class Plan:
 
 
 PlanStep: TypeAlias = (
-    CreateContent | SetVariables | UpdateContent | Upload | DeployDraft | Verify | Activate
+    CreateContent
+    | SetVariables
+    | UpdateContent
+    | Upload
+    | DeployDraft
+    | Verify
+    | Activate
+    | Keep
+    | DeployAgain
 )
 
 
@@ -211,14 +250,21 @@ def check_request(wanted: DeploymentRequest, found: ServerFacts) -> None:
     _check_variables(wanted.variables, found.variable_names)
 
 
-def make_plan(wanted: DeploymentRequest, found: ServerFacts, upload: Upload) -> Plan:
-    """Decide the steps that bring a bundle there, or raise what `check_request` does."""
+def make_plan(wanted: DeploymentRequest, found: ServerFacts, upload: Upload | None) -> Plan:
+    """Decide the steps that bring a bundle there, or raise what `check_request` does.
+
+    Without an upload it is the one that is active.
+    """
     check_request(wanted, found)
     content = found.located.content
+    first = _prepare(wanted, found, content)
+    kept = content.bundle_id if content and upload is None else None
+    then = [upload, *_deploy(wanted, found)] if upload else [*_keep(wanted, kept or "", first)]
     return Plan(
         content=content,
         because=found.located.because,
-        steps=(*_prepare(wanted, found, content), upload, *_deploy(wanted, found)),
+        steps=(*first, *then),
+        bundle_id=kept,
         notes=(*_not_changed(wanted, found, content), *_not_verified(wanted, found)),
         kept=wanted.variables.relied_on,
         app_mode=wanted.app_mode,
@@ -307,6 +353,20 @@ def _deploy(wanted: DeploymentRequest, found: ServerFacts) -> list[PlanStep]:
     if wanted.draft:
         return [DeployDraft(needed=True), *(verify if visible is not False else [])]
     return _activate(verify, visible=visible)
+
+
+def _keep(wanted: DeploymentRequest, bundle_id: str, before: list[PlanStep]) -> Iterator[PlanStep]:
+    """Leave the active bundle; deploy it again if that brings anything, or it does not answer."""
+    yield Keep(bundle_id=bundle_id)
+    verify = None if wanted.verify is None else Verify(path=wanted.verify)
+    because = ""
+    if wanted.app_mode.endswith("-static"):  # Connect's modes of documents
+        because = "since that renders it"
+    # A title shows at once, but processes start with their variables, in their image.
+    elif any(not (isinstance(step, UpdateContent) and step.field == "title") for step in before):
+        because = "so that it starts with what was changed"
+    if because or verify:
+        yield DeployAgain(because=because, verify=verify)
 
 
 def _verify(path: str | None, *, visible: bool | None) -> list[PlanStep]:

@@ -21,10 +21,11 @@ from hatch_connect.connect.records import DeploymentRecord
 from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import HatchConnectError, UsageError, add_facts
 from hatch_connect.events import Note, Step, Warned
+from hatch_connect.locks.requirements import is_pinned
 from hatch_connect.secret import without_credentials
 from hatch_connect.ship.execute import Execution
-from hatch_connect.ship.find import ContentMatch, find_content, last_repository, variable_names
-from hatch_connect.ship.history import RecordKeeper
+from hatch_connect.ship.find import find_content, last_bundle, variable_names
+from hatch_connect.ship.history import IDENTITY, RecordKeeper, noted_identity
 from hatch_connect.ship.plan import (
     CreateContent,
     DeploymentRequest,
@@ -52,14 +53,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hatch_connect.bundle.build_protocol import BuildRequest, Built
+    from hatch_connect.bundle.bundle import BundleContents
     from hatch_connect.bundle.manifest import Manifest
     from hatch_connect.connect.client import ConnectClient
-    from hatch_connect.connect.resources import ServerSettings
+    from hatch_connect.connect.resources import BundleInfo, ServerSettings
     from hatch_connect.connect.servers import Server
     from hatch_connect.events import Report
     from hatch_connect.options import Options
     from hatch_connect.secret import Secret
     from hatch_connect.ship.execute import GoOn
+    from hatch_connect.ship.find import ContentMatch
     from hatch_connect.ship.follow import TaskPolling
     from hatch_connect.ship.plan import Plan
     from hatch_connect.ship.variables import Variables
@@ -168,7 +171,7 @@ def _check(source: Source, server: Server, call: Call) -> _Checked:
             if known := found.located.content:
                 add_facts(error, guid=known.guid, logs_url=known.logs_url)
             raise
-        _compare_repository(source, client, found.located, masked)
+        _compare_repository(source, found, masked)
         return _Checked(
             call=call,
             source=source,
@@ -206,6 +209,8 @@ def _wanted(
         any_name=options.new or not source.known_by_name,
         draft=options.draft or bool(config and config.draft),
         verify=path_to_verify(config, options),
+        # What is to be noted is noted with uploads alone.
+        anew=options.force or bool(options.metadata),
     )
     if source.manifest:
         return replace(wanted, **_of_manifest(source.manifest))
@@ -260,25 +265,50 @@ def _look(
     # Nothing else depends on what is set there.
     ask = wanted.variables.relied_on or (wanted.draft and wanted.variables.values)
     names = variable_names(client, content) if content and ask else ()
+    last, identity = _last(client, settings, source, wanted, located)
     return ServerFacts(
         settings=settings,
         located=located,
         role=user.role if user else "",
         pythons=tuple(p.version for p in pythons if p.publishable) if pythons else None,
         variable_names=frozenset(names) if names is not None else None,
-        git_managed=content is not None and client.is_git_managed(content.guid),
+        # If the active bundle itself says that it was uploaded, this can wait for another one.
+        git_managed=bool(
+            content and not (last and identity) and client.is_git_managed(content.guid)
+        ),
+        last=last,
+        identity=identity,
         name_is_taken=lambda name: bool(client.own_content(name, user)),
     )
 
 
-def _compare_repository(
-    source: Source, client: ConnectClient, located: ContentMatch, call: Call
-) -> None:
+def _last(
+    client: ConnectClient,
+    settings: ServerSettings,
+    source: Source,
+    wanted: DeploymentRequest,
+    located: ContentMatch,
+) -> tuple[BundleInfo | None, str | None]:
+    """Return the last bundle of the content and the identity of the active one, as needed."""
+    content = located.content
+    if content is None:
+        return None, None
+    active = None if wanted.anew or wanted.draft else content.bundle_id
+    url, records = client.server.url, source.records
+    identity = noted_identity(records, url, content.guid, active) if active else None
+    noted = settings.supports(Feature.BUNDLE_METADATA)
+    ask = located.by_name or (active and noted and not identity)
+    last = last_bundle(client, content) if ask else None
+    if active and last and not identity:
+        identity = dict(last.metadata).get(IDENTITY)
+    return last, identity
+
+
+def _compare_repository(source: Source, found: ServerFacts, call: Call) -> None:
     """Warn if only the name led to the content, and it was built from another repository."""
-    if not (located.by_name and located.content):
-        return
-    theirs = last_repository(client, located.content)
-    if not theirs:
+    located = found.located
+    theirs = found.last and dict(found.last.metadata).get("source_repo")
+    if not (located.by_name and located.content and theirs):
         return
     config = source.config
     # A prepared bundle may lie outside of git: then the project that it belongs to is compared.
@@ -317,23 +347,47 @@ def _metadata(source: Source, settings: ServerSettings, call: Call) -> dict[str,
 def _plan(checked: _Checked, folder: Path) -> Planned:
     """Build the bundle, or open the one that is prepared, and decide the steps."""
     with checked.call.masking(checked.hidden) as masked:
-        bundle, built = _bundle(checked, folder, masked)
-        upload = Upload(
-            archive=bundle.path,
-            size=bundle.size,
-            largest=tuple(sorted(bundle.sizes, key=lambda file: -file[1])[:_LARGEST]),
-            metadata=checked.metadata,
-        )
+        contents, built = _contents_of(checked, folder, masked)
+        found, upload = checked.found, None
+        same = contents.identity == found.identity
+        if isinstance(contents, Bundle) and not (same and _is_pinned(contents, built)):
+            upload = Upload(
+                archive=contents.path,
+                size=contents.size,
+                identity=contents.identity,
+                largest=tuple(sorted(contents.sizes, key=lambda file: -file[1])[:_LARGEST]),
+                metadata=checked.metadata,
+            )
+            found = _asked_of_git(found, checked.client)
         # Only the build tells whether a Quarto document needs Python.
-        wanted = replace(checked.wanted, **_of_manifest(bundle.manifest))
+        wanted = replace(checked.wanted, **_of_manifest(contents.manifest))
         if built and built.python:
             wanted = replace(wanted, python_because=built.python.because)
-        plan = make_plan(wanted, checked.found, upload)
+        plan = make_plan(wanted, found, upload)
         listing = listing_of(built, checked.call.options)
-        return planned(plan, checked.client.server, listing, bundle.digest)
+        return planned(plan, checked.client.server, listing, contents.digest)
 
 
-def _bundle(checked: _Checked, folder: Path, call: Call) -> tuple[Bundle, Built | None]:
+def _is_pinned(bundle: Bundle, built: Built | None) -> bool:
+    """Return whether the server would install the same packages for it again."""
+    if built:
+        return built.lock is None or built.lock.pinned
+    python = bundle.manifest.python
+    listed = bundle.read(python.package_file) if python else b""
+    return listed is not None and is_pinned(listed)
+
+
+def _asked_of_git(found: ServerFacts, client: ConnectClient) -> ServerFacts:
+    """Ask what `_look` left out, since it only matters for an upload."""
+    content = found.located.content
+    if not (content and found.last and found.identity):
+        return found
+    return replace(found, git_managed=client.is_git_managed(content.guid))
+
+
+def _contents_of(
+    checked: _Checked, folder: Path, call: Call
+) -> tuple[BundleContents, Built | None]:
     source, request = checked.source, checked.request
     if source.archive:
         return source.archive, None
@@ -346,8 +400,8 @@ def _bundle(checked: _Checked, folder: Path, call: Call) -> tuple[Bundle, Built 
             Note(text=f"{request.config.root} cannot be written: the bundle is not kept there.")
         )
         request = replace(request, directory=folder)
-    built = build_content(request, call)
-    return built.bundle, built
+    built = build_content(replace(request, unless=checked.found.identity), call)
+    return built.contents, built
 
 
 def _is_writable(folder: Path) -> bool:

@@ -124,6 +124,7 @@ def deployed(
         "created": deployment.created,
         "bundle_id": deployment.bundle_id,
         "previous_bundle_id": deployment.previous_bundle_id,
+        "uploaded": deployment.uploaded,
         "active": deployment.active,
         "digest": before.digest,
         "answer": answer

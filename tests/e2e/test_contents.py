@@ -78,7 +78,8 @@ def test_each_piece_of_content_is_deployed_and_recorded_for_itself(
     assert every.code == 0, every.said
     assert names(server) == ["shop-orders", "shop-stock"]
     assert len(json.loads(every.stdout)["contents"]) == 2
-    one = call(sandbox, server, project, "deploy", "--content", "stock", "--json")
+    stock_again = ("--content", "stock", "--json", "--force")
+    one = call(sandbox, server, project, "deploy", *stock_again)
     assert one.code == 0, one.said
     stock = server.contents[json.loads(one.stdout)["guid"]]
     assert stock.name == "shop-stock"
@@ -183,7 +184,7 @@ def test_versions_are_listed_activated_and_removed(
 ) -> None:
     stock = ("--content", "stock")
     for _ in range(3):
-        assert call(sandbox, server, project, "deploy", *stock).code == 0
+        assert call(sandbox, server, project, "deploy", "--force", *stock).code == 0
     [content] = server.contents.values()
     first, second, third = sorted(content.bundles, key=int)
     listed = call(sandbox, server, project, "versions", *stock)
@@ -223,7 +224,7 @@ def test_versions_are_listed_activated_and_removed(
 def test_git_and_the_call_say_what_is_noted_with_a_bundle(
     server: FakeConnect, project: Path, sandbox: Sandbox
 ) -> None:
-    stock = ("deploy", "--content", "stock")
+    stock = ("deploy", "--content", "stock", "--force")
     assert call(sandbox, server, project, *stock, "--metadata", "ticket=7").code == 0
     [content] = server.contents.values()
     [bundle] = content.bundles.values()
@@ -291,7 +292,7 @@ def test_content_that_is_named_needs_no_project(
 ) -> None:
     stock = ("deploy", "--content", "stock")
     for _ in range(2):
-        assert call(sandbox, server, project, *stock).code == 0
+        assert call(sandbox, server, project, *stock, "--force").code == 0
     [content] = server.contents.values()
     for verb in ("info", "logs", "versions", "rollback"):
         done = call(sandbox, server, tmp_path, verb, "--app-id", content.guid)
@@ -362,7 +363,8 @@ def test_several_are_under_way_at_once(
     assert heading.strip() == "All of it was deployed:"
     assert orders.startswith("   shop-orders: deployed: ")
     assert stock.startswith("   shop-stock: deployed: ")
-    again = call(sandbox, server, project, "deploy", "--all", "--jobs", "7", "--json")
+    seven = ("--jobs", "7", "--force", "--json")
+    again = call(sandbox, server, project, "deploy", "--all", *seven)
     assert again.code == 0, again.said
     told = json.loads(again.stdout)["contents"]
     assert [each["guid"] for each in told] == urls
@@ -374,7 +376,7 @@ def test_bundles_that_were_built_go_to_the_content_of_their_name(
 ) -> None:
     files = sorted(map(str, (project / "dist" / "connect").glob("*.connect.tgz")))
     assert len(files) == 3  # bills has the mode and the entrypoint of orders
-    done = call(sandbox, server, project, "deploy", *files, "--jobs", "3")
+    done = call(sandbox, server, project, "deploy", *files, "--jobs", "3", "--force")
     assert done.code == 0, done.said
     assert {guid: len(server.contents[guid].bundles) for guid in three.values()} == dict.fromkeys(
         three.values(), 2
@@ -389,7 +391,7 @@ def test_one_job_is_as_none(server: FakeConnect, project: Path, sandbox: Sandbox
     said = []
     for jobs in ((), ("--jobs", "1")):
         server.requests.clear()
-        done = call(sandbox, server, project, "deploy", "--all", *jobs)
+        done = call(sandbox, server, project, "deploy", "--all", "--force", *jobs)
         assert done.code == 0, done.said
         said.append((re.sub(r"bundle [0-9]+", "bundle", done.said), len(server.requests)))
     assert said[0] == said[1]
@@ -405,7 +407,8 @@ def test_the_first_failure_in_the_order_of_the_call_counts(
     refused = asked(server, f"POST v1/content/{stock}/bundles")
     server.misbehave("POST", f"{orders}/bundles", Do(lambda: until(refused)))
     server.misbehave("GET", f"^/content/{orders}/", Say(500, b"broken"))
-    done = call(sandbox, server, project, "deploy", "--all", "--jobs", "2", "--json")
+    two = ("--jobs", "2", "--force", "--json")
+    done = call(sandbox, server, project, "deploy", "--all", *two)
     assert done.code == 5, done.said
     told = json.loads(done.stdout)
     assert told["error"]["exit_code"] == 5
@@ -427,7 +430,7 @@ def test_what_is_under_way_when_another_fails_is_finished(
     refused = asked(server, f"POST v1/content/{orders}/bundles")
     server.misbehave("POST", f"{stock}/bundles", Do(lambda: until(refused)))
     words = ("--content", "orders", "--content", "stock")
-    done = call(sandbox, server, project, "deploy", *words, "--jobs", "2", "--json")
+    done = call(sandbox, server, project, "deploy", *words, "--jobs", "2", "--force", "--json")
     assert done.code == 3, done.said
     told = json.loads(done.stdout)["contents"]
     assert [each["status"] for each in told] == ["failed", "deployed"]
@@ -470,7 +473,7 @@ def test_an_interruption_ends_all_and_tells_how_far_each_has_come(
     server.misbehave(method, path, Hang(600), times=2)
     temporary = project.parent / "temporary"
     temporary.mkdir()
-    command = ("deploy", "--all", "--jobs", "2", "--json")
+    command = ("deploy", "--all", "--jobs", "2", "--force", "--json")
     process = started(sandbox, server, project, *command, TMPDIR=str(temporary))
     waiting = re.compile(f"{method} .*{path}")
     until(lambda: sum(bool(waiting.search(each)) for each in server.calls()) == 2, process)

@@ -101,6 +101,9 @@ def test_a_project_is_deployed_and_found_again(
     ]
     again = call(door, "deploy", project=project, sandbox=sandbox, **keys(server))
     assert again.code == 0, again.said
+    assert f"Nothing to upload: bundle {content.bundle_id} is this one." in again.said
+    forced = call(door, "deploy", "--force", project=project, sandbox=sandbox, **keys(server))
+    assert forced.code == 0, forced.said
     assert len(only(server).bundles) == 2
     assert sandbox.git("status", "--porcelain", cwd=project) == status
     assert server.api_key not in done.said + again.said
@@ -113,7 +116,7 @@ def test_a_clean_checkout_updates_the_same_content(
     first = sandbox.connect("deploy", cwd=project, **keys(server))
     clone = tmp_path / "clone"
     sandbox.git("clone", "--quiet", str(project), str(clone), cwd=tmp_path)
-    second = sandbox.connect("deploy", "--json", cwd=clone, **keys(server))
+    second = sandbox.connect("deploy", "--json", "--force", cwd=clone, **keys(server))
     assert (first.code, second.code) == (0, 0), second.said
     result = json.loads(second.stdout)
     assert result["guid"] == only(server).guid
@@ -223,12 +226,13 @@ def test_the_same_bundle_goes_by_publisher_and_by_file(
     bundle = built.stdout.strip()
     published = sandbox.hatch("publish", "-p", "connect", cwd=project, **keys(server))
     assert published.code == 0, published.said
-    named = sandbox.hatch(
-        "publish", "-p", "connect", "-o", "title=By name", bundle, cwd=project, **keys(server)
-    )
+    options = ("-o", "title=By name", "-o", "force=true")
+    named = sandbox.hatch("publish", "-p", "connect", *options, bundle, cwd=project, **keys(server))
     assert named.code == 0, named.said
-    by_file = sandbox.connect("deploy", bundle, cwd=project, **keys(server))
+    by_file = sandbox.connect("deploy", bundle, "--force", cwd=project, **keys(server))
     assert by_file.code == 0, by_file.said
+    again = sandbox.hatch("publish", "-p", "connect", cwd=project, **keys(server))
+    assert "Nothing to upload" in again.said
     content = only(server)
     assert len({b.archive for b in content.bundles.values()}) == 1
     assert len(content.bundles) == 3
@@ -255,7 +259,7 @@ def test_a_folder_with_its_manifest_can_be_deployed(
     assert written.stdout.strip() == str(folder / "manifest.json")
     assert {path.name for path in folder.parent.iterdir()} == {".gitignore", "sales-api"}
     for target in (folder, folder / "manifest.json"):
-        done = sandbox.connect("deploy", str(target), cwd=project, **keys(server))
+        done = sandbox.connect("deploy", str(target), "--force", cwd=project, **keys(server))
         assert done.code == 0, done.said
     assert len(only(server).bundles) == 2
 

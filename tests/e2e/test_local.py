@@ -45,7 +45,7 @@ def test_a_deployment_to_this_machine_answers_and_is_updated(
     first = sandbox.connect("deploy", "--local", cwd=project)
     assert first.code == 0, first.said
     assert "answered 200: hello from here" in first.stderr
-    second = sandbox.connect("deploy", "--local", "--json", cwd=project)
+    second = sandbox.connect("deploy", "--local", "--json", "--force", cwd=project)
     assert second.code == 0, second.said
     result = json.loads(second.stdout)
     assert result["url"] == first.stdout.strip()
@@ -54,6 +54,16 @@ def test_a_deployment_to_this_machine_answers_and_is_updated(
     assert "active" in logs.stdout
     both = sandbox.connect("deploy", "--local", "--server", "http://127.0.0.1:9", cwd=project)
     assert both.code == 2
+
+
+def test_a_value_that_was_rotated_counts_without_an_upload(project: Path, sandbox: Sandbox) -> None:
+    app = APP.replace('b"hello from here"', 'os.environ["TOKEN"][:1].encode()')
+    (project / "app.py").write_text(f"import os\n{app}", encoding="utf-8")
+    for value in ("first", "second"):
+        done = sandbox.connect("deploy", "--local", "-E", "TOKEN", cwd=project, TOKEN=value)
+        assert done.code == 0, done.said
+        assert f"answered 200: {value[0]}" in done.stderr
+    assert "Nothing to upload: bundle 1 is this one." in done.stderr
 
 
 def test_content_that_breaks_shows_the_end_of_its_log(project: Path, sandbox: Sandbox) -> None:

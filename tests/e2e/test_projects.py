@@ -130,7 +130,8 @@ def test_the_project_of_a_folder_below_is_found(
     project = copy_example("fastapi-app", tmp_path)
     done = deploy(sandbox, server, project / "src" / "sales_api", SALES_REGION="n")
     assert done.code == 0, done.said
-    away = deploy(sandbox, server, tmp_path, "--directory", "fastapi-app", SALES_REGION="n")
+    options = ("--force", "--directory", "fastapi-app")
+    away = deploy(sandbox, server, tmp_path, *options, SALES_REGION="n")
     assert away.code == 0, away.said
     assert len(only(server).bundles) == 2
 
@@ -348,7 +349,7 @@ def test_prepared_content_is_not_taken_for_another_of_its_name(
         }
         (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
         for _ in range(2):
-            done = deploy(sandbox, server, folder, "manifest.json")
+            done = deploy(sandbox, server, folder, "manifest.json", "--force")
             assert done.code == 0, done.said
     assert sorted(c.name for c in server.contents.values()) == ["index", "index1"]
     assert [len(c.bundles) for c in server.contents.values()] == [2, 2]

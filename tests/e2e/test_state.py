@@ -158,7 +158,7 @@ class TestTheWayBack:
         return {"directory": str(a_project(caller.folder / "p", PACKAGE))}
 
     def deploy(self, caller: Caller, **options: object) -> str:
-        done = caller.call("deploy", json=True, **options)
+        done = caller.call("deploy", json=True, force=True, **options)
         assert done.code == 0, done.said
         bundle_id: str = json.loads(done.stdout)["bundle_id"]
         return bundle_id
@@ -202,7 +202,7 @@ class TestTheWayBack:
         fake.version = "2024.09.0"
         first = self.deploy(caller, **here)
         page, fake.page = fake.page, Reply(500, b"broken")
-        assert caller.call("deploy", **here).code == 5
+        assert caller.call("deploy", force=True, **here).code == 5
         broken = only(fake).bundle_id
         fake.page = page
         assert broken is not None
@@ -260,7 +260,7 @@ class TestTheWayBack:
             only(fake).bundle_id = first
 
         fake.misbehave("POST", "deploy$", Do(somebody))
-        done = json.loads(caller.call("deploy", json=True, **here).stdout)
+        done = json.loads(caller.call("deploy", json=True, force=True, **here).stdout)
         assert done["previous_bundle_id"] == first
         assert self.back(caller, **here).code == 0
         assert only(fake).bundle_id == first != second

@@ -80,7 +80,7 @@ class Sample(DeploymentRequest):
 
     @property
     def upload(self) -> Upload:
-        return Upload(archive=self.archive, size=self.archive.stat().st_size)
+        return Upload(archive=self.archive, size=self.archive.stat().st_size, identity="1")
 
 
 def wanted(folder: Path) -> Sample:

@@ -64,7 +64,7 @@ WITHOUT_DRAFTS = replace(EXISTING, settings=ServerSettings(version="2025.05.0"))
 
 
 def planned(wanted: DeploymentRequest, found: ServerFacts) -> Plan:
-    return make_plan(wanted, found, Upload(archive=Path("sales.tar.gz"), size=10))
+    return make_plan(wanted, found, Upload(archive=Path("sales.tar.gz"), size=10, identity="1"))
 
 
 def kinds(wanted: DeploymentRequest, found: ServerFacts) -> list[type]:

@@ -82,8 +82,9 @@ class Caller:
         return Called(code=code, stdout=out, stderr=err)
 
     def deploy(self, **options: object) -> Called:
-        """Deploy the bundle, with a variable that is a secret."""
-        given = {"file": "sales.tar.gz", "environment": (f"TOKEN={VALUE}",), **options}
+        """Deploy the bundle, also if it is active already, with a variable that is a secret."""
+        given = {"file": "sales.tar.gz", "environment": (f"TOKEN={VALUE}",), "force": True}
+        given |= options
         return self.call("deploy", **given)
 
 

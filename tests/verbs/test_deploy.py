@@ -199,7 +199,7 @@ class TestContentOfTheSameName:
         by_record = caller.call("deploy", directory=str(root), dry_run=True)
         assert "by its name alone" not in by_record.stderr
         caller.environ["HOME"] = str(caller.folder / "elsewhere")
-        done = caller.call("deploy", directory=str(root))
+        done = caller.call("deploy", directory=str(root), force=True)
         assert done.code == 0, done.said
         assert (f"Content {content.guid} was found by its name alone" in done.stderr) is not same
         assert "token" not in done.said
@@ -207,7 +207,7 @@ class TestContentOfTheSameName:
         archive = caller.call("bundle", directory=str(root)).stdout.strip()
         content.bundles[content.bundle_id or ""].metadata["source_repo"] = theirs
         caller.environ["HOME"] = str(caller.folder / "a third")
-        done = caller.call("deploy", directory=str(root), file=archive)
+        done = caller.call("deploy", directory=str(root), file=archive, force=True)
         assert (done.code, len(content.bundles)) == (0, 4), done.said
         assert (f"Content {content.guid} was found by its name alone" in done.stderr) is not same
 
@@ -282,7 +282,7 @@ class TestMetadata:
         assert noted(fake) == {**known, "team": "a", "n": "5"}
         self.deploy(caller, root, metadata=("team=b", "n=", "source_branch=", "x=a=b"))
         assert noted(fake) == {"source": "git", "source_commit": commit, "team": "b", "x": "a=b"}
-        self.deploy(caller, root, no_metadata=True)
+        self.deploy(caller, root, no_metadata=True, force=True)
         assert noted(fake) == {}
 
     def test_false_is_nothing_but_what_the_call_gives(
