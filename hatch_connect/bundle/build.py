@@ -56,9 +56,7 @@ def build(request: BuildRequest, environ: Mapping[str, str], report: Report) -> 
 
 
 def _here(request: BuildRequest, environ: Mapping[str, str], report: Report) -> Built:
-    from hatchling.plugin.exceptions import UnknownPluginError
-
-    from hatch_connect.bundle.hatchling import BundleBuilder, BundleRun, not_utf8
+    from hatch_connect.bundle.hatchling import HATCHLINGS, BundleBuilder, BundleRun, failed_build
 
     config = request.config
     builder = BundleBuilder(str(config.root), app=_App(report))  # type: ignore[arg-type] # all that builders use of one
@@ -72,10 +70,8 @@ def _here(request: BuildRequest, environ: Mapping[str, str], report: Report) -> 
                 clean=False,
             )
         )
-    except UnicodeDecodeError as error:
-        raise not_utf8(config.root, error) from error
-    except (ValueError, TypeError, OSError, UnknownPluginError) as error:
-        raise BuildError(f"Hatchling cannot build the project: {error}") from error
+    except HATCHLINGS as error:
+        raise failed_build(config.root, error) from error
     (built,) = builder.run.built
     return built
 

@@ -20,6 +20,7 @@ from hatchling.builders.config import BuilderConfig
 from hatchling.builders.constants import EXCLUDED_FILES
 from hatchling.builders.plugin.interface import BuilderInterface
 from hatchling.builders.wheel import WheelBuilder, WheelBuilderConfig
+from hatchling.plugin.exceptions import UnknownPluginError
 from hatchling.plugin.manager import PluginManager
 
 from hatch_connect.bundle.archive import DEFAULT_DIRECTORY, SUFFIX, check_names
@@ -273,7 +274,17 @@ class BundleBuilder(BuilderInterface[_BundleConfig, PluginManager]):
         return chosen
 
 
-def not_utf8(root: Path, error: UnicodeDecodeError) -> BuildError:
+HATCHLINGS = (ValueError, TypeError, OSError, UnknownPluginError)  # what it raises
+
+
+def failed_build(root: Path, error: Exception) -> BuildError:
+    """Return the error for an exception of Hatchling."""
+    if isinstance(error, UnicodeDecodeError):
+        return _not_utf8(root, error)
+    return BuildError(f"Hatchling cannot build the project: {error}")
+
+
+def _not_utf8(root: Path, error: UnicodeDecodeError) -> BuildError:
     """Name the file that Hatchling could not decode, if it lies at the project's top."""
     beginning = error.object[:1000]
     files = (path for path in sorted(root.iterdir()) if path.is_file())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hatch_connect.bundle.build_protocol import VARIABLE, decode_request, encode_answer
-from hatch_connect.bundle.hatchling import BundleBuilder, BundleRun, not_utf8
+from hatch_connect.bundle.hatchling import HATCHLINGS, BundleBuilder, BundleRun, failed_build
 from hatch_connect.door import interruptible, temporary_folder
 from hatch_connect.errors import HatchConnectError, exit_code_of
 from hatch_connect.events import Detail, Event, Note, Step, Warned
@@ -46,9 +46,14 @@ class ConnectBuilder(BundleBuilder):
             self.run = BundleRun(
                 project=project, request=request, environ=os.environ, report=report
             )
+            for name in options.get("versions") or ():
+                if name not in self.get_version_api():
+                    project.content(name)  # raises: there is none of this name
             yield from super().build(**options)
-        except (HatchConnectError, UnicodeDecodeError) as raised:
-            error = not_utf8(Path(self.root), raised) if isinstance(raised, ValueError) else raised
+        except (HatchConnectError, *HATCHLINGS) as raised:
+            error = raised
+            if not isinstance(error, HatchConnectError):
+                error = failed_build(Path(self.root), error)
             _answer(answer, encode_answer(None, reported, error))
             self.app.abort(str(error), error.exit_code)
         else:

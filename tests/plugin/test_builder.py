@@ -121,6 +121,29 @@ def test_a_bundle_for_each_piece_of_content(tmp_path: Path, sandbox: Sandbox) ->
     assert [p.name for p in folder.glob("*.connect.tgz")] == ["sales-api-docs-1.2.0.connect.tgz"]
 
 
+@pytest.mark.parametrize(
+    ("target", "more", "said"),
+    [
+        (
+            "connect:nope",
+            CONTENTS,
+            "There is no `tool.hatch-connect.content.nope`.\nThere are: api, docs.",
+        ),
+        ("connect", "[tool.hatch.build.targets.connect]\ndirectory = 3\n", "must be a string"),
+        ("connect", "[tool.hatch.build.targets.connect.hooks.nope]\n", "Unknown build hook: nope"),
+        ("connect", '[tool.hatch.build.targets.connect]\nversions = ["nope"]\n', "nope"),
+    ],
+)
+def test_what_hatchling_refuses_is_a_message(
+    target: str, more: str, said: str, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    root = project(tmp_path, {**PACKAGE, "index.html": ""}, more=more)
+    done = hatchling(sandbox, root, "-t", target)
+    assert done.code == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_targets_that_share_a_folder_keep_their_artifacts(tmp_path: Path, sandbox: Sandbox) -> None:
     root = project(tmp_path, {**PACKAGE, ".python-version": "3.12\n"})
     folder = root / "out"
