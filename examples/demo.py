@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from hatch_connect.cli import main
+from hatch_connect.__main__ import main
 
 project = Path(__file__).parent / "fastapi-app"
 python = f"{sys.version_info.major}.{sys.version_info.minor}"

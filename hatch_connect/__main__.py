@@ -7,13 +7,15 @@ from contextlib import suppress
 
 from hatch_connect import __version__
 
+_VERSION = f"hatch-connect, version {__version__}"
+
 
 def main() -> None:
     """Run the command line."""
     if sys.argv[1:] == ["--version"]:
-        # Where it cannot be printed, click says so in its own way.
+        # If it cannot be printed, the command line says so.
         with suppress(OSError):
-            print(f"hatch-connect, version {__version__}", flush=True)  # noqa: T201 - a door may print
+            print(_VERSION, flush=True)  # noqa: T201 - a door may print
             return
     from hatch_connect.door import interruptible
     from hatch_connect.errors import exit_code_of
@@ -22,9 +24,10 @@ def main() -> None:
         with interruptible():
             from hatch_connect import cli
 
-            cli.main()
+            cli.main(_VERSION)
     except KeyboardInterrupt as error:
-        sys.stderr.write("interrupted: Nothing was changed.\n")
+        with suppress(OSError):
+            sys.stderr.write("interrupted: Nothing was changed.\n")
         sys.exit(exit_code_of(error))
 
 

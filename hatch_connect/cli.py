@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from hatch_connect import __version__
-from hatch_connect.door import interruptible
-from hatch_connect.errors import INTERRUPTED, UsageError, exit_code_of
+from hatch_connect.door import open_closed_streams, perform, unwritten
+from hatch_connect.errors import UsageError
 from hatch_connect.options import VERBS, OptionKind, Options
 
 if TYPE_CHECKING:
@@ -22,32 +21,35 @@ if TYPE_CHECKING:
 _FROM_ARGUMENT = "_argument"
 
 
-def main() -> None:
-    """Run the command line."""
-    with interruptible():
-        sys.exit(_run())
+def main(version: str) -> None:
+    """Run the command line; `version` is the line that --version prints."""
+    open_closed_streams()
+    sys.exit(_run(version))
 
 
-def _run() -> int:
+def _run(version: str) -> int:
     try:
         # Click's standalone mode would end with 1 after an interruption.
-        code: int = command_line().main(prog_name="hatch-connect", standalone_mode=False)
+        called = command_line(version).main(prog_name="hatch-connect", standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except (click.Abort, KeyboardInterrupt) as error:
-        click.echo("interrupted: Nothing was changed.", err=True)
+        try:
+            error.show()
+        except OSError as problem:
+            unwritten(problem, "stderr")
+        return error.exit_code
+    except click.Abort as error:
         # Click turns a KeyboardInterrupt into an Abort.
-        ended = error.__cause__ if isinstance(error, click.Abort) else error
-        code = exit_code_of(ended) if isinstance(ended, KeyboardInterrupt) else INTERRUPTED
-    except BrokenPipeError:
-        # The reader of the output is gone; Python would complain again when it flushes at exit.
-        sys.stdout = sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for good
-        code = 1
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise error.__cause__ from None
+        raise KeyboardInterrupt from error
+    except OSError as error:
+        return unwritten(error)
+    code: int = called() if callable(called) else called
     return code
 
 
-def command_line() -> click.Group:
+def command_line(version: str = "") -> click.Group:
     """Return the whole command line, made from the verbs and their options."""
     group = click.Group(
         "hatch-connect",
@@ -55,7 +57,7 @@ def command_line() -> click.Group:
         commands={verb.name: _command(verb) for verb in VERBS.values()},
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    return click.version_option(__version__, prog_name="hatch-connect")(group)
+    return click.version_option(__version__, message=version)(group)
 
 
 def _command(verb: Verb) -> click.Command:
@@ -84,15 +86,14 @@ def _parameter(spec: OptionSpec) -> click.Option:
     )
 
 
-def _callback(verb: str) -> Callable[..., None]:
-    def callback(**given: object) -> None:
-        from hatch_connect.door import perform
-
+def _callback(verb: str) -> Callable[..., Callable[[], int]]:
+    def callback(**given: object) -> Callable[[], int]:
         try:
             options = Options.of(_merged(given))
         except UsageError as error:
             raise click.UsageError(str(error)) from None
-        sys.exit(perform(verb, options, key_typed=given.get("api_key") is not None))
+        # Carried out when click, whose output may fail, is done.
+        return partial(perform, verb, options, key_typed=given.get("api_key") is not None)
 
     return callback
 

@@ -6,10 +6,12 @@ Progress and messages go to stderr, results to stdout.
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import (
@@ -49,6 +51,12 @@ def clean(text: str) -> str:
 def _notes_of(error: BaseException) -> tuple[str, ...]:
     """Return what was noted about an exception on its way: what remained, for instance."""
     return tuple(getattr(error, "__notes__", ()))
+
+
+def give_up(stream: str) -> None:
+    """Put the null device in place of a stream; at exit, Python would try again to write to it."""
+    null = Path(os.devnull).open("r" if stream == "stdin" else "w", encoding="utf-8")  # noqa: SIM115 - for good
+    setattr(sys, stream, null)
 
 
 class PlainDisplay:
@@ -137,7 +145,11 @@ class PlainDisplay:
     def _line(self, lead: str, text: str, *, style: str = "", about: str = "") -> None:
         # Further lines are indented to match.
         further = f"\n{about}{' ' * len(lead)}"
-        self._write(about + lead + clean(text.rstrip("\n")).replace("\n", further), style)
+        try:
+            self._write(about + lead + clean(text.rstrip("\n")).replace("\n", further), style)
+        except OSError:
+            # The work goes on though nobody reads about it any more, or the disk is full.
+            give_up("stderr")
 
     def _write(self, line: str, _style: str) -> None:
         print(line, file=sys.stderr, flush=True)

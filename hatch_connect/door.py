@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from hatch_connect.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from hatch_connect.display import PlainDisplay
     from hatch_connect.options import Options
@@ -50,6 +51,7 @@ def perform(verb: str, options: Options, *, key_typed: bool = False) -> int:
 
     `key_typed` tells that the API key was on the command line, which other users can read.
     """
+    open_closed_streams()
     with interruptible():
         from hatch_connect.display import display_for, show_error_object
 
@@ -60,7 +62,7 @@ def perform(verb: str, options: Options, *, key_typed: bool = False) -> int:
             display.interrupted(error)
             display.close()
             if options.json:
-                show_error_object(error)
+                _printed(partial(show_error_object, error))
             return exit_code_of(error)
 
 
@@ -75,25 +77,54 @@ def _perform(verb: str, options: Options, display: PlainDisplay, *, key_typed: b
     try:
         with temporary_folder():
             result = run_verb(verb, options, around, display.report)
-            _show(result, options, display)
+            return _show(result, options, display)
     except HatchConnectError as error:
         display.close()
         display.error(error)
         if options.json:
-            show_error_object(error)
+            _printed(partial(show_error_object, error))
         return error.exit_code
-    return 0
 
 
-def _show(result: Result, options: Options, display: PlainDisplay) -> None:
+def _show(result: Result, options: Options, display: PlainDisplay) -> int:
     from hatch_connect.display import show_result
 
     try:
         display.close()
-        show_result(result, as_json=options.json)
+        return _printed(partial(show_result, result, as_json=options.json))
     except KeyboardInterrupt as error:
         error.add_note(f"Nothing is left to do: {' '.join(result.lines)}")
         raise
+
+
+def _printed(show: Callable[[], None]) -> int:
+    """Print something to stdout, and return the exit code."""
+    try:
+        show()
+        sys.stdout.flush()
+    except OSError as error:
+        return unwritten(error)
+    return 0
+
+
+def unwritten(error: OSError, stream: str = "stdout") -> int:
+    """Show that a stream cannot be written, unless its reader is gone; return the exit code."""
+    from hatch_connect.display import PlainDisplay, give_up
+
+    give_up(stream)
+    if not isinstance(error, BrokenPipeError):
+        message = f"The output cannot be written: {error.strerror}."
+        PlainDisplay().error(HatchConnectError(message))
+    return HatchConnectError.exit_code
+
+
+def open_closed_streams() -> None:
+    """Give this process the streams that it was started without (`>&-`): Python has None then."""
+    for stream in ("stdin", "stdout", "stderr"):
+        if getattr(sys, stream) is None:
+            from hatch_connect.display import give_up
+
+            give_up(stream)
 
 
 @contextmanager

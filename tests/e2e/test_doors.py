@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import tarfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +15,6 @@ from support.sandbox import Finished, Sandbox, committed, copy_example
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from support.fake_content import FakeContent
 
@@ -331,3 +332,43 @@ def test_a_server_that_is_not_there_is_an_error_of_its_own(project: Path, sandbo
     done = sandbox.connect("details", cwd=project, **environ)
     assert done.code == 3, done.said
     assert "Traceback" not in done.said
+
+
+NEEDS_SHELL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
+FULL = "error: The output cannot be written: No space left on device.\n"
+
+
+def shell(sandbox: Sandbox, folder: Path, door: str, rest: str, **environ: str) -> Finished:
+    """Run a door with redirections; its exit code is the last line of stderr."""
+    command = f"{{ '{sys.executable}' -P -m {door} {rest}; echo $? >&3; }} 3>&2"
+    return sandbox.run("sh", "-c", command, cwd=folder, **environ)
+
+
+@NEEDS_SHELL
+@pytest.mark.parametrize(
+    "words", ["--version", "--help", "deploy --help", "requirements", "list --json"]
+)
+@pytest.mark.parametrize(
+    ("output", "code", "said"),
+    [(">/dev/full", "1", FULL), (">&-", "0", ""), ("| true", "0", "")],
+    ids=["full", "closed", "gone"],
+)
+def test_output_that_cannot_be_written_is_no_traceback(
+    words: str, output: str, code: str, said: str, project: Path, sandbox: Sandbox
+) -> None:
+    ended = shell(sandbox, project, "hatch_connect", f"{words} {output}").stderr
+    *lines, last = ended.splitlines(keepends=True)
+    shown = "".join(line for line in lines if "No server is stored" not in line)
+    assert (last.strip(), shown) == (code, said)
+
+
+@NEEDS_SHELL
+@pytest.mark.parametrize("door", ["hatch_connect", "invoke"])
+@pytest.mark.parametrize("output", ["2>/dev/full", "2>&-"])
+def test_a_deployment_goes_on_though_its_messages_cannot_be_written(
+    door: str, output: str, server: FakeConnect, project: Path, sandbox: Sandbox
+) -> None:
+    environ = keys(server, SALES_REGION="north")
+    done = shell(sandbox, project, door, f"deploy {output}", **environ)
+    (content,) = server.contents.values()
+    assert (done.stderr, done.stdout) == ("0\n", f"{server.url}/content/{content.guid}/\n")

@@ -222,7 +222,7 @@ def test_sigterm_ends_what_hatch_runs(
         os.killpg(process.pid, signal.SIGTERM)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == (143 if whom == "the script" else -signal.SIGTERM), err
-    assert err.rstrip().splitlines()[-1].startswith("interrupted: On the server: ")
+    assert err.rstrip().splitlines()[-1].startswith("interrupted: The upload had sent all ")
     assert list(temporary(tmp_path).iterdir()) == []
 
 
