@@ -240,11 +240,11 @@ def pack(
     *,
     epoch: int,
     report: Report,
-) -> tuple[bytes, Tally]:
+) -> tuple[tuple[ListedFile, ...], int, Tally]:
     """Write the files and, as the last member, what `manifest` makes of their checksums.
 
-    Returned are the manifest, and the count and MD5 of the archive's bytes. `target` is replaced
-    when everything is written, and not touched otherwise.
+    Returned are these, the size of the manifest, and the count and MD5 of the archive's bytes.
+    `target` is replaced when everything is written, and not touched otherwise.
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -261,7 +261,7 @@ def pack(
             archive.write(bytes(-archive.size % tarfile.RECORDSIZE))
             archive.end()
         progress.end()
-    return text, out
+    return listed, len(text), out
 
 
 class _Gzip:

@@ -59,18 +59,21 @@ def assemble(context: BuildContext, selected: SelectedFiles) -> Built:
         selected = select(context, selected, packages, inspection)
         if guessed := context.selector.note():
             context.report(Note(text=guessed))
+        files = content_files(config, selected, packages)
+        version, left_out = selected.version, selected.left_out
+        del selected  # what is known of very many files takes memory
         contents = _made(
             context,
-            selected.version,
+            version,
             describe(config, packages, inspection),
-            content_files(config, selected, packages),
+            files,
             # What is not pinned may be another version by now.
             unless=request.unless if packages is None or packages.lock.pinned else None,
         )
     return Built(
         content=config.content,
         contents=contents,
-        left_out=selected.left_out,
+        left_out=left_out,
         packages=packages,
     )
 

@@ -73,20 +73,20 @@ class BundleContents:
     ) -> BundleContents:
         """Read the files that `Bundle.write` would pack, and write nothing (BundleError)."""
         check_names(file.path for file in files)
-        listed = checksums(files, report)
-        return cls(**_described(manifest.with_files(listed).to_json(), files))
+        whole = manifest.with_files(checksums(files, report))
+        return cls(**_described(whole, len(whole.to_json()), files))
 
 
-def _described(text: bytes, files: Sequence[ContentFile]) -> dict[str, Any]:
-    """Return the fields of `BundleContents` for the bytes of a manifest and its files."""
-    manifest = Manifest.from_json(text)
-    sizes = {file.path: file.size for file in files} | {MANIFEST_NAME: len(text)}
+def _described(manifest: Manifest, size: int, files: Sequence[ContentFile]) -> dict[str, Any]:
+    """Return the fields of `BundleContents` for a manifest, its size, and its files."""
+    sizes = ((MANIFEST_NAME, size), *((file.path, file.size) for file in files))
     executable = (file.path for file in files if file.executable)
+    digest = manifest.digest
     return {
         "manifest": manifest,
-        "digest": manifest.digest,
-        "identity": _identity(manifest.digest, executable),
-        "sizes": tuple(sorted(sizes.items())),
+        "digest": digest,
+        "identity": _identity(digest, executable),
+        "sizes": tuple(sorted(sizes)),
     }
 
 
@@ -123,14 +123,14 @@ class Bundle(BundleContents):
         The same files, manifest and `epoch` (the members' time, in seconds) give the same bytes.
         """
         check_names(file.path for file in files)
-        text, packed = pack(
+        listed, length, packed = pack(
             path,
             files,
             lambda listed: manifest.with_files(listed).to_json(),
             epoch=epoch,
             report=report,
         )
-        described = _described(text, files)
+        described = _described(manifest.with_files(listed), length, files)
         return cls(path=path, size=packed.size, md5=packed.md5.hexdigest(), **described)
 
     @classmethod
@@ -167,10 +167,11 @@ class Bundle(BundleContents):
         """
         check_names(file.path for file in files)
         with _replacing_folder(folder) as partial:
-            text = manifest.with_files(copy(partial, files, report)).to_json()
+            whole = manifest.with_files(copy(partial, files, report))
+            text = whole.to_json()
             (partial / MANIFEST_NAME).write_bytes(text)
         size = len(text) + sum(file.size for file in files)
-        return cls(path=folder, size=size, md5="", **_described(text, files))
+        return cls(path=folder, size=size, md5="", **_described(whole, len(text), files))
 
     def read(self, name: str) -> bytes | None:
         """Return the bytes of a file of an archive; None if it has no such file."""

@@ -12,6 +12,7 @@ import tarfile
 import zlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -152,8 +153,11 @@ class BundleBuilder(BuilderInterface[_BundleConfig, PluginManager]):
         )
         with TemporaryDirectory(prefix="hatch-connect-") as folder:
             wheel = config.app_mode.has_python and not config.is_whole_tree and self.has_package
-            material = self._from_wheel(context.selector, Path(folder)) if wheel else None
-            built = assemble(context, material or self.from_tree(context, self.metadata.version))
+            built = assemble(
+                context,
+                (wheel and self._from_wheel(context.selector, Path(folder)))
+                or self.from_tree(context, self.metadata.version),
+            )
         self.run.built.append(built)
         # Hatchling only shows it; without an archive there is no path to show.
         return str(built.contents.path if isinstance(built.contents, Bundle) else directory)
@@ -196,11 +200,11 @@ class BundleBuilder(BuilderInterface[_BundleConfig, PluginManager]):
         alone = config.entrypoint and not config.app_mode.has_python
         if alone and not config.folder and self.has_package:
             return SelectedFiles(version=version)
-        proposed: list[Candidate | LeftOut]
-        if config.folder:
-            proposed = [*files_of_folder(context)]
-        else:
-            proposed = [*self._selected(selector), *self._forced()]
+        proposed: Iterable[Candidate | LeftOut] = (
+            files_of_folder(context)
+            if config.folder
+            else chain(self._selected(selector), self._forced())
+        )
         return replace(self._choose(selector, proposed), version=version, tree=True)
 
     def _selected(self, selector: Selector) -> Iterator[Candidate | LeftOut]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, fields, replace
+from io import BytesIO
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from hatch_connect.errors import BundleError
@@ -29,6 +31,11 @@ _WORDS = {str: "a string", bool: "true or false", dict: "an object", list: "an a
 MANIFEST_NAME = "manifest.json"
 # A manifest names the locale of its author's machine; ours is constant, for reproducible bundles.
 LOCALE = "en_US.UTF-8"
+
+# What is around the names and checksums of files. With `indent`, json takes ten times as long.
+_INDENTED = ("{\n    ", ': {\n      "checksum": ', "\n    },\n    ", "\n    }\n  }")
+_CANONICAL = ("{", ':{"checksum":', "},", "}}")
+_AT_ONCE = 1000
 
 _KEYS = frozenset(
     {"version", "locale", "metadata", "jupyter", "quarto", "python", "environment", "files"}
@@ -210,8 +217,10 @@ class Manifest:
         return cls.from_dict(parse(text))
 
     def with_files(self, files: Iterable[ListedFile]) -> Manifest:
-        """Return the same manifest for these files."""
-        return replace(self, files=tuple(files))
+        """Return the same manifest for these files, in the order in which they are written."""
+        package_file = self.python.package_file if self.python else None
+        ordered = sorted(files, key=lambda file: (file.path != package_file, file.path))
+        return replace(self, files=tuple(ordered))
 
     def to_dict(self) -> dict[str, object]:
         """Return the JSON object, its keys in the official client's order.
@@ -222,9 +231,7 @@ class Manifest:
         return {**self._without_files(), "files": listed}
 
     def _checksums(self) -> dict[str, str]:
-        package_file = self.python.package_file if self.python else None
-        files = sorted(self.files, key=lambda file: (file.path != package_file, file.path))
-        return {file.path: file.checksum for file in files}
+        return {file.path: file.checksum for file in self.with_files(self.files).files}
 
     def _without_files(self) -> dict[str, object]:
         rest = {name: json.loads(text) for name, text in self.unread}
@@ -243,16 +250,16 @@ class Manifest:
     def to_json(self) -> bytes:
         """Return the bytes of the file: indent 2, ASCII only, no final newline."""
         head = json.dumps(self._without_files(), indent=2).removesuffix("\n}")
-        # With `indent`, json takes ten times as long: for the many files separators do the same.
-        separators = ("\n    },\n    ", ': {\n      "checksum": ')
-        listed = json.dumps(self._checksums(), separators=separators)[1:-1]
-        files = f"{{\n    {listed}\n    }}\n  }}" if listed else "{}"
-        return f'{head},\n  "files": {files}\n}}'.encode()
+        text = BytesIO()  # whose value is no copy
+        text.write(f'{head},\n  "files": '.encode())
+        text.writelines(_pieces(self._checksums(), _INDENTED))
+        text.write(b"\n}")
+        return text.getvalue()
 
     @property
     def digest(self) -> str:
         """The SHA-256 (hex) of the canonical form: keys sorted, no white space."""
-        return _digest(self.to_dict())
+        return _digest(self._without_files(), self._checksums())
 
 
 def _get(data: Mapping[str, object], key: str, kind: type[T], where: str = "") -> T | None:
@@ -276,12 +283,36 @@ def _need(data: Mapping[str, object], key: str, kind: type[T], where: str = "") 
 
 def digest_of(text: bytes, checksums: Mapping[str, str]) -> str:
     """Return the digest of a manifest's bytes with these files in place of the listed ones."""
-    return _digest({**parse(text), "files": {p: {"checksum": c} for p, c in checksums.items()}})
+    return _digest({key: v for key, v in parse(text).items() if key != "files"}, checksums)
 
 
-def _digest(data: Mapping[str, object]) -> str:
-    canonical = json.dumps(data, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+def _digest(rest: Mapping[str, object], checksums: Mapping[str, str]) -> str:
+    digest, before = hashlib.sha256(), "{"
+    for key in sorted((*rest, "files")):
+        digest.update(f"{before}{json.dumps(key)}:".encode())
+        before = ","
+        if key == "files":
+            ordered = {path: checksums[path] for path in sorted(checksums)}
+            for piece in _pieces(ordered, _CANONICAL):
+                digest.update(piece)
+        else:
+            text = json.dumps(rest[key], sort_keys=True, separators=(",", ":"))
+            digest.update(text.encode())
+    digest.update(b"}")
+    return digest.hexdigest()
+
+
+def _pieces(checksums: Mapping[str, str], form: tuple[str, str, str, str]) -> Iterator[bytes]:
+    """Yield the JSON object of the files, of which there may be very many, in pieces."""
+    if not checksums:
+        yield b"{}"
+        return
+    before, key, between, end = form
+    files = iter(checksums.items())
+    while some := dict(islice(files, _AT_ONCE)):
+        yield (before + json.dumps(some, separators=(between, key))[1:-1]).encode()
+        before = between
+    yield end.encode()
 
 
 def parse(text: bytes) -> dict[str, object]:
