@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -179,8 +180,9 @@ def missing_files(
     of the bundle.
     """
     files = sorted(selected.files, key=lambda file: file.path)
-    there = {path for file in files for path in (file.path, file.origin) if path}
-    there = with_folders({*there, *more})
+    there = with_folders(
+        chain((path for file in files for path in (file.path, file.origin) if path), more)
+    )
     names = {part for item in selected.left_out for part in item.path.split("/") if part}
     found: dict[str, str] = {}
     for file in files:
@@ -208,13 +210,16 @@ def _mentions(source: Path, names: Collection[str]) -> bool:
     return not {*_QUOTED.findall(text)}.isdisjoint(names)
 
 
-def with_folders(paths: Collection[str]) -> set[str]:
+def with_folders(paths: Iterable[str]) -> set[str]:
     """Return the paths and all folders above them."""
-    folders = set(paths)
-    for path in paths:
-        while (path := posixpath.dirname(path)) and path not in folders:
-            folders.add(path)
-    return folders
+    found, folders = set(paths), set[str]()
+    for path in found:
+        folder = path.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    found |= folders
+    return found
 
 
 def _never(root: Path, path: str) -> bool:

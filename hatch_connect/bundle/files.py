@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -220,7 +221,7 @@ def _complete(
     selector: Selector, selected: SelectedFiles, accounted: Collection[str]
 ) -> SelectedFiles:
     """Leave out the rest of the project; of a folder that ships in part, the files that do not."""
-    holding = with_folders({file.origin or file.path for file in selected.files})
+    holding = with_folders(file.origin or file.path for file in selected.files)
     opened = [i for i in selected.left_out if i.path.endswith("/") and i.path[:-1] in holding]
     whole = [item for item in selected.left_out if item not in opened]
     for item in _rest(selector, replace(selected, left_out=tuple(whole)), accounted):
@@ -236,9 +237,9 @@ def _rest(
 
     A file of a wheel with no known origin is matched to the project's file whose path ends alike.
     """
-    known = {*accounted, *selected.origins, *(item.path for item in selected.left_out)}
-    known |= {file.origin or file.path for file in selected.files}
-    holding = with_folders(known)
+    shipped = (file.origin or file.path for file in selected.files)
+    left_out = (item.path for item in selected.left_out)
+    holding = with_folders(chain(accounted, selected.origins, left_out, shipped))
     unknown = {file.path for file in selected.files if file.origin is None}
     for folder, folders, names in os.walk(selector.root):
         at = Path(folder).relative_to(selector.root).as_posix()
@@ -253,7 +254,7 @@ def _rest(
                 found = forbidden(path)
                 rule = f"guard: {found.rule}" if found and found.secret else _NOT_PROPOSED
                 yield LeftOut(path=path, rule=rule)
-        folders[:] = [name for name in folders if f"{prefix}{name}/" not in known]
+        folders[:] = [name for name in folders if f"{prefix}{name}/" not in holding]
         for name in [name for name in folders if f"{prefix}{name}" not in holding]:
             here = Path(folder) / name
             no = no_content(here, at_top=not prefix)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from hatchling.builders.config import BuilderConfig
 from hatchling.builders.constants import EXCLUDED_FILES
-from hatchling.builders.plugin.interface import BuilderInterface
+from hatchling.builders.plugin.interface import BuilderInterface, IncludedFile
 from hatchling.builders.wheel import WheelBuilder, WheelBuilderConfig
 from hatchling.plugin.exceptions import UnknownPluginError
 from hatchling.plugin.manager import PluginManager
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from hatchling.builders.hooks.plugin.interface import BuildHookInterface
-    from hatchling.builders.plugin.interface import IncludedFile
 
     from hatch_connect.bundle.build_protocol import Built
     from hatch_connect.events import Report
@@ -171,10 +170,12 @@ class BundleBuilder(BuilderInterface[_BundleConfig, PluginManager]):
             directory=str(folder / "wheel"), versions=["standard"], hooks_only=False, clean=False
         )
         unpacked = unpack_wheel(Path(artifact), folder / "content")
-        if not (wheel.not_packed or holds_modules(unpacked)):
+        selected, not_packed = wheel.chosen, wheel.not_packed
+        wheel.chosen, wheel.not_packed = SelectedFiles(), []  # a builder lives on, in a cycle
+        if not (not_packed or holds_modules(unpacked)):
             return None
         # Files that the build made (metadata, what hooks add) were not among the chosen ones.
-        chosen = {file.path: file for file in wheel.chosen.files}
+        chosen = {file.path: file for file in selected.files}
         made = [file for file in unpacked.files if file.path not in chosen]
         has_forced = "force-include" in self.target_config or self.config.build_force_include
         more = self._choose(selector, [*made, *(self._forced() if has_forced else ())])
@@ -184,8 +185,8 @@ class BundleBuilder(BuilderInterface[_BundleConfig, PluginManager]):
             if file.path in chosen
         )
         return SelectedFiles(
-            files=(*wheel.not_packed, *copies, *more.files),
-            left_out=(*wheel.chosen.left_out, *more.left_out, *unpacked.left_out),
+            files=(*not_packed, *copies, *more.files),
+            left_out=(*selected.left_out, *more.left_out, *unpacked.left_out),
             version=unpacked.version,
             origins=frozenset(file.origin for file in chosen.values() if file.origin is not None),
         )
@@ -328,9 +329,9 @@ class _Wheel(WheelBuilder):
     unpacked again: these are `not_packed`.
     """
 
-    choose: Callable[[list[Candidate]], SelectedFiles]
+    choose: Callable[[Iterable[Candidate]], SelectedFiles]
     chosen = SelectedFiles()
-    not_packed: tuple[Candidate, ...] = ()
+    not_packed: list[Candidate]
     _is_seen = True
 
     @classmethod
@@ -348,26 +349,31 @@ class _Wheel(WheelBuilder):
     def recurse_included_files(self) -> Iterator[IncludedFile]:
         """Return the files that ship and must be in the wheel for it."""
         forced = self.config.get_force_include()
-        found = {
-            _candidate(file, even_ignored=_is_artifact(self.config, file.relative_path)): file
+        selected = (
+            _candidate(file, even_ignored=_is_artifact(self.config, file.relative_path))
             for file in self.recurse_selected_project_files()
-        }
-        found |= {
-            _candidate(file, even_ignored=True, even_secret=file.path in forced): file
-            for file in self.recurse_forced_files(forced)
-        }
-        self.chosen = self.choose(list(found))
-        packed = {
-            candidate.path: file
-            for candidate, file in found.items()
-            if self._is_seen or candidate.path.partition("/")[0].endswith(_FOR_INSTALLERS)
-        }
-        self.not_packed = tuple(
-            Candidate(path=f.path, source=f.source, origin=None, executable=f.executable)
-            for f in self.chosen.files
-            if f.path not in packed
         )
-        return (packed[file.path] for file in self.chosen.files if file.path in packed)
+        named = (
+            _candidate(file, even_ignored=True, even_secret=file.path in forced)
+            for file in self.recurse_forced_files(forced)
+        )
+        self.chosen = self.choose(dict.fromkeys(chain(selected, named)))
+        packed, self.not_packed = [], []
+        for file in self.chosen.files:
+            if self._is_seen or file.path.partition("/")[0].endswith(_FOR_INSTALLERS):
+                place = file.path.replace("/", os.sep)
+                packed.append(IncludedFile(file.source, file.origin or "", place))
+            else:
+                self.not_packed.append(
+                    Candidate(
+                        path=file.path,
+                        source=file.source,
+                        origin=None,
+                        executable=file.executable,
+                        size=file.size,
+                    )
+                )
+        return iter(packed)
 
     def get_build_hooks(self, directory: str) -> dict[str, BuildHookInterface[Any]]:
         """Leave out our own hook: it describes artifacts, and this wheel is not one."""

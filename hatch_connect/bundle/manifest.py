@@ -227,11 +227,9 @@ class Manifest:
 
         The package file comes first among the files, as it does there.
         """
-        listed = {path: {"checksum": checksum} for path, checksum in self._checksums().items()}
+        files = self.with_files(self.files).files
+        listed = {file.path: {"checksum": file.checksum} for file in files}
         return {**self._without_files(), "files": listed}
-
-    def _checksums(self) -> dict[str, str]:
-        return {file.path: file.checksum for file in self.with_files(self.files).files}
 
     def _without_files(self) -> dict[str, object]:
         rest = {name: json.loads(text) for name, text in self.unread}
@@ -252,14 +250,16 @@ class Manifest:
         head = json.dumps(self._without_files(), indent=2).removesuffix("\n}")
         text = BytesIO()  # whose value is no copy
         text.write(f'{head},\n  "files": '.encode())
-        text.writelines(_pieces(self._checksums(), _INDENTED))
+        files = self.with_files(self.files).files
+        text.writelines(_pieces(((file.path, file.checksum) for file in files), _INDENTED))
         text.write(b"\n}")
         return text.getvalue()
 
     @property
     def digest(self) -> str:
         """The SHA-256 (hex) of the canonical form: keys sorted, no white space."""
-        return _digest(self._without_files(), self._checksums())
+        files = sorted(self.files, key=lambda file: file.path)
+        return _digest(self._without_files(), ((file.path, file.checksum) for file in files))
 
 
 def _get(data: Mapping[str, object], key: str, kind: type[T], where: str = "") -> T | None:
@@ -283,17 +283,17 @@ def _need(data: Mapping[str, object], key: str, kind: type[T], where: str = "") 
 
 def digest_of(text: bytes, checksums: Mapping[str, str]) -> str:
     """Return the digest of a manifest's bytes with these files in place of the listed ones."""
-    return _digest({key: v for key, v in parse(text).items() if key != "files"}, checksums)
+    rest = {key: value for key, value in parse(text).items() if key != "files"}
+    return _digest(rest, ((path, checksums[path]) for path in sorted(checksums)))
 
 
-def _digest(rest: Mapping[str, object], checksums: Mapping[str, str]) -> str:
+def _digest(rest: Mapping[str, object], files: Iterable[tuple[str, str]]) -> str:
     digest, before = hashlib.sha256(), "{"
     for key in sorted((*rest, "files")):
         digest.update(f"{before}{json.dumps(key)}:".encode())
         before = ","
         if key == "files":
-            ordered = {path: checksums[path] for path in sorted(checksums)}
-            for piece in _pieces(ordered, _CANONICAL):
+            for piece in _pieces(files, _CANONICAL):
                 digest.update(piece)
         else:
             text = json.dumps(rest[key], sort_keys=True, separators=(",", ":"))
@@ -302,17 +302,14 @@ def _digest(rest: Mapping[str, object], checksums: Mapping[str, str]) -> str:
     return digest.hexdigest()
 
 
-def _pieces(checksums: Mapping[str, str], form: tuple[str, str, str, str]) -> Iterator[bytes]:
+def _pieces(files: Iterable[tuple[str, str]], form: tuple[str, str, str, str]) -> Iterator[bytes]:
     """Yield the JSON object of the files, of which there may be very many, in pieces."""
-    if not checksums:
-        yield b"{}"
-        return
-    before, key, between, end = form
-    files = iter(checksums.items())
+    begin, key, between, end = form
+    before, files = begin, iter(files)
     while some := dict(islice(files, _AT_ONCE)):
         yield (before + json.dumps(some, separators=(between, key))[1:-1]).encode()
         before = between
-    yield end.encode()
+    yield b"{}" if before == begin else end.encode()
 
 
 def parse(text: bytes) -> dict[str, object]:

@@ -10,6 +10,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 import warnings
 from bisect import bisect_left
 from dataclasses import dataclass, field
@@ -403,7 +404,7 @@ def _read_checkout(folder: Path, environ: Mapping[str, str]) -> _Checkout:
         if mode == _GITLINK:
             links += [] if tag == _NOT_ON_DISK else [path]
         elif tag != _NOT_ON_DISK:
-            tracked[path] = mode
+            tracked[path] = sys.intern(mode)
     there = tuple(path for path in links if (folder / path / ".git").exists())
     return _Checkout(
         tracked=tracked,
