@@ -6,9 +6,9 @@ lists the names). Nothing of it is imported before it is asked for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 __version__ = "0.1.0"
+
+TYPE_CHECKING = False  # as for type checkers; `typing` would take as long as all of `--version`
 
 if TYPE_CHECKING:
     from hatch_connect.api import *  # noqa: F403 - api.py lists the names, once

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 
 from hatch_connect import __version__
 
@@ -13,10 +12,14 @@ _VERSION = f"hatch-connect, version {__version__}"
 def main() -> None:
     """Run the command line."""
     if sys.argv[1:] == ["--version"]:
-        # If it cannot be printed, the command line says so.
-        with suppress(OSError):
+        try:
             print(_VERSION, flush=True)  # noqa: T201 - a door may print
+        except OSError:
+            pass  # the command line says why it cannot be printed
+        else:
             return
+    from contextlib import suppress
+
     from hatch_connect.door import interruptible
     from hatch_connect.errors import exit_code_of
 
