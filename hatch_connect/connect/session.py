@@ -10,6 +10,7 @@ import itertools
 import json
 import time
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -283,9 +284,12 @@ class Session:
         return urlsplit(self.server.url).netloc
 
     def _opened(self) -> requests.Session:
-        context = tls_context(
-            self._environ, insecure=self.server.insecure, ca_cert=self.server.ca_cert
+        server = self.server
+        context = cache(
+            partial(tls_context, self._environ, insecure=server.insecure, ca_cert=server.ca_cert)
         )
+        if server.url.startswith("https://"):
+            context()  # what is wrong with the certificates shows before the first request
         http = Http()
         http.headers["User-Agent"] = f"hatch-connect/{__version__}"
         for prefix in ("https://", "http://"):

@@ -21,7 +21,7 @@ from urllib3.util.wait import wait_for_read
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from requests import PreparedRequest
     from urllib3 import ProxyManager
@@ -123,21 +123,24 @@ class Http(requests.Session):
 class Adapter(HTTPAdapter):
     """Connects with one TLS context, whatever requests would load on its own."""
 
-    def __init__(self, context: ssl.SSLContext, retry_policy: RetryPolicy) -> None:
+    def __init__(self, context: Callable[[], ssl.SSLContext], retry_policy: RetryPolicy) -> None:
         self._context = context
         super().__init__(max_retries=retry_policy)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - requests' signature
         """Make the pool for direct connections."""
-        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": self._tls_pool}
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> ProxyManager:  # noqa: ANN401 - requests' signature
         """Make the pool for connections through a proxy."""
-        contexts = {"ssl_context": self._context, "proxy_ssl_context": self._context}
+        contexts = {"ssl_context": self._context(), "proxy_ssl_context": self._context()}
         manager: ProxyManager = super().proxy_manager_for(proxy, **contexts, **kwargs)
         manager.pool_classes_by_scheme = _POOLS
         return manager
+
+    def _tls_pool(self, host: str, port: int, **kwargs: Any) -> _TlsPool:  # noqa: ANN401 - urllib3's signature
+        return _TlsPool(host, port, ssl_context=self._context(), **kwargs)
 
     def cert_verify(self, *args: object, **kwargs: object) -> None:
         """Leave the connection with what the TLS context holds."""
