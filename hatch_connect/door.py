@@ -6,10 +6,8 @@ There are few imports, so that signals are handled before anything else is loade
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
@@ -134,6 +132,9 @@ def temporary_folder() -> Iterator[None]:
     Libraries, and programs that they start, leave their own folders behind if a signal comes at
     the wrong moment.
     """
+    import shutil
+    import tempfile
+
     try:
         usual, named = tempfile.gettempdir(), os.environ.get(_TMPDIR)
     except OSError:  # no usable place: whatever needs a temporary file reports it
@@ -178,6 +179,8 @@ def _remove_left(place: Path) -> None:
     """Remove the folders of runs that were killed: no process holds a lock on them."""
     if sys.platform == "win32":
         return
+    import shutil
+
     hexadecimal = "[0-9a-f]" * 16
     for folder in place.glob(f"hatch-connect-[0-9]*-{hexadecimal}"):
         with suppress(OSError):

@@ -8,8 +8,6 @@ import shutil
 import sys
 from dataclasses import dataclass
 from enum import Enum
-from importlib.metadata import distribution
-from importlib.metadata import version as version_of
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -161,6 +159,8 @@ class _Hatch:
 
 def own_url() -> str | None:
     """Return the URL that this package was installed from, None if an index had it."""
+    from importlib.metadata import distribution
+
     # PEP 610: an installer notes there what it did not take from an index.
     text = distribution(OWN_NAME).read_text("direct_url.json")
     return json.loads(text).get("url") if text else None
@@ -177,7 +177,9 @@ def _is_at_hand(requirement: str) -> bool:
     parsed = parse_requirement(requirement)
     if parsed is None or parsed.url:
         return requirement_name(requirement) == OWN_NAME
-    return parsed.specifier.contains(version_of(parsed.name), prereleases=True)
+    from importlib.metadata import version
+
+    return parsed.specifier.contains(version(parsed.name), prereleases=True)
 
 
 def requirement_name(requirement: str) -> str:

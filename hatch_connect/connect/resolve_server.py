@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hatch_connect.connect.servers import Server, same_server, server_url
-from hatch_connect.connect.tls import read_certificates, stored_certificates
 from hatch_connect.errors import StoreError, UsageError
 from hatch_connect.events import Note, Warned, silent
 from hatch_connect.secret import Secret, why_absent
@@ -254,6 +253,8 @@ def _completed(found: _ResolvedServer, choice: ServerOptions, environ: Mapping[s
     key = _checked_key(_key(found, choice, own))
     if key is None:
         raise _no_key(found, environ)
+    from hatch_connect.connect.tls import read_certificates, stored_certificates
+
     insecure = choice.insecure
     if insecure is None and own.get("CONNECT_INSECURE"):
         insecure = _is_on(own["CONNECT_INSECURE"])

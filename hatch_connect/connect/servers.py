@@ -12,7 +12,6 @@ import itertools
 import json
 import os
 import re
-import secrets
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -379,7 +378,7 @@ class JsonFile:
     def _write(self, data: bytes) -> None:
         target = self.path.resolve()
         # Beside the file, because only within one file system a rename is atomic.
-        scratch = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+        scratch = target.with_name(f".{target.name}.{os.urandom(8).hex()}")
         descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as stream:

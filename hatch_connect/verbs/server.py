@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_connect.connect.resolve_server import ServerOptions, environment_of, resolve_server
-from hatch_connect.connect.resources import Feature
 from hatch_connect.connect.servers import Server, ServerStore
 from hatch_connect.errors import UsageError
 
@@ -64,6 +63,8 @@ def settings_of(client: ConnectClient, call: Call) -> ServerSettings:
     given = environment_of(client.server.url, call.environ).get("CONNECT_SERVER_VERSION")
     if not given or client.server.source == _LOCAL:
         return settings
+    from hatch_connect.connect.resources import Feature
+
     stated = replace(settings, version=given)
     if stated.supports(Feature.DRAFT) is None:
         raise UsageError(
