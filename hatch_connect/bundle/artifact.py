@@ -150,7 +150,7 @@ def write_in_place(config: ProjectConfig, built: Built) -> Path:
     """
     manifest, packages = _without_metadata(built.contents.manifest), built.packages
     root = config.content_root
-    _require_same_paths(root, manifest, packages.path if packages else None)
+    _require_same_paths(root, built, manifest, packages.path if packages else None)
     target = root / MANIFEST_NAME
     if target.exists() and not _is_our_manifest(target):
         raise _in_the_way(target)
@@ -171,11 +171,16 @@ def _without_metadata(manifest: Manifest) -> Manifest:
     )
 
 
-def _require_same_paths(root: Path, manifest: Manifest, package_file: str | None) -> None:
+def _require_same_paths(
+    root: Path, built: Built, manifest: Manifest, package_file: str | None
+) -> None:
+    """Refuse files that the tree does not have; of those that are its own nothing is asked."""
+    candidates = None if built.moved is None else {*built.moved}
     moved = [
         file.path
         for file in manifest.files
         if file.path != package_file
+        and (candidates is None or file.path in candidates)
         and not _is_that(root.joinpath(*file.path.split("/")), file.checksum)
     ]
     if moved:

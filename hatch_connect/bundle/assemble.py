@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -75,7 +76,15 @@ def assemble(context: BuildContext, selected: SelectedFiles) -> Built:
         contents=contents,
         left_out=left_out,
         packages=packages,
+        moved=_moved(config, files) if request.form == "manifest" else None,
     )
+
+
+def _moved(config: ProjectConfig, files: tuple[ContentFile, ...]) -> tuple[str, ...]:
+    root = config.content_root
+    at_home = (f"{root}{os.sep}{file.path.replace('/', os.sep)}" for file in files)
+    pairs = zip(files, at_home, strict=True)
+    return tuple(file.path for file, home in pairs if str(file.source) != home)
 
 
 def _without_effect(request: BuildRequest, *, installs: bool) -> Iterator[str]:

@@ -94,13 +94,15 @@ class Built:
     """A bundle that was built, and what there is to say of it.
 
     `contents` are a `Bundle` unless the request asked only to describe it, or was for another one
-    than this. `packages` are None for content without Python.
+    than this. `packages` are None for content without Python. `moved` are the files that do not lie
+    at their path below the content's root, None if that is not known.
     """
 
     content: str | None
     contents: BundleContents
     left_out: tuple[LeftOut, ...]
     packages: Packages | None
+    moved: tuple[str, ...] | None = None
 
     @property
     def bundle(self) -> Bundle:
@@ -179,6 +181,7 @@ def encode_answer(
     answer = built and {
         **_contents_to_dict(built.contents),
         "left_out": [asdict(item) for item in built.left_out],
+        "moved": built.moved,
     }
     failure = error and _error_to_dict(error)
     return json.dumps({"built": answer, "events": reported, "error": failure}, default=_plain)
@@ -217,13 +220,14 @@ def _error(data: Mapping[str, Any]) -> errors.HatchConnectError:
 
 
 def _built(data: Mapping[str, Any], request: BuildRequest) -> Built:
-    contents = _contents(data)
+    contents, moved = _contents(data), data.get("moved")
     return Built(
         content=request.config.content,
         contents=contents,
         left_out=tuple(LeftOut(**item) for item in data["left_out"]),
         # Only the build tells whether a Quarto document needs packages.
         packages=request.packages if contents.manifest.python else None,
+        moved=None if moved is None else tuple(moved),
     )
 
 

@@ -35,7 +35,7 @@ def locked(root: Path) -> Path:
 
 
 def write(root: Path, sandbox: Sandbox) -> tuple[Path, Built]:
-    built = build_one(root, sandbox.environ)
+    built = build_one(root, sandbox.environ, form="manifest")
     return write_in_place(configuration(root), built), built
 
 
@@ -43,10 +43,18 @@ def test_the_checkout_becomes_the_bundle(tmp_path: Path, sandbox: Sandbox) -> No
     root = locked(tmp_path / "p")
     manifest, built = write(root, sandbox)
     assert manifest == root / "manifest.json"
-    assert manifest.read_bytes() == built.bundle.manifest.to_json()
+    assert manifest.read_bytes() == built.contents.manifest.to_json()
     assert (root / "requirements.txt").read_text("utf-8").startswith("# Made by hatch-connect")
     again = Bundle.open(manifest, into=tmp_path)
-    assert again.digest == built.bundle.digest
+    assert again.digest == built.contents.digest
+
+
+def test_a_file_of_the_tree_is_read_once(tmp_path: Path, sandbox: Sandbox) -> None:
+    root = locked(tmp_path / "p")
+    built = build_one(root, sandbox.environ, form="manifest")
+    assert built.moved == ("requirements.txt",)
+    (root / "app.py").unlink()
+    assert write_in_place(configuration(root), built).is_file()
 
 
 def test_what_we_wrote_is_written_again(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -56,7 +64,7 @@ def test_what_we_wrote_is_written_again(tmp_path: Path, sandbox: Sandbox) -> Non
     text = PYLOCK.replace("0.115.0", "0.116.0")
     (root / "pylock.toml").write_text(text, encoding="utf-8")
     manifest, built = write(root, sandbox)
-    assert manifest.read_bytes() == built.bundle.manifest.to_json()
+    assert manifest.read_bytes() == built.contents.manifest.to_json()
     assert "0.116.0" in (root / "requirements.txt").read_text("utf-8")
 
 
@@ -109,7 +117,7 @@ def test_a_package_beside_pyproject_is_in_place_but_for_its_metadata(
     files = {name.removeprefix("src/"): text for name, text in PACKAGE.items()}
     manifest, built = write(project(tmp_path / "p", files), sandbox)
     written = json.loads(manifest.read_text("utf-8"))
-    shipped = {file.path for file in built.bundle.manifest.files}
+    shipped = {file.path for file in built.contents.manifest.files}
     assert shipped - set(written["files"]) == {"sales_api-1.2.0.dist-info/METADATA"}
     assert "sales_api/main.py" in written["files"]
 
@@ -119,5 +127,5 @@ def test_a_folder_that_becomes_the_root_gets_the_manifest(tmp_path: Path, sandbo
     root = project(tmp_path / "p", {"site/index.html": ""}, connect=connect, system="")
     manifest, built = write(root, sandbox)
     assert manifest == root / "site" / "manifest.json"
-    assert manifest.read_bytes() == built.bundle.manifest.to_json()
-    assert write(root, sandbox)[1].bundle.digest == built.bundle.digest
+    assert manifest.read_bytes() == built.contents.manifest.to_json()
+    assert write(root, sandbox)[1].contents.digest == built.contents.digest
