@@ -21,7 +21,6 @@ from hatch_connect.connect.records import DeploymentRecord
 from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import HatchConnectError, UsageError, add_facts
 from hatch_connect.events import Note, Step, Warned
-from hatch_connect.locks.requirements import is_pinned
 from hatch_connect.secret import without_credentials
 from hatch_connect.ship.execute import Execution
 from hatch_connect.ship.find import find_content, last_bundle, variable_names
@@ -372,6 +371,8 @@ def _is_pinned(bundle: Bundle, built: Built | None) -> bool:
     """Return whether the server would install the same packages for it again."""
     if built:
         return built.lock is None or built.lock.pinned
+    from hatch_connect.locks.requirements import is_pinned
+
     python = bundle.manifest.python
     listed = bundle.read(python.package_file) if python else b""
     return listed is not None and is_pinned(listed)
