@@ -55,7 +55,7 @@ CIRCLE = "a link to a folder that holds it"
 DEFAULT_EPOCH = 1580601600
 EXECUTABLE = 0o755
 _MODE = 0o644
-_BLOCK = 1 << 18
+_BLOCK = 1 << 20
 # isal's other levels take longer for the same size.
 _LEVEL = 6 if deflate.__name__ == "zlib" else 1
 _THREADS = min(3, os.cpu_count() or 1)  # more would wait for the one that reads and hashes
@@ -251,7 +251,7 @@ def pack(
     progress = _Meter(sum(file.size for file in files), report)
     with replacing(target) as partial, partial.open("xb") as raw:
         out = Tally(raw)
-        with ThreadPoolExecutor(_THREADS) as pool:
+        with ThreadPoolExecutor(_THREADS + 1) as pool:
             archive = _Gzip(out, pool)
             listed = tuple(_add(archive, file, epoch=epoch, seen=progress.seen) for file in files)
             text = manifest(listed)
@@ -267,8 +267,8 @@ def pack(
 class _Gzip:
     """One gzip member whose blocks are compressed on a few threads.
 
-    Each block continues from the end of the one before, whatever the number of threads. Writing
-    stays in the caller's thread, so that its errors and Ctrl-C end it like any other writing.
+    Each block continues from the end of the one before, whatever the number of threads. One of
+    them writes and hashes what is compressed; its errors are raised by the next call.
     """
 
     def __init__(self, out: Tally, pool: ThreadPoolExecutor) -> None:
@@ -276,31 +276,43 @@ class _Gzip:
         self._out = out
         self._pool = pool
         self._crc = 0
-        self._waiting = bytearray()
+        self._waiting: list[bytes | memoryview] = []
+        self._room = _BLOCK
         self._before = b""
         self._pending: deque[Future[bytes]] = deque()
-        out.write(_GZIP_HEADER)
+        self._written: Future[int] = pool.submit(out.write, _GZIP_HEADER)
 
     def write(self, data: bytes) -> None:
         self.size += len(data)
-        self._waiting += data
-        while len(self._waiting) >= _BLOCK:
-            self._compress(bytes(self._waiting[:_BLOCK]))
-            del self._waiting[:_BLOCK]
+        rest = memoryview(data)
+        while len(rest) >= self._room:
+            self._waiting.append(rest[: self._room])
+            rest = rest[self._room :]
+            self._compress()
+        if rest:
+            self._waiting.append(rest)
+            self._room -= len(rest)
 
     def end(self) -> None:
-        self._compress(bytes(self._waiting))
+        self._compress()
         while self._pending:
-            self._out.write(self._pending.popleft().result())
-        self._out.write(deflate.compressobj(_LEVEL, deflate.DEFLATED, _RAW).flush())
-        self._out.write(struct.pack("<LL", self._crc, self.size & 0xFFFFFFFF))
+            self._put(self._pending.popleft().result())
+        self._put(deflate.compressobj(_LEVEL, deflate.DEFLATED, _RAW).flush())
+        self._put(struct.pack("<LL", self._crc, self.size & 0xFFFFFFFF))
+        self._written.result()
 
-    def _compress(self, block: bytes) -> None:
+    def _put(self, data: bytes) -> None:
+        self._written.result()
+        self._written = self._pool.submit(self._out.write, data)
+
+    def _compress(self) -> None:
+        block = b"".join(self._waiting)
+        self._waiting, self._room = [], _BLOCK
         self._crc = deflate.crc32(block, self._crc)
         self._pending.append(self._pool.submit(_deflated, block, self._before))
         self._before = block[-_WINDOW:]
         if len(self._pending) > _THREADS:
-            self._out.write(self._pending.popleft().result())
+            self._put(self._pending.popleft().result())
 
 
 def _deflated(block: bytes, before: bytes) -> bytes:
