@@ -95,6 +95,7 @@ class BundleBuilder(BuilderInterface[_BundleConfig, PluginManager]):
 
     PLUGIN_NAME = OWN
     run: BundleRun
+    _archive_is_handed_on = False
 
     @classmethod
     def get_config_class(cls) -> type[_BundleConfig]:
@@ -120,10 +121,16 @@ class BundleBuilder(BuilderInterface[_BundleConfig, PluginManager]):
 
     def get_build_hooks(self, directory: str) -> dict[str, BuildHookInterface[Any]]:
         """Return no hooks of all targets if a wheel is built inside: that build runs them."""
+        from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
         hooks = super().get_build_hooks(directory)
         hooks.pop(OWN, None)
-        own = self.target_config.get("hooks", {})
-        return {n: h for n, h in hooks.items() if n in own} if self.has_package else hooks
+        if self.has_package:
+            own = self.target_config.get("hooks", {})
+            hooks = {name: hook for name, hook in hooks.items() if name in own}
+        unheeding = BuildHookInterface.finalize
+        self._archive_is_handed_on = any(type(h).finalize is not unheeding for h in hooks.values())
+        return hooks
 
     @cached_property
     def has_package(self) -> bool:
@@ -142,6 +149,8 @@ class BundleBuilder(BuilderInterface[_BundleConfig, PluginManager]):
         request = self.run.request
         if request is None or request.config.content != content:
             request = BuildRequest(config=self.run.project.content(content))
+        if self._archive_is_handed_on and request.form != "folder":
+            request = replace(request, form="archive", unless=None)
         config = request.config
         context = BuildContext(
             request=request,
@@ -158,7 +167,7 @@ class BundleBuilder(BuilderInterface[_BundleConfig, PluginManager]):
                 or self.from_tree(context, self.metadata.version),
             )
         self.run.built.append(built)
-        # Hatchling only shows it; without an archive there is no path to show.
+        # Without an archive nobody but Hatchling, which shows it, takes the path.
         return str(built.contents.path if isinstance(built.contents, Bundle) else directory)
 
     def _from_wheel(self, selector: Selector, folder: Path) -> SelectedFiles | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -153,6 +154,30 @@ def test_nothing_is_packed_if_only_the_manifest_is_wanted(
     assert build_one(root, environ, unless=contents.identity).contents == contents
     assert not packed.bundle.path.exists()
     assert build_one(root, environ, unless="another").contents == packed.bundle
+
+
+ARCHIVE_HOOK = """
+import shutil
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+class Hook(BuildHookInterface):
+    def finalize(self, version, build_data, artifact_path):
+        shutil.copy(artifact_path, self.root + "/copy.tgz")
+"""
+
+
+def test_a_hook_that_is_handed_the_archive_has_one(
+    tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = project(tmp_path / "p", PACKAGE, more=CUSTOM.replace("wheel", "connect"))
+    (root / "hatch_build.py").write_text(ARCHIVE_HOOK, encoding="utf-8")
+    elsewhere(monkeypatch, sys.executable, "-c", HATCHLING_ALONE)
+    first = build_one(root, environ)
+    for again in (
+        partial(build_one, form="manifest"),
+        partial(build_one, unless=first.bundle.identity),
+    ):
+        (root / "copy.tgz").unlink()
+        assert again(root, environ).contents == first.bundle
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a script stands for Quarto")
