@@ -111,6 +111,7 @@ def run_deploy(call: Call) -> Result:
                 its = call.about(source.name, side.report) if side.jobs > 1 else call
                 server = stack.enter_context(chosen_server(its, source.config))
                 checked.append(_check(source.on(server), server, its))
+            checked = list(_in_turn(checked))
             plans = [_plan(each, folder) for each in checked]
             if side.jobs > 1:
                 _refuse_same(checked, plans)
@@ -341,6 +342,16 @@ def _metadata(source: Source, settings: ServerSettings, call: Call) -> dict[str,
         return None
     found = {} if table is None else {**source.commit(), **dict(table)}
     return {key: value for key, value in (found | called).items() if value}
+
+
+def _in_turn(checked: list[_Checked]) -> Iterator[_Checked]:
+    """Forget what is active where another bundle of this call is going to be."""
+    seen = set()
+    for each in checked:
+        content = each.found.located.content
+        place = (each.client.server.url, content.guid if content else None)
+        yield replace(each, found=replace(each.found, identity=None)) if place in seen else each
+        seen.add(place)
 
 
 def _plan(checked: _Checked, folder: Path) -> Planned:

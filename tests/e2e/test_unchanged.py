@@ -390,6 +390,24 @@ def test_the_way_back_stays_known(caller: Caller, root: Path, deployed: FakeCont
     assert deployed.bundle_id == first
 
 
+def test_the_last_of_two_for_the_same_content_is_active_in_the_end(
+    caller: Caller, root: Path, deployed: FakeContent
+) -> None:
+    tables = "".join(
+        f"[tool.hatch-connect.content.{name}]\nentrypoint = '{name}:app'\n"
+        f"guid = '{deployed.guid}'\n"
+        for name in ("app", "two")
+    )
+    (root / "pyproject.toml").write_text(TABLE.replace('entrypoint = "app:app"\n', tables), "utf-8")
+    (root / "two.py").write_text("async def app(*_): ...\n", encoding="utf-8")
+    for _ in range(2):
+        done = deploy(caller, root, all=True, json=True)
+        assert done.code == 0, done.said
+        first, second = json.loads(done.stdout)["contents"]
+        assert first["uploaded"]
+        assert deployed.bundle_id == second["bundle_id"]
+
+
 def test_one_of_several_is_unchanged(caller: Caller, fake: FakeConnect, root: Path) -> None:
     tables = "".join(
         f"[tool.hatch-connect.content.{name}]\nentrypoint = '{name}:app'\n"
