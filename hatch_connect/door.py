@@ -20,6 +20,7 @@ from hatch_connect.errors import (
     TERMINATED,
     HatchConnectError,
     Terminated,
+    UsageError,
     exit_code_of,
 )
 
@@ -71,10 +72,9 @@ def _perform(verb: str, options: Options, display: PlainDisplay, *, key_typed: b
 
     if key_typed:
         display.report(Warned(text="The API key is on the command line, where others can see it."))
-    around = surroundings()
     try:
         with temporary_folder():
-            result = run_verb(verb, options, around, display.report)
+            result = run_verb(verb, options, surroundings(), display.report)
             return _show(result, options, display)
     except HatchConnectError as error:
         display.close()
@@ -272,10 +272,15 @@ def surroundings() -> Surroundings:
     """Return the environment, working directory, clock and terminal of this process."""
     from hatch_connect.verbs.call import Surroundings
 
+    try:
+        directory = Path.cwd()
+    except OSError as error:
+        message = f"The working directory cannot be read: {error.strerror}."
+        raise UsageError(message, hint="It may have been removed: change to another.") from error
     person = sys.stdin.isatty() and sys.stderr.isatty()
     return Surroundings(
         environ=dict(os.environ),
-        directory=Path.cwd(),
+        directory=directory,
         interpreter=Path(sys.executable),
         now=time.monotonic,
         sleep=time.sleep,

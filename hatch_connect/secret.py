@@ -58,9 +58,10 @@ def _forms(value: str) -> Iterator[str]:
         yield json.dumps(value)[1:-1]
         yield json.dumps(value, ensure_ascii=False)[1:-1]
         yield repr(value)[1:-1]
-        yield quote(value)
-        yield quote(value, safe="")
-        yield quote_plus(value)
+        # Bytes of the environment that are no text stand in it as surrogates.
+        yield quote(value, errors="surrogateescape")
+        yield quote(value, safe="", errors="surrogateescape")
+        yield quote_plus(value, errors="surrogateescape")
 
 
 def has_credentials(text: str) -> bool:

@@ -10,7 +10,7 @@ from support.bundles import write_files
 
 from hatch_connect.errors import BuildError, RefusedError
 from hatch_connect.events import LogLine
-from hatch_connect.secret import Secret, has_credentials, without_credentials
+from hatch_connect.secret import Secret, has_credentials, hiding, without_credentials
 from hatch_connect.verbs.call import masking
 
 if TYPE_CHECKING:
@@ -38,6 +38,11 @@ def test_a_secret_shows_itself_nowhere_but_where_it_is_revealed() -> None:
 def test_a_secret_is_not_pickled() -> None:
     with pytest.raises(TypeError, match="not pickled"):
         pickle.dumps(Secret("hunter2"))
+
+
+def test_a_secret_that_is_no_text_is_hidden_too() -> None:
+    hide = hiding([Secret("hunter2/\udcff")])
+    assert hide("hunter2/\udcff hunter2%2F%FF hunter2/%FF") == "*** *** ***"
 
 
 def test_secrets_compare_by_value() -> None:

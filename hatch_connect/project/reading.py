@@ -68,6 +68,8 @@ def read_table(parent: Toml, key: str, called: str, problems: list[str]) -> Toml
 def find_root(directory: Path) -> Path:
     """Return the nearest folder, from this one upward, that holds a `pyproject.toml`."""
     start = directory.absolute()
+    if not start.exists():
+        raise UsageError(f"There is no {start}.", hint="Correct --directory.")
     for folder in (start, *start.parents):
         if (folder / PYPROJECT).is_file():
             return folder

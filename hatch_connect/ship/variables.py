@@ -76,12 +76,23 @@ def collect_variables(
         for name, value in entries.items()
     ]
     last = {name: value for name, value in asked if name not in unset}
+    values = dict.fromkeys(unset) | {n: v for n, v in last.items() if isinstance(v, Secret)}
+    if odd := sorted(name for name, value in values.items() if value and not _is_text(value)):
+        raise UsageError(f"Values of variables must be UTF-8 text: {', '.join(odd)}.")
     public = set(listed.values())
     return Variables(
-        values=dict.fromkeys(unset) | {n: v for n, v in last.items() if isinstance(v, Secret)},
+        values=values,
         relied_on=tuple(value for value in last.values() if isinstance(value, Unset)),
         hidden=tuple(v for _, v in asked if isinstance(v, Secret) and v not in public),
     )
+
+
+def _is_text(value: Secret) -> bool:
+    try:
+        value.reveal().encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _look_up(name: str, environ: Mapping[str, str], asked_by: str) -> Secret | Unset:

@@ -372,3 +372,13 @@ def test_a_deployment_goes_on_though_its_messages_cannot_be_written(
     done = shell(sandbox, project, door, f"deploy {output}", **environ)
     (content,) = server.contents.values()
     assert (done.stderr, done.stdout) == ("0\n", f"{server.url}/content/{content.guid}/\n")
+
+
+@NEEDS_SHELL
+@pytest.mark.parametrize("words", ["list", "deploy --json"])
+def test_a_working_directory_that_is_gone(words: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    command = f"cd gone; rmdir ../gone; '{sys.executable}' -P -m hatch_connect {words}"
+    done = sandbox.run("sh", "-c", command, cwd=tmp_path)
+    assert done.code == 2
+    assert done.stderr.startswith("error: The working directory cannot be read: ")

@@ -496,6 +496,12 @@ def test_a_folder_outside_of_any_project_has_no_root(tmp_path: Path) -> None:
         find_root(tmp_path)
 
 
+def test_a_folder_that_is_not_there_is_not_the_one_above_it(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    with pytest.raises(UsageError, match=r"There is no .*mistyped"):
+        find_root(tmp_path / "mistyped")
+
+
 def test_no_value_of_a_variable_is_shown(tmp_path: Path) -> None:
     config = read(tmp_path, LEAST + "env = ['KEY=hunter2']")
     assert "hunter2" not in repr(config)

@@ -142,3 +142,8 @@ def test_a_variable_can_be_removed_but_not_set_as_well() -> None:
         collect(unset=("A=hunter2",))
     assert "'A'" in caught.value.message
     assert "hunter2" not in str(caught.value)
+
+
+def test_bytes_that_are_no_text_are_named_and_not_shown() -> None:
+    with pytest.raises(UsageError, match=r"UTF-8 text: A, B\.$"):
+        collect("A=hunter\udcff", "B", "C=é", environ={"B": "\udcff"})
