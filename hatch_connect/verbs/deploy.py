@@ -369,6 +369,11 @@ def _plan(checked: _Checked, folder: Path) -> Planned:
                 metadata=checked.metadata,
             )
             found = _asked_of_git(found, checked.client)
+            if same:
+                text = (
+                    "Its packages are not all pinned: it is uploaded, though it is active already."
+                )
+                masked.report(Note(text=text))
         # Only the build tells whether a Quarto document needs Python.
         wanted = replace(checked.wanted, **_of_manifest(contents.manifest))
         if built and built.python:

@@ -247,6 +247,7 @@ def test_packages_that_are_not_pinned_are_installed_anew(caller: Caller, line: s
         done = caller.call("deploy", file="open.tar.gz")
         assert done.code == 0, done.said
     assert ("Nothing to upload" in done.stderr) is LINES[line]
+    assert ("not all pinned: it is uploaded" in done.stderr) is not LINES[line]
 
 
 @pytest.mark.parametrize("pinned", [True, False])
