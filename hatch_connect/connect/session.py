@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 _READ_TIMEOUT = 300.0  # seconds, as the official client's
 _CONNECT_TIMEOUT = 15.0
-_NO_TIMEOUT = 86400.0  # seconds; for the official client 0 means no time-out at all
+_NO_TIMEOUT = 86400.0  # seconds; for the official client 0 means none; sockets know a longest
 _MANY_HOPS = 5
 _ATTEMPTS = 6
 _VISITS = 4  # attempts at a visit ...
@@ -341,7 +341,7 @@ def _read_timeout(environ: Mapping[str, str]) -> float:
         raise UsageError(
             f"CONNECT_REQUEST_TIMEOUT is `{given}`.", hint="It must be a number of seconds."
         )
-    return seconds or _NO_TIMEOUT
+    return min(seconds or _NO_TIMEOUT, _NO_TIMEOUT)
 
 
 def _target_of(url: str, location: str) -> str | None:

@@ -212,7 +212,7 @@ class TestTimeouts:
         with pytest.raises(UsageError, match="CONNECT_REQUEST_TIMEOUT"):
             connecting("http://127.0.0.1", environ={"CONNECT_REQUEST_TIMEOUT": value})
 
-    @pytest.mark.parametrize("value", ["", "0", "2.5"])
+    @pytest.mark.parametrize("value", ["", "0", "2.5", "1e300"])
     def test_sense(self, fake: FakeConnect, connecting: Connecting, value: str) -> None:
         assert connecting(fake.url, environ={"CONNECT_REQUEST_TIMEOUT": value}).me().username
 
