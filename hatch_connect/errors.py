@@ -58,6 +58,12 @@ def shortened(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + more
 
 
+def itemized(lines: Sequence[str], most: int = 10) -> str:
+    """Return the first `most` lines below each other, and how many more there are."""
+    more = [f"and {len(lines) - most} more"] if len(lines) > most else []
+    return "\n".join(f"  - {line}" for line in (*lines[:most], *more))
+
+
 def exit_code_of(error: KeyboardInterrupt) -> int:
     """Return 143 after SIGTERM, and 130 after any other interruption."""
     return TERMINATED if isinstance(error, Terminated) else INTERRUPTED

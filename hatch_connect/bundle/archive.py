@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO
 
 from hatch_connect.bundle.manifest import MANIFEST_NAME, ListedFile
-from hatch_connect.errors import BundleError
+from hatch_connect.errors import BundleError, itemized
 from hatch_connect.events import Progress
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ _LONGEST_COMPONENT = 255
 _FIRST_PRINTABLE, _DELETE = " ", "\x7f"
 # What most paths are made of: all rules of `unsafe` hold for them.
 _PLAIN = re.compile(r"(?:\w[\w .-]{0,60}/)*\w[\w .-]{0,60}", re.ASCII)
-_SHOWN = 10
 CIRCLE = "a link to a folder that holds it"
 
 # 2020-02-02, as in Hatchling: zip cannot hold times before 1980, and some tools distrust 1970.
@@ -119,10 +118,8 @@ def check_names(paths: Iterable[str]) -> None:
     problems = [f"{shown(path)}: {why}" for path in paths if (why := unsafe(path))]
     problems.extend(_collisions(paths))
     if problems:
-        more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
-        lines = "\n".join(f"  - {line}" for line in (*problems[:_SHOWN], *more))
         raise BundleError(
-            f"These files cannot go into a bundle:\n{lines}",
+            f"These files cannot go into a bundle:\n{itemized(problems)}",
             hint="Rename them, or leave them out with `exclude` in [tool.hatch-connect].",
         )
 

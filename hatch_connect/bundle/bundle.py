@@ -32,7 +32,7 @@ from hatch_connect.bundle.archive import (
 )
 from hatch_connect.bundle.manifest import MANIFEST_NAME, Manifest, digest_of
 from hatch_connect.bundle.repository import on_disk_executable
-from hatch_connect.errors import BundleError, shortened
+from hatch_connect.errors import BundleError, itemized, shortened
 from hatch_connect.events import Warned, silent
 
 if TYPE_CHECKING:
@@ -49,8 +49,6 @@ _FREE = 1 << 28  # any archive may unpack to 256 MiB ...
 _RATIO = 200  # ... and a larger one to so many times its size (text: 5 to 20), against zip bombs
 _LARGEST_MANIFEST = 1 << 27
 _MOST_MEMBERS = 1_000_000
-
-_SHOWN_PROBLEMS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -446,7 +444,7 @@ def _top(found: _ArchiveContents, path: Path) -> str:
 
 def _refuse_missing(missing: Iterable[str], path: Path) -> None:
     if names := sorted(missing):
-        lines = "\n".join(f"  - {shown(name)}" for name in names[:_SHOWN])
+        lines = itemized([shown(name) for name in names], _SHOWN)
         raise BundleError(
             f"{path} does not hold {len(names)} file(s) that its manifest.json lists:\n{lines}",
             hint="It was changed after it was made, or damaged: make it again.",
@@ -505,9 +503,8 @@ def _find(root: Path, listed: ListedFile) -> ContentFile | str:
 
 def _refuse_listed(problems: list[str], root: Path) -> None:
     if problems:
-        lines = "\n".join(f"  - {line}" for line in problems[:_SHOWN_PROBLEMS])
         raise BundleError(
             f"{root / MANIFEST_NAME} lists what its folder does not hold "
-            f"({len(problems)} problem(s)):\n{lines}",
+            f"({len(problems)} problem(s)):\n{itemized(problems)}",
             hint="Put the files back, or write the manifest again with the program that wrote it.",
         )

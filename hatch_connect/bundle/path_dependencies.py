@@ -10,10 +10,9 @@ from hatch_connect.bundle.archive import shown
 from hatch_connect.bundle.repository import Repository
 from hatch_connect.bundle.selector import SelectedFiles
 from hatch_connect.bundle.wheel import unpack_wheel
-from hatch_connect.errors import BuildError, BundleError
+from hatch_connect.errors import BuildError, BundleError, itemized
 from hatch_connect.events import Step
 from hatch_connect.locks.compatibility import is_compatible
-from hatch_connect.secret import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from hatch_connect.bundle.selector import Candidate
     from hatch_connect.locks.lock import LocalPackage
     from hatch_connect.project.target import Target
-
-_SHOWN = 10
 
 
 def with_path_dependencies(
@@ -65,9 +62,8 @@ def _claim(name: str, files: Iterable[Candidate], owners: dict[str, str]) -> Non
 def _refuse_common(who: str, files: Iterable[Candidate]) -> None:
     common = [shown(file.path) for file in files]
     if common:
-        more = [f"and {len(common) - _SHOWN} more"] if len(common) > _SHOWN else []
         raise BundleError(
-            listed(f"{who} would overwrite each other's files:", [*common[:_SHOWN], *more]),
+            f"{who} would overwrite each other's files:\n{itemized(common)}",
             hint="All of them are unpacked at the bundle's root: rename one of the modules.",
         )
 
