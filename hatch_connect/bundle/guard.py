@@ -405,19 +405,22 @@ class SecretSearch:
         return bool(_ENCODED_HEADER.match(begin))
 
 
-def secret_in(name: str, source: Path | str, *, regular: bool = False) -> str | None:
+def secret_in(name: str, source: Path | str, *, size: int | None = None) -> str | None:
     """Return what kind of secret a file holds; None if it holds none or cannot be read.
 
-    `name` tells the kind of file, because documentation may show how a key begins; `regular` says
-    that it is known to be one: opening a pipe would wait for its writer.
+    `name` tells the kind of file, because documentation may show how a key begins; `size` is known
+    of a regular file that was looked at: opening a pipe would wait for its writer.
     """
-    if not regular and not os.path.isfile(source):
+    if size is None and not os.path.isfile(source):
         return None
+    asked = _BLOCK if size is None else min(_BLOCK, size + 1)
     search = SecretSearch(name)
     try:
         with FileIO(source) as file:
-            while search.found is None and (block := file.read(_BLOCK)):
+            while search.found is None and (block := file.read(asked)):
                 search.feed(block)
+                if size is not None and (size := size - len(block)) == 0:
+                    break
     except OSError:
         return None
     return search.end()

@@ -76,6 +76,7 @@ class Repository:
         self.root = os.path.realpath(root)
         self.roots = tuple(dict.fromkeys((self.root, *map(os.path.realpath, roots))))
         self._bases: dict[str, _Base | None] = {}
+        self._places: dict[str, tuple[_Base | None, str]] = {}
         self._real: dict[str, str] = {}
         self._rules: dict[str, str | None] = {}
 
@@ -118,16 +119,18 @@ class Repository:
         return self._rule(real, folder=False)
 
     def _rule(self, real: str, *, folder: bool) -> str | None:
-        parent = os.path.dirname(real)
-        base = self._base(parent)
+        parent, name = os.path.split(real)
+        base, prefix = self._place(parent)
         if base is None:
             return None
-        return self.ignored(parent, folder=True) or base.rule(real, folder=folder)
+        above = self.ignored(parent, folder=True)
+        return above or base.rule(real, prefix + name + ("/" if folder else ""))
 
     def mode(self, real: str) -> str | None:
         """Return the mode of a file that git tracks, or None."""
-        base = self._base(os.path.dirname(real))
-        return base.checkout.tracked.get(base.inside(real)) if base else None
+        folder, name = os.path.split(real)
+        base, prefix = self._place(folder)
+        return base.checkout.tracked.get(prefix + name) if base else None
 
     def tracks_in(self, folder: str) -> bool:
         """Return whether git tracks a file of a folder that is on disk."""
@@ -145,6 +148,14 @@ class Repository:
         if mode is not None:
             return bool(int(mode, 8) & _OWNER)
         return os.name != "nt" and bool(on_disk & stat.S_IXUSR)
+
+    def _place(self, folder: str) -> tuple[_Base | None, str]:
+        """Return what answers for a folder, and what precedes the names of its files there."""
+        if folder not in self._places:
+            base = self._base(folder)
+            inside = base.inside(folder) if base else ""
+            self._places[folder] = (base, f"{inside}/" if inside else "")
+        return self._places[folder]
 
     def _base(self, folder: str) -> _Base | None:
         """Return the repository, or the root, that answers for a folder; None for elsewhere."""
@@ -189,11 +200,14 @@ class _Base:
     def inside(self, real: str) -> str:
         return path_below(self._folder, real)
 
-    def rule(self, real: str, *, folder: bool) -> str | None:
-        """Return the rule for what lies in a folder that is not ignored itself."""
+    def rule(self, real: str, path: str) -> str | None:
+        """Return the rule for what lies in a folder that is not ignored itself.
+
+        `path` is from the repository, with a final slash for a folder.
+        """
         if self.checkout.unknown is None:
-            return self.checkout.ignored.get(self.inside(real) + ("/" if folder else ""))
-        return self._by_files(real, folder=folder)
+            return self.checkout.ignored.get(path)
+        return self._by_files(real, folder=path.endswith("/"))
 
     def _by_files(self, real: str, *, folder: bool) -> str | None:
         """Read the `.gitignore` files from the repository's top downward; the last match counts."""

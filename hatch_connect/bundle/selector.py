@@ -60,11 +60,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Folder:
-    """What counts for all files of a folder: where it really is, and the rules against it.
+    """What counts for all files of a folder, where that really is, and the rules against it.
 
     `inside` is where that is in its root (`a/b/`), None if it lies in none.
     """
 
+    path: str
     real: str
     inside: str | None
     rules: tuple[NoContent, ...] = ()
@@ -312,13 +313,14 @@ class Selector:
         link = os.path.join(folder.real, name)
         status = _status(link)
         mode = status.st_mode if status else 0
+        size = status.st_size if status and stat.S_ISREG(mode) else None
         real = os.path.realpath(link) if stat.S_ISLNK(mode) else link
         rule = self._against(candidate, folder, link, real)
         if rule is None and (item := self._ignored(candidate, link, real)) is not None:
             return item
         # A file's content must be read for this, so it comes last.
         if rule is None and not self._is_named(candidate):
-            found = secret_in(candidate.path, real, regular=stat.S_ISREG(mode))
+            found = secret_in(candidate.path, real, size=size)
             rule = found and f"guard: {found}"
         if rule:
             return LeftOut(path=candidate.origin or candidate.path, rule=rule)
@@ -332,7 +334,7 @@ class Selector:
             even_ignored=candidate.even_ignored,
             even_secret=candidate.even_secret,
             executable=executable,
-            size=status.st_size if status and stat.S_ISREG(mode) else None,
+            size=size,
         )
 
     def _against(self, candidate: Candidate, folder: _Folder, link: str, real: str) -> str | None:
@@ -340,7 +342,7 @@ class Selector:
             for path in dict.fromkeys((candidate.origin, candidate.path)):
                 if path is not None and self.exclude.match(path):
                     return f"exclude: {self.exclude.which(path)}"
-        if self._in_circle(os.path.dirname(candidate.source)):
+        if self._in_circle(folder.path):
             return CIRCLE
         if self._is_named(candidate):
             return None
@@ -358,6 +360,7 @@ class Selector:
             real = os.path.realpath(folder)
             rules = dict.fromkeys((self._lexical_place(folder), real))
             self._folders[folder] = _Folder(
+                path=folder,
                 real=real,
                 inside=self._prefix(real),
                 rules=tuple(rule for each in rules if each for rule in self._above(each)),
