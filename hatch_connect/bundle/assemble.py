@@ -63,6 +63,7 @@ def assemble(context: BuildContext, selected: SelectedFiles) -> Built:
         files = content_files(config, selected, packages)
         version, left_out = selected.version, selected.left_out
         del selected  # what is known of very many files takes memory
+        context.selector.repository.forget()
         contents = _made(
             context,
             version,

@@ -183,7 +183,7 @@ def content_files(
     shipped = [
         ContentFile(
             path=under + file.path,
-            source=file.source,
+            source=file.source if file.content is None else file.content,
             size=_size(file),
             executable=bool(file.executable),
         )

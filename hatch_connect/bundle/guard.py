@@ -405,16 +405,20 @@ class SecretSearch:
         return bool(_ENCODED_HEADER.match(begin))
 
 
-def secret_in(name: str, source: Path | str, *, size: int | None = None) -> str | None:
-    """Return what kind of secret a file holds; None if it holds none or cannot be read.
+def secret_in(name: str, source: Path | str | bytes, *, size: int | None = None) -> str | None:
+    """Return what kind of secret a file holds, or what was read of it.
 
-    `name` tells the kind of file, because documentation may show how a key begins; `size` is known
-    of a regular file that was looked at: opening a pipe would wait for its writer.
+    None if it holds none or cannot be read. `name` tells the kind of file, because documentation
+    may show how a key begins; `size` is known of a regular file that was looked at: opening a pipe
+    would wait for its writer.
     """
+    search = SecretSearch(name)
+    if isinstance(source, bytes):
+        search.feed(source)
+        return search.end()
     if size is None and not os.path.isfile(source):
         return None
     asked = _BLOCK if size is None else min(_BLOCK, size + 1)
-    search = SecretSearch(name)
     try:
         with FileIO(source) as file:
             while search.found is None and (block := file.read(asked)):

@@ -380,6 +380,7 @@ class _Wheel(WheelBuilder):
                         origin=None,
                         executable=file.executable,
                         size=file.size,
+                        content=file.content,
                     )
                 )
         return iter(packed)

@@ -85,6 +85,11 @@ class Repository:
         """Why git has no answer for the project, or None."""
         return self._checkout(self.root).unknown
 
+    def forget(self) -> None:
+        """Forget what git said, which is much of very many files; it would be asked again."""
+        self._bases.clear()
+        self._places.clear()
+
     @property
     def is_there(self) -> bool:
         """Whether the project lies in a repository, whatever git says of it."""

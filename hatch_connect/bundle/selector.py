@@ -11,6 +11,7 @@ import re
 import stat
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from io import FileIO
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _OURS = "connect"  # in dist/, where bundles go
 _ANY = "any"  # stands for whatever a folder may hold
 _WILD = frozenset("*?[!#\\")
+_SMALL = 1 << 16  # files of this size are kept once they are read ...
+_ROOM = 1 << 22  # ... as long as all of them have no more bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +49,7 @@ class Candidate:
     `origin` is its path in the project (POSIX), None if it lies outside. An artifact of the build,
     or what was asked for by name, ships `even_ignored` by git or generated; the very file that a
     user named ships `even_secret`. `executable` is None if the file itself says it; `size` is known
-    of a regular file that was looked at.
+    of a regular file that was looked at, and of some small ones the `content`, read for the guard.
     """
 
     path: str
@@ -56,6 +59,7 @@ class Candidate:
     even_secret: bool = False
     executable: bool | None = None
     size: int | None = None
+    content: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +178,7 @@ class Selector:
         self._folders: dict[str, _Folder] = {}
         self._chains: dict[str, tuple[NoContent, ...]] = {}
         self._guessed = False
+        self._room = _ROOM
 
     def against_folder(self, path: str, source: Path, *, even_ignored: bool) -> str | None:
         """Return the rule by which a folder of the tree is not entered, or None.
@@ -318,9 +323,11 @@ class Selector:
         rule = self._against(candidate, folder, link, real)
         if rule is None and (item := self._ignored(candidate, link, real)) is not None:
             return item
+        content = None
         # A file's content must be read for this, so it comes last.
         if rule is None and not self._is_named(candidate):
-            found = secret_in(candidate.path, real, size=size)
+            content = self._content(real, size)
+            found = secret_in(candidate.path, real if content is None else content, size=size)
             rule = found and f"guard: {found}"
         if rule:
             return LeftOut(path=candidate.origin or candidate.path, rule=rule)
@@ -335,7 +342,22 @@ class Selector:
             even_secret=candidate.even_secret,
             executable=executable,
             size=size,
+            content=content,
         )
+
+    def _content(self, file: str, size: int | None) -> bytes | None:
+        """Return what is in a small file, so that it need not be read again."""
+        if size is None or size > min(_SMALL, self._room):
+            return None
+        try:
+            with FileIO(file) as stream:
+                content = stream.read(size + 1)
+        except OSError:
+            return None
+        if len(content) != size:
+            return None
+        self._room -= size
+        return content
 
     def _against(self, candidate: Candidate, folder: _Folder, link: str, real: str) -> str | None:
         if self.exclude.lines:

@@ -24,7 +24,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="reads command l
 WATCH = """
 import json, os, sys
 
-READ = {"pyproject.toml", "hatch.toml", "uv.lock", "requirements.txt", ".python-version"}
+DATA = "data.csv"
+
+READ = {"pyproject.toml", "hatch.toml", "uv.lock", "requirements.txt", ".python-version"} | {DATA}
 ROOT, OUT = os.environ["WATCHED_ROOT"], os.environ["WATCHED_OUT"]
 
 
@@ -94,6 +96,7 @@ def hold(found: Counter[str], most: dict[str, int]) -> None:
 
 
 LIST, PYTHON, GIT = "requirements.txt", "run python", "run git"
+DATA = "data.csv"  # any file: it is read for the guard, its checksum and the archive at once
 
 TABLE = '[tool.hatch-connect]\napp-mode = "fastapi"\nentrypoint = "app:app"\n'
 TWO = """\
@@ -121,6 +124,7 @@ def tree(tmp_path: Path, sandbox: Sandbox) -> Path:
     (root / "pyproject.toml").write_text(TABLE, encoding="utf-8")
     (root / "requirements.txt").write_text("starlette==0.45.0\n", encoding="utf-8")
     (root / ".python-version").write_text("3.12\n", encoding="utf-8")
+    (root / DATA).write_text("1,2\n", encoding="utf-8")
     return committed(root, sandbox)
 
 
@@ -140,12 +144,13 @@ PACKAGE: Most = {
     ("requirements",): {"pyproject.toml": 1, "uv.lock": 1, ".python-version": 1},
 }
 TREE: Most = {
-    ("deploy",): {"pyproject.toml": 3, LIST: 2, ".python-version": 3, GIT: 4},
+    ("deploy",): {"pyproject.toml": 3, LIST: 2, ".python-version": 3, GIT: 4, DATA: 1},
     ("manifest", "--in-place"): {
         "pyproject.toml": 4,
         LIST: 3,
         ".python-version": 4,
         GIT: 2,
+        DATA: 2,
     },
 }
 
@@ -179,11 +184,11 @@ def test_a_folder_without_a_build(
 
 def test_two_pieces_of_content(server: FakeConnect, tree: Path, sandbox: Sandbox) -> None:
     (tree / "pyproject.toml").write_text(TWO, encoding="utf-8")
-    most = {"pyproject.toml": 5, LIST: 4, ".python-version": 6, GIT: 7}
+    most = {"pyproject.toml": 5, LIST: 4, ".python-version": 6, GIT: 7, DATA: 2}
     hold(watched(sandbox, tree, "deploy", "--all", **keys(server)), most)
 
 
 def test_a_folder_without_a_lock(server: FakeConnect, tree: Path, sandbox: Sandbox) -> None:
     (tree / "requirements.txt").unlink()
-    most = {"pyproject.toml": 3, ".python-version": 3, PYTHON: 1, GIT: 4}
+    most = {"pyproject.toml": 3, ".python-version": 3, PYTHON: 1, GIT: 4, DATA: 1}
     hold(watched(sandbox, tree, "deploy", **keys(server)), most)
