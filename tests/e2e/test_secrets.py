@@ -65,6 +65,7 @@ def drive(caller: Caller, loudness: dict[str, object], root: Path) -> list[Calle
         caller.call("deploy", dry_run=True, **here),
         caller.call("deploy", **here),
         caller.call("deploy", name="prod", **here),
+        caller.call("deploy", force=True, **here),
         caller.call("info", **here),
         caller.call("logs", **here),
         caller.call("versions", **here),
