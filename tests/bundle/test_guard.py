@@ -53,6 +53,7 @@ SECRETS: dict[str, str | bytes] = {
     "deploy_ed25519": "",
     "node_modules/near/.env": "X=1",
     ".vscode/sftp.json": "{}",
+    "service-accounts/prod.json": "{}",
 }
 INNOCENT: dict[str, str | bytes] = {
     "env copy/read.me": "",

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hatch_connect.bundle.manifest import (
@@ -55,6 +56,17 @@ def test_keys_come_in_the_order_of_the_official_client() -> None:
         *("platform", "packages", "files"),
     ]
     assert list(data["environment"]) == ["python", "image", "environment_management"]  # type: ignore[call-overload]
+
+
+@given(st.dictionaries(st.text(), st.text("0123456789abcdef", max_size=32)))
+@example({f"data/{number}": "0" * 32 for number in range(2500)})
+def test_the_json_and_its_digest_are_what_json_makes_of_it(files: dict[str, str]) -> None:
+    listed = (ListedFile(path=path, checksum=checksum) for path, checksum in files.items())
+    manifest = everything().with_files(listed)
+    whole = manifest.to_dict()
+    assert manifest.to_json() == json.dumps(whole, indent=2).encode()
+    canonical = json.dumps(whole, sort_keys=True, separators=(",", ":"))
+    assert manifest.digest == hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def test_the_package_file_is_the_first_file_and_the_rest_is_sorted() -> None:
