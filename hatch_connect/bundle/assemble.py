@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.bundle.archive import DEFAULT_DIRECTORY, DEFAULT_EPOCH, SUFFIX
 from hatch_connect.bundle.build_protocol import Built
 from hatch_connect.bundle.bundle import Bundle, BundleContents
+from hatch_connect.bundle.companions import shipped_under
 from hatch_connect.bundle.files import (
     content_files,
     select,
@@ -62,6 +63,7 @@ def assemble(context: BuildContext, selected: SelectedFiles) -> Built:
             context.report(Note(text=guessed))
         files = content_files(config, selected, packages)
         version, left_out = selected.version, selected.left_out
+        moved = _moved(config, selected, packages) if request.form == "manifest" else None
         del selected  # what is known of very many files takes memory
         context.selector.repository.forget()
         contents = _made(
@@ -77,15 +79,18 @@ def assemble(context: BuildContext, selected: SelectedFiles) -> Built:
         contents=contents,
         left_out=left_out,
         packages=packages,
-        moved=_moved(config, files) if request.form == "manifest" else None,
+        moved=moved,
     )
 
 
-def _moved(config: ProjectConfig, files: tuple[ContentFile, ...]) -> tuple[str, ...]:
-    root = config.content_root
-    at_home = (f"{root}{os.sep}{file.path.replace('/', os.sep)}" for file in files)
-    pairs = zip(files, at_home, strict=True)
-    return tuple(file.path for file, home in pairs if str(file.source) != home)
+def _moved(
+    config: ProjectConfig, selected: SelectedFiles, packages: Packages | None
+) -> tuple[str, ...]:
+    """Return the files that do not lie in the tree where they are in the bundle."""
+    root, under = config.content_root, shipped_under(config)
+    paths = ((under + file.path, str(file.source)) for file in selected.files)
+    moved = (path for path, at in paths if at != f"{root}{os.sep}{path.replace('/', os.sep)}")
+    return (*moved, *(file.path for file in (packages.files() if packages else ())))
 
 
 def _without_effect(request: BuildRequest, *, installs: bool) -> Iterator[str]:
