@@ -140,14 +140,15 @@ _FIELD = rb"[A-Z][A-Za-z-]{2,20}: ?[^\r\n\\]{0,200}+" + _BETWEEN + rb"++"  # Pro
 _BASE64 = rb"[A-Za-z0-9+/=]"
 _END = _BETWEEN + rb"*+-{4,5} ?END"
 # In data, the next line must begin with something that is no word of a sentence, such as the
-# usual first bytes of DER in base64 (MI..., MH..., MC4).
-_IN_DATA = re.compile(
+# usual first bytes of DER in base64 (MI..., MH..., MC4). Few projects need these two: they are
+# compiled where something was found, and `re` keeps them.
+_IN_DATA = (
     _AFTER + rb"(?:" + _SIGN + rb"*+" + _BREAK + _BETWEEN + rb"*+(?:" + _FIELD + rb"){0,4}+"
     rb"(?:MI[A-K]|MH[Qa-z]|MC4|(?![A-Za-z][a-z]*+[^A-Za-z0-9+/=])" + _BASE64 + rb"{8}"
     rb"|" + _BASE64 + rb"++" + _END + rb")|" + _BETWEEN + rb"*+" + _BASE64 + rb"{40})"
 )
 # Documentation and source code often show how a key begins: here most of a key must follow.
-_IN_TEXT = re.compile(
+_IN_TEXT = (
     _AFTER + _BETWEEN + rb"*+(?:" + _FIELD + rb"){0,4}+(?:" + _BASE64 + rb"{200}"
     rb"|" + _BASE64 + rb"{48,199}+(?:" + _BETWEEN + rb"++" + _BASE64 + rb"{16}|" + _END + rb"))"
 )
@@ -389,11 +390,11 @@ class SecretSearch:
         if begin is None:
             return False
         if self._text:
-            return bool(_IN_TEXT.match(after))
+            return bool(re.match(_IN_TEXT, after))
         alone = _ALONE if self._key_file else _LAST
         if begin["alone"] is not None and alone.match(after):
             return True
-        return bool(_IN_DATA.match(after))
+        return bool(re.match(_IN_DATA, after))
 
     def _is_encoded_key(self, text: bytes) -> bool:
         """Return whether base64 holds a key in PEM, as in secrets of Kubernetes."""
