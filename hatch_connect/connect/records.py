@@ -13,8 +13,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from hatch_connect.connect.json_file import JsonFile
 from hatch_connect.connect.json_reader import MAY_BE_EMPTY, FromJson, JsonObject
-from hatch_connect.connect.servers import JsonFile, config_directory, same_server
+from hatch_connect.connect.servers import config_directory, same_server
 from hatch_connect.errors import AnswerError, StoreError
 from hatch_connect.events import silent
 from hatch_connect.typed import list_at, text_at, value_at

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import itertools
-import json
-import os
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from hatch_connect.errors import BrokenStoreError, StoreError, UsageError
-from hatch_connect.events import Warned, silent
+from hatch_connect.connect.json_file import JsonFile
+from hatch_connect.errors import StoreError, UsageError
+from hatch_connect.events import silent
 from hatch_connect.secret import Secret
 from hatch_connect.typed import json_type, optional
 
@@ -44,8 +42,6 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _USER = re.compile(r"[^/\s]*@")
 _LIKE_A_KEY = re.compile(r"[A-Za-z0-9_-]{24,}")
 _EXAMPLE = "Give the server's URL, such as https://connect.example.com."
-
-_LOCK_TIMEOUT = 10.0  # seconds; a write takes milliseconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,101 +293,3 @@ def _network_location(parts: SplitResult) -> str:
     if parts.port in {None, _DEFAULT_PORTS[parts.scheme]}:
         return host
     return f"{host}:{parts.port}"
-
-
-class JsonFile:
-    """One JSON object in a file that only its owner may read.
-
-    A write is atomic and readable by nobody else from its first byte. Writers of ours wait for
-    each other by the lock file `lock` (default: beside the file). If a file cannot be understood,
-    reading raises StoreError; writing keeps it under another name and reports that.
-    """
-
-    def __init__(self, path: Path, *, lock: Path | None = None, report: Report = silent) -> None:
-        self.path = path
-        self._report = report
-        self._lock = lock or path.with_name(f"{path.name}.lock")
-
-    def read(self) -> dict[str, object]:
-        """Return the object; a file that is absent or empty holds an empty one."""
-        try:
-            data = self.path.read_bytes()
-            value = json.loads(data) if data.strip() else {}  # in any UTF, with its mark or without
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-        except OSError as error:
-            raise StoreError(f"{self.path} cannot be read: {error.strerror}.") from error
-        except (ValueError, RecursionError) as error:
-            raise self._broken(str(error)) from error
-        if not isinstance(value, dict):
-            raise self._broken(f"it holds {json_type(value)} instead of an object")
-        return value
-
-    @contextlib.contextmanager
-    def update(self) -> Iterator[dict[str, object]]:
-        """Yield the object to be changed, and write it unless the block raises.
-
-        Raises:
-            OSError: if it cannot be written.
-
-        """
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._locked():
-            try:
-                value, broken = self.read(), None
-            except BrokenStoreError as error:
-                value, broken = {}, error
-            yield value
-            if broken:
-                self.set_aside(broken)
-            self._write(json.dumps(value, indent=4).encode("ascii"))
-
-    def set_aside(self, why: StoreError) -> None:
-        """Keep the file as it is under another name, before it is written anew (OSError)."""
-        target = self.path.resolve()
-        names = (f"{target.name}.broken{number or ''}" for number in itertools.count())
-        aside = next(p for name in names if not (p := target.with_name(name)).exists())
-        try:
-            aside.hardlink_to(target)
-        except OSError:
-            target.rename(aside)
-        self._report(Warned(text=f"{why.message} It is kept as {aside}, and a new one is written."))
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        import filelock
-
-        lock = filelock.FileLock(self._lock, timeout=_LOCK_TIMEOUT, mode=0o600)
-        with contextlib.ExitStack() as stack:
-            try:
-                self._lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                stack.enter_context(lock)
-            except filelock.Timeout as error:
-                raise StoreError(
-                    f"{self.path} is being written by another program.",
-                    hint=f"Try again; if nothing else runs, remove {self._lock}.",
-                ) from error
-            except (OSError, NotImplementedError):
-                stack.close()  # no place for a lock file; the write is atomic in any case
-            yield
-
-    def _write(self, data: bytes) -> None:
-        target = self.path.resolve()
-        # Beside the file, because only within one file system a rename is atomic.
-        scratch = target.with_name(f".{target.name}.{os.urandom(8).hex()}")
-        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            scratch.replace(target)
-        except BaseException:
-            scratch.unlink(missing_ok=True)
-            raise
-
-    def _broken(self, why: str) -> StoreError:
-        return BrokenStoreError(
-            f"{self.path} is broken: {why}.",
-            hint="Mend the file, or move it out of the way; it was left as it is.",
-        )

@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.fake_connect import FakeConnect
 
-from hatch_connect.connect import servers
+from hatch_connect.connect import json_file
+from hatch_connect.connect.json_file import JsonFile
 from hatch_connect.connect.servers import (
-    JsonFile,
     Server,
     ServerStore,
     content_guid,
@@ -415,7 +415,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 def test_a_writer_that_does_not_end_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(servers, "_LOCK_TIMEOUT", 0.05)
+    monkeypatch.setattr(json_file, "_LOCK_TIMEOUT", 0.05)
     file = JsonFile(tmp_path / "b.json", lock=tmp_path / "lock")
     with (
         filelock.FileLock(tmp_path / "lock"),
