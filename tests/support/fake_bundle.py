@@ -28,6 +28,7 @@ class Reply:
     status: int
     body: bytes
     content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, value: object, status: int = 200) -> Self:

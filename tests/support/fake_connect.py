@@ -105,12 +105,14 @@ class FakeConnect(World):
         self._thread.start()
         return self
 
-    def __exit__(self, *_exception: object) -> None:
+    def __exit__(self, failed: object, *_exception: object) -> None:
         self.stopping.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
         self._server.close_connections()
+        if self.oauth and failed is None:
+            self.oauth.check()
 
     def misbehave(
         self, method: str, path: str, fault: Fault, *, times: int = 1, skip: int = 0
@@ -194,6 +196,8 @@ class _Handler(BaseHTTPRequestHandler):
         )
         with fake.lock:
             fake.requests.append(request)
+            if fake.oauth:
+                fake.oauth.watch(fake, request)
         self._answer(request, fault)
 
     do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - http.server's names
@@ -252,6 +256,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", reply.content_type)
         self.send_header("Content-Length", str(len(reply.body)))
         self.send_header("X-Correlation-ID", str(uuid.uuid4()))
+        for name, value in reply.headers:
+            self.send_header(name, value)
         self.end_headers()
         if truncated:
             self.wfile.write(reply.body[: len(reply.body) // 2])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from support.fake_connect import Recorded
+    from support.fake_oauth import FakeOAuth
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{3,64}")
 _CREATE = {"name", "title", "description", "access_type"}
@@ -60,6 +61,8 @@ class World:
     people: dict[str, str] = field(default_factory=dict)  # other users' names, by GUID
     tells_owners: bool = True
     url: str = ""
+    oauth: FakeOAuth | None = None  # lets people sign in otherwise than with a key
+    front: str | None = None  # what a proxy in front wants as Authorization
     lock: threading.RLock = field(default_factory=threading.RLock)
     _numbers: int = 0
 
@@ -77,27 +80,33 @@ class World:
         """Answer a request to the API."""
         with self.lock:
             try:
+                if self.oauth and (reply := self.oauth.answer(self, request)):
+                    return reply
                 return self._route(request)
             except Refusal as refusal:
                 return refusal.reply()
 
     def visit(self, request: Recorded) -> Reply:
-        """Answer a look at content, or at a page on which people sign in."""
+        """Answer a look at content, or whatever is about signing in."""
+        with self.lock:
+            reply = self.oauth and self.oauth.answer(self, request)
+            return reply or self._visited(request)
+
+    def _visited(self, request: Recorded) -> Reply:
         if request.path.startswith(("/__login__", "/connect/", "/oauth2/sign_in")):
             return Reply(200, b"<html>Who are you?</html>", "text/html")
         match = re.match(r"/content/([0-9a-f-]{36})/(?:_bundle(\d+)/)?", request.path)
-        with self.lock:
-            content = self.contents.get(match[1]) if match else None
-            if match is None or content is None:
-                return Reply(404, b"<html>no such content</html>", "text/html")
-            if request.headers.get("authorization") != f"Key {self.api_key}":
-                return Reply(401, b"<html>log in</html>", "text/html")
-            if match[2] and not self._knows(2025, 7):
-                return Reply(404, b"<html>no such page</html>", "text/html")
-            bundle = content.bundles.get(match[2] or content.bundle_id or "")
-            if bundle is None or not bundle.deployed:
-                return Reply(404, b"<html>not deployed</html>", "text/html")
-            return self.page
+        content = self.contents.get(match[1]) if match else None
+        if match is None or content is None:
+            return Reply(404, b"<html>no such content</html>", "text/html")
+        if not self._admits(request, content):
+            return Reply(401, b"<html>log in</html>", "text/html")
+        if match[2] and not self._knows(2025, 7):
+            return Reply(404, b"<html>no such page</html>", "text/html")
+        bundle = content.bundles.get(match[2] or content.bundle_id or "")
+        if bundle is None or not bundle.deployed:
+            return Reply(404, b"<html>not deployed</html>", "text/html")
+        return self.page
 
     def _number(self) -> str:
         self._numbers += 1
@@ -111,8 +120,31 @@ class World:
         if request.path == "server_settings":
             version = "" if self.hides_version else self.version
             return Reply.of({"version": version, "hostname": "fake"})
-        if request.headers.get("authorization") != f"Key {self.api_key}":
+        if self._has_key(request):
+            return self._routed(request)
+        if self.oauth is None:
             raise Refusal(401, 30, "the key is not valid")
+        with self.oauth.acting(self, request):
+            return self._routed(request)
+
+    def key_in(self, request: Recorded) -> str:
+        """Return the key or token of a request; where a proxy has one, ours has another header."""
+        name = "x-rsc-authorization" if self.front else "authorization"
+        return request.headers.get(name, "")
+
+    def _has_key(self, request: Recorded) -> bool:
+        return self.key_in(request) == f"Key {self.api_key}"
+
+    def _admits(self, request: Recorded, content: FakeContent) -> bool:
+        """Return whether a look at content comes with a key or token that may see it."""
+        if self._has_key(request) or self.oauth is None:
+            return self._has_key(request)
+        try:
+            return self.oauth.admit(self.key_in(request)) in {None, content.guid}
+        except Refusal:
+            return False
+
+    def _routed(self, request: Recorded) -> Reply:
         for pattern, answer in self._ROUTES:
             match = re.fullmatch(pattern, str(request))
             if match:
