@@ -10,28 +10,24 @@ import itertools
 import json
 import time
 from dataclasses import dataclass, field
-from functools import cache, partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import requests
 import urllib3.exceptions
 
-from hatch_connect import __version__
 from hatch_connect.connect.codes import Code, next_step
-from hatch_connect.connect.errors import failure, is_gateways
+from hatch_connect.connect.errors import is_gateways
 from hatch_connect.connect.json_reader import readable, refusal_in, without_markup
 from hatch_connect.connect.resources import Visit
 from hatch_connect.connect.retries import REPEATABLE, Backoff, RetryPolicy, seconds_asked
 from hatch_connect.connect.servers import is_local
-from hatch_connect.connect.tls import tls_context
-from hatch_connect.connect.transport import Adapter, Http, KeyAuth, proxy_for
+from hatch_connect.connect.transport import Http, KeyAuth
 from hatch_connect.errors import (
     AnswerError,
     NotFoundError,
     RefusedError,
     TimedOutError,
-    UsageError,
 )
 from hatch_connect.events import Note, Report, Warned
 from hatch_connect.secret import hiding
@@ -41,12 +37,8 @@ if TYPE_CHECKING:
 
     from hatch_connect.connect.servers import Server
     from hatch_connect.connect.upload import BundleBody
-    from hatch_connect.errors import UnreachableError
     from hatch_connect.secret import Secret
 
-_READ_TIMEOUT = 300.0  # seconds, as the official client's
-_CONNECT_TIMEOUT = 15.0
-_NO_TIMEOUT = 86400.0  # seconds; for the official client 0 means none; sockets know a longest
 _MANY_HOPS = 5
 _ATTEMPTS = 6
 _VISITS = 4  # attempts at a visit ...
@@ -98,11 +90,11 @@ class Session:
         self.server = server
         self._hidden = (*hidden, *((server.api_key,) if server.api_key else ()))
         self.report = report
-        self._environ = environ
         self._retry_policy = RetryPolicy.usual()
-        self._timeout = _read_timeout(environ)
         self._auth = KeyAuth(server.api_key)
-        self._http = self._opened()
+        self._http = Http(environ, insecure=server.insecure, ca_cert=server.ca_cert)
+        if server.url.startswith("https://"):
+            self._http.tls()  # what is wrong with the certificates shows before the first request
         self._upgraded = False
         self._warn()
 
@@ -195,7 +187,7 @@ class Session:
             try:
                 _ = response.content  # reads it; json() and the rest take it from there
             except requests.RequestException as error:
-                failed = self._failure(error, request, url)
+                failed = self._http.failure(error, str(request), url, wait=request.wait)
                 # A body that came too slowly for the whole time-out would do so again.
                 again = request.method in REPEATABLE and not isinstance(failed, TimedOutError)
                 if not (again and pauses.another()):
@@ -207,38 +199,18 @@ class Session:
 
     def _sent(self, request: Request, url: str) -> requests.Response:
         """Send a request; the answer's body is still to be read."""
-        proxy = proxy_for(url, self._environ)
-        timeout = self._timeout + request.wait
-        # While a body is sent, the time-out for connecting is the one for each write.
-        connecting = timeout if request.stream else min(timeout, _CONNECT_TIMEOUT)
         if request.stream:
             request.stream.seek(0)
-        try:
-            return self._http.request(
-                request.method,
-                url,
-                auth=self._auth,
-                json=request.body,
-                data=request.stream,
-                headers=request.stream.headers if request.stream else None,
-                timeout=(connecting, timeout),
-                allow_redirects=False,
-                proxies={urlsplit(url).scheme: proxy} if proxy else {},
-                verify=not self.server.insecure,
-                stream=True,
-            )
-        except requests.RequestException as error:
-            raise self._failure(error, request, url) from None
-        except urllib3.exceptions.HTTPError as error:
-            wrapped = requests.RequestException(error)
-            raise self._failure(wrapped, request, url) from None
-
-    def _failure(
-        self, error: requests.RequestException, request: Request, url: str
-    ) -> UnreachableError:
-        proxy = proxy_for(url, self._environ)
-        timeout = self._timeout + request.wait
-        return failure(error, what=str(request), url=url, proxy=proxy, timeout=timeout)
+        return self._http.ask(
+            str(request),
+            request.method,
+            url,
+            auth=self._auth,
+            json=request.body,
+            data=request.stream,
+            headers=request.stream.headers if request.stream else None,
+            wait=request.wait,
+        )
 
     def _refused(self, request: Request, response: requests.Response) -> RefusedError:
         status = response.status_code
@@ -283,19 +255,6 @@ class Session:
     def _host(self) -> str:
         return urlsplit(self.server.url).netloc
 
-    def _opened(self) -> requests.Session:
-        server = self.server
-        context = cache(
-            partial(tls_context, self._environ, insecure=server.insecure, ca_cert=server.ca_cert)
-        )
-        if server.url.startswith("https://"):
-            context()  # what is wrong with the certificates shows before the first request
-        http = Http()
-        http.headers["User-Agent"] = f"hatch-connect/{__version__}"
-        for prefix in ("https://", "http://"):
-            http.mount(prefix, Adapter(context, self._retry_policy))
-        return http
-
     def _wait_asked(self, seconds: float) -> None:
         self.report(Note(text=f"{self._host} asks to wait {seconds:.0f} s."))
 
@@ -327,21 +286,6 @@ def _beginning_of(response: requests.Response) -> bytes:
                 break
             body += block
     return body
-
-
-def _read_timeout(environ: Mapping[str, str]) -> float:
-    given = environ.get("CONNECT_REQUEST_TIMEOUT")
-    if not given:
-        return _READ_TIMEOUT
-    try:
-        seconds = float(given)
-    except ValueError:
-        seconds = -1
-    if not 0 <= seconds < float("inf"):
-        raise UsageError(
-            f"CONNECT_REQUEST_TIMEOUT is `{given}`.", hint="It must be a number of seconds."
-        )
-    return min(seconds or _NO_TIMEOUT, _NO_TIMEOUT)
 
 
 def _target_of(url: str, location: str) -> str | None:

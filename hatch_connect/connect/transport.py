@@ -9,6 +9,7 @@ import ipaddress
 import ssl
 import time
 import urllib.request
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -19,6 +20,12 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3.util.wait import wait_for_read
 
+from hatch_connect import __version__
+from hatch_connect.connect.errors import failure
+from hatch_connect.connect.retries import RetryPolicy
+from hatch_connect.connect.tls import tls_context
+from hatch_connect.errors import AnswerError, UsageError
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
@@ -26,8 +33,13 @@ if TYPE_CHECKING:
     from requests import PreparedRequest
     from urllib3 import ProxyManager
 
-    from hatch_connect.connect.retries import RetryPolicy
+    from hatch_connect.errors import UnreachableError
     from hatch_connect.secret import Secret
+
+_READ_TIMEOUT = 300.0  # seconds, as the official client's
+_CONNECT_TIMEOUT = 15.0
+_NO_TIMEOUT = 86400.0  # seconds; for the official client 0 means none; sockets know a longest
+_SHORT = 1 << 20
 
 
 class _WithDeadline(http.client.HTTPResponse):
@@ -108,16 +120,97 @@ class KeyAuth(AuthBase):
 
 
 class Http(requests.Session):
-    """A session that reads nothing from the process's environment and follows nobody."""
+    """Requests by the certificates of one server, and the proxies and time-out of `environ`.
 
-    def __init__(self) -> None:
+    It reads nothing else from the process's environment and follows nobody.
+    """
+
+    def __init__(
+        self, environ: Mapping[str, str], *, insecure: bool = False, ca_cert: str | None = None
+    ) -> None:
         super().__init__()
         self.trust_env = False
+        self.headers["User-Agent"] = f"hatch-connect/{__version__}"
+        self.environ = environ
+        self.tls = cache(partial(tls_context, environ, insecure=insecure, ca_cert=ca_cert))
+        self._insecure = insecure
+        self._timeout = _read_timeout(environ)
+        for prefix in ("https://", "http://"):
+            self.mount(prefix, Adapter(self.tls, RetryPolicy.usual()))
 
     def get_redirect_target(self, _response: requests.Response) -> str | None:
         """Return nothing: redirects are followed by our own rule, if at all."""
         # If told not to follow, requests still reads the whole body, to prepare the next request.
         return None
+
+    def ask(
+        self,
+        what: str,
+        method: str,
+        url: str,
+        *,
+        wait: int = 0,
+        **given: Any,  # noqa: ANN401 - as requests
+    ) -> requests.Response:
+        """Send a request, called `what` in messages; the answer's body is still to be read.
+
+        `wait` are seconds for which the server may hold its answer back. Raises UnreachableError.
+        """
+        proxy = proxy_for(url, self.environ)
+        timeout = self._timeout + wait
+        # While a body is sent, the time-out for connecting is the one for each write.
+        connecting = (
+            timeout if hasattr(given.get("data"), "read") else min(timeout, _CONNECT_TIMEOUT)
+        )
+        try:
+            return self.request(
+                method,
+                url,
+                timeout=(connecting, timeout),
+                allow_redirects=False,
+                proxies={urlsplit(url).scheme: proxy} if proxy else {},
+                verify=not self._insecure,
+                stream=True,
+                **given,
+            )
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise self.failure(error, what, url, wait=wait) from None
+
+    def failure(self, error: Exception, what: str, url: str, *, wait: int = 0) -> UnreachableError:
+        """Return the error for a request that got no answer, or not the whole one."""
+        if not isinstance(error, requests.RequestException):
+            error = requests.RequestException(error)
+        proxy = proxy_for(url, self.environ)
+        return failure(error, what=what, url=url, proxy=proxy, timeout=self._timeout + wait)
+
+    def ask_shortly(self, what: str, method: str, url: str, **given: Any) -> tuple[int, bytes]:  # noqa: ANN401 - as requests
+        """Return the status and the body of an answer that is short.
+
+        Raises UnreachableError, and AnswerError if it is long.
+        """
+        with self.ask(what, method, url, **given) as response:
+            try:
+                body = response.raw.read(_SHORT + 1, decode_content=True)
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                raise self.failure(error, what, url) from None
+        if len(body) > _SHORT:
+            raise AnswerError(f"The answer to {what} by {urlsplit(url).netloc} is too long.")
+        return response.status_code, body
+
+
+def _read_timeout(environ: Mapping[str, str]) -> float:
+    given = environ.get("CONNECT_REQUEST_TIMEOUT")
+    if not given:
+        return _READ_TIMEOUT
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds < float("inf"):
+        raise UsageError(
+            f"CONNECT_REQUEST_TIMEOUT is `{given}`.", hint="It must be a number of seconds."
+        )
+    return min(seconds or _NO_TIMEOUT, _NO_TIMEOUT)
 
 
 class Adapter(HTTPAdapter):

@@ -164,7 +164,7 @@ class TestUpload:
     ) -> None:
         import random
 
-        monkeypatch.setattr("hatch_connect.connect.session._CONNECT_TIMEOUT", 1.0)
+        monkeypatch.setattr("hatch_connect.connect.transport._CONNECT_TIMEOUT", 1.0)
         noise = random.Random(0).randbytes(8_000_000)  # more than the sockets' buffers hold
         large = sample_bundle(tmp_path / "l.tar.gz", files={"noise.bin": noise})
         guid = fake.add_content("sales").guid
