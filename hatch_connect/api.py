@@ -173,7 +173,8 @@ def deploy(
     """
     with TemporaryDirectory(prefix="hatch-connect-") as folder:
         given = Options(**_server_options(server, api_key, Path(folder)), **_options(options))
-        result = run_deploy(_call(given, directory, environ, report))
+        told = _environ(environ) | (_headers_of(server) if isinstance(server, Server) else {})
+        result = run_deploy(_call(given, directory, told, report))
     if not isinstance(result, Deployed):
         raise UsageError("The project has several pieces of content.", hint="Name one: content=...")
     return result.deployment
@@ -209,6 +210,12 @@ def _server_options(
     if api_key:
         given["api_key"] = Secret(api_key) if isinstance(api_key, str) else api_key
     return given
+
+
+def _headers_of(server: Server) -> dict[str, str]:
+    """Return the environment that names the headers of a server: no option does."""
+    lines = [f"{name}: {value.reveal()}" for name, value in server.headers]
+    return {"CONNECT_SERVER": server.url, "CONNECT_HTTP_HEADERS": "\n".join(lines)} if lines else {}
 
 
 def _options(given: DeployOptions) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
+from hatch_connect.connect.headers import login_hint
 from hatch_connect.connect.servers import is_local
 from hatch_connect.errors import AnswerError, RefusedError, UsageError
 from hatch_connect.secret import Secret
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _DISCOVERY = "/.well-known/oauth-authorization-server"
 _TYPES = "urn:ietf:params:oauth:token-type:"
 _EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
-_OK, _BAD_REQUEST, _SERVER_ERROR = 200, 400, 500
+_OK, _BAD_REQUEST, _NOT_FOUND, _SERVER_ERROR = 200, 400, 404, 500
 _REDIRECTS = range(300, 400)
 # The words of RFC 6749, 7591 and 8628 for what went wrong; others are not shown.
 _WORDS = {
@@ -143,13 +144,14 @@ class OAuthServer:
                 status=status,
                 hint="Try again later; if it stays so, tell the server's administrator.",
             )
+        login = "" if status == _NOT_FOUND else f"\n{login_hint(self._http.extra)}"
         elsewhere = " It redirects; that was not followed." if status in _REDIRECTS else ""
         return RefusedError(
             f"{self.url} knows no sign-in by OAuth (HTTP {status}).{elsewhere}",
             status=status,
             hint="It is too old (Connect 2026.02 brought it; trusted publishing needs 2026.07), or "
             "its administrator has turned it off, or this is not the URL of a Connect server with "
-            f"its path prefix. Correct that, {_OR_A_KEY}",
+            f"its path prefix. Correct that, {_OR_A_KEY}{login}",
         )
 
 

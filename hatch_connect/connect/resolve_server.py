@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from hatch_connect.connect.headers import headers_in
 from hatch_connect.connect.servers import Server, same_server, server_url
 from hatch_connect.errors import StoreError, UsageError
 from hatch_connect.events import Note, Warned, silent
@@ -52,7 +53,8 @@ def resolve_server(
 
     The call's key goes to whichever server the call means, a stored key only to its own URL, and
     CONNECT_API_KEY only to CONNECT_SERVER or, if that is not set, to a URL of the call or the
-    store. A URL that only pyproject.toml names never receives CONNECT_API_KEY or a stored key. A
+    store. A URL that only pyproject.toml names never receives CONNECT_API_KEY or a stored key.
+    CONNECT_HTTP_HEADERS goes to CONNECT_SERVER only, instead of headers that are stored for it. A
     store that cannot be read is reported, and needed only for a nickname that no table has.
 
     Raises:
@@ -62,17 +64,20 @@ def resolve_server(
     """
     finder = _Finder(environ, tables, store, report)
     found = finder.find(choice, configured)
-    server = _completed(found, choice, environ)
+    server = _with_headers(_completed(found, choice, environ), environ, report)
     return replace(server, table=finder.table_of(server))
 
 
-def server_to_add(choice: ServerOptions, *, environ: Mapping[str, str]) -> Server:
+def server_to_add(
+    choice: ServerOptions, *, environ: Mapping[str, str], report: Report = silent
+) -> Server:
     """Return the server that `add` stores; what is stored already does not count."""
     given = choice.server or environ.get("CONNECT_SERVER")
     if not given:
         raise UsageError("Which server?", hint="Give its URL with --server.")
     server = Server(url=server_url(given), name=choice.name, source="the option --server")
-    return _completed(_ResolvedServer(server=server, by_url=True), choice, environ)
+    completed = _completed(_ResolvedServer(server=server, by_url=True), choice, environ)
+    return _with_headers(completed, environ, report)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +275,23 @@ def _completed(found: _ResolvedServer, choice: ServerOptions, environ: Mapping[s
         if cacert
         else stored_certificates(stored, f"the saved server `{server.name}`"),
     )
+
+
+def _with_headers(server: Server, environ: Mapping[str, str], report: Report) -> Server:
+    """Return the server with the headers of the environment, which are for CONNECT_SERVER only."""
+    text, named = environ.get("CONNECT_HTTP_HEADERS", ""), environ.get("CONNECT_SERVER")
+    if not text.strip():
+        return server
+    if named and same_server(named, server.url):
+        return replace(server, headers=headers_in(text))
+    which = "another server" if named else "not set"
+    report(
+        Note(
+            text=f"CONNECT_HTTP_HEADERS is not sent to {server.url}: it is for CONNECT_SERVER, "
+            f"which is {which}."
+        )
+    )
+    return server
 
 
 def _is_on(value: str) -> bool:

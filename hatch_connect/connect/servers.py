@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
+from hatch_connect.connect.headers import checked_headers, secrets_of
 from hatch_connect.connect.json_file import JsonFile
 from hatch_connect.errors import StoreError, UsageError
 from hatch_connect.events import silent
@@ -24,6 +25,7 @@ from hatch_connect.typed import json_type, optional
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from hatch_connect.connect.headers import Headers
     from hatch_connect.events import Report
 
 _Entry: TypeAlias = dict[str, object]
@@ -43,6 +45,8 @@ _USER = re.compile(r"[^/\s]*@")
 _LIKE_A_KEY = re.compile(r"[A-Za-z0-9_-]{24,}")
 _EXAMPLE = "Give the server's URL, such as https://connect.example.com."
 
+_HEADERS = "http_headers"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
@@ -50,7 +54,8 @@ class Server:
 
     `url` is as `server_url` gives it; `ca_cert` is PEM text; `source` says where it was named, to
     be put into a sentence: "the option --server", "the server 'prod' in .../servers.json"; `table`
-    is the nickname of the `on` table in pyproject.toml that speaks of it.
+    is the nickname of the `on` table in pyproject.toml that speaks of it; `headers` go with every
+    request to it.
     """
 
     url: str
@@ -60,6 +65,12 @@ class Server:
     ca_cert: str | None = None
     source: str = ""
     table: str | None = None
+    headers: Headers = ()
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """What must not show of it."""
+        return (*filter(None, [self.api_key]), *secrets_of(self.headers))
 
 
 def config_directory(environ: Mapping[str, str], platform: str) -> Path:
@@ -194,10 +205,23 @@ class ServerStore:
             insecure=insecure,
             ca_cert=self._read(name, entry, "ca_cert", str) or None,
             source=f"the server '{name}' in {self.path}",
+            headers=self._headers(name, entry),
         )
 
+    def _headers(self, name: str, entry: _Entry) -> Headers:
+        stored: _Entry = self._read(name, entry, _HEADERS, dict) or {}
+        read = [(key, self._read(f"{name}.{_HEADERS}", stored, key, str) or "") for key in stored]
+        try:
+            return checked_headers(
+                ((key, Secret(value)) for key, value in read), f"`{name}` in {self.path}"
+            )
+        except UsageError as error:
+            raise StoreError(
+                error.message, hint="Correct it there, or add the server anew."
+            ) from None
+
     def _read(self, name: str, entry: _Entry, key: str, kind: type[T]) -> T | None:
-        expected = "true or false" if kind is bool else "a string"
+        expected = {bool: "true or false", dict: "an object"}.get(kind, "a string")
         return optional(entry, key, kind, lambda v: self._wrong(f"{name}.{key}", v, expected))
 
     def _wrong(self, where: str, value: object, expected: str) -> StoreError:
@@ -218,6 +242,7 @@ def _as_stored(server: Server) -> _Entry:
         "api_key": server.api_key.reveal() if server.api_key else None,
         "insecure": server.insecure,
         "ca_cert": server.ca_cert,
+        **({_HEADERS: {n: v.reveal() for n, v in server.headers}} if server.headers else {}),
     }
 
 

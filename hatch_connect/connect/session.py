@@ -18,6 +18,7 @@ import urllib3.exceptions
 
 from hatch_connect.connect.codes import Code, next_step
 from hatch_connect.connect.errors import is_gateways
+from hatch_connect.connect.headers import login_hint
 from hatch_connect.connect.json_reader import readable, refusal_in, without_markup
 from hatch_connect.connect.resources import Visit
 from hatch_connect.connect.retries import REPEATABLE, Backoff, RetryPolicy, seconds_asked
@@ -47,8 +48,12 @@ _EXCERPT_BYTES = 1 << 16
 _EXCERPT_SECONDS = 2.0
 _TOO_MANY_REQUESTS = 429
 _NOT_FOUND = 404
+_UNAUTHORIZED = {401, 403}
 _MISSING = {Code.OBJECT_DOES_NOT_EXIST, Code.TASK_DOES_NOT_EXIST}
 _LOGGED_AS = "X-Correlation-ID"  # identifies the request in the server's log
+_ANOTHER_URL = (
+    "Check the server's URL: if it has moved, use its new one, with an API key that it gave."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +77,11 @@ class Request:
 
 
 class Session:
-    """Requests to one server, with its key, its certificates and the proxies of `environ`.
+    """Requests to one server, with its key, headers, certificates and the proxies of `environ`.
 
     Nothing else decides what is sent and where: no .netrc, no environment variable that requests
-    would read on its own, no redirect to another host. `hidden` are values, besides the key, that
-    excerpts of answers must not show.
+    would read on its own, no redirect to another host. `hidden` are values, besides the server's
+    own, that excerpts of answers must not show.
     """
 
     def __init__(
@@ -88,11 +93,13 @@ class Session:
         hidden: tuple[Secret, ...] = (),
     ) -> None:
         self.server = server
-        self._hidden = (*hidden, *((server.api_key,) if server.api_key else ()))
+        self._hidden = (*hidden, *server.secrets)
         self.report = report
         self._retry_policy = RetryPolicy.usual()
         self._auth = KeyAuth(server.api_key)
-        self._http = Http(environ, insecure=server.insecure, ca_cert=server.ca_cert)
+        self._http = Http(
+            environ, insecure=server.insecure, ca_cert=server.ca_cert, extra=server.headers
+        )
         if server.url.startswith("https://"):
             self._http.tls()  # what is wrong with the certificates shows before the first request
         self._upgraded = False
@@ -161,9 +168,9 @@ class Session:
             if request.method != "GET" or not _followed(url, target):
                 if api:
                     shown = self._masked(target, request)
-                    raise _redirect_refused(
-                        str(request), response.status_code, self.server.url, shown
-                    )
+                    message, hint = _not_followed(str(request), self.server.url, shown)
+                    hint = hint or f"{_ANOTHER_URL}\n{login_hint(self.server.headers)}"
+                    raise RefusedError(message, status=response.status_code, hint=hint)
                 return response
             self._warn_of_upgrade(url, target)
             url = target
@@ -227,7 +234,10 @@ class Session:
         missing = status == _NOT_FOUND or code in _MISSING
         found = NotFoundError if missing else RefusedError
         message = f"{request} was refused by {self._host} ({number}): {why or 'no reason given'}"
-        error = found(message, status=status, code=code, hint=next_step(request.path, status, code))
+        hint = next_step(request.path, status, code)
+        if code is None and status in _UNAUTHORIZED:
+            hint = f"{hint}\n{login_hint(self.server.headers)}"
+        error = found(message, status=status, code=code, hint=hint)
         error.retry_after = seconds_asked(response.headers)
         return error
 
@@ -236,8 +246,8 @@ class Session:
         got = f"not JSON but: {shown}" if shown else "empty"
         return AnswerError(
             f"The answer to {request} by {self._host} (HTTP {response.status_code}) is {got}",
-            hint="Is this the URL of a Posit Connect server, with its path prefix if it has one? "
-            "A proxy or a login page may have answered instead.",
+            hint="Is this the URL of a Posit Connect server, with its path prefix if it has one?\n"
+            f"{login_hint(self.server.headers)}",
         )
 
     def _excerpt(self, response: requests.Response, request: Request, body: bytes) -> str:
@@ -308,21 +318,13 @@ def _followed(url: str, target: str) -> bool:
     return (here.scheme, here.netloc) == (there.scheme, there.netloc)
 
 
-def _redirect_refused(request: str, status: int, server: str, target: str) -> RefusedError:
-    """Return the error for a redirect that is not followed; nothing was sent to `target`."""
+def _not_followed(request: str, server: str, target: str) -> tuple[str, str]:
+    """Return what is said of a redirect to `target`, and the hint if it is to https only."""
     here, there = urlsplit(server), urlsplit(target)
     shown = readable(f"{there.scheme}://{there.netloc.rpartition('@')[2]}{there.path}")
     message = f"The server redirects {request} to {shown}; that was not followed."
-    if here.hostname != there.hostname:
-        hint = (
-            "Something in front of Connect may want a login. If the server has moved, use its new "
-            "URL, with an API key that it gave."
-        )
-    elif there.scheme == "https":
-        hint = f"Use {_moved(server, target)} as the server's URL."
-    else:
-        hint = "Check the server's URL: the server wants another one."
-    return RefusedError(message, status=status, hint=hint)
+    only_https = here.hostname == there.hostname and there.scheme == "https"
+    return message, f"Use {_moved(server, target)} as the server's URL." if only_https else ""
 
 
 def _moved(server: str, target: str) -> str:

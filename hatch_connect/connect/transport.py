@@ -22,6 +22,7 @@ from urllib3.util.wait import wait_for_read
 
 from hatch_connect import __version__
 from hatch_connect.connect.errors import failure
+from hatch_connect.connect.headers import merged_cookies
 from hatch_connect.connect.retries import RetryPolicy
 from hatch_connect.connect.tls import tls_context
 from hatch_connect.errors import AnswerError, UsageError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from requests import PreparedRequest
     from urllib3 import ProxyManager
 
+    from hatch_connect.connect.headers import Headers
     from hatch_connect.errors import UnreachableError
     from hatch_connect.secret import Secret
 
@@ -119,16 +121,46 @@ class KeyAuth(AuthBase):
         return request
 
 
+class WithHeaders(AuthBase):
+    """Adds the extra headers of a server to a request, after `auth` has signed it.
+
+    If they say who we are to a proxy by `Authorization`, Connect is told by another header.
+    """
+
+    def __init__(self, auth: AuthBase | None, headers: Headers) -> None:
+        self._auth = auth
+        self._headers = headers
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Sign, then add the headers."""
+        request = self._auth(request) if self._auth else request
+        for name, secret in self._headers:
+            value, own = secret.reveal(), request.headers.get(name)
+            if own and name.lower() == "authorization":
+                request.headers["X-RSC-Authorization"] = own
+            if own and name.lower() == "cookie":
+                value = merged_cookies(value, own)
+            request.headers[name] = value
+        return request
+
+
 class Http(requests.Session):
     """Requests by the certificates of one server, and the proxies and time-out of `environ`.
 
+    The `extra` headers go with each of them, so one that has any is for that server only.
     It reads nothing else from the process's environment and follows nobody.
     """
 
     def __init__(
-        self, environ: Mapping[str, str], *, insecure: bool = False, ca_cert: str | None = None
+        self,
+        environ: Mapping[str, str],
+        *,
+        insecure: bool = False,
+        ca_cert: str | None = None,
+        extra: Headers = (),
     ) -> None:
         super().__init__()
+        self.extra = extra
         self.trust_env = False
         self.headers["User-Agent"] = f"hatch-connect/{__version__}"
         self.environ = environ
@@ -171,7 +203,7 @@ class Http(requests.Session):
                 proxies={urlsplit(url).scheme: proxy} if proxy else {},
                 verify=not self._insecure,
                 stream=True,
-                **given,
+                **{**given, "auth": WithHeaders(given.get("auth"), self.extra)},
             )
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise self.failure(error, what, url, wait=wait) from None

@@ -34,14 +34,19 @@ _MODULES = {
 def run_verb(verb: str, options: Options, surroundings: Surroundings, report: Report) -> Result:
     """Carry out one of `options.VERBS`, or `publish`; only that verb's modules are imported.
 
-    The API key of the call or of the environment is masked in everything that is reported: servers
-    and builds may repeat it. Raises HatchConnectError.
+    The API key of the call or of the environment is masked in everything that is reported, as are
+    the headers of the environment: servers and builds may repeat them. Raises HatchConnectError.
     """
     try:
         module = import_module(f"{__name__}.{_MODULES.get(verb, verb)}")
     except KeyboardInterrupt as error:  # importing takes long enough to be interrupted
         error.add_note("Nothing was changed.")
         raise
-    of_environment = Secret(surroundings.environ.get("CONNECT_API_KEY", ""))
-    with Call.of(options, surroundings, report).masking((options.api_key, of_environment)) as call:
+    environ = surroundings.environ
+    secrets = [options.api_key, Secret(environ.get("CONNECT_API_KEY", ""))]
+    if text := environ.get("CONNECT_HTTP_HEADERS"):
+        from hatch_connect.connect.headers import secrets_in
+
+        secrets += secrets_in(text)
+    with Call.of(options, surroundings, report).masking(secrets) as call:
         return cast("Result", getattr(module, f"run_{verb}")(call))

@@ -82,7 +82,7 @@ def _deployed_content(call: Call) -> Iterator[_DeployedContent]:
     with chosen_server(call, source.config if source else None) as server:
         if source and server.table:  # which may name other content there
             source = _source(call, server)
-        hidden = (*_values(source, call), *filter(None, [server.api_key]))
+        hidden = (*_values(source, call), *server.secrets)
         client = client_of(server, call, hidden)
         clues = ContentReference(app_id=call.options.app_id, name=None)
         if source:

@@ -153,7 +153,7 @@ def _check_options(options: Options) -> None:
 def _check(source: Source, server: Server, call: Call) -> _Checked:
     """Ask the server what matters before there is a bundle, and refuse what cannot succeed."""
     variables = _variables(source, call)
-    hidden = (*variables.hidden, *filter(None, [server.api_key]))
+    hidden = (*variables.hidden, *server.secrets)
     config = source.config
     request = build_request(source.built_from, call) if source.built_from else None
     with call.masking(hidden) as masked:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def run_add(call: Call) -> Result:
-    """Check the server and the key, then store them.
+    """Check the server and the key, then store them, with the headers of the environment.
 
     Raises UsageError if the nickname, the URL or the key is missing, ServerError if the
     server does not take the key: then nothing is stored.
@@ -42,10 +42,12 @@ def run_add(call: Call) -> Result:
     choice = server_options(call)
     if choice.api_key is None and not environ.get("CONNECT_API_KEY"):
         choice = replace(choice, api_key=_ask_key(call))
-    server = server_to_add(choice, environ=environ)
+    server = server_to_add(choice, environ=environ, report=call.report)
     store = server_store(call)
-    user = client_of(server, call).user()
     known = _known(store, options.name)
+    if known is not None and known.url == server.url and not server.headers:
+        server = replace(server, headers=known.headers)
+    user = client_of(server, call).user()
     if known is not None and known.url != server.url:
         call.report(Note(text=f"{options.name!r} was {known.url} until now."))
     store.add(server, default=options.set_default)
@@ -85,7 +87,13 @@ def run_list(call: Call) -> Result:
         )
     default = store.default_name()
     known = [
-        {"name": s.name, "url": s.url, "insecure": s.insecure, "default": s.name == default}
+        {
+            "name": s.name,
+            "url": s.url,
+            "insecure": s.insecure,
+            "default": s.name == default,
+            "http_headers": _names(s),
+        }
         for s in servers
     ]
     return Result(
@@ -97,8 +105,13 @@ def _line(server: Server, default: str | None) -> str:
     particulars = (
         "(default)" if server.name == default else "",
         "(certificate not checked)" if server.insecure else "",
+        "(with headers)" if server.headers else "",
     )
     return "  ".join((str(server.name), server.url, *filter(None, particulars)))
+
+
+def _names(server: Server) -> list[str]:
+    return [name for name, _ in server.headers]
 
 
 def run_remove(call: Call) -> Result:
@@ -131,6 +144,7 @@ def run_details(call: Call) -> Result:
         lines=(
             f"Server   {server.url}",
             f"Because  {server.source}",
+            *([f"Headers  {', '.join(_names(server))}"] if server.headers else ()),
             f"Version  {version or 'hidden'}",
             f"You      {who(user)}",
             f"Python   {shown}",
@@ -140,6 +154,7 @@ def run_details(call: Call) -> Result:
             "url": server.url,
             "name": server.name,
             "source": server.source,
+            "http_headers": _names(server),
             "version": version,
             "user": user and {"guid": user.guid, "username": user.username, "role": user.role},
             "python": None if pythons is None else [p.version for p in pythons],

@@ -216,6 +216,18 @@ def test_a_file_that_windows_wrote(store: ServerStore, encoding: str) -> None:
         ({"url": "https://odd", "api_key": 5}, "`odd.api_key` is an integer instead of a string"),
         ({"url": "https://odd", "ca_cert": []}, "`odd.ca_cert` is an array instead of a string"),
         ({"url": "https://odd", "insecure": "no"}, "`odd.insecure` is a string instead of true"),
+        (
+            {"url": "https://odd", "http_headers": "A: b"},
+            "`odd.http_headers` is a string instead of an object",
+        ),
+        (
+            {"url": "https://odd", "http_headers": {"A": 5}},
+            "`odd.http_headers.A` is an integer instead of a string",
+        ),
+        (
+            {"url": "https://odd", "http_headers": {"A": "b", "Host": "c"}},
+            "Host belongs to the request itself",
+        ),
     ],
 )
 def test_a_broken_entry_is_refused_where_it_is_used_and_does_no_harm_where_not(

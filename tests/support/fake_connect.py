@@ -30,7 +30,7 @@ from support.faults import Do, Drop, Fault, Hang, LoseAnswer, Say, Trickle, Trun
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = [
     "Do",
@@ -87,6 +87,7 @@ class FakeConnect(World):
     reading_pauses: float = 0.0
     prefix: str = ""
     tls: ssl.SSLContext | None = None
+    gate: Callable[[Recorded], Fault | None] | None = None  # a proxy in front; None lets through
     requests: list[Recorded] = field(default_factory=list)
     _rules: list[_Rule] = field(default_factory=list)
 
@@ -198,6 +199,8 @@ class _Handler(BaseHTTPRequestHandler):
             fake.requests.append(request)
             if fake.oauth:
                 fake.oauth.watch(fake, request)
+        if fake.gate and not fault:
+            fault = fake.gate(request)
         self._answer(request, fault)
 
     do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - http.server's names
