@@ -100,7 +100,10 @@ def login_hint(headers: Headers) -> str:
             f"{wants}, and no longer take the headers that go with each request: renew them in "
             "CONNECT_HTTP_HEADERS or, if they are stored, with `hatch-connect add`."
         )
-    return f"{wants}: put the headers or cookies that it takes into CONNECT_HTTP_HEADERS."
+    return (
+        f"{wants}: put the headers or cookies that it takes into CONNECT_HTTP_HEADERS, and the "
+        "server's URL into CONNECT_SERVER."
+    )
 
 
 def merged_cookies(ours: str, servers: str) -> str:

@@ -9,13 +9,16 @@ from hypothesis import strategies as st
 from support.bundles import Heard
 from support.calling import KEY, Caller
 from support.fake_connect import FakeConnect
+from support.fake_oauth import FakeOAuth
 from support.faults import Say, html, redirect
 
 from hatch_connect import deploy, find_server
 from hatch_connect.connect.client import ConnectClient
 from hatch_connect.connect.headers import headers_in, merged_cookies, secrets_in
+from hatch_connect.connect.oauth import OAuthServer, exchange
 from hatch_connect.connect.resolve_server import ServerOptions, resolve_server
 from hatch_connect.connect.servers import Server, ServerStore
+from hatch_connect.connect.transport import Http
 from hatch_connect.errors import AnswerError, RefusedError, UsageError
 from hatch_connect.events import Note, silent
 from hatch_connect.secret import Secret, hiding
@@ -49,9 +52,9 @@ class Gate:
         sent = {name.replace("-", "_"): value for name, value in request.headers.items()}
         if any(sent.get(name) != value for name, value in self.wanted.items()):
             return self.answer
-        if "authorization" in self.wanted:
+        if "authorization" in self.wanted and "x-rsc-authorization" in request.headers:
             assert isinstance(request.headers, dict)
-            request.headers["authorization"] = request.headers.get("x-rsc-authorization", "")
+            request.headers["authorization"] = request.headers["x-rsc-authorization"]
         return None
 
 
@@ -215,6 +218,19 @@ class TestSending:
         sent = fake.requests[0].headers
         assert sent["x-rsc-authorization"] == f"Key {fake.api_key}"
 
+    def test_with_what_signs_in(self, fake: FakeConnect) -> None:
+        fake.oauth = oauth = FakeOAuth()
+        fake.front = f"Basic {BASIC}"
+        fake.gate = Gate(authorization=fake.front)
+        oauth.trust(fake.add_content("sales").guid)
+        token = Secret(oauth.identity())
+        with pytest.raises(RefusedError) as caught:
+            exchange(OAuthServer(Http({}), fake.url), token, "connect")
+        assert "CONNECT_HTTP_HEADERS" in str(caught.value.hint)
+        http = Http({}, extra=headers_in(f"Authorization: {fake.front}"))
+        key = exchange(OAuthServer(http, fake.url), token, "connect")
+        assert key.reveal() in oauth.keys
+
     def test_cookies_with_those_that_the_server_sets(self, fake: FakeConnect) -> None:
         sets = tuple(
             ("Set-Cookie", f"{cookie}; Path=/; HttpOnly") for cookie in ("node=7", "session=newer")
@@ -287,6 +303,16 @@ class TestVerbs:
         assert calls[-1].code == 3
         said_all = "".join(call.said for call in calls)
         assert all(secret not in said_all for secret in (BASIC, COOKIE, KEY))
+
+    def test_what_is_not_sent_does_not_show_either(self, caller: Caller, fake: FakeConnect) -> None:
+        fake.api_key = KEY
+        fake.misbehave("GET", "v1/user", html(500, f"<p>{TOKEN} {COOKIE}</p>"))
+        caller.environ = {"CONNECT_SERVER": OTHER, "CONNECT_API_KEY": "KEY"}
+        caller.environ["CONNECT_HTTP_HEADERS"] = f"X-Token: {TOKEN}\n{COOKIE}"
+        done = caller.call("details", server=fake.url, api_key=KEY)
+        assert (done.code, "*** ***" in done.said) == (3, True)
+        assert all(secret not in done.said for secret in (TOKEN, COOKIE))
+        assert "x-token" not in fake.requests[0].headers
 
     def test_of_a_server_that_a_program_has(self, caller: Caller, behind: FakeConnect) -> None:
         environ = {"HOME": str(caller.folder), **caller.environ}

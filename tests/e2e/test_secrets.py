@@ -26,7 +26,8 @@ from support.waiting import PATIENCE, until
 if TYPE_CHECKING:
     from support.sandbox import Sandbox
 
-BOTH = f"{KEY} {VALUE} "
+HEADER, COOKIE = "Plant3d-value-of-a-header", "Plant3d-value-of-a-cookie"
+BOTH = f"{KEY} {VALUE} {HEADER} {COOKIE} "
 LOUDNESS: tuple[dict[str, object], ...] = ({}, {"verbose": True}, {"quiet": True}, {"json": True})
 FAULTS: dict[str, Fault] = {
     "refused": Say(400, json.dumps({"code": 7, "error": BOTH}).encode()),
@@ -42,15 +43,15 @@ PATHS = ("server_settings", "v1/user", "v1/content", "environment", "bundles", "
 
 def search(said: str, folder: Path) -> None:
     """Look for what was planted in what was said, and in every file but the store of keys."""
-    for planted in (KEY, VALUE, "Plant3d"):
+    for planted in (KEY, VALUE, HEADER, COOKIE, "Plant3d"):
         assert planted not in said
     for path in folder.rglob("*"):
         if not path.is_file() or path.name.startswith("servers.json"):
             continue
         data = path.read_bytes()
         data = gzip.decompress(data) if path.suffix in {".gz", ".tgz"} else data
-        assert KEY.encode() not in data, path
-        assert VALUE.encode() not in data, path
+        for planted in (KEY, VALUE, HEADER, COOKIE):
+            assert planted.encode() not in data, path
 
 
 def drive(caller: Caller, loudness: dict[str, object], root: Path) -> list[Called]:
@@ -78,6 +79,7 @@ def drive(caller: Caller, loudness: dict[str, object], root: Path) -> list[Calle
 @pytest.fixture
 def root(caller: Caller) -> Path:
     caller.environ |= {"TOKEN": VALUE, "HTTPS_PROXY": f"http://user:{VALUE}@127.0.0.1:9"}
+    caller.environ["CONNECT_HTTP_HEADERS"] = f"X-Front: Bearer {HEADER}\nCookie: a=1; b={COOKIE}"
     connect = '[tool.hatch-connect]\napp-mode = "fastapi"\nenv = ["TOKEN"]\n'
     return project(
         caller.folder / "p", PACKAGE, connect=f"{connect}entrypoint = 'sales_api.main:app'"
