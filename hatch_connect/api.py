@@ -19,6 +19,7 @@ from hatch_connect.bundle.build import build as run_build
 from hatch_connect.bundle.build_protocol import BuildRequest, Built
 from hatch_connect.bundle.bundle import Bundle
 from hatch_connect.connect.client import ConnectClient
+from hatch_connect.connect.credentials import ApiKey
 from hatch_connect.connect.resources import BundleInfo, Content, ServerSettings, TaskStatus, User
 from hatch_connect.connect.servers import Server, server_url
 from hatch_connect.errors import (
@@ -153,7 +154,8 @@ def client(
     """Return a client of a server, which is a `Server` or a URL that goes with a key."""
     if isinstance(server, str):
         key = Secret(api_key) if isinstance(api_key, str) else api_key
-        server = Server(url=server_url(server), api_key=key, source="the call")
+        credential = ApiKey(key) if key else None
+        server = Server(url=server_url(server), credential=credential, source="the call")
     return ConnectClient(server, environ=_environ(environ), report=report)
 
 
@@ -199,7 +201,9 @@ def _server_options(
 ) -> dict[str, Any]:
     given: dict[str, Any] = {}
     if isinstance(server, Server):
-        given = {"server": server.url, "api_key": server.api_key, "insecure": server.insecure}
+        given = {"server": server.url, "insecure": server.insecure}
+        if isinstance(server.credential, ApiKey):
+            given["api_key"] = server.credential.key
         if server.ca_cert:
             # Options name certificates by their file, as a command line does.
             path = folder / "ca.pem"

@@ -74,7 +74,9 @@ def _perform(verb: str, options: Options, display: PlainDisplay, *, key_typed: b
         display.report(Warned(text="The API key is on the command line, where others can see it."))
     try:
         with temporary_folder():
-            result = run_verb(verb, options, surroundings(), display.report)
+            around = surroundings()
+            with _identity_for_us_alone():
+                result = run_verb(verb, options, around, display.report)
             return _show(result, options, display)
     except HatchConnectError as error:
         display.close()
@@ -123,6 +125,18 @@ def open_closed_streams() -> None:
             from hatch_connect.display import give_up
 
             give_up(stream)
+
+
+@contextmanager
+def _identity_for_us_alone() -> Iterator[None]:
+    """Keep the identity of a CI workflow from build hooks, and from programs that are started."""
+    from hatch_connect.programs import IDENTITY_VARIABLES
+
+    kept = {name: os.environ.pop(name) for name in IDENTITY_VARIABLES if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 @contextmanager

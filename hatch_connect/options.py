@@ -132,6 +132,11 @@ class Options:
         "The API key. Others on this machine can see a command line: better $CONNECT_API_KEY.",
         metavar="KEY",
     )
+    no_identity: bool = _flag(
+        "--no-identity",
+        "server",
+        "Do not sign in as the CI workflow that this runs in, if there is no API key.",
+    )
     insecure: bool = _flag("-i --insecure", "server", "Do not check the server's certificate.")
     cacert: str | None = _text(
         "-c --cacert", "server", "Trust this PEM file ($CONNECT_CA_CERTIFICATE).", metavar="FILE"

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+IDENTITY_VARIABLES = (
+    "CONNECT_IDENTITY_TOKEN",
+    "CONNECT_IDENTITY_TOKEN_FILE",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+)
+"""Variables that hold, or lead to, the identity of a CI workflow: for us alone."""
+
 _TAIL = 25
 _PATIENCE = 3.0  # seconds in which a program may clean up before it is killed
 _WIDEST = 400
@@ -34,7 +41,9 @@ def run_program(
     takes longer than `seconds`, it is ended and TimeoutExpired raised.
     """
     # A temporary folder of ours, so that its leftovers are removed with ours.
-    surroundings = None if environ is None else {**environ, "TMPDIR": gettempdir()}
+    surroundings = (
+        None if environ is None else {**without_identity(environ), "TMPDIR": gettempdir()}
+    )
     with subprocess.Popen(
         list(command),
         cwd=folder,
@@ -50,6 +59,11 @@ def run_program(
             _end(process)
             raise
     return subprocess.CompletedProcess(process.args, process.returncode, said, errors)
+
+
+def without_identity(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment for other programs: the identity of a CI workflow is for us alone."""
+    return {name: value for name, value in environ.items() if name not in IDENTITY_VARIABLES}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

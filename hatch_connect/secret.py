@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 from urllib.parse import quote, quote_plus
 
 if TYPE_CHECKING:
@@ -24,13 +24,29 @@ _SHOWN = 160
 _LONGEST = 5 * _SHOWN
 
 
-def hiding(secrets: Iterable[Secret]) -> Callable[[str], str]:
+def hiding(secrets: Iterable[Secret | Secrets]) -> Callable[[str], str]:
     """Return a function that hides the values of these secrets in a text.
 
     For text from elsewhere, such as a server's log, that may hold what was sent there: as it is,
     escaped as in JSON or a URL, or one of its lines. Values of fewer than 6 characters are not
-    looked for.
+    looked for. Of `Secrets` those count that are known when a text is hidden.
     """
+    given = tuple(secrets)
+    known: tuple[Secret, ...] = ()
+    hide = _hiding(known)
+
+    def hide_all(text: str) -> str:
+        nonlocal known, hide
+        now = tuple(s for one in given for s in (one if isinstance(one, Secrets) else (one,)))
+        if now != known:
+            hide = _hiding(now)
+            known = now  # last, for other threads
+        return hide(text)
+
+    return hide_all
+
+
+def _hiding(secrets: tuple[Secret, ...]) -> Callable[[str], str]:
     forms = {form for secret in secrets for form in _forms(secret.reveal())}
     found = sorted((form for form in forms if len(form) >= _SHORTEST), key=len, reverse=True)
     if not found:
@@ -137,3 +153,22 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret is not pickled")
+
+
+class Secrets:
+    """Secrets that become more: tokens that arise while one signs in."""
+
+    def __init__(self, *known: Secret) -> None:
+        self._known = known
+
+    def add(self, secret: Secret) -> None:
+        """Hide this one too from now on."""
+        if secret not in self._known:
+            self._known = (*self._known, secret)
+
+    def __iter__(self) -> Iterator[Secret]:
+        return iter(self._known)
+
+
+Hidden: TypeAlias = "tuple[Secret | Secrets, ...]"
+"""Values that nothing may show."""

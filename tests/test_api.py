@@ -29,6 +29,7 @@ from hatch_connect import (
     deploy,
     find_server,
 )
+from hatch_connect.connect.credentials import ApiKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,7 +122,7 @@ def test_a_bundle_goes_to_content_that_other_programs_know(
 ) -> None:
     known = server.add_content("known")
     bundle = sample_bundle(tmp_path / "b.tar.gz")
-    where = Server(url=server.url, api_key=Secret(server.api_key))
+    where = Server(url=server.url, credential=ApiKey(Secret(server.api_key)))
     for app_id in (known.guid, known.id, f"{server.url}/connect/#/apps/{known.guid}/access"):
         done = deploy(
             tmp_path, server=where, environ=environ, file=bundle, app_id=app_id, force=True

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hatch_connect.connect.servers import Server
-    from hatch_connect.secret import Secret
+    from hatch_connect.secret import Hidden, Secret
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ _PAGE = 20
 
 
 class ConnectClient:
-    """Posit Connect's API, as one API key may use it.
+    """Posit Connect's API, as one credential may use it.
 
     Every method raises `UnreachableError`, `AnswerError` or `RefusedError` (`NotFoundError` for
     what does not exist). Reads and idempotent changes are sent again. If the answer to a create, an
@@ -64,7 +64,7 @@ class ConnectClient:
         *,
         environ: Mapping[str, str],
         report: Report,
-        hidden: tuple[Secret, ...] = (),
+        hidden: Hidden = (),
     ) -> None:
         self._session = Session(server, environ=environ, report=report, hidden=hidden)
 
@@ -75,7 +75,8 @@ class ConnectClient:
 
     def server_settings(self) -> ServerSettings:
         """Return what the server says of itself; no key is needed for this."""
-        return ServerSettings.from_answer(self._get("server_settings"))
+        request = Request("GET", "server_settings", public=True)
+        return ServerSettings.from_answer(self._object(request))
 
     def python_installations(self) -> tuple[PythonInstallation, ...] | None:
         """Return the server's Pythons; None if it does not tell."""
@@ -128,7 +129,9 @@ class ConnectClient:
     def owner_of(self, content: Content) -> str:
         """Return what to call the owner of content: the user's name, if this key may know it."""
         person = Request("GET", f"v1/users/{quote(content.owner_guid, safe='')}")
-        for request in (Request("GET", _content(content.guid), query={"include": "owner"}), person):
+        include = Request("GET", _content(content.guid), query={"include": "owner"})
+        credential = self.server.credential
+        for request in (include, person) if credential is None or credential.can_list else ():
             with contextlib.suppress(ServerError):
                 answer = self._object(request)
                 owner = answer if request is person else answer.child("owner")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from hatch_connect.connect.credentials import ApiKey
 from hatch_connect.connect.headers import headers_in
-from hatch_connect.connect.servers import Server, same_server, server_url
+from hatch_connect.connect.identity import identity_source
+from hatch_connect.connect.servers import Server, is_local, same_server, server_url
 from hatch_connect.errors import StoreError, UsageError
 from hatch_connect.events import Note, Warned, silent
 from hatch_connect.secret import Secret, why_absent
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from hatch_connect.connect.credentials import Credential
+    from hatch_connect.connect.identity import IdentitySource
     from hatch_connect.connect.servers import ServerStore
     from hatch_connect.events import Report
 
@@ -26,13 +30,17 @@ _NO_TABLES: Mapping[str, str | None] = {}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
-    """What was given on the call."""
+    """What was given on the call.
+
+    `workflow` makes the credential of the identity of a CI workflow, if that may sign in.
+    """
 
     name: str | None = None
     server: str | None = None
     api_key: Secret | None = None
     insecure: bool | None = None
     cacert: Path | None = None
+    workflow: Callable[[IdentitySource, Server], Credential] | None = None
 
 
 def resolve_server(
@@ -44,7 +52,7 @@ def resolve_server(
     store: ServerStore,
     report: Report = silent,
 ) -> Server:
-    """Return the server that a call means, with the key that belongs to it.
+    """Return the server that a call means, with the credential that belongs to it.
 
     The first of these counts: the call (a nickname or a URL), CONNECT_SERVER, `configured`
     (`server` in pyproject.toml), the store's default. `tables` maps the nickname of each `on` table
@@ -53,9 +61,10 @@ def resolve_server(
 
     The call's key goes to whichever server the call means, a stored key only to its own URL, and
     CONNECT_API_KEY only to CONNECT_SERVER or, if that is not set, to a URL of the call or the
-    store. A URL that only pyproject.toml names never receives CONNECT_API_KEY or a stored key.
-    CONNECT_HTTP_HEADERS goes to CONNECT_SERVER only, instead of headers that are stored for it. A
-    store that cannot be read is reported, and needed only for a nickname that no table has.
+    store. Without a key, a CI workflow signs in by its identity. A URL that only pyproject.toml
+    names never receives CONNECT_API_KEY, a stored key or an identity. CONNECT_HTTP_HEADERS goes to
+    CONNECT_SERVER only, instead of headers that are stored for it. A store that cannot be read is
+    reported, and needed only for a nickname that no table has.
 
     Raises:
         UsageError: no server is named, there is no key for it (the message lists what was tried),
@@ -65,7 +74,19 @@ def resolve_server(
     finder = _Finder(environ, tables, store, report)
     found = finder.find(choice, configured)
     server = _with_headers(_completed(found, choice, environ), environ, report)
-    return replace(server, table=finder.table_of(server))
+    server = replace(server, table=finder.table_of(server))
+    if server.credential:
+        return server
+    own = environment_of(server.url, environ)
+    identity = identity_source(own, environ) if choice.workflow else None
+    if choice.workflow is None or identity is None or found.only_in_project:
+        raise _no_key(found, environ, identity)
+    if not (server.url.startswith("https://") or is_local(server.url)):
+        raise UsageError(
+            f"{server.url} is not encrypted: no identity token is sent there.",
+            hint="Use https:// in the server's URL.",
+        )
+    return replace(server, credential=choice.workflow(identity, server))
 
 
 def server_to_add(
@@ -76,17 +97,24 @@ def server_to_add(
     if not given:
         raise UsageError("Which server?", hint="Give its URL with --server.")
     server = Server(url=server_url(given), name=choice.name, source="the option --server")
-    completed = _completed(_ResolvedServer(server=server, by_url=True), choice, environ)
+    found = _ResolvedServer(server=server, by_url=True)
+    completed = _completed(found, choice, environ)
+    if completed.credential is None:
+        raise _no_key(found, environ, None)
     return _with_headers(completed, environ, report)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ResolvedServer:
-    """A server without the call's key; `by_url` if the call or the environment gave its URL."""
+    """A server without the call's key.
+
+    `by_url` if the call or the environment gave its URL; `only_in_project` if nothing else than
+    pyproject.toml names it: neither a key of the environment nor an identity goes there.
+    """
 
     server: Server
     by_url: bool = False
-    key_may_come_from_environment: bool = True
+    only_in_project: bool = False
 
 
 class _Finder:
@@ -210,9 +238,7 @@ class _Finder:
         stored = self._stored(self._store.find, url)
         if stored:
             return _ResolvedServer(server=replace(stored, url=url))
-        return _ResolvedServer(
-            server=Server(url=url, source=source), key_may_come_from_environment=False
-        )
+        return _ResolvedServer(server=Server(url=url, source=source), only_in_project=True)
 
     def _stored(self, look: Callable[[str], Server | None], text: str) -> Server | None:
         """Return the server that the store knows; None if the store cannot be read."""
@@ -255,9 +281,6 @@ def _url_of(text: str, source: str) -> str:
 def _completed(found: _ResolvedServer, choice: ServerOptions, environ: Mapping[str, str]) -> Server:
     server = found.server
     own = environment_of(server.url, environ)
-    key = _checked_key(_key(found, choice, own))
-    if key is None:
-        raise _no_key(found, environ)
     from hatch_connect.connect.tls import read_certificates, stored_certificates
 
     insecure = choice.insecure
@@ -269,7 +292,7 @@ def _completed(found: _ResolvedServer, choice: ServerOptions, environ: Mapping[s
     stored = None if insecure or cacert else server.ca_cert
     return replace(
         server,
-        api_key=key,
+        credential=_checked_key(_key(found, choice, own)),
         insecure=insecure,
         ca_cert=read_certificates(cacert)
         if cacert
@@ -300,18 +323,24 @@ def _is_on(value: str) -> bool:
     return value.lower() in _ON
 
 
-def _key(found: _ResolvedServer, choice: ServerOptions, own: Mapping[str, str]) -> Secret | None:
-    given = own.get("CONNECT_API_KEY") if found.key_may_come_from_environment else None
-    from_environment = None if given is None or why_absent(given) else Secret(given)
-    stored = found.server.api_key
+def _key(
+    found: _ResolvedServer, choice: ServerOptions, own: Mapping[str, str]
+) -> Credential | None:
+    called = ApiKey(choice.api_key) if choice.api_key else None
+    given = None if found.only_in_project else own.get("CONNECT_API_KEY")
+    absent = given is None or why_absent(given)
+    from_environment = None if absent else ApiKey(Secret(str(given)), "the environment")
+    stored = found.server.credential
     # In these cases CONNECT_API_KEY is meant for this server, and outweighs the store.
     if found.by_url or own.get("CONNECT_SERVER"):
-        return choice.api_key or from_environment or stored
-    return choice.api_key or stored or from_environment
+        return called or from_environment or stored
+    return called or stored or from_environment
 
 
-def _checked_key(key: Secret | None) -> Secret | None:
-    value = key.reveal().strip() if key else ""
+def _checked_key(credential: Credential | None) -> Credential | None:
+    if not isinstance(credential, ApiKey):
+        return credential
+    value = credential.key.reveal().strip()
     if not value:
         return None
     if why_absent(value):
@@ -323,10 +352,12 @@ def _checked_key(key: Secret | None) -> Secret | None:
             "The API key holds characters that no API key has.",
             hint="Copy it again from the dashboard: your name, then API Keys.",
         )
-    return Secret(value)
+    return replace(credential, key=Secret(value))
 
 
-def _no_key(found: _ResolvedServer, environ: Mapping[str, str]) -> UsageError:
+def _no_key(
+    found: _ResolvedServer, environ: Mapping[str, str], identity: IdentitySource | None
+) -> UsageError:
     url = found.server.url
     message = f"There is no API key for {url}, which comes from {found.server.source}."
     key = environ.get("CONNECT_API_KEY")
@@ -339,8 +370,21 @@ def _no_key(found: _ResolvedServer, environ: Mapping[str, str]) -> UsageError:
             if other
             else " CONNECT_API_KEY alone does not go to a URL that only pyproject.toml names."
         )
-    return UsageError(
-        message,
-        hint=f"Store one with: hatch-connect add --name NAME --server {url}\n"
-        f"or set CONNECT_SERVER={url} together with CONNECT_API_KEY.",
+    if identity and found.only_in_project:
+        # Its audience is the same on every server: who edits a URL could collect it.
+        return UsageError(
+            f"{message} The identity of this workflow does not go to a URL that only "
+            "pyproject.toml names either.",
+            hint=f"Name the server outside of the project: set CONNECT_SERVER={url}, or give "
+            f"--server {url}.",
+        )
+    hint = (
+        f"Store one with: hatch-connect add --name NAME --server {url}\n"
+        f"or set CONNECT_SERVER={url} together with CONNECT_API_KEY."
     )
+    if environ.get("GITHUB_ACTIONS") == "true" and not environ.get("ACTIONS_ID_TOKEN_REQUEST_URL"):
+        hint += (
+            "\nTo sign in without a key (trusted publishing), give this job the permission "
+            "`id-token: write`."
+        )
+    return UsageError(message, hint=hint)

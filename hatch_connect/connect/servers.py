@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
+from hatch_connect.connect.credentials import ApiKey
 from hatch_connect.connect.headers import checked_headers, secrets_of
 from hatch_connect.connect.json_file import JsonFile
 from hatch_connect.errors import StoreError, UsageError
@@ -25,8 +26,10 @@ from hatch_connect.typed import json_type, optional
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from hatch_connect.connect.credentials import Credential
     from hatch_connect.connect.headers import Headers
     from hatch_connect.events import Report
+    from hatch_connect.secret import Hidden
 
 _Entry: TypeAlias = dict[str, object]
 T = TypeVar("T")
@@ -50,7 +53,7 @@ _HEADERS = "http_headers"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """A server and how to reach it.
+    """A server, how to reach it, and what signs the requests to it.
 
     `url` is as `server_url` gives it; `ca_cert` is PEM text; `source` says where it was named, to
     be put into a sentence: "the option --server", "the server 'prod' in .../servers.json"; `table`
@@ -59,7 +62,7 @@ class Server:
     """
 
     url: str
-    api_key: Secret | None = None
+    credential: Credential | None = None
     name: str | None = None
     insecure: bool = False
     ca_cert: str | None = None
@@ -68,9 +71,10 @@ class Server:
     headers: Headers = ()
 
     @property
-    def secrets(self) -> tuple[Secret, ...]:
+    def secrets(self) -> Hidden:
         """What must not show of it."""
-        return (*filter(None, [self.api_key]), *secrets_of(self.headers))
+        own = (self.credential.secrets,) if self.credential else ()
+        return (*own, *secrets_of(self.headers))
 
 
 def config_directory(environ: Mapping[str, str], platform: str) -> Path:
@@ -122,7 +126,7 @@ class ServerStore:
         found = self._sorted_out(url)
         if found[1] and not found[0]:
             raise found[1][0]
-        return min(found[0], key=lambda server: server.api_key is None, default=None)
+        return min(found[0], key=lambda server: server.credential is None, default=None)
 
     def default_name(self) -> str | None:
         """Return the nickname that is used when none is given, as the official client does."""
@@ -200,7 +204,7 @@ class ServerStore:
             url = server_url(url)
         return Server(
             url=url,
-            api_key=Secret(key) if key else None,
+            credential=ApiKey(Secret(key), "the store") if key else None,
             name=name,
             insecure=insecure,
             ca_cert=self._read(name, entry, "ca_cert", str) or None,
@@ -236,10 +240,11 @@ def _objects(entries: Mapping[str, object]) -> dict[str, _Entry]:
 
 
 def _as_stored(server: Server) -> _Entry:
+    credential = server.credential
     return {
         "name": server.name,
         "url": server.url,
-        "api_key": server.api_key.reveal() if server.api_key else None,
+        "api_key": credential.key.reveal() if isinstance(credential, ApiKey) else None,
         "insecure": server.insecure,
         "ca_cert": server.ca_cert,
         **({_HEADERS: {n: v.reveal() for n, v in server.headers}} if server.headers else {}),

@@ -23,7 +23,7 @@ from hatch_connect.connect.json_reader import readable, refusal_in, without_mark
 from hatch_connect.connect.resources import Visit
 from hatch_connect.connect.retries import REPEATABLE, Backoff, RetryPolicy, seconds_asked
 from hatch_connect.connect.servers import is_local
-from hatch_connect.connect.transport import Http, KeyAuth
+from hatch_connect.connect.transport import HeaderAuth, Http
 from hatch_connect.errors import (
     AnswerError,
     NotFoundError,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.connect.servers import Server
     from hatch_connect.connect.upload import BundleBody
-    from hatch_connect.secret import Secret
+    from hatch_connect.secret import Hidden, Secret
 
 _MANY_HOPS = 5
 _ATTEMPTS = 6
@@ -47,6 +47,7 @@ _SLOWLY = 3  # ... with waits three times as long as usual: about ten seconds in
 _EXCERPT_BYTES = 1 << 16
 _EXCERPT_SECONDS = 2.0
 _TOO_MANY_REQUESTS = 429
+_EXPIRED = 401
 _NOT_FOUND = 404
 _UNAUTHORIZED = {401, 403}
 _MISSING = {Code.OBJECT_DOES_NOT_EXIST, Code.TASK_DOES_NOT_EXIST}
@@ -61,7 +62,7 @@ class Request:
     """A request to the API; as text it is "POST v1/content".
 
     `wait` is for how many seconds the server was asked to hold its answer back; `secrets` are
-    values in `body` that must not be in any message.
+    values in `body` that must not be in any message; `public` is what needs no key.
     """
 
     method: str
@@ -71,13 +72,14 @@ class Request:
     stream: BundleBody | None = field(default=None, kw_only=True)
     secrets: tuple[Secret, ...] = field(default=(), kw_only=True)
     wait: int = field(default=0, kw_only=True)
+    public: bool = field(default=False, kw_only=True)
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
 
 class Session:
-    """Requests to one server, with its key, headers, certificates and the proxies of `environ`.
+    """Requests to one server: its credential, headers and certificates, the proxies of `environ`.
 
     Nothing else decides what is sent and where: no .netrc, no environment variable that requests
     would read on its own, no redirect to another host. `hidden` are values, besides the server's
@@ -90,13 +92,12 @@ class Session:
         *,
         environ: Mapping[str, str],
         report: Report,
-        hidden: tuple[Secret, ...] = (),
+        hidden: Hidden = (),
     ) -> None:
         self.server = server
         self._hidden = (*hidden, *server.secrets)
         self.report = report
         self._retry_policy = RetryPolicy.usual()
-        self._auth = KeyAuth(server.api_key)
         self._http = Http(
             environ, insecure=server.insecure, ca_cert=server.ca_cert, extra=server.headers
         )
@@ -205,14 +206,30 @@ class Session:
                     return response
 
     def _sent(self, request: Request, url: str) -> requests.Response:
-        """Send a request; the answer's body is still to be read."""
+        """Send a request, and once more if the credential can be renewed that the server refuses.
+
+        The answer's body is still to be read.
+        """
+        credential = self.server.credential
+        if credential and not request.public:
+            credential.sign_in(self._http, self.report)
+        used = credential.authorization() if credential else None
+        response = self._signed(request, url, used)
+        if response.status_code != _EXPIRED or credential is None:
+            return response
+        if not credential.renew(self._http, self.report, used):
+            return response
+        response.close()
+        return self._signed(request, url, credential.authorization())
+
+    def _signed(self, request: Request, url: str, authorization: str | None) -> requests.Response:
         if request.stream:
             request.stream.seek(0)
         return self._http.ask(
             str(request),
             request.method,
             url,
-            auth=self._auth,
+            auth=HeaderAuth(authorization),
             json=request.body,
             data=request.stream,
             headers=request.stream.headers if request.stream else None,
@@ -233,8 +250,11 @@ class Session:
         number = ", ".join(filter(None, known))
         missing = status == _NOT_FOUND or code in _MISSING
         found = NotFoundError if missing else RefusedError
-        message = f"{request} was refused by {self._host} ({number}): {why or 'no reason given'}"
         hint = next_step(request.path, status, code)
+        credential = self.server.credential
+        if status == _EXPIRED and credential and credential.lapsed:
+            why, hint = credential.lapsed
+        message = f"{request} was refused by {self._host} ({number}): {why or 'no reason given'}"
         if code is None and status in _UNAUTHORIZED:
             hint = f"{hint}\n{login_hint(self.server.headers)}"
         error = found(message, status=status, code=code, hint=hint)

@@ -1,4 +1,4 @@
-"""How requests travel: pools of connections, proxies, the key."""
+"""How requests travel: pools of connections, proxies, time-outs, the signature."""
 
 from __future__ import annotations
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from hatch_connect.connect.headers import Headers
     from hatch_connect.errors import UnreachableError
-    from hatch_connect.secret import Secret
 
 _READ_TIMEOUT = 300.0  # seconds, as the official client's
 _CONNECT_TIMEOUT = 15.0
@@ -108,16 +107,16 @@ class _TlsPool(urllib3.HTTPSConnectionPool):
 _POOLS = {"http": _Pool, "https": _TlsPool}
 
 
-class KeyAuth(AuthBase):
-    """Sends the API key. Any `auth` keeps requests from reading credentials from .netrc."""
+class HeaderAuth(AuthBase):
+    """Signs a request. Any `auth` keeps requests from reading credentials from .netrc."""
 
-    def __init__(self, key: Secret | None) -> None:
-        self._key = key
+    def __init__(self, authorization: str | None) -> None:
+        self._authorization = authorization
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Add the header."""
-        if self._key:
-            request.headers["Authorization"] = f"Key {self._key.reveal()}"
+        if self._authorization:
+            request.headers["Authorization"] = self._authorization
         return request
 
 
@@ -166,7 +165,7 @@ class Http(requests.Session):
         self.environ = environ
         self.tls = cache(partial(tls_context, environ, insecure=insecure, ca_cert=ca_cert))
         self._insecure = insecure
-        self._timeout = _read_timeout(environ)
+        self.timeout = _read_timeout(environ)
         for prefix in ("https://", "http://"):
             self.mount(prefix, Adapter(self.tls, RetryPolicy.usual()))
 
@@ -189,7 +188,7 @@ class Http(requests.Session):
         `wait` are seconds for which the server may hold its answer back. Raises UnreachableError.
         """
         proxy = proxy_for(url, self.environ)
-        timeout = self._timeout + wait
+        timeout = self.timeout + wait
         # While a body is sent, the time-out for connecting is the one for each write.
         connecting = (
             timeout if hasattr(given.get("data"), "read") else min(timeout, _CONNECT_TIMEOUT)
@@ -213,7 +212,7 @@ class Http(requests.Session):
         if not isinstance(error, requests.RequestException):
             error = requests.RequestException(error)
         proxy = proxy_for(url, self.environ)
-        return failure(error, what=what, url=url, proxy=proxy, timeout=self._timeout + wait)
+        return failure(error, what=what, url=url, proxy=proxy, timeout=self.timeout + wait)
 
     def ask_shortly(self, what: str, method: str, url: str, **given: Any) -> tuple[int, bytes]:  # noqa: ANN401 - as requests
         """Return the status and the body of an answer that is short.

@@ -23,6 +23,7 @@ from hatch_connect.local.folder import (
     read_key,
     read_url,
 )
+from hatch_connect.programs import without_identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -136,7 +137,7 @@ def _spawn(state: Path, environ: Mapping[str, str]) -> subprocess.Popen[str]:
             # -P: the folder it is started in must not shadow a module.
             (sys.executable, "-P", "-m", "hatch_connect.local", str(state)),
             cwd=state,
-            env=dict(environ),
+            env=without_identity(environ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,

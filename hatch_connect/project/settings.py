@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hatch_connect.project.validators import (
     Validator,
     one_of,
+    validate_audience,
     validate_content_name,
     validate_guid,
     validate_project_file,
@@ -279,6 +280,13 @@ class Settings:
     )
     server: str | None = _text(
         "server", "The server's nickname or URL.", '"https://connect.example"', rule=validate_server
+    )
+    identity_audience: str = _text(
+        "server",
+        "The audience of the identity token with which a CI workflow signs in.",
+        '"connect-staging"',
+        default="connect",
+        rule=validate_audience,
     )
     guid: str | None = _text(
         "server",

@@ -46,6 +46,11 @@ def validate_title(value: str) -> str | None:
     return f"must have 3 to 1,024 characters, not {len(value):,}"
 
 
+def validate_audience(value: str) -> str | None:
+    """Check the audience of an identity token, which is any text."""
+    return None if value.strip() and value.isprintable() else "must be a text of one line"
+
+
 def validate_guid(value: str) -> str | None:
     """Check a GUID, by which Connect names content."""
     from uuid import UUID

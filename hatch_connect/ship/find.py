@@ -19,6 +19,7 @@ from hatch_connect.events import Report, Warned, silent
 if TYPE_CHECKING:
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.resources import BundleInfo, Content, User
+    from hatch_connect.connect.servers import Server
 
 
 _FORBIDDEN = {
@@ -92,6 +93,31 @@ def find_content(
     return _by_name(client, user, reference.name, report)
 
 
+def check_reference(reference: ContentReference, server: Server, *, gone: bool = False) -> None:
+    """Refuse what a credential cannot do that may only update content whose GUID is known.
+
+    It can neither create content nor look for it. `gone` tells that the recorded content does not
+    exist. Raises UsageError; nothing need be asked for this.
+    """
+    if server.credential is None or server.credential.can_list:
+        return
+    if reference.new:
+        why = "--new asks for new content"
+    elif reference.app_id or reference.guid or (reference.recorded and not gone):
+        return
+    elif gone:
+        why = "the content that was recorded is gone"
+    else:
+        why = "it is not known which content this is"
+    raise UsageError(
+        f"Trusted publishing updates content that is there, and {why}: as a workflow, nobody can "
+        f"create or look for content on {server.url}.",
+        hint="Deploy it once with a person's API key, let it trust this workflow (in its settings, "
+        'under Access), and keep its GUID: `guid = "..."` in [tool.hatch-connect] (of this server: '
+        "in its `on` table), or --app-id GUID.",
+    )
+
+
 def _recorded(
     client: ConnectClient, reference: ContentReference, report: Report
 ) -> ContentMatch | None:
@@ -104,6 +130,7 @@ def _recorded(
         # A 404 from a proxy, which has no code of Connect's, does not mean that content is gone.
         if not (isinstance(error.__cause__, NotFoundError) and error.__cause__.code):
             raise
+        check_reference(reference, client.server, gone=True)
         report(Warned(text=f"{error.message} {_LOOKED_FOR} {OTHERWISE}"))
         return None
 
@@ -116,7 +143,8 @@ def _begun(
     It has the name that was free then, and is recorded or, if the call ended before it could record
     it, still empty.
     """
-    if reference.begun is None:
+    credential = client.server.credential
+    if reference.begun is None or (credential and not credential.can_list):
         return None
     for content in client.own_content(reference.begun, user):
         empty = content.bundle_id is None and not client.bundles(content.guid)
@@ -147,10 +175,17 @@ def _named(client: ConnectClient, named: str, because: str) -> ContentMatch:
             raise
         raise ContentError(
             f"This key may not see content {app_id}, which {because} names.",
-            hint=f"Have its owner make you a collaborator. {OTHERWISE}",
+            hint=f"{_remedy(client)} {OTHERWISE}",
         ) from error
     owner = client.owner_of(content) if content.app_role in _NOT_MINE else ""
     return ContentMatch(content=content, because=because, owner=owner)
+
+
+def _remedy(client: ConnectClient) -> str:
+    credential = client.server.credential
+    if credential is None or credential.can_list:
+        return "Have its owner make you a collaborator."
+    return "Let this content trust this workflow (in its settings, under Access)."
 
 
 def check_content(located: ContentMatch, role: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
+from hatch_connect.programs import IDENTITY_VARIABLES
 from hatch_connect.secret import Secret
 from hatch_connect.verbs.call import Call
 
@@ -35,7 +36,8 @@ def run_verb(verb: str, options: Options, surroundings: Surroundings, report: Re
     """Carry out one of `options.VERBS`, or `publish`; only that verb's modules are imported.
 
     The API key of the call or of the environment is masked in everything that is reported, as are
-    the headers of the environment: servers and builds may repeat them. Raises HatchConnectError.
+    the headers of the environment and what signs in without a key: servers and builds may repeat
+    them. Raises HatchConnectError.
     """
     try:
         module = import_module(f"{__name__}.{_MODULES.get(verb, verb)}")
@@ -43,10 +45,12 @@ def run_verb(verb: str, options: Options, surroundings: Surroundings, report: Re
         error.add_note("Nothing was changed.")
         raise
     environ = surroundings.environ
-    secrets = [options.api_key, Secret(environ.get("CONNECT_API_KEY", ""))]
+    names = ("CONNECT_API_KEY", *IDENTITY_VARIABLES)
+    secrets = [options.api_key, *(Secret(environ.get(name, "")) for name in names)]
     if text := environ.get("CONNECT_HTTP_HEADERS"):
         from hatch_connect.connect.headers import secrets_in
 
         secrets += secrets_in(text)
-    with Call.of(options, surroundings, report).masking(secrets) as call:
+    called = Call.of(options, surroundings, report)
+    with called.masking((*secrets, called.secrets)) as call:
         return cast("Result", getattr(module, f"run_{verb}")(call))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from os.path import normpath
 from pathlib import Path
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.errors import HatchConnectError, UsageError, add_facts, facts_of
 from hatch_connect.events import Progress
-from hatch_connect.secret import hiding
+from hatch_connect.secret import Secrets, hiding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from hatch_connect.connect.identity import WorkflowIdentity
     from hatch_connect.events import Event, Report
     from hatch_connect.options import Options
     from hatch_connect.project.project import Project, ProjectConfig
@@ -47,12 +48,15 @@ class Call:
     """One call of a verb: what is asked for, by which process, and where it reports.
 
     `read_project` reads the project once, if a verb asks for it: not every verb needs one.
+    `secrets` are those that arise; `identities` are those of the workflow, by server and audience.
     """
 
     options: Options
     surroundings: Surroundings
     report: Report
     read_project: Callable[[], Project]
+    secrets: Secrets = field(default_factory=Secrets)
+    identities: dict[tuple[str, str], WorkflowIdentity] = field(default_factory=dict)
 
     @classmethod
     def of(cls, options: Options, surroundings: Surroundings, report: Report) -> Call:
@@ -114,7 +118,7 @@ class Call:
         return replace(self, report=lambda event: report(replace(event, about=content)))
 
     @contextmanager
-    def masking(self, secrets: Iterable[Secret | None]) -> Iterator[Call]:
+    def masking(self, secrets: Iterable[Secret | Secrets | None]) -> Iterator[Call]:
         """Yield the call with these values hidden in what it reports, and in exceptions."""
         with masking(secrets, self.report) as report:
             yield replace(self, report=report)
@@ -139,9 +143,9 @@ def nothing_changed(again: str = "deploy") -> Iterator[None]:
 
 
 @contextmanager
-def masking(secrets: Iterable[Secret | None], report: Report) -> Iterator[Report]:
+def masking(secrets: Iterable[Secret | Secrets | None], report: Report) -> Iterator[Report]:
     """Yield a report that hides these values; exceptions that leave the block hide them too."""
-    hide = hiding(secret for secret in secrets if secret)
+    hide = hiding(secret for secret in secrets if secret is not None)
 
     def report_masked(event: Event) -> None:
         if not isinstance(event, Progress):

@@ -14,14 +14,26 @@ from typing import TYPE_CHECKING
 from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import NotFoundError, ProjectError, StoreError, UsageError
 from hatch_connect.events import Note, Step, Warned
-from hatch_connect.secret import Secret, hiding
+from hatch_connect.secret import Hidden, Secret, hiding
 from hatch_connect.ship.execute import Execution
-from hatch_connect.ship.find import ContentMatch, ContentReference, find_content, variable_names
+from hatch_connect.ship.find import (
+    ContentMatch,
+    ContentReference,
+    check_reference,
+    find_content,
+    variable_names,
+)
 from hatch_connect.ship.history import History, RecordKeeper
 from hatch_connect.ship.plan import make_rollback
 from hatch_connect.verbs.call import nothing_changed
 from hatch_connect.verbs.result import Result, deployed, planned
-from hatch_connect.verbs.server import chosen_server, client_of, polling_of, settings_of, who
+from hatch_connect.verbs.server import (
+    chosen_server,
+    client_of,
+    polling_of,
+    settings_of,
+    who,
+)
 from hatch_connect.verbs.source import path_to_verify, source_of
 
 if TYPE_CHECKING:
@@ -49,7 +61,7 @@ class _DeployedContent:
     content: Content
     because: str
     source: Source | None
-    hidden: tuple[Secret, ...]
+    hidden: Hidden
     call: Call
 
     @property
@@ -82,11 +94,12 @@ def _deployed_content(call: Call) -> Iterator[_DeployedContent]:
     with chosen_server(call, source.config if source else None) as server:
         if source and server.table:  # which may name other content there
             source = _source(call, server)
-        hidden = (*_values(source, call), *server.secrets)
+        hidden: Hidden = (*_values(source, call), *server.secrets)
         client = client_of(server, call, hidden)
         clues = ContentReference(app_id=call.options.app_id, name=None)
         if source:
             clues = source.reference(server, call)
+        check_reference(clues, server)
         user = client.user()
         located = find_content(client, user, clues, call.report)
         if located.content is None:
@@ -131,7 +144,7 @@ def run_info(call: Call) -> Result:
     return Result(
         lines=(
             f"Server     {server.url} ({server.source})",
-            f"You        {who(user)}",
+            f"You        {who(user, server)}",
             f"Content    {content.guid} ({found.because})",
             f"Name       {content.name}",
             f"Title      {content.title or ''}",

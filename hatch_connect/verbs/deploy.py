@@ -23,7 +23,7 @@ from hatch_connect.errors import HatchConnectError, UsageError, add_facts
 from hatch_connect.events import Note, Step, Warned
 from hatch_connect.secret import without_credentials
 from hatch_connect.ship.execute import Execution
-from hatch_connect.ship.find import find_content, last_bundle, variable_names
+from hatch_connect.ship.find import check_reference, find_content, last_bundle, variable_names
 from hatch_connect.ship.history import IDENTITY, RecordKeeper, noted_identity
 from hatch_connect.ship.plan import (
     CreateContent,
@@ -59,9 +59,9 @@ if TYPE_CHECKING:
     from hatch_connect.connect.servers import Server
     from hatch_connect.events import Report
     from hatch_connect.options import Options
-    from hatch_connect.secret import Secret
+    from hatch_connect.secret import Hidden
     from hatch_connect.ship.execute import GoOn
-    from hatch_connect.ship.find import ContentMatch
+    from hatch_connect.ship.find import ContentMatch, ContentReference
     from hatch_connect.ship.follow import TaskPolling
     from hatch_connect.ship.plan import Plan
     from hatch_connect.ship.variables import Variables
@@ -86,7 +86,7 @@ class _Checked:
     wanted: DeploymentRequest
     found: ServerFacts
     metadata: dict[str, str] | None
-    hidden: tuple[Secret, ...]
+    hidden: Hidden
 
 
 def run_deploy(call: Call) -> Result:
@@ -153,18 +153,20 @@ def _check_options(options: Options) -> None:
 def _check(source: Source, server: Server, call: Call) -> _Checked:
     """Ask the server what matters before there is a bundle, and refuse what cannot succeed."""
     variables = _variables(source, call)
-    hidden = (*variables.hidden, *server.secrets)
+    hidden: Hidden = (*variables.hidden, *server.secrets)
     config = source.config
     request = build_request(source.built_from, call) if source.built_from else None
     with call.masking(hidden) as masked:
         if source.path:
             whose = f"{config.content_name!r} of this project" if config else "of its own"
             masked.report(Note(text=f"{source.path.name} is content {whose}."))
+        reference = source.reference(server, masked)
+        check_reference(reference, server)
         masked.report(Step(text=f"Connecting to {server.url} ({server.source})"))
         client = client_of(server, masked, variables.hidden)
         settings = settings_of(client, masked)
         wanted = _wanted(source, variables, request, call.options)
-        found = _look(client, settings, source, wanted, masked)
+        found = _look(client, settings, source, reference, wanted, masked)
         try:
             check_request(wanted, found)
         except HatchConnectError as error:
@@ -253,12 +255,12 @@ def _look(
     client: ConnectClient,
     settings: ServerSettings,
     source: Source,
+    reference: ContentReference,
     wanted: DeploymentRequest,
     call: Call,
 ) -> ServerFacts:
     """Ask the server what the plan needs to know; nothing is changed."""
     user = client.user()
-    reference = source.reference(client.server, call)
     located = find_content(client, user, reference, call.report)
     content = located.content
     pythons = client.python_installations() if source.has_python else None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.events import Note
 from hatch_connect.local.start import serve
+from hatch_connect.programs import without_identity
 from hatch_connect.verbs.result import Result
 from hatch_connect.verbs.server import state_folder
 
@@ -25,7 +26,7 @@ def run_local(call: Call) -> Result:
     serve(
         state,
         port=call.options.port or 0,
-        environ=call.environ,
+        environ=without_identity(call.environ),
         report=call.report,
         ready=ready,
     )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hatch_connect.bundle.build_protocol import Built
     from hatch_connect.connect.servers import Server
     from hatch_connect.options import Options
-    from hatch_connect.secret import Secret
+    from hatch_connect.secret import Hidden
     from hatch_connect.ship.execute import Deployment
     from hatch_connect.ship.plan import Plan
 
@@ -102,7 +102,7 @@ def deployed(
     server: Server,
     before: Planned,
     *,
-    hidden: tuple[Secret, ...],
+    hidden: Hidden,
     draft_urls: bool | None = None,
 ) -> Deployed:
     """Return what is on the server now: the URL of the content, or of the draft.

@@ -5,20 +5,25 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hatch_connect.connect.credentials import ApiKey
+from hatch_connect.connect.identity import WorkflowIdentity
 from hatch_connect.connect.resolve_server import ServerOptions, environment_of, resolve_server
 from hatch_connect.connect.servers import Server, ServerStore
 from hatch_connect.errors import UsageError
+from hatch_connect.project.settings import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hatch_connect.connect.client import ConnectClient
+    from hatch_connect.connect.identity import IdentitySource
     from hatch_connect.connect.resources import ServerSettings, User
     from hatch_connect.project.project import ProjectConfig
-    from hatch_connect.secret import Secret
+    from hatch_connect.secret import Hidden
     from hatch_connect.ship.follow import TaskPolling
     from hatch_connect.verbs.call import Call
 
@@ -43,7 +48,7 @@ def server_options(call: Call) -> ServerOptions:
     )
 
 
-def client_of(server: Server, call: Call, hidden: tuple[Secret, ...] = ()) -> ConnectClient:
+def client_of(server: Server, call: Call, hidden: Hidden = ()) -> ConnectClient:
     """Return a client of this server that shows none of these values; nothing is sent yet."""
     from hatch_connect.connect.client import ConnectClient
 
@@ -83,7 +88,10 @@ def chosen_server(call: Call, config: ProjectConfig | None) -> Iterator[Server]:
     options, tables = call.options, dict(config.servers if config else ())
     if not options.local:
         yield resolve_server(
-            server_options(call),
+            replace(
+                server_options(call),
+                workflow=None if options.no_identity else partial(_workflow, call, config),
+            ),
             environ=call.environ,
             configured=config.server if config else None,
             tables=tables,
@@ -101,7 +109,25 @@ def chosen_server(call: Call, config: ProjectConfig | None) -> Iterator[Server]:
     with running(state_folder(call), environ=call.environ, report=call.report) as local:
         # `[tool.hatch-connect.on.local]` says what differs on this machine.
         table = "local" if "local" in tables else None
-        yield Server(url=local.url, api_key=local.api_key, name="local", source=_LOCAL, table=table)
+        yield Server(
+            url=local.url,
+            credential=ApiKey(local.api_key),
+            name="local",
+            source=_LOCAL,
+            table=table,
+        )
+
+
+def _workflow(
+    call: Call, config: ProjectConfig | None, identity: IdentitySource, server: Server
+) -> WorkflowIdentity:
+    """Return the identity of the CI workflow on this server; one for all content of a call."""
+    own = config.on(server.table) if config and server.table else config
+    audience = own.identity_audience if own else str(SETTINGS["identity-audience"].default)
+    return call.identities.setdefault(
+        (server.url, audience),
+        WorkflowIdentity(server.url, identity, audience=audience, secrets=call.secrets),
+    )
 
 
 def state_folder(call: Call) -> Path:
@@ -117,10 +143,11 @@ def state_folder(call: Call) -> Path:
     return user_state_path("hatch-connect", appauthor=False) / "local"
 
 
-def who(user: User | None) -> str:
-    """Return what to call the owner of a key."""
+def who(user: User | None, server: Server) -> str:
+    """Return what to call the owner of what signs the requests to the server."""
     if user is None:
-        return "valid key without a user"
+        known = server.credential is None or server.credential.can_list
+        return "valid key without a user" if known else "signed in as: trusted publisher (no user)"
     return f"{user.username} ({user.role})" if user.role else user.username
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from hatch_connect.connect.credentials import ORDER
 from hatch_connect.connect.resolve_server import server_to_add
 from hatch_connect.errors import ProjectError, StoreError, UsageError
 from hatch_connect.events import Note, Warned
@@ -51,7 +52,7 @@ def run_add(call: Call) -> Result:
     if known is not None and known.url != server.url:
         call.report(Note(text=f"{options.name!r} was {known.url} until now."))
     store.add(server, default=options.set_default)
-    you = f"there you are {user.username}" if user else f"{who(None)} there"
+    you = f"there you are {user.username}" if user else f"{who(None, server)} there"
     return Result(
         lines=(f"Stored {server.url} as {server.name!r}; {you}.",),
         facts={"name": server.name, "url": server.url, "username": user and user.username},
@@ -146,7 +147,8 @@ def run_details(call: Call) -> Result:
             f"Because  {server.source}",
             *([f"Headers  {', '.join(_names(server))}"] if server.headers else ()),
             f"Version  {version or 'hidden'}",
-            f"You      {who(user)}",
+            f"You      {who(user, server)}",
+            f"Identity {_which_counts(server)}",
             f"Python   {shown}",
             *(f"Image    {i.name}  Python {', '.join(i.pythons)}" for i in images),
         ),
@@ -156,11 +158,19 @@ def run_details(call: Call) -> Result:
             "source": server.source,
             "http_headers": _names(server),
             "version": version,
+            "identity": server.credential and server.credential.source,
             "user": user and {"guid": user.guid, "username": user.username, "role": user.role},
             "python": None if pythons is None else [p.version for p in pythons],
             "images": [{"name": i.name, "python": list(i.pythons)} for i in images],
         },
     )
+
+
+def _which_counts(server: Server) -> str:
+    """Return the order in which a key or an identity is looked for, and which one was taken."""
+    found = server.credential.source if server.credential else ""
+    order = (f"[{each}]" if each == found else each for each in ORDER)
+    return f"from {found} (the first of: {', '.join(order)})"
 
 
 def _main_content(call: Call) -> ProjectConfig | None:

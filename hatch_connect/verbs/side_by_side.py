@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.events import Event as Reported
     from hatch_connect.events import Report
-    from hatch_connect.secret import Secret
+    from hatch_connect.secret import Hidden
     from hatch_connect.ship.execute import Execution, GoOn
     from hatch_connect.verbs.call import Call
     from hatch_connect.verbs.result import Result
@@ -80,7 +80,7 @@ class Piece:
 
     source: Source
     call: Call
-    hidden: tuple[Secret, ...]
+    hidden: Hidden
     deploy: Callable[[Piece, GoOn], Deployed]
     execution: Execution | None = None
     outcome: Deployed | BaseException | None = None

@@ -8,6 +8,7 @@ from support.fake_connect import FakeConnect
 from support.sample_bundle import sample_bundle
 
 from hatch_connect.connect.client import ConnectClient
+from hatch_connect.connect.credentials import ApiKey
 from hatch_connect.connect.servers import Server
 from hatch_connect.secret import Secret
 
@@ -35,7 +36,7 @@ def connecting(events: list[Event], monkeypatch: pytest.MonkeyPatch) -> Connecti
         ca_cert: str | None = None,
         key: str = "fake-key-0123456789abcdef",
     ) -> ConnectClient:
-        server = Server(url=url, api_key=Secret(key), insecure=insecure, ca_cert=ca_cert)
+        server = Server(url=url, credential=ApiKey(Secret(key)), insecure=insecure, ca_cert=ca_cert)
         told = {"CONNECT_REQUEST_TIMEOUT": "60"} | dict(environ or {})
         return ConnectClient(server, environ=told, report=events.append)
 

@@ -14,6 +14,7 @@ from support.faults import Say, html, redirect
 
 from hatch_connect import deploy, find_server
 from hatch_connect.connect.client import ConnectClient
+from hatch_connect.connect.credentials import ApiKey
 from hatch_connect.connect.headers import headers_in, merged_cookies, secrets_in
 from hatch_connect.connect.oauth import OAuthServer, exchange
 from hatch_connect.connect.resolve_server import ServerOptions, resolve_server
@@ -152,8 +153,8 @@ class TestWhichServer:
     def store(self, tmp_path: Path) -> ServerStore:
         store = ServerStore(tmp_path / "servers.json")
         own = (("X-Own", Secret("stored")),)
-        store.add(Server(name="prod", url=PROD, api_key=Secret("KEY"), headers=own))
-        store.add(Server(name="other", url=OTHER, api_key=Secret("KEY")))
+        store.add(Server(name="prod", url=PROD, credential=ApiKey(Secret("KEY")), headers=own))
+        store.add(Server(name="other", url=OTHER, credential=ApiKey(Secret("KEY"))))
         return store
 
     @pytest.mark.parametrize(
@@ -189,13 +190,15 @@ class TestWhichServer:
         stored = json.loads(store.path.read_text())
         assert stored["prod"]["http_headers"] == {"X-Own": "stored"}
         assert "http_headers" not in stored["other"]
-        store.add(Server(name="prod", url=OTHER, api_key=Secret("KEY")))
+        store.add(Server(name="prod", url=OTHER, credential=ApiKey(Secret("KEY"))))
         assert "http_headers" not in json.loads(store.path.read_text())["prod"]
 
 
 class TestSending:
     def client(self, fake: FakeConnect, text: str) -> ConnectClient:
-        server = Server(url=fake.url, api_key=Secret(fake.api_key), headers=headers_in(text))
+        server = Server(
+            url=fake.url, credential=ApiKey(Secret(fake.api_key)), headers=headers_in(text)
+        )
         return ConnectClient(server, environ={}, report=silent)
 
     def test_with_every_request_also_after_a_redirect(self, fake: FakeConnect) -> None:

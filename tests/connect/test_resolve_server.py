@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from support.bundles import Heard
 
+from hatch_connect.connect.credentials import ApiKey
 from hatch_connect.connect.resolve_server import ServerOptions, resolve_server, server_to_add
 from hatch_connect.connect.servers import Server, ServerStore
 from hatch_connect.errors import UsageError
@@ -23,8 +24,8 @@ PROD, LAB, OTHER = (
 @pytest.fixture
 def store(tmp_path: Path) -> ServerStore:
     store = ServerStore(tmp_path / "servers.json")
-    store.add(Server(name="prod", url=PROD, api_key=Secret("PROD-KEY")))
-    store.add(Server(name="lab", url=LAB, api_key=Secret("LAB-KEY"), insecure=True))
+    store.add(Server(name="prod", url=PROD, credential=ApiKey(Secret("PROD-KEY"))))
+    store.add(Server(name="lab", url=LAB, credential=ApiKey(Secret("LAB-KEY")), insecure=True))
     return store
 
 
@@ -40,17 +41,17 @@ def test_the_call_wins_over_the_environment_over_the_project_over_the_store(
     by_name = resolve_server(
         ServerOptions(name="prod"), environ=environ, configured=LAB, store=store
     )
-    assert (by_name.url, by_name.api_key) == (PROD, Secret("PROD-KEY"))
+    assert (by_name.url, by_name.credential) == (PROD, ApiKey(Secret("PROD-KEY")))
     by_url = resolve_server(
         ServerOptions(server=PROD), environ=environ, configured=LAB, store=store
     )
     assert (by_url.url, by_url.source) == (PROD, "the option --server")
     by_environ = resolve_server(ServerOptions(), environ=environ, configured="prod", store=store)
-    assert (by_environ.url, by_environ.api_key) == (LAB, Secret("ENV-KEY"))
+    assert (by_environ.url, by_environ.credential) == (LAB, ApiKey(Secret("ENV-KEY")))
     assert by_environ.source == "CONNECT_SERVER"
     by_project = resolve_server(ServerOptions(), environ={}, configured="prod", store=store)
     assert (by_project.url, by_project.name) == (PROD, "prod")
-    store.add(Server(name="lab", url=LAB, api_key=Secret("LAB-KEY")), default=True)
+    store.add(Server(name="lab", url=LAB, credential=ApiKey(Secret("LAB-KEY"))), default=True)
     assert resolve_server(ServerOptions(), environ={}, configured=None, store=store).name == "lab"
 
 
@@ -61,7 +62,7 @@ def test_urls_are_understood_wherever_they_come_from(store: ServerStore) -> None
         (ServerOptions(), {}, f"{PROD}/"),
     ):
         chosen = resolve_server(choice, environ=environ, configured=configured, store=store)
-        assert (chosen.url, chosen.api_key) == (PROD, Secret("PROD-KEY"))
+        assert (chosen.url, chosen.credential) == (PROD, ApiKey(Secret("PROD-KEY")))
 
 
 class TestKeys:
@@ -75,8 +76,8 @@ class TestKeys:
         configured: str | None = None,
     ) -> str:
         chosen = resolve_server(choice, environ=environ, configured=configured, store=store)
-        assert chosen.api_key is not None
-        return chosen.api_key.reveal()
+        assert isinstance(chosen.credential, ApiKey)
+        return chosen.credential.key.reveal()
 
     def refusal(
         self,
@@ -180,7 +181,7 @@ class TestTables:
                     tables={"staging": table, "prod": PROD},
                     store=known,
                 )
-                assert (chosen.url, chosen.api_key) == (OTHER, Secret("ENV-KEY"))
+                assert (chosen.url, chosen.credential) == (OTHER, ApiKey(Secret("ENV-KEY")))
                 assert (chosen.table, chosen.source) == ("staging", "CONNECT_SERVER")
         with pytest.raises(UsageError, match=r"Tables of `tool.hatch-connect.on`: staging\."):
             resolve_server(
@@ -226,7 +227,7 @@ class TestTables:
             report=heard,
         )
         assert chosen.url == PROD
-        assert chosen.api_key != Secret("ENV-KEY")
+        assert chosen.credential != ApiKey(Secret("ENV-KEY"))
         assert heard.events == [Note(text=f"{said}, which is not used.")]
 
     def test_the_store_and_the_table_must_agree(self, store: ServerStore) -> None:
@@ -316,8 +317,12 @@ class TestTables:
         chosen = resolve_server(
             given, environ=environ, configured=configured, tables=tables, store=empty
         )
-        assert (chosen.url, chosen.api_key, chosen.table) == (OTHER, Secret("CALL-KEY"), "staging")
-        store.add(Server(name="else", url=OTHER, api_key=Secret("STORED")))
+        assert (chosen.url, chosen.credential, chosen.table) == (
+            OTHER,
+            ApiKey(Secret("CALL-KEY")),
+            "staging",
+        )
+        store.add(Server(name="else", url=OTHER, credential=ApiKey(Secret("STORED"))))
         chosen = resolve_server(
             ServerOptions(name=name),
             environ=environ,
@@ -325,7 +330,7 @@ class TestTables:
             tables=tables,
             store=store,
         )
-        assert (chosen.api_key, chosen.table) == (Secret("STORED"), "staging")
+        assert (chosen.credential, chosen.table) == (ApiKey(Secret("STORED")), "staging")
 
     def test_a_broken_store_is_not_needed_for_a_nickname_that_a_table_has(
         self, tmp_path: Path
@@ -371,7 +376,7 @@ class TestRefusals:
         assert caught.value.hint
 
     def test_a_stored_url_that_is_none(self, store: ServerStore) -> None:
-        store.add(Server(name="odd", url="connect.example.com", api_key=Secret("K")))
+        store.add(Server(name="odd", url="connect.example.com", credential=ApiKey(Secret("K"))))
         with pytest.raises(UsageError, match="comes from the server 'odd' in"):
             resolve_server(ServerOptions(name="odd"), environ={}, configured=None, store=store)
 
@@ -405,7 +410,7 @@ class TestTrust:
     def test_certificates(self, store: ServerStore) -> None:
         pem = CERTIFICATES / "ca.pem"
         own = (CERTIFICATES / "server.pem").read_text()
-        store.add(Server(name="own", url=OTHER, api_key=Secret("K"), ca_cert=own))
+        store.add(Server(name="own", url=OTHER, credential=ApiKey(Secret("K")), ca_cert=own))
         environ = {"CONNECT_CA_CERTIFICATE": str(pem)}
         for choice, told, expected in (
             (ServerOptions(name="prod"), {}, None),
@@ -420,7 +425,7 @@ class TestTrust:
     def test_a_stored_certificate_may_be_a_path(self, store: ServerStore) -> None:
         pem = CERTIFICATES / "ca.pem"
         for stored, expected in ((str(pem), pem.read_text()), ("", None), (" \n", None)):
-            store.add(Server(name="own", url=OTHER, api_key=Secret("K"), ca_cert=stored))
+            store.add(Server(name="own", url=OTHER, credential=ApiKey(Secret("K")), ca_cert=stored))
             for choice in (ServerOptions(name="own"), ServerOptions(server=OTHER)):
                 chosen = resolve_server(choice, environ={}, configured=None, store=store)
                 assert chosen.ca_cert == expected
@@ -442,7 +447,7 @@ class TestTrust:
     def test_a_stored_certificate_that_is_none_is_refused_where_it_is_used(
         self, store: ServerStore, stored: str, expected: str
     ) -> None:
-        store.add(Server(name="own", url=OTHER, api_key=Secret("K"), ca_cert=stored))
+        store.add(Server(name="own", url=OTHER, credential=ApiKey(Secret("K")), ca_cert=stored))
         for choice in (ServerOptions(name="own"), ServerOptions(server=OTHER)):
             with pytest.raises(UsageError, match=re.escape(expected)) as caught:
                 resolve_server(choice, environ={}, configured=None, store=store)
@@ -487,7 +492,7 @@ class TestAdding:
     def test_what_is_given(self) -> None:
         choice = ServerOptions(name="prod", server=f"{PROD}/", insecure=True)
         server = server_to_add(choice, environ={"CONNECT_API_KEY": "K"})
-        assert (server.name, server.url, server.api_key) == ("prod", PROD, Secret("K"))
+        assert (server.name, server.url, server.credential) == ("prod", PROD, ApiKey(Secret("K")))
         assert server.insecure
 
     def test_the_environments_server(self) -> None:

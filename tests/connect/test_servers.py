@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from support.fake_connect import FakeConnect
 
 from hatch_connect.connect import json_file
+from hatch_connect.connect.credentials import ApiKey
 from hatch_connect.connect.json_file import JsonFile
 from hatch_connect.connect.servers import (
     Server,
@@ -94,11 +95,11 @@ def test_what_the_official_client_wrote_is_read(frozen: ServerStore) -> None:
     lab, prod = frozen.servers()
     assert prod == Server(
         url="https://connect.example.com/rsc",
-        api_key=Secret("KEY1"),
+        credential=ApiKey(Secret("KEY1")),
         name="prod",
         source=f"the server 'prod' in {frozen.path}",
     )
-    assert (lab.api_key, lab.insecure, lab.ca_cert) == (None, True, "PEM")
+    assert (lab.credential, lab.insecure, lab.ca_cert) == (None, True, "PEM")
     assert frozen.default_name() == "prod"
     assert frozen.get("prod") == prod
     assert frozen.get("shiny") is None
@@ -114,8 +115,8 @@ def test_it_is_read_once_until_it_is_changed(frozen: ServerStore) -> None:
 
 
 def test_what_is_not_known_survives(frozen: ServerStore) -> None:
-    frozen.add(Server(name="new", url="https://new", api_key=Secret("K")))
-    frozen.add(Server(name="lab", url="https://lab.example.com", api_key=Secret("K2")))
+    frozen.add(Server(name="new", url="https://new", credential=ApiKey(Secret("K"))))
+    frozen.add(Server(name="lab", url="https://lab.example.com", credential=ApiKey(Secret("K2"))))
     after = json.loads(frozen.path.read_text())
     assert {name: after[name] for name in ("prod", "shiny")} == {
         name: FROZEN[name] for name in ("prod", "shiny")
@@ -125,22 +126,24 @@ def test_what_is_not_known_survives(frozen: ServerStore) -> None:
 
 
 def test_tokens_of_one_url_do_not_move_to_another(frozen: ServerStore) -> None:
-    frozen.add(Server(name="lab", url="https://elsewhere.example.com", api_key=Secret("K")))
+    frozen.add(
+        Server(name="lab", url="https://elsewhere.example.com", credential=ApiKey(Secret("K")))
+    )
     assert "oauth_access_token" not in json.loads(frozen.path.read_text())["lab"]
 
 
 def test_the_default_is_one(frozen: ServerStore) -> None:
-    frozen.add(Server(name="new", url="https://new", api_key=Secret("K")), default=True)
+    frozen.add(Server(name="new", url="https://new", credential=ApiKey(Secret("K"))), default=True)
     after = json.loads(frozen.path.read_text())
     assert [name for name, entry in after.items() if entry.get("default")] == ["new"]
-    frozen.add(Server(name="new", url="https://newer", api_key=Secret("K")))
+    frozen.add(Server(name="new", url="https://newer", credential=ApiKey(Secret("K"))))
     assert frozen.default_name() == "new"
 
 
 def test_a_single_server_is_the_default(store: ServerStore) -> None:
-    store.add(Server(name="one", url="https://one", api_key=Secret("K")))
+    store.add(Server(name="one", url="https://one", credential=ApiKey(Secret("K"))))
     assert store.default_name() == "one"
-    store.add(Server(name="two", url="https://two", api_key=Secret("K")))
+    store.add(Server(name="two", url="https://two", credential=ApiKey(Secret("K"))))
     assert store.default_name() is None
 
 
@@ -161,13 +164,13 @@ def test_a_server_needs_a_nickname_to_be_stored(store: ServerStore) -> None:
 def test_nobody_else_can_read_it(store: ServerStore) -> None:
     old = os.umask(0)
     try:
-        store.add(Server(name="one", url="https://one", api_key=Secret("K")))
+        store.add(Server(name="one", url="https://one", credential=ApiKey(Secret("K"))))
     finally:
         os.umask(old)
     assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
     assert stat.S_IMODE(store.path.parent.stat().st_mode) == 0o700
     store.path.chmod(0o644)
-    store.add(Server(name="two", url="https://two", api_key=Secret("K")))
+    store.add(Server(name="two", url="https://two", credential=ApiKey(Secret("K"))))
     assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
     assert {p.name for p in store.path.parent.iterdir()} <= {"servers.json", "servers.json.lock"}
 
@@ -359,7 +362,9 @@ class TestWithTheOfficialClient:
 
     def test_it_lists_what_we_wrote(self, environ: dict[str, str]) -> None:
         store = ServerStore(ServerStore.default_path(environ, sys.platform))
-        store.add(Server(name="ours", url="https://ours.example.com/rsc", api_key=Secret("K")))
+        store.add(
+            Server(name="ours", url="https://ours.example.com/rsc", credential=ApiKey(Secret("K")))
+        )
         listed = self.rsconnect(environ, "list")
         assert '"ours"' in listed
         assert "https://ours.example.com/rsc" in listed
@@ -371,8 +376,10 @@ class TestWithTheOfficialClient:
             self.rsconnect(environ, "add", *added)
             theirs = store.get("theirs")
             assert theirs is not None
-            assert (theirs.url, theirs.api_key) == (fake.url, Secret(fake.api_key))
-            store.add(Server(name="ours", url="https://ours.example.com", api_key=Secret("K")))
+            assert (theirs.url, theirs.credential) == (fake.url, ApiKey(Secret(fake.api_key)))
+            store.add(
+                Server(name="ours", url="https://ours.example.com", credential=ApiKey(Secret("K")))
+            )
             self.rsconnect(environ, "remove", "--name", "theirs")
         assert [server.name for server in store.servers()] == ["ours"]
 

@@ -13,6 +13,7 @@ from support.fake_content import FakeTask
 from support.sample_bundle import sample_bundle
 
 from hatch_connect.connect.client import ConnectClient
+from hatch_connect.connect.credentials import ApiKey
 from hatch_connect.connect.servers import Server
 from hatch_connect.errors import (
     AnswerError,
@@ -68,7 +69,7 @@ def server() -> Iterator[FakeConnect]:
 
 
 def client_of(fake: FakeConnect) -> ConnectClient:
-    found = Server(url=fake.url, api_key=Secret(fake.api_key), source="a test")
+    found = Server(url=fake.url, credential=ApiKey(Secret(fake.api_key)), source="a test")
     return ConnectClient(found, environ={}, report=silent)
 
 

@@ -1,0 +1,454 @@
+"""Signing in as a CI workflow: whom the token reaches, what is refused, and that nothing leaks."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from support.fake_connect import FakeConnect
+from support.fake_oauth import (
+    AMBIGUOUS,
+    NO_GRANT,
+    NOT_LICENSED,
+    SUBJECT,
+    UNAVAILABLE,
+    UNKNOWN_WORD,
+    VERIFICATION,
+    WRONG_AUDIENCE,
+    FakeGitHub,
+    FakeOAuth,
+    OAuthRefusal,
+    Trap,
+)
+from support.faults import Do, Say, redirect
+from support.projects import PACKAGE, project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from support.calling import Called, Caller
+    from support.fake_content import FakeContent
+
+
+class Setting:
+    """A server that trusts the workflow for one content item, and the CI around the caller."""
+
+    def __init__(self, caller: Caller, oauth: FakeOAuth, connect: FakeConnect) -> None:
+        self.caller, self.oauth, self.connect = caller, oauth, connect
+        self.content: FakeContent = connect.add_content("sales", app_mode="python-fastapi")
+        oauth.trust(self.content.guid)
+        caller.environ["CONNECT_SERVER"] = connect.url
+
+    def deploy(self, **options: object) -> Called:
+        given = {"file": "sales.tar.gz", "app_id": self.content.guid, **options}
+        done = self.caller.call("deploy", **given)
+        self.hold(done)
+        return done
+
+    def hold(self, *done: Called) -> None:
+        """Hold that no secret is in what was said, nor in any file."""
+        assert not self.oauth.leaks(*(call.said for call in done))
+        assert not self.oauth.leaks_below(self.caller.folder)
+        assert not any("Traceback" in call.said for call in done)
+
+    def calls(self, path: str) -> list[str]:
+        return [call for call in self.connect.calls() if re.search(path, call)]
+
+
+@pytest.fixture
+def setting(caller: Caller) -> Iterator[Setting]:
+    oauth = FakeOAuth()
+    with FakeConnect(oauth=oauth, prefix="/rsc") as connect:
+        yield Setting(caller, oauth, connect)
+
+
+@pytest.fixture
+def github(setting: Setting) -> Iterator[FakeGitHub]:
+    with FakeGitHub(setting.oauth) as made:
+        setting.caller.environ |= made.environ()
+        yield made
+
+
+class TestSources:
+    @pytest.mark.parametrize("loudness", [{}, {"verbose": True}, {"json": True}], ids=str)
+    def test_github(
+        self, setting: Setting, github: FakeGitHub, loudness: dict[str, object]
+    ) -> None:
+        done = setting.deploy(environment=("TOKEN=abc",), **loudness)
+        assert done.code == 0, done.said
+        line = (
+            f"Signing in to {setting.connect.url} as this GitHub workflow "
+            "(org/repo, refs/heads/main)"
+        )
+        assert done.stderr.count(line) == 1
+        assert github.audiences == ["connect"]
+        assert setting.calls("well-known") == ["GET /.well-known/oauth-authorization-server"]
+        assert setting.content.bundle_id
+
+    def test_gitlab(self, setting: Setting) -> None:
+        claims = {"iss": "https://gitlab.example", "sub": "project_path:g/p:ref:main"}
+        setting.oauth.trust(setting.content.guid, **claims)
+        token = setting.oauth.identity(
+            **claims, repository=None, project_path="g/p\x1b[2J", ref="main"
+        )
+        setting.caller.environ["CONNECT_IDENTITY_TOKEN"] = token
+        done = setting.deploy()
+        assert done.code == 0, done.said
+        assert "as this GitLab job (g/p [2J, main)" in done.stderr
+
+    def test_a_file(self, setting: Setting) -> None:
+        token = setting.oauth.identity(repository=None)
+        path = setting.caller.folder.parent / f"{setting.caller.folder.name}-token"
+        path.write_text(f"{token}\n", encoding="ascii")
+        setting.caller.environ["CONNECT_IDENTITY_TOKEN_FILE"] = str(path)
+        setting.caller.environ["CONNECT_IDENTITY_TOKEN"] = "$(SYSTEM_TOKEN)"
+        done = setting.deploy()
+        assert done.code == 0, done.said
+        assert f"as this workflow ({SUBJECT})" in done.stderr
+
+    @pytest.mark.parametrize(
+        ("environ", "said"),
+        [
+            (
+                {"CONNECT_IDENTITY_TOKEN": "a.b.c", "CONNECT_IDENTITY_TOKEN_FILE": "/x"},
+                "are both set",
+            ),
+            ({"CONNECT_IDENTITY_TOKEN": "-----BEGIN\nKEY"}, "something else than an identity"),
+            ({"CONNECT_IDENTITY_TOKEN_FILE": "/not/there"}, "cannot be read: No such file"),
+            ({"CONNECT_IDENTITY_TOKEN_FILE": "/dev/null"}, "is empty"),
+            ({"GITHUB_ACTIONS": "true"}, "permission `id-token: write`"),
+            ({}, "There is no API key"),
+        ],
+    )
+    def test_that_give_no_token(self, setting: Setting, environ: dict[str, str], said: str) -> None:
+        setting.caller.environ |= environ
+        done = setting.deploy()
+        assert (done.code, said in done.stderr) == (2, True), done.said
+        assert not setting.calls("oauth|content")
+
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_github_refuses(self, setting: Setting, github: FakeGitHub, status: int) -> None:
+        github.refusal = status, b"Plant3d-words-of-an-answer"
+        done = setting.deploy()
+        assert done.code == 3
+        assert f"does not issue an identity token to this job (HTTP {status})" in done.stderr
+        assert "`permissions: id-token: write`" in done.stderr
+
+    @pytest.mark.parametrize(
+        "answer", [(500, b"oops"), (200, b"<html>"), (200, b'{"value": 5}'), (200, b"[" * 99999)]
+    )
+    def test_github_answers_oddly(
+        self, setting: Setting, github: FakeGitHub, answer: tuple[int, bytes]
+    ) -> None:
+        github.refusal = answer
+        done = setting.deploy()
+        assert (done.code, "GitHub" in done.stderr) == (3, True), done.said
+        assert not setting.calls("oauth/token")
+
+    def test_github_is_away(self, setting: Setting, github: FakeGitHub) -> None:
+        with FakeConnect() as gone:
+            port = gone.port
+        setting.caller.environ["ACTIONS_ID_TOKEN_REQUEST_URL"] = f"http://127.0.0.1:{port}/?a=b"
+        done = setting.deploy()
+        assert done.code == 3
+        assert "GitHub issued no identity token." in done.stderr
+        assert "`permissions: id-token: write`" in done.stderr
+        assert not github.audiences
+
+    @pytest.mark.parametrize(
+        "url", ["http://example.com/?a=b", "ftp://x/", "http://[", "https://u@h/"]
+    )
+    def test_githubs_token_goes_to_no_open_address(
+        self, setting: Setting, github: FakeGitHub, url: str
+    ) -> None:
+        setting.caller.environ["ACTIONS_ID_TOKEN_REQUEST_URL"] = url
+        done = setting.deploy()
+        assert (done.code, "is no https URL" in done.stderr) == (2, True), done.said
+        assert not github.audiences
+
+
+class TestWhichCounts:
+    def test_a_key_is_enough(self, setting: Setting, github: FakeGitHub) -> None:
+        setting.caller.knows(setting.connect)
+        done = setting.deploy()
+        assert done.code == 0, done.said
+        assert "Signing in" not in done.stderr
+        assert not github.audiences
+        assert not setting.calls("well-known|oauth")
+
+    def test_it_can_be_turned_off(self, setting: Setting, github: FakeGitHub) -> None:
+        done = setting.deploy(no_identity=True)
+        assert (done.code, "There is no API key" in done.stderr) == (2, True), done.said
+        assert not github.audiences
+        assert not setting.connect.calls()
+
+    def test_the_store_names_a_server(self, setting: Setting, github: FakeGitHub) -> None:
+        url = setting.caller.environ.pop("CONNECT_SERVER")
+        home = setting.caller.folder / "home" / ".rsconnect-python"
+        home.mkdir()
+        stored = {"prod": {"name": "prod", "url": url}}
+        (home / "servers.json").write_text(json.dumps(stored), encoding="ascii")
+        assert setting.deploy(name="prod").code == 0
+        assert setting.deploy(server=url).code == 0
+        assert github.audiences == ["connect", "connect"]
+
+    @pytest.mark.parametrize("table", ["", "[tool.hatch-connect.on.prod]\n"])
+    def test_a_url_of_the_project_gets_nothing(
+        self, setting: Setting, github: FakeGitHub, table: str
+    ) -> None:
+        del setting.caller.environ["CONNECT_SERVER"]
+        with Trap() as trap:
+            named = f'app-mode = "fastapi"\n{table}server = "{trap.url}"\n'
+            root = project(
+                setting.caller.folder / "p", PACKAGE, connect=f"[tool.hatch-connect]\n{named}"
+            )
+            name = {"name": "prod"} if table else {}
+            done = setting.caller.call(
+                "deploy", directory=str(root), app_id=setting.content.guid, **name
+            )
+        assert done.code == 2
+        assert "does not go to a URL that only pyproject.toml names" in done.stderr
+        assert f"set CONNECT_SERVER={trap.url}" in done.stderr
+        assert not github.audiences
+
+    def test_nothing_goes_over_the_network_unencrypted(
+        self, setting: Setting, github: FakeGitHub
+    ) -> None:
+        done = setting.deploy(server="http://connect.example")
+        assert (done.code, "is not encrypted" in done.stderr) == (2, True), done.said
+        assert not github.audiences
+
+    def test_details_say_so(self, setting: Setting, github: FakeGitHub) -> None:
+        done = setting.caller.call("details")
+        setting.hold(done)
+        assert done.code == 0
+        assert "signed in as: trusted publisher (no user)" in done.stdout
+        assert (
+            "Identity from the workflow (the first of: the call, the environment, the store, "
+            "[the workflow])"
+        ) in done.stdout
+        assert github.audiences == ["connect"]
+        setting.caller.knows(setting.connect)
+        assert "from the environment" in setting.caller.call("details").stdout
+
+    def test_the_audience_is_a_setting(self, setting: Setting, github: FakeGitHub) -> None:
+        guid = setting.content.guid
+        setting.oauth.trust(guid, aud="urn:staging?&")
+        url = setting.connect.url
+        tables = (
+            f'[tool.hatch-connect]\napp-mode = "fastapi"\nguid = "{guid}"\n'
+            f'[tool.hatch-connect.on.s]\nserver = "{url}"\nidentity-audience = "urn:staging?&"\n'
+        )
+        root = project(setting.caller.folder / "p", PACKAGE, connect=tables)
+        done = setting.caller.call("deploy", directory=str(root))
+        assert done.code == 0, done.said
+        assert github.audiences == ["urn:staging?&"]
+
+
+REFUSALS: dict[str, tuple[OAuthRefusal, str]] = {
+    "ambiguous": (AMBIGUOUS, "fits more than one trusted publisher"),
+    "verification": (VERIFICATION, "could not verify the identity token"),
+    "no grant": (NO_GRANT, "No content on .* trusts this identity .*audience: connect"),
+    "audience": (WRONG_AUDIENCE, "`identity-audience` in"),
+    "unknown word": (UNKNOWN_WORD, r"was refused \(HTTP 400\)\."),
+    "licence": (NOT_LICENSED, r"was refused \(HTTP 403, unauthorized_client\)"),
+    "unavailable": (UNAVAILABLE, r"was refused \(HTTP 503, server_error\)"),
+}
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(("refusal", "said"), REFUSALS.values(), ids=REFUSALS)
+    @pytest.mark.parametrize("loudness", [{"verbose": True}, {"json": True}], ids=str)
+    def test_of_the_token(
+        self,
+        setting: Setting,
+        github: FakeGitHub,
+        refusal: OAuthRefusal,
+        said: str,
+        loudness: dict[str, object],
+    ) -> None:
+        setting.oauth.refusal = refusal
+        done = setting.deploy(**loudness)
+        assert (done.code, bool(re.search(said, done.stderr))) == (3, True), done.said
+        assert len(github.audiences) == 1
+        assert not setting.calls("v1/")
+
+    @pytest.mark.parametrize("discovery", ["off", "html"])
+    def test_a_server_without_oauth(
+        self, setting: Setting, github: FakeGitHub, discovery: str
+    ) -> None:
+        setting.oauth.discovery = discovery  # type: ignore[assignment] # a parameter is a str
+        done = setting.deploy()
+        assert (done.code, "knows no sign-in by OAuth" in done.stderr) == (3, True), done.said
+        assert "2026.07" in done.stderr
+        assert not setting.calls("oauth/token")
+        assert github.audiences
+
+    def test_a_server_without_trusted_publishing(
+        self, setting: Setting, github: FakeGitHub
+    ) -> None:
+        setting.oauth.metadata["grant_types_supported"] = ["authorization_code"]
+        done = setting.deploy()
+        assert (done.code, "has no trusted publishing" in done.stderr) == (3, True), done.said
+        assert not setting.calls("oauth/token")
+        assert github.audiences
+
+    def test_an_endpoint_elsewhere_gets_nothing(self, setting: Setting, github: FakeGitHub) -> None:
+        with Trap() as trap:
+            own = setting.connect.url.removesuffix("/rsc")
+            for place in (
+                *(f"{trap.url}/token", f"{trap.other_host}/token", "https://127.0.0.1/token"),
+                f"{own}@127.0.0.1:{trap.port}/token",
+                f"{own}\\@127.0.0.1:{trap.port}/token",
+                f"http://user@127.0.0.1:{setting.connect.port}/token",
+            ):
+                setting.oauth.endpoints["token_endpoint"] = place
+                done = setting.deploy()
+                assert done.code == 3
+                assert "is not on this server: nothing was sent there" in done.stderr
+        assert not setting.calls("token")
+        assert github.audiences
+
+    def test_the_token_follows_no_redirect(self, setting: Setting, github: FakeGitHub) -> None:
+        with Trap() as trap:
+            for path in ("well-known", "oauth/token"):
+                setting.connect.misbehave("GET", path, redirect(f"{trap.url}/x", 307))
+                setting.connect.misbehave("POST", path, redirect(f"{trap.url}/x", 307))
+                done = setting.deploy()
+                assert (done.code, "HTTP 307" in done.stderr) == (3, True), done.said
+        assert github.audiences
+
+    def test_no_endless_answer_is_read(self, setting: Setting, github: FakeGitHub) -> None:
+        setting.connect.misbehave("GET", "well-known", Say(200, b"x" * (3 << 20)))
+        done = setting.deploy()
+        assert (done.code, "is too long" in done.stderr) == (3, True), done.said
+        assert github.audiences
+
+
+class TestContent:
+    @pytest.mark.parametrize("options", [{}, {"new": True}])
+    @pytest.mark.parametrize("file", [True, False])
+    def test_that_is_not_known_is_refused_before_anything_is_sent(
+        self, setting: Setting, github: FakeGitHub, options: dict[str, object], *, file: bool
+    ) -> None:
+        where: dict[str, object] = {"file": "sales.tar.gz"}
+        if not file:
+            connect = '[tool.hatch-connect]\napp-mode = "fastapi"\n'
+            root = project(setting.caller.folder / "p", PACKAGE, connect=connect)
+            where = {"directory": str(root)}
+        done = setting.caller.call("deploy", **where, **options)
+        assert done.code == 2
+        assert "Trusted publishing updates content that is there" in done.stderr
+        assert '`guid = "..."`' in done.stderr
+        assert not setting.connect.calls()
+        assert not github.audiences
+        assert not list(setting.caller.folder.rglob("*.connect.tgz"))
+
+    def test_that_is_recorded_is_found(self, setting: Setting, github: FakeGitHub) -> None:
+        assert setting.deploy().code == 0
+        done = setting.caller.call("deploy", file="sales.tar.gz", force=True)
+        assert done.code == 0, done.said
+        del setting.connect.contents[setting.content.guid]
+        other = setting.connect.add_content("other")
+        setting.oauth._publishers.clear()  # noqa: SLF001 - the one for content that is gone
+        setting.oauth.trust(other.guid)
+        done = setting.caller.call("deploy", file="sales.tar.gz", force=True)
+        assert (done.code, "that was recorded is gone" in done.stderr) == (2, True), done.said
+        assert not setting.calls(r"GET v1/content(\?|$)|v1/users")
+        setting.hold(done)
+        assert github.audiences
+
+    def test_of_others_is_not_touched(self, setting: Setting, github: FakeGitHub) -> None:
+        other = setting.connect.add_content("other")
+        done = setting.deploy(app_id=other.guid)
+        assert (done.code, other.guid in done.stderr) == (3, True), done.said
+        assert github.audiences
+
+    def test_that_may_not_tell_its_permissions_is_updated(
+        self, setting: Setting, github: FakeGitHub
+    ) -> None:
+        setting.oauth.refuses = "GET .*(environment|repository|permissions|python|jobs)"
+        done = setting.deploy()
+        assert done.code == 0, done.said
+        assert github.audiences
+
+    def test_several_sign_in_once(self, setting: Setting, github: FakeGitHub) -> None:
+        one = setting.content.guid
+        tables = (
+            f'[tool.hatch-connect]\napp-mode = "fastapi"\nguid = "{one}"\n'
+            f'[tool.hatch-connect.content.a]\nguid = "{one}"\nentrypoint = "sales_api.main:app"\n'
+            f'[tool.hatch-connect.content.b]\nguid = "{one}"\nentrypoint = "sales_api.main:app"\n'
+        )
+        root = project(setting.caller.folder / "p", PACKAGE, connect=tables)
+        done = setting.caller.call("deploy", directory=str(root), content=("a", "b"))
+        assert done.code == 0, done.said
+        assert github.audiences == ["connect"]
+
+
+class TestExpiry:
+    def test_a_new_token_is_exchanged(self, setting: Setting, github: FakeGitHub) -> None:
+        setting.connect.misbehave("GET", "v1/tasks", Do(setting.oauth.expire))
+        setting.connect.misbehave("POST", "bundles$", Do(setting.oauth.expire))
+        done = setting.deploy(verbose=True)
+        assert done.code == 0, done.said
+        assert github.audiences == ["connect"] * 3
+        assert len(setting.content.bundles) == 1
+        assert done.stderr.count(" as this GitHub workflow") == 1
+
+    def test_the_same_token_is_not_sent_twice(self, setting: Setting) -> None:
+        setting.caller.environ["CONNECT_IDENTITY_TOKEN"] = setting.oauth.identity()
+        setting.connect.misbehave("GET", "v1/tasks", Do(setting.oauth.expire))
+        done = setting.deploy()
+        assert done.code == 3
+        assert "the key that this workflow was given is not valid, or no longer" in done.stderr
+        assert "CONNECT_IDENTITY_TOKEN gives one token only" in done.stderr
+        assert len(setting.calls("oauth/token")) == 1
+
+    def test_a_file_that_was_renewed_counts(self, setting: Setting) -> None:
+        path = setting.caller.folder.parent / f"{setting.caller.folder.name}-token"
+        path.write_text(setting.oauth.identity(), encoding="ascii")
+        setting.caller.environ["CONNECT_IDENTITY_TOKEN_FILE"] = str(path)
+
+        def renew() -> None:
+            setting.oauth.expire()
+            path.write_text(setting.oauth.identity(), encoding="ascii")
+
+        setting.connect.misbehave("GET", "v1/tasks", Do(renew))
+        done = setting.deploy()
+        assert done.code == 0, done.said
+
+    def test_a_server_that_takes_no_key_is_not_asked_forever(
+        self, setting: Setting, github: FakeGitHub
+    ) -> None:
+        setting.oauth.key_lasts = 0
+        done = setting.deploy()
+        assert done.code == 3
+        assert github.audiences == ["connect"] * 2
+
+
+def test_no_other_program_sees_the_identity(
+    setting: Setting, github: FakeGitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = setting.caller.folder.parent / f"{setting.caller.folder.name}-told"
+    hook = (
+        "import os, pathlib\n"
+        "from hatchling.builders.hooks.plugin.interface import BuildHookInterface\n"
+        "class Hook(BuildHookInterface):\n"
+        "    def initialize(self, version, build_data):\n"
+        f"        pathlib.Path({str(told)!r}).write_text(repr(dict(os.environ)))\n"
+    )
+    connect = f'[tool.hatch-connect]\napp-mode = "fastapi"\nguid = "{setting.content.guid}"\n'
+    root = project(
+        setting.caller.folder / "p",
+        PACKAGE | {"hatch_build.py": hook},
+        connect=f"{connect}[tool.hatch.build.hooks.custom]\n",
+    )
+    environ = github.environ() | {"CONNECT_IDENTITY_TOKEN": ""}
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    done = setting.caller.call("deploy", directory=str(root), verbose=True)
+    assert done.code == 0, done.said
+    assert "GITHUB_ACTIONS" in told.read_text(encoding="utf-8")
+    assert not setting.oauth.leaks(told.read_bytes(), done.said)
