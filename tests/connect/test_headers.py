@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.bundles import Heard
 from support.calling import KEY, Caller
 from support.fake_connect import FakeConnect
-from support.fake_oauth import FakeOAuth
+from support.fake_oauth import FakeGitHub, FakeOAuth
 from support.faults import Say, html, redirect
 
 from hatch_connect import deploy, find_server
@@ -316,6 +316,24 @@ class TestVerbs:
         assert (done.code, "*** ***" in done.said) == (3, True)
         assert all(secret not in done.said for secret in (TOKEN, COOKIE))
         assert "x-token" not in fake.requests[0].headers
+
+    def test_a_workflow_behind_the_proxy(self, caller: Caller) -> None:
+        oauth, basic = FakeOAuth(key_lasts=5), f"Basic {BASIC}"
+        with FakeConnect(oauth=oauth, front=basic) as fake, FakeGitHub(oauth) as github:
+            fake.gate = Gate(authorization=basic)
+            content = fake.add_content("sales", app_mode="python-fastapi")
+            oauth.trust(content.guid)
+            # Another Authorization at GitHub's would fail there.
+            caller.environ = {"CONNECT_SERVER": fake.url, **github.environ()}
+            refused = caller.call("deploy", file="sales.tar.gz", app_id=content.guid)
+            caller.environ["CONNECT_HTTP_HEADERS"] = f"Authorization: {basic}"
+            done = caller.call("deploy", file="sales.tar.gz", app_id=content.guid, verbose=True)
+            assert (refused.code, "CONNECT_HTTP_HEADERS" in refused.said) == (3, True)
+            assert done.code == 0, done.said
+            assert content.bundle_id
+            assert len(github.audiences) > 1
+            assert not oauth.leaks(refused.said, done.said)
+        assert BASIC not in done.said
 
     def test_of_a_server_that_a_program_has(self, caller: Caller, behind: FakeConnect) -> None:
         environ = {"HOME": str(caller.folder), **caller.environ}
