@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -118,7 +119,7 @@ def call_action(sandbox: Sandbox, project: Path, pipx: str, environ: dict[str, s
     program.parent.mkdir()
     program.write_text(f"#!/bin/sh\n{pipx}\n", encoding="utf-8")
     program.chmod(0o755)
-    path = f"{program.parent}:{sandbox.environ['PATH']}"
+    path = f"{program.parent}{os.pathsep}{sandbox.environ['PATH']}"
     given = {"PATH": path, "GITHUB_ACTION_PATH": "/an action", "CONNECT_API_KEY": ""} | environ
     command = ("bash", "-e", "-o", "pipefail", "-c", script)
     return sandbox.run(*command, cwd=project, **given)
