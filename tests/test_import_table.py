@@ -48,6 +48,7 @@ ONE_EDGE: dict[str, tuple[str, ...]] = {
         "hatch_connect/hooks.py",
     ),
     "hatch": ("hatch_connect/plugin/",),
+    "keyring": ("hatch_connect/connect/logins.py",),
     "isal": ("hatch_connect/bundle/archive.py",),
     "click": ("hatch_connect/cli.py",),
     "rich": ("hatch_connect/display.py",),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hatch_connect.connect.transport import Http
     from hatch_connect.events import Report
 
-ORDER = ("the call", "the environment", "the store", "the workflow")
+ORDER = ("the call", "the environment", "the store", "a login", "the workflow")
 """Where a credential may come from; the first that there is counts."""
 
 

@@ -119,11 +119,13 @@ class OAuthServer:
         listed = self._metadata.get("grant_types_supported")
         return not isinstance(listed, list) or grant in texts_at(listed)
 
-    def post(self, url: str, form: Mapping[str, str], what: str) -> OAuthAnswer:
-        """Return the answer to a form that goes to one of the endpoints."""
-        status, body = self._http.ask_shortly(
-            what, "POST", url, data=dict(form), headers={"Accept": "application/json"}
-        )
+    def post(
+        self, url: str, form: Mapping[str, object], what: str, *, as_json: bool = False
+    ) -> OAuthAnswer:
+        """Return the answer to a form, or to a JSON object, that goes to one of the endpoints."""
+        given = {"json" if as_json else "data": dict(form)}
+        headers = {"Accept": "application/json"}
+        status, body = self._http.ask_shortly(what, "POST", url, headers=headers, **given)
         return OAuthAnswer(status, _fields(body))
 
     @property

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.connect.credentials import ApiKey
 from hatch_connect.connect.headers import headers_in
 from hatch_connect.connect.identity import identity_source
+from hatch_connect.connect.login import Login
 from hatch_connect.connect.servers import Server, is_local, same_server, server_url
 from hatch_connect.errors import StoreError, UsageError
 from hatch_connect.events import Note, Warned, silent
@@ -75,18 +76,24 @@ def resolve_server(
     found = finder.find(choice, configured)
     server = _with_headers(_completed(found, choice, environ), environ, report)
     server = replace(server, table=finder.table_of(server))
+    if isinstance(server.credential, Login):
+        _check_encrypted(server, "token")
     if server.credential:
         return server
     own = environment_of(server.url, environ)
     identity = identity_source(own, environ) if choice.workflow else None
     if choice.workflow is None or identity is None or found.only_in_project:
         raise _no_key(found, environ, identity)
+    _check_encrypted(server, "identity token")
+    return replace(server, credential=choice.workflow(identity, server))
+
+
+def _check_encrypted(server: Server, what: str) -> None:
     if not (server.url.startswith("https://") or is_local(server.url)):
         raise UsageError(
-            f"{server.url} is not encrypted: no identity token is sent there.",
+            f"{server.url} is not encrypted: no {what} is sent there.",
             hint="Use https:// in the server's URL.",
         )
-    return replace(server, credential=choice.workflow(identity, server))
 
 
 def server_to_add(
@@ -330,11 +337,12 @@ def _key(
     given = None if found.only_in_project else own.get("CONNECT_API_KEY")
     absent = given is None or why_absent(given)
     from_environment = None if absent else ApiKey(Secret(str(given)), "the environment")
-    stored = found.server.credential
+    stored, entry = found.server.credential, found.server.login
+    login = Login(entry, found.server.url) if entry else None
     # In these cases CONNECT_API_KEY is meant for this server, and outweighs the store.
     if found.by_url or own.get("CONNECT_SERVER"):
-        return called or from_environment or stored
-    return called or stored or from_environment
+        return called or from_environment or stored or login
+    return called or stored or from_environment or login
 
 
 def _checked_key(credential: Credential | None) -> Credential | None:

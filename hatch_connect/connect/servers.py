@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 from hatch_connect.connect.credentials import ApiKey
 from hatch_connect.connect.headers import checked_headers, secrets_of
 from hatch_connect.connect.json_file import JsonFile
+from hatch_connect.connect.logins import LoginEntry
 from hatch_connect.errors import StoreError, UsageError
 from hatch_connect.events import silent
 from hatch_connect.secret import Secret
@@ -58,11 +59,12 @@ class Server:
     `url` is as `server_url` gives it; `ca_cert` is PEM text; `source` says where it was named, to
     be put into a sentence: "the option --server", "the server 'prod' in .../servers.json"; `table`
     is the nickname of the `on` table in pyproject.toml that speaks of it; `headers` go with every
-    request to it.
+    request to it; `login` is a person's, which signs them if there is no other credential.
     """
 
     url: str
     credential: Credential | None = None
+    login: LoginEntry | None = None
     name: str | None = None
     insecure: bool = False
     ca_cert: str | None = None
@@ -122,11 +124,15 @@ class ServerStore:
         return self._server(name, entries[name]) if name in entries else None
 
     def find(self, url: str) -> Server | None:
-        """Return the server of that URL, one with a key if there are several."""
+        """Return the server of that URL, one with a key or a login if there are several."""
         found = self._sorted_out(url)
         if found[1] and not found[0]:
             raise found[1][0]
-        return min(found[0], key=lambda server: server.credential is None, default=None)
+        return min(
+            found[0],
+            key=lambda server: (server.credential is None, server.login is None),
+            default=None,
+        )
 
     def default_name(self) -> str | None:
         """Return the nickname that is used when none is given, as the official client does."""
@@ -199,12 +205,15 @@ class ServerStore:
         if not url or any(entry.get(key) for key in _OTHER_SERVICES):
             return None
         key = self._read(name, entry, "api_key", str)
+        client_id = self._read(name, entry, "oauth_client_id", str)
+        login = LoginEntry(file=self._file, name=name, url=url) if client_id else None
         insecure = bool(entry.get("insecure") and self._read(name, entry, "insecure", bool))
         with contextlib.suppress(UsageError):  # it is shown as it is, and refused when it is used
             url = server_url(url)
         return Server(
             url=url,
             credential=ApiKey(Secret(key), "the store") if key else None,
+            login=login,
             name=name,
             insecure=insecure,
             ca_cert=self._read(name, entry, "ca_cert", str) or None,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.connect.credentials import ORDER
 from hatch_connect.connect.resolve_server import server_to_add
-from hatch_connect.errors import ProjectError, StoreError, UsageError
+from hatch_connect.errors import ProjectError, RefusedError, StoreError, UsageError
 from hatch_connect.events import Note, Warned
 from hatch_connect.verbs.result import Result
 from hatch_connect.verbs.server import (
@@ -87,23 +87,41 @@ def run_list(call: Call) -> Result:
             Note(text=f"No server is stored in {store.path}; `hatch-connect add` stores one.")
         )
     default = store.default_name()
+    logins = [_login(server, call) for server in servers]
     known = [
         {
-            "name": s.name,
-            "url": s.url,
-            "insecure": s.insecure,
-            "default": s.name == default,
-            "http_headers": _names(s),
+            "name": server.name,
+            "url": server.url,
+            "insecure": server.insecure,
+            "default": server.name == default,
+            "http_headers": _names(server),
+            "login": login or None,
         }
-        for s in servers
+        for server, login in zip(servers, logins, strict=True)
     ]
     return Result(
-        lines=tuple(_line(server, default) for server in servers), facts={"servers": known}
+        lines=tuple(_line(*each, default) for each in zip(servers, logins, strict=True)),
+        facts={"servers": known},
     )
 
 
-def _line(server: Server, default: str | None) -> str:
+def _login(server: Server, call: Call) -> str:
+    """Return what is known of the login of a server without asking it; "" if it is none."""
+    if server.credential or server.login is None:
+        return ""
+    try:
+        server.login.tokens()
+    except RefusedError:
+        return "logged out"
+    except StoreError as error:
+        call.report(Warned(text=str(error)))
+        return "login"
+    return "logged in"
+
+
+def _line(server: Server, login: str, default: str | None) -> str:
     particulars = (
+        f"({login})" if login else "",
         "(default)" if server.name == default else "",
         "(certificate not checked)" if server.insecure else "",
         "(with headers)" if server.headers else "",
