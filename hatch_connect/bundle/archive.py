@@ -343,8 +343,12 @@ def checksums(files: Sequence[ContentFile], report: Report) -> tuple[ListedFile,
     listed = []
     with Path(os.devnull).open("wb") as nowhere:
         for file in files:
-            with _opened(file) as (stream, size):
-                checksum = _pour(_blocks(file.path, stream, size), nowhere, progress.seen)
+            if isinstance(file.source, bytes):
+                checksum = md5_of(file.source)
+                progress.seen(len(file.source))
+            else:
+                with _opened(file) as (stream, size):
+                    checksum = _pour(_blocks(file.path, stream, size), nowhere, progress.seen)
             listed.append(ListedFile(path=file.path, checksum=checksum))
     progress.end()
     return tuple(listed)
@@ -370,9 +374,15 @@ def _add(
     archive: _Gzip, file: ContentFile, *, epoch: int, seen: Callable[[int], None]
 ) -> ListedFile:
     mode = EXECUTABLE if file.executable else _MODE
-    with _opened(file) as (stream, size):
-        archive.write(_header(file.path, size, mode, epoch))
-        checksum = _pour(_blocks(file.path, stream, size), archive, seen)
+    if isinstance(data := file.source, bytes):
+        size = len(data)
+        archive.write(_header(file.path, size, mode, epoch) + data)
+        checksum = md5_of(data)
+        seen(size)
+    else:
+        with _opened(file) as (stream, size):
+            archive.write(_header(file.path, size, mode, epoch))
+            checksum = _pour(_blocks(file.path, stream, size), archive, seen)
     archive.write(bytes(-size % tarfile.BLOCKSIZE))
     return ListedFile(path=file.path, checksum=checksum)
 
