@@ -73,6 +73,8 @@ class _Rules:
     imported: Collection[str]
     outputs: str
     directory: str
+    is_document: bool
+    is_quarto_document: bool
 
     def against(self, file: Candidate) -> str | None:
         """Return the rule that holds a file back, or None."""
@@ -90,23 +92,13 @@ class _Rules:
         for path, name in self.others.items() if file.origin not in self.imported else ():
             if f"{file.origin}/".startswith(f"{path}/"):
                 return f"the content `{name}` of this project"
-        about_project = describes_project(file.path) or is_lock(file.path)
-        if self._is_document() and about_project:
+        if self.is_document and (describes_project(file.path) or is_lock(file.path)):
             listed = self.packages is not None and file.path in self.packages.paths
             return None if listed else "about the project, no part of a document"
-        if self._is_quarto_document() and _is_document_at_top(file.path):
+        if self.is_quarto_document and _is_document_at_top(file.path):
             own = self.context.config.entrypoint
             return None if file.path == own else f"another document than {own}"
         return None
-
-    def _is_document(self) -> bool:
-        mode = self.context.config.app_mode
-        return mode.is_html or mode.is_notebook or self._is_quarto_document()
-
-    def _is_quarto_document(self) -> bool:
-        # The manifest cannot name a Quarto document: the server renders the only one there is.
-        config = self.context.config
-        return config.app_mode.is_quarto and bool(config.entrypoint)
 
     def _is_output(self, file: Candidate) -> bool:
         source = os.path.normcase(file.source)
@@ -163,7 +155,9 @@ def select(
 def _rules(
     context: BuildContext, packages: Packages | None, inspection: Inspection | None
 ) -> _Rules:
-    others = kept_for_others(context.config)
+    others, mode = kept_for_others(context.config), context.config.app_mode
+    # The manifest cannot name a Quarto document: the server renders the only one there is.
+    is_quarto_document = mode.is_quarto and bool(context.config.entrypoint)
     return _Rules(
         context=context,
         packages=packages,
@@ -172,6 +166,8 @@ def _rules(
         imported=frozenset(imported_by_entry(context) if others else ()),
         outputs=os.path.normcase(context.config.root / DEFAULT_DIRECTORY),
         directory=os.path.normcase(context.directory),
+        is_document=mode.is_html or mode.is_notebook or is_quarto_document,
+        is_quarto_document=is_quarto_document,
     )
 
 
@@ -247,10 +243,10 @@ def _rest(
         # A link to a folder is not walked into, so it is listed by its own name.
         links = [name for name in folders if (Path(folder) / name).is_symlink()]
         for path in (prefix + name for name in (*names, *links)):
+            if path in holding:
+                continue
             parts = path.split("/")
-            if path not in holding and not any(
-                "/".join(parts[n:]) in unknown for n in range(len(parts))
-            ):
+            if not any("/".join(parts[n:]) in unknown for n in range(len(parts))):
                 found = forbidden(path)
                 rule = f"guard: {found.rule}" if found and found.secret else _NOT_PROPOSED
                 yield LeftOut(path=path, rule=rule)

@@ -209,19 +209,26 @@ def forbidden(path: str, source: Path | None = None) -> Forbidden | None:
 
     A secret in a folder of generated files stays back even if a user names that folder.
     """
-    *folders, name = path.split("/")
-    secret = "credentials" if any(map(_is_secret_folder, folders)) else _secret_by_name(path)
+    folder, _, name = path.rpartition("/")
+    above = _forbidden_above(folder)
+    secret = above.rule if above and above.secret else _secret_by_name(path)
     if secret is None and source is not None:
         secret = secret_in(name, source)
     if secret:
         return Forbidden(rule=secret, secret=True)
-    for folder in folders:
-        if rule := forbidden_folder(folder):
-            return rule
+    if above:
+        return above
     generated = generated_file(name)
     if path == MANIFEST_NAME:
         generated = "the manifest of an earlier build"
     return Forbidden(rule=generated, secret=False) if generated else None
+
+
+@lru_cache(1024)
+def _forbidden_above(folder: str) -> Forbidden | None:
+    """Return the rule of the folders in a path by which all below them is kept back, or None."""
+    found = tuple(filter(None, map(forbidden_folder, folder.split("/"))))
+    return next((each for each in found if each.secret), found[0] if found else None)
 
 
 @lru_cache(1024)
@@ -406,6 +413,20 @@ class SecretSearch:
         return bool(_ENCODED_HEADER.match(begin))
 
 
+def _may_hold_secret(name: str, data: bytes) -> bool:
+    """Return False for nearly all files: those in which a SecretSearch can find nothing."""
+    name = name.rpartition("/")[2].lower()
+    return (
+        b"\0" in data
+        or b"KEY" in data
+        or _ENCODED in data
+        or _PUTTY.match(data) is not None
+        or name in _TOKENS
+        or name.rpartition(".")[2] in _KEY_FILES
+        or (name.endswith(".json") and _SERVICE_ACCOUNT in data)
+    )
+
+
 def secret_in(name: str, source: Path | str | bytes, *, size: int | None = None) -> str | None:
     """Return what kind of secret a file holds, or what was read of it.
 
@@ -413,6 +434,8 @@ def secret_in(name: str, source: Path | str | bytes, *, size: int | None = None)
     may show how a key begins; `size` is known of a regular file that was looked at: opening a pipe
     would wait for its writer.
     """
+    if isinstance(source, bytes) and not _may_hold_secret(name, source):
+        return None
     search = SecretSearch(name)
     if isinstance(source, bytes):
         search.feed(source)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+    from pathspec import GitIgnoreSpec
 
     from hatch_connect.bundle.build_protocol import Built
     from hatch_connect.events import Report
@@ -72,6 +73,11 @@ class _Unfiltered(BuilderConfig):
     def vcs_exclusion_files(self) -> dict[str, list[str]]:
         """Leave out `.gitignore`: Hatchling reads only one, and does not know what is tracked."""
         return {**super().vcs_exclusion_files, "git": []}
+
+    @cached_property
+    def artifact_spec(self) -> GitIgnoreSpec | None:
+        """Read `artifacts` once: Hatchling does for each file."""
+        return super().artifact_spec
 
     def default_global_exclude(self) -> list[str]:
         """Leave out only compiled Python."""

@@ -79,6 +79,7 @@ class Repository:
         self._places: dict[str, tuple[_Base | None, str]] = {}
         self._real: dict[str, str] = {}
         self._rules: dict[str, str | None] = {}
+        self._may_ignore: dict[str, bool] = {}
 
     @cached_property
     def unknown(self) -> str | None:
@@ -131,9 +132,20 @@ class Repository:
         above = self.ignored(parent, folder=True)
         return above or base.rule(real, prefix + name + ("/" if folder else ""))
 
+    def may_ignore_in(self, folder: str) -> bool:
+        """Return False for a folder in which git ignores no file, as in most."""
+        if folder not in self._may_ignore:
+            base, prefix = self._place(folder)
+            self._may_ignore[folder] = base is not None and (
+                self.ignored(folder, folder=True) is not None or base.has_rules(folder, prefix)
+            )
+        return self._may_ignore[folder]
+
     def mode(self, real: str) -> str | None:
         """Return the mode of a file that git tracks, or None."""
-        folder, name = os.path.split(real)
+        return self._mode(*os.path.split(real))
+
+    def _mode(self, folder: str, name: str) -> str | None:
         base, prefix = self._place(folder)
         return base.checkout.tracked.get(prefix + name) if base else None
 
@@ -142,11 +154,11 @@ class Repository:
         base = self._base(os.path.dirname(folder))
         return base is not None and base.tracks_in(folder)
 
-    def is_executable(self, real: str, on_disk: int) -> bool:
+    def is_executable(self, folder: str, name: str, on_disk: int) -> bool:
         """Return whether the owner may execute a file: as git has it, else by its own mode."""
-        mode = self.mode(real)
+        mode = self._mode(folder, name)
         if mode == _LINK or (mode is None and stat.S_ISLNK(on_disk)):
-            target = os.path.realpath(real)
+            target = os.path.realpath(os.path.join(folder, name))
             mode = self.mode(target)
             if mode is None:
                 return on_disk_executable(target)
@@ -213,6 +225,21 @@ class _Base:
         if self.checkout.unknown is None:
             return self.checkout.ignored.get(path)
         return self._by_files(real, folder=path.endswith("/"))
+
+    def has_rules(self, folder: str, prefix: str) -> bool:
+        """Return whether a file of a folder, which is not ignored itself, may be ignored.
+
+        `prefix` is the folder's path from the repository, with a final slash.
+        """
+        if self.checkout.unknown is None:
+            return prefix in self._holds_ignored
+        return bool(self._specs_for(folder))
+
+    @cached_property
+    def _holds_ignored(self) -> frozenset[str]:
+        """The folders (`a/b/`) that hold something that git ignores."""
+        parts = (path.rstrip("/").rpartition("/") for path in self.checkout.ignored)
+        return frozenset(folder + slash for folder, slash, _ in parts)
 
     def _by_files(self, real: str, *, folder: bool) -> str | None:
         """Read the `.gitignore` files from the repository's top downward; the last match counts."""

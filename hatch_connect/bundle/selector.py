@@ -66,11 +66,13 @@ class Candidate:
 class _Folder:
     """What counts for all files of a folder, where that really is, and the rules against it.
 
-    `inside` is where that is in its root (`a/b/`), None if it lies in none.
+    `start` is what the real paths of its files begin with; `inside` is where that is in its root
+    (`a/b/`), None if it lies in none.
     """
 
     path: str
     real: str
+    start: str
     inside: str | None
     rules: tuple[NoContent, ...] = ()
 
@@ -252,21 +254,23 @@ class Selector:
         project = self.roots[0]
 
         def below(folder: str, real: str, above: tuple[str, ...]) -> Iterator[Candidate | LeftOut]:
-            at = str(root / folder)
+            at, under = os.path.join(root / folder, ""), f"{folder}/" if folder else ""
             for entry in self._entries(folder, real):
-                path = f"{folder}/{entry.name}" if folder else entry.name
-                is_folder = _is_folder(entry)
+                path = under + entry.name
+                if not _is_folder(entry):
+                    yield Candidate(path=path, source=at + entry.name, origin=path)
+                    continue
                 target = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
-                if is_folder and (rule := skip(path)) is not None:
+                if (rule := skip(path)) is not None:
                     yield LeftOut(path=f"{path}/", rule=rule)
-                elif not is_folder or not is_within(target, *self.roots):
-                    yield Candidate(path=path, source=os.path.join(at, entry.name), origin=path)
+                elif not is_within(target, *self.roots):
+                    yield Candidate(path=path, source=at + entry.name, origin=path)
                 elif target not in above:
                     yield from below(path, target, (*above, target))
                 elif is_within(target, project) and is_within(real, project):
                     yield LeftOut(path=f"{path}/", rule=CIRCLE)
                 else:
-                    yield Candidate(path=path, source=os.path.join(at, entry.name), origin=path)
+                    yield Candidate(path=path, source=at + entry.name, origin=path)
 
         top = os.path.realpath(root)
         yield from below("", top, (top,))
@@ -315,17 +319,20 @@ class Selector:
     def _decide(self, candidate: Candidate) -> Candidate | LeftOut:
         at, name = os.path.split(candidate.source)
         folder = self._folder(at)
-        link = os.path.join(folder.real, name)
+        link = folder.start + name
         status = _status(link)
         mode = status.st_mode if status else 0
         size = status.st_size if status and stat.S_ISREG(mode) else None
         real = os.path.realpath(link) if stat.S_ISLNK(mode) else link
-        rule = self._against(candidate, folder, link, real)
-        if rule is None and (item := self._ignored(candidate, link, real)) is not None:
+        named = self._is_named(candidate)
+        rule = self._excluded(candidate, folder)
+        if rule is None and not named:
+            rule = self._against(candidate, folder, link, real)
+        if rule is None and (item := self._ignored(candidate, folder, link, real)) is not None:
             return item
         content = None
         # A file's content must be read for this, so it comes last.
-        if rule is None and not self._is_named(candidate):
+        if rule is None and not named:
             content = self._content(real, size)
             found = secret_in(candidate.path, real if content is None else content, size=size)
             rule = found and f"guard: {found}"
@@ -333,7 +340,7 @@ class Selector:
             return LeftOut(path=candidate.origin or candidate.path, rule=rule)
         executable = candidate.executable
         if executable is None:
-            executable = self.repository.is_executable(link, mode)
+            executable = self.repository.is_executable(folder.real, name, mode)
         return Candidate(
             path=candidate.path,
             source=candidate.source,
@@ -359,17 +366,18 @@ class Selector:
         self._room -= size
         return content
 
-    def _against(self, candidate: Candidate, folder: _Folder, link: str, real: str) -> str | None:
+    def _excluded(self, candidate: Candidate, folder: _Folder) -> str | None:
         if self.exclude.lines:
             for path in dict.fromkeys((candidate.origin, candidate.path)):
                 if path is not None and self.exclude.match(path):
                     return f"exclude: {self.exclude.which(path)}"
-        if self._in_circle(folder.path):
-            return CIRCLE
-        if self._is_named(candidate):
-            return None
+        return CIRCLE if self._in_circle(folder.path) else None
+
+    def _against(self, candidate: Candidate, folder: _Folder, link: str, real: str) -> str | None:
+        own = folder if real == link else self._folder(os.path.dirname(real))
+        inside = None if own.inside is None else own.inside + real[len(own.start) :]
         # A file that Hatchling maps elsewhere, or that a link leads to, has several names.
-        for path in dict.fromkeys((candidate.path, candidate.origin, self._inside(real))):
+        for path in dict.fromkeys((candidate.path, candidate.origin, inside)):
             rule = forbidden(path) if path else None
             if rule and (rule.secret or not candidate.even_ignored):
                 return f"{'guard' if rule.secret else 'never shipped'}: {rule.rule}"
@@ -384,6 +392,7 @@ class Selector:
             self._folders[folder] = _Folder(
                 path=folder,
                 real=real,
+                start=os.path.join(real, ""),
                 inside=self._prefix(real),
                 rules=tuple(rule for each in rules if each for rule in self._above(each)),
             )
@@ -407,12 +416,6 @@ class Selector:
     def _is_named(self, candidate: Candidate) -> bool:
         """Return whether a user named this very file, also one that the wheel holds elsewhere."""
         return candidate.even_secret or self.include.name(candidate.origin or "")
-
-    def _inside(self, real: str) -> str | None:
-        """Return the path of a file from the root that it lies in, None if it lies in none."""
-        folder, name = os.path.split(real)
-        prefix = self._folder(folder).inside
-        return None if prefix is None else prefix + name
 
     def _in_circle(self, folder: str) -> bool:
         """Return whether a folder is reached through a link to one that holds the link."""
@@ -466,8 +469,10 @@ class Selector:
         at_top = os.path.dirname(folder) == self.roots[0]
         return None if holds_content else no_content(Path(folder), at_top=at_top)
 
-    def _ignored(self, candidate: Candidate, link: str, real: str) -> LeftOut | None:
+    def _ignored(self, candidate: Candidate, at: _Folder, link: str, real: str) -> LeftOut | None:
         if candidate.even_ignored or candidate.origin is None:
+            return None
+        if real == link and not self.repository.may_ignore_in(at.real):
             return None
         rule = self.repository.ignored(link)
         if rule is None and real != link:

@@ -316,7 +316,7 @@ def test_the_executable_bit_is_gits_for_what_it_tracks(tmp_path: Path, sandbox: 
     found = {
         p.name
         for p in root.iterdir()
-        if p.is_file() and repository.is_executable(str(p), p.lstat().st_mode)
+        if p.is_file() and repository.is_executable(str(p.parent), p.name, p.lstat().st_mode)
     }
     assert found == {"run", "own", "link"}
 
