@@ -61,3 +61,11 @@ def test_only_the_last_lines_are_shown_and_no_endless_ones() -> None:
     assert len(lines) == 25
     assert lines[-1].startswith("99 xxx")
     assert max(map(len, lines)) == 400
+
+
+def test_the_identity_of_a_workflow_stays_with_us() -> None:
+    environ = {"ACTIONS_ID_TOKEN_REQUEST_TOKEN": "x", "CONNECT_IDENTITY_TOKEN": "y", "KEPT": "z"}
+    done = run_program((sys.executable, "-c", "import os; print(*os.environ)"), environ=environ)
+    names = text_of(done.stdout).split()
+    assert "KEPT" in names
+    assert not {"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "CONNECT_IDENTITY_TOKEN"} & set(names)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
 
 _TOKEN, _FILE, _BEARER = IDENTITY_VARIABLES
+GIVEN_IDENTITY = (_TOKEN, _FILE)
+"""Variables that are about one server, as CONNECT_API_KEY is."""
 _ENDPOINT = "ACTIONS_ID_TOKEN_REQUEST_URL"
 _PERMISSION = (
     "The job needs `permissions: id-token: write`, which jobs for pull requests from forks never "
@@ -169,16 +171,21 @@ def _present(environ: Mapping[str, str], name: str) -> str | None:
 
 
 def _checked(text: str, called: str) -> Secret:
-    token = text.strip()
-    if not token:
+    value = text.strip()
+    if not value:
         raise UsageError(f"{called} is empty: it holds no identity token.")
-    if len(token) > _LONGEST or not (token.isascii() and token.isprintable()) or " " in token:
+    if value == "-":
+        raise UsageError(
+            f"{called} is `-`, and no identity token is read from standard input.",
+            hint=f"Write the token to a file, and name it with {_FILE}.",
+        )
+    if len(value) > _LONGEST or not (value.isascii() and value.isprintable()) or " " in value:
         raise UsageError(
             f"{called} holds something else than an identity token.",
             hint="It must be the token alone, a JSON Web Token: letters and digits in three parts, "
             "with dots between them.",
         )
-    return Secret(token)
+    return Secret(value)
 
 
 def _read(path: Path) -> Secret:

@@ -26,7 +26,7 @@ _DISCOVERY = "/.well-known/oauth-authorization-server"
 _TYPES = "urn:ietf:params:oauth:token-type:"
 _EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 _OK, _BAD_REQUEST, _NOT_FOUND, _SERVER_ERROR = 200, 400, 404, 500
-_REDIRECTS = range(300, 400)
+_GRANTED, _REDIRECTS = range(200, 300), range(300, 400)
 # The words of RFC 6749, 7591 and 8628 for what went wrong; others are not shown.
 _WORDS = {
     *("invalid_request", "invalid_client", "invalid_grant", "unauthorized_client"),
@@ -49,7 +49,7 @@ class OAuthAnswer:
     @property
     def ok(self) -> bool:
         """Whether what was asked for is granted."""
-        return self.status == _OK
+        return self.status in _GRANTED
 
     @property
     def word(self) -> str:

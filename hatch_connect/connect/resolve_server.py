@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.connect.credentials import ApiKey
 from hatch_connect.connect.headers import headers_in
-from hatch_connect.connect.identity import identity_source
+from hatch_connect.connect.identity import GIVEN_IDENTITY, identity_source
 from hatch_connect.connect.login import Login
 from hatch_connect.connect.servers import Server, is_local, same_server, server_url
 from hatch_connect.errors import StoreError, UsageError
@@ -378,6 +378,10 @@ def _no_key(
             if other
             else " CONNECT_API_KEY alone does not go to a URL that only pyproject.toml names."
         )
+    if environment_of(url, environ) is not environ:
+        for name in GIVEN_IDENTITY:
+            if not why_absent(environ.get(name)):
+                message += f" {name} belongs to CONNECT_SERVER, which is another server."
     if identity and found.only_in_project:
         # Its audience is the same on every server: who edits a URL could collect it.
         return UsageError(

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,14 +27,17 @@ from support.fake_oauth import (
     OAuthRefusal,
     Trap,
 )
-from support.faults import Do, Say, redirect
+from support.faults import Do, Hang, Say, redirect
 from support.projects import PACKAGE, project
+from support.sample_bundle import sample_bundle
+from support.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from support.calling import Called, Caller
     from support.fake_content import FakeContent
+    from support.sandbox import Sandbox
 
 
 class Setting:
@@ -227,7 +235,7 @@ class TestWhichCounts:
         assert "signed in as: trusted publisher (no user)" in done.stdout
         assert (
             "Identity from the workflow (the first of: the call, the environment, the store, "
-            "[the workflow])"
+            "a login, [the workflow])"
         ) in done.stdout
         assert github.audiences == ["connect"]
         setting.caller.knows(setting.connect)
@@ -452,3 +460,61 @@ def test_no_other_program_sees_the_identity(
     assert done.code == 0, done.said
     assert "GITHUB_ACTIONS" in told.read_text(encoding="utf-8")
     assert not setting.oauth.leaks(told.read_bytes(), done.said)
+
+
+def test_a_token_that_is_given_is_for_one_server(setting: Setting) -> None:
+    setting.caller.environ["CONNECT_IDENTITY_TOKEN"] = setting.oauth.identity()
+    with Trap() as trap:
+        done = setting.deploy(server=trap.url)
+    said = "CONNECT_IDENTITY_TOKEN belongs to CONNECT_SERVER, which is another server."
+    assert (done.code, said in done.stderr) == (2, True), done.said
+
+
+def test_side_by_side_they_sign_in_once(setting: Setting, github: FakeGitHub) -> None:
+    table = '[tool.hatch-connect.content.{}]\nguid = "{}"\nentrypoint = "sales_api.main:app"\n'
+    contents = [setting.connect.add_content(name, app_mode="python-fastapi") for name in "ab"]
+    tables = (table.format(content.name, content.guid) for content in contents)
+    connect = f'[tool.hatch-connect]\napp-mode = "fastapi"\n{"".join(tables)}'
+    root = project(setting.caller.folder / "p", PACKAGE, connect=connect)
+    setting.oauth._publishers.clear()  # noqa: SLF001 - a key that is bound to one of them
+    setting.oauth.trust(contents[0].guid)
+    done = setting.caller.call("deploy", directory=str(root), all=True, jobs=2)
+    setting.hold(done)
+    assert (done.code, contents[1].guid in done.stderr) == (3, True), done.said
+    assert github.audiences == ["connect"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="/proc is Linux's")
+@pytest.mark.parametrize("words", [("-P", "-m", "hatch_connect"), ("-m", "invoke")])
+def test_the_process_list_and_an_interruption_keep_the_secrets(
+    sandbox: Sandbox, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    oauth = FakeOAuth()
+    sample_bundle(tmp_path / "sales.tar.gz")
+    (tmp_path / "tasks.py").write_text("from invoke_tasks import ns\n", encoding="ascii")
+    with FakeConnect(oauth=oauth) as connect, FakeGitHub(oauth) as github:
+        content = connect.add_content("sales")
+        oauth.trust(content.guid)
+        connect.misbehave("POST", "bundles$", Hang(600))
+        process = subprocess.Popen(
+            [sys.executable, *words, "deploy", "--file", "sales.tar.gz", "-a", content.guid, "-v"],
+            cwd=tmp_path,
+            env=sandbox.environ | github.environ() | {"CONNECT_SERVER": connect.url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        until(lambda: any(c.endswith("/bundles") for c in connect.calls()), process)
+        listed = []
+        for entry in Path("/proc").iterdir():
+            try:
+                listed.append((entry / "cmdline").read_bytes())
+            except OSError:
+                continue
+        os.kill(process.pid, signal.SIGINT)
+        said, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, said
+    assert any(b"sales.tar.gz" in line for line in listed)
+    assert "as this GitHub workflow (org/repo, refs/heads/main)" in said
+    assert not oauth.leaks(said, *listed)
+    assert not oauth.leaks_below(tmp_path)
