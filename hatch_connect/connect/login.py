@@ -93,7 +93,7 @@ def endpoint(server: OAuthServer, name: str, what: str) -> str:
 
 def register(server: OAuthServer) -> str:
     """Return a new client's id, with which this program may ask for logins (RFC 7591)."""
-    what = "The registration of hatch-connect"
+    what = "the registration of hatch-connect"
     place = endpoint(server, "registration_endpoint", "registration of programs")
     grants = ["authorization_code", "refresh_token"]
     if server.endpoint("device_authorization_endpoint"):
@@ -119,7 +119,7 @@ def refreshed(login: Login, server: OAuthServer, client_id: str, refresh: Secret
 
     Raises ServerError.
     """
-    what = f"The renewal of the login to {server.url}"
+    what = f"the renewal of the login to {server.url}"
     form = {
         "grant_type": "refresh_token",
         "client_id": client_id,

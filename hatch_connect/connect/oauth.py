@@ -73,9 +73,8 @@ class OAuthAnswer:
     def refused(self, what: str, hint: str | None = None) -> RefusedError:
         """Return the error for a refusal, which shows the HTTP status and OAuth's word only."""
         word = f", {self.word}" if self.word else ""
-        return RefusedError(
-            f"{what} was refused (HTTP {self.status}{word}).", status=self.status, hint=hint
-        )
+        message = f"{what[:1].upper()}{what[1:]} was refused (HTTP {self.status}{word})."
+        return RefusedError(message, status=self.status, hint=hint)
 
 
 class OAuthServer:
@@ -168,7 +167,7 @@ def exchange(server: OAuthServer, identity: Secret, audience: str) -> Secret:
             status=_OK,
             hint=f"{_NEEDS}. Have it turned on, {_OR_A_KEY}",
         )
-    what = "The exchange of the identity token for a key"
+    what = "the exchange of the identity token for a key"
     endpoint = server.endpoint("token_endpoint")
     if endpoint is None:
         raise AssertionError("discovery demands this endpoint")
