@@ -8,8 +8,9 @@ import re
 import signal
 import subprocess
 import sys
+import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fake_connect import FakeConnect
@@ -32,12 +33,16 @@ from support.projects import PACKAGE, project
 from support.sample_bundle import sample_bundle
 from support.waiting import PATIENCE, until
 
+from hatch_connect import HatchConnectError, deploy
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from support.calling import Called, Caller
     from support.fake_content import FakeContent
     from support.sandbox import Sandbox
+
+    from hatch_connect.events import Event
 
 
 class Setting:
@@ -518,3 +523,32 @@ def test_the_process_list_and_an_interruption_keep_the_secrets(
     assert "as this GitHub workflow (org/repo, refs/heads/main)" in said
     assert not oauth.leaks(said, *listed)
     assert not oauth.leaks_below(tmp_path)
+
+
+def test_the_other_verbs(setting: Setting, github: FakeGitHub) -> None:
+    guid = setting.content.guid
+    assert setting.deploy().code == 0
+    setting.caller.bundle("print('changed')\n")
+    assert setting.deploy().code == 0
+    for verb in ("info", "versions", "logs", "rollback"):
+        done = setting.caller.call(verb, app_id=guid, verbose=True)
+        setting.hold(done)
+        assert done.code == 0, done.said
+    info = setting.caller.call("info", app_id=guid)
+    assert "signed in as: trusted publisher (no user)" in info.stdout
+    assert github.audiences == ["connect"] * 7
+
+
+def test_programs_get_no_secret_in_an_exception(setting: Setting, github: FakeGitHub) -> None:
+    setting.oauth.trust(setting.content.guid)
+    given: dict[str, Any] = {"environ": setting.caller.environ, "server": setting.connect.url}
+    file, app_id = setting.caller.folder / "sales.tar.gz", setting.content.guid
+    with pytest.raises(HatchConnectError, match="more than one trusted publisher") as caught:
+        deploy(setting.caller.folder, file=file, app_id=app_id, **given)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert not setting.oauth.leaks(shown, repr(caught.value))
+    setting.oauth._publishers.pop()  # noqa: SLF001 - the second one
+    heard: list[Event] = []
+    deploy(setting.caller.folder, file=file, app_id=app_id, report=heard.append, **given)
+    assert not setting.oauth.leaks(repr(heard))
+    assert len(github.audiences) == 2
