@@ -75,6 +75,7 @@ class WorkflowIdentity:
         self._audience = audience
         self._token: Secret | None = None
         self._key: Secret | None = None
+        self._spent = False  # whether the source had no other token than the one that was used
         self._lock = threading.Lock()  # pieces of content may be deployed side by side
 
     @property
@@ -84,6 +85,9 @@ class WorkflowIdentity:
             f"{self.identity.name} gives one token only, and a key is given for it once. For tasks "
             "that outlast it use a source that issues new ones: `permissions: id-token: write` on "
             "GitHub, or a file that is renewed (CONNECT_IDENTITY_TOKEN_FILE)."
+            if self._spent
+            else "Also a key that the server had just given for a new token was refused: ask its "
+            "administrator to look into its log, or give an API key (CONNECT_API_KEY)."
         )
         return "the key that this workflow was given is not valid, or no longer", hint
 
@@ -102,7 +106,8 @@ class WorkflowIdentity:
         with self._lock:
             if self.authorization() == used:
                 token = self._issued()
-                if token == self._token:
+                self._spent = token == self._token
+                if self._spent:
                     return False
                 report(Detail(text=f"Signing in to {self._url} again: the key has expired."))
                 self._exchange(token, http, report)

@@ -438,6 +438,8 @@ class TestExpiry:
         setting.oauth.key_lasts = 0
         done = setting.deploy()
         assert done.code == 3
+        assert "had just given for a new token was refused" in done.stderr
+        assert "gives one token only" not in done.stderr
         assert github.audiences == ["connect"] * 2
 
 
