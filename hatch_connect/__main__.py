@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from hatch_connect import __version__
@@ -32,6 +33,8 @@ def main() -> None:
         with suppress(OSError):
             sys.stderr.write("interrupted: Nothing was changed.\n")
         sys.exit(exit_code_of(error))
+    finally:
+        gc.freeze()  # else Python looks through all objects once more as it ends
 
 
 if __name__ == "__main__":
