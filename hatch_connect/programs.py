@@ -14,12 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-IDENTITY_VARIABLES = (
-    "CONNECT_IDENTITY_TOKEN",
-    "CONNECT_IDENTITY_TOKEN_FILE",
-    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
-)
-"""Variables that hold, or lead to, the identity of a CI workflow: for us alone."""
+IDENTITY_VARIABLES = ("CONNECT_IDENTITY_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
+"""Variables whose values are, or lead to, the identity of a CI workflow: for us alone."""
+
+IDENTITY_FILE = "CONNECT_IDENTITY_TOKEN_FILE"
+"""The variable that names the file of an identity token, which does not ship."""
 
 _TAIL = 25
 _PATIENCE = 3.0  # seconds in which a program may clean up before it is killed

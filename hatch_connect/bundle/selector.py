@@ -19,13 +19,14 @@ from hatch_connect.bundle.archive import CIRCLE, is_within, regular_file, shown
 from hatch_connect.bundle.guard import forbidden, forbidden_folder, secret_in
 from hatch_connect.bundle.repository import Repository, compiled, joined, path_below
 from hatch_connect.errors import BundleError
+from hatch_connect.programs import IDENTITY_FILE
 from hatch_connect.project.walk import BUILD_OUTPUTS, is_hidden, no_content
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from hatch_connect.project.project import ProjectConfig
-    from hatch_connect.project.walk import NoContent
+from hatch_connect.project.walk import NoContent
 
 _OURS = "connect"  # in dist/, where bundles go
 _ANY = "any"  # stands for whatever a folder may hold
@@ -176,6 +177,8 @@ class Selector:
         self.roots = self.repository.roots
         self._content_roots = (*self.roots, os.path.realpath(config.content_root))
         self._lexical = config.root
+        token = environ.get(IDENTITY_FILE)
+        self._token = os.path.realpath(token) if token else None
         self._circles: dict[str, bool] = {}
         self._folders: dict[str, _Folder] = {}
         self._chains: dict[str, tuple[NoContent, ...]] = {}
@@ -326,6 +329,8 @@ class Selector:
         real = os.path.realpath(link) if stat.S_ISLNK(mode) else link
         named = self._is_named(candidate)
         rule = self._excluded(candidate, folder)
+        if real == self._token:
+            rule = f"guard: {IDENTITY_FILE} names it"
         if rule is None and not named:
             rule = self._against(candidate, folder, link, real)
         if rule is None and (item := self._ignored(candidate, folder, link, real)) is not None:

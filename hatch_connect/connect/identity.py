@@ -22,7 +22,7 @@ from hatch_connect.errors import (
     UsageError,
 )
 from hatch_connect.events import Detail, Step
-from hatch_connect.programs import IDENTITY_VARIABLES
+from hatch_connect.programs import IDENTITY_FILE, IDENTITY_VARIABLES
 from hatch_connect.secret import Secret, Secrets, why_absent
 from hatch_connect.typed import text_at, texts_at
 
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from hatch_connect.connect.transport import Http
     from hatch_connect.events import Report
 
-_TOKEN, _FILE, _BEARER = IDENTITY_VARIABLES
+_TOKEN, _BEARER = IDENTITY_VARIABLES
+_FILE = IDENTITY_FILE
 GIVEN_IDENTITY = (_TOKEN, _FILE)
 """Variables that are about one server, as CONNECT_API_KEY is."""
 _ENDPOINT = "ACTIONS_ID_TOKEN_REQUEST_URL"

@@ -129,6 +129,7 @@ class TestSources:
                 "are both set",
             ),
             ({"CONNECT_IDENTITY_TOKEN": "-----BEGIN\nKEY"}, "something else than an identity"),
+            ({"CONNECT_IDENTITY_TOKEN_FILE": "/not/there"}, "/not/there, which CONNECT_IDENTITY"),
             ({"CONNECT_IDENTITY_TOKEN_FILE": "/not/there"}, "cannot be read: No such file"),
             ({"CONNECT_IDENTITY_TOKEN_FILE": "/dev/null"}, "is empty"),
             ({"GITHUB_ACTIONS": "true"}, "permission `id-token: write`"),
@@ -554,3 +555,19 @@ def test_programs_get_no_secret_in_an_exception(setting: Setting, github: FakeGi
     deploy(setting.caller.folder, file=file, app_id=app_id, report=heard.append, **given)
     assert not setting.oauth.leaks(repr(heard))
     assert len(github.audiences) == 2
+
+
+def test_the_file_of_the_token_does_not_ship(setting: Setting) -> None:
+    connect = f'[tool.hatch-connect]\napp-mode = "fastapi"\nguid = "{setting.content.guid}"\n'
+    connect += 'include = ["*.txt"]\n'
+    root = project(setting.caller.folder / "p", {"app.py": "app = 1\n"}, system="", connect=connect)
+    token = root / "who-we-are.txt"
+    token.write_text(setting.oauth.identity(), encoding="ascii")
+    setting.caller.environ["CONNECT_IDENTITY_TOKEN_FILE"] = str(token)
+    done = setting.caller.call("deploy", directory=str(root), list=True)
+    token.unlink()
+    setting.hold(done)
+    assert done.code == 0, done.said
+    assert "guard: CONNECT_IDENTITY_TOKEN_FILE names it" in done.stdout
+    (bundle,) = setting.content.bundles.values()
+    assert "who-we-are.txt" not in str(bundle)
