@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from hatch_connect.project.project import ProjectConfig
-from hatch_connect.project.walk import NoContent
+    from hatch_connect.project.walk import NoContent
 
 _OURS = "connect"  # in dist/, where bundles go
 _ANY = "any"  # stands for whatever a folder may hold
