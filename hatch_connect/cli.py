@@ -63,7 +63,7 @@ def command_line(version: str = "") -> click.Group:
 def _command(verb: Verb) -> click.Command:
     params: list[click.Parameter] = []
     for spec in verb.options:
-        if spec.positional:
+        if spec.positional or spec.key == verb.positional:
             argument = [spec.key + _FROM_ARGUMENT]
             shown = f"[{spec.metavar}]..." if spec.repeatable else f"[{spec.metavar}]"
             many = -1 if spec.repeatable else 1

@@ -301,7 +301,31 @@ def surroundings() -> Surroundings:
         ask=_ask if person else None,
         ask_secret=_ask_secret if person else None,
         wait_for_person=_wait_for_person if person else None,
+        open_page=_open_page if _has_browser() else None,
     )
+
+
+def _has_browser() -> bool:
+    """Return whether a browser that is opened here can be seen by whoever called."""
+    if os.environ.get("BROWSER"):
+        return True
+    if any(os.environ.get(name) for name in ("SSH_CONNECTION", "SSH_TTY")):
+        return False
+    displays = ("DISPLAY", "WAYLAND_DISPLAY")
+    return sys.platform in {"win32", "darwin"} or any(map(os.environ.get, displays))
+
+
+def _open_page(url: str) -> bool:
+    import webbrowser
+
+    try:
+        browser = webbrowser.get()
+        # Lynx and its like, which would take this terminal, are of this very class.
+        if type(browser) is webbrowser.GenericBrowser and not os.environ.get("BROWSER"):
+            return False
+        return browser.open(url)
+    except webbrowser.Error:
+        return False
 
 
 def _ask(question: str) -> str:

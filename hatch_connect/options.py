@@ -128,13 +128,13 @@ class Options:
     api_key: Secret | None = _option(
         OptionKind.SECRET,
         "-k --api-key",
-        "server",
+        "key",
         "The API key. Others on this machine can see a command line: better $CONNECT_API_KEY.",
         metavar="KEY",
     )
     no_identity: bool = _flag(
         "--no-identity",
-        "server",
+        "key",
         "Do not sign in as the CI workflow that this runs in, if there is no API key.",
     )
     insecure: bool = _flag("-i --insecure", "server", "Do not check the server's certificate.")
@@ -142,6 +142,9 @@ class Options:
         "-c --cacert", "server", "Trust this PEM file ($CONNECT_CA_CERTIFICATE).", metavar="FILE"
     )
     set_default: bool = _flag("--set-default", "add", "Use it where no other is named.")
+    device: bool = _flag(
+        "--device", "login", "Enter a code in a browser on any machine. Default without a display."
+    )
     entrypoint: str | None = _text("-e --entrypoint", "build", setting="entrypoint")
     exclude: tuple[str, ...] = _texts("-x --exclude", "build", metavar="PATTERN", setting="exclude")
     lock: str | None = _text("--lock", "build", metavar="FILE", setting="lock")
@@ -320,12 +323,16 @@ def _as_number(spec: OptionSpec, given: object) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """Something that can be asked for at every door; `writes` if it changes anything."""
+    """Something that can be asked for at every door; `writes` if it changes anything.
+
+    `positional` is the key of an option that the command line takes without its name as well.
+    """
 
     name: str
     help: str
     groups: tuple[str, ...] = ()
     writes: bool = False
+    positional: str = ""
 
     @property
     def options(self) -> tuple[OptionSpec, ...]:
@@ -333,7 +340,8 @@ class Verb:
         return tuple(spec for spec in SPECS.values() if spec.group in (*self.groups, "all"))
 
 
-_CONTENT = ("project", "contents", "server", "content")
+_SERVER = ("server", "key")
+_CONTENT = ("project", "contents", *_SERVER, "content")
 _BUILD = ("project", "contents", "build")
 
 VERBS: dict[str, Verb] = {
@@ -353,13 +361,27 @@ VERBS: dict[str, Verb] = {
         ),
         Verb("bundle", "Build the bundle, offline.", _BUILD, writes=True),
         Verb("requirements", "Print the packages to install.", (*_BUILD, "requirements")),
-        Verb("add", "Store a server under a nickname.", ("server", "add"), writes=True),
+        Verb("add", "Store a server under a nickname.", (*_SERVER, "add"), writes=True),
+        Verb(
+            "login",
+            "Log in to a server in the browser, and store it under a nickname.",
+            ("server", "add", "login"),
+            writes=True,
+            positional="server",
+        ),
+        Verb(
+            "logout",
+            "End a login, and forget it.",
+            ("server",),
+            writes=True,
+            positional="server",
+        ),
         Verb("list", "List the servers that are stored."),
-        Verb("remove", "Forget a stored server.", ("server",), writes=True),
+        Verb("remove", "Forget a stored server.", _SERVER, writes=True),
         Verb(
             "details",
             "Does this server answer, who am I there, what does it have?",
-            ("project", "server"),
+            ("project", *_SERVER),
         ),
         Verb("info", "What was this project deployed as, and where?", _CONTENT),
         Verb("logs", "Print the content's newest job log.", _CONTENT),

@@ -80,6 +80,11 @@ class LoginEntry:
         """
         return self._read(self._entry(self.file.read()))
 
+    @property
+    def client_id(self) -> str:
+        """The id of the client that the login is for."""
+        return str(self._entry(self.file.read())["oauth_client_id"])
+
     def renewed(
         self, used: Tokens, ask: Callable[[str, Secret], Tokens | str], report: Report
     ) -> Tokens:
@@ -184,7 +189,7 @@ class LoginEntry:
     @property
     def again(self) -> str:
         """The command that logs in again."""
-        return shlex.join(("rsconnect", "login", "--name", self.name, self.url))
+        return shlex.join(("hatch-connect", "login", "--name", self.name, self.url))
 
     def _entry(self, entries: _Entry) -> _Entry:
         """Return the entry, if it still is this login. Raises RefusedError."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.connect.credentials import Credential
     from hatch_connect.connect.identity import IdentitySource
+    from hatch_connect.connect.logins import LoginEntry
     from hatch_connect.connect.servers import ServerStore
     from hatch_connect.events import Report
 
@@ -100,15 +101,49 @@ def server_to_add(
     choice: ServerOptions, *, environ: Mapping[str, str], report: Report = silent
 ) -> Server:
     """Return the server that `add` stores; what is stored already does not count."""
-    given = choice.server or environ.get("CONNECT_SERVER")
-    if not given:
-        raise UsageError("Which server?", hint="Give its URL with --server.")
-    server = Server(url=server_url(given), name=choice.name, source="the option --server")
-    found = _ResolvedServer(server=server, by_url=True)
+    found = _to_store(choice, environ)
     completed = _completed(found, choice, environ)
     if completed.credential is None:
         raise _no_key(found, environ, None)
     return _with_headers(completed, environ, report)
+
+
+def server_to_log_in(
+    choice: ServerOptions, *, environ: Mapping[str, str], report: Report = silent
+) -> Server:
+    """Return the server that `login` stores, without any key."""
+    server = _completed(_to_store(choice, environ), choice, environ)
+    _check_encrypted(server, "token")
+    return _with_headers(replace(server, credential=None), environ, report)
+
+
+def stored_login(
+    choice: ServerOptions,
+    *,
+    environ: Mapping[str, str],
+    store: ServerStore,
+    report: Report = silent,
+) -> tuple[Server, LoginEntry]:
+    """Return the login that `logout` ends, and its server. Raises UsageError, StoreError."""
+    server = store.get(choice.name) if choice.name else None
+    if choice.server and not choice.name:
+        here = (s for s in store.servers() if same_server(s.url, choice.server))
+        server = max(here, key=lambda s: s.login is not None, default=None)
+    if server is None or server.login is None:
+        raise UsageError(
+            "Which login?" if server is None else f"{server.name!r} is no login.",
+            hint="Name one by --name or its URL; `hatch-connect list` shows which there are.",
+        )
+    completed = _completed(_ResolvedServer(server=server), choice, environ)
+    return _with_headers(completed, environ, report), server.login
+
+
+def _to_store(choice: ServerOptions, environ: Mapping[str, str]) -> _ResolvedServer:
+    given = choice.server or environ.get("CONNECT_SERVER")
+    if not given:
+        raise UsageError("Which server?", hint="Give its URL with --server.")
+    server = Server(url=server_url(given), name=choice.name, source="the option --server")
+    return _ResolvedServer(server=server, by_url=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

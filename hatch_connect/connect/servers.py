@@ -38,6 +38,9 @@ T = TypeVar("T")
 # Keys of entries for other services, which the official client keeps in the same file.
 _OTHER_SERVICES = ("account_name", "connect_cloud_account_name", "snowflake_connection_name")
 
+_CLIENT_ID = "oauth_client_id"
+_SIGNING = {"api_key", "oauth_access_token", "oauth_refresh_token", "oauth_token_expiry"}
+
 _GUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 # What follows a server's path in URLs that people copy: Connect's own pages, or content.
 _WHERE_PEOPLE_LOOK = re.compile(rf"(?:/__[a-z]+__(?:/.*)?|/content/{_GUID}(?:/.*)?)$")
@@ -140,8 +143,11 @@ class ServerStore:
         marked = [name for name, entry in entries.items() if entry.get("default")]
         return next(iter(marked or (entries if len(entries) == 1 else ())), None)
 
-    def add(self, server: Server, *, default: bool = False) -> None:
-        """Store a server under its nickname; `default` makes it the one used unnamed."""
+    def add(self, server: Server, *, default: bool = False, client_id: str | None = None) -> None:
+        """Store a server under its nickname; `default` makes it the one used unnamed.
+
+        With `client_id` it is a login, and neither a key nor older tokens stay in the entry.
+        """
         if not server.name:
             raise UsageError("A server is stored under a nickname.", hint="Give one with --name.")
         with self._changing() as entries:
@@ -149,12 +155,24 @@ class ServerStore:
             # Other fields of an entry, such as tokens, belong to the URL that they were stored for.
             kept = old if old.get("url") == server.url else {}
             new = kept | _as_stored(server)
+            if client_id:
+                new = {k: v for k, v in new.items() if k not in _SIGNING} | {_CLIENT_ID: client_id}
             if default or old.get("default"):
                 new["default"] = True
             if default:
                 for entry in _objects(entries).values():
                     entry.pop("default", None)
             entries[server.name] = new
+            for entry in _objects(entries).values():
+                # Of logins to one URL the keyring keeps one: the newest is theirs too.
+                same = entry.get(_CLIENT_ID) and entry.get("url") == server.url
+                if client_id and same and not _SIGNING & entry.keys():
+                    entry[_CLIENT_ID] = client_id
+
+    def add_login(self, server: Server, client_id: str, *, default: bool = False) -> LoginEntry:
+        """Store a server that somebody has logged in to; its tokens are still to be kept."""
+        self.add(server, default=default, client_id=client_id)
+        return LoginEntry(file=self._file, name=str(server.name), url=server.url)
 
     def remove(self, name: str) -> None:
         """Forget the server of that nickname."""
@@ -205,7 +223,7 @@ class ServerStore:
         if not url or any(entry.get(key) for key in _OTHER_SERVICES):
             return None
         key = self._read(name, entry, "api_key", str)
-        client_id = self._read(name, entry, "oauth_client_id", str)
+        client_id = self._read(name, entry, _CLIENT_ID, str)
         login = LoginEntry(file=self._file, name=name, url=url) if client_id else None
         insecure = bool(entry.get("insecure") and self._read(name, entry, "insecure", bool))
         with contextlib.suppress(UsageError):  # it is shown as it is, and refused when it is used

@@ -21,6 +21,7 @@ _MODULES = {
     "details": "servers",
     "info": "content",
     "list": "servers",
+    "logout": "login",
     "logs": "content",
     "manifest": "build",
     "publish": "deploy",

@@ -29,7 +29,8 @@ class Surroundings:
 
     `now` is a clock in seconds that never goes back, `sleep` waits for seconds. `ask` asks the
     person for a line, `ask_secret` for a value without showing it, `wait_for_person` returns when
-    the person ends the wait with Ctrl-C; all are None if nobody sits at a terminal.
+    the person ends the wait with Ctrl-C; all are None if nobody sits at a terminal. `open_page`
+    opens a URL in a browser, and is None if this machine has none that a person could see.
     `interpreter` is the one that runs us.
     """
 
@@ -41,6 +42,7 @@ class Surroundings:
     ask: Callable[[str], str] | None = None
     ask_secret: Callable[[str], Secret] | None = None
     wait_for_person: Callable[[], None] | None = None
+    open_page: Callable[[str], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

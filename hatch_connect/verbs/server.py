@@ -13,7 +13,7 @@ from hatch_connect.connect.credentials import ApiKey
 from hatch_connect.connect.identity import WorkflowIdentity
 from hatch_connect.connect.resolve_server import ServerOptions, environment_of, resolve_server
 from hatch_connect.connect.servers import Server, ServerStore
-from hatch_connect.errors import UsageError
+from hatch_connect.errors import StoreError, UsageError
 from hatch_connect.project.settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -34,6 +34,14 @@ _LOCAL = "the option --local"
 def server_store(call: Call) -> ServerStore:
     """Return the servers that this person has stored."""
     return ServerStore(ServerStore.default_path(call.environ, sys.platform), call.report)
+
+
+def known_server(store: ServerStore, name: str) -> Server | None:
+    """Return the server that is stored under a nickname which is about to be stored again."""
+    try:
+        return store.get(name)
+    except StoreError:
+        return None  # a broken store is reported when it is set aside
 
 
 def server_options(call: Call) -> ServerOptions:

@@ -17,6 +17,7 @@ from hatch_connect.verbs.result import Result
 from hatch_connect.verbs.server import (
     chosen_server,
     client_of,
+    known_server,
     server_options,
     server_store,
     settings_of,
@@ -25,7 +26,7 @@ from hatch_connect.verbs.server import (
 
 if TYPE_CHECKING:
     from hatch_connect.connect.resources import PythonInstallation
-    from hatch_connect.connect.servers import Server, ServerStore
+    from hatch_connect.connect.servers import Server
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.secret import Secret
     from hatch_connect.verbs.call import Call
@@ -45,7 +46,7 @@ def run_add(call: Call) -> Result:
         choice = replace(choice, api_key=_ask_key(call))
     server = server_to_add(choice, environ=environ, report=call.report)
     store = server_store(call)
-    known = _known(store, options.name)
+    known = known_server(store, options.name)
     if known is not None and known.url == server.url and not server.headers:
         server = replace(server, headers=known.headers)
     user = client_of(server, call).user()
@@ -57,13 +58,6 @@ def run_add(call: Call) -> Result:
         lines=(f"Stored {server.url} as {server.name!r}; {you}.",),
         facts={"name": server.name, "url": server.url, "username": user and user.username},
     )
-
-
-def _known(store: ServerStore, name: str) -> Server | None:
-    try:
-        return store.get(name)
-    except StoreError:
-        return None  # a broken store is reported when it is set aside
 
 
 def _ask_key(call: Call) -> Secret:

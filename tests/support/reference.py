@@ -46,7 +46,7 @@ def called(verb: Verb) -> str:
     positional = [
         f"[{spec.metavar}]{'...' if spec.repeatable else ''}"
         for spec in verb.options
-        if spec.positional
+        if spec.positional or spec.key == verb.positional
     ]
     return " ".join([verb.name, *positional])
 

@@ -1,0 +1,329 @@
+"""`hatch-connect login` and `logout`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from support.fake_connect import FakeConnect
+from support.fake_oauth import FakeOAuth, OAuthRefusal, Trap
+from support.waiting import PATIENCE, until
+
+from hatch_connect.connect.servers import ServerStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from support.sandbox import Finished, Sandbox
+
+TESTS = Path(__file__).parent.parent
+NO_KEYRING = "keyring.backends.fail.Keyring"
+
+
+@pytest.fixture
+def oauth() -> FakeOAuth:
+    return FakeOAuth(interval=1)
+
+
+@pytest.fixture
+def connect(oauth: FakeOAuth) -> Iterator[FakeConnect]:
+    with FakeConnect(oauth=oauth) as server:
+        yield server
+
+
+class Person:
+    """Somebody at a machine with a browser and a keyring."""
+
+    def __init__(self, sandbox: Sandbox, connect: FakeConnect, oauth: FakeOAuth) -> None:
+        self.sandbox, self.connect, self.oauth = sandbox, connect, oauth
+        self.keyring, self.page = sandbox.home / "keyring.json", sandbox.home / "page"
+        sandbox.environ |= {
+            "PYTHONPATH": str(TESTS),
+            "PYTHON_KEYRING_BACKEND": "support.fake_keyring.FileKeyring",
+            "FAKE_KEYRING": str(self.keyring),
+            "BROWSER": f"{sys.executable} {TESTS / 'support' / 'fake_browser.py'} %s",
+            "FAKE_BROWSER": str(self.page),
+        }
+        self.store = ServerStore.default_path(sandbox.environ, sys.platform)
+
+    def call(self, *arguments: str, code: int = 0) -> Finished:
+        done = self.sandbox.connect(*arguments, cwd=self.sandbox.home)
+        assert "Traceback" not in done.stderr
+        assert not self.oauth.leaks(done.stdout, done.stderr)
+        assert done.code == code, done.said
+        return done
+
+    def entries(self) -> dict[str, dict[str, object]]:
+        entries: dict[str, dict[str, object]] = json.loads(self.store.read_text())
+        return entries
+
+    def in_keyring(self) -> dict[str, str]:
+        held: dict[str, str] = json.loads(self.keyring.read_text()) if self.keyring.exists() else {}
+        return held
+
+
+@pytest.fixture
+def person(sandbox: Sandbox, connect: FakeConnect, oauth: FakeOAuth) -> Person:
+    return Person(sandbox, connect, oauth)
+
+
+def test_a_person_logs_in_works_and_logs_out(person: Person, oauth: FakeOAuth) -> None:
+    url = person.connect.url
+    done = person.call("login", "--name", "prod", f"{url}/", "-v")
+    assert done.stdout.startswith(f"Logged in to {url} as ")
+    (login,), (client,) = oauth.logins, oauth.clients
+    assert person.entries() == {
+        "prod": {
+            "name": "prod",
+            "url": url,
+            "oauth_client_id": client,
+            "insecure": False,
+            "ca_cert": None,
+        }
+    }
+    assert person.in_keyring() == {
+        f"rsconnect-python {url}:access_token": login.access,
+        f"rsconnect-python {url}:refresh_token": login.refresh,
+    }
+    shown = person.page.read_text()
+    assert "You can close this page" in shown
+    assert "no-store" in shown
+    assert not oauth.leaks(shown)
+    assert "state" not in shown
+    assert "a login" in person.call("details", "--name", "prod").stdout
+    assert "(logged in)" in person.call("list").stdout
+    oauth.expire()
+    person.call("details")
+    done = person.call("logout", url)
+    assert done.stdout == f"Logged out of {url}.\n"
+    assert login.revoked
+    assert person.in_keyring() == {}
+    assert "(logged out)" in person.call("list").stdout
+    assert "Nobody is logged in" in person.call("details", code=3).stderr
+    person.call("login", url, "--name", "prod")
+    person.call("details")
+
+
+def test_a_name_is_the_host_unless_it_is_given(person: Person) -> None:
+    person.call("login", person.connect.url, "--set-default")
+    assert person.entries()["127.0.0.1"]["default"] is True
+
+
+def test_a_name_that_is_another_servers_is_not_taken_unasked(person: Person) -> None:
+    entry = {"url": "https://127.0.0.1", "api_key": "Old-key-0123456789"}
+    key = {"url": person.connect.url, "api_key": "Old-key-0123456789"}
+    person.store.parent.mkdir(parents=True)
+    person.store.write_text(json.dumps({"127.0.0.1": entry, "a key": key}))
+    done = person.call("login", person.connect.url, code=2)
+    assert "'127.0.0.1' is https://127.0.0.1" in done.stderr
+    done = person.call("login", person.connect.url, "--name", "127.0.0.1")
+    assert "'127.0.0.1' was https://127.0.0.1 until now" in done.stderr
+    person.call("logout", person.connect.url)
+    assert person.in_keyring() == {}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX's")
+def test_without_a_keyring_the_store_keeps_the_tokens(person: Person, oauth: FakeOAuth) -> None:
+    person.sandbox.environ["PYTHON_KEYRING_BACKEND"] = NO_KEYRING
+    done = person.call("login", person.connect.url)
+    assert "which only you can read" in done.stderr
+    assert person.store.stat().st_mode & 0o777 == 0o600
+    (entry,) = person.entries().values()
+    assert entry["oauth_access_token"] == oauth.logins[0].access
+    assert isinstance(entry["oauth_token_expiry"], float)
+    person.call("details")
+    person.call("logout", "--name", "127.0.0.1")
+    (entry,) = person.entries().values()
+    assert not [key for key in entry if "token" in key]
+
+
+def test_two_names_of_a_server_are_one_login(person: Person, oauth: FakeOAuth) -> None:
+    person.call("login", person.connect.url, "--name", "one")
+    person.call("login", person.connect.url, "--name", "two")
+    for name in ("one", "two"):
+        oauth.expire()
+        person.call("details", "--name", name)
+
+
+def test_a_login_takes_the_place_of_a_key(person: Person) -> None:
+    entry = {"name": "prod", "url": person.connect.url, "api_key": "Old-key-0123456789"}
+    person.store.parent.mkdir(parents=True)
+    person.store.write_text(json.dumps({"prod": entry}))
+    person.call("login", "--name", "prod", person.connect.url)
+    assert "api_key" not in person.entries()["prod"]
+
+
+@pytest.mark.parametrize("words", [[], ["authorization_pending", "slow_down"]])
+def test_a_machine_without_a_browser_shows_a_code(
+    person: Person, oauth: FakeOAuth, words: list[str]
+) -> None:
+    oauth.device = words
+    asked = ["login", person.connect.url, "--device"]
+    if not words:
+        asked.pop()
+        for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
+            person.sandbox.environ.pop(name, None)
+        person.sandbox.environ["SSH_CONNECTION"] = "10.0.0.1 1 10.0.0.2 22"
+    done = person.call(*asked)
+    assert f"Open {person.connect.url}/device in any browser, and enter the code WDJB-MJHT" in (
+        done.stderr
+    )
+    assert not person.page.exists()
+    person.call("details")
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("access_denied", "did not consent (access_denied)"),
+        ("expired_token", "nobody entered the code in time (expired_token)"),
+        ("invalid_client", "does not know this program any more (invalid_client)"),
+        ("server_error", "was refused (HTTP 400, server_error)"),
+    ],
+)
+def test_a_code_that_is_refused(person: Person, oauth: FakeOAuth, word: str, said: str) -> None:
+    oauth.device = [word]
+    done = person.call("login", "--device", person.connect.url, code=3)
+    assert said in done.stderr
+    assert not person.store.exists()
+
+
+def test_somebody_who_does_not_consent(person: Person, oauth: FakeOAuth) -> None:
+    oauth.consents = False
+    done = person.call("login", person.connect.url, code=3)
+    assert "did not consent (access_denied)" in done.stderr
+    assert not person.store.exists()
+
+
+def test_an_answer_to_another_login_is_not_used(person: Person, oauth: FakeOAuth) -> None:
+    oauth.forges_state = True
+    done = person.call("login", person.connect.url, code=3)
+    assert "the answer to another log-in; it was not used" in done.stderr
+    assert not [call for call in person.connect.calls() if call.startswith("POST /oauth/token")]
+
+
+def test_a_code_that_the_server_refuses(person: Person, oauth: FakeOAuth) -> None:
+    oauth.refusal = OAuthRefusal("invalid_grant")
+    done = person.call("login", person.connect.url, code=3)
+    assert "was refused (HTTP 400, invalid_grant)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("missing", "option", "said"),
+    [
+        ("registration_endpoint", [], "has no registration of programs"),
+        ("authorization_endpoint", [], "has no page for logging in"),
+        ("device_authorization_endpoint", ["--device"], "has no log-in by a device code"),
+    ],
+)
+def test_what_a_server_does_not_have(
+    person: Person, oauth: FakeOAuth, missing: str, option: list[str], said: str
+) -> None:
+    oauth.metadata[missing] = None
+    done = person.call("login", person.connect.url, *option, code=3)
+    assert said in done.stderr
+
+
+def test_a_server_without_oauth(person: Person, oauth: FakeOAuth) -> None:
+    oauth.discovery = "off"
+    done = person.call("login", person.connect.url, code=3)
+    assert "knows no sign-in by OAuth" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["registration_endpoint", "authorization_endpoint", "token_endpoint"]
+)
+def test_nothing_goes_to_another_host(person: Person, oauth: FakeOAuth, name: str) -> None:
+    with Trap() as trap:
+        oauth.endpoints[name] = f"{trap.other_host}/oauth"
+        done = person.call("login", person.connect.url, code=3)
+        assert "is not on this server" in done.stderr
+
+
+def test_nothing_goes_anywhere_unencrypted(person: Person) -> None:
+    done = person.call("login", "http://connect.invalid", code=2)
+    assert "is not encrypted: no token is sent there" in done.stderr
+
+
+def test_a_server_that_cannot_end_a_login(person: Person, oauth: FakeOAuth) -> None:
+    person.call("login", person.connect.url)
+    oauth.metadata["revocation_endpoint"] = None
+    done = person.call("logout", person.connect.url)
+    assert "cannot end a login" in done.stderr
+    assert person.in_keyring() == {}
+
+
+def test_a_server_that_is_away_is_logged_out_of_all_the_same(
+    person: Person, oauth: FakeOAuth
+) -> None:
+    person.call("login", person.connect.url)
+    oauth.discovery = "off"
+    done = person.call("logout", person.connect.url)
+    assert "The server was not told that the login ends" in done.stderr
+    assert person.in_keyring() == {}
+
+
+def test_only_a_login_is_logged_out_of(person: Person) -> None:
+    entry = {"name": "prod", "url": person.connect.url, "api_key": "Old-key-0123456789"}
+    person.store.parent.mkdir(parents=True)
+    person.store.write_text(json.dumps({"prod": entry}))
+    assert "'prod' is no login" in person.call("logout", "--name", "prod", code=2).stderr
+    assert "Which login?" in person.call("logout", code=2).stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_who_changes_their_mind_ends_it(person: Person) -> None:
+    person.sandbox.environ["BROWSER"] = "true %s"
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "hatch_connect", "login", person.connect.url],
+        cwd=person.sandbox.home,
+        env=person.sandbox.environ,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    said = ""
+    while "redirect_uri" not in said:
+        said = process.stderr.readline()
+        assert said, "it ended"
+    port = int(said.partition("127.0.0.1%3A")[2].partition("%2F")[0])
+    with socket.create_connection(("127.0.0.1", port)) as other:  # an idle one, as browsers open
+        other.sendall(b"GET /favicon.ico HTTP/1.0\r\n\r\n")
+        assert b"404" in other.recv(1 << 16)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert not person.store.exists()
+    until(lambda: not _listens(port))
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_proxy_in_front_gets_its_header(person: Person, oauth: FakeOAuth) -> None:
+    person.connect.front = "Basic cHJveHk6UGxhbnQzZA=="
+    person.sandbox.environ |= {
+        "CONNECT_SERVER": person.connect.url,
+        "CONNECT_HTTP_HEADERS": f"Authorization: {person.connect.front}",
+    }
+    person.call("login", "--name", "prod", "--device")
+    oauth.expire()
+    del person.sandbox.environ["CONNECT_HTTP_HEADERS"]
+    person.call("details")
+    done = person.call("logout", "-n", "prod", "-v")
+    assert "was not told" not in done.stderr
+    assert oauth.logins[0].revoked
+
+
+def test_quiet_would_hide_the_code(person: Person) -> None:
+    done = person.call("login", "--quiet", person.connect.url, code=2)
+    assert "that --quiet hides" in done.stderr
