@@ -105,11 +105,12 @@ _TEMPLATE = re.compile(r"(?:.*[._-])?(?:dist|example|sample|template|tmpl)s?(?:\
 _COPY_OF = re.compile(r"\._|\.?#|~\$|\.~lock\.|(?:copy|kopie|copie|copia)[ _-](?:of|von|de)[ _-]")
 _COPY = r"[ ._-]+(?:backup|bak|copy|copia|copie|kopie|new|old|orig)|\ ?\([^()]*\)|\ copy\ [0-9]+"
 _COPIED = re.compile(
+    r"(?=[~#._( -])"
     r"(?:~|\#|\.(?:back|bck|bkp|disabled|kate-swp|off|original|prev|previous|rej|sav|save|saved"
     r"|sw[a-p]|sync-conflict-[^.]*|temp|tmp|un~|7z|bz2|gz|rar|tar|tgz|xz|zip|zst)"
     r"|[._-][0-9][0-9._-]*|" + _COPY + r")\Z"
 )
-_COPIED_BEFORE_SUFFIX = re.compile(r"(?:[._-][0-9]+|" + _COPY + r")(?=\.[a-z0-9]+\Z)")
+_COPIED_BEFORE_SUFFIX = re.compile(r"(?=[._( -])(?:[._-][0-9]+|" + _COPY + r")(?=\.[a-z0-9]+\Z)")
 
 _BLOCK = 1 << 18
 _BEHIND, _AHEAD = 4096, 8192  # bytes before and after a find that decide (2 to 4 each in UTF-16)
@@ -293,9 +294,13 @@ def _name_pattern() -> re.Pattern[str]:
         begun = [translate(each) for each in patterns if not each.startswith("*")]
         if rule == "a private key":
             begun.append(_SSH_KEY)
-        # One search for all endings takes half the time of one for each.
-        ended = "|".join(translate(each[1:]) for each in patterns if each.startswith("*"))
-        groups.append(f"(?P<{rule.replace(' ', '_')}>{'|'.join(begun)}|.*(?:{ended}))")
+        # One search for all endings that begin alike takes far less time than one for each.
+        ended: dict[str, list[str]] = {}
+        for ending in (each[1:] for each in patterns if each.startswith("*")):
+            begin = ending[0] if ending[0] in "./" else ""
+            ended.setdefault(re.escape(begin), []).append(translate(ending.removeprefix(begin)))
+        endings = "|".join(f"{begin}(?:{'|'.join(each)})" for begin, each in ended.items())
+        groups.append(f"(?P<{rule.replace(' ', '_')}>{'|'.join(begun)}|.*(?:{endings}))")
     return re.compile("|".join(groups), re.DOTALL)
 
 
