@@ -151,8 +151,8 @@ def write_in_place(config: ProjectConfig, built: Built) -> Path:
     manifest, packages = _without_metadata(built.contents.manifest), built.packages
     root = config.content_root
     _require_same_paths(root, built, manifest, packages.path if packages else None)
-    target = root / MANIFEST_NAME
-    if target.exists() and not _is_our_manifest(target):
+    target, text = root / MANIFEST_NAME, manifest.to_json()
+    if target.exists() and not _is_our_manifest(target, text):
         raise _in_the_way(target)
     if packages is not None:
         package_path = root.joinpath(*packages.path.split("/"))
@@ -160,7 +160,7 @@ def write_in_place(config: ProjectConfig, built: Built) -> Path:
             if package_path.exists() and not package_path.read_bytes().startswith(_OUR_LIST):
                 raise _in_the_way(package_path)
             _write(package_path, packages.content)
-    _write(target, manifest.to_json())
+    _write(target, text)
     return target
 
 
@@ -191,8 +191,10 @@ def _require_same_paths(
         )
 
 
-def _is_our_manifest(path: Path) -> bool:
+def _is_our_manifest(path: Path, new: bytes) -> bool:
     text = path.read_bytes()
+    if text == new:
+        return True
     try:
         manifest = Manifest.from_json(text)
     except BundleError:
