@@ -26,6 +26,7 @@ _DISCOVERY = "/.well-known/oauth-authorization-server"
 _TYPES = "urn:ietf:params:oauth:token-type:"
 _EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 _OK, _BAD_REQUEST, _NOT_FOUND, _SERVER_ERROR = 200, 400, 404, 500
+_TOO_MANY_REQUESTS = 429
 _GRANTED, _REDIRECTS = range(200, 300), range(300, 400)
 # The words of RFC 6749, 7591 and 8628 for what went wrong; others are not shown.
 _WORDS = {
@@ -139,7 +140,7 @@ class OAuthServer:
         return self._known
 
     def _unsupported(self, status: int) -> RefusedError:
-        if status >= _SERVER_ERROR:
+        if _passes(status):
             return RefusedError(
                 f"{self.url} does not answer how one signs in there (HTTP {status}).",
                 status=status,
@@ -193,9 +194,9 @@ def _not_exchanged(answer: OAuthAnswer, url: str, what: str, audience: str) -> R
     if answer.status != _BAD_REQUEST or answer.word != "invalid_grant":
         if answer.word == "unsupported_grant_type":
             return answer.refused(f"{what} by {url}", f"{_NEEDS}; {_OR_A_KEY}")
-        return answer.refused(
-            f"{what} by {url}", f"Ask the server's administrator to look into its log, {_OR_A_KEY}"
-        )
+        again = "Try again later; if it stays so, ask" if _passes(answer.status) else "Ask"
+        hint = f"{again} the server's administrator to look into its log, {_OR_A_KEY}"
+        return answer.refused(f"{what} by {url}", hint)
     if answer.says("ambiguous"):
         message = f"This identity fits more than one trusted publisher on {url}."
         hint = "Remove all but one of them (in the content's settings, under Access)."
@@ -213,6 +214,11 @@ def _not_exchanged(answer: OAuthAnswer, url: str, what: str, audience: str) -> R
             "token's: `connect`, or `identity-audience` in [tool.hatch-connect]."
         )
     return RefusedError(message, status=answer.status, hint=hint)
+
+
+def _passes(status: int) -> bool:
+    """Return whether a refusal may be gone in a while."""
+    return status >= _SERVER_ERROR or status == _TOO_MANY_REQUESTS
 
 
 def _fields(body: bytes) -> Mapping[str, object]:

@@ -268,7 +268,7 @@ REFUSALS: dict[str, tuple[OAuthRefusal, str]] = {
     "audience": (WRONG_AUDIENCE, "`identity-audience` in"),
     "unknown word": (UNKNOWN_WORD, r"was refused \(HTTP 400\)\."),
     "licence": (NOT_LICENSED, r"was refused \(HTTP 403, unauthorized_client\)"),
-    "unavailable": (UNAVAILABLE, r"was refused \(HTTP 503, server_error\)"),
+    "unavailable": (UNAVAILABLE, r"\(HTTP 503, server_error\)\.\s+Try again later"),
 }
 
 
@@ -298,6 +298,13 @@ class TestRefusals:
         assert (done.code, "knows no sign-in by OAuth" in done.stderr) == (3, True), done.said
         assert "2026.07" in done.stderr
         assert not setting.calls("oauth/token")
+        assert github.audiences
+
+    def test_a_server_that_is_busy(self, setting: Setting, github: FakeGitHub) -> None:
+        for status in (429, 500, 503):
+            setting.connect.misbehave("GET", "well-known", Say(status, b"Plant3d-words"))
+            done = setting.deploy()
+            assert (done.code, "does not answer how one signs in" in done.stderr) == (3, True)
         assert github.audiences
 
     def test_a_server_without_trusted_publishing(
