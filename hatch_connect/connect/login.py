@@ -34,7 +34,6 @@ class Login:
 
     can_list: ClassVar[bool] = True
     source: ClassVar[str] = "a login"
-    lapsed: ClassVar[None] = None  # a refusal that ends it is raised by its renewal
 
     def __init__(self, entry: LoginEntry, url: str) -> None:
         self.entry = entry
@@ -42,6 +41,14 @@ class Login:
         self._url = url
         self._tokens: Tokens | None = None
         self._lock = threading.Lock()  # pieces of content may be deployed side by side
+
+    @property
+    def lapsed(self) -> tuple[str, str]:
+        """Return what it means if a token is refused that was renewed just before."""
+        return (
+            "the login is not valid there, although it was renewed",
+            f"Log in again with: {self.entry.again}",
+        )
 
     def authorization(self) -> str | None:
         """Return the access token as Connect takes it."""

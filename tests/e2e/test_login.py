@@ -105,6 +105,7 @@ def test_a_person_logs_in_works_and_logs_out(person: Person, oauth: FakeOAuth) -
     assert done.stdout == f"Logged out of {url}.\n"
     assert login.revoked
     assert person.in_keyring() == {}
+    assert not oauth.leaks_below(person.sandbox.home)
     assert "(logged out)" in person.call("list").stdout
     assert "Nobody is logged in" in person.call("details", code=3).stderr
     person.call("login", url, "--name", "prod")

@@ -155,6 +155,19 @@ def test_a_deployment_outlives_its_tokens(person: Person, oauth: FakeOAuth, last
     assert not oauth.leaks_below(person.sandbox.home / "state")
 
 
+@pytest.mark.parametrize("left", [12, 16, 20])
+def test_of_two_deployments_side_by_side_one_renews_it(person: Person, left: int) -> None:
+    person.logs_in("keyring")
+    person.login.left = left
+    for name in ("sales", "costs"):
+        files = {"app.py": b"print('hello')\n", "requirements.txt": b"fastapi==0.100.0\n"}
+        sample_bundle(person.sandbox.home / f"{name}.tar.gz", files=files)
+    person.call("deploy", "sales.tar.gz", "costs.tar.gz", "--jobs", "2")
+    assert len(person.connect.contents) == 2
+    assert person.refreshes() == 1
+    assert person.kept("keyring") == (person.login.access, person.login.refresh)
+
+
 @pytest.mark.parametrize("place", ["entry", "keyring"])
 def test_of_two_processes_one_renews_it(person: Person, oauth: FakeOAuth, place: Place) -> None:
     person.logs_in(place)
@@ -200,6 +213,14 @@ def test_a_program_that_the_server_has_forgotten_is_registered_anew(
     done = person.call("details", code=3)
     assert "(invalid_client)" in done.stderr
     assert {person.entry()["oauth_client_id"]} == oauth.clients
+
+
+def test_a_login_that_is_refused_even_when_renewed(person: Person, oauth: FakeOAuth) -> None:
+    person.logs_in("entry")
+    person.login.left = oauth.token_lasts = 0
+    done = person.call("details", code=3)
+    assert "the login is not valid there, although it was renewed" in done.stderr
+    assert "Log in again with: hatch-connect login" in done.stderr
 
 
 def test_a_server_without_oauth_any_more(person: Person, oauth: FakeOAuth) -> None:
