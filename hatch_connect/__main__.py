@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 
 from hatch_connect import __version__
@@ -19,6 +18,7 @@ def main() -> None:
             pass  # the command line says why it cannot be printed
         else:
             return
+    import gc
     from contextlib import suppress
 
     from hatch_connect.door import interruptible

@@ -32,7 +32,7 @@ _OURS = "connect"  # in dist/, where bundles go
 _ANY = "any"  # stands for whatever a folder may hold
 _WILD = frozenset("*?[!#\\")
 _SMALL = 1 << 16  # files of this size are kept once they are read ...
-_ROOM = 1 << 24  # ... as long as all of them have no more bytes
+_ROOM = 1 << 23  # ... as long as all of them have no more bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
