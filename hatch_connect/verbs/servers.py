@@ -26,7 +26,7 @@ from hatch_connect.verbs.server import (
 
 if TYPE_CHECKING:
     from hatch_connect.connect.resources import PythonInstallation
-    from hatch_connect.connect.servers import Server
+    from hatch_connect.connect.servers import Server, ServerStore
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.secret import Secret
     from hatch_connect.verbs.call import Call
@@ -137,8 +137,24 @@ def run_remove(call: Call) -> Result:
             "Which server?" if not options.server else f"No server {options.server} is stored.",
             hint="Name it with --name; `hatch-connect list` shows the names.",
         )
+    _forget_tokens(store, name, call)
     store.remove(name)
     return Result(lines=(f"Removed the server {name!r}.",), facts={"removed": name})
+
+
+def _forget_tokens(store: ServerStore, name: str, call: Call) -> None:
+    """Forget the tokens of a login, unless it is another entry's too."""
+    server = known_server(store, name)
+    login = server.login if server else None
+    if login is None:
+        return
+    others = (s.login for s in store.servers() if s.name != name)
+    if login.url in {other.url for other in others if other}:
+        return
+    try:
+        login.forget()
+    except StoreError as error:
+        call.report(Warned(text=f"Tokens of its login may be left behind. {error.message}"))
 
 
 def _shown(python: PythonInstallation) -> str:

@@ -151,6 +151,10 @@ def test_two_names_of_a_server_are_one_login(person: Person, oauth: FakeOAuth) -
     for name in ("one", "two"):
         oauth.expire()
         person.call("details", "--name", name)
+    person.call("remove", "--name", "one")
+    person.call("details", "--name", "two")
+    person.call("remove", "--name", "two")
+    assert person.in_keyring() == {}
 
 
 def test_a_login_takes_the_place_of_a_key(person: Person) -> None:
