@@ -244,8 +244,7 @@ def forbidden_folder(name: str) -> Forbidden | None:
 def _secret_by_name(path: str) -> str | None:
     """Return what a file is by its path, None if that says nothing; copies count as the file."""
     folder, slash, name = path.lower().rstrip().rpartition("/")
-    originals = _originals(name)
-    rule = next(filter(None, map(_rule, originals)), None)
+    originals, rule = _by_name_alone(name)
     if rule is None and slash and _may_name_secret(folder):
         rule = next(filter(None, (_rule(f"/{folder}/{each}") for each in originals)), None)
     if rule in {"credentials", "environment variables"} and any(
@@ -253,6 +252,13 @@ def _secret_by_name(path: str) -> str | None:
     ):
         return None
     return rule
+
+
+@lru_cache(16)  # a file of a package is asked for twice: as it ships, and as it lies in src/
+def _by_name_alone(name: str) -> tuple[tuple[str, ...], str | None]:
+    """Return the names that count for a file of this name, and the rule against one, or None."""
+    originals = _originals(name)
+    return originals, next(filter(None, map(_rule, originals)), None)
 
 
 @lru_cache(1024)
