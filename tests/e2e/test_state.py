@@ -105,9 +105,9 @@ def test_a_record_whose_lock_is_held_does_not_fail_the_deployment(
 ) -> None:
     import filelock
 
-    from hatch_connect.connect import servers
+    from hatch_connect.connect import json_file
 
-    monkeypatch.setattr(servers, "_LOCK_TIMEOUT", 0.1)
+    monkeypatch.setattr(json_file, "_LOCK_TIMEOUT", 0.1)
     assert caller.deploy().code == 0
     (record,) = records(caller).glob("*.json")
     with filelock.FileLock(record.with_name(f"{record.name}.lock")):
