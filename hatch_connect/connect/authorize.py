@@ -184,8 +184,8 @@ def by_device(
     if not (device and code and page and _same_host(page, server.url)):
         raise AnswerError(f"The answer of {server.url} to a log-in by a device code is broken.")
     report(Note(text=f"Open {readable(page)} in any browser, and enter the code {readable(code)}"))
-    wait = min(max(_seconds(asked, "interval", _INTERVAL), _SHORTEST), _LONGEST)
-    left = _seconds(asked, "expires_in", _PATIENCE)
+    wait = min(max(asked.seconds("interval") or _INTERVAL, _SHORTEST), _LONGEST)
+    left = asked.seconds("expires_in") or _PATIENCE
     form = {"grant_type": DEVICE, "client_id": client_id, "device_code": device}
     place = endpoint(server, "token_endpoint", "sign-in")
     while left > 0:
@@ -228,8 +228,3 @@ def _same_host(one: str, other: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and parts.hostname == urlsplit(other).hostname
-
-
-def _seconds(answer: OAuthAnswer, key: str, usual: float) -> float:
-    value = answer.fields.get(key)
-    return value if isinstance(value, (int, float)) and value > 0 else usual

@@ -181,11 +181,9 @@ def tokens_in(answer: OAuthAnswer, what: str, refresh: Secret | None = None) -> 
     kind = text_at(answer.fields, "token_type") or "bearer"
     if access is None or kind.lower() != "bearer":
         raise AnswerError(f"The answer to {what} holds no access token that can be used.")
-    seconds = answer.fields.get("expires_in")
+    seconds = answer.seconds("expires_in")
     return Tokens(
         access=access,
         refresh=answer.token("refresh_token", what) or refresh,
-        expiry=datetime.now(UTC).timestamp() + seconds
-        if isinstance(seconds, (int, float)) and seconds > 0
-        else None,
+        expiry=datetime.now(UTC).timestamp() + seconds if seconds else None,
     )

@@ -62,7 +62,7 @@ class Tokens:
     def usable(self) -> bool:
         """Whether there is an access token that is not known to have expired."""
         now = datetime.now(UTC).timestamp()
-        return self.access is not None and (self.expiry is None or now < self.expiry - _EARLY)
+        return self.access is not None and (self.expiry is None or now + _EARLY < self.expiry)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ _TYPES = "urn:ietf:params:oauth:token-type:"
 _EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 _OK, _BAD_REQUEST, _NOT_FOUND, _SERVER_ERROR = 200, 400, 404, 500
 _TOO_MANY_REQUESTS = 429
+_CENTURY = 100 * 365 * 86400.0  # seconds; JSON knows numbers that no clock does
 _GRANTED, _REDIRECTS = range(200, 300), range(300, 400)
 # The words of RFC 6749, 7591 and 8628 for what went wrong; others are not shown.
 _WORDS = {
@@ -70,6 +71,12 @@ class OAuthAnswer:
         if not (value.isascii() and value.isprintable()) or " " in value:
             raise AnswerError(f"The answer to {what} holds a token that cannot be sent: `{key}`.")
         return Secret(value)
+
+    def seconds(self, key: str) -> float | None:
+        """Return a time in seconds; None if there is none, or none that one can wait for."""
+        value = self.fields.get(key)
+        plausible = isinstance(value, (int, float)) and 0 < value < _CENTURY
+        return float(value) if plausible else None  # type: ignore[arg-type] # it is a number
 
     def refused(self, what: str, hint: str | None = None) -> RefusedError:
         """Return the error for a refusal, which shows the HTTP status and OAuth's word only."""

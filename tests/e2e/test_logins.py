@@ -141,6 +141,20 @@ def test_a_token_that_is_known_to_have_expired_is_not_sent(person: Person) -> No
     assert person.refreshes() == 1
 
 
+@pytest.mark.parametrize("seconds", [10**400, float("inf"), float("nan"), -1, "3600", None])
+def test_tokens_are_kept_however_long_they_are_said_to_last(
+    person: Person, oauth: FakeOAuth, seconds: object
+) -> None:
+    oauth.expires_in = seconds
+    person.logs_in("entry")
+    entry = person.entry() | {"oauth_token_expiry": 1.5}
+    person.store.write_text(json.dumps({"prod": entry}), encoding="utf-8")
+    person.call("details")
+    assert person.entry()["oauth_token_expiry"] is None
+    person.call("details")
+    assert person.refreshes() == 1
+
+
 @pytest.mark.parametrize("lasts", [1, 2, 3, 5])
 def test_a_deployment_outlives_its_tokens(person: Person, oauth: FakeOAuth, lasts: int) -> None:
     person.logs_in("keyring")

@@ -131,6 +131,7 @@ class FakeOAuth:
     refuses: str = ""
     device: list[str] = field(default_factory=list)
     interval: int = 5
+    expires_in: object = 3600
     consents: bool = True
     forges_state: bool = False
     clients: set[str] = field(default_factory=set)
@@ -472,10 +473,9 @@ class FakeOAuth:
         self._access.add(access)
         return Login(client, access, self._secret("refresh"), self.token_lasts)
 
-    @staticmethod
-    def _told(login: Login) -> Reply:
+    def _told(self, login: Login) -> Reply:
         tokens = {"access_token": login.access, "refresh_token": login.refresh}
-        return Reply.of({**tokens, "token_type": "Bearer", "expires_in": 3600})
+        return Reply.of({**tokens, "token_type": "Bearer", "expires_in": self.expires_in})
 
     def _secret(self, kind: str) -> str:
         value = f"Plant3d-{kind}-{secrets.token_hex(12)}"
