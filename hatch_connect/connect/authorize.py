@@ -194,6 +194,8 @@ def by_device(
         try:
             granted = server.post(place, form, _LOGIN)
         except UnreachableError:
+            granted = None
+        if granted is None or granted.passes:
             wait = min(2 * wait, _LONGEST)  # RFC 8628, 3.5
             continue
         if granted.ok:

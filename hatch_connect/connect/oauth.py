@@ -54,6 +54,11 @@ class OAuthAnswer:
         return self.status in _GRANTED
 
     @property
+    def passes(self) -> bool:
+        """Whether it is a refusal that may be gone in a while."""
+        return _passes(self.status)
+
+    @property
     def word(self) -> str:
         """OAuth's word for what went wrong; "" if it gives none that is known."""
         word = text_at(self.fields, "error")
@@ -88,7 +93,8 @@ class OAuthAnswer:
 class OAuthServer:
     """The OAuth endpoints of one server, which it is asked for.
 
-    Raises UsageError for a server that would be reached without encryption over a network.
+    Raises UsageError for a server that would be reached without encryption over a network, be it
+    only the way to a proxy.
     """
 
     def __init__(self, http: Http, url: str) -> None:
@@ -96,6 +102,13 @@ class OAuthServer:
             raise UsageError(
                 f"{url} is not encrypted: no token is sent there.",
                 hint="Use https:// in the server's URL.",
+            )
+        proxy = http.proxy(url)
+        if url.startswith("http://") and proxy and not is_local(proxy):
+            raise UsageError(
+                f"{url} is not encrypted, and its way leads through a proxy on another machine: "
+                "no token is sent there.",
+                hint=f"Name {urlsplit(url).hostname} in NO_PROXY.",
             )
         self.url = url
         self._http = http

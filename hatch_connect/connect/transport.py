@@ -174,6 +174,10 @@ class Http(requests.Session):
         # If told not to follow, requests still reads the whole body, to prepare the next request.
         return None
 
+    def proxy(self, url: str) -> str | None:
+        """Return the proxy through which a URL is reached."""
+        return proxy_for(url, self.environ)
+
     def ask(
         self,
         what: str,
@@ -187,7 +191,7 @@ class Http(requests.Session):
 
         `wait` are seconds for which the server may hold its answer back. Raises UnreachableError.
         """
-        proxy = proxy_for(url, self.environ)
+        proxy = self.proxy(url)
         timeout = self.timeout + wait
         # While a body is sent, the time-out for connecting is the one for each write.
         connecting = (
@@ -211,7 +215,7 @@ class Http(requests.Session):
         """Return the error for a request that got no answer, or not the whole one."""
         if not isinstance(error, requests.RequestException):
             error = requests.RequestException(error)
-        proxy = proxy_for(url, self.environ)
+        proxy = self.proxy(url)
         return failure(error, what=what, url=url, proxy=proxy, timeout=self.timeout + wait)
 
     def ask_shortly(self, what: str, method: str, url: str, **given: Any) -> tuple[int, bytes]:  # noqa: ANN401 - as requests

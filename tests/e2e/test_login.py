@@ -165,7 +165,9 @@ def test_a_login_takes_the_place_of_a_key(person: Person) -> None:
     assert "api_key" not in person.entries()["prod"]
 
 
-@pytest.mark.parametrize("words", [[], ["authorization_pending", "slow_down"]])
+@pytest.mark.parametrize(
+    "words", [[], ["authorization_pending", "slow_down"], ["temporarily_unavailable"]]
+)
 def test_a_machine_without_a_browser_shows_a_code(
     person: Person, oauth: FakeOAuth, words: list[str]
 ) -> None:

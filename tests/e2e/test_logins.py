@@ -262,6 +262,14 @@ def test_a_login_goes_nowhere_unencrypted(person: Person) -> None:
     assert person.connect.calls() == []
 
 
+def test_a_login_goes_to_no_proxy_unencrypted(person: Person) -> None:
+    person.logs_in("entry")
+    person.sandbox.environ |= {"HTTP_PROXY": "http://proxy.example.com:3128", "NO_PROXY": ""}
+    done = person.call("info", "--app-id", "1", code=2)
+    assert "a proxy on another machine: no token is sent there" in done.stderr
+    assert "Name 127.0.0.1 in NO_PROXY" in done.stderr
+
+
 def test_a_key_of_the_environment_counts_before_a_login(person: Person) -> None:
     person.logs_in("keyring")
     person.sandbox.environ["CONNECT_API_KEY"] = person.connect.api_key

@@ -440,10 +440,10 @@ class FakeOAuth:
         if self._devices.get(code) != fields["client_id"]:
             raise self._forbid(request, "a device that is not known, or no longer")
         word = self.device.pop(0) if self.device else ""
-        if word not in {"authorization_pending", "slow_down"}:
+        if word not in {"authorization_pending", "slow_down", "temporarily_unavailable"}:
             del self._devices[code]
         if word:
-            raise OAuthRefusal(word)
+            raise OAuthRefusal(word, status=503 if word == "temporarily_unavailable" else 400)
 
     def _refresh(self, request: Recorded, fields: dict[str, str]) -> Reply:
         token = fields["refresh_token"]
