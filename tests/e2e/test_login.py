@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from support.sandbox import Finished, Sandbox
 
 TESTS = Path(__file__).parent.parent
+FAKE_BROWSER = TESTS / "support" / "fake_browser.py"
 NO_KEYRING = "keyring.backends.fail.Keyring"
 
 
@@ -48,7 +50,8 @@ class Person:
             "PYTHONPATH": str(TESTS),
             "PYTHON_KEYRING_BACKEND": "support.fake_keyring.FileKeyring",
             "FAKE_KEYRING": str(self.keyring),
-            "BROWSER": f"{sys.executable} {TESTS / 'support' / 'fake_browser.py'} %s",
+            # Paths may hold spaces, and `webbrowser` splits this as a shell does.
+            "BROWSER": f"{shlex.join((sys.executable, str(FAKE_BROWSER)))} %s",
             "FAKE_BROWSER": str(self.page),
         }
         self.store = ServerStore.default_path(sandbox.environ, sys.platform)
