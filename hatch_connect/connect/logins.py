@@ -156,8 +156,7 @@ class LoginEntry:
 
         def forget(keyring: Any) -> None:  # noqa: ANN401 - the module
             for user in self._users:
-                if keyring.get_password(_SERVICE, user) is not None:
-                    keyring.delete_password(_SERVICE, user)
+                _forget(keyring, user)
 
         try:
             self._ask_keyring(forget)
@@ -240,6 +239,8 @@ class LoginEntry:
                 for user, value in zip(self._users, reversed(values), strict=True):
                     if value:
                         keyring.set_password(_SERVICE, user, value)
+                    else:  # what is there belongs to an earlier login
+                        _forget(keyring, user)
             except Exception:
                 for user in self._users:  # the official client would take old tokens from there
                     with contextlib.suppress(Exception):
@@ -284,3 +285,8 @@ class LoginEntry:
             f"The keyring with the login to {self.url} cannot be used: {why}.",
             hint=f"{hint} try again; or use an API key: set CONNECT_API_KEY.",
         )
+
+
+def _forget(keyring: Any, user: str) -> None:  # noqa: ANN401 - the module
+    if keyring.get_password(_SERVICE, user) is not None:
+        keyring.delete_password(_SERVICE, user)

@@ -195,6 +195,15 @@ def test_an_entry_that_is_gone_is_no_login_any_more(
     assert json.loads(entry.file.path.read_text()) == change
 
 
+def test_a_new_login_leaves_nothing_of_an_earlier_one(
+    entry: LoginEntry, values: Path, events: list[Event]
+) -> None:
+    entry.keep(Tokens(access=NEW.access), events.append)
+    assert entry.tokens().access == NEW.access
+    assert entry.tokens().refresh is None
+    assert "old" not in values.read_text()
+
+
 def test_a_keyring_that_takes_nothing_leaves_them_in_the_file(
     entry: LoginEntry, values: Path, events: list[Event]
 ) -> None:
