@@ -198,21 +198,19 @@ class TerminalDisplay(PlainDisplay):
         super()._message(event)
 
     def _progress(self, event: Progress) -> None:
-        bars, line = self._line_for(event, event.what, event.unit)
+        bars, line = self._line_for(event, event.what)
         bars.update(line, completed=event.done, total=event.total)
         if event.done == event.total and not event.about:
             self._over(event.what)
 
-    def _line_for(
-        self, event: Step | Progress, text: str, unit: str = ""
-    ) -> tuple[ProgressBars, TaskID]:
+    def _line_for(self, event: Step | Progress, text: str) -> tuple[ProgressBars, TaskID]:
         """Return the bars and, among them, the line of a piece of content, or of some work."""
         bars = self._bars = self._bars or _bars(self._console)
         key = event.about or text
         shown = clean(f"{event.about}: {text}" if event.about else text)
         if key not in self._tasks:
-            self._tasks[key] = bars.add_task(shown, total=None, unit=unit)
-        bars.update(self._tasks[key], description=shown, unit=unit)
+            self._tasks[key] = bars.add_task(shown, total=None)
+        bars.update(self._tasks[key], description=shown)
         return bars, self._tasks[key]
 
     def _over(self, key: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,14 +57,13 @@ class Detail(_Event):
 class Progress(_Event):
     """How far one piece of long work has come.
 
-    `what` names the work and is the same in all its reports; `total` is None if it is not
-    known; the work is over when `done == total`.
+    `what` names the work and is the same in all its reports; `done` and `total` are bytes,
+    the latter None if it is not known; the work is over when `done == total`.
     """
 
     what: str
     done: int
     total: int | None
-    unit: Literal["bytes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

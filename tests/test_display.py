@@ -90,9 +90,9 @@ def test_files_and_ci_get_a_line_of_progress_now_and_then() -> None:
     # It breaks off and begins again after the fifth.
     with redirect_stderr(io.StringIO()) as stream:
         for done in (100_000, 1_500_000, 1_600_000, 1_700_000, 3_100_000, 100_000, 4_000_000):
-            display.report(Progress(what="Uploading", done=done, total=4_000_000, unit="bytes"))
+            display.report(Progress(what="Uploading", done=done, total=4_000_000))
         for done in (100_000, 200_000):
-            display.report(Progress(what="Packing", done=done, total=None, unit="bytes"))
+            display.report(Progress(what="Packing", done=done, total=None))
     assert stream.getvalue().splitlines() == [
         "   Uploading: 1.6 MB of 4.0 MB (40%), 0:00:24 left, 100.0 kB/s",
         "   Uploading: 3.1 MB of 4.0 MB (78%), 0:00:09 left, 100.0 kB/s",
@@ -101,7 +101,7 @@ def test_files_and_ci_get_a_line_of_progress_now_and_then() -> None:
 
 
 def test_progress_that_is_over_soon_or_not_wanted_is_not_for_files_and_ci() -> None:
-    half, whole = (Progress(what="Uploading", done=done, total=2, unit="bytes") for done in (1, 2))
+    half, whole = (Progress(what="Uploading", done=done, total=2) for done in (1, 2))
     assert plain((half, whole)) == ""
     assert plain((half, whole), quiet=True) == ""
 
@@ -168,8 +168,8 @@ def terminal(events: tuple[Event, ...], *, quiet: bool = False) -> str:
 
 
 def test_a_terminal_shows_bars_until_the_work_is_done() -> None:
-    half, whole = (Progress(what="Uploading", done=done, total=2, unit="bytes") for done in (1, 2))
-    other = Progress(what="Packing", done=1, total=2, unit="bytes")
+    half, whole = (Progress(what="Uploading", done=done, total=2) for done in (1, 2))
+    other = Progress(what="Packing", done=1, total=2)
     text = terminal((half, other, Note(text="a note [b]"), whole))
     assert "Uploading" in text
     assert "1/2 bytes" in text
@@ -178,7 +178,7 @@ def test_a_terminal_shows_bars_until_the_work_is_done() -> None:
 
 
 def test_a_terminal_shows_a_line_for_each_piece_of_content_until_it_has_ended() -> None:
-    whole = Progress(what="Uploading", done=2, total=2, unit="bytes", about="api")
+    whole = Progress(what="Uploading", done=2, total=2, about="api")
     steps = (Step(text="Asking", about="api"), Step(text="Packing", about="site"), whole)
     ends = tuple(Ended(text="deployed", about=about) for about in ("api", "site"))
     text = terminal((*steps, Step(text="Visiting", about="api"), *ends, *ends))

@@ -475,4 +475,4 @@ class _Meter:
 
     def _report_done(self, done: int) -> None:
         self._reported = self._done
-        self._report(Progress(what=self._what, done=done, total=self._total, unit="bytes"))
+        self._report(Progress(what=self._what, done=done, total=self._total))

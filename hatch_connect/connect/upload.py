@@ -140,9 +140,7 @@ class BundleBody:
             self.sent and self._reported < self._size
         ):
             self._reported = self._taken
-            self._report(
-                Progress(what="Uploading", done=self._taken, total=self._size, unit="bytes")
-            )
+            self._report(Progress(what="Uploading", done=self._taken, total=self._size))
 
     def _wrapping(self) -> tuple[bytes, bytes]:
         """Return what stands before and after the archive, as the official client writes it."""
