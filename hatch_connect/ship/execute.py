@@ -283,8 +283,14 @@ class Execution:
     def _update_content(self, step: UpdateContent) -> None:
         self._report(Step(text=f"Setting the {step.field} to {step.value!r}"))
         guid = self._state.known.guid
-        content = self._client.update_content(guid, step.field, step.value)
-        self._record(replace(self._state, content=content))
+        try:
+            content = self._client.update_content(guid, step.field, step.value)
+        except RefusedError as error:
+            if step.needed:
+                raise
+            self._report(Note(text=f"The {step.field} was not set. {error.message}"))
+        else:
+            self._record(replace(self._state, content=content))
 
     def _upload(self, step: Upload) -> None:
         self._report(Step(text=f"Uploading {step.archive.name} ({step.size:,} bytes)"))

@@ -51,10 +51,14 @@ class SetVariables:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateContent:
-    """Change a field of `Content`: its title, or the image of this server that it runs in."""
+    """Change a field of `Content`: its title, or the image of this server that it runs in.
+
+    `needed` is False if nobody asked for it: the key may be one that may only upload.
+    """
 
     field: Literal["title", "image"]
     value: str
+    needed: bool = True
 
     def __str__(self) -> str:
         return f"set the {self.field} to {self.value!r}"
@@ -310,7 +314,7 @@ def _prepare(
     if wanted.variables.values:
         steps.append(SetVariables(values=wanted.variables.values))
     if title and content and content.title != title:
-        steps.append(UpdateContent(field="title", value=title))
+        steps.append(UpdateContent(field="title", value=title, needed=wanted.title is not None))
     if wanted.image and (content is None or content.image != wanted.image):
         steps.append(UpdateContent(field="image", value=wanted.image))
     return steps

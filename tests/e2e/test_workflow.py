@@ -395,6 +395,21 @@ class TestContent:
         assert done.code == 0, done.said
         assert github.audiences
 
+    @pytest.mark.parametrize("declared", [True, False])
+    def test_whose_title_may_not_change_is_updated_unless_one_is_declared(
+        self, setting: Setting, github: FakeGitHub, *, declared: bool
+    ) -> None:
+        setting.oauth.refuses = "PATCH v1/content/[^/]+"
+        done = setting.deploy(**({"title": "Sales"} if declared else {}))
+        assert setting.calls("PATCH v1/content/[^/]+$")
+        if declared:
+            assert (done.code, "code 22" in done.stderr) == (3, True), done.said
+        else:
+            assert done.code == 0, done.said
+            assert "The title was not set. PATCH v1/content/" in done.stderr
+        assert bool(setting.content.bundle_id) is not declared
+        assert github.audiences == ["connect"]
+
     def test_several_sign_in_once(self, setting: Setting, github: FakeGitHub) -> None:
         one = setting.content.guid
         tables = (
