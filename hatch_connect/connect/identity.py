@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote, urlsplit
 
 from hatch_connect.connect.json_reader import readable
-from hatch_connect.connect.oauth import OAuthServer, exchange
+from hatch_connect.connect.oauth import OAuthServer, check_proxy, exchange
 from hatch_connect.connect.servers import is_local
 from hatch_connect.errors import (
     AnswerError,
@@ -41,10 +41,11 @@ _PERMISSION = (
     "The job needs `permissions: id-token: write`, which jobs for pull requests from forks never "
     "have. Or give an API key (CONNECT_API_KEY)."
 )
+_GITHUB_SETS_IT = "GitHub sets it; nothing else must. Or give an API key (CONNECT_API_KEY)."
 _SECONDS = 30.0  # for GitHub's answer, which takes less than one
 _LONGEST = 1 << 16
 _SHOWN = 100
-_OK, _REFUSED = 200, {401, 403}
+_OK, _REFUSED, _REDIRECTS = 200, {401, 403}, range(300, 400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +212,17 @@ def _from_github(
     """Ask the job's own endpoint for a new token."""
     from hatch_connect.connect.transport import Http
 
+    for name, given in ((_ENDPOINT, endpoint), (_BEARER, bearer.reveal())):
+        if not (given.isascii() and given.isprintable()) or " " in given:
+            raise UsageError(
+                f"{name} holds a line break, a space or another character that cannot be sent.",
+                hint=_GITHUB_SETS_IT,
+            )
     what = "the request for an identity token"
     url = f"{_safe(endpoint)}audience={quote(audience, safe='')}"
     # Not by the certificates of the server, which is another one.
     http = Http(environ)
+    check_proxy(http, url, f"The URL in {_ENDPOINT}")
     http.timeout = min(http.timeout, _SECONDS)
     headers = {"Authorization": f"Bearer {bearer.reveal()}", "Accept": "application/json"}
     try:
@@ -242,8 +250,9 @@ def _not_issued(status: int) -> ServerError:
             status=status,
             hint=_PERMISSION,
         )
+    redirected = "; its redirect was not followed" if status in _REDIRECTS else ""
     return RefusedError(
-        f"GitHub issued no identity token (HTTP {status}).",
+        f"GitHub issued no identity token (HTTP {status}{redirected}).",
         status=status,
         hint=f"Run the job again. {_PERMISSION}",
     )
@@ -253,14 +262,15 @@ def _safe(endpoint: str) -> str:
     """Return GitHub's endpoint, ready for another field of its query. Raises UsageError."""
     try:
         parts = urlsplit(endpoint)
+        _ = parts.port
         secure = parts.scheme == "https" or (parts.scheme == "http" and is_local(endpoint))
-        odd = not parts.hostname or "@" in parts.netloc or not endpoint.isprintable()
+        odd = not parts.hostname or "@" in parts.netloc
     except ValueError:
         secure, odd = False, True
     if odd or not secure or parts.fragment:
         raise UsageError(
             f"{_ENDPOINT} is no https URL: the job's token was not sent there.",
-            hint="GitHub sets it; nothing else must. Or give an API key (CONNECT_API_KEY).",
+            hint=_GITHUB_SETS_IT,
         )
     return f"{endpoint}{'&' if parts.query else '?'}"
 

@@ -86,7 +86,12 @@ class OAuthAnswer:
     def refused(self, what: str, hint: str | None = None) -> RefusedError:
         """Return the error for a refusal, which shows the HTTP status and OAuth's word only."""
         word = f", {self.word}" if self.word else ""
-        message = f"{what[:1].upper()}{what[1:]} was refused (HTTP {self.status}{word})."
+        refused = "refused"
+        if self.status in _REDIRECTS:
+            refused, word = "redirected", f"{word}; that was not followed"
+            hint = "Use the URL that the server itself has for its users (Server.Address in its "
+            hint += f"configuration), {_OR_A_KEY}"
+        message = f"{what[:1].upper()}{what[1:]} was {refused} (HTTP {self.status}{word})."
         return RefusedError(message, status=self.status, hint=hint)
 
 
@@ -103,13 +108,7 @@ class OAuthServer:
                 f"{url} is not encrypted: no token is sent there.",
                 hint="Use https:// in the server's URL.",
             )
-        proxy = http.proxy(url)
-        if url.startswith("http://") and proxy and not is_local(proxy):
-            raise UsageError(
-                f"{url} is not encrypted, and its way leads through a proxy on another machine: "
-                "no token is sent there.",
-                hint=f"Name {urlsplit(url).hostname} in NO_PROXY.",
-            )
+        check_proxy(http, url, url)
         self.url = url
         self._http = http
         self._known: Mapping[str, object] | None = None
@@ -174,6 +173,17 @@ class OAuthServer:
             hint="It is too old (Connect 2026.02 brought it; trusted publishing needs 2026.07), or "
             "its administrator has turned it off, or this is not the URL of a Connect server with "
             f"its path prefix. Correct that, {_OR_A_KEY}{login}",
+        )
+
+
+def check_proxy(http: Http, url: str, called: str) -> None:
+    """Raise UsageError if the way to a URL leads through a network without encryption."""
+    proxy = http.proxy(url)
+    if urlsplit(url).scheme == "http" and proxy and not is_local(proxy):
+        raise UsageError(
+            f"{called} is not encrypted, and its way leads through a proxy on another machine: "
+            "no token is sent there.",
+            hint=f"Name {urlsplit(url).hostname} in NO_PROXY.",
         )
 
 

@@ -161,6 +161,43 @@ class TestSources:
         assert (done.code, "GitHub" in done.stderr) == (3, True), done.said
         assert not setting.calls("oauth/token")
 
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "Plant3d-one\nPlant3d-two"),
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "Plant3d-one two"),
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "Plant3d-\N{SNOWMAN}"),
+            ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://a.example/\r\nPlant3d: b"),
+        ],
+    )
+    def test_what_github_gave_cannot_be_sent(
+        self, setting: Setting, github: FakeGitHub, name: str, value: str
+    ) -> None:
+        setting.caller.environ[name] = value
+        done = setting.deploy()
+        assert (done.code, f"{name} holds a line break, a space" in done.stderr) == (2, True)
+        assert "GitHub sets it; nothing else must" in done.stderr
+        assert "Plant3d" not in done.said
+        assert not github.audiences
+
+    def test_githubs_token_goes_to_no_proxy_unencrypted(
+        self, setting: Setting, github: FakeGitHub
+    ) -> None:
+        setting.caller.environ |= {
+            "HTTP_PROXY": "http://proxy.example.com:3128",
+            "NO_PROXY": f"127.0.0.1:{setting.connect.port}",
+        }
+        done = setting.deploy()
+        assert (done.code, "a proxy on another machine: no token" in done.stderr) == (2, True)
+        assert "The URL in ACTIONS_ID_TOKEN_REQUEST_URL is not encrypted" in done.stderr
+        assert "Name 127.0.0.1 in NO_PROXY" in done.stderr
+        assert not github.audiences
+
+    def test_github_redirects(self, setting: Setting, github: FakeGitHub) -> None:
+        github.refusal = 302, b""
+        done = setting.deploy()
+        assert (done.code, "HTTP 302; its redirect was not followed" in done.stderr) == (3, True)
+
     def test_github_is_away(self, setting: Setting, github: FakeGitHub) -> None:
         with FakeConnect() as gone:
             port = gone.port
@@ -172,7 +209,8 @@ class TestSources:
         assert not github.audiences
 
     @pytest.mark.parametrize(
-        "url", ["http://example.com/?a=b", "ftp://x/", "http://[", "https://u@h/"]
+        "url",
+        ["http://example.com/?a=b", "ftp://x/", "http://[", "https://u@h/", "https://h:99999/"],
     )
     def test_githubs_token_goes_to_no_open_address(
         self, setting: Setting, github: FakeGitHub, url: str
@@ -339,6 +377,8 @@ class TestRefusals:
                 setting.connect.misbehave("POST", path, redirect(f"{trap.url}/x", 307))
                 done = setting.deploy()
                 assert (done.code, "HTTP 307" in done.stderr) == (3, True), done.said
+                assert "not followed" in done.stderr
+        assert "was redirected (HTTP 307; that was not followed)." in done.stderr
         assert github.audiences
 
     def test_no_endless_answer_is_read(self, setting: Setting, github: FakeGitHub) -> None:
