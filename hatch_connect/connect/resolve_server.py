@@ -77,6 +77,7 @@ def resolve_server(
     found = finder.find(choice, configured)
     server = _with_headers(_completed(found, choice, environ), environ, report)
     server = replace(server, table=finder.table_of(server))
+    _report_other_key(found, server.credential, environ, report)
     if isinstance(server.credential, Login):
         _check_encrypted(server, "token")
     if server.credential:
@@ -87,6 +88,19 @@ def resolve_server(
         raise _no_key(found, environ, identity)
     _check_encrypted(server, "identity token")
     return replace(server, credential=choice.workflow(identity, server))
+
+
+def _report_other_key(
+    found: _ResolvedServer, given: Credential | None, environ: Mapping[str, str], report: Report
+) -> None:
+    """Report a key of the environment, for no server in particular, that outweighs the store."""
+    stored = found.server.credential or found.server.login
+    if environ.get("CONNECT_SERVER") or not (stored and given) or given == stored:
+        return
+    if given.source == "the environment":
+        what = "key" if found.server.credential else "login"
+        name = found.server.name
+        report(Note(text=f"CONNECT_API_KEY counts before the {what} that is stored for `{name}`."))
 
 
 def _check_encrypted(server: Server, what: str) -> None:
@@ -143,19 +157,18 @@ def _to_store(choice: ServerOptions, environ: Mapping[str, str]) -> _ResolvedSer
     if not given:
         raise UsageError("Which server?", hint="Give its URL with --server.")
     server = Server(url=server_url(given), name=choice.name, source="the option --server")
-    return _ResolvedServer(server=server, by_url=True)
+    return _ResolvedServer(server=server)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ResolvedServer:
     """A server without the call's key.
 
-    `by_url` if the call or the environment gave its URL; `only_in_project` if nothing else than
-    pyproject.toml names it: neither a key of the environment nor an identity goes there.
+    `only_in_project` if nothing else than pyproject.toml names it: neither a key of the environment
+    nor an identity goes there.
     """
 
     server: Server
-    by_url: bool = False
     only_in_project: bool = False
 
 
@@ -266,7 +279,7 @@ class _Finder:
         url = _url_of(text, source)
         stored = self._stored(self._store.find, url)
         server = replace(stored, url=url) if stored else Server(url=url)
-        return _ResolvedServer(server=replace(server, source=source), by_url=True)
+        return _ResolvedServer(server=replace(server, source=source))
 
     def _configured(self, text: str) -> _ResolvedServer:
         called = "`tool.hatch-connect.server`"
@@ -374,10 +387,7 @@ def _key(
     from_environment = None if absent else ApiKey(Secret(str(given)), "the environment")
     stored, entry = found.server.credential, found.server.login
     login = Login(entry, found.server.url) if entry else None
-    # In these cases CONNECT_API_KEY is meant for this server, and outweighs the store.
-    if found.by_url or own.get("CONNECT_SERVER"):
-        return called or from_environment or stored or login
-    return called or stored or from_environment or login
+    return called or from_environment or stored or login
 
 
 def _checked_key(credential: Credential | None) -> Credential | None:
@@ -425,13 +435,27 @@ def _no_key(
             hint=f"Name the server outside of the project: set CONNECT_SERVER={url}, or give "
             f"--server {url}.",
         )
+    workflow = _workflows_way(url, environ)
+    person = "" if workflow else f"Log in with: hatch-connect login --name NAME {url}\nor store "
     hint = (
-        f"Store one with: hatch-connect add --name NAME --server {url}\n"
+        f"{person or 'Store '}a key with: hatch-connect add --name NAME --server {url}\n"
         f"or set CONNECT_SERVER={url} together with CONNECT_API_KEY."
     )
-    if environ.get("GITHUB_ACTIONS") == "true" and not environ.get("ACTIONS_ID_TOKEN_REQUEST_URL"):
-        hint += (
-            "\nTo sign in without a key (trusted publishing), give this job the permission "
-            "`id-token: write`."
-        )
-    return UsageError(message, hint=hint)
+    return UsageError(message, hint="\n".join(filter(None, (hint, workflow))))
+
+
+def _workflows_way(url: str, environ: Mapping[str, str]) -> str:
+    """Return how a CI job would sign in without a key; "" if this is none."""
+    own = environment_of(url, environ)
+    given = any(not why_absent(own.get(name)) for name in GIVEN_IDENTITY)
+    if given or environ.get("ACTIONS_ID_TOKEN_REQUEST_URL"):
+        way = "leave out --no-identity"
+    elif environ.get("GITHUB_ACTIONS") == "true":
+        way = "give this job the permission `id-token: write`"
+    elif environ.get("GITLAB_CI"):
+        way = "have `id_tokens` of this job set CONNECT_IDENTITY_TOKEN, with `aud: connect`"
+    elif environ.get("CI") or environ.get("TF_BUILD") or environ.get("JENKINS_URL"):
+        way = "set CONNECT_IDENTITY_TOKEN_FILE to a file that holds the identity token of this job"
+    else:
+        return ""
+    return f"To sign in without a key (trusted publishing), {way}."

@@ -102,9 +102,36 @@ class TestKeys:
         assert self.key(store, ServerOptions(server=OTHER), environ) == "ENV-KEY"
         assert self.key(store, ServerOptions(server=PROD), environ) == "ENV-KEY"
 
-    def test_a_stored_server_keeps_its_own_key(self, store: ServerStore) -> None:
-        assert self.key(store, ServerOptions(name="prod"), {"CONNECT_API_KEY": "K"}) == "PROD-KEY"
-        assert self.key(store, ServerOptions(), {"CONNECT_API_KEY": "K"}, PROD) == "PROD-KEY"
+    def test_the_environments_key_counts_before_a_stored_one(self, store: ServerStore) -> None:
+        for choice, configured in (
+            (ServerOptions(name="prod"), None),
+            (ServerOptions(server=PROD), None),
+            (ServerOptions(), PROD),
+            (ServerOptions(), "prod"),
+        ):
+            heard = Heard()
+            chosen = resolve_server(
+                choice,
+                environ={"CONNECT_API_KEY": "ENV-KEY"},
+                configured=configured,
+                store=store,
+                report=heard,
+            )
+            assert isinstance(chosen.credential, ApiKey)
+            key = chosen.credential.key.reveal()
+            assert (key, chosen.credential.source) == ("ENV-KEY", "the environment")
+            text = "CONNECT_API_KEY counts before the key that is stored for `prod`."
+            assert heard.events == [Note(text=text)]
+        heard = Heard()
+        for environ in ({"CONNECT_API_KEY": "PROD-KEY"}, {}, {"CONNECT_API_KEY": ""}):
+            resolve_server(
+                ServerOptions(name="prod"),
+                environ=environ,
+                configured=None,
+                store=store,
+                report=heard,
+            )
+        assert heard.events == []
 
     def test_one_stored_without_a_key_takes_the_environments(self, store: ServerStore) -> None:
         store.add(Server(name="bare", url=OTHER))
@@ -122,6 +149,7 @@ class TestKeys:
         said = self.refusal(store, ServerOptions(), {"CONNECT_API_KEY": "ENV-KEY"}, OTHER)
         assert f"There is no API key for {OTHER}" in said
         assert "only pyproject.toml names" in said
+        assert f"hatch-connect login --name NAME {OTHER}" in said
         assert f"hatch-connect add --name NAME --server {OTHER}" in said
         assert f"CONNECT_SERVER={OTHER}" in said
         assert "ENV-KEY" not in said
@@ -136,6 +164,21 @@ class TestKeys:
     def test_none_at_all(self, empty: ServerStore) -> None:
         said = self.refusal(empty, ServerOptions(server=OTHER), {})
         assert f"There is no API key for {OTHER}, which comes from the option --server." in said
+
+    @pytest.mark.parametrize(
+        ("environ", "way"),
+        [
+            ({"GITHUB_ACTIONS": "true"}, "the permission `id-token: write`"),
+            ({"GITLAB_CI": "true"}, "have `id_tokens` of this job set CONNECT_IDENTITY_TOKEN"),
+            ({"CI": "true"}, "set CONNECT_IDENTITY_TOKEN_FILE"),
+        ],
+    )
+    def test_a_workflow_is_told_its_own_way(
+        self, empty: ServerStore, environ: dict[str, str], way: str
+    ) -> None:
+        said = self.refusal(empty, ServerOptions(server=OTHER), environ)
+        assert way in said
+        assert "hatch-connect login" not in said
 
     @pytest.mark.parametrize(
         ("value", "state"),
@@ -323,14 +366,15 @@ class TestTables:
             "staging",
         )
         store.add(Server(name="else", url=OTHER, credential=ApiKey(Secret("STORED"))))
-        chosen = resolve_server(
-            ServerOptions(name=name),
-            environ=environ,
-            configured=configured,
-            tables=tables,
-            store=store,
-        )
-        assert (chosen.credential, chosen.table) == (ApiKey(Secret("STORED")), "staging")
+        for told, counts in (({}, "STORED"), (environ, "ENV-KEY")):
+            chosen = resolve_server(
+                ServerOptions(name=name),
+                environ=told,
+                configured=configured,
+                tables=tables,
+                store=store,
+            )
+            assert (chosen.credential, chosen.table) == (ApiKey(Secret(counts)), "staging")
 
     def test_a_broken_store_is_not_needed_for_a_nickname_that_a_table_has(
         self, tmp_path: Path
