@@ -121,7 +121,11 @@ class Options:
         metavar="NAME",
     )
     all: bool = _flag("--all", "contents", "Every piece of content of the project.")
-    name: str | None = _text("-n --name", "server", "The server's nickname, as `add` stored it.")
+    name: str | None = _text(
+        "-n --name",
+        "server",
+        "The server's nickname in the store. Default of `login`: its host.",
+    )
     server: str | None = _text(
         "-s --server", "server", "The server's URL ($CONNECT_SERVER).", metavar="URL"
     )

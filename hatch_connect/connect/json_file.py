@@ -74,6 +74,13 @@ class JsonFile:
                 self.set_aside(broken)
             self._write(json.dumps(value, indent=4).encode("ascii"))
 
+    def check(self) -> None:
+        """Raise OSError if the file could not be written, StoreError if it could not be read."""
+        with contextlib.suppress(BrokenStoreError):  # it will be set aside
+            self.read()
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._scratch(b"").unlink()
+
     def set_aside(self, why: StoreError) -> None:
         """Keep the file as it is under another name, before it is written anew (OSError)."""
         target = self.path.resolve()
@@ -104,8 +111,16 @@ class JsonFile:
             yield
 
     def _write(self, data: bytes) -> None:
+        scratch = self._scratch(data)
+        try:
+            scratch.replace(self.path.resolve())
+        except BaseException:
+            scratch.unlink(missing_ok=True)
+            raise
+
+    def _scratch(self, data: bytes) -> Path:
+        """Write the data beside the file: only within one file system a rename is atomic."""
         target = self.path.resolve()
-        # Beside the file, because only within one file system a rename is atomic.
         scratch = target.with_name(f".{target.name}.{os.urandom(8).hex()}")
         descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
@@ -113,10 +128,10 @@ class JsonFile:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
-            scratch.replace(target)
         except BaseException:
             scratch.unlink(missing_ok=True)
             raise
+        return scratch
 
     def _broken(self, why: str) -> StoreError:
         return BrokenStoreError(

@@ -169,6 +169,16 @@ class ServerStore:
                 if client_id and same and not _SIGNING & entry.keys():
                     entry[_CLIENT_ID] = client_id
 
+    def check(self) -> None:
+        """Raise StoreError if nothing can be stored."""
+        try:
+            self._file.check()
+        except OSError as error:
+            raise StoreError(
+                f"{self.path} cannot be written: {error.strerror}.",
+                hint="Make its folder writable. HOME and XDG_CONFIG_HOME say where it is.",
+            ) from error
+
     def add_login(self, server: Server, client_id: str, *, default: bool = False) -> LoginEntry:
         """Store a server that somebody has logged in to; its tokens are still to be kept."""
         self.add(server, default=default, client_id=client_id)

@@ -42,6 +42,7 @@ def run_login(call: Call) -> Result:
     elif known is not None and not server.headers:
         server = replace(server, headers=known.headers)
     server = replace(server, name=name)
+    store.check()
     oauth = _oauth(server, call)
     tokens = _allowed(call, oauth, client_id := register(oauth))
     for token in (tokens.access, tokens.refresh):

@@ -334,6 +334,67 @@ def test_a_proxy_in_front_gets_its_header(person: Person, oauth: FakeOAuth) -> N
     assert oauth.logins[0].revoked
 
 
+def test_a_store_that_cannot_be_written_is_found_before_anybody_logs_in(person: Person) -> None:
+    person.store.parent.parent.mkdir(parents=True, exist_ok=True)
+    person.store.parent.write_text("a file where the folder should be")
+    done = person.call("login", person.connect.url, code=2)
+    assert f"{person.store} cannot be written: " in done.stderr
+    assert person.connect.calls() == []
+    assert not person.page.exists()
+
+
+@pytest.mark.parametrize("keyring", [True, False])
+@pytest.mark.parametrize("loudness", ["--verbose", "--json"])
+def test_refusals_at_every_moment_keep_the_secrets(
+    person: Person, oauth: FakeOAuth, loudness: str, *, keyring: bool
+) -> None:
+    if not keyring:
+        person.sandbox.environ["PYTHON_KEYRING_BACKEND"] = NO_KEYRING
+    url = person.connect.url
+    for refusal in (NO_GRANT, UNKNOWN_WORD, UNAVAILABLE):
+        oauth.refusal = refusal
+        person.call("login", url, loudness, code=3)
+        if refusal is not UNAVAILABLE:
+            person.call("login", url, loudness, "--device", code=3)
+        oauth.refusal = None
+        person.call("login", url, loudness)
+        oauth.expire()
+        person.call("details", loudness)
+        oauth.expire()
+        oauth.refusal = refusal
+        person.call("details", loudness, code=3)
+        login = oauth.logins[-1]
+        echo = {"error": login.refresh, "error_description": f"{login.access} {PLANTED}"}
+        person.connect.misbehave("POST", "oauth/revoke", Say(400, json.dumps(echo).encode()))
+        person.call("logout", url, loudness)
+        assert not oauth.leaks(person.store.read_bytes())
+        assert person.in_keyring() == {}
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="/proc is Linux's")
+def test_the_process_list_keeps_the_secrets_of_a_login(person: Person, oauth: FakeOAuth) -> None:
+    person.connect.misbehave("POST", "oauth/token", Hang(600))
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "hatch_connect", "login", "-v", person.connect.url],
+        cwd=person.sandbox.home,
+        env=person.sandbox.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    until(lambda: any("oauth/token" in call for call in person.connect.calls()), process)
+    listed = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            listed.append((entry / "cmdline").read_bytes())
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, said
+    assert any(b"hatch_connect" in line for line in listed)
+    assert not oauth.leaks(said, *listed)
+    person.search()
+
+
 def test_quiet_would_hide_the_code(person: Person) -> None:
     done = person.call("login", "--quiet", person.connect.url, code=2)
     assert "that --quiet hides" in done.stderr
