@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -14,7 +15,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.fake_connect import FakeConnect
-from support.fake_oauth import FakeOAuth, OAuthRefusal, Trap
+from support.fake_oauth import (
+    NO_GRANT,
+    PLANTED,
+    UNAVAILABLE,
+    UNKNOWN_WORD,
+    FakeOAuth,
+    OAuthRefusal,
+    Trap,
+)
+from support.faults import Hang, Say
 from support.waiting import PATIENCE, until
 
 from hatch_connect.connect.servers import ServerStore
@@ -61,7 +71,15 @@ class Person:
         assert "Traceback" not in done.stderr
         assert not self.oauth.leaks(done.stdout, done.stderr)
         assert done.code == code, done.said
+        self.search()
         return done
+
+    def search(self) -> None:
+        """Look for secrets in every file but those that are there to keep them."""
+        keep = {self.store, self.keyring}
+        for path in self.sandbox.home.rglob("*"):
+            if path.is_file() and path not in keep:
+                assert not self.oauth.leaks(str(path), path.read_bytes()), path
 
     def entries(self) -> dict[str, dict[str, object]]:
         entries: dict[str, dict[str, object]] = json.loads(self.store.read_text())
