@@ -28,7 +28,7 @@ from support.fake_oauth import (
     OAuthRefusal,
     Trap,
 )
-from support.faults import Do, Hang, Say, redirect
+from support.faults import Do, Hang, Say, echoes, redirect
 from support.projects import PACKAGE, project
 from support.sample_bundle import sample_bundle
 from support.waiting import PATIENCE, until
@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from support.calling import Called, Caller
+    from support.fake_connect import Recorded
     from support.fake_content import FakeContent
+    from support.faults import Fault
     from support.sandbox import Sandbox
 
     from hatch_connect.events import Event
@@ -552,6 +554,30 @@ def test_side_by_side_they_sign_in_once(setting: Setting, github: FakeGitHub) ->
     setting.hold(done)
     assert (done.code, contents[1].guid in done.stderr) == (3, True), done.said
     assert github.audiences == ["connect"]
+
+
+@pytest.mark.parametrize("how", echoes(""))
+def test_a_server_that_repeats_what_it_was_sent(
+    setting: Setting, github: FakeGitHub, how: str
+) -> None:
+    repeated = []
+    for path in ("well-known", "oauth/token", "v1/content/", "bundles$", "deploy$", "v1/tasks"):
+
+        def repeat(request: Recorded, path: str = path) -> Fault | None:
+            if not re.search(path, request.path):
+                return None
+            repeated.append(path)
+            said = f"{request.headers.get('authorization')} {request.body!r} {request.query}"
+            return echoes(said)[how]
+
+        setting.connect.gate = repeat
+        for loudness in ({"verbose": True}, {"json": True}):
+            done = setting.deploy(force=True, **loudness)
+            assert path in repeated
+            assert done.code or path == "v1/content/", done.said
+        setting.connect.gate = None
+    github.refusal = 400, github.request_token.encode()
+    assert setting.deploy(verbose=True).code == 3
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="/proc is Linux's")

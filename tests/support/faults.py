@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +43,18 @@ class Say:
     reset: bool = False
     after: int = 0
     kept: bool = False
+
+
+def echoes(said: str) -> dict[str, Say]:
+    """Return answers that repeat what was sent, in each way in which one could be read."""
+    told = {"code": 7, "error": said, "error_description": said, "value": [said]}
+    return {
+        "refusal": Say(400, json.dumps(told).encode()),
+        "expired": Say(401, json.dumps(told).encode()),
+        "page": html(500, f"<p>{said}</p>"),
+        "no json": html(200, f"<p>{said}</p>"),
+        "redirect": redirect(f"https://other.example/{quote(said)}?{quote(said)}", 307),
+    }
 
 
 @dataclass(frozen=True)
