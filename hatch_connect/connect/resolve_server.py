@@ -313,7 +313,9 @@ class _Finder:
             "`tool.hatch-connect.server`, and none is the only or the default one of "
             f"{self._store.path}.",
             hint=f"{self._store.known_names()}\n"
-            "Add one with: hatch-connect add --name NAME --server URL",
+            "Log in to one with: hatch-connect login --name NAME URL\n"
+            "or add one with its API key: hatch-connect add --name NAME --server URL\n"
+            "or set CONNECT_SERVER.",
         )
 
 

@@ -112,9 +112,9 @@ def check_reference(reference: ContentReference, server: Server, *, gone: bool =
     raise UsageError(
         f"Trusted publishing updates content that is there, and {why}: as a workflow, nobody can "
         f"create or look for content on {server.url}.",
-        hint="Deploy it once with a person's API key, let it trust this workflow (in its settings, "
-        'under Access), and keep its GUID: `guid = "..."` in [tool.hatch-connect] (of this server: '
-        "in its `on` table), or --app-id GUID.",
+        hint="Deploy it once as a person (with an API key, or after `hatch-connect login`), let it "
+        'trust this workflow (in its settings, under Access), and keep its GUID: `guid = "..."` in '
+        "[tool.hatch-connect] (of this server: in its `on` table), or --app-id GUID.",
     )
 
 
