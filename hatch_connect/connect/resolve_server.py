@@ -61,12 +61,13 @@ def resolve_server(
     to its URL or None. A nickname that is not stored means the URL of its table or, if the table
     has none, CONNECT_SERVER.
 
-    The call's key goes to whichever server the call means, a stored key only to its own URL, and
-    CONNECT_API_KEY only to CONNECT_SERVER or, if that is not set, to a URL of the call or the
-    store. Without a key, a CI workflow signs in by its identity. A URL that only pyproject.toml
-    names never receives CONNECT_API_KEY, a stored key or an identity. CONNECT_HTTP_HEADERS goes to
-    CONNECT_SERVER only, instead of headers that are stored for it. A store that cannot be read is
-    reported, and needed only for a nickname that no table has.
+    Of the keys the first in `credentials.ORDER` counts that may go there. The call's key goes to
+    whichever server the call means, a stored key only to its own URL, and CONNECT_API_KEY only to
+    CONNECT_SERVER or, if that is not set, to a URL of the call or the store. Without a key, a CI
+    workflow signs in by its identity. A URL that only pyproject.toml names never receives
+    CONNECT_API_KEY, a stored key or an identity. CONNECT_HTTP_HEADERS goes to CONNECT_SERVER only,
+    instead of headers that are stored for it. A store that cannot be read is reported, and needed
+    only for a nickname that no table has.
 
     Raises:
         UsageError: no server is named, there is no key for it (the message lists what was tried),

@@ -34,6 +34,7 @@ from support.sample_bundle import sample_bundle
 from support.waiting import PATIENCE, until
 
 from hatch_connect import HatchConnectError, deploy
+from hatch_connect.connect.credentials import ORDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -247,6 +248,39 @@ class TestWhichCounts:
         assert setting.deploy(name="prod").code == 0
         assert setting.deploy(server=url).code == 0
         assert github.audiences == ["connect", "connect"]
+
+    @pytest.mark.parametrize("named_by", ["name", "server", "default"])
+    def test_in_the_order_that_details_prints(
+        self, setting: Setting, github: FakeGitHub, named_by: str
+    ) -> None:
+        caller, connect, login = setting.caller, setting.connect, setting.oauth.log_in()
+        url = caller.environ.pop("CONNECT_SERVER")
+        store = caller.folder / "home" / ".rsconnect-python" / "servers.json"
+        store.parent.mkdir()
+        entry: dict[str, object] = {"name": "prod", "url": url, "api_key": "KEY-of-the-store"}
+        entry |= {"oauth_client_id": login.client, "oauth_access_token": login.access}
+        ways = {"name": {"name": "prod"}, "server": {"server": url}}
+        choice = ways.get(named_by, {})
+        caller.environ["CONNECT_API_KEY"] = "KEY-of-the-environment"
+        for source in ORDER:
+            store.write_text(json.dumps({"prod": entry}), encoding="ascii")
+            connect.api_key = f"KEY-of-{source.replace(' ', '-')}"
+            given = {"api_key": connect.api_key} if source == "the call" else {}
+            done = caller.call("details", **choice, **given)
+            assert done.code == 0, done.said
+            assert f"Identity from {source} (" in done.stdout
+            assert f"[{source}]" in done.stdout
+            sent = connect.last("GET v1/user").headers["authorization"]
+            assert (sent == f"Key {connect.api_key}") is (source in ORDER[:3])
+            assert sent.startswith("Bearer ") is (source == "a login")
+            match source:
+                case "the environment":
+                    del caller.environ["CONNECT_API_KEY"]
+                case "the store":
+                    del entry["api_key"]
+                case "a login":
+                    del entry["oauth_client_id"], entry["oauth_access_token"]
+        assert github.audiences == ["connect"]
 
     @pytest.mark.parametrize("table", ["", "[tool.hatch-connect.on.prod]\n"])
     def test_a_url_of_the_project_gets_nothing(
