@@ -90,7 +90,7 @@ class OAuthAnswer:
         if self.status in _REDIRECTS:
             refused, word = "redirected", f"{word}; that was not followed"
             hint = "Use the URL that the server itself has for its users (Server.Address in its "
-            hint += f"configuration), {_OR_A_KEY}"
+            hint += f"configuration), {_OR_A_KEY}\n{login_hint(())}"
         message = f"{what[:1].upper()}{what[1:]} was {refused} (HTTP {self.status}{word})."
         return RefusedError(message, status=self.status, hint=hint)
 

@@ -415,6 +415,7 @@ class TestRefusals:
                 assert (done.code, "HTTP 307" in done.stderr) == (3, True), done.said
                 assert "not followed" in done.stderr
         assert "was redirected (HTTP 307; that was not followed)." in done.stderr
+        assert "Something in front of Connect may want a login" in done.stderr
         assert github.audiences
 
     def test_no_endless_answer_is_read(self, setting: Setting, github: FakeGitHub) -> None:
