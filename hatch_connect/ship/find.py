@@ -168,24 +168,27 @@ def _named(client: ConnectClient, named: str, because: str) -> ContentMatch:
         raise ContentError(
             f"There is no content {app_id} on the server, or this key may not see it; "
             f"{because} names it.",
-            hint=OTHERWISE,
+            hint=_remedy(client),
         ) from error
     except RefusedError as error:
         if error.code not in _FORBIDDEN:
             raise
         raise ContentError(
             f"This key may not see content {app_id}, which {because} names.",
-            hint=f"{_remedy(client)} {OTHERWISE}",
+            hint=_remedy(client, "Have its owner make you a collaborator. "),
         ) from error
     owner = client.owner_of(content) if content.app_role in _NOT_MINE else ""
     return ContentMatch(content=content, because=because, owner=owner)
 
 
-def _remedy(client: ConnectClient) -> str:
+def _remedy(client: ConnectClient, persons: str = "") -> str:
     credential = client.server.credential
     if credential is None or credential.can_list:
-        return "Have its owner make you a collaborator."
-    return "Let this content trust this workflow (in its settings, under Access)."
+        return f"{persons}{OTHERWISE}"
+    return (
+        "Let this content trust this workflow (in its settings, under Access), or name other "
+        "content with --app-id GUID."
+    )
 
 
 def check_content(located: ContentMatch, role: str) -> None:

@@ -460,8 +460,11 @@ class TestContent:
 
     def test_of_others_is_not_touched(self, setting: Setting, github: FakeGitHub) -> None:
         other = setting.connect.add_content("other")
-        done = setting.deploy(app_id=other.guid)
-        assert (done.code, other.guid in done.stderr) == (3, True), done.said
+        for setting.oauth.refuses in ("", f"GET v1/content/{other.guid}"):
+            done = setting.deploy(app_id=other.guid)
+            assert (done.code, other.guid in done.stderr) == (3, True), done.said
+            assert "Let this content trust this workflow" in done.stderr
+            assert "--new" not in done.stderr
         assert github.audiences
 
     def test_that_may_not_tell_its_permissions_is_updated(
