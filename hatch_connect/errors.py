@@ -159,10 +159,12 @@ class RefusedError(ServerError):
     """Connect refused a request.
 
     `status` is the HTTP status; `code` is Connect's own error code, or None if the answer had
-    none (a proxy's, for instance); `retry_after` are the seconds that it asks to wait.
+    none (a proxy's, for instance); `retry_after` are the seconds that it asks to wait, and
+    `untaken` is whether it says that it has done nothing with the request.
     """
 
     retry_after: float | None = None
+    untaken: bool = False
 
     def __init__(
         self, message: str, *, status: int, code: int | None = None, hint: str | None = None

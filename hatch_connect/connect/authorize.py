@@ -192,7 +192,7 @@ def by_device(
         sleep(wait)
         left -= wait
         try:
-            granted = server.post(place, form, _LOGIN)
+            granted = server.post(place, form, _LOGIN, once=True)  # this loop waits
         except UnreachableError:
             granted = None
         if granted is None or granted.passes:

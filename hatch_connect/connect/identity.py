@@ -16,6 +16,7 @@ from hatch_connect.connect.oauth import OAuthServer, check_proxy, exchange
 from hatch_connect.connect.servers import is_local
 from hatch_connect.errors import (
     AnswerError,
+    LostAnswerError,
     RefusedError,
     ServerError,
     UnreachableError,
@@ -123,10 +124,19 @@ class WorkflowIdentity:
     def _exchange(self, token: Secret, http: Http, report: Report) -> None:
         if self._token is None:
             report(Step(text=f"Signing in to {self._url} as {described(token)}"))
-        self._token = token
-        audience = audience_of(token) or self._audience
-        self._key = exchange(OAuthServer(http, self._url), token, audience)
+        server = OAuthServer(http, self._url)
+        try:
+            self._key = self._exchanged(token, server)
+        except LostAnswerError:
+            new = self._issued()
+            if new == token:  # it is good for one exchange, and that may have been carried out
+                raise
+            self._key = self._exchanged(new, server)
         self.secrets.add(self._key)
+
+    def _exchanged(self, token: Secret, server: OAuthServer) -> Secret:
+        self._token = token
+        return exchange(server, token, audience_of(token) or self._audience)
 
 
 def identity_source(own: Mapping[str, str], environ: Mapping[str, str]) -> IdentitySource | None:
@@ -226,14 +236,14 @@ def _from_github(
     http.timeout = min(http.timeout, _SECONDS)
     headers = {"Authorization": f"Bearer {bearer.reveal()}", "Accept": "application/json"}
     try:
-        status, body = http.ask_shortly(what, "GET", url, headers=headers)
+        response, body = http.ask_shortly(what, "GET", url, headers=headers)
     except UnreachableError as error:
         raise UnreachableError(
             f"GitHub issued no identity token. {error.message}",
             hint=f"Run the job again. {_PERMISSION}",
         ) from None
-    if status != _OK:
-        raise _not_issued(status)
+    if response.status_code != _OK:
+        raise _not_issued(response.status_code)
     try:
         value = text_at(json.loads(body), "value")
     except (ValueError, RecursionError):

@@ -16,7 +16,7 @@ from hatch_connect.secret import Secrets
 from hatch_connect.typed import text_at
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from hatch_connect.connect.logins import LoginEntry
     from hatch_connect.connect.oauth import OAuthAnswer
@@ -72,10 +72,17 @@ class Login:
         return True
 
     def _renew(self, used: Tokens, server: OAuthServer, report: Report) -> None:
+        from hatch_connect.connect.retries import is_untaken, settle
+
         server.endpoint("token_endpoint")  # discovery needs no lock
         ask = partial(refreshed, self, server)
         report(Detail(text=f"Renewing the login to {self._url}."))
-        self.known(self.entry.renewed(used, ask, report))
+
+        def renew() -> Tokens:
+            return self.entry.renewed(used, ask, report)
+
+        # The waits are without the store's lock, and each attempt reads the store again.
+        self.known(settle(renew, lambda: None, server.pauses(), report, again=is_untaken))
 
     def known(self, tokens: Tokens) -> Tokens:
         """Sign with these tokens from now on, and let nothing show them."""
@@ -154,7 +161,8 @@ def refreshed(login: Login, server: OAuthServer, client_id: str, refresh: Secret
         "refresh_token": refresh.reveal(),
     }
     try:
-        answer = server.post(endpoint(server, "token_endpoint", "sign-in"), form, what)
+        place = endpoint(server, "token_endpoint", "sign-in")
+        answer = server.post(place, form, what, once=True)  # whoever holds no lock may wait
     except LostAnswerError as error:
         error.hint = (
             f"{error.hint or 'Try again.'} If it was carried out, its answer is lost, and the "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 from hatch_connect.connect.headers import login_hint
@@ -20,13 +20,14 @@ from hatch_connect.typed import text_at, texts_at
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hatch_connect.connect.retries import Backoff
     from hatch_connect.connect.transport import Http
 
 _DISCOVERY = "/.well-known/oauth-authorization-server"
 _TYPES = "urn:ietf:params:oauth:token-type:"
 _EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 _OK, _BAD_REQUEST, _NOT_FOUND, _SERVER_ERROR = 200, 400, 404, 500
-_TOO_MANY_REQUESTS = 429
+_TOO_MANY_REQUESTS, _UNAVAILABLE = 429, 503
 _CENTURY = 100 * 365 * 86400.0  # seconds; JSON knows numbers that no clock does
 _GRANTED, _REDIRECTS = range(200, 300), range(300, 400)
 # The words of RFC 6749, 7591 and 8628 for what went wrong; others are not shown.
@@ -43,10 +44,14 @@ _OR_A_KEY = "or give an API key (CONNECT_API_KEY, --api-key or a stored server).
 
 @dataclass(frozen=True, slots=True)
 class OAuthAnswer:
-    """An answer to a form: its HTTP status and the fields of its JSON object, if it is one."""
+    """An answer to a form: its HTTP status and the fields of its JSON object, if it is one.
+
+    `wait_asked` are the seconds that the server asks to wait.
+    """
 
     status: int
     fields: Mapping[str, object] = field(repr=False)
+    wait_asked: float | None = None
 
     @property
     def ok(self) -> bool:
@@ -57,6 +62,16 @@ class OAuthAnswer:
     def passes(self) -> bool:
         """Whether it is a refusal that may be gone in a while."""
         return _passes(self.status)
+
+    @property
+    def untaken(self) -> bool:
+        """Whether it says that nothing was done with the form.
+
+        A server or a gateway that is too busy answers 503 without looking at what it was sent,
+        unless OAuth's word says that it went wrong on the way.
+        """
+        busy = self.status == _UNAVAILABLE and self.word != "server_error"
+        return busy or self.status == _TOO_MANY_REQUESTS
 
     @property
     def word(self) -> str:
@@ -92,7 +107,9 @@ class OAuthAnswer:
             hint = "Use the URL that the server itself has for its users (Server.Address in its "
             hint += f"configuration), {_OR_A_KEY}\n{login_hint(())}"
         message = f"{what[:1].upper()}{what[1:]} was {refused} (HTTP {self.status}{word})."
-        return RefusedError(message, status=self.status, hint=hint)
+        error = RefusedError(message, status=self.status, hint=hint)
+        error.untaken, error.retry_after = self.untaken, self.wait_asked
+        return error
 
 
 class OAuthServer:
@@ -139,20 +156,38 @@ class OAuthServer:
         return not isinstance(listed, list) or grant in texts_at(listed)
 
     def post(
-        self, url: str, form: Mapping[str, object], what: str, *, as_json: bool = False
+        self,
+        url: str,
+        form: Mapping[str, object],
+        what: str,
+        *,
+        as_json: bool = False,
+        once: bool = False,
     ) -> OAuthAnswer:
-        """Return the answer to a form, or to a JSON object, that goes to one of the endpoints."""
-        given = {"json" if as_json else "data": dict(form)}
+        """Return the answer to a form, or to a JSON object, that goes to one of the endpoints.
+
+        Unless it must go `once`, it is sent again if the server says that it has not taken it.
+        """
+        from hatch_connect.connect.retries import seconds_asked
+
+        given: dict[str, Any] = {"json" if as_json else "data": dict(form), "once": once}
         headers = {"Accept": "application/json"}
-        status, body = self._http.ask_shortly(what, "POST", url, headers=headers, **given)
-        return OAuthAnswer(status, _fields(body))
+        response, body = self._http.ask_shortly(
+            what, "POST", url, untaken=_untaken, headers=headers, **given
+        )
+        asked = seconds_asked(response.headers)
+        return OAuthAnswer(response.status_code, _fields(body), asked)
+
+    def pauses(self) -> Backoff:
+        """Return the waits between attempts at what is asked of this server."""
+        return self._http.pauses(self.url)
 
     @property
     def _metadata(self) -> Mapping[str, object]:
         if self._known is None:
             what = f"GET {_DISCOVERY}"
-            status, body = self._http.ask_shortly(what, "GET", f"{self.url}{_DISCOVERY}")
-            found = _fields(body)
+            response, body = self._http.ask_shortly(what, "GET", f"{self.url}{_DISCOVERY}")
+            found, status = _fields(body), response.status_code
             if status != _OK or not text_at(found, "token_endpoint"):
                 raise self._unsupported(status)
             self._known = found
@@ -249,6 +284,10 @@ def _not_exchanged(answer: OAuthAnswer, url: str, what: str, audience: str) -> R
 def _passes(status: int) -> bool:
     """Return whether a refusal may be gone in a while."""
     return status >= _SERVER_ERROR or status == _TOO_MANY_REQUESTS
+
+
+def _untaken(status: int, body: bytes) -> bool:
+    return OAuthAnswer(status, _fields(body)).untaken
 
 
 def _fields(body: bytes) -> Mapping[str, object]:

@@ -16,24 +16,80 @@ from urllib3.util import Retry
 
 from hatch_connect.connect.codes import Code
 from hatch_connect.connect.errors import is_gateways
-from hatch_connect.errors import AnswerError, LostAnswerError, RefusedError, ServerError
+from hatch_connect.connect.json_reader import refusal_in
+from hatch_connect.errors import (
+    AnswerError,
+    LostAnswerError,
+    RefusedError,
+    ServerError,
+    TimedOutError,
+    UnreachableError,
+)
 from hatch_connect.events import Detail, Note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
+    from requests import Response
     from urllib3 import BaseHTTPResponse
     from urllib3.connectionpool import ConnectionPool
 
     from hatch_connect.events import Report
 
+ATTEMPTS = 6
 REPEATABLE = {"GET", "PATCH", "PUT"}  # may be carried out twice with the same result
 _LONGEST_RETRY_AFTER = 60.0  # seconds; if a server asks for more, the error names it instead
 
 T = TypeVar("T")
 
-_CONFLICT = 409
+_CONFLICT, _TOO_MANY_REQUESTS = 409, 429
+
+
+def is_throttled(status: int, _body: bytes = b"") -> bool:
+    """Return whether a request was turned away unread."""
+    return status == _TOO_MANY_REQUESTS
+
+
+def sent_whole(
+    method: str,
+    send: Callable[[], Response],
+    read: Callable[[Response], bytes],
+    pauses: Backoff,
+    untaken: Callable[[int, bytes], bool] = is_throttled,
+) -> tuple[Response, bytes]:
+    """Send a request, again while that may help, and return its answer with the whole body.
+
+    `untaken` is whether an answer says that nothing was done with the request. Raises what `send`
+    raises, and what `read` does: UnreachableError if the body does not come to its end.
+    """
+    while True:
+        response = send()
+        try:
+            body = read(response)
+        except UnreachableError as error:
+            # A body that came too slowly for the whole time-out would do so again.
+            again = method in REPEATABLE and not isinstance(error, TimedOutError)
+            if not (again and pauses.another()):
+                raise
+        else:
+            status = response.status_code
+            again = method in REPEATABLE and is_gateways(status, refusal_in(body)[0])
+            again = again or untaken(status, body)
+            if not (again and pauses.another(seconds_asked(response.headers))):
+                return response, body
+
+
+def is_uncertain(error: ServerError) -> bool:
+    """Return whether a request that failed so may have been carried out all the same."""
+    if isinstance(error, RefusedError):
+        return is_gateways(error.status, error.code)
+    return isinstance(error, AnswerError | LostAnswerError)
+
+
+def is_untaken(error: ServerError) -> bool:
+    """Return whether a refusal says that nothing was done with the request."""
+    return isinstance(error, RefusedError) and error.untaken
 
 
 def settle(
@@ -43,11 +99,13 @@ def settle(
     report: Report,
     *,
     name_may_be_ours: bool = False,
+    again: Callable[[ServerError], bool] = is_uncertain,
 ) -> T:
     """Send a request until there is one result, never two, and return it.
 
     `act` sends it; `look` returns the result of an attempt whose answer was lost, or None. With
     `name_may_be_ours`, "that name is taken" after such an attempt means that it has succeeded.
+    `again` is whether it may be sent again after a failure, if `look` returns None.
 
     Raises:
         ServerError: a clear refusal, or the last failure when the attempts are used up.
@@ -59,7 +117,7 @@ def settle(
             return act()
         except ServerError as error:
             late = lost and name_may_be_ours and _is_taken(error)
-            if not late and not is_uncertain(error):
+            if not late and not again(error):
                 raise
             lost = True
             found = look()
@@ -164,10 +222,3 @@ def _is_taken(error: ServerError) -> bool:
     return isinstance(error, RefusedError) and (
         error.code == Code.DUPLICATE_NAME or error.status == _CONFLICT
     )
-
-
-def is_uncertain(error: ServerError) -> bool:
-    """Return whether a request that failed so may have been carried out all the same."""
-    if isinstance(error, RefusedError):
-        return is_gateways(error.status, error.code)
-    return isinstance(error, AnswerError | LostAnswerError)

@@ -21,14 +21,13 @@ from hatch_connect.connect.errors import is_gateways
 from hatch_connect.connect.headers import login_hint
 from hatch_connect.connect.json_reader import readable, refusal_in, without_markup
 from hatch_connect.connect.resources import Visit
-from hatch_connect.connect.retries import REPEATABLE, Backoff, RetryPolicy, seconds_asked
+from hatch_connect.connect.retries import seconds_asked, sent_whole
 from hatch_connect.connect.servers import is_local
 from hatch_connect.connect.transport import HeaderAuth, Http
 from hatch_connect.errors import (
     AnswerError,
     NotFoundError,
     RefusedError,
-    TimedOutError,
 )
 from hatch_connect.events import Note, Report, Warned
 from hatch_connect.secret import hiding
@@ -36,17 +35,16 @@ from hatch_connect.secret import hiding
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from hatch_connect.connect.retries import Backoff
     from hatch_connect.connect.servers import Server
     from hatch_connect.connect.upload import BundleBody
     from hatch_connect.secret import Hidden, Secret
 
 _MANY_HOPS = 5
-_ATTEMPTS = 6
 _VISITS = 4  # attempts at a visit ...
 _SLOWLY = 3  # ... with waits three times as long as usual: about ten seconds in all
 _EXCERPT_BYTES = 1 << 16
 _EXCERPT_SECONDS = 2.0
-_TOO_MANY_REQUESTS = 429
 _EXPIRED = 401
 _NOT_FOUND = 404
 _UNAUTHORIZED = {401, 403}
@@ -97,9 +95,12 @@ class Session:
         self.server = server
         self._hidden = (*hidden, *server.secrets)
         self.report = report
-        self._retry_policy = RetryPolicy.usual()
         self._http = Http(
-            environ, insecure=server.insecure, ca_cert=server.ca_cert, extra=server.headers
+            environ,
+            insecure=server.insecure,
+            ca_cert=server.ca_cert,
+            extra=server.headers,
+            report=report,
         )
         if server.url.startswith("https://"):
             self._http.tls()  # what is wrong with the certificates shows before the first request
@@ -126,9 +127,7 @@ class Session:
 
     def pauses(self, attempts: int, *, slower: int = 1) -> Backoff:
         """Return the waits between `attempts`, each so many times as long as usual."""
-        policy = self._retry_policy
-        slow = policy.new(backoff_factor=policy.backoff_factor * slower)
-        return Backoff(slow, attempts, self._wait_asked)
+        return self._http.pauses(self.server.url, attempts, slower=slower)
 
     def visit(self, path: str) -> Visit:
         """Return the answer to a path of the server outside its API, whatever its status.
@@ -189,21 +188,15 @@ class Session:
 
     def _whole(self, request: Request, url: str) -> requests.Response:
         """Return an answer that was read to its end; repeat the request while that may help."""
-        pauses = self.pauses(_ATTEMPTS)
-        while True:
-            response = self._sent(request, url)
+
+        def read(response: requests.Response) -> bytes:
             try:
-                _ = response.content  # reads it; json() and the rest take it from there
+                return response.content  # json() and the rest take it from there
             except requests.RequestException as error:
-                failed = self._http.failure(error, str(request), url, wait=request.wait)
-                # A body that came too slowly for the whole time-out would do so again.
-                again = request.method in REPEATABLE and not isinstance(failed, TimedOutError)
-                if not (again and pauses.another()):
-                    raise failed from None
-            else:
-                again = _may_change(request, response)
-                if not (again and pauses.another(seconds_asked(response.headers))):
-                    return response
+                raise self._http.failure(error, str(request), url, wait=request.wait) from None
+
+        pauses = self._http.pauses(url)
+        return sent_whole(request.method, lambda: self._sent(request, url), read, pauses)[0]
 
     def _sent(self, request: Request, url: str) -> requests.Response:
         """Send a request, and once more if the credential can be renewed that the server refuses.
@@ -285,9 +278,6 @@ class Session:
     def _host(self) -> str:
         return urlsplit(self.server.url).netloc
 
-    def _wait_asked(self, seconds: float) -> None:
-        self.report(Note(text=f"{self._host} asks to wait {seconds:.0f} s."))
-
     def _warn(self) -> None:
         url = self.server.url
         if self.server.insecure:
@@ -296,14 +286,6 @@ class Session:
             self.report(
                 Warned(text=f"{url} is not encrypted: others on the way can read the API key.")
             )
-
-
-def _may_change(request: Request, response: requests.Response) -> bool:
-    """Return whether the same request may get another answer than this one."""
-    if response.status_code == _TOO_MANY_REQUESTS:
-        return True  # turned away unread
-    gateway = is_gateways(response.status_code, refusal_in(response.content)[0])
-    return gateway and request.method in REPEATABLE
 
 
 def _beginning_of(response: requests.Response) -> bytes:

@@ -23,9 +23,10 @@ from urllib3.util.wait import wait_for_read
 from hatch_connect import __version__
 from hatch_connect.connect.errors import failure
 from hatch_connect.connect.headers import merged_cookies
-from hatch_connect.connect.retries import RetryPolicy
+from hatch_connect.connect.retries import ATTEMPTS, Backoff, RetryPolicy, is_throttled, sent_whole
 from hatch_connect.connect.tls import tls_context
-from hatch_connect.errors import AnswerError, UsageError
+from hatch_connect.errors import AnswerError, TimedOutError, UsageError
+from hatch_connect.events import Note, silent
 
 if TYPE_CHECKING:
     import socket
@@ -36,11 +37,12 @@ if TYPE_CHECKING:
 
     from hatch_connect.connect.headers import Headers
     from hatch_connect.errors import UnreachableError
+    from hatch_connect.events import Report
 
 _READ_TIMEOUT = 300.0  # seconds, as the official client's
 _CONNECT_TIMEOUT = 15.0
 _NO_TIMEOUT = 86400.0  # seconds; for the official client 0 means none; sockets know a longest
-_SHORT = 1 << 20
+_SHORT, _SHORTLY = 1 << 20, 60.0  # bytes, and seconds, of an answer that is short
 
 
 class _WithDeadline(http.client.HTTPResponse):
@@ -157,9 +159,12 @@ class Http(requests.Session):
         insecure: bool = False,
         ca_cert: str | None = None,
         extra: Headers = (),
+        report: Report = silent,
     ) -> None:
         super().__init__()
         self.extra = extra
+        self._report = report
+        self._retry_policy = RetryPolicy.usual()
         self.trust_env = False
         self.headers["User-Agent"] = f"hatch-connect/{__version__}"
         self.environ = environ
@@ -167,7 +172,7 @@ class Http(requests.Session):
         self._insecure = insecure
         self.timeout = _read_timeout(environ)
         for prefix in ("https://", "http://"):
-            self.mount(prefix, Adapter(self.tls, RetryPolicy.usual()))
+            self.mount(prefix, Adapter(self.tls, self._retry_policy))
 
     def get_redirect_target(self, _response: requests.Response) -> str | None:
         """Return nothing: redirects are followed by our own rule, if at all."""
@@ -178,6 +183,16 @@ class Http(requests.Session):
         """Return the proxy through which a URL is reached."""
         return proxy_for(url, self.environ)
 
+    def pauses(self, url: str, attempts: int = ATTEMPTS, *, slower: int = 1) -> Backoff:
+        """Return the waits between `attempts`, each so many times as long as usual."""
+
+        def wait_asked(seconds: float) -> None:
+            self._report(Note(text=f"{urlsplit(url).netloc} asks to wait {seconds:.0f} s."))
+
+        policy = self._retry_policy
+        slow = policy.new(backoff_factor=policy.backoff_factor * slower)
+        return Backoff(slow, attempts, wait_asked)
+
     def ask(
         self,
         what: str,
@@ -185,14 +200,16 @@ class Http(requests.Session):
         url: str,
         *,
         wait: int = 0,
+        most: float = _NO_TIMEOUT,
         **given: Any,  # noqa: ANN401 - as requests
     ) -> requests.Response:
         """Send a request, called `what` in messages; the answer's body is still to be read.
 
-        `wait` are seconds for which the server may hold its answer back. Raises UnreachableError.
+        `wait` are seconds for which the server may hold its answer back; `most` bounds the
+        time-out. Raises UnreachableError.
         """
         proxy = self.proxy(url)
-        timeout = self.timeout + wait
+        timeout = min(self.timeout, most) + wait
         # While a body is sent, the time-out for connecting is the one for each write.
         connecting = (
             timeout if hasattr(given.get("data"), "read") else min(timeout, _CONNECT_TIMEOUT)
@@ -209,28 +226,51 @@ class Http(requests.Session):
                 **{**given, "auth": WithHeaders(given.get("auth"), self.extra)},
             )
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise self.failure(error, what, url, wait=wait) from None
+            raise self.failure(error, what, url, wait=wait, most=most) from None
 
-    def failure(self, error: Exception, what: str, url: str, *, wait: int = 0) -> UnreachableError:
+    def failure(
+        self, error: Exception, what: str, url: str, *, wait: int = 0, most: float = _NO_TIMEOUT
+    ) -> UnreachableError:
         """Return the error for a request that got no answer, or not the whole one."""
         if not isinstance(error, requests.RequestException):
             error = requests.RequestException(error)
-        proxy = self.proxy(url)
-        return failure(error, what=what, url=url, proxy=proxy, timeout=self.timeout + wait)
+        proxy, timeout = self.proxy(url), min(self.timeout, most) + wait
+        failed = failure(error, what=what, url=url, proxy=proxy, timeout=timeout)
+        if isinstance(failed, TimedOutError) and self.timeout > most:
+            failed.hint = "Try again later."  # a longer CONNECT_REQUEST_TIMEOUT would not count
+        return failed
 
-    def ask_shortly(self, what: str, method: str, url: str, **given: Any) -> tuple[int, bytes]:  # noqa: ANN401 - as requests
-        """Return the status and the body of an answer that is short.
+    def ask_shortly(
+        self,
+        what: str,
+        method: str,
+        url: str,
+        *,
+        once: bool = False,
+        untaken: Callable[[int, bytes], bool] = is_throttled,
+        **given: Any,  # noqa: ANN401 - as requests
+    ) -> tuple[requests.Response, bytes]:
+        """Return an answer that is short and comes soon, and its body.
 
+        Unless it must go `once`, the request is sent again while that may help: see `sent_whole`.
         Raises UnreachableError, and AnswerError if it is long.
         """
-        with self.ask(what, method, url, **given) as response:
-            try:
-                body = response.raw.read(_SHORT + 1, decode_content=True)
-            except (urllib3.exceptions.HTTPError, OSError) as error:
-                raise self.failure(error, what, url) from None
-        if len(body) > _SHORT:
-            raise AnswerError(f"The answer to {what} by {urlsplit(url).netloc} is too long.")
-        return response.status_code, body
+
+        def send() -> requests.Response:
+            return self.ask(what, method, url, most=_SHORTLY, **given)
+
+        def read(response: requests.Response) -> bytes:
+            with response:
+                try:
+                    body: bytes = response.raw.read(_SHORT + 1, decode_content=True)
+                except (urllib3.exceptions.HTTPError, OSError) as error:
+                    raise self.failure(error, what, url, most=_SHORTLY) from None
+            if len(body) > _SHORT:
+                raise AnswerError(f"The answer to {what} by {urlsplit(url).netloc} is too long.")
+            return body
+
+        pauses = self.pauses(url, 1 if once else ATTEMPTS)
+        return sent_whole(method, send, read, pauses, untaken)
 
 
 def _read_timeout(environ: Mapping[str, str]) -> float:

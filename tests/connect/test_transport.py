@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from support.fake_connect import FakeConnect
 from support.fake_proxy import FakeProxy
-from support.faults import Drop, Say, html
+from support.faults import Drop, Hang, Say, html
 from support.tls import CA, closed_port, serving
 
-from hatch_connect.errors import (
-    RefusedError,
-    UnreachableError,
-)
+from hatch_connect.connect import transport
+from hatch_connect.connect.transport import Http
+from hatch_connect.errors import RefusedError, TimedOutError, UnreachableError
 from hatch_connect.events import Note
 from hatch_connect.secret import Secret
 
@@ -193,3 +192,22 @@ class TestProxies:
         with pytest.raises(UnreachableError, match="proxy") as caught:
             connecting(fake.url, environ=environ).me()
         assert "hunter2" not in str(caught.value)
+
+
+class TestShortAnswers:
+    def test_are_not_waited_for_as_long_as_others(
+        self, fake: FakeConnect, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert transport._SHORTLY <= 60  # noqa: SLF001 - a lock is held meanwhile
+        monkeypatch.setattr(transport, "_SHORTLY", 0.2)
+        fake.misbehave("POST", "token", Hang(600))
+        with pytest.raises(TimedOutError, match=r"within 0\.2 s") as caught:
+            Http({}).ask_shortly("it", "POST", f"{fake.url}/token")
+        assert caught.value.hint == "Try again later."
+
+    def test_are_waited_for_no_longer_than_the_environment_says(self, fake: FakeConnect) -> None:
+        fake.misbehave("POST", "token", Hang(600))
+        http = Http({"CONNECT_REQUEST_TIMEOUT": "0.2"})
+        with pytest.raises(TimedOutError, match=r"within 0\.2 s") as caught:
+            http.ask_shortly("it", "POST", f"{fake.url}/token")
+        assert "CONNECT_REQUEST_TIMEOUT" in str(caught.value.hint)

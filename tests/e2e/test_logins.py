@@ -12,14 +12,16 @@ import filelock
 import pytest
 from support.fake_connect import FakeConnect
 from support.fake_oauth import FakeOAuth, Login, Trap
+from support.faults import Drop, Hang, LoseAnswer, Say, Truncate, html
 from support.sample_bundle import sample_bundle
-from support.waiting import PATIENCE, until
+from support.waiting import PATIENCE, SHORT, until
 
 from hatch_connect.connect.servers import ServerStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from support.faults import Fault
     from support.sandbox import Finished, Sandbox
 
 TESTS = Path(__file__).parent.parent
@@ -206,6 +208,58 @@ def test_of_two_processes_one_renews_it(person: Person, oauth: FakeOAuth, place:
         assert process.returncode == 0
     assert person.refreshes() == 1
     assert person.kept(place) == (person.login.access, person.login.refresh)
+
+
+@pytest.mark.parametrize("fault", [Say(429), Say(503, b"{}", (("Retry-After", "1"),))])
+@pytest.mark.parametrize("place", ["entry", "keyring"])
+def test_a_renewal_that_was_not_taken_is_asked_for_again(
+    person: Person, oauth: FakeOAuth, place: Place, fault: Fault
+) -> None:
+    person.logs_in(place)
+    oauth.expire()
+    person.connect.misbehave("GET", "well-known", fault)
+    person.connect.misbehave("POST", "oauth/token", fault)
+    done = person.call("details")
+    assert "Sending it again: The renewal of the login" in done.stderr
+    assert person.refreshes() == 2
+    assert person.kept(place) == (person.login.access, person.login.refresh)
+
+
+def test_who_waits_for_a_renewal_leaves_the_store_to_others(
+    person: Person, oauth: FakeOAuth
+) -> None:
+    person.logs_in("entry")
+    oauth.expire()
+    person.connect.misbehave("POST", "oauth/token", Say(503, b"{}", (("Retry-After", "60"),)))
+    command = [sys.executable, "-P", "-m", "hatch_connect", "details"]
+    first = subprocess.Popen(
+        command,
+        cwd=person.sandbox.home,
+        env=person.sandbox.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until(lambda: person.refreshes() == 1, first)
+    person.call("details")
+    assert first.poll() is None
+    first.kill()
+    person.judge(*first.communicate(timeout=PATIENCE))
+    assert person.refreshes() == 2
+    assert person.kept("entry") == (person.login.access, person.login.refresh)
+
+
+@pytest.mark.parametrize("fault", [LoseAnswer(), Drop(), Truncate(), Hang(600), html(502, "")])
+def test_a_renewal_that_may_have_been_taken_is_not_asked_for_again(
+    person: Person, oauth: FakeOAuth, fault: Fault
+) -> None:
+    person.logs_in("entry")
+    oauth.expire()
+    person.sandbox.environ["CONNECT_REQUEST_TIMEOUT"] = str(SHORT)
+    person.connect.misbehave("POST", "oauth/token", fault)
+    done = person.call("details", code=3)
+    assert "og in again with" in done.stderr
+    assert person.refreshes() == 1
 
 
 def test_a_login_that_is_revoked_ends(person: Person, oauth: FakeOAuth) -> None:

@@ -28,7 +28,7 @@ from support.fake_oauth import (
     OAuthRefusal,
     Trap,
 )
-from support.faults import Do, Hang, Say, echoes, redirect
+from support.faults import Do, Drop, Hang, LoseAnswer, Say, Truncate, echoes, html, redirect
 from support.projects import PACKAGE, project
 from support.sample_bundle import sample_bundle
 from support.waiting import PATIENCE, until
@@ -335,6 +335,7 @@ class TestWhichCounts:
         assert github.audiences == ["urn:staging?&"]
 
 
+TEMPORARILY = Say(503, b'{"error": "temporarily_unavailable"}')
 REFUSALS: dict[str, tuple[OAuthRefusal, str]] = {
     "ambiguous": (AMBIGUOUS, "fits more than one trusted publisher"),
     "verification": (VERIFICATION, "could not verify the identity token"),
@@ -376,10 +377,63 @@ class TestRefusals:
 
     def test_a_server_that_is_busy(self, setting: Setting, github: FakeGitHub) -> None:
         for status in (429, 500, 503):
-            setting.connect.misbehave("GET", "well-known", Say(status, b"Plant3d-words"))
+            times = 1 if status == 500 else 6
+            busy = Say(status, b"Plant3d-words")
+            setting.connect.misbehave("GET", "well-known", busy, times=times)
             done = setting.deploy()
             assert (done.code, "does not answer how one signs in" in done.stderr) == (3, True)
         assert github.audiences
+
+    @pytest.mark.parametrize(
+        "fault",
+        [Say(429), Say(503, b"{}", (("Retry-After", "1"),)), html(502, ""), Drop(reset=True)],
+    )
+    def test_a_server_that_is_busy_for_a_moment(
+        self, setting: Setting, github: FakeGitHub, fault: Fault
+    ) -> None:
+        setting.connect.misbehave("GET", "well-known", fault, times=2)
+        done = setting.deploy()
+        assert done.code == 0, done.said
+        assert len(setting.calls("well-known")) == 3
+        assert github.audiences == ["connect"]
+        asked = isinstance(fault, Say) and fault.status == 503
+        assert ("asks to wait 1 s" in done.stderr) == asked
+
+    @pytest.mark.parametrize("fault", [Say(429), html(503, ""), TEMPORARILY])
+    def test_a_token_that_was_not_taken_is_sent_again(
+        self, setting: Setting, github: FakeGitHub, fault: Fault
+    ) -> None:
+        setting.connect.misbehave("POST", "oauth/token", fault, times=2)
+        done = setting.deploy()
+        assert done.code == 0, done.said
+        assert len(setting.calls("oauth/token")) == 3
+        assert github.audiences == ["connect"]
+
+    @pytest.mark.parametrize("fault", [Say(500), html(502, ""), html(504, "")])
+    def test_a_token_that_may_have_been_taken_is_not(
+        self, setting: Setting, github: FakeGitHub, fault: Fault
+    ) -> None:
+        setting.connect.misbehave("POST", "oauth/token", fault)
+        done = setting.deploy()
+        assert (done.code, "Try again later" in done.stderr) == (3, True), done.said
+        assert len(setting.calls("oauth/token")) == 1
+        assert github.audiences
+
+    @pytest.mark.parametrize("fault", [LoseAnswer(), Truncate(), Drop()])
+    def test_if_the_answer_is_lost_a_new_token_is_exchanged(
+        self, setting: Setting, github: FakeGitHub, fault: Fault
+    ) -> None:
+        setting.connect.misbehave("POST", "oauth/token", fault)
+        done = setting.deploy()
+        assert done.code == 0, done.said
+        assert github.audiences == ["connect"] * 2
+
+    def test_if_the_answer_is_lost_the_same_token_is_not_sent_again(self, setting: Setting) -> None:
+        setting.caller.environ["CONNECT_IDENTITY_TOKEN"] = setting.oauth.identity()
+        setting.connect.misbehave("POST", "oauth/token", LoseAnswer())
+        done = setting.deploy()
+        assert (done.code, "was lost before the whole answer" in done.stderr) == (3, True)
+        assert len(setting.calls("oauth/token")) == 1
 
     def test_a_server_without_trusted_publishing(
         self, setting: Setting, github: FakeGitHub
