@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from hatch_connect.errors import RefusedError, StoreError
+from hatch_connect.errors import LostAnswerError, RefusedError, StoreError
 from hatch_connect.events import Warned
 from hatch_connect.secret import Secret
 from hatch_connect.typed import text_at
@@ -32,7 +32,8 @@ _SERVICE = "rsconnect-python"
 # The refresh token first: between the two writes, an old access token is renewed by the new one.
 _FIELDS = ("refresh_token", "access_token")
 _KEYS = ("oauth_access_token", "oauth_refresh_token", "oauth_token_expiry")
-_OTHERS = 60.0  # seconds in which another process, which holds the lock, refreshes
+_OTHERS = 120.0  # seconds in which another process, which holds the lock, refreshes
+_ENDED = 401
 _KEYRING = 30.0  # seconds; a locked keyring waits for somebody to type its password
 _EARLY = 10.0  # seconds before its end in which a token is not used any more
 
@@ -99,10 +100,13 @@ class LoginEntry:
         """
         try:
             return self._renewed(used, ask, report)
-        except RefusedError:
-            # The official client, which knows no lock, may have renewed the login meanwhile. From
-            # then on it keeps it in the keyring if there is one, and leaves old tokens behind.
-            for look in (self.tokens, self._in_keyring):
+        except (RefusedError, LostAnswerError) as error:
+            # The official client, which knows no lock, may have renewed the login meanwhile. It
+            # puts what it gets into the keyring if there is one, whatever the entry says, and
+            # leaves in the entry what was there. So if the tokens there are no longer good, the
+            # keyring is asked for them too.
+            ended = isinstance(error, RefusedError) and error.status == _ENDED
+            for look in (self.tokens, *([self._in_keyring] if ended else [])):
                 with contextlib.suppress(StoreError, RefusedError):
                     now = look()
                     if now.access != used.access and now.usable:

@@ -14,12 +14,20 @@ from typing import TYPE_CHECKING
 import keyring
 import pytest
 from keyring.backends.fail import Keyring as NoKeyring
+from support.connecting import hurry
+from support.fake_connect import FakeConnect
 from support.fake_keyring import FileKeyring, HangingKeyring, RaisingKeyring, ReadOnlyKeyring
+from support.fake_oauth import FakeOAuth
+from support.faults import Do, Say
+from support.sample_bundle import sample_bundle
 
 from hatch_connect.connect import logins
+from hatch_connect.connect.client import ConnectClient
 from hatch_connect.connect.json_file import JsonFile
+from hatch_connect.connect.login import Login
 from hatch_connect.connect.logins import LoginEntry, Tokens
-from hatch_connect.errors import RefusedError, StoreError
+from hatch_connect.connect.servers import Server as ConnectServer
+from hatch_connect.errors import LostAnswerError, RefusedError, StoreError
 from hatch_connect.events import Warned
 from hatch_connect.secret import Secret
 
@@ -27,12 +35,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from keyring.backend import KeyringBackend
+    from support.faults import Fault
 
     from hatch_connect.events import Event
 
 URL = "https://Connect.example.com/rsc/"  # as somebody typed it
 OLD = Tokens(access=Secret("Plant3d-old-access"), refresh=Secret("Plant3d-old-refresh"))
 NEW = Tokens(access=Secret("Plant3d-new-access"), refresh=Secret("Plant3d-new-refresh"))
+LOST = LostAnswerError("The connection was lost.")
 TESTS = Path(__file__).parent.parent
 
 
@@ -159,11 +169,35 @@ def test_what_the_official_client_has_renewed_without_our_lock_is_used(
 ) -> None:
     put(entry, OLD)
     values.write_text(values.read_text().replace("old", "new"))
-    server = Server(RefusedError("invalid_grant", status=400))
+    server = Server(entry.ended("invalid_grant"))
     assert entry.renewed(OLD, server, events.append) == NEW
     assert "oauth_access_token" not in stored(entry)  # they would be in the way
     with pytest.raises(RefusedError, match="invalid_grant"):
         entry.renewed(NEW, server, events.append)
+
+
+@pytest.mark.parametrize(
+    "error", [RefusedError("busy", status=503), RefusedError("odd", status=400), LOST]
+)
+def test_another_refusal_is_no_reason_to_ask_the_keyring(
+    entry: LoginEntry, values: Path, error: Exception, events: list[Event]
+) -> None:
+    values.with_suffix(".log").unlink()
+    put(entry, OLD)
+    with pytest.raises(type(error)):
+        entry.renewed(OLD, Server(error), events.append)
+    assert not values.with_suffix(".log").exists()
+    assert entry.tokens() == OLD
+
+
+def test_if_an_answer_is_lost_the_store_is_read_again(
+    entry: LoginEntry, values: Path, events: list[Event]
+) -> None:
+    def ask(_client_id: str, _refresh: Secret) -> Tokens:
+        values.write_text(values.read_text().replace("old", "new"))  # the official client's work
+        raise LOST
+
+    assert entry.renewed(OLD, ask, events.append) == NEW
 
 
 def test_a_client_that_the_server_has_forgotten_is_another_for_the_next_login(
@@ -295,3 +329,69 @@ entry.renewed(entry.tokens(), lambda client, refresh: new, silent)
     done = subprocess.run([sys.executable, "-c", program], cwd=TESTS.parent, check=False)
     assert done.returncode == -signal.SIGKILL
     assert entry.file.path.read_bytes() == before
+
+
+class TestRequests:
+    """What is signed by a login that ends in the middle: the request is sent once more."""
+
+    @pytest.fixture
+    def fake(self) -> Iterator[FakeConnect]:
+        with FakeConnect(oauth=FakeOAuth()) as server:
+            yield server
+
+    @pytest.fixture
+    def client(
+        self,
+        fake: FakeConnect,
+        entry: LoginEntry,
+        events: list[Event],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> ConnectClient:
+        hurry(monkeypatch)
+        login = oauth(fake).log_in()
+        kept = Tokens(access=Secret(login.access), refresh=Secret(login.refresh))
+        put(entry, kept)
+        with entry.file.update() as entries:
+            entries["prod"] |= {"oauth_client_id": login.client}  # type: ignore[operator]
+        server = ConnectServer(url=fake.url, credential=Login(entry, fake.url))
+        return ConnectClient(
+            server, environ={"CONNECT_REQUEST_TIMEOUT": "60"}, report=events.append
+        )
+
+    def test_a_change(self, client: ConnectClient, fake: FakeConnect) -> None:
+        guid = fake.add_content("sales").guid
+        fake.misbehave("PATCH", "environment", Do(oauth(fake).expire))
+        client.set_environment(guid, {"A": Secret("b")})
+        assert fake.contents[guid].environment == {"A": "b"}
+        assert len(set(sent(fake, "PATCH"))) == 2
+
+    def test_a_removal(self, client: ConnectClient, fake: FakeConnect, bundle: Path) -> None:
+        guid = fake.add_content("sales").guid
+        uploaded = client.upload_bundle(guid, bundle)
+        fake.misbehave("DELETE", "bundles", Do(oauth(fake).expire))
+        client.remove_bundle(guid, uploaded.id)
+        assert fake.contents[guid].bundles == {}
+        assert len(set(sent(fake, "DELETE"))) == 2
+
+    @pytest.mark.parametrize(
+        "early", [None, Say(401, b"{}", early=True), Say(401, b"{}", early=True, after=1 << 16)]
+    )
+    def test_an_upload_begins_anew(
+        self, client: ConnectClient, fake: FakeConnect, bundle: Path, early: Fault | None
+    ) -> None:
+        guid = fake.add_content("sales").guid
+        sample_bundle(bundle, files={"app.py": b"", "data.bin": os.urandom(1 << 22)})
+        fake.misbehave("POST", "bundles$", early or Do(oauth(fake).expire))
+        uploaded = client.upload_bundle(guid, bundle)
+        assert list(fake.contents[guid].bundles) == [uploaded.id]
+        assert fake.contents[guid].bundles[uploaded.id].archive == bundle.read_bytes()
+        assert fake.calls().count("POST /oauth/token") == 1
+
+
+def oauth(fake: FakeConnect) -> FakeOAuth:
+    assert fake.oauth
+    return fake.oauth
+
+
+def sent(fake: FakeConnect, method: str) -> list[str]:
+    return [r.headers["authorization"] for r in fake.requests if r.method == method]
