@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from hatch_connect.connect.json_reader import readable
 from hatch_connect.connect.login import DEVICE, endpoint, tokens_in
 from hatch_connect.connect.oauth import OAuthAnswer
-from hatch_connect.errors import AnswerError, RefusedError, UnreachableError
+from hatch_connect.errors import AnswerError, RefusedError, UnreachableError, UsageError
 from hatch_connect.events import Note
 from hatch_connect.typed import text_at
 
@@ -51,7 +51,14 @@ class _Redirect(ThreadingHTTPServer):
     block_on_close = False
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        try:
+            super().__init__(("127.0.0.1", 0), _Handler)
+        except OSError as error:
+            raise UsageError(
+                "No port of this machine can be opened for the browser to come back to: "
+                f"{error.strerror}.",
+                hint="Log in with --device.",
+            ) from None
         self.queries: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.taken = threading.Lock()
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
@@ -127,7 +134,7 @@ def by_browser(
 ) -> Tokens:
     """Return the tokens of the person who logs in in a browser on this machine.
 
-    Raises ServerError.
+    Raises ServerError, UsageError.
     """
     verifier, state = secrets.token_urlsafe(64), secrets.token_urlsafe(32)
     digest = hashlib.sha256(verifier.encode()).digest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -28,9 +29,15 @@ from support.fake_oauth import (
 from support.faults import Hang, Say, echoes
 from support.waiting import PATIENCE, until
 
+from hatch_connect.connect import authorize
+from hatch_connect.connect.oauth import OAuthServer
 from hatch_connect.connect.servers import ServerStore
+from hatch_connect.connect.transport import Http
+from hatch_connect.errors import UsageError
+from hatch_connect.events import silent
 
 if TYPE_CHECKING:
+    import socketserver
     from collections.abc import Iterator
 
     from support.fake_connect import Recorded
@@ -307,6 +314,42 @@ def test_only_a_login_is_logged_out_of(person: Person) -> None:
     person.store.write_text(json.dumps({"prod": entry}))
     assert "'prod' is no login" in person.call("logout", "--name", "prod", code=2).stderr
     assert "Which login?" in person.call("logout", code=2).stderr
+
+
+def test_a_port_that_cannot_be_opened(
+    person: Person, monkeypatch: pytest.MonkeyPatch, oauth: FakeOAuth
+) -> None:
+    (client,) = {oauth.log_in().client}
+
+    def bind(_server: socketserver.TCPServer) -> None:
+        raise OSError(errno.EADDRINUSE, "Address already in use")
+
+    monkeypatch.setattr(authorize._Redirect, "server_bind", bind)  # noqa: SLF001 - the system's part
+    server = OAuthServer(Http({}), person.connect.url)
+    with pytest.raises(UsageError, match="Address already in use") as caught:
+        authorize.by_browser(server, client, open_page=lambda _page: True, report=silent)
+    assert caught.value.hint == "Log in with --device."
+
+
+def test_two_people_log_in_at_once(person: Person, oauth: FakeOAuth) -> None:
+    command = [sys.executable, "-P", "-m", "hatch_connect", "login", person.connect.url, "--name"]
+    both = [
+        subprocess.Popen(
+            [*command, name],
+            cwd=person.sandbox.home,
+            env=person.sandbox.environ | {"FAKE_BROWSER": f"{person.page}-{name}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("one", "two")
+    ]
+    for process in both:
+        assert not oauth.leaks(*process.communicate(timeout=PATIENCE))
+        assert process.returncode == 0
+    assert sorted(person.entries()) == ["one", "two"]
+    for name in ("one", "two"):
+        person.call("details", "--name", name)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
