@@ -128,24 +128,21 @@ def register(server: OAuthServer) -> str:
     return client_id
 
 
-def revoke(server: OAuthServer, login: Login) -> bool:
-    """Have the server end a login (RFC 7009); return whether it can. Raises ServerError."""
+def revoke(server: OAuthServer, client_id: str, held: Iterable[Tokens]) -> bool:
+    """Have the server end logins (RFC 7009); return whether it can. Raises ServerError."""
     place = server.endpoint("revocation_endpoint")
     if place is None:
         return False
     what = f"The end of the login to {server.url}"
-    tokens = login.known(login.entry.tokens())
-    known = {"refresh_token": tokens.refresh, "access_token": tokens.access}
-    for kind, token in known.items():
-        if token:
-            form = {
-                "token": token.reveal(),
-                "token_type_hint": kind,
-                "client_id": login.entry.client_id,
-            }
-            answer = server.post(place, form, what)
-            if not answer.ok:
-                raise answer.refused(what)
+    refused = None
+    for tokens in held:
+        for kind, token in (("refresh_token", tokens.refresh), ("access_token", tokens.access)):
+            if token:
+                form = {"token": token.reveal(), "token_type_hint": kind, "client_id": client_id}
+                answer = server.post(place, form, what)
+                refused = refused if answer.ok or refused else answer.refused(what)
+    if refused:
+        raise refused
     return True
 
 

@@ -153,20 +153,36 @@ class LoginEntry:
         with self._changing() as entry:
             self._keep(entry, tokens, "the keyring", report)
 
-    def forget(self) -> None:
-        """Forget the tokens, wherever they are; the entry stays. Raises StoreError."""
-        with self._changing() as entry:
-            in_file = [entry.pop(key, None) for key in _KEYS]
+    def held(self) -> tuple[Tokens, ...]:
+        """Return all tokens that can be read: the keyring may hold an earlier login's too."""
+        found = [self._in_entry(self._entry(self.file.read()))]
+        with contextlib.suppress(StoreError, RefusedError):
+            found.append(self._in_keyring())
+        return tuple(filter(None, found))
+
+    def forget(self, report: Report) -> None:
+        """Forget the tokens, in the entry and in the keyring; the entry stays.
+
+        Raises StoreError, also if the entry says that the keyring has them, and that cannot be
+        asked; else that is reported.
+        """
 
         def forget(keyring: Any) -> None:  # noqa: ANN401 - the module
             for user in self._users:
                 _forget(keyring, user)
 
-        try:
-            self._ask_keyring(forget)
-        except StoreError:
-            if not any(in_file):
-                raise
+        with self._changing() as entry:
+            in_entry = any(key in entry for key in _KEYS[:2])
+            for key in _KEYS:
+                entry.pop(key, None)
+            try:
+                self._ask_keyring(forget)
+            except StoreError as error:
+                if not in_entry:
+                    raise
+                entry[_KEYS[0]] = None  # it still does not have them in the keyring
+                text = f"An earlier login may be left in the keyring. {error.message}"
+                report(Warned(text=text))
 
     def _drop_old(self) -> None:
         with contextlib.suppress(StoreError), self._changing() as entry:
@@ -176,7 +192,7 @@ class LoginEntry:
     @contextlib.contextmanager
     def _changing(self) -> Iterator[_Entry]:
         try:
-            with self.file.update() as entries:
+            with self.file.update(patience=_OTHERS) as entries:
                 yield self._entry(entries)
         except OSError as error:
             raise StoreError(f"{self.file.path} cannot be written: {error.strerror}.") from error
@@ -207,6 +223,12 @@ class LoginEntry:
         )
 
     def _read(self, entry: _Entry) -> Tokens:
+        found = self._in_entry(entry)
+        if not found and _KEYS[0] in entry:  # without a value since `forget`
+            raise self._nobody
+        return found or self._in_keyring()
+
+    def _in_entry(self, entry: _Entry) -> Tokens | None:
         access, refresh = (text_at(entry, key) for key in _KEYS[:2])
         expiry = entry.get(_KEYS[2])
         if access or refresh:
@@ -215,19 +237,23 @@ class LoginEntry:
                 refresh=Secret(refresh) if refresh else None,
                 expiry=expiry if isinstance(expiry, (int, float)) else None,
             )
-        return self._in_keyring()
+        return None
+
+    @property
+    def _nobody(self) -> RefusedError:
+        return RefusedError(
+            f"Nobody is logged in to {self.url}: its tokens are neither in {self.file.path} "
+            "nor in the keyring.",
+            status=401,
+            hint=f"Log in with: {self.again}",
+        )
 
     def _in_keyring(self) -> Tokens:
         refresh, access = self._ask_keyring(
             lambda keyring: [keyring.get_password(_SERVICE, user) for user in self._users]
         )
         if not (access or refresh):
-            raise RefusedError(
-                f"Nobody is logged in to {self.url}: its tokens are neither in {self.file.path} "
-                "nor in the keyring.",
-                status=401,
-                hint=f"Log in with: {self.again}",
-            )
+            raise self._nobody
         return Tokens(
             access=Secret(access) if access else None,
             refresh=Secret(refresh) if refresh else None,

@@ -83,23 +83,28 @@ def run_logout(call: Call) -> Result:
     """
     choice, store = server_options(call), server_store(call)
     server, entry = stored_login(choice, environ=call.environ, store=store, report=call.report)
-    login = Login(entry, server.url)
+    held = entry.held()
+    for token in (token for tokens in held for token in (tokens.access, tokens.refresh) if token):
+        call.secrets.add(token)
     try:
-        if not revoke(_oauth(server, call), login):
+        if held and not revoke(_oauth(server, call), entry.client_id, held):
             call.report(
                 Note(text="The server cannot end a login: its tokens stay valid for a while.")
             )
     except (ServerError, StoreError, UsageError) as error:
         text = f"The server was not told that the login ends: {error.message}"
         call.report(Warned(text=text))
-    entry.forget()
-    return Result(
-        lines=(f"Logged out of {server.url}.",), facts={"name": server.name, "url": server.url}
-    )
+    entry.forget(call.report)
+    line = f"Logged out of {server.url}." if held else f"Nobody was logged in to {server.url}."
+    return Result(lines=(line,), facts={"name": server.name, "url": server.url})
 
 
 def _oauth(server: Server, call: Call) -> OAuthServer:
     http = Http(
-        call.environ, insecure=server.insecure, ca_cert=server.ca_cert, extra=server.headers
+        call.environ,
+        insecure=server.insecure,
+        ca_cert=server.ca_cert,
+        extra=server.headers,
+        report=call.report,
     )
     return OAuthServer(http, server.url)

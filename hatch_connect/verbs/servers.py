@@ -152,7 +152,7 @@ def _forget_tokens(store: ServerStore, name: str, call: Call) -> None:
     if login.url in {other.url for other in others if other}:
         return
     try:
-        login.forget()
+        login.forget(call.report)
     except StoreError as error:
         call.report(Warned(text=f"Tokens of its login may be left behind. {error.message}"))
 

@@ -173,7 +173,57 @@ def test_without_a_keyring_the_store_keeps_the_tokens(person: Person, oauth: Fak
     person.call("details")
     person.call("logout", "--name", "127.0.0.1")
     (entry,) = person.entries().values()
-    assert not [key for key in entry if "token" in key]
+    assert not [key for key in entry if "token" in key and entry[key]]
+
+
+def test_logging_out_twice_without_a_keyring(person: Person, oauth: FakeOAuth) -> None:
+    person.sandbox.environ["PYTHON_KEYRING_BACKEND"] = NO_KEYRING
+    person.call("login", person.connect.url)
+    done = person.call("logout", person.connect.url)
+    assert done.stdout == f"Logged out of {person.connect.url}.\n"
+    assert "An earlier login may be left in the keyring." in done.stderr
+    assert oauth.logins[0].revoked
+    assert "(logged out)" in person.call("list").stdout
+    assert "Nobody is logged in" in person.call("details", code=3).stderr
+    done = person.call("logout", person.connect.url)
+    assert done.stdout == f"Nobody was logged in to {person.connect.url}.\n"
+    assert "An earlier login may be left in the keyring." in done.stderr
+    person.call("login", person.connect.url)
+    person.call("details")
+
+
+def test_logging_out_without_the_keyring_that_has_the_tokens(
+    person: Person, oauth: FakeOAuth
+) -> None:
+    backend = person.sandbox.environ["PYTHON_KEYRING_BACKEND"]
+    person.call("login", person.connect.url)
+    person.sandbox.environ["PYTHON_KEYRING_BACKEND"] = NO_KEYRING
+    for _ in range(2):
+        done = person.call("logout", person.connect.url, code=2)
+        assert "The keyring with the login" in done.stderr
+    person.sandbox.environ["PYTHON_KEYRING_BACKEND"] = backend
+    person.call("logout", person.connect.url)
+    assert oauth.logins[0].revoked
+    assert "Nobody was logged in" in person.call("logout", person.connect.url).stdout
+
+
+@pytest.mark.parametrize("away", [True, False])
+def test_logging_out_forgets_an_earlier_login_too(
+    person: Person, oauth: FakeOAuth, *, away: bool
+) -> None:
+    backend = person.sandbox.environ["PYTHON_KEYRING_BACKEND"]
+    person.call("login", person.connect.url)
+    person.sandbox.environ["PYTHON_KEYRING_BACKEND"] = NO_KEYRING
+    person.call("login", person.connect.url)
+    if away:  # the keyring is there again only after the first attempt
+        person.call("logout", person.connect.url)
+        assert [login.revoked for login in oauth.logins] == [False, True]
+    person.sandbox.environ["PYTHON_KEYRING_BACKEND"] = backend
+    done = person.call("logout", person.connect.url)
+    assert done.stdout == f"Logged out of {person.connect.url}.\n"
+    assert [login.revoked for login in oauth.logins] == [True, True]
+    assert person.in_keyring() == {}
+    assert not oauth.leaks_below(person.sandbox.home)
 
 
 def test_two_names_of_a_server_are_one_login(person: Person, oauth: FakeOAuth) -> None:
