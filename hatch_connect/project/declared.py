@@ -1,8 +1,193 @@
-"""What a project declares of its content on the server: `[tool.hatch-connect.settings]`."""
+"""What a project declares of its content on the server: `[tool.hatch-connect.settings]`.
+
+Each key is declared once in `DECLARED`; its reading, "did you mean", its table in
+docs/reference/settings.md and the test of every key derive from there.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from enum import Enum
+from fractions import Fraction
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from hatch_connect.project.layers import DECLARED_TABLE, Layer, Layers
+from hatch_connect.project.reading import read_table
+from hatch_connect.project.validators import (
+    validate_principal,
+    validate_project_file,
+    validate_tag,
+    validate_vanity_path,
+)
+from hatch_connect.typed import toml_type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from hatch_connect.project.content_kind import AppMode
+    from hatch_connect.project.validators import Validator
+
+Value: TypeAlias = "str | float | bool | None"
+
+
+class DeclaredKind(Enum):
+    """What a table may say for a key, as the reference words it."""
+
+    TEXT = "a string"
+    ACCESS = '`"all"`, `"logged-in"` or `"acl"`'
+    INTEGER = "an integer"
+    NUMBER = "a number"
+    SIZE = 'a size (`"512 MiB"`, `"2 GB"`), or an integer of bytes'
+    SECONDS = "an integer of seconds"
+    FLAG = "true or false"
+    NAMES = "an array of names: the whole list"
+    ADDED = "an array of names, which are added"
+    PATH = "a path of the server, or false for none"
+    FILE = "a file of the project, or false for none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredKey:
+    """How one key of the table is declared.
+
+    `name` is Connect's for a field of the content, "" for what is no field. `least` and `most` are
+    the bounds of a number, or of the length of a text. `"default"` goes back to the server's value
+    if it is `nullable`. What is `of_processes` means nothing for files that no process serves.
+    """
+
+    key: str
+    kind: DeclaredKind
+    doc: str
+    example: str
+    name: str = ""
+    least: int = 0
+    most: int = 2**31 - 1
+    rule: Validator | None = None
+    nullable: bool = False
+    of_processes: bool = False
+
+
+def _key(key: str, kind: DeclaredKind, doc: str, example: str, **more: Any) -> DeclaredKey:  # noqa: ANN401 - as `DeclaredKey`
+    return DeclaredKey(key=key, kind=kind, doc=doc, example=example, **more)
+
+
+def _field(key: str, kind: DeclaredKind, doc: str, example: str, **more: Any) -> DeclaredKey:  # noqa: ANN401 - as `DeclaredKey`
+    """Declare a field of what runs; Connect's name is the key's if `more` has no other."""
+    more = {"name": key.replace("-", "_"), "nullable": kind is not DeclaredKind.FLAG} | more
+    return _key(key, kind, doc, example, of_processes=True, **more)
+
+
+_people = partial(_key, rule=validate_principal)
+_tags = partial(_key, rule=validate_tag)
+_KEYS = (
+    _key(
+        "description",
+        DeclaredKind.TEXT,
+        'What the content is for; `""` for nothing.',
+        '"Sales figures for the desks"',
+        name="description",
+        most=4096,
+    ),
+    _key(
+        "access",
+        DeclaredKind.ACCESS,
+        "Who may view it: everybody, everybody who signs in, or those listed.",
+        '"acl"',
+        name="access_type",
+    ),
+    _people(
+        "viewers",
+        DeclaredKind.NAMES,
+        "The users and groups that may view it.",
+        '["group:analysts", "ann"]',
+    ),
+    _people("viewers-add", DeclaredKind.ADDED, "Further viewers.", '["group:auditors"]'),
+    _people(
+        "collaborators",
+        DeclaredKind.NAMES,
+        "The users and groups that may change it.",
+        '["bob"]',
+    ),
+    _people("collaborators-add", DeclaredKind.ADDED, "Further collaborators.", '["carol"]'),
+    _key(
+        "allow-removals",
+        DeclaredKind.FLAG,
+        "Take away without asking what the lists do not name.",
+        "true",
+    ),
+    _key(
+        "vanity-path",
+        DeclaredKind.PATH,
+        "The path by which it is found. Other content does not inherit it.",
+        '"/sales/"',
+        rule=validate_vanity_path,
+    ),
+    _tags("tags", DeclaredKind.NAMES, "Its tags, with their category.", '["Department/Finance"]'),
+    _tags("tags-add", DeclaredKind.ADDED, "Further tags.", '["Region/Europe"]'),
+    _key(
+        "thumbnail",
+        DeclaredKind.FILE,
+        "Its picture.",
+        '"docs/thumbnail.png"',
+        rule=validate_project_file,
+    ),
+    _key(
+        "integrations",
+        DeclaredKind.NAMES,
+        "Its OAuth integrations, by name or GUID.",
+        '["Databricks"]',
+    ),
+    _field("min-processes", DeclaredKind.INTEGER, "Processes that are always there.", "1"),
+    _field("max-processes", DeclaredKind.INTEGER, "Processes at most.", "4", least=1),
+    _field(
+        "max-connections-per-process",
+        DeclaredKind.INTEGER,
+        "Connections to one process at most.",
+        "20",
+        name="max_conns_per_process",
+        least=1,
+    ),
+    _field("load-factor", DeclaredKind.NUMBER, "How soon a process is added.", "0.5", most=1),
+    _field("idle-timeout", DeclaredKind.SECONDS, "End a process that nobody uses.", "120"),
+    _field("init-timeout", DeclaredKind.SECONDS, "Wait for a process to start.", "60"),
+    _field("read-timeout", DeclaredKind.SECONDS, "Wait for a process to answer.", "3600"),
+    _field("connection-timeout", DeclaredKind.SECONDS, "Close a silent connection.", "3600"),
+    _field("memory-request", DeclaredKind.SIZE, "Memory to reserve.", '"512 MiB"', most=2**63 - 1),
+    _field("memory-limit", DeclaredKind.SIZE, "Memory at most.", '"2 GB"', most=2**63 - 1),
+    _field("cpu-request", DeclaredKind.NUMBER, "Cores to reserve.", "0.5"),
+    _field("cpu-limit", DeclaredKind.NUMBER, "Cores at most.", "2"),
+    _field("nvidia-gpu-limit", DeclaredKind.INTEGER, "NVIDIA GPUs at most.", "1"),
+    _field("amd-gpu-limit", DeclaredKind.INTEGER, "AMD GPUs at most.", "1"),
+    _field(
+        "image",
+        DeclaredKind.TEXT,
+        "The image it runs in if the bundle names none.",
+        '"registry/image:1"',
+        name="default_image_name",
+        least=1,
+    ),
+    _field("run-as", DeclaredKind.TEXT, "The UNIX user it runs as.", '"reports"', least=1),
+    _field("run-as-current-user", DeclaredKind.FLAG, "Run it as the user who views it.", "false"),
+    _field(
+        "service-account",
+        DeclaredKind.TEXT,
+        "The Kubernetes service account it runs as.",
+        '"sales"',
+        name="service_account_name",
+        least=1,
+    ),
+)
+
+DECLARED = {one.key: one for one in _KEYS}
+_LISTS = ("viewers", "collaborators", "tags", "integrations")
+_IN_ORDER = (
+    ("min-processes", "max-processes"),
+    ("memory-request", "memory-limit"),
+    ("cpu-request", "cpu-limit"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +201,7 @@ class DeclaredField:
 
     key: str
     name: str
-    value: str | float | bool | None
+    value: Value
     called: str
 
 
@@ -35,7 +220,10 @@ class DeclaredNames:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclaredSettings:
-    """What is declared for one piece of content on one server; what is not, is None or absent."""
+    """What is declared for one piece of content on one server; what is not, is None or absent.
+
+    `warnings` are about what is declared and has no effect.
+    """
 
     fields: tuple[DeclaredField, ...] = ()
     viewers: DeclaredNames | None = None
@@ -45,8 +233,240 @@ class DeclaredSettings:
     vanity_path: DeclaredField | None = None
     thumbnail: DeclaredField | None = None
     allow_removals: bool = False
+    warnings: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         """Return whether anything is declared."""
         lists = self.viewers, self.collaborators, self.tags, self.integrations
         return any((self.fields, *lists, self.vanity_path, self.thumbnail))
+
+
+NOTHING = DeclaredSettings()
+
+
+def read_declared(
+    settings: Layers, root: Path, *, content: str | None, mode: AppMode | None
+) -> DeclaredSettings:
+    """Read the tables `settings` of all layers, key by key; problems join those of the layers."""
+    problems = settings.problems
+    for table in _tables(settings.everywhere, problems):
+        problems += table.unknown()
+    declared = replace(settings, layers=tuple(_tables(settings.layers, problems)))
+    own = declared.own(content)
+    if mode and mode.is_html:
+        declared = _without_processes(declared, own, mode)
+    fields = tuple(field for one in _KEYS if one.name and (field := _read(one, declared, root)))
+    for low, high in _IN_ORDER:
+        problems += _wrong_order(fields, low, high)
+    problems += _two_images(settings, declared)
+    lists = {key: _names(declared, key) for key in _LISTS}
+    return DeclaredSettings(
+        fields=fields,
+        **lists,
+        vanity_path=_read(DECLARED["vanity-path"], own, root),
+        thumbnail=_read(DECLARED["thumbnail"], declared, root),
+        allow_removals=declared.flag("allow-removals") or False,
+        warnings=tuple(_viewers_for_nothing(fields, lists["viewers"])),
+    )
+
+
+def _tables(layers: Iterable[Layer], problems: list[str]) -> list[Layer]:
+    return [
+        Layer(
+            where=(where := f"{layer.where}.{DECLARED_TABLE}"),
+            table=read_table(layer.table, DECLARED_TABLE, where, problems),
+            keys=frozenset(DECLARED),
+        )
+        for layer in layers
+        if DECLARED_TABLE in layer.table
+    ]
+
+
+def _without_processes(declared: Layers, own: Layers, mode: AppMode) -> Layers:
+    """Leave out what no process can have; only the content's `own` keys are problems there."""
+    refused = [one.key for one in _KEYS if one.of_processes]
+    declared.problems.extend(
+        f"{own.called(key)} has no meaning for {mode.title} content, which no process serves."
+        for key in refused
+        if own.found(key)
+    )
+    return declared.without(refused)
+
+
+def _read(one: DeclaredKey, declared: Layers, root: Path) -> DeclaredField | None:
+    found = declared.found(one.key)
+    if found is None:
+        return None
+    called, value = found
+    read: Value = None
+    if not (one.nullable and value == "default"):
+        try:
+            read = _VALUES[one.kind](one, value)
+            if one.kind is DeclaredKind.FILE and read is not None:
+                read = _file(root, str(read))
+        except ValueError as wrong:
+            declared.problems.append(f"{called} {wrong}.")
+            return None
+    return DeclaredField(key=one.key, name=one.name, value=read, called=called)
+
+
+def _names(declared: Layers, key: str) -> DeclaredNames | None:
+    """Read a list, and what the same and stronger tables add to it; without a list, only add."""
+    names: tuple[str, ...] = ()
+    places: list[str] = []
+    whole = False
+    for layer in reversed(declared.layers):
+        for each in (key, f"{key}-add"):
+            if each not in layer.table:
+                continue
+            if each == key:
+                names, places, whole = (), [], True
+            names += replace(declared, layers=(layer,)).texts(each, DECLARED[each].rule)
+            places.append(layer.called(each))
+    if not whole and not names:
+        return None
+    return DeclaredNames(
+        key=key, names=tuple(dict.fromkeys(names)), whole=whole, called=" and ".join(places)
+    )
+
+
+def _wrong_order(fields: tuple[DeclaredField, ...], low: str, high: str) -> list[str]:
+    by_key = {field.key: field for field in fields}
+    if low not in by_key or high not in by_key:
+        return []
+    least, most = by_key[low].value, by_key[high].value
+    if isinstance(least, int | float) and isinstance(most, int | float) and least > most:
+        return [f"{by_key[low].called} must not be more than {by_key[high].called}."]
+    return []
+
+
+def _two_images(settings: Layers, declared: Layers) -> list[str]:
+    """Refuse a default image beside one that tables name for the bundle or for the server."""
+    other = settings.strongest("image")
+    if other is None or other.where is None or not declared.found("image"):
+        return []
+    both = f"{declared.called('image')} and {other.called('image')}"
+    return [f"{both} exclude one another: the former counts for bundles that name no image."]
+
+
+def _viewers_for_nothing(
+    fields: tuple[DeclaredField, ...], viewers: DeclaredNames | None
+) -> list[str]:
+    access = next((field for field in fields if field.name == "access_type"), None)
+    if not access or not viewers or not viewers.names or access.value == "acl":
+        return []
+    who = "everybody" if access.value == "all" else "everybody who signs in"
+    return [f"{viewers.called} has no effect: {access.called} lets {who} view the content."]
+
+
+def _wrong(expected: str, value: object) -> ValueError:
+    return ValueError(f"must be {expected}, not {toml_type(value)}")
+
+
+def _bounded(one: DeclaredKey, number: float, unit: str = "") -> float:
+    if one.least <= number <= one.most:  # which NaN is not
+        return number
+    raise ValueError(f"must be from {one.least:,} to {one.most:,}{unit}")
+
+
+def _text(one: DeclaredKey, value: object) -> str:
+    if not isinstance(value, str):
+        raise _wrong("a string", value)
+    if one.least and not value.strip():
+        raise ValueError("must not be empty")
+    if len(value) > one.most:
+        raise ValueError(f"must have at most {one.most:,} characters, not {len(value):,}")
+    return value
+
+
+def _access(_: DeclaredKey, value: object) -> str:
+    if not isinstance(value, str):
+        raise _wrong('"all", "logged-in" or "acl"', value)
+    access = value.replace("-", "_")
+    if access not in {"all", "logged_in", "acl"}:
+        raise ValueError(f'must be "all", "logged-in" or "acl", not `{value}`')
+    return access
+
+
+def _integer(one: DeclaredKey, value: object) -> float:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _wrong(one.kind.value, value)
+    return _bounded(one, value)
+
+
+def _number(one: DeclaredKey, value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise _wrong("a number", value)
+    return _bounded(one, value)
+
+
+_SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?) ?(?:([kmgt])(i)?)?b", re.IGNORECASE)
+
+
+def _size(one: DeclaredKey, value: object) -> float:
+    """Return bytes: `MB` are a million, `MiB` 1,048,576."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _bounded(one, value, " bytes")
+    if not isinstance(value, str):
+        raise _wrong('a size such as "512 MiB", or an integer of bytes', value)
+    found = _SIZE.fullmatch(value.strip())
+    if found is None:
+        raise ValueError(f'must be a size such as "512 MiB" or "2 GB", not `{value}`')
+    amount, prefix, binary = found.groups()
+    power = "kmgt".index(prefix.lower()) + 1 if prefix else 0
+    size = Fraction(amount) * (1024 if binary else 1000) ** power
+    if size.denominator != 1:
+        raise ValueError(f"must be a whole number of bytes, which `{value}` is not")
+    return _bounded(one, int(size), " bytes")
+
+
+def _flag(_: DeclaredKey, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong("true or false", value)
+    return value
+
+
+def _ruled(one: DeclaredKey, value: object) -> str | None:
+    """Read a text that has a rule; None for `false`."""
+    if value is False:
+        return None
+    if value is True:
+        raise ValueError("must be a string, or false, not true")
+    if not isinstance(value, str):
+        raise _wrong("a string, or false", value)
+    wrong = one.rule(value) if one.rule else None
+    if wrong:
+        raise ValueError(wrong)
+    return value
+
+
+def _path(one: DeclaredKey, value: object) -> str | None:
+    """Return a path as Connect answers it: `/sales/`."""
+    path = _ruled(one, value)
+    return path and f"/{path.strip('/')}/"
+
+
+def _file(root: Path, text: str) -> str:
+    try:
+        path = (root / text).resolve()
+        inside, there = path.is_relative_to(root.resolve()), path.is_file()
+    except (OSError, RuntimeError, ValueError):  # a name too long, links in a circle, a NUL
+        inside, there = True, False
+    if not inside:
+        raise ValueError("must be a file inside the project")
+    if not there:
+        raise ValueError(f"names no file of the project: there is no {text!r}")
+    return str(path)
+
+
+_VALUES: dict[DeclaredKind, Callable[[DeclaredKey, object], Value]] = {
+    DeclaredKind.TEXT: _text,
+    DeclaredKind.ACCESS: _access,
+    DeclaredKind.INTEGER: _integer,
+    DeclaredKind.NUMBER: _number,
+    DeclaredKind.SIZE: _size,
+    DeclaredKind.SECONDS: _integer,
+    DeclaredKind.FLAG: _flag,
+    DeclaredKind.PATH: _path,
+    DeclaredKind.FILE: _ruled,
+}

@@ -32,8 +32,11 @@ if TYPE_CHECKING:
     from hatch_connect.project.validators import Validator
 
 MAIN = "tool.hatch-connect"
+DECLARED_TABLE = "settings"  # of each table of ours, which `declared` reads
 
 _CALL_KEYS = frozenset(SETTINGS)
+_TABLE_KEYS = KEYS | {DECLARED_TABLE}
+_ON_KEYS = SERVER_KEYS | {DECLARED_TABLE}
 _IDENTITY_KEYS = frozenset(key for key, setting in SETTINGS.items() if setting.identity)
 _OFFICIAL = {key: key.replace("-", "_") for key, setting in SETTINGS.items() if setting.official}
 
@@ -71,10 +74,14 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layers:
-    """Layers, the strongest first, and the problems that reading them found."""
+    """Layers, the strongest first, and the problems that reading them found.
+
+    `everywhere` are all tables, also those of other servers and of other content.
+    """
 
     layers: tuple[Layer, ...]
     problems: list[str]
+    everywhere: tuple[Layer, ...] = ()
 
     def found(self, key: str) -> tuple[str, object] | None:
         """Return the strongest value of a key and how a message calls its place."""
@@ -294,30 +301,31 @@ def layers_of(
         if (wrong := validate_content_table(name))
     ]
     both = [
-        _sub(f"content.{name}.on", nickname, table, SERVER_KEYS)
+        _sub(f"content.{name}.on", nickname, table, _ON_KEYS)
         for name, of_content in contents.items()
         for nickname, table in _named(
             of_content, "on", problems, where=f"{MAIN}.content.{name}"
         ).items()
     ]
     by_content = {
-        name: _sub("content", name, {k: v for k, v in table.items() if k != "on"}, KEYS)
+        name: _sub("content", name, {k: v for k, v in table.items() if k != "on"}, _TABLE_KEYS)
         for name, table in contents.items()
     }
-    by_server = {name: _sub("on", name, servers[name], SERVER_KEYS) for name in servers}
+    by_server = {name: _sub("on", name, servers[name], _ON_KEYS) for name in servers}
     given = {key: value for key, value in overrides.items() if value is not None}
     call = Layer(where=None, table=given, keys=_CALL_KEYS)
     general = _general(tables, main)
-    for layer in (call, *both, *by_server.values(), *by_content.values(), general):
+    tables_of_all = (*both, *by_server.values(), *by_content.values(), general)
+    for layer in (call, *tables_of_all):
         problems += layer.unknown()
     # Tables of other servers, and of other content, are only checked.
     own = [by_server[on]] if on in by_server else []
     if content is None:
-        return Layers(layers=(call, *own, general), problems=problems)
+        return Layers(layers=(call, *own, general), problems=problems, everywhere=tables_of_all)
     inherited = Layers(layers=(*own, general), problems=problems).without(_IDENTITY_KEYS).layers
     here = [layer for layer in both if layer.where == f"{MAIN}.content.{content}.on.{on}"]
     layers = (call, *here, *inherited[:-1], _content(by_content, content), inherited[-1])
-    return Layers(layers=layers, problems=problems)
+    return Layers(layers=layers, problems=problems, everywhere=tables_of_all)
 
 
 def servers_of(
@@ -339,7 +347,7 @@ def _general(tables: ProjectTables, main: Toml) -> Layer:
     official = tables.table("tool", "rsconnect")
     if official is None or tables.table("tool", "hatch-connect") is not None:
         own = {key: value for key, value in main.items() if key not in {"content", "on"}}
-        return Layer(where=MAIN, table=own, keys=KEYS)
+        return Layer(where=MAIN, table=own, keys=_TABLE_KEYS)
     known = {ours: official[theirs] for ours, theirs in _OFFICIAL.items() if theirs in official}
     return Layer(where="tool.rsconnect", table=known, keys=KEYS, spelled=_OFFICIAL)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hatch_connect.errors import ConfigurationError, UsageError
 from hatch_connect.project.content_kind import find_app_mode
+from hatch_connect.project.declared import NOTHING, read_declared
 from hatch_connect.project.entrypoints import locate_entrypoint
 from hatch_connect.project.hatch_environment import HatchEnvironment, read_hatch_environment
 from hatch_connect.project.layers import Layers, layers_of, servers_of
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hatch_connect.project.content_kind import AppMode
+    from hatch_connect.project.declared import DeclaredSettings
     from hatch_connect.project.entrypoints import Entrypoint
     from hatch_connect.project.reading import ProjectTables
 
@@ -45,8 +47,9 @@ class ProjectConfig(Settings):
     `[build-system]`, and setuptools' legacy one if that table names none, as for pip. `entrypoint`
     is with `folder` as the bundle's root. `servers` are the nicknames of `on` tables, with the URL
     that each one gives or None. `names_python` says whether the content's own table, or the call,
-    names its packages or its Python; `keys_of_packages` are the keys set that mean nothing if no
-    packages are installed, `unused_keys` those that mean nothing here.
+    names its packages or its Python; `declared` is what its `settings` tables say of the content on
+    the server; `keys_of_packages` are the keys set that mean nothing if no packages are installed,
+    `unused_keys` those that mean nothing here.
     """
 
     project: Project = field(repr=False, compare=False)
@@ -65,6 +68,7 @@ class ProjectConfig(Settings):
     folder: str = ""
     servers: tuple[tuple[str, str | None], ...] = ()
     names_python: bool = False
+    declared: DeclaredSettings = NOTHING
     keys_of_packages: tuple[str, ...] = ()
     unused_keys: tuple[str, ...] = ()
 
@@ -227,6 +231,7 @@ class Project:
         naming = (key for key, setting in SETTINGS.items() if setting.names_python)
         values["names_python"] = any(own.found(key) for key in naming)
         values["keys_of_packages"] = _keys_of_packages(settings, mode)
+        values["declared"] = read_declared(settings, self.root, content=name, mode=mode)
         return values
 
 

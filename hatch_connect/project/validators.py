@@ -17,6 +17,12 @@ _CONTENT_TABLE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # A name cannot hold `=` or NUL; one with a space in it is a slip.
 _VARIABLE = re.compile(r"[^\s=\x00]+")
 _TITLE_LENGTH = range(3, 1025)
+_VANITY_PATH = re.compile(r"/?[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*/?")
+_OWN_PATHS = (
+    *("apps", "confirm", "connect", "content", "groups", "help", "login", "metrics", "plots"),
+    *("recent", "register", "reports", "resetpassword", "setpassword", "settings", "tokens"),
+    *("unpublished", "user-completion", "users", "welcome"),
+)
 
 
 def validate_content_name(value: str) -> str | None:
@@ -95,6 +101,34 @@ def validate_project_file(value: str) -> str | None:
     """Check a file of the project, by its path from the root."""
     if value.startswith(("~", "file:")) or "://" in value:
         return "must be a file, by its path from the project's root"
+    return None
+
+
+def validate_principal(value: str) -> str | None:
+    """Check a user's name, `group:NAME` or a GUID."""
+    name = value.removeprefix("group:")
+    if name.strip() == name != "" and name.isprintable():
+        return None
+    return f"must be a user's name, `group:NAME` or a GUID, not {value!r}"
+
+
+def validate_tag(value: str) -> str | None:
+    """Check a tag, which Connect keeps in a category."""
+    names = value.split("/")
+    if any(name.strip() != name or not name or not name.isprintable() for name in names):
+        return f"must be a tag with its category, such as `Department/Finance`, not {value!r}"
+    if len(names) == 1:
+        return f"must name a tag of the category `{value}`: `{value}/TAG`"
+    return None
+
+
+def validate_vanity_path(value: str) -> str | None:
+    """Check a path of the server by Connect's rules; the server knows of other content."""
+    if not _VANITY_PATH.fullmatch(value):
+        return f"must be a path of letters, digits, `-` and `_`, such as `/sales/`, not {value!r}"
+    first = value.strip("/").partition("/")[0]
+    if first in _OWN_PATHS or first.startswith("__"):
+        return f"must not begin with `/{first}`, which is Connect's own"
     return None
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.options import SPECS, VERBS
 from hatch_connect.project.content_kind import APP_MODES
+from hatch_connect.project.declared import DECLARED
 from hatch_connect.project.settings import KEYS, SETTINGS
 
 if TYPE_CHECKING:
@@ -110,6 +111,23 @@ def default(setting: Setting) -> str:
     return ""
 
 
+def declared() -> str:
+    return table(
+        ("setting", "for example", "what it takes", "meaning", '`"default"`', "Connect's field"),
+        *(
+            (
+                f"`{one.key}`",
+                f"`{one.example}`",
+                one.kind.value,
+                one.doc,
+                "yes" if one.nullable else "",
+                f"`{one.name}`" if one.name else "",
+            )
+            for one in DECLARED.values()
+        ),
+    )
+
+
 def modes() -> str:
     return table(
         ("`app-mode`", "short names", "content", "its entrypoint is", "needs one of"),
@@ -146,6 +164,7 @@ def companions() -> str:
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "verbs": ("reference/commands.md", verbs),
     "options": ("reference/commands.md", options),
+    "declared": ("reference/settings.md", declared),
     "modes": ("reference/content-types.md", modes),
     "companions": ("explanation/which-files-ship.md", companions),
     **{
