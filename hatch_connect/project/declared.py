@@ -372,8 +372,8 @@ def _bounded(one: DeclaredKey, number: float, unit: str = "") -> float:
 def _text(one: DeclaredKey, value: object) -> str:
     if not isinstance(value, str):
         raise _wrong("a string", value)
-    if one.least and not value.strip():
-        raise ValueError("must not be empty")
+    if one.least and not (value.strip() and value.isprintable()):
+        raise ValueError("must be a text of one line, which is not empty")
     if len(value) > one.most:
         raise ValueError(f"must have at most {one.most:,} characters, not {len(value):,}")
     return value
@@ -384,7 +384,7 @@ def _access(_: DeclaredKey, value: object) -> str:
         raise _wrong('"all", "logged-in" or "acl"', value)
     access = value.replace("-", "_")
     if access not in {"all", "logged_in", "acl"}:
-        raise ValueError(f'must be "all", "logged-in" or "acl", not `{value}`')
+        raise ValueError(f'must be "all", "logged-in" or "acl", not {value!r}')
     return access
 
 
@@ -411,7 +411,7 @@ def _size(one: DeclaredKey, value: object) -> float:
         raise _wrong('a size such as "512 MiB", or an integer of bytes', value)
     found = _SIZE.fullmatch(value.strip())
     if found is None:
-        raise ValueError(f'must be a size such as "512 MiB" or "2 GB", not `{value}`')
+        raise ValueError(f'must be a size such as "512 MiB" or "2 GB", not {value!r}')
     amount, prefix, binary = found.groups()
     power = "kmgt".index(prefix.lower()) + 1 if prefix else 0
     size = Fraction(amount) * (1024 if binary else 1000) ** power

@@ -505,3 +505,9 @@ def test_a_folder_that_is_not_there_is_not_the_one_above_it(tmp_path: Path) -> N
 def test_no_value_of_a_variable_is_shown(tmp_path: Path) -> None:
     config = read(tmp_path, LEAST + "env = ['KEY=hunter2']")
     assert "hunter2" not in repr(config)
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 3000 + "]" * 3000])
+def test_what_the_parser_gives_up_on_is_a_problem_of_the_file(tmp_path: Path, value: str) -> None:
+    (found,) = problems(tmp_path, f"key = {value}")
+    assert found.startswith("This is not valid TOML: ")
