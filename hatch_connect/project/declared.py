@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from enum import Enum
-from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -400,7 +399,7 @@ def _number(one: DeclaredKey, value: object) -> float:
     return _bounded(one, value)
 
 
-_SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?) ?(?:([kmgt])(i)?)?b", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,20})(?:\.([0-9]{1,20}))? ?(?:([kmgt])(i)?)?b", re.IGNORECASE)
 
 
 def _size(one: DeclaredKey, value: object) -> float:
@@ -412,12 +411,13 @@ def _size(one: DeclaredKey, value: object) -> float:
     found = _SIZE.fullmatch(value.strip())
     if found is None:
         raise ValueError(f'must be a size such as "512 MiB" or "2 GB", not {value!r}')
-    amount, prefix, binary = found.groups()
+    whole, decimals, prefix, binary = found.groups(default="")
     power = "kmgt".index(prefix.lower()) + 1 if prefix else 0
-    size = Fraction(amount) * (1024 if binary else 1000) ** power
-    if size.denominator != 1:
-        raise ValueError(f"must be a whole number of bytes, which `{value}` is not")
-    return _bounded(one, int(size), " bytes")
+    unit = (1024 if binary else 1000) ** power
+    size, rest = divmod(int(whole + decimals) * unit, 10 ** len(decimals))
+    if rest:
+        raise ValueError(f"must be a whole number of bytes, which {value!r} is not")
+    return _bounded(one, size, " bytes")
 
 
 def _flag(_: DeclaredKey, value: object) -> bool:
