@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "locks": {"project"},
     "bundle": {"project", "locks"},
     "local": {"project", "bundle"},
-    "ship": {"connect"},
+    "ship": {"project", "connect"},
     "verbs": {"project", "locks", "bundle", "connect", "ship", "options", "local"},
     "display": {"verbs"},
     "door": {"options", "verbs", "display"},

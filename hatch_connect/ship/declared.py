@@ -1,16 +1,42 @@
-"""What is declared, compared with what the content has: the changes, and when each is made."""
+"""What is declared, compared with what the content has: the changes, and when each is made.
+
+Nothing here asks a server: `ship/settings` reads what is compared, `ship/apply` makes the changes.
+"""
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+
+from hatch_connect.connect.content_settings import Principal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
 
-    from hatch_connect.connect.content_settings import Permission, Principal, Role, Scalar, Tag
+    from hatch_connect.connect.content_settings import (
+        Integration,
+        Permission,
+        PrincipalType,
+        Role,
+        Scalar,
+        Tag,
+    )
+    from hatch_connect.project.declared import DeclaredField
+
+T = TypeVar("T")
+
+ACCESS = "access_type"
+_ACCESS_TYPES = ("acl", "logged_in", "all")  # from the narrowest to the widest
+_START = {
+    *("memory_request", "memory_limit", "cpu_request", "cpu_limit"),
+    *("amd_gpu_limit", "nvidia_gpu_limit", "init_timeout"),
+    *("run_as", "run_as_current_user", "service_account_name"),
+    *("default_image_name", "default_environment_guid"),
+    *("default_py_environment_management", "default_r_environment_management"),
+}
+_UNITS = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
+_LONGEST = 60  # characters of a text that a plan shows
 
 
 class Phase(enum.Enum):
@@ -30,7 +56,7 @@ class SetFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """Let a user or a group view or change the content."""
+    """Let a user or a group view or change the content, whatever they might before."""
 
     principal: Principal
     role: Role
@@ -38,10 +64,10 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revoke:
-    """Take a permission away."""
+    """Take a permission away, which is looked up if it is not known."""
 
     principal: Principal
-    permission: Permission
+    permission: Permission | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +89,7 @@ class SetTag:
 class SetThumbnail:
     """The picture of the content; None for none."""
 
-    image: Path | None
+    image: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,3 +125,327 @@ class SettingChange:
     def removes(self) -> bool:
         """Whether it takes an entry of a list away."""
         return self.after is None
+
+    def __str__(self) -> str:
+        if self.before is None:
+            return f"{self.key} + {self.after}"
+        if self.after is None:
+            return f"{self.key} - {self.before}"
+        return f"{self.key} {self.before} -> {self.after}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved(Generic[T]):
+    """A list that is declared, as `DeclaredNames`, with what each name is on this server."""
+
+    key: str
+    called: str
+    whole: bool
+    entries: tuple[T, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedSettings:
+    """What is declared, as `DeclaredSettings`, in the server's own terms.
+
+    `image` is what is in the file of the thumbnail. `own` is the GUID of the key's user, who keeps
+    what they may, and `owner` the content's owner's, who needs no permission.
+    """
+
+    fields: tuple[DeclaredField, ...] = ()
+    viewers: Resolved[Principal] | None = None
+    collaborators: Resolved[Principal] | None = None
+    tags: Resolved[Tag] | None = None
+    integrations: Resolved[Integration] | None = None
+    vanity_path: DeclaredField | None = None
+    thumbnail: DeclaredField | None = None
+    image: bytes | None = field(default=None, repr=False)
+    own: str | None = None
+    owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentState:
+    """What the content has now of what is declared; the rest is empty, as all of it if `new`.
+
+    `principals` are those who have permissions, by GUID, as far as their names are known.
+    """
+
+    new: bool = False
+    fields: Mapping[str, Scalar] = field(default_factory=dict)
+    permissions: tuple[Permission, ...] = ()
+    principals: Mapping[str, Principal] = field(default_factory=dict)
+    tags: tuple[Tag, ...] = ()
+    integrations: tuple[Integration, ...] = ()
+    vanity_path: str | None = None
+    thumbnail: bytes | None = field(default=None, repr=False)
+
+
+class TagTree:
+    """All tags of a server: content has tags, and a tag is below others, in a category."""
+
+    def __init__(self, tags: tuple[Tag, ...] = ()) -> None:
+        self._by_id = {tag.id: tag for tag in tags}
+        self._by_path: dict[str, list[Tag]] = {}
+        for tag in tags:
+            self._by_path.setdefault(self.path(tag), []).append(tag)
+
+    def line(self, tag: Tag) -> tuple[Tag, ...]:
+        """Return a tag and all that it is below: the last one is its category."""
+        line = [tag]
+        while (above := self._by_id.get(line[-1].parent_id or "")) and above not in line:
+            line.append(above)
+        return tuple(line)
+
+    def path(self, tag: Tag) -> str:
+        """Return how a project names a tag: `Category/Tag`."""
+        return "/".join(each.name for each in reversed(self.line(tag)))
+
+    def named(self, path: str) -> tuple[Tag, ...]:
+        """Return the tags that a project may mean by this name."""
+        return tuple(self._by_path.get(path, ()))
+
+
+def differences(
+    wanted: WantedSettings, state: ContentState, tree: TagTree | None = None
+) -> tuple[SettingChange, ...]:
+    """Return what must change for the content to be as declared, in the order of the changes."""
+    order = list(Phase)
+    changes = (
+        *_fields(wanted, state),
+        *_integrations(wanted.integrations, state),
+        *_access(wanted, state),
+        *_vanity_path(wanted.vanity_path, state),
+        *_tags(wanted.tags, state, tree or TagTree()),
+        *_thumbnail(wanted, state),
+    )
+    return tuple(sorted(changes, key=lambda change: order.index(change.phase)))
+
+
+def vanity_path(path: object) -> str | None:
+    """Return a vanity path as the server has it, with a slash at both ends; None for none."""
+    inside = str(path or "").strip("/")
+    return f"/{inside}/" if inside else None
+
+
+def shown(name: str, value: Scalar) -> str:
+    """Return the text for a value of one of Connect's fields."""
+    if value is None or value == "":
+        return "none" if name == "description" else "the server's default"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        words = " ".join(value.split())
+        text = f"{words[:_LONGEST]}..." if len(words) > _LONGEST else words
+        return text.replace("_", "-") if name == ACCESS else text
+    if name in {"memory_request", "memory_limit"}:
+        whole = ((unit, size) for unit, size in _UNITS if not value % size)
+        return next((f"{value / size:g} {unit}" for unit, size in whole), f"{value:,} bytes")
+    return str(value)
+
+
+def is_same(one: Scalar, other: Scalar) -> bool:
+    """Return whether two values of a field mean the same to the server."""
+    return one == other or {one, other} <= {None, ""}
+
+
+def _fields(wanted: WantedSettings, state: ContentState) -> Iterator[SettingChange]:
+    for declared in wanted.fields:
+        if declared.name != ACCESS and _differs(declared, state):
+            start = declared.name in _START
+            yield _set_field(declared, state, Phase.START if start else Phase.AFTER)
+
+
+def _differs(declared: DeclaredField, state: ContentState) -> bool:
+    return not is_same(declared.value, state.fields.get(declared.name))
+
+
+def _set_field(declared: DeclaredField, state: ContentState, phase: Phase) -> SettingChange:
+    name, now = declared.name, state.fields.get(declared.name)
+    return SettingChange(
+        key=declared.key,
+        called=declared.called,
+        before=shown(name, now),
+        after=shown(name, declared.value),
+        phase=phase,
+        action=SetFields(values={name: declared.value}),
+        undo=None if state.new else SetFields(values={name: now}),
+    )
+
+
+def _access(wanted: WantedSettings, state: ContentState) -> Iterator[SettingChange]:
+    """Return who gets access, then how access is given, then who loses it."""
+    granted, revoked = _grants(wanted, state), _revocations(wanted, state)
+    types = [each for each in wanted.fields if each.name == ACCESS and _differs(each, state)]
+    narrows = any(_narrows(state.fields.get(ACCESS), each.value) for each in types)
+    # Who is to have access must not be without it between two requests.
+    early = Phase.NARROW if narrows or revoked else Phase.AFTER
+    yield from (replace(change, phase=Phase.START if state.new else early) for change in granted)
+    phase = Phase.NARROW if narrows else Phase.AFTER
+    yield from (_set_field(each, state, Phase.START if state.new else phase) for each in types)
+    yield from revoked
+
+
+def _narrows(now: Scalar, then: Scalar) -> bool:
+    """Return whether a kind of access is narrower than another; in doubt it is."""
+    known = now in _ACCESS_TYPES and then in _ACCESS_TYPES
+    return not known or _ACCESS_TYPES.index(str(then)) < _ACCESS_TYPES.index(str(now))
+
+
+def _named(wanted: WantedSettings) -> dict[str, tuple[Resolved[Principal], Principal, Role]]:
+    """Return who is named, by GUID, with the list that counts and what they may do."""
+    lists: tuple[tuple[Resolved[Principal] | None, Role], ...]
+    lists = (wanted.viewers, "viewer"), (wanted.collaborators, "owner")
+    named = {}
+    for resolved, role in lists:
+        for principal in resolved.entries if resolved else ():
+            if resolved and principal.guid != wanted.owner:
+                named[principal.guid] = (resolved, principal, role)
+    return named
+
+
+def _grants(wanted: WantedSettings, state: ContentState) -> list[SettingChange]:
+    """Return who may do more than now."""
+    changes = []
+    for resolved, principal, role in _named(wanted).values():
+        now = next((p for p in state.permissions if p.principal_guid == principal.guid), None)
+        if now and (now.role == "owner" or role == "viewer"):
+            continue
+        undo = Grant(principal=principal, role="viewer") if now else Revoke(principal=principal)
+        changes.append(
+            SettingChange(
+                key=resolved.key,
+                called=resolved.called,
+                before=None,
+                after=str(principal),
+                phase=Phase.AFTER,
+                action=Grant(principal=principal, role=role),
+                undo=None if state.new else undo,
+            )
+        )
+    return changes
+
+
+def _revocations(wanted: WantedSettings, state: ContentState) -> list[SettingChange]:
+    """Return who may do less than now, because a whole list does not name them."""
+    named, changes = _named(wanted), []
+    for permission in state.permissions:
+        guid = permission.principal_guid
+        role: Role = "owner" if permission.role == "owner" else "viewer"
+        resolved = wanted.collaborators if role == "owner" else wanted.viewers
+        stays = guid in named and (role == "viewer" or named[guid][2] == "owner")
+        if not (resolved and resolved.whole) or guid == wanted.own or stays:
+            continue
+        unnamed = Principal(type=_type(permission), guid=guid, name=guid)
+        principal = state.principals.get(guid, unnamed)
+        lowered = Grant(principal=principal, role="viewer")
+        revoked = Revoke(principal=principal, permission=permission)
+        changes.append(
+            SettingChange(
+                key=resolved.key,
+                called=resolved.called,
+                before=str(principal),
+                after=None,
+                phase=Phase.NARROW,
+                action=lowered if guid in named else revoked,
+                undo=Grant(principal=principal, role=role),
+            )
+        )
+    return changes
+
+
+def _type(permission: Permission) -> PrincipalType:
+    return "group" if permission.principal_type == "group" else "user"
+
+
+def _integrations(
+    wanted: Resolved[Integration] | None, state: ContentState
+) -> Iterator[SettingChange]:
+    if wanted is None:
+        return
+    now, then = (
+        {each.guid: each for each in those} for those in (state.integrations, wanted.entries)
+    )
+    if not wanted.whole:
+        then = now | then
+    action = SetIntegrations(guids=tuple(then))
+    undo = None if state.new else SetIntegrations(guids=tuple(now))
+    for guid, each in (now | then).items():
+        if not (guid in now and guid in then):
+            yield SettingChange(
+                key=wanted.key,
+                called=wanted.called,
+                before=each.name or guid if guid in now else None,
+                after=each.name or guid if guid in then else None,
+                phase=Phase.START,
+                action=action,
+                undo=undo,
+            )
+
+
+def _vanity_path(declared: DeclaredField | None, state: ContentState) -> Iterator[SettingChange]:
+    if declared is None:
+        return
+    now, then = vanity_path(state.vanity_path), vanity_path(declared.value)
+    if now != then:
+        yield SettingChange(
+            key=declared.key,
+            called=declared.called,
+            before=now or "none",
+            after=then or "none",
+            phase=Phase.AFTER,
+            action=SetVanityPath(path=then),
+            undo=None if state.new else SetVanityPath(path=now),
+        )
+
+
+def _tags(
+    wanted: Resolved[Tag] | None, state: ContentState, tree: TagTree
+) -> Iterator[SettingChange]:
+    """Return which tags are added, then which are removed, the lowest first."""
+    if wanted is None:
+        return
+    has = {each.id for tag in state.tags for each in tree.line(tag)}
+    above = {each.id for tag in wanted.entries for each in tree.line(tag)[1:]}
+    lowest = {tag.id: tag for tag in wanted.entries if tag.id not in above}
+    for tag in lowest.values():
+        if tag.id not in has:
+            # The server adds what the tag is below as well, and removes it from there down.
+            new = [each for each in tree.line(tag) if each.id not in has and each.parent_id]
+            undo = None if state.new else SetTag(tag=new[-1], on=False)
+            yield _tag_change(wanted, tree.path(tag), SetTag(tag=tag, on=True), undo)
+    if wanted.whole:
+        needed = above | lowest.keys()
+        extra = [tag for tag in state.tags if tag.parent_id and tag.id not in needed]
+        for tag in sorted(extra, key=lambda tag: -len(tree.line(tag))):
+            action, undo = SetTag(tag=tag, on=False), SetTag(tag=tag, on=True)
+            yield _tag_change(wanted, tree.path(tag), action, undo)
+
+
+def _tag_change(
+    wanted: Resolved[Tag], path: str, action: SetTag, undo: SetTag | None
+) -> SettingChange:
+    return SettingChange(
+        key=wanted.key,
+        called=wanted.called,
+        before=None if action.on else path,
+        after=path if action.on else None,
+        phase=Phase.AFTER,
+        action=action,
+        undo=undo,
+    )
+
+
+def _thumbnail(wanted: WantedSettings, state: ContentState) -> Iterator[SettingChange]:
+    declared, now, then = wanted.thumbnail, state.thumbnail, wanted.image
+    if declared is None or now == then:
+        return
+    yield SettingChange(
+        key=declared.key,
+        called=declared.called,
+        before="none" if now is None else f"a picture of {len(now):,} bytes",
+        after="none" if then is None else f"a picture of {len(then):,} bytes",
+        phase=Phase.AFTER,
+        action=SetThumbnail(image=then),
+        undo=None if state.new else SetThumbnail(image=now),
+    )
