@@ -474,6 +474,36 @@ class TestLayers:
         }
         assert fields(declared(root, text, content="api"))["min_processes"] == 2
 
+    PLACES = ("", ".content.api", ".on.prod", ".content.api.on.prod")  # from the weakest on
+    NAMES = st.lists(st.sampled_from(["ann", "bob", "group:all"]), max_size=2, unique=True)
+    TABLES = st.lists(
+        st.fixed_dictionaries({}, optional={"viewers": NAMES, "viewers-add": NAMES}),
+        min_size=len(PLACES),
+        max_size=len(PLACES),
+    )
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+    @given(tables=TABLES)
+    def test_lists_are_what_reading_the_tables_in_turn_makes_of_them(
+        self, root: Path, tables: list[dict[str, list[str]]]
+    ) -> None:
+        names, whole = [], False
+        for table in tables:
+            if "viewers" in table:
+                names, whole = [*table["viewers"]], True
+            names += table.get("viewers-add", [])
+        text = "[tool.hatch-connect.content.api]\n" + "".join(
+            f"[tool.hatch-connect{place}.settings]\n"
+            + "".join(f"{key} = {names}\n" for key, names in table.items())
+            for place, table in zip(self.PLACES, tables, strict=True)
+        )
+        read = declared(root, text, content="api", on="prod").viewers
+        assert (
+            (list(read.names), read.whole) == (list(dict.fromkeys(names)), whole)
+            if read
+            else (not names and not whole)
+        )
+
     def test_without_a_table_nothing_is_declared(self, root: Path) -> None:
         assert not declared(root, "")
         assert declared(root, "allow-removals = true").allow_removals
