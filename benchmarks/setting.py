@@ -171,7 +171,7 @@ class Server(FakeConnect):
         self.received = 0
 
     def _take(self, request: Recorded, guid: str) -> Reply:
-        content = self._content(guid, change=True)
+        content = self.content_of(guid, change=True)
         _archive, metadata = parts_of(request.headers, request.body)
         manifest: dict[str, object] = {"metadata": {"appmode": "python-fastapi"}}
         bundle = FakeBundle(self._number(), b"", manifest, metadata)

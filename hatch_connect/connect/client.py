@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from typing import TYPE_CHECKING, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from hatch_connect.connect.codes import Code
@@ -20,8 +21,7 @@ from hatch_connect.connect.resources import (
     User,
     Visit,
 )
-from hatch_connect.connect.retries import settle
-from hatch_connect.connect.session import Request, Session
+from hatch_connect.connect.session import Request, Session, content_path
 from hatch_connect.connect.upload import BundleBody, Largest, check_received, explain
 from hatch_connect.errors import (
     AnswerError,
@@ -33,15 +33,13 @@ from hatch_connect.events import Report, silent
 from hatch_connect.typed import texts_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from hatch_connect.connect.content_settings import ContentSettingsClient
     from hatch_connect.connect.servers import Server
     from hatch_connect.secret import Hidden, Secret
 
-T = TypeVar("T")
-
-_ATTEMPTS = 4
 _HIDDEN = {401, 403, 404}  # not shown to this key, or not known by an older server
 _NO_SUCH_PAGE = {400, 404}
 _PAGE = 20
@@ -73,10 +71,17 @@ class ConnectClient:
         """The server that this is a client of."""
         return self._session.server
 
+    @cached_property
+    def settings(self) -> ContentSettingsClient:
+        """The requests for what is declared of content."""
+        from hatch_connect.connect.content_settings import ContentSettingsClient
+
+        return ContentSettingsClient(self._session)
+
     def server_settings(self) -> ServerSettings:
         """Return what the server says of itself; no key is needed for this."""
         request = Request("GET", "server_settings", public=True)
-        return ServerSettings.from_answer(self._object(request))
+        return ServerSettings.from_answer(self._session.object(request))
 
     def python_installations(self) -> tuple[PythonInstallation, ...] | None:
         """Return the server's Pythons; None if it does not tell."""
@@ -129,11 +134,11 @@ class ConnectClient:
     def owner_of(self, content: Content) -> str:
         """Return what to call the owner of content: the user's name, if this key may know it."""
         person = Request("GET", f"v1/users/{quote(content.owner_guid, safe='')}")
-        include = Request("GET", _content(content.guid), query={"include": "owner"})
+        include = Request("GET", content_path(content.guid), query={"include": "owner"})
         credential = self.server.credential
         for request in (include, person) if credential is None or credential.can_list else ():
             with contextlib.suppress(ServerError):
-                answer = self._object(request)
+                answer = self._session.object(request)
                 owner = answer if request is person else answer.child("owner")
                 if owner and (name := owner.optional_string("username")):
                     return name
@@ -141,7 +146,7 @@ class ConnectClient:
 
     def content(self, guid: str) -> Content:
         """Return one piece of content."""
-        return Content.from_answer(self._get(_content(guid)))
+        return Content.from_answer(self._get(content_path(guid)))
 
     def content_by_number(self, number: str) -> Content:
         """Return the content that older clients know by a number."""
@@ -153,7 +158,7 @@ class ConnectClient:
         False if it does not tell: it would refuse an upload later. Never raises.
         """
         try:
-            self._get(_content(guid, "repository"))
+            self._get(content_path(guid, "repository"))
         except ServerError:
             return False
         return True
@@ -172,16 +177,16 @@ class ConnectClient:
             found = self.own_content(name, self.user())
             return found[0] if len(found) == 1 else None
 
-        return self._settled(create, look, name_may_be_ours=True)
+        return self._session.settled(create, look, name_may_be_ours=True)
 
     def update_content(self, guid: str, field: str, value: str) -> Content:
         """Change a field of content, named as in `Content`, and return it as it is now."""
         changes = {Content.key_of(field): value}
-        return Content.from_answer(self._send("PATCH", _content(guid), changes))
+        return Content.from_answer(self._send("PATCH", content_path(guid), changes))
 
     def environment_names(self, guid: str) -> tuple[str, ...]:
         """Return the names of the content's environment variables."""
-        request = Request("GET", _content(guid, "environment"))
+        request = Request("GET", content_path(guid, "environment"))
         return strings(self._session.json(request), str(request))
 
     def set_environment(self, guid: str, variables: Mapping[str, Secret | None]) -> None:
@@ -190,7 +195,7 @@ class ConnectClient:
             {"name": n, "value": None if v is None else v.reveal()} for n, v in variables.items()
         ]
         secrets = tuple(v for v in variables.values() if v)
-        request = Request("PATCH", _content(guid, "environment"), body=body, secrets=secrets)
+        request = Request("PATCH", content_path(guid, "environment"), body=body, secrets=secrets)
         names = self._session.json(request, may_be_empty=True)
         wanted = {name for name, value in variables.items() if value is not None}
         if not (isinstance(names, list) and wanted <= set(texts_at(names))):
@@ -225,11 +230,11 @@ class ConnectClient:
         largest files with their sizes, for the message if the server finds the bundle too large.
         """
         body = BundleBody(path, metadata=metadata, report=report)
-        request = Request("POST", _content(guid, "bundles"), stream=body)
+        request = Request("POST", content_path(guid, "bundles"), stream=body)
 
         def upload() -> BundleInfo:
             try:
-                return BundleInfo.from_answer(self._object(request))
+                return BundleInfo.from_answer(self._session.object(request))
             except ServerError as error:
                 explain(error, body, largest)
                 raise
@@ -239,7 +244,7 @@ class ConnectClient:
             return self._uploaded(guid, body) if body.sent else None
 
         with body:
-            uploaded = self._settled(upload, look)
+            uploaded = self._session.settled(upload, look)
         check_received(uploaded.archive_md5, body)
         return uploaded
 
@@ -249,16 +254,18 @@ class ConnectClient:
 
     def bundles(self, guid: str) -> tuple[BundleInfo, ...]:
         """Return all bundles, newest first; `Content.bundle_id` says which one is active."""
-        found = map(BundleInfo.from_answer, self._listed(_content(guid, "bundles"), "id", least=1))
+        found = map(
+            BundleInfo.from_answer, self._listed(content_path(guid, "bundles"), "id", least=1)
+        )
         return tuple(sorted(found, key=lambda b: b.number, reverse=True))
 
     def bundle(self, guid: str, bundle_id: str) -> BundleInfo:
         """Return a bundle; NotFoundError if the content has none of that id."""
-        return BundleInfo.from_answer(self._get(_content(guid, "bundles", bundle_id)))
+        return BundleInfo.from_answer(self._get(content_path(guid, "bundles", bundle_id)))
 
     def remove_bundle(self, guid: str, bundle_id: str) -> None:
         """Remove a bundle that is not the active one."""
-        request = Request("DELETE", _content(guid, "bundles", bundle_id))
+        request = Request("DELETE", content_path(guid, "bundles", bundle_id))
 
         def remove() -> bool:
             self._session.json(request, may_be_empty=True)
@@ -271,7 +278,7 @@ class ConnectClient:
                 return True
             return None
 
-        self._settled(remove, look)
+        self._session.settled(remove, look)
 
     def deploy(self, guid: str, bundle_id: str, *, activate: bool | None = None) -> str:
         """Start the deployment of a bundle and return its task's id.
@@ -282,9 +289,9 @@ class ConnectClient:
         body = {"bundle_id": bundle_id} | ({} if activate is None else {"activate": activate})
 
         def deploy() -> str:
-            return self._send("POST", _content(guid, "deploy"), body).string("task_id")
+            return self._send("POST", content_path(guid, "deploy"), body).string("task_id")
 
-        return self._settled(deploy, lambda: None)
+        return self._session.settled(deploy, lambda: None)
 
     def task(self, task_id: str, *, first: int = 0, wait: int = 1) -> TaskStatus:
         """Return a task and its log from line `first`; answers after `wait` seconds at most."""
@@ -294,12 +301,12 @@ class ConnectClient:
 
     def jobs(self, guid: str) -> tuple[Job, ...]:
         """Return the processes started for the content, the one that started last first."""
-        jobs = map(Job.from_answer, self._listed(_content(guid, "jobs"), "key"))
+        jobs = map(Job.from_answer, self._listed(content_path(guid, "jobs"), "key"))
         return tuple(sorted(jobs, key=lambda job: job.order, reverse=True))
 
     def job_log(self, guid: str, key: str) -> tuple[str, ...]:
         """Return the lines that a process wrote."""
-        entries = self._get(_content(guid, "jobs", key, "log")).objects("entries")
+        entries = self._get(content_path(guid, "jobs", key, "log")).objects("entries")
         return tuple(entry.optional_string("data") or "" for entry in entries)
 
     def visit(self, guid: str, *, bundle_id: str | None = None, path: str = "") -> Visit:
@@ -336,21 +343,7 @@ class ConnectClient:
     def _get(
         self, path: str, *, query: Mapping[str, str] | None = None, wait: int = 0
     ) -> JsonObject:
-        return self._object(Request("GET", path, query=query or {}, wait=wait))
+        return self._session.object(Request("GET", path, query=query or {}, wait=wait))
 
     def _send(self, method: str, path: str, body: object) -> JsonObject:
-        return self._object(Request(method, path, body=body))
-
-    def _object(self, request: Request) -> JsonObject:
-        return JsonObject(self._session.json(request), str(request))
-
-    def _settled(
-        self, act: Callable[[], T], look: Callable[[], T | None], *, name_may_be_ours: bool = False
-    ) -> T:
-        pauses, report = self._session.pauses(_ATTEMPTS), self._session.report
-        return settle(act, look, pauses, report, name_may_be_ours=name_may_be_ours)
-
-
-def _content(guid: str, *rest: str) -> str:
-    """Return a path of content; the GUID is quoted, since it may be any text from a user."""
-    return "/".join(("v1/content", *(quote(part, safe="") for part in (guid, *rest))))
+        return self._session.object(Request(method, path, body=body))

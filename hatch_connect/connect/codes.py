@@ -9,6 +9,7 @@ _ASK = "Ask the content's owner or an administrator for the right to."
 _ANOTHER = "Deploy with --new, or to other content with --app-id."
 _LICENCE = "Ask the server's administrator, or deploy to another server."
 _POLICY = "Ask the server's administrator what is allowed there."
+_LOWER = "Set a lower one, or ask the server's administrator for more."
 _AGAIN = "Try again; if it stays so, ask the server's administrator to look into its log."
 
 _NOT_FOUND = 404
@@ -90,6 +91,16 @@ class Code(enum.IntEnum):
         "The API key is not valid on this server.",
         "Make another in the dashboard and store it with `hatch-connect add`.",
     )
+    INVALID_COLLABORATOR = (
+        33,
+        "That account may view content only.",
+        "Name it in `viewers`, or ask an administrator to make it a publisher.",
+    )
+    INVALID_COLLABORATOR_OWNER = (
+        34,
+        "That is the content's owner, who may do everything.",
+        "Leave the name out of `viewers` and `collaborators`.",
+    )
     INVALID_MANIFEST = (
         38,
         "The server does not understand the bundle's manifest.json.",
@@ -100,6 +111,7 @@ class Code(enum.IntEnum):
         "The account of this API key is not confirmed yet.",
         "Confirm it by the e-mail that the server sent, or ask an administrator.",
     )
+    MIN_PROCESSES_OVER_LIMIT = 45, "`min-processes` is above the server's limit.", _LOWER
     APP_MODE_CHANGED = (
         48,
         "The type of content cannot be changed.",
@@ -110,17 +122,33 @@ class Code(enum.IntEnum):
         "The account of this API key is locked.",
         "Ask an administrator of the server to unlock it.",
     )
+    VANITY_PATH_IN_USE = (
+        51,
+        "Other content has that path, or one above or below it.",
+        "Set another `vanity-path`.",
+    )
+    PROHIBITED_VANITY_PATH = 52, "The server keeps that path for itself.", "Set another."
     IMMUTABLE_FIELDS = (
         53,
         "The server does not let a field be changed.",
         "Leave out the option or setting that changes it.",
     )
+    RUN_AS_CURRENT_PROHIBITED = 54, "Content may not run as its visitor here.", _POLICY
+    RUN_AS_NON_EXECUTABLE_PROHIBITED = 55, "Such content does not run.", "Leave out `run-as`."
+    RUN_AS_USER_PROHIBITED = 56, "Content may not run as that user.", _POLICY
+    RUN_AS_USER_NOT_FOUND = 57, "The server has no such user to run content.", _POLICY
+    RUN_AS_GROUP_MEMBERSHIP = 58, "That user is not in the group that runs content.", _POLICY
     API_NOT_LICENSED = 65, "The server's licence does not cover APIs.", _LICENCE
     BUNDLE_ID_MISMATCH = 69, "That is not the bundle which is deployed.", "Deploy again."
     DELETE_ACTIVE_BUNDLE = (
         75,
         "The active bundle cannot be removed.",
         "Activate another first: hatch-connect rollback BUNDLE",
+    )
+    NO_CATEGORY_APP_ASSIGNMENT = (
+        79,
+        "That is a category of tags, which content cannot have.",
+        "Name a tag below it, as in `Category/Tag`.",
     )
     FOREIGN_BUNDLE = (
         82,
@@ -169,6 +197,13 @@ class Code(enum.IntEnum):
         "Content with parameters and content without cannot take each other's bundles.",
         _ANOTHER,
     )
+    MAX_PROCESSES_OVER_LIMIT = 113, "`max-processes` is above the server's limit.", _LOWER
+    MIN_PROCESSES_OVER_MAX_PROCESSES = (
+        114,
+        "`min-processes` is above `max-processes`, or above the server's default for it.",
+        "Set both.",
+    )
+    UNKNOWN_ACCESS_TYPE = 117, "The server does not know that access.", _POLICY
     PROHIBITED_ACCESS_TYPE = 118, "The server does not allow that access.", _POLICY
     INVALID_JSON = (
         121,
@@ -231,10 +266,40 @@ class Code(enum.IntEnum):
         "A variable was named twice.",
         "Name it once; upper and lower case may count as one.",
     )
+    INVALID_LOAD_FACTOR = 150, "The load factor does not fit.", "It is from 0 to 1."
+    INVALID_TIMEOUT = 151, "A time-out does not fit.", "They are seconds, 0 or more."
+    UNRECOGNIZED_SERVICE_ACCOUNT_NAME = 178, "The server has no such service account.", _POLICY
+    MEMORY_REQUEST_OVER_LIMIT = 182, "`memory-request` is above the server's limit.", _LOWER
+    MEMORY_LIMIT_OVER_LIMIT = 184, "`memory-limit` is above the server's limit.", _LOWER
+    MEMORY_REQUEST_OVER_MEMORY_LIMIT = (
+        185,
+        "`memory-request` is above `memory-limit`, or above the server's default for it.",
+        "Set both.",
+    )
+    CPU_REQUEST_OVER_LIMIT = 187, "`cpu-request` is above the server's limit.", _LOWER
+    CPU_LIMIT_OVER_LIMIT = 189, "`cpu-limit` is above the server's limit.", _LOWER
+    CPU_REQUEST_OVER_CPU_LIMIT = (
+        190,
+        "`cpu-request` is above `cpu-limit`, or above the server's default for it.",
+        "Set both.",
+    )
     INVALID_DEFAULT_IMAGE_NAME = (
         193,
         "The server does not know the image.",
         "`hatch-connect details` lists the images; name one of them with `image`, or none.",
+    )
+    INVALID_SERVICE_ACCOUNT_CONFIGURATION = 195, "Content has no service account here.", _POLICY
+    AMD_GPU_LIMIT_OVER_LIMIT = 197, "`amd-gpu-limit` is above the server's limit.", _LOWER
+    NVIDIA_GPU_LIMIT_OVER_LIMIT = 199, "`nvidia-gpu-limit` is above the server's limit.", _LOWER
+    INVALID_OAUTH_INTEGRATION_GUID = (
+        207,
+        "The server has no such OAuth integration.",
+        "Look it up in the dashboard, and set `integrations`.",
+    )
+    OAUTH_INTEGRATIONS_NOT_LICENSED = (
+        221,
+        "The server's licence does not cover OAuth integrations.",
+        _LICENCE,
     )
     LOCKED_CONTENT_BUNDLE = (
         222,
@@ -246,9 +311,16 @@ class Code(enum.IntEnum):
         "The content is locked and does not run.",
         "Have it unlocked in the dashboard, in the content's settings.",
     )
+    INVALID_MAX_CONNS_PER_PROCESS = (
+        239,
+        "`max-connections-per-process` does not fit.",
+        "It is 1 or more, up to the server's limit.",
+    )
+    PUBLIC_ACCESS_NOT_LICENSED = 260, "The server's licence covers no public access.", _LICENCE
     EMPTY_ENVIRONMENT_VARIABLE_NAME = 266, "A variable has no name.", "Look at `env` and -E."
     NODE_JS_NOT_LICENSED = 270, "The server's licence does not cover Node.js.", _LICENCE
     NODE_JS_NOT_ENABLED = 271, "Node.js is not enabled on this server.", _LICENCE
+    MAX_PROCESSES_ZERO = 272, "Without processes, content cannot run.", "Set 1 or more."
     PUBLISHERS_CANNOT_UPLOAD_BUNDLES = (
         274,
         "This server lets only administrators upload bundles.",

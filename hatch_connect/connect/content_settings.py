@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+from urllib.parse import quote, urlsplit
 
-from hatch_connect.connect.json_reader import FromJson
+from hatch_connect.connect.codes import Code
+from hatch_connect.connect.json_reader import FromJson, JsonObject, objects
+from hatch_connect.connect.session import Request, content_path
+from hatch_connect.errors import NotFoundError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from hatch_connect.connect.session import Session
 
 Scalar: TypeAlias = str | float | bool | None
 PrincipalType: TypeAlias = Literal["user", "group"]
 Role: TypeAlias = Literal["viewer", "owner"]  # "owner" is what the dashboard calls a collaborator
+Include: TypeAlias = Literal["tags", "vanity_url"]
+Listed = TypeVar("Listed", bound=FromJson)
+
+_NAME_KEYS = {"user": "username", "group": "name"}
+_PAGE = 500  # the most that a server returns at once
+_NO_SUCH_PATH = {400, 404, 405}  # an older server, or one without that feature
+_UNTOLD = {403, *_NO_SUCH_PATH}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """A user or a group."""
+    """A user or a group; `user_role` is what a user may be at most, "" if it is not told."""
 
     type: PrincipalType
     guid: str
     name: str
+    user_role: str = ""
 
     def __str__(self) -> str:
         return f"group:{self.name}" if self.type == "group" else self.name
@@ -72,8 +86,8 @@ class ContentDetails:
 class ServerLimits:
     """What a server allows, by Connect's names (`max_memory_limit`); 0 or absent is no limit.
 
-    `access_types` are None if it does not tell; `settings` are its other facts that matter here
-    (licence, execution_type, image selection), by Connect's names.
+    `access_types` are None if it does not tell; `settings` are its other facts that matter here,
+    by Connect's names: `execution_type`, and of its licence `current-user-execution`.
     """
 
     scheduler: Mapping[str, float] = field(default_factory=dict)
@@ -86,3 +100,253 @@ class ContentSettingsClient:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+
+    def details(self, guid: str, include: Collection[Include] = ()) -> ContentDetails:
+        """Return what content has now, in one request if the server knows `include`."""
+        # Connect leaves out what there is none of; the owner is always there if it was included.
+        query = {"include": ",".join(("owner", *sorted(include)))} if include else {}
+        answer = self._session.object(Request("GET", content_path(guid), query=query))
+        fields = answer.scalars()
+        told = answer.child("owner") is not None
+        tags: tuple[Tag, ...] | None = None
+        path: str | None = None
+        if "tags" in include:
+            tags = tuple(map(Tag.from_answer, answer.objects("tags")))
+            tags = tags if tags or told else self.content_tags(guid)
+        if "vanity_url" in include:
+            path = self._path_in(answer.optional_string("vanity_url") or "")
+            path = path if path or told else self.vanity_path(guid)
+        return ContentDetails(fields=fields, tags=tags, vanity_path=path)
+
+    def _path_in(self, vanity_url: str) -> str:
+        """Return the path of a vanity URL: below the server's own, if it is a whole URL."""
+        path = urlsplit(vanity_url).path
+        own = urlsplit(self._session.server.url).path
+        return path.removeprefix(own) if "://" in vanity_url else path
+
+    def update(self, guid: str, fields: Mapping[str, Scalar]) -> ContentDetails:
+        """Change fields of content, by Connect's names, and return what it has now."""
+        request = Request("PATCH", content_path(guid), body=dict(fields))
+        return ContentDetails(fields=self._session.object(request).scalars())
+
+    def permissions(self, guid: str) -> tuple[Permission, ...]:
+        """Return who besides the owner may view or change content."""
+        return self._listed(content_path(guid, "permissions"), Permission)
+
+    def grant(self, guid: str, principal: Principal, role: Role) -> Permission:
+        """Let a user or a group view or change content; another role of theirs is replaced."""
+        wanted = {
+            "principal_guid": principal.guid,
+            "principal_type": principal.type,
+            "role": role,
+        }
+        request = Request("POST", content_path(guid, "permissions"), body=wanted)
+
+        def look() -> Permission | None:
+            of_theirs = (p for p in self.permissions(guid) if p.principal_guid == principal.guid)
+            return next((p for p in of_theirs if p.role == role), None)
+
+        return self._session.settled(
+            lambda: Permission.from_answer(self._session.object(request)), look
+        )
+
+    def revoke(self, guid: str, permission: Permission) -> None:
+        """Take a permission away, if it is still there."""
+        request = Request("DELETE", content_path(guid, "permissions", permission.id))
+        self._removed(request, lambda: permission.id in {p.id for p in self.permissions(guid)})
+
+    def users(self, name: str) -> tuple[Principal, ...]:
+        """Return the users of exactly that user name."""
+        return self._named("user", name)
+
+    def groups(self, name: str) -> tuple[Principal, ...]:
+        """Return the groups of exactly that name."""
+        return self._named("group", name)
+
+    def principal(self, kind: PrincipalType, guid: str) -> Principal:
+        """Return a user or a group; NotFoundError if there is none."""
+        request = Request("GET", f"v1/{kind}s/{quote(guid, safe='')}")
+        return _principal(kind, self._session.object(request))
+
+    def _named(self, kind: PrincipalType, name: str) -> tuple[Principal, ...]:
+        # A search finds names that begin so, in any case, and may return its first page only.
+        for prefix in (name, ""):
+            found, complete = self._searched(kind, prefix)
+            exact = tuple(each for each in found if each.name == name)
+            if exact or complete:
+                break
+        return exact
+
+    def _searched(self, kind: PrincipalType, prefix: str) -> tuple[tuple[Principal, ...], bool]:
+        """Return users or groups, and whether they are all that there are."""
+        found: dict[str, Principal] = {}
+        for page in itertools.count(1):
+            query = {"prefix": prefix} if prefix else {}
+            query |= {"page_number": str(page), "page_size": str(_PAGE)}
+            answer = self._session.object(Request("GET", f"v1/{kind}s", query=query))
+            known, total = len(found), answer.optional_integer("total")
+            people = (_principal(kind, each) for each in answer.objects("results"))
+            found |= {each.guid: each for each in people}
+            if len(found) in {known, total}:
+                break
+        return tuple(found.values()), len(found) == total and len(found) < _PAGE
+
+    def tags(self) -> tuple[Tag, ...]:
+        """Return all tags of the server."""
+        return self._listed("v1/tags", Tag)
+
+    def content_tags(self, guid: str) -> tuple[Tag, ...]:
+        """Return the tags of content, with the tags and categories above them."""
+        return self._listed(content_path(guid, "tags"), Tag)
+
+    def add_tag(self, guid: str, tag: Tag) -> None:
+        """Give content a tag, and with it those above it."""
+        body = {"tag_id": tag.id}
+        request = Request("POST", content_path(guid, "tags"), body=body)
+        self._sent(request, lambda: self._has_tag(guid, tag))
+
+    def remove_tag(self, guid: str, tag: Tag) -> None:
+        """Take a tag away, and with it those below it."""
+        request = Request("DELETE", content_path(guid, "tags", tag.id))
+        self._removed(request, lambda: self._has_tag(guid, tag))
+
+    def _has_tag(self, guid: str, tag: Tag) -> bool:
+        return tag.id in {each.id for each in self.content_tags(guid)}
+
+    def vanity_path(self, guid: str) -> str:
+        """Return the path under which content is found besides its own; "" if there is none."""
+        request = Request("GET", content_path(guid, "vanity"))
+        try:
+            return self._session.object(request).string("path")
+        except NotFoundError:
+            return ""
+
+    def set_vanity_path(self, guid: str, path: str) -> str:
+        """Give content a path, which other content must not have, and return it as it is now."""
+        request = Request("PUT", content_path(guid, "vanity"), body={"path": path})
+        try:
+            return self._session.object(request).string("path")
+        except RefusedError as error:
+            # Sent again because the answer was lost, the path may be taken by this content.
+            taken = error.code == Code.VANITY_PATH_IN_USE
+            if taken and self.vanity_path(guid).strip("/") == path.strip("/"):
+                return path
+            raise
+
+    def remove_vanity_path(self, guid: str) -> None:
+        """Take the path of content away, if it has one."""
+        request = Request("DELETE", content_path(guid, "vanity"))
+        self._removed(request, lambda: bool(self.vanity_path(guid)))
+
+    def thumbnail(self, guid: str) -> bytes | None:
+        """Return the picture of content; None if it has none."""
+        # Connect's reference has it beside the content, and in the API only what changes it.
+        beside = Request("GET", f"content/{quote(guid, safe='')}/__thumbnail__", api=False)
+        with contextlib.suppress(RefusedError):
+            kind, image = self._session.data(beside)
+            if kind.startswith("image/") or not image:
+                return image or None
+        try:
+            _, image = self._session.data(Request("GET", content_path(guid, "thumbnail")))
+        except RefusedError as error:
+            if error.status not in _NO_SUCH_PATH:
+                raise
+            return None
+        return image or None
+
+    def set_thumbnail(self, guid: str, image: bytes) -> None:
+        """Give content a picture."""
+        request = Request("PUT", content_path(guid, "thumbnail"), data=image)
+        self._session.json(request, may_be_empty=True)
+
+    def remove_thumbnail(self, guid: str) -> None:
+        """Take the picture of content away, if it has one."""
+        request = Request("DELETE", content_path(guid, "thumbnail"))
+        self._removed(request, lambda: self.thumbnail(guid) is not None)
+
+    def integrations(self) -> tuple[Integration, ...]:
+        """Return the OAuth integrations of the server."""
+        return self._listed("v1/oauth/integrations", Integration)
+
+    def content_integrations(self, guid: str) -> tuple[Integration, ...]:
+        """Return the OAuth integrations of content."""
+        request = Request("GET", _associations(guid))
+        return tuple(
+            Integration(
+                guid=each.string("oauth_integration_guid"),
+                name=each.optional_string("oauth_integration_name") or "",
+            )
+            for each in objects(self._session.json(request), str(request))
+        )
+
+    def set_integrations(self, guid: str, guids: Collection[str]) -> None:
+        """Replace the OAuth integrations of content."""
+        body = [{"oauth_integration_guid": each} for each in guids]
+        self._session.json(Request("PUT", _associations(guid), body=body), may_be_empty=True)
+
+    def limits(
+        self, app_mode: str | None = None, *, access: bool = False, settings: bool = False
+    ) -> ServerLimits:
+        """Return what the server allows: one request for each of the three that is asked for.
+
+        With an `app_mode` that is what processes of such content may have, with `access` who may
+        be let in, with `settings` everything else. What the server does not tell is no limit.
+        """
+        known: dict[str, Scalar] = {}
+        types: tuple[str, ...] | None = None
+        if access and (answer := self._told("server_settings/applications")):
+            types = answer.strings("access_types") or None
+        if settings and (answer := self._told("server_settings")):
+            licence = answer.child("license")
+            known = {**(licence.scalars() if licence else {}), **answer.scalars()}
+        scheduler = self._scheduler(app_mode) if app_mode else {}
+        return ServerLimits(scheduler=scheduler, access_types=types, settings=known)
+
+    def _scheduler(self, app_mode: str) -> Mapping[str, float]:
+        path = "server_settings/scheduler"
+        answer = self._told(f"{path}/{quote(app_mode, safe='')}") or self._told(path)
+        told = answer.scalars() if answer else {}
+        return {name: value for name, value in told.items() if isinstance(value, int | float)}
+
+    def _told(self, path: str) -> JsonObject | None:
+        """Return what a path tells; None if this key, or an older server, is not told it."""
+        try:
+            return self._session.object(Request("GET", path))
+        except RefusedError as error:
+            if error.status not in _UNTOLD:
+                raise
+            return None
+
+    def _listed(self, path: str, kind: type[Listed]) -> tuple[Listed, ...]:
+        request = Request("GET", path)
+        return tuple(map(kind.from_answer, objects(self._session.json(request), str(request))))
+
+    def _sent(self, request: Request, is_done: Callable[[], bool]) -> None:
+        """Send a request whose answer does not matter; if it is lost, look what it has done."""
+
+        def send() -> bool:
+            self._session.json(request, may_be_empty=True)
+            return True
+
+        self._session.settled(send, lambda: is_done() or None)
+
+    def _removed(self, request: Request, is_there: Callable[[], bool]) -> None:
+        """Remove something; that it is gone already is as good."""
+        try:
+            self._sent(request, lambda: False)
+        except NotFoundError:
+            if is_there():
+                raise
+
+
+def _principal(kind: PrincipalType, answer: JsonObject) -> Principal:
+    return Principal(
+        type=kind,
+        guid=answer.string("guid"),
+        name=answer.string(_NAME_KEYS[kind]),
+        user_role=answer.optional_string("user_role") or "",
+    )
+
+
+def _associations(guid: str) -> str:
+    return content_path(guid, "oauth", "integrations", "associations")

@@ -120,6 +120,15 @@ class JsonObject:
         """Return the fields that hold strings, for an object of free keys."""
         return tuple((k, v) for k, v in self._fields.items() if isinstance(v, str))
 
+    def scalars(self) -> dict[str, str | float | bool | None]:
+        """Return the fields that hold a string, a number, a boolean or null."""
+        kinds = str | int | float | None
+        return {
+            key: _encodable(value) if isinstance(value, str) else value
+            for key, value in self._fields.items()
+            if isinstance(value, kinds)
+        }
+
     def _array(self, key: str) -> object:
         value = self._fields.get(key)
         return [] if value is None else value

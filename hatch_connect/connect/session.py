@@ -10,8 +10,8 @@ import itertools
 import json
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-from urllib.parse import urlencode, urljoin, urlsplit
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import requests
 import urllib3.exceptions
@@ -19,9 +19,9 @@ import urllib3.exceptions
 from hatch_connect.connect.codes import Code, next_step
 from hatch_connect.connect.errors import is_gateways
 from hatch_connect.connect.headers import login_hint
-from hatch_connect.connect.json_reader import readable, refusal_in, without_markup
+from hatch_connect.connect.json_reader import JsonObject, readable, refusal_in, without_markup
 from hatch_connect.connect.resources import Visit
-from hatch_connect.connect.retries import seconds_asked, sent_whole
+from hatch_connect.connect.retries import seconds_asked, sent_whole, settle
 from hatch_connect.connect.servers import is_local
 from hatch_connect.connect.transport import HeaderAuth, Http
 from hatch_connect.errors import (
@@ -33,14 +33,17 @@ from hatch_connect.events import Note, Report, Warned
 from hatch_connect.secret import hiding
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from hatch_connect.connect.retries import Backoff
     from hatch_connect.connect.servers import Server
     from hatch_connect.connect.upload import BundleBody
     from hatch_connect.secret import Hidden, Secret
 
+T = TypeVar("T")
+
 _MANY_HOPS = 5
+_SETTLING = 4  # attempts at what must not be done twice
 _VISITS = 4  # attempts at a visit ...
 _SLOWLY = 3  # ... with waits three times as long as usual: about ten seconds in all
 _EXCERPT_BYTES = 1 << 16
@@ -60,7 +63,8 @@ class Request:
     """A request to the API; as text it is "POST v1/content".
 
     `wait` is for how many seconds the server was asked to hold its answer back; `secrets` are
-    values in `body` that must not be in any message; `public` is what needs no key.
+    values in `body` that must not be in any message; `public` is what needs no key. If not `api`,
+    the path is the server's own.
     """
 
     method: str
@@ -68,9 +72,18 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     body: object = field(default=None, kw_only=True, repr=False)
     stream: BundleBody | None = field(default=None, kw_only=True)
+    data: bytes | None = field(default=None, kw_only=True, repr=False)
     secrets: tuple[Secret, ...] = field(default=(), kw_only=True)
     wait: int = field(default=0, kw_only=True)
     public: bool = field(default=False, kw_only=True)
+    api: bool = field(default=True, kw_only=True)
+
+    @property
+    def headers(self) -> Mapping[str, str] | None:
+        """The headers that belong to a body that is not JSON."""
+        if self.data is not None:
+            return {"Content-Type": "application/octet-stream"}
+        return self.stream.headers if self.stream else None
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -113,17 +126,40 @@ class Session:
         Also a request whose answer does not matter wants one or the other: an HTML page comes from
         something in front of Connect, and nothing was carried out.
         """
-        query = f"?{urlencode(request.query)}" if request.query else ""
-        url = f"{self.server.url}/__api__/{request.path}{query}"
-        response = self._answer(request, url, api=True)
-        if not response.ok:
-            raise self._refused(request, response)
+        response = self._accepted(request)
         if may_be_empty and not response.content:
             return None
         try:
             return json.loads(response.content)
         except (ValueError, RecursionError):
             raise self._no_json(request, response) from None
+
+    def object(self, request: Request) -> JsonObject:
+        """Return the JSON object that answers a request."""
+        return JsonObject(self.json(request), str(request))
+
+    def data(self, request: Request) -> tuple[str, bytes]:
+        """Return the media type and the bytes that answer a request."""
+        response = self._accepted(request)
+        return response.headers.get("Content-Type", ""), response.content
+
+    def settled(
+        self, act: Callable[[], T], look: Callable[[], T | None], *, name_may_be_ours: bool = False
+    ) -> T:
+        """Do by `act` what must not be done twice; `look` returns what a lost answer has done."""
+        pauses = self.pauses(_SETTLING)
+        return settle(act, look, pauses, self.report, name_may_be_ours=name_may_be_ours)
+
+    def _accepted(self, request: Request) -> requests.Response:
+        """Return an answer that was read to its end, and is no refusal."""
+        response = self._answer(request, self._url(request), api=True)
+        if not response.ok:
+            raise self._refused(request, response)
+        return response
+
+    def _url(self, request: Request) -> str:
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        return f"{self.server.url}/{'__api__/' if request.api else ''}{request.path}{query}"
 
     def pauses(self, attempts: int, *, slower: int = 1) -> Backoff:
         """Return the waits between `attempts`, each so many times as long as usual."""
@@ -224,8 +260,8 @@ class Session:
             url,
             auth=HeaderAuth(authorization),
             json=request.body,
-            data=request.stream,
-            headers=request.stream.headers if request.stream else None,
+            data=request.data if request.stream is None else request.stream,
+            headers=request.headers,
             wait=request.wait,
         )
 
@@ -286,6 +322,11 @@ class Session:
             self.report(
                 Warned(text=f"{url} is not encrypted: others on the way can read the API key.")
             )
+
+
+def content_path(guid: str, *rest: str) -> str:
+    """Return a path of content; the GUID is quoted, since it may be any text from a user."""
+    return "/".join(("v1/content", *(quote(part, safe="") for part in (guid, *rest))))
 
 
 def _beginning_of(response: requests.Response) -> bytes:

@@ -135,8 +135,8 @@ class TestRefusals:
     def test_with_a_code_that_is_not_known_here_say_nothing_that_may_mislead(
         self, client: ConnectClient, fake: FakeConnect
     ) -> None:
-        fake.misbehave("GET", "v1/user", Say(400, b'{"code": 151, "error": "bad time-out"}'))
-        with pytest.raises(RefusedError, match=r"code 151.*bad time-out") as caught:
+        fake.misbehave("GET", "v1/user", Say(400, b'{"code": 152, "error": "bad principal"}'))
+        with pytest.raises(RefusedError, match=r"code 152.*bad principal") as caught:
             client.me()
         assert caught.value.hint is None
 

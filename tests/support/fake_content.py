@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from support.fake_bundle import Refusal
+from support.fake_fields import DEFAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,21 +53,30 @@ class FakeContent:
     environment: dict[str, str] = field(default_factory=dict)
     bundles: dict[str, FakeBundle] = field(default_factory=dict)
     jobs: dict[str, list[str]] = field(default_factory=dict)
+    permissions: list[dict[str, str]] = field(default_factory=list)
+    tags: set[str] = field(default_factory=set)
+    vanity: str | None = None
+    thumbnail: bytes | None = None
+    integrations: list[str] = field(default_factory=list)
 
     def told(self) -> dict[str, object]:
-        return self.fields | {
-            "guid": self.guid,
-            "id": self.id,
-            "name": self.name,
-            "title": self.title,
-            "owner_guid": self.owner,
-            "app_mode": self.app_mode,
-            "app_role": self.role,
-            "locked": self.locked,
-            "bundle_id": self.bundle_id,
-            "content_url": f"{self.url}/content/{self.guid}/",
-            "dashboard_url": f"{self.url}/connect/#/apps/{self.guid}",
-        }
+        return (
+            DEFAULTS
+            | self.fields
+            | {
+                "guid": self.guid,
+                "id": self.id,
+                "name": self.name,
+                "title": self.title,
+                "owner_guid": self.owner,
+                "app_mode": self.app_mode,
+                "app_role": self.role,
+                "locked": self.locked,
+                "bundle_id": self.bundle_id,
+                "content_url": f"{self.url}/content/{self.guid}/",
+                "dashboard_url": f"{self.url}/connect/#/apps/{self.guid}",
+            }
+        )
 
 
 @dataclass

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from support.fake_bundle import Refusal, Reply, manifest_in, parts_of
 from support.fake_content import FakeBundle, FakeContent, FakeTask, change, fields_of, list_of
+from support.fake_fields import DEFAULTS, Check
+from support.fake_settings import FakeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,12 +22,8 @@ if TYPE_CHECKING:
     from support.fake_oauth import FakeOAuth
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{3,64}")
-_CREATE = {"name", "title", "description", "access_type"}
-_UPDATE = {
-    *("title", "description", "access_type", "default_image_name", "locked", "locked_message"),
-    *("default_py_environment_management", "default_r_environment_management"),
-    *("min_processes", "max_processes", "run_as", "service_account_name", "idle_timeout"),
-}
+_CREATE = {"name", "title", *DEFAULTS}
+_UPDATE = {"title", "locked", "locked_message", *DEFAULTS}
 _C = r"v1/content/([0-9a-f-]{36})"
 
 
@@ -60,6 +58,7 @@ class World:
     user_guid: str = "10000000-0000-4000-8000-000000000001"
     people: dict[str, str] = field(default_factory=dict)  # other users' names, by GUID
     tells_owners: bool = True
+    settings: FakeSettings = field(default_factory=FakeSettings)
     url: str = ""
     oauth: FakeOAuth | None = None  # lets people sign in otherwise than with a key
     front: str | None = None  # what a proxy in front wants as Authorization
@@ -101,25 +100,27 @@ class World:
             return Reply(404, b"<html>no such content</html>", "text/html")
         if not self._admits(request, content):
             return Reply(401, b"<html>log in</html>", "text/html")
-        if match[2] and not self._knows(2025, 7):
+        if match[2] and not self.knows(2025, 7):
             return Reply(404, b"<html>no such page</html>", "text/html")
         bundle = content.bundles.get(match[2] or content.bundle_id or "")
         if bundle is None or not bundle.deployed:
             return Reply(404, b"<html>not deployed</html>", "text/html")
-        return self.page
+        thumbnail = self.settings.thumbnail(content, request)
+        return thumbnail or self.page
 
     def _number(self) -> str:
         self._numbers += 1
         return str(self._numbers)
 
-    def _knows(self, year: int, month: int) -> bool:
+    def knows(self, year: int, month: int) -> bool:
         match = re.match(r"(\d+)\.(\d+)", self.version)
         return match is None or (int(match[1]), int(match[2])) >= (year, month)
 
     def _route(self, request: Recorded) -> Reply:
         if request.path == "server_settings":
             version = "" if self.hides_version else self.version
-            return Reply.of({"version": version, "hostname": "fake"})
+            more = self.settings.server() if self._has_key(request) else {}
+            return Reply.of({"version": version, "hostname": "fake"} | more)
         if self._has_key(request):
             return self._routed(request)
         if self.oauth is None:
@@ -149,6 +150,8 @@ class World:
             match = re.fullmatch(pattern, str(request))
             if match:
                 return answer(self, request, *match.groups())
+        if reply := self.settings.answer(self, request):
+            return reply
         raise Refusal(404, 4, "no such resource")
 
     def _user(self, _request: Recorded) -> Reply:
@@ -197,38 +200,41 @@ class World:
     def _create(self, request: Recorded) -> Reply:
         if self.user_role == "viewer":
             raise Refusal(403, 22, "viewers do not publish")
-        fields = fields_of(request, _CREATE)
+        fields = fields_of(request, _CREATE - self.settings.unknown_fields)
         name = fields.pop("name", None)
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise Refusal(400, 5, "the name is not valid")
         if any(c.name == name and c.owner == self.user_guid for c in self.contents.values()):
             raise Refusal(409, 26, "there is content of that name")
+        self._checked(fields, None)
         content = self.add_content(name)
         change(content, fields)
-        return Reply.of(content.told(), 201)
+        return Reply.of(self.settings.told(content), 201)
 
-    def _content(self, guid: str, *, change: bool = False) -> FakeContent:
+    def content_of(self, guid: str, *, change: bool = False) -> FakeContent:
         content = self.contents.get(guid)
         if content is None:
             raise Refusal(404, 4, "no such content")
         if content.hidden:
             raise Refusal(403, 19, "you may not view this content")
-        if change and content.role not in {"owner", "editor"}:
+        may_change = content.role in {"owner", "editor"} or self.user_role == "administrator"
+        if change and not may_change:
             raise Refusal(403, 21, "you may not change this content")
         if change and content.locked:
             raise Refusal(403, 222, "the content is locked")
         return content
 
     def _get(self, request: Recorded, guid: str) -> Reply:
-        content = self._content(guid)
-        owner = {"guid": content.owner, "username": self.people.get(content.owner)}
-        told = request.query.get("include") == "owner" and self.tells_owners and owner["username"]
-        return Reply.of(content.told() | ({"owner": owner} if told else {}))
+        content = self.content_of(guid)
+        if not request.query.keys() <= {"include"}:
+            raise Refusal(400, 32, "unknown query")
+        included = self.settings.included(self, content, request.query.get("include", ""))
+        return Reply.of(self.settings.told(content) | included)
 
-    def _person(self, _request: Recorded, guid: str) -> Reply:
-        if guid not in self.people:
-            raise Refusal(404, 4, "no such user")
-        return Reply.of({"guid": guid, "username": self.people[guid]})
+    def name_of(self, guid: str) -> str:
+        """Return the name of a user, "" if there is none."""
+        known = {self.user_guid: self.username} | self.people
+        return str(self.settings.users.get(guid, {}).get("username", known.get(guid, "")))
 
     def _by_number(self, _request: Recorded, number: str) -> Reply:
         for content in self.contents.values():
@@ -237,12 +243,21 @@ class World:
         raise Refusal(404, 4, "no such content")
 
     def _patch(self, request: Recorded, guid: str) -> Reply:
-        content = self._content(guid, change=True)
-        change(content, fields_of(request, _UPDATE))
-        return Reply.of(content.told())
+        content = self.content_of(guid, change=True)
+        if self.user_role == "viewer":
+            raise Refusal(403, 22, "viewers do not publish")
+        fields = fields_of(request, _UPDATE - self.settings.unknown_fields)
+        self._checked(fields, content)
+        change(content, fields)
+        self.settings.note(request)
+        return Reply.of(self.settings.told(content))
+
+    def _checked(self, fields: dict[str, object], content: FakeContent | None) -> None:
+        mode, has = (content.app_mode, content.fields) if content else ("unknown", {})
+        Check(self.settings, self.user_role, mode)(fields, has)
 
     def _environment(self, request: Recorded, guid: str) -> Reply:
-        content = self._content(guid, change=request.method != "GET")
+        content = self.content_of(guid, change=request.method != "GET")
         if request.method == "PATCH":
             for entry in list_of(request):
                 if entry.keys() != {"name", "value"}:
@@ -254,18 +269,18 @@ class World:
         return Reply.of(sorted(content.environment))
 
     def _repository(self, _request: Recorded, guid: str) -> Reply:
-        if not self._content(guid).git:
+        if not self.content_of(guid).git:
             raise Refusal(404, 4, "no repository")
         return Reply.of({"repository": "https://example.com/x.git", "branch": "main"})
 
     def _upload(self, request: Recorded, guid: str) -> Reply:
-        content = self._content(guid, change=True)
+        content = self.content_of(guid, change=True)
         if content.git:
             raise Refusal(409, 144, "the content is managed by git")
         if not request.body:
             raise Refusal(400, 125, "the bundle is empty")
         archive, metadata = parts_of(request.headers, request.body)
-        if metadata and not self._knows(2025, 12):
+        if metadata and not self.knows(2025, 12):
             raise Refusal(400, 135, "the bundle cannot be unpacked")
         # The header covers the body, whatever that is; no official client sends it with a form.
         sum_ = request.headers.get("x-content-checksum")
@@ -277,7 +292,7 @@ class World:
         return Reply.of(self._told(content, bundle), 201)
 
     def _bundles(self, request: Recorded, guid: str) -> Reply:
-        content = self._content(guid)
+        content = self.content_of(guid)
         bundles = [self._told(content, b) for b in content.bundles.values()]
         if self.bundle_order == "newest":
             bundles.reverse()
@@ -298,7 +313,7 @@ class World:
         return told
 
     def _bundle(self, request: Recorded, guid: str, bundle_id: str) -> Reply:
-        content = self._content(guid, change=request.method == "DELETE")
+        content = self.content_of(guid, change=request.method == "DELETE")
         bundle = content.bundles.get(bundle_id)
         if bundle is None:
             raise Refusal(404, 4, "no such bundle")
@@ -311,10 +326,10 @@ class World:
         return Reply.of(self._told(content, bundle))
 
     def _deploy(self, request: Recorded, guid: str) -> Reply:
-        content = self._content(guid, change=True)
+        content = self.content_of(guid, change=True)
         if self.user_role == "viewer":
             raise Refusal(403, 22, "viewers do not deploy")
-        allowed = {"bundle_id", "activate"} if self._knows(2025, 6) else {"bundle_id"}
+        allowed = {"bundle_id", "activate"} if self.knows(2025, 6) else {"bundle_id"}
         fields = fields_of(request, allowed)
         bundle = content.bundles.get(str(fields.get("bundle_id")))
         if bundle is None or not isinstance(fields["bundle_id"], str):
@@ -382,7 +397,7 @@ class World:
         )
 
     def _jobs(self, request: Recorded, guid: str) -> Reply:
-        jobs = enumerate(self._content(guid).jobs)
+        jobs = enumerate(self.content_of(guid).jobs)
         # A fraction of a second has as many digits as it needs.
         found: list[dict[str, object]] = [
             {
@@ -400,7 +415,7 @@ class World:
         return self._page(request, found)
 
     def _job_log(self, _request: Recorded, guid: str, key: str) -> Reply:
-        lines = self._content(guid).jobs.get(key)
+        lines = self.content_of(guid).jobs.get(key)
         if lines is None:
             raise Refusal(404, 4, "no such job")
         return Reply.of({"entries": [{"source": "stderr", "data": line} for line in lines]})
@@ -412,7 +427,6 @@ class World:
         ("GET v1/content", _find),
         ("POST v1/content", _create),
         (rf"GET {_C}", _get),
-        (r"GET v1/users/([0-9a-z-]+)", _person),
         (rf"PATCH {_C}", _patch),
         (r"GET applications/([0-9a-f-]+)", _by_number),
         (rf"(?:GET|PATCH) {_C}/environment", _environment),
