@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 
-from hatch_connect.local.api import bundles, content, deployments, server
+from hatch_connect.local.api import bundles, content, declared, deployments, server
 from hatch_connect.local.api.requests import BAD_KEY, ApiError, nobody_listens, refuse, refuse_http
 from hatch_connect.local.folder import HOST_NAMES
 from hatch_connect.local.machine import Machine
@@ -75,6 +75,7 @@ def create_app(setup: Setup, leases: Leases) -> Starlette:
             server.SETTINGS,
             *server.ROUTES,
             *content.ROUTES,
+            *declared.ROUTES,
             *bundles.ROUTES,
             *deployments.ROUTES,
             Route("/__local__/lease", leases),
@@ -90,6 +91,7 @@ def create_app(setup: Setup, leases: Leases) -> Starlette:
             WebSocketRoute("/content/{guid}/{path:path}", visit_socket),
             Route("/connect/", overview),
             Route("/", overview),
+            Route("/{path:path}", visits.go_on),
         ],
         # A page of another origin must not reach this server under a name of its own.
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOST_NAMES)],

@@ -64,6 +64,7 @@ class Machine:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.state = State(setup.folder)
+        self.state.add_name("user", USER_NAME, guid=USER_GUID)
         self.tasks = Tasks()
         self.environments = Environments(setup.folder / "environments", setup.environ)
         self.processes = Processes()
@@ -124,6 +125,10 @@ class Machine:
     def log_path(self, key: str) -> Path:
         """Return where the log of a job is."""
         return self.setup.folder / "logs" / f"{key}.jsonl"
+
+    def thumbnail(self, content: StoredContent) -> Path:
+        """Return where the thumbnail of content is."""
+        return self.setup.folder / "thumbnails" / content.guid
 
     async def runtime(self, python: Python) -> Path:
         """Return the folder of what launches content on that Python."""
@@ -193,6 +198,7 @@ class Machine:
             await self.remove_files(bundle)
         for job in jobs:
             self.log_path(job.key).unlink(missing_ok=True)
+        self.thumbnail(content).unlink(missing_ok=True)
         await asyncio.to_thread(shutil.rmtree, self._home(content), ignore_errors=True)
 
     async def remove_files(self, bundle: StoredBundle) -> None:

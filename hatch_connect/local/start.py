@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from hatch_connect.local.folder import (
 from hatch_connect.programs import without_identity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from hatch_connect.events import Report
@@ -73,6 +74,16 @@ def running(state: Path, *, environ: Mapping[str, str], report: Report) -> Itera
         elif process is not None:
             # Others still use it. Waiting for its end keeps it from becoming a zombie.
             threading.Thread(target=process.wait, daemon=True).start()
+
+
+def make_known(server: LocalServer, names: Mapping[str, Iterable[str]]) -> None:
+    """Let there be who and what a project names: `people`, `tags` and `integrations`."""
+    body = json.dumps({kind: list(each) for kind, each in names.items()})
+    headers = {"Authorization": f"Key {server.api_key.reveal()}"}
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc)
+    with closing(connection):
+        connection.request("PUT", "/__api__/__local__/known", body=body, headers=headers)
+        connection.getresponse().read()
 
 
 def serve(

@@ -12,7 +12,7 @@ import sqlite3
 from collections import deque
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from uuid import uuid4
 
 from hatch_connect.secret import Secret
@@ -33,8 +33,16 @@ CREATE TABLE IF NOT EXISTS bundle (
 CREATE TABLE IF NOT EXISTS job (
     key TEXT PRIMARY KEY,
     content INTEGER NOT NULL REFERENCES content ON DELETE CASCADE, document TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS named (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL,
+    parent INTEGER NOT NULL, guid TEXT NOT NULL UNIQUE, UNIQUE (kind, name, parent));
+CREATE TABLE IF NOT EXISTS link (
+    content INTEGER NOT NULL REFERENCES content ON DELETE CASCADE,
+    named INTEGER NOT NULL REFERENCES named ON DELETE CASCADE,
+    role TEXT NOT NULL, PRIMARY KEY (content, named));
 """
 _TAIL = 50
+NameKind: TypeAlias = Literal["user", "group", "tag", "integration"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +58,8 @@ class StoredContent:
     app_mode: str = "unknown"
     python: str | None = None
     active_bundle: int | None = None
+    vanity_path: str | None = None
+    vanity_since: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +102,20 @@ class StoredJob:
     pid: int = 0
     ended: str | None = None
     exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredName:
+    """A user, a group, a tag or an OAuth integration that clients may name.
+
+    `parent` is the number of the tag above a tag; 0 if it is a category, and for all others.
+    """
+
+    id: int
+    kind: NameKind
+    name: str
+    parent: int = 0
+    guid: str
 
 
 _Row = TypeVar("_Row", StoredContent, StoredBundle, StoredJob)
@@ -228,6 +252,46 @@ class State:
             for job in self.jobs(content):
                 if job.ended is None:
                     self.save_job(replace(job, ended=now()))
+
+    def names(self, kind: NameKind) -> tuple[StoredName, ...]:
+        """Return all that there is of a kind, oldest first."""
+        rows = self._database.execute(
+            "SELECT id, name, parent, guid FROM named WHERE kind = ? ORDER BY id", (kind,)
+        )
+        return tuple(
+            StoredName(id=number, kind=kind, name=name, parent=parent, guid=guid)
+            for number, name, parent, guid in rows
+        )
+
+    def add_name(self, kind: NameKind, name: str, *, parent: int = 0, guid: str = "") -> StoredName:
+        """Return what has that name below `parent`, added now if there is nothing yet."""
+        self._database.execute(
+            "INSERT OR IGNORE INTO named (kind, name, parent, guid) VALUES (?, ?, ?, ?)",
+            (kind, name, parent, guid or str(uuid4())),
+        )
+        wanted = name, parent
+        return next(one for one in self.names(kind) if (one.name, one.parent) == wanted)
+
+    def links(self, content: StoredContent, *kinds: NameKind) -> dict[StoredName, str]:
+        """Return the users, groups, tags or integrations of content, with their roles."""
+        rows = dict(
+            self._database.execute("SELECT named, role FROM link WHERE content = ?", (content.id,))
+        )
+        named = (one for kind in kinds for one in self.names(kind))
+        return {one: rows[one.id] for one in named if one.id in rows}
+
+    def link(self, content: StoredContent, named: StoredName, role: str = "") -> None:
+        """Let content have a tag or an integration, or a user or group a role in it."""
+        self._database.execute(
+            "INSERT OR REPLACE INTO link VALUES (?, ?, ?)", (content.id, named.id, role)
+        )
+
+    def unlink(self, content: StoredContent, *named: StoredName) -> None:
+        """Take from content what it was linked with."""
+        self._database.executemany(
+            "DELETE FROM link WHERE content = ? AND named = ?",
+            [(content.id, one.id) for one in named],
+        )
 
     def _rows(self, kind: type[_Row], query: str, *values: object) -> Iterator[_Row]:
         for number, document in self._database.execute(query, values):

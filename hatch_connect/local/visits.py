@@ -159,6 +159,17 @@ class Visits:
         show = _show_file if target.mode.kind == "files" else _describe_model
         return await show(folder, target, request)
 
+    async def go_on(self, request: Request) -> Response:
+        """Redirect from the path that content is found by to the content itself."""
+        machine, path = machine_of(request), request.scope["path"]
+        for content in machine.state.contents():
+            found = content.vanity_path
+            if found and f"{path}/".startswith(found):
+                query = f"?{request.url.query}" if request.url.query else ""
+                rest = path[len(found) :]
+                return RedirectResponse(f"{machine.content_url(content)}{rest}{query}")
+        raise HTTPException(404)
+
     async def _answer(self, request: Request, target: ContentTarget) -> Response:
         try:
             machine = machine_of(request)

@@ -6,6 +6,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,11 +113,13 @@ def chosen_server(call: Call, config: ProjectConfig | None) -> Iterator[Server]:
             "--local deploys to this machine, and another server is named as well.",
             hint="Leave out either --local or --name and --server.",
         )
-    from hatch_connect.local.start import running
+    from hatch_connect.local.start import make_known, running
 
     with running(state_folder(call), environ=call.environ, report=call.report) as local:
         # `[tool.hatch-connect.on.local]` says what differs on this machine.
         table = "local" if "local" in tables else None
+        if config and (named := _named(config.on(table) if table else config)):
+            make_known(local, named)
         yield Server(
             url=local.url,
             credential=ApiKey(local.api_key),
@@ -124,6 +127,18 @@ def chosen_server(call: Call, config: ProjectConfig | None) -> Iterator[Server]:
             source=_LOCAL,
             table=table,
         )
+
+
+def _named(config: ProjectConfig) -> dict[str, tuple[str, ...]]:
+    """Return the people, tags and integrations that are declared: no others are on this machine."""
+    declared = config.declared
+    lists = {
+        "people": (declared.viewers, declared.collaborators),
+        "tags": (declared.tags,),
+        "integrations": (declared.integrations,),
+    }
+    named = {kind: [one.names for one in each if one] for kind, each in lists.items()}
+    return {kind: tuple(chain(*names)) for kind, names in named.items() if any(names)}
 
 
 def _workflow(

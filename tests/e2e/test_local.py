@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import urllib.request
@@ -102,3 +103,17 @@ def test_the_server_runs_until_it_is_stopped(project: Path, sandbox: Sandbox) ->
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
+
+
+def test_whom_a_project_names_is_there(project: Path, sandbox: Sandbox) -> None:
+    with (project / "pyproject.toml").open("a", encoding="utf-8") as file:
+        file.write("[tool.hatch-connect.settings]\n")
+        file.write('viewers = ["group:analysts"]\ntags = ["Department/Finance"]\n')
+        file.write('[tool.hatch-connect.on.local.settings]\nviewers-add = ["ann"]\n')
+    listed = sandbox.connect("versions", "--local", cwd=project)
+    assert "was not deployed" in listed.stderr, listed.said
+    (state,) = sandbox.home.rglob("state.sqlite3")
+    database = sqlite3.connect(state)
+    named = set(database.execute("SELECT kind, name FROM named"))
+    database.close()
+    assert named >= {("user", "ann"), ("group", "analysts"), ("tag", "Finance")}

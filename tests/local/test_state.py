@@ -102,3 +102,20 @@ def test_a_log_keeps_its_lines(tmp_path: Path) -> None:
     assert len(log.tail) == 50
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert read_log(tmp_path / "none") == ()
+
+
+def test_a_name_is_added_once_and_linked(kept: State, content: StoredContent) -> None:
+    category = kept.add_name("tag", "Region")
+    north = kept.add_name("tag", "North", parent=category.id)
+    ann = kept.add_name("user", "ann", guid="a-guid")
+    kept.link(content, ann, "viewer")
+    kept.link(content, ann, "owner")
+    kept.link(content, north)
+
+    assert kept.add_name("user", "ann") == ann
+    assert kept.add_name("tag", "North") not in {north, category}
+    assert kept.links(content, "user", "group", "tag") == {ann: "owner", north: ""}
+    kept.unlink(content, north, category)
+    assert kept.links(content, "tag") == {}
+    kept.remove_content(content)
+    assert kept.links(content, "user") == {}

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from hatch_connect.local.api.declared import tags_of, user_json
 from hatch_connect.local.api.requests import (
+    BAD_INCLUDE,
+    BAD_LOAD_FACTOR,
     LOCKED,
     NAME_TAKEN,
     NO_RIGHTS,
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from hatch_connect.local.machine import Machine
     from hatch_connect.local.state import StoredContent
 
-_ACCESS_TYPES = ("all", "logged_in", "acl")
+ACCESS_TYPES = ("all", "logged_in", "acl")
 _TYPES: dict[str, type | UnionType] = {
     **dict.fromkeys(("title", "run_as", "default_image_name", "service_account_name"), str),
     "connection_timeout": int,
@@ -57,6 +60,11 @@ _TYPES: dict[str, type | UnionType] = {
 }
 """By Connect's name of a setting, the JSON types that it may have."""
 
+_ORDER = {  # with Connect's codes
+    ("min_processes", "max_processes"): 114,
+    ("memory_request", "memory_limit"): 185,
+    ("cpu_request", "cpu_limit"): 190,
+}
 _NEVER_NULL: dict[str, object] = {
     "description": "",
     "access_type": "all",
@@ -65,6 +73,7 @@ _NEVER_NULL: dict[str, object] = {
     "locked_message": "",
 }
 DEFAULTS: dict[str, object] = dict.fromkeys(_TYPES) | _NEVER_NULL
+_INCLUDED = frozenset(("tags", "owner", "vanity_url", "bookmarked", "schedule"))
 _WRITABLE = frozenset(("name", "owner_guid", *DEFAULTS))
 
 
@@ -86,12 +95,44 @@ def _settings(given: dict[str, object]) -> dict[str, object]:
             raise invalid(f"The field {name!r} has the wrong type, {type(value).__name__}.")
         if isinstance(value, int | float) and value < 0:
             raise invalid(f"The field {name!r} must not be negative.")
+    load = given.get("load_factor")
+    if isinstance(load, int | float) and load > 1:
+        raise ApiError(400, BAD_LOAD_FACTOR, "The field 'load_factor' must be from 0 to 1.")
     title = given.get("title")
     if isinstance(title, str) and title and validate_title(title):
         raise invalid("The title must have 3 to 1,024 characters.")
-    if given.get("access_type", "all") not in _ACCESS_TYPES:
-        raise invalid(f"The field 'access_type' must be one of: {', '.join(_ACCESS_TYPES)}.")
+    if given.get("access_type", "all") not in ACCESS_TYPES:
+        raise invalid(f"The field 'access_type' must be one of: {', '.join(ACCESS_TYPES)}.")
     return given
+
+
+def _in_order(settings: dict[str, object]) -> dict[str, object]:
+    """Return settings of which none is above its limit; raises ApiError."""
+    for (low, high), code in _ORDER.items():
+        least, most = settings[low], settings[high]
+        if isinstance(least, int | float) and isinstance(most, int | float) and least > most:
+            raise ApiError(400, code, f"The field {low!r} must not be more than {high!r}.")
+    return settings
+
+
+def _asked(request: Request) -> frozenset[str]:
+    """Return what a request wants to know of content besides its fields; raises ApiError."""
+    asked = frozenset(filter(None, request.query_params.get("include", "").split(",")))
+    if unknown := asked - _INCLUDED:
+        raise ApiError(400, BAD_INCLUDE, f"There is nothing to include as {min(unknown)!r}.")
+    return asked
+
+
+def _included(machine: Machine, content: StoredContent, asked: frozenset[str]) -> dict[str, object]:
+    path, owner = content.vanity_path, user_json(machine.state.names("user")[0])
+    told = {
+        "tags": tags_of(machine.state, content),
+        "owner": {key: owner[key] for key in ("guid", "username", "first_name", "last_name")},
+        "vanity_url": f"{machine.setup.url}{path}" if path else None,
+        "bookmarked": False,
+        "schedule": [],
+    }
+    return {key: value for key, value in told.items() if key in asked}
 
 
 def _content_json(machine: Machine, content: StoredContent) -> dict[str, object]:
@@ -128,9 +169,14 @@ async def find(request: Request) -> Response:
     """`GET v1/content`, all or those of a name and owner."""
     machine = machine_of(request)
     name, owner = (request.query_params.get(key) for key in ("name", "owner_guid"))
+    asked = _asked(request)
     found = machine.state.contents() if owner in {None, USER_GUID} else ()
     return JSONResponse(
-        [_content_json(machine, content) for content in found if name in {None, content.name}]
+        [
+            _content_json(machine, content) | _included(machine, content, asked)
+            for content in found
+            if name in {None, content.name}
+        ]
     )
 
 
@@ -139,14 +185,16 @@ async def create(request: Request) -> Response:
     machine = machine_of(request)
     given = await read_object(request, _WRITABLE)
     name = _name(given.pop("name", None))
-    settings = DEFAULTS | _settings(given)
+    settings = _in_order(DEFAULTS | _settings(given))
     _check_free(machine, name)
     return JSONResponse(_content_json(machine, machine.state.add_content(name, settings)))
 
 
 async def get(request: Request) -> Response:
     """`GET v1/content/{guid}`."""
-    return JSONResponse(_content_json(machine_of(request), content_of(request)))
+    machine, content = machine_of(request), content_of(request)
+    included = _included(machine, content, _asked(request))
+    return JSONResponse(_content_json(machine, content) | included)
 
 
 async def update(request: Request) -> Response:
@@ -159,7 +207,8 @@ async def update(request: Request) -> Response:
     name = _name(given.pop("name", content.name))
     if name != content.name:
         _check_free(machine, name)
-    changed = replace(content, name=name, settings={**content.settings, **_settings(given)})
+    settings = _in_order({**content.settings, **_settings(given)})
+    changed = replace(content, name=name, settings=settings)
     machine.state.save_content(changed)
     return JSONResponse(_content_json(machine, changed))
 

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hatch_connect.local.machine import USER_GUID, USER_NAME, VERSION, machine_of
+from hatch_connect.local.api.content import ACCESS_TYPES
+from hatch_connect.local.api.declared import SINCE, user_json
+from hatch_connect.local.machine import VERSION, machine_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
 _ENVIRONMENT_GUID = "2d0d0f0c-6c2e-4a39-8f5d-3b1f9c7e5a10"
-_SINCE = "2026-01-01T00:00:00Z"
+_LIMITS = (
+    *("min_processes_limit", "max_processes_limit", "max_cpu_request", "max_cpu_limit"),
+    *("max_memory_request", "max_memory_limit", "max_amd_gpu_limit", "max_nvidia_gpu_limit"),
+)
 
 
 async def settings(_request: Request) -> Response:
@@ -41,25 +46,21 @@ async def none_installed(_request: Request) -> Response:
     return JSONResponse({"installations": []})
 
 
-async def user(_request: Request) -> Response:
+async def user(request: Request) -> Response:
     """`GET v1/user`: the one user there is."""
-    return JSONResponse(
-        {
-            "guid": USER_GUID,
-            "username": USER_NAME,
-            "email": "local@localhost",
-            "first_name": "Local",
-            "last_name": "Developer",
-            "user_role": "administrator",
-            "created_time": _SINCE,
-            "updated_time": _SINCE,
-            "active_time": _SINCE,
-            "confirmed": True,
-            "locked": False,
-            "preferences": {},
-            "privileges": ["add_content", "publish_content", "edit_content"],
-        }
-    )
+    own = machine_of(request).state.names("user")[0]
+    privileges = ["add_content", "publish_content", "edit_content"]
+    return JSONResponse(user_json(own) | {"preferences": {}, "privileges": privileges})
+
+
+async def limits(_request: Request) -> Response:
+    """`GET server_settings/scheduler/{mode}`: there are none, which Connect writes as 0."""
+    return JSONResponse(dict.fromkeys(_LIMITS, 0))
+
+
+async def applications(_request: Request) -> Response:
+    """`GET server_settings/applications`: what access content may have."""
+    return JSONResponse({"access_types": list(ACCESS_TYPES), "run_as_current_user": True})
 
 
 async def environments(request: Request) -> Response:
@@ -71,8 +72,8 @@ async def environments(request: Request) -> Response:
             {
                 "id": "1",
                 "guid": _ENVIRONMENT_GUID,
-                "created_time": _SINCE,
-                "updated_time": _SINCE,
+                "created_time": SINCE,
+                "updated_time": SINCE,
                 "title": "Local",
                 "description": None,
                 "cluster_name": "Local",
@@ -101,6 +102,11 @@ ROUTES = (
     Route("/v1/server_settings/r", none_installed, methods=["GET"]),
     Route("/v1/server_settings/quarto", quarto, methods=["GET"]),
     Route("/v1/server_settings/nodejs", none_installed, methods=["GET"]),
+    Route("/server_settings/applications", applications, methods=["GET"]),
+    Route("/server_settings/scheduler", limits, methods=["GET"]),
+    Route("/server_settings/scheduler/{mode}", limits, methods=["GET"]),
+    Route("/v1/server_settings/scheduler", limits, methods=["GET"]),
+    Route("/v1/server_settings/scheduler/{mode}", limits, methods=["GET"]),
     Route("/v1/user", user, methods=["GET"]),
     Route("/v1/environments", environments, methods=["GET"]),
 )
