@@ -12,7 +12,7 @@ import sys
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from hatch_connect.errors import (
     DeploymentFailedError,
@@ -40,6 +40,7 @@ _SEQUENCES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x0
 _EVERY = 15.0  # seconds between two lines of progress; some CI services end what says nothing
 # The facts of a deployment that an error object holds, as far as the deployment came.
 _OF_A_DEPLOYMENT = ("guid", "bundle_id", "task_id", "logs_url", "log")
+_MARKS = {"+ ": "green", "- ": "red", "~ ": "yellow"}
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -259,23 +260,46 @@ def display_for(
     environ: Mapping[str, str], *, quiet: bool = False, verbose: bool = False
 ) -> PlainDisplay:
     """Return the display: colour and bars on a terminal, unless a CI service runs it."""
-    if not sys.stderr.isatty() or environ.get("CI") or environ.get("TERM") == "dumb":
+    if not _has_colour(sys.stderr, environ):
         return PlainDisplay(quiet=quiet, verbose=verbose)
+    return TerminalDisplay(_console(environ, stderr=True), quiet=quiet, verbose=verbose)
+
+
+def _has_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    return stream.isatty() and not environ.get("CI") and environ.get("TERM") != "dumb"
+
+
+def _console(environ: Mapping[str, str], *, stderr: bool) -> Console:
     from rich.console import Console
 
-    console = Console(stderr=True, no_color=bool(environ.get("NO_COLOR")) or None)
-    return TerminalDisplay(console, quiet=quiet, verbose=verbose)
+    return Console(stderr=stderr, no_color=bool(environ.get("NO_COLOR")) or None)
 
 
-def show_result(result: Result, *, as_json: bool) -> None:
+def show_result(result: Result, environ: Mapping[str, str], *, as_json: bool) -> None:
     """Print a result to stdout: text from elsewhere made safe, or one JSON object."""
     if as_json:
         print(json.dumps(result.facts, indent=2))
         return
     encoding = sys.stdout.encoding or "utf-8"
+    show = _in_colour(environ) if result.marked and _has_colour(sys.stdout, environ) else print
     for line in result.lines:
         # Characters that the encoding of stdout lacks are written as escapes.
-        print(clean(line).encode(encoding, "backslashreplace").decode(encoding))
+        show(clean(line).encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _in_colour(environ: Mapping[str, str]) -> Callable[[str], None]:
+    """Return what prints a line in the colours of its parts, which are three spaces apart."""
+    from rich.text import Text
+
+    console = _console(environ, stderr=False)
+
+    def show(line: str) -> None:
+        shown = Text()
+        for part in re.split(r"(^ +\S+ +| {3,})", line):
+            shown.append(part, _MARKS.get(part[:2], "yellow" if " -> " in part else ""))
+        console.print(shown, soft_wrap=True)
+
+    return show
 
 
 def show_error_object(error: HatchConnectError | KeyboardInterrupt) -> None:

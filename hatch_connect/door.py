@@ -91,7 +91,8 @@ def _show(result: Result, options: Options, display: PlainDisplay) -> int:
 
     try:
         display.close()
-        return _printed(partial(show_result, result, as_json=options.json))
+        show = partial(show_result, result, os.environ, as_json=options.json)
+        return _printed(show) or result.exit_code
     except KeyboardInterrupt as error:
         error.add_note(f"Nothing is left to do: {' '.join(result.lines)}")
         raise

@@ -22,7 +22,8 @@
     ├── DeploymentFailedError       4  the deployment task failed
     └── NotAnsweringError           5  the content was deployed and does not answer
 
-An interruption (`KeyboardInterrupt`) ends with 130, SIGTERM (`Terminated`) with 143. Messages are
+What differs from what is wanted (`plan --check`) is a result, with exit code 6, and no error. An
+interruption (`KeyboardInterrupt`) ends with 130, SIGTERM (`Terminated`) with 143. Messages are
 complete sentences for a person: what is wrong and where; `hint` says what to do next. No message
 ever holds a secret.
 """
@@ -34,6 +35,7 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+DIFFERENT = 6
 INTERRUPTED = 130
 TERMINATED = 143
 

@@ -226,7 +226,8 @@ class Options:
         metavar="N",
     )
     local: bool = _flag("--local", "content", "On a Connect that is started on this machine.")
-    dry_run: bool = _flag("--dry-run", "activate", "Only show what would be done.")
+    dry_run: bool = _flag("--dry-run", "dry-run", "Only show what would be changed.")
+    check: bool = _flag("--check", "plan", "End with exit code 6 if anything differs.")
     remove: str | None = _text(
         "--remove", "versions", "Remove this bundle from the server.", metavar="BUNDLE"
     )
@@ -354,8 +355,13 @@ VERBS: dict[str, Verb] = {
         Verb(
             "deploy",
             "Build the bundle, deploy it, and verify that the content answers.",
-            (*_CONTENT, "file", "build", "deploy", "activate"),
+            (*_CONTENT, "file", "build", "deploy", "activate", "dry-run"),
             writes=True,
+        ),
+        Verb(
+            "plan",
+            "Show what `deploy` would change, as a comparison with what is there.",
+            (*_CONTENT, "file", "build", "deploy", "activate", "plan"),
         ),
         Verb(
             "manifest",
@@ -398,7 +404,7 @@ VERBS: dict[str, Verb] = {
         Verb(
             "rollback",
             "Activate an earlier bundle, verified first where the server can.",
-            (*_CONTENT, "rollback", "activate"),
+            (*_CONTENT, "rollback", "activate", "dry-run"),
             writes=True,
         ),
         Verb(

@@ -146,9 +146,9 @@ def test_an_interruption_says_what_remains() -> None:
 
 
 def test_results_go_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
-    show_result(RESULT, as_json=False)
+    show_result(RESULT, {}, as_json=False)
     assert capsys.readouterr().out == "http://c/x\n"
-    show_result(RESULT, as_json=True)
+    show_result(RESULT, {}, as_json=True)
     assert capsys.readouterr().out == '{\n  "url": "http://c/"\n}\n'
 
 

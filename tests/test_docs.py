@@ -72,7 +72,7 @@ def test_the_exit_codes_are_those_of_the_errors() -> None:
     shown = {int(code) for row in rows for code in row.split(", ")}
     raised = {error.exit_code for error in errors.HatchConnectError.__subclasses__()}
     raised.add(errors.HatchConnectError.exit_code)
-    assert shown == raised | {0, errors.INTERRUPTED, errors.TERMINATED}
+    assert shown == raised | {0, errors.DIFFERENT, errors.INTERRUPTED, errors.TERMINATED}
 
 
 def test_every_variable_of_the_environment_is_explained() -> None:

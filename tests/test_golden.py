@@ -55,8 +55,8 @@ def outcome(done: Called, names: Names) -> dict[str, object]:
 
 def _less_sizes(found: object) -> dict[str, object]:
     """Leave out how well zlib packs."""
-    text = re.sub(r'"(size|md5)": ("\w+"|\d+)', r'"\1": 0', json.dumps(found))
-    text = re.sub(r"(?<=[(,] )?\b[\d,.]+ (bytes|kB)(?=\)|: |  )", r"N \1", text)
+    text = re.sub(r'"(size|growth|md5)": ("\w+"|-?\d+)', r'"\1": 0', json.dumps(found))
+    text = re.sub(r"(?<=[(,] )?\b[\d,.]+ (bytes|kB)(?=\)|: |  |\")", r"N \1", text)
     return dict(json.loads(text))
 
 

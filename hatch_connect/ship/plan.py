@@ -150,7 +150,8 @@ class DeploymentRequest:
     server, if the manifest names none. `any_name` makes the name a proposal: one that is taken
     gets a number. `draft` leaves the active bundle as it is. `verify` is the path to ask at, None
     for not asking. `category` ("" for none) and `parameterized` are the manifest's, None if there
-    is none yet. `anew` uploads the bundle even if it is the active one.
+    is none yet. `anew` uploads the bundle even if it is the active one. `check` only compares: then
+    a variable that is missing is no error.
     """
 
     app_mode: str
@@ -168,6 +169,7 @@ class DeploymentRequest:
     draft: bool = False
     verify: str | None = ""
     anew: bool = False
+    check: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,7 +253,8 @@ def check_request(wanted: DeploymentRequest, found: ServerFacts) -> None:
     if wanted.draft and found.settings.supports(Feature.DRAFT) is False:
         raise no_drafts()
     _check_python(wanted, found)
-    _check_variables(wanted.variables, found.variable_names)
+    if not wanted.check:
+        _check_variables(wanted.variables, found.variable_names)
 
 
 def make_plan(wanted: DeploymentRequest, found: ServerFacts, upload: Upload | None) -> Plan:
@@ -440,13 +443,7 @@ def _check_variables(variables: Variables, on_server: frozenset[str] | None) -> 
 
 
 def _check_python(wanted: DeploymentRequest, found: ServerFacts) -> None:
-    if wanted.python is None or found.pythons is None:
-        return
-    # Older servers go by the manifest's `python.version` alone. A server that hides its version is
-    # most likely a current one.
-    current = found.settings.supports(Feature.PYTHON_REQUIRES) is not False
-    requires = wanted.python_requires if current else None
-    if any(_runs(wanted.python, requires, version) for version in found.pythons):
+    if wanted.python is None or found.pythons is None or pythons_for(wanted, found):
         return
     asked, hint = "", "It was prepared for that Python: prepare it again for one of these."
     if wanted.python_because:
@@ -457,6 +454,16 @@ def _check_python(wanted: DeploymentRequest, found: ServerFacts) -> None:
         f"it has {', '.join(found.pythons) or 'none for new bundles'}.",
         hint=hint,
     )
+
+
+def pythons_for(wanted: DeploymentRequest, found: ServerFacts) -> tuple[str, ...]:
+    """Return the versions of Python that the server has and that the content may run with."""
+    # Older servers go by the manifest's `python.version` alone. A server that hides its version is
+    # most likely a current one.
+    current = found.settings.supports(Feature.PYTHON_REQUIRES) is not False
+    requires = wanted.python_requires if current else None
+    known = found.pythons if wanted.python and found.pythons else ()
+    return tuple(each for each in known if _runs(wanted.python or "", requires, each))
 
 
 def _runs(wanted: str, requires: str | None, version: str) -> bool:

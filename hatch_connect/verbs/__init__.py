@@ -24,6 +24,7 @@ _MODULES = {
     "logout": "login",
     "logs": "content",
     "manifest": "build",
+    "plan": "deploy",
     "publish": "deploy",
     "remove": "servers",
     "requirements": "build",

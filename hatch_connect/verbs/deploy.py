@@ -36,6 +36,7 @@ from hatch_connect.ship.plan import (
 from hatch_connect.ship.variables import collect_variables
 from hatch_connect.verbs.build import build_content, build_request
 from hatch_connect.verbs.call import nothing_changed
+from hatch_connect.verbs.plan import Prepared, compared, planned_changes
 from hatch_connect.verbs.result import (
     Deployed,
     Result,
@@ -116,20 +117,24 @@ def run_deploy(call: Call) -> Result:
             if side.jobs > 1:
                 _refuse_same(checked, plans)
         if call.options.dry_run:
-            results += plans
-        else:
-            pieces = [
-                Piece(
-                    source=each.source,
-                    call=each.call,
-                    hidden=each.hidden,
-                    deploy=partial(_deploy, each, plan, polling),
-                )
-                for each, plan in zip(checked, plans, strict=True)
-            ]
-            deploy_each(pieces, results, side, call)
+            return planned_changes(plans, check=call.options.check)
+        pieces = [
+            Piece(
+                source=each.source,
+                call=each.call,
+                hidden=each.hidden,
+                deploy=partial(_deploy, each, plan, polling),
+            )
+            for each, plan in zip(checked, plans, strict=True)
+        ]
+        deploy_each(pieces, results, side, call)
         _wait(results, call)
     return one_or_several(results)
+
+
+def run_plan(call: Call) -> Result:
+    """Show what `deploy` would change, and change nothing. Raises HatchConnectError."""
+    return run_deploy(replace(call, options=replace(call.options, dry_run=True)))
 
 
 def run_publish(call: Call) -> Result:
@@ -213,6 +218,7 @@ def _wanted(
         verify=path_to_verify(config, options),
         # What is to be noted is noted with uploads alone.
         anew=options.force or bool(options.metadata),
+        check=options.dry_run and options.check,
     )
     if source.manifest:
         return replace(wanted, **_of_manifest(source.manifest))
@@ -265,7 +271,8 @@ def _look(
     content = located.content
     pythons = client.python_installations() if source.has_python else None
     # Nothing else depends on what is set there.
-    ask = wanted.variables.relied_on or (wanted.draft and wanted.variables.values)
+    shown = wanted.draft or call.options.dry_run
+    ask = wanted.variables.relied_on or (shown and wanted.variables.values)
     names = variable_names(client, content) if content and ask else ()
     last, identity = _last(client, settings, source, wanted, located)
     return ServerFacts(
@@ -381,8 +388,22 @@ def _plan(checked: _Checked, folder: Path) -> Planned:
         if built and built.python:
             wanted = replace(wanted, python_because=built.python.because)
         plan = make_plan(wanted, found, upload)
-        listing = listing_of(built, checked.call.options)
-        return planned(plan, checked.client.server, listing, contents.digest)
+        options = checked.call.options
+        its = planned(plan, checked.client.server, listing_of(built, options), contents.digest)
+        if not options.dry_run:
+            return its
+        prepared = Prepared(
+            client=checked.client,
+            source=checked.source,
+            wanted=wanted,
+            found=found,
+            contents=contents,
+            built=built,
+            plan=plan,
+        )
+        there = f"Content {plan.content.guid}" if plan.content else "New content"
+        masked.report(Note(text=f"{there}: {plan.because}"))
+        return compared(its, prepared, options)
 
 
 def _is_pinned(bundle: Bundle, built: Built | None) -> bool:

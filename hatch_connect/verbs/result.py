@@ -14,16 +14,23 @@ if TYPE_CHECKING:
     from hatch_connect.connect.servers import Server
     from hatch_connect.options import Options
     from hatch_connect.secret import Hidden
+    from hatch_connect.ship.compare import Comparison
     from hatch_connect.ship.execute import Deployment
     from hatch_connect.ship.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What a verb returns: `lines` go to stdout for people, `facts` are what `--json` prints."""
+    """What a verb returns: `lines` go to stdout for people, `facts` are what `--json` prints.
+
+    `exit_code` is DIFFERENT if that is the result. `marked` tells that lines are marked with what
+    is added and removed, which a terminal shows in colour.
+    """
 
     lines: tuple[str, ...] = ()
     facts: Mapping[str, object] = field(default_factory=dict)
+    exit_code: int = 0
+    marked: bool = False
 
 
 def one_or_several(results: Sequence[Result]) -> Result:
@@ -60,11 +67,12 @@ def listing_of(built: Built | None, options: Options) -> Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned(Result):
-    """What would be done, which `--dry-run` shows, and what the bundle's result needs then."""
+    """What would be done, and what the bundle's result needs then; compared if only that counts."""
 
     plan: Plan
     listing: Result
     digest: str | None
+    comparison: Comparison | None = None
 
 
 _NOT_LISTED = Result()

@@ -140,8 +140,8 @@ def test_a_dry_run_changes_nothing(server: FakeConnect, project: Path, sandbox: 
     dry = sandbox.invoke("-R", "deploy", cwd=project, **keys(server))
     for done in (shown, dry):
         assert done.code == 0, done.said
-        assert "create content named 'sales-api'" in done.stdout
-        assert "set SALES_CURRENCY, SALES_REGION" in done.stdout
+        assert "+ Sales API on" in done.stdout
+        assert "  variables  + SALES_CURRENCY   + SALES_REGION" in done.stdout
     assert {r.method for r in server.requests} == {"GET"}
 
 

@@ -155,7 +155,7 @@ def test_a_key_without_a_user_finds_content_by_its_name(
     shown = caller.deploy(dry_run=True)
     assert shown.code == 0, shown.said
     assert mine.guid in shown.stdout
-    assert "that this key may edit" in shown.stdout
+    assert "that this key may edit" in shown.stderr
     principal.add_content("sales", owner="a third", role="owner")
     several = caller.deploy(dry_run=True)
     assert (several.code, "This key may edit several" in several.stderr) == (2, True)

@@ -124,11 +124,18 @@ def test_the_plan_says_so(
         "verify that it answers at /, and deploy it again if it does not",
     ]
     variable = ("TOKEN=1",)
-    lines = deploy(caller, root, dry_run=True, environment=variable).stdout.splitlines()
-    assert lines[2:] == [
-        "1. set TOKEN",
-        f"2. upload nothing: bundle {deployed.bundle_id} is this one",
-        "3. deploy it again, so that it starts with what was changed; verify that it answers at /",
+    options = {"dry_run": True, "environment": variable}
+    lines = deploy(caller, root, **options).stdout.splitlines()
+    again = "deployed again, so that it starts with what was changed"
+    assert lines[1:] == [
+        f"  bundle     {deployed.bundle_id} is {again}",
+        "  variables  + TOKEN",
+        "Plan: 1 to update, 0 to create. Nothing was changed.",
+    ]
+    lines = deploy(caller, root, verbose=True, **options).stdout.splitlines()
+    assert lines[4:6] == [
+        "  1. set TOKEN",
+        f"  2. upload nothing: bundle {deployed.bundle_id} is this one",
     ]
     assert changes(fake) == []
 

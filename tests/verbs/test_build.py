@@ -34,7 +34,7 @@ def run(root: Path, capsys: pytest.CaptureFixture[str], **given: object) -> str:
     )
     options = Options.of(given)
     result = run_verb("requirements", options, surroundings, Heard())
-    show_result(result, as_json=options.json)
+    show_result(result, {}, as_json=options.json)
     return capsys.readouterr().out
 
 

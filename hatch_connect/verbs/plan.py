@@ -1,0 +1,168 @@
+"""What `plan` and `deploy --dry-run` show: what is deployed, compared with what is there."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from hatch_connect.bundle.bundle import Bundle
+from hatch_connect.connect.resources import BundleInfo
+from hatch_connect.errors import DIFFERENT, ServerError
+from hatch_connect.project.target import minor_of
+from hatch_connect.ship.compare import BundleView, Comparison, changes_of, summary
+from hatch_connect.ship.plan import pythons_for
+from hatch_connect.verbs.result import Planned, Result, one_or_several
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from hatch_connect.bundle.build_protocol import Built
+    from hatch_connect.bundle.bundle import BundleContents
+    from hatch_connect.bundle.manifest import Manifest
+    from hatch_connect.connect.client import ConnectClient
+    from hatch_connect.connect.resources import Content
+    from hatch_connect.options import Options
+    from hatch_connect.ship.plan import DeploymentRequest, Plan, ServerFacts
+    from hatch_connect.verbs.source import Source
+
+_COMMIT = re.compile(r"([0-9a-f]{7})[0-9a-f]*(-dirty)?")
+_INFO = re.compile(r"[^/]+-([^-/]+)\.dist-info/METADATA")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """One piece of content that is ready to be deployed: its bundle, and what was decided."""
+
+    client: ConnectClient
+    source: Source
+    wanted: DeploymentRequest
+    found: ServerFacts
+    contents: BundleContents
+    built: Built | None
+    plan: Plan
+
+
+def compared(planned: Planned, made: Prepared, options: Options) -> Planned:
+    """Return what was planned as a comparison with what is there."""
+    found = _compare(made)
+    steps = (f"  {line}" for line in (planned.plan.lines() if options.verbose else ()))
+    return replace(
+        planned,
+        lines=(
+            *planned.listing.lines,
+            *found.lines(every=options.verbose),
+            *(f"  {note}" for note in planned.plan.notes if not options.verbose),
+            *steps,
+        ),
+        facts={
+            **planned.facts,
+            "title": found.title,
+            "action": found.action,
+            "differs": found.differs,
+            "growth": found.growth,
+            "changes": [change.facts() for change in found.changes],
+        },
+        comparison=found,
+    )
+
+
+def planned_changes(plans: Sequence[Planned], *, check: bool) -> Result:
+    """Return what all plans change; with `check` the exit code tells whether anything differs."""
+    found = [each.comparison for each in plans if each.comparison]
+    result = one_or_several(plans)
+    differs = any(each.differs for each in found)
+    return replace(
+        result,
+        lines=(*result.lines, summary(found)),
+        marked=True,
+        exit_code=DIFFERENT if check and differs else 0,
+    )
+
+
+def _compare(made: Prepared) -> Comparison:
+    """Ask the server for what the comparison needs, and compare; nothing is changed."""
+    content, found, client = made.plan.content, made.found, made.client
+    names, variables = found.variable_names, made.wanted.variables
+    active = _active(client, content, found.last) if content else None
+    changes = changes_of(
+        made.plan,
+        _ours(made),
+        _theirs(active) if active else None,
+        same=None if found.identity is None else found.identity == made.contents.identity,
+        names=names,
+        missing=() if names is None else variables.missing(names),
+    )
+    return Comparison(
+        title=(content.title if content else made.wanted.title) or made.wanted.default_title,
+        guid=content.guid if content else None,
+        server=client.server.name or client.server.url,
+        changes=changes,
+        growth=_growth(made.contents, active),
+    )
+
+
+def _active(client: ConnectClient, content: Content, known: BundleInfo | None) -> BundleInfo | None:
+    """Return the active bundle, with as much of it as the server tells; None if there is none."""
+    if content.bundle_id is None or (known and known.id == content.bundle_id):
+        return known
+    with suppress(ServerError):  # it only informs
+        return client.bundle(content.guid, content.bundle_id)
+    return BundleInfo(id=content.bundle_id, archive_md5=None, metadata=())
+
+
+def _growth(contents: BundleContents, active: BundleInfo | None) -> int:
+    """Return by how many bytes the bundle is larger than the active one; 0 if that is not known."""
+    before = active.size if active else 0
+    return contents.size - before if isinstance(contents, Bundle) and before is not None else 0
+
+
+def _ours(made: Prepared) -> BundleView:
+    contents, manifest = made.contents, made.contents.manifest
+    runs_on = pythons_for(made.wanted, made.found)
+    return BundleView(
+        name=contents.path.name if isinstance(contents, Bundle) else "",
+        commit=_commit(made.source.commit()),
+        digest=contents.digest,
+        runs_on=max(runs_on, key=_order, default=""),
+        **_described(manifest),
+    )
+
+
+def _theirs(active: BundleInfo) -> BundleView:
+    return BundleView(name=active.id, active=True, commit=_commit(dict(active.metadata)))
+
+
+def _described(manifest: Manifest) -> dict[str, Any]:
+    """Return the fields of a `BundleView` that a manifest tells."""
+    files = {file.path: file.checksum for file in manifest.files}
+    versions = [match[1] for match in map(_INFO.fullmatch, files) if match]
+    python = manifest.python
+    return {
+        "version": versions[0] if len(versions) == 1 else "",
+        "files": files,
+        "package_file": python.package_file if python else "",
+        "python": minor_of(python.version) if python else "",
+        "rest": dict(_flat(manifest.to_dict())),
+    }
+
+
+def _flat(table: Mapping[str, object], above: str = "") -> Iterator[tuple[str, str]]:
+    """Yield what a manifest says besides its files, by dotted keys."""
+    for key, value in table.items():
+        if isinstance(value, dict) and (above or key != "files"):
+            yield from _flat(value, f"{above}{key}.")
+        elif above or key != "files":
+            yield f"{above}{key}", value if isinstance(value, str) else json.dumps(value)
+
+
+def _commit(metadata: Mapping[str, str]) -> str:
+    """Return the short form of the commit that a bundle was made from."""
+    match = _COMMIT.fullmatch(metadata.get("source_commit", ""))
+    return match[1] + (match[2] or "") if match else ""
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())
