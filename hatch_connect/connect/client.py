@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 from urllib.parse import quote
 
 from hatch_connect.connect.codes import Code
@@ -14,6 +15,7 @@ from hatch_connect.connect.resources import (
     BundleInfo,
     Content,
     ExecutionEnvironment,
+    InstalledPackage,
     Job,
     PythonInstallation,
     ServerSettings,
@@ -21,7 +23,7 @@ from hatch_connect.connect.resources import (
     User,
     Visit,
 )
-from hatch_connect.connect.session import Request, Session, content_path
+from hatch_connect.connect.session import HIDDEN, Request, Session, content_path, unless_hidden
 from hatch_connect.connect.upload import BundleBody, Largest, check_received, explain
 from hatch_connect.errors import (
     AnswerError,
@@ -40,9 +42,10 @@ if TYPE_CHECKING:
     from hatch_connect.connect.servers import Server
     from hatch_connect.secret import Hidden, Secret
 
-_HIDDEN = {401, 403, 404}  # not shown to this key, or not known by an older server
 _NO_SUCH_PAGE = {400, 404}
+_UNTOLD = HIDDEN | {400, 409}  # also content for which Connect installs nothing
 _PAGE = 20
+_DOWNLOAD = 64 << 20
 
 
 class ConnectClient:
@@ -85,24 +88,16 @@ class ConnectClient:
 
     def python_installations(self) -> tuple[PythonInstallation, ...] | None:
         """Return the server's Pythons; None if it does not tell."""
-        try:
-            answer = self._get("v1/server_settings/python")
-        except RefusedError as error:
-            if error.status in _HIDDEN:
-                return None
-            raise
-        return tuple(PythonInstallation.from_answer(a) for a in answer.objects("installations"))
+        answer = unless_hidden(lambda: self._get("v1/server_settings/python"))
+        if answer is None:
+            return None
+        return tuple(map(PythonInstallation.from_answer, answer.objects("installations")))
 
     def environments(self) -> tuple[ExecutionEnvironment, ...] | None:
         """Return the images that content can run in; None if the server does not tell."""
-        try:
-            found = self._session.json(Request("GET", "v1/environments"))
-        except RefusedError as error:
-            if error.status in _HIDDEN:
-                return None
-            raise
-        return tuple(
-            ExecutionEnvironment.from_answer(a) for a in objects(found, "GET v1/environments")
+        request = Request("GET", "v1/environments")
+        return unless_hidden(
+            lambda: self._session.listed(request, ExecutionEnvironment.from_answer)
         )
 
     def me(self) -> User:
@@ -263,6 +258,37 @@ class ConnectClient:
         """Return a bundle; NotFoundError if the content has none of that id."""
         return BundleInfo.from_answer(self._get(content_path(guid, "bundles", bundle_id)))
 
+    def bundle_manifest(self, guid: str, bundle_id: str) -> Mapping[str, object] | None:
+        """Return the manifest of a bundle; None if the server does not show it so."""
+        path = content_path(guid, "bundles", bundle_id, "files", "manifest.json")
+        try:
+            answer = unless_hidden(lambda: self._session.json(Request("GET", path)))
+        except AnswerError:
+            return None
+        return _manifest_in(answer)
+
+    def download_bundle(
+        self, guid: str, bundle_id: str, into: IO[bytes], *, limit: int = _DOWNLOAD
+    ) -> bool:
+        """Write the archive of a bundle to a file; return False if it is larger than `limit`."""
+        path = content_path(guid, "bundles", bundle_id, "download")
+        return self._session.download(Request("GET", path), into, limit)
+
+    def packages(self, guid: str) -> tuple[InstalledPackage, ...] | None:
+        """Return what the server installed for content; None if it does not tell."""
+        request = Request("GET", content_path(guid, "packages"))
+        read = InstalledPackage.from_answer
+        return unless_hidden(
+            lambda: self._session.listed(request, read, may_be_empty=True), _UNTOLD
+        )
+
+    def lockfile(self, guid: str) -> str | None:
+        """Return what is installed for the active bundle, as requirements; None if not told."""
+        request = Request("GET", content_path(guid, "lockfile"))
+        found = unless_hidden(lambda: self._session.data(request), _UNTOLD)
+        kind, text = found or ("html", b"")
+        return None if "html" in kind else text.decode("utf-8", "replace")
+
     def remove_bundle(self, guid: str, bundle_id: str) -> None:
         """Remove a bundle that is not the active one."""
         request = Request("DELETE", content_path(guid, "bundles", bundle_id))
@@ -347,3 +373,15 @@ class ConnectClient:
 
     def _send(self, method: str, path: str, body: object) -> JsonObject:
         return self._session.object(Request(method, path, body=body))
+
+
+def _manifest_in(answer: object) -> Mapping[str, object] | None:
+    """Return the manifest that an answer is, or holds as the text of a file."""
+    if isinstance(answer, str):
+        with contextlib.suppress(ValueError, RecursionError):
+            answer = json.loads(answer)
+    if not isinstance(answer, dict):
+        return None
+    if isinstance(answer.get("metadata"), dict):
+        return answer
+    return next(filter(None, map(_manifest_in, answer.values())), None)

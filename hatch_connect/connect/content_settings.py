@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import quote, urlsplit
 
 from hatch_connect.connect.codes import Code
-from hatch_connect.connect.json_reader import FromJson, JsonObject, objects
-from hatch_connect.connect.session import Request, content_path
+from hatch_connect.connect.json_reader import FromJson, JsonObject
+from hatch_connect.connect.session import HIDDEN, Request, content_path, unless_hidden
 from hatch_connect.errors import NotFoundError, RefusedError
 
 if TYPE_CHECKING:
@@ -22,12 +22,10 @@ Scalar: TypeAlias = str | float | bool | None
 PrincipalType: TypeAlias = Literal["user", "group"]
 Role: TypeAlias = Literal["viewer", "owner"]  # "owner" is what the dashboard calls a collaborator
 Include: TypeAlias = Literal["tags", "vanity_url"]
-Listed = TypeVar("Listed", bound=FromJson)
 
 _NAME_KEYS = {"user": "username", "group": "name"}
 _PAGE = 500  # the most that a server returns at once
-_NO_SUCH_PATH = {400, 404, 405}  # an older server, or one without that feature
-_UNTOLD = {403, *_NO_SUCH_PATH}
+_UNTOLD = HIDDEN | {400}  # also content that has no processes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +129,8 @@ class ContentSettingsClient:
 
     def permissions(self, guid: str) -> tuple[Permission, ...]:
         """Return who besides the owner may view or change content."""
-        return self._listed(content_path(guid, "permissions"), Permission)
+        request = Request("GET", content_path(guid, "permissions"))
+        return self._session.listed(request, Permission.from_answer)
 
     def grant(self, guid: str, principal: Principal, role: Role) -> Permission:
         """Let a user or a group view or change content; another role of theirs is replaced."""
@@ -193,11 +192,12 @@ class ContentSettingsClient:
 
     def tags(self) -> tuple[Tag, ...]:
         """Return all tags of the server."""
-        return self._listed("v1/tags", Tag)
+        return self._session.listed(Request("GET", "v1/tags"), Tag.from_answer)
 
     def content_tags(self, guid: str) -> tuple[Tag, ...]:
         """Return the tags of content, with the tags and categories above them."""
-        return self._listed(content_path(guid, "tags"), Tag)
+        request = Request("GET", content_path(guid, "tags"))
+        return self._session.listed(request, Tag.from_answer)
 
     def add_tag(self, guid: str, tag: Tag) -> None:
         """Give content a tag, and with it those above it."""
@@ -246,13 +246,9 @@ class ContentSettingsClient:
             kind, image = self._session.data(beside)
             if kind.startswith("image/") or not image:
                 return image or None
-        try:
-            _, image = self._session.data(Request("GET", content_path(guid, "thumbnail")))
-        except RefusedError as error:
-            if error.status not in _NO_SUCH_PATH:
-                raise
-            return None
-        return image or None
+        request = Request("GET", content_path(guid, "thumbnail"))
+        found = unless_hidden(lambda: self._session.data(request))
+        return (found and found[1]) or None
 
     def set_thumbnail(self, guid: str, image: bytes) -> None:
         """Give content a picture."""
@@ -266,18 +262,17 @@ class ContentSettingsClient:
 
     def integrations(self) -> tuple[Integration, ...]:
         """Return the OAuth integrations of the server."""
-        return self._listed("v1/oauth/integrations", Integration)
+        request = Request("GET", "v1/oauth/integrations")
+        return self._session.listed(request, Integration.from_answer)
 
     def content_integrations(self, guid: str) -> tuple[Integration, ...]:
         """Return the OAuth integrations of content."""
-        request = Request("GET", _associations(guid))
-        return tuple(
-            Integration(
-                guid=each.string("oauth_integration_guid"),
-                name=each.optional_string("oauth_integration_name") or "",
-            )
-            for each in objects(self._session.json(request), str(request))
-        )
+
+        def read(answer: JsonObject) -> Integration:
+            name = answer.optional_string("oauth_integration_name") or ""
+            return Integration(guid=answer.string("oauth_integration_guid"), name=name)
+
+        return self._session.listed(Request("GET", _associations(guid)), read)
 
     def set_integrations(self, guid: str, guids: Collection[str]) -> None:
         """Replace the OAuth integrations of content."""
@@ -309,17 +304,7 @@ class ContentSettingsClient:
         return {name: value for name, value in told.items() if isinstance(value, int | float)}
 
     def _told(self, path: str) -> JsonObject | None:
-        """Return what a path tells; None if this key, or an older server, is not told it."""
-        try:
-            return self._session.object(Request("GET", path))
-        except RefusedError as error:
-            if error.status not in _UNTOLD:
-                raise
-            return None
-
-    def _listed(self, path: str, kind: type[Listed]) -> tuple[Listed, ...]:
-        request = Request("GET", path)
-        return tuple(map(kind.from_answer, objects(self._session.json(request), str(request))))
+        return unless_hidden(lambda: self._session.object(Request("GET", path)), _UNTOLD)
 
     def _sent(self, request: Request, is_done: Callable[[], bool]) -> None:
         """Send a request whose answer does not matter; if it is lost, look what it has done."""

@@ -179,6 +179,17 @@ def _number(text: str) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InstalledPackage(FromJson):
+    """A package that the server installed for content; `language` is "python" or "r"."""
+
+    language: str
+    name: str
+    version: str
+    language_version: str = ""
+    bundle_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskStatus(FromJson):
     """A task: `output` holds the log lines from the one asked for; `last` is the next to ask for.
 

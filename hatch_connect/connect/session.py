@@ -10,7 +10,7 @@ import itertools
 import json
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import requests
@@ -19,7 +19,13 @@ import urllib3.exceptions
 from hatch_connect.connect.codes import Code, next_step
 from hatch_connect.connect.errors import is_gateways
 from hatch_connect.connect.headers import login_hint
-from hatch_connect.connect.json_reader import JsonObject, readable, refusal_in, without_markup
+from hatch_connect.connect.json_reader import (
+    JsonObject,
+    objects,
+    readable,
+    refusal_in,
+    without_markup,
+)
 from hatch_connect.connect.resources import Visit
 from hatch_connect.connect.retries import seconds_asked, sent_whole, settle
 from hatch_connect.connect.servers import is_local
@@ -33,14 +39,17 @@ from hatch_connect.events import Note, Report, Warned
 from hatch_connect.secret import hiding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from hatch_connect.connect.retries import Backoff
     from hatch_connect.connect.servers import Server
     from hatch_connect.connect.upload import BundleBody
+    from hatch_connect.errors import ServerError
     from hatch_connect.secret import Hidden, Secret
 
 T = TypeVar("T")
+
+HIDDEN = {401, 403, 404, 405}
 
 _MANY_HOPS = 5
 _SETTLING = 4  # attempts at what must not be done twice
@@ -48,6 +57,8 @@ _VISITS = 4  # attempts at a visit ...
 _SLOWLY = 3  # ... with waits three times as long as usual: about ten seconds in all
 _EXCERPT_BYTES = 1 << 16
 _EXCERPT_SECONDS = 2.0
+_BLOCK = 1 << 16
+_OK = 200
 _EXPIRED = 401
 _NOT_FOUND = 404
 _UNAUTHORIZED = {401, 403}
@@ -138,10 +149,36 @@ class Session:
         """Return the JSON object that answers a request."""
         return JsonObject(self.json(request), str(request))
 
+    def listed(
+        self, request: Request, read: Callable[[JsonObject], T], *, may_be_empty: bool = False
+    ) -> tuple[T, ...]:
+        """Return the objects of the array that answers a request."""
+        found = self.json(request, may_be_empty=may_be_empty)
+        return tuple(map(read, objects([] if found is None else found, str(request))))
+
     def data(self, request: Request) -> tuple[str, bytes]:
         """Return the media type and the bytes that answer a request."""
         response = self._accepted(request)
         return response.headers.get("Content-Type", ""), response.content
+
+    def download(self, request: Request, into: IO[bytes], limit: int) -> bool:
+        """Write the answer to a file; return False if it has more than `limit` bytes."""
+        url, pauses = self._url(request), self.pauses(_ATTEMPTS)
+        error: ServerError
+        while True:
+            into.seek(0)
+            into.truncate()
+            with self._answer(request, url, api=False) as response:
+                try:
+                    if response.status_code == _OK:
+                        return _written(response, into, limit)
+                    error = self._refused(request, response)
+                    again = _may_change(request, response)
+                except requests.RequestException as failed:
+                    error = self._http.failure(failed, str(request), url)
+                    again = not isinstance(error, TimedOutError)
+            if not (again and pauses.another(seconds_asked(response.headers))):
+                raise error
 
     def settled(
         self, act: Callable[[], T], look: Callable[[], T | None], *, name_may_be_ours: bool = False
@@ -322,6 +359,26 @@ class Session:
             self.report(
                 Warned(text=f"{url} is not encrypted: others on the way can read the API key.")
             )
+
+
+def _written(response: requests.Response, into: IO[bytes], limit: int) -> bool:
+    """Write an answer to a file, and return whether that is all of it."""
+    for block in response.iter_content(_BLOCK):
+        limit -= len(block)
+        if limit < 0:
+            return False
+        into.write(block)
+    return True
+
+
+def unless_hidden(ask: Callable[[], T], hidden: Collection[int] = HIDDEN) -> T | None:
+    """Return what is asked for; None if this key may not see it, or the server has no such path."""
+    try:
+        return ask()
+    except RefusedError as error:
+        if error.status not in hidden:
+            raise
+        return None
 
 
 def content_path(guid: str, *rest: str) -> str:

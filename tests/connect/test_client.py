@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Literal
 
 import pytest
-from support.faults import Say
+from support.faults import Drop, Fault, Say, Truncate, redirect
 
 from hatch_connect.connect.client import ConnectClient
 from hatch_connect.connect.resources import PythonInstallation
 from hatch_connect.connect.servers import Server
 from hatch_connect.errors import (
     AnswerError,
+    LostAnswerError,
     NotFoundError,
     RefusedError,
 )
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support.fake_connect import FakeConnect
+    from support.fake_content import FakeBundle
 
 
 def test_a_whole_deployment(client: ConnectClient, fake: FakeConnect, bundle: Path) -> None:
@@ -190,3 +193,105 @@ def test_what_is_given_as_a_guid_stays_one_segment(
 def test_a_new_client_sends_nothing() -> None:
     client = ConnectClient(Server(url="http://127.0.0.1:9"), environ={}, report=silent)
     assert client.server.url == "http://127.0.0.1:9"
+
+
+class TestWhatIsDeployed:
+    @pytest.fixture
+    def guid(self, client: ConnectClient, fake: FakeConnect, bundle: Path) -> str:
+        guid = fake.add_content("sales").guid
+        client.task(client.deploy(guid, client.upload_bundle(guid, bundle).id))
+        return guid
+
+    @pytest.fixture
+    def active(self, fake: FakeConnect, guid: str) -> FakeBundle:
+        return fake.contents[guid].bundles[fake.contents[guid].bundle_id or ""]
+
+    @pytest.mark.parametrize("files", ["objects", "texts"])
+    def test_the_manifest_is_read_without_the_archive(
+        self,
+        client: ConnectClient,
+        fake: FakeConnect,
+        guid: str,
+        active: FakeBundle,
+        files: Literal["objects", "texts"],
+    ) -> None:
+        fake.deployed.files = files
+        assert client.bundle_manifest(guid, active.id) == active.manifest
+        fake.deployed.preview = 10
+        assert client.bundle_manifest(guid, active.id) is None
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            Say(404, b"404 page not found"),
+            Say(404, b'{"code": 278, "error": "no such file"}'),
+            Say(403, b'{"code": 22, "error": "no"}'),
+            Say(405),
+            Say(200, b"<html>"),
+            Say(200, b'"[[["'),
+            Say(200, b"[]"),
+        ],
+    )
+    def test_a_manifest_that_is_not_shown(
+        self, client: ConnectClient, fake: FakeConnect, guid: str, fault: Say
+    ) -> None:
+        fake.misbehave("GET", "files/manifest.json", fault)
+        assert client.bundle_manifest(guid, "1") is None
+
+    def test_a_server_that_fails_shows_no_manifest_but_an_error(
+        self, client: ConnectClient, fake: FakeConnect, guid: str
+    ) -> None:
+        fake.misbehave("GET", "files/manifest.json", Say(500, b"{}"))
+        with pytest.raises(RefusedError):
+            client.bundle_manifest(guid, "1")
+
+    @pytest.mark.parametrize("fault", [None, Truncate(), Drop(), Say(502), Say(429)])
+    def test_the_archive_is_written_to_a_file(
+        self,
+        client: ConnectClient,
+        fake: FakeConnect,
+        guid: str,
+        active: FakeBundle,
+        fault: Fault | None,
+    ) -> None:
+        if fault:
+            fake.misbehave("GET", "download", fault)
+        into = io.BytesIO(b"x" * 99_999)
+        assert client.download_bundle(guid, active.id, into)
+        assert into.getvalue() == active.archive
+        size = len(active.archive)
+        assert client.download_bundle(guid, active.id, into, limit=size)
+        assert not client.download_bundle(guid, active.id, into, limit=size - 1)
+
+    def test_an_archive_that_cannot_be_had(
+        self, client: ConnectClient, fake: FakeConnect, guid: str
+    ) -> None:
+        with pytest.raises(NotFoundError):
+            client.download_bundle(guid, "77", io.BytesIO())
+        fake.misbehave("GET", "download", redirect("https://elsewhere.example/x"))
+        with pytest.raises(RefusedError, match="HTTP 302"):
+            client.download_bundle(guid, "77", io.BytesIO())
+        fake.misbehave("GET", "download", Truncate(), times=100)
+        with pytest.raises(LostAnswerError):
+            client.download_bundle(guid, "77", io.BytesIO())
+
+    def test_what_is_installed(
+        self, client: ConnectClient, fake: FakeConnect, guid: str, active: FakeBundle
+    ) -> None:
+        fake.deployed.installed[guid] = {"fastapi": "0.100.1"}
+        (package,) = client.packages(guid) or ()
+        assert (package.language, package.name, package.version) == ("python", "fastapi", "0.100.1")
+        assert package.bundle_id == active.id
+        assert "\nfastapi==0.100.1\n" in (client.lockfile(guid) or "")
+        assert client.packages(fake.add_content("new").guid) == ()
+        assert client.lockfile(fake.add_content("newer").guid) is None
+
+    def test_what_is_installed_is_not_told_by_older_servers(
+        self, client: ConnectClient, fake: FakeConnect, guid: str
+    ) -> None:
+        fake.version = "2024.10.0"
+        assert (client.packages(guid), client.lockfile(guid)) == (None, None)
+        fake.misbehave("GET", "packages|lockfile", Say(500, b"{}"), times=2)
+        for ask in (client.packages, client.lockfile):
+            with pytest.raises(RefusedError):
+                ask(guid)

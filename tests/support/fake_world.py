@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from support.fake_bundle import Refusal, Reply, manifest_in, parts_of
 from support.fake_content import FakeBundle, FakeContent, FakeTask, change, fields_of, list_of
+from support.fake_deployed import FakeDeployed
 from support.fake_fields import DEFAULTS, Check
 from support.fake_settings import FakeSettings
 
@@ -59,6 +60,7 @@ class World:
     people: dict[str, str] = field(default_factory=dict)  # other users' names, by GUID
     tells_owners: bool = True
     settings: FakeSettings = field(default_factory=FakeSettings)
+    deployed: FakeDeployed = field(default_factory=FakeDeployed)
     url: str = ""
     oauth: FakeOAuth | None = None  # lets people sign in otherwise than with a key
     front: str | None = None  # what a proxy in front wants as Authorization
@@ -150,8 +152,9 @@ class World:
             match = re.fullmatch(pattern, str(request))
             if match:
                 return answer(self, request, *match.groups())
-        if reply := self.settings.answer(self, request):
-            return reply
+        for part in (self.settings, self.deployed):
+            if reply := part.answer(self, request):
+                return reply
         raise Refusal(404, 4, "no such resource")
 
     def _user(self, _request: Recorded) -> Reply:
