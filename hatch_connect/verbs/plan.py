@@ -106,7 +106,9 @@ def _compare(made: Prepared) -> Comparison:
 
 def _active(client: ConnectClient, content: Content, known: BundleInfo | None) -> BundleInfo | None:
     """Return the active bundle, with as much of it as the server tells; None if there is none."""
-    if content.bundle_id is None or (known and known.id == content.bundle_id):
+    if content.bundle_id is None:
+        return None  # `known` is the newest then
+    if known and known.id == content.bundle_id:
         return known
     with suppress(ServerError):  # it only informs
         return client.bundle(content.guid, content.bundle_id)

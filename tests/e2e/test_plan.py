@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -110,6 +111,17 @@ def test_content_that_is_not_there_differs(
     assert done.code == 6, done.said
     assert "Plan: 0 to update, 1 to create. Nothing was changed." in done.stdout
     assert not server.contents
+
+
+def test_a_bundle_that_was_never_activated_is_not_what_is_compared(
+    server: FakeConnect, root: Path, content: FakeContent, sandbox: Sandbox
+) -> None:
+    content.bundle_id = None
+    shutil.rmtree(sandbox.home / ".rsconnect-python")  # as on a machine without records
+    done = call(sandbox, server, root, "plan", "--json")
+    assert done.code == 0, done.said
+    (bundle,) = (c for c in json.loads(done.stdout)["changes"] if c["subject"] == "bundle")
+    assert bundle["before"] is None, done.said
 
 
 def test_a_variable_that_is_missing_differs(
