@@ -187,17 +187,6 @@ class Session:
         pauses = self.pauses(_SETTLING)
         return settle(act, look, pauses, self.report, name_may_be_ours=name_may_be_ours)
 
-    def _accepted(self, request: Request) -> requests.Response:
-        """Return an answer that was read to its end, and is no refusal."""
-        response = self._answer(request, self._url(request), api=True)
-        if not response.ok:
-            raise self._refused(request, response)
-        return response
-
-    def _url(self, request: Request) -> str:
-        query = f"?{urlencode(request.query)}" if request.query else ""
-        return f"{self.server.url}/{'__api__/' if request.api else ''}{request.path}{query}"
-
     def pauses(self, attempts: int, *, slower: int = 1) -> Backoff:
         """Return the waits between `attempts`, each so many times as long as usual."""
         return self._http.pauses(self.server.url, attempts, slower=slower)
@@ -229,6 +218,17 @@ class Session:
             code=code,
             text=self._excerpt(response, request, body),
         )
+
+    def _accepted(self, request: Request) -> requests.Response:
+        """Return an answer that was read to its end, and is no refusal."""
+        response = self._answer(request, self._url(request), api=True)
+        if not response.ok:
+            raise self._refused(request, response)
+        return response
+
+    def _url(self, request: Request) -> str:
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        return f"{self.server.url}/{'__api__/' if request.api else ''}{request.path}{query}"
 
     def _answer(self, request: Request, url: str, *, api: bool) -> requests.Response:
         """Return the answer after all redirects that may be followed."""

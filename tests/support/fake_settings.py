@@ -210,8 +210,20 @@ class FakeSettings:
         content = world.content_of(guid, change=request.method != "GET")
         if request.method == "GET":
             return Reply.of(content.permissions)
+        principal, role = self._permitted(world, request, content)
+        if principal == world.user_guid:
+            content.role = "editor" if role == "owner" else "viewer"
+        for permission in content.permissions:
+            if permission["principal_guid"] == principal:
+                permission["role"] = role
+                return Reply.of(permission)
+        self.permit(content, principal, role)
+        return Reply.of(content.permissions[-1], 201)
+
+    def _permitted(self, world: World, request: Recorded, content: FakeContent) -> tuple[str, str]:
+        """Return who a request lets do what; nobody is ever sent an e-mail."""
         fields = fields_of(request, {"principal_guid", "principal_type", "role"})
-        principal, role = str(fields.get("principal_guid")), fields.get("role")
+        principal, role = str(fields.get("principal_guid")), str(fields.get("role"))
         if fields.get("principal_type") not in {"user", "group"}:
             raise Refusal(400, 152, "the type is neither user nor group")
         is_group = fields["principal_type"] == "group"
@@ -225,27 +237,33 @@ class FakeSettings:
             raise Refusal(400, 34, "that is the owner")
         if role == "owner" and self.users.get(principal, {}).get("user_role") == "viewer":
             raise Refusal(400, 33, "that account cannot be a collaborator")
-        for permission in content.permissions:
-            if permission["principal_guid"] == principal:
-                permission["role"] = str(role)
-                return Reply.of(permission)
-        self.permit(content, principal, str(role))
-        return Reply.of(content.permissions[-1], 201)
+        return principal, role
 
-    def _permission(self, world: World, _request: Recorded, guid: str, number: str) -> Reply:
-        content = world.content_of(guid, change=True)
-        for permission in content.permissions:
-            if permission["id"] == number:
-                content.permissions.remove(permission)
-                if permission["principal_guid"] == world.user_guid != content.owner:
-                    content.role = "none"
-                return Reply(204, b"")
-        raise Refusal(404, 4, "there is no such permission")
+    def _permission(self, world: World, request: Recorded, guid: str, number: str) -> Reply:
+        content = world.content_of(guid, change=request.method != "GET")
+        permission = next((p for p in content.permissions if p["id"] == number), None)
+        if permission is None:
+            raise Refusal(404, 4, "there is no such permission")
+        if request.method == "PUT":
+            _, permission["role"] = self._permitted(world, request, content)
+        if request.method != "DELETE":
+            return Reply.of(permission)
+        content.permissions.remove(permission)
+        if permission["principal_guid"] == world.user_guid != content.owner:
+            content.role = "none"
+        return Reply(204, b"")
 
     def _tags(self, _world: World, request: Recorded) -> Reply:
-        if request.query:
+        wanted = request.query
+        if not wanted.keys() <= {"name", "parent_id"}:
             raise Refusal(400, 32, "unknown query")
-        return Reply.of(list(self.tags.values()))
+        found = (t for t in self.tags.values() if all(t[key] == wanted[key] for key in wanted))
+        return Reply.of(list(found))
+
+    def _tag(self, _world: World, _request: Recorded, number: str) -> Reply:
+        if number not in self.tags:
+            raise Refusal(404, 4, "there is no such tag")
+        return Reply.of(self.tags[number])
 
     def _content_tags(self, world: World, request: Recorded, guid: str) -> Reply:
         content = world.content_of(guid, change=request.method != "GET")
@@ -383,8 +401,9 @@ class FakeSettings:
         (r"GET v1/(users|groups)", _people),
         (r"GET v1/(users|groups)/([0-9a-z-]+)", _principal),
         (rf"(?:GET|POST) {_C}/permissions", _permissions),
-        (rf"DELETE {_C}/permissions/(\d+)", _permission),
+        (rf"(?:GET|PUT|DELETE) {_C}/permissions/(\d+)", _permission),
         (r"GET v1/tags", _tags),
+        (r"GET v1/tags/(\d+)", _tag),
         (rf"(?:GET|POST) {_C}/tags", _content_tags),
         (rf"DELETE {_C}/tags/(\d+)", _remove_tag),
         (rf"(?:GET|PUT|DELETE) {_C}/vanity", _vanity),
