@@ -228,6 +228,9 @@ class Options:
     local: bool = _flag("--local", "content", "On a Connect that is started on this machine.")
     dry_run: bool = _flag("--dry-run", "dry-run", "Only show what would be changed.")
     check: bool = _flag("--check", "plan", "End with exit code 6 if anything differs.")
+    export: bool = _flag(
+        "--export", "settings", "Print it as a table [tool.hatch-connect.settings]."
+    )
     remove: str | None = _text(
         "--remove", "versions", "Remove this bundle from the server.", metavar="BUNDLE"
     )
@@ -394,6 +397,11 @@ VERBS: dict[str, Verb] = {
             ("project", *_SERVER),
         ),
         Verb("info", "What was this project deployed as, and where?", _CONTENT),
+        Verb(
+            "settings",
+            "Show what the content has of what a project can declare.",
+            (*_CONTENT, "settings"),
+        ),
         Verb("logs", "Print the content's newest job log.", _CONTENT),
         Verb(
             "versions",

@@ -49,6 +49,7 @@ ONE_EDGE: dict[str, tuple[str, ...]] = {
     ),
     "hatch": ("hatch_connect/plugin/",),
     "keyring": ("hatch_connect/connect/logins.py",),
+    "tomlkit": ("hatch_connect/verbs/settings.py",),
     "isal": ("hatch_connect/bundle/archive.py",),
     "click": ("hatch_connect/cli.py",),
     "rich": ("hatch_connect/display.py",),

@@ -65,10 +65,15 @@ def test_each_command_is_one_that_there_is(command: str) -> None:
 @pytest.mark.parametrize("text", TABLES)
 def test_each_table_is_one_that_is_understood(text: str, tmp_path: Path) -> None:
     project = tmp_path / "pyproject.toml"
-    project.write_text(text, encoding="utf-8")
     tables = tomllib.loads(text)["tool"].get("hatch-connect")
     if tables is None:
         return
+    if tables.keys() <= {"settings", "on"}:  # shown without what else a project has
+        text = f'[tool.hatch-connect]\napp-mode = "fastapi"\nentrypoint = "a:b"\n{text}'
+    if thumbnail := tables.get("settings", {}).get("thumbnail"):
+        (tmp_path / thumbnail).parent.mkdir()
+        (tmp_path / thumbnail).touch()
+    project.write_text(text, encoding="utf-8")
     for content in (*tables.get("content", {}), *([] if "content" in tables else [None])):
         for server in (None, *tables.get("on", {})):
             assert configuration(tmp_path, content=content, on=server).entrypoint

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _DeployedContent:
+class DeployedContent:
     """Content on one server, and what led there; `source` is None if no project was needed.
 
     `user` is None for the key of a service principal. `hidden` are values that must be masked in
@@ -85,7 +85,7 @@ class _DeployedContent:
 
 
 @contextmanager
-def _deployed_content(call: Call) -> Iterator[_DeployedContent]:
+def deployed_content(call: Call) -> Iterator[DeployedContent]:
     """Find the content as `deploy` would; with `--app-id` no project is needed.
 
     Raises UsageError if it was never deployed.
@@ -107,7 +107,7 @@ def _deployed_content(call: Call) -> Iterator[_DeployedContent]:
                 f"{clues.name} was not deployed to {server.url}: {located.because}.",
                 hint="Deploy it with `hatch-connect deploy`.",
             )
-        yield _DeployedContent(
+        yield DeployedContent(
             client=client,
             user=user,
             content=located.content,
@@ -137,7 +137,7 @@ def _values(source: Source | None, call: Call) -> Iterator[Secret]:
 
 def run_info(call: Call) -> Result:
     """Look the content up. Raises UsageError, ServerError."""
-    with _deployed_content(call) as found:
+    with deployed_content(call) as found:
         server, user, content = found.server, found.user, found.content
         names = variable_names(found.client, content)
     variables = "not told" if names is None else ", ".join(names) or "none"
@@ -174,7 +174,7 @@ def run_info(call: Call) -> Result:
 
 def run_logs(call: Call) -> Result:
     """Fetch the log of the job that started last. Raises UsageError, ServerError."""
-    with _deployed_content(call) as found:
+    with deployed_content(call) as found:
         guid = found.content.guid
         jobs = found.client.jobs(guid)
         if not jobs:
@@ -188,7 +188,7 @@ def run_logs(call: Call) -> Result:
 
 def run_versions(call: Call) -> Result:
     """List the bundles; with `--remove` remove one first. Raises UsageError, ServerError."""
-    with _deployed_content(call) as found:
+    with deployed_content(call) as found:
         guid, client, history = found.content.guid, found.client, found.history
         if call.options.remove:
             chosen = _choose_bundle(client, guid, call.options.remove, history.bundles)
@@ -252,7 +252,7 @@ def run_rollback(call: Call) -> Result:
     """
     with ExitStack() as stack:
         with nothing_changed("roll back"):
-            found = stack.enter_context(_deployed_content(call))
+            found = stack.enter_context(deployed_content(call))
             bundle = _target(found)
             plan, polling = _plan(found, bundle), polling_of(call)
             preview = planned(plan, found.server)
@@ -271,7 +271,7 @@ def run_rollback(call: Call) -> Result:
         return deployed(deployment, found.server, preview, hidden=found.hidden)
 
 
-def _plan(found: _DeployedContent, bundle: BundleInfo) -> Plan:
+def _plan(found: DeployedContent, bundle: BundleInfo) -> Plan:
     content, config = found.content, found.source.config if found.source else None
     if bundle.id == content.bundle_id:
         raise UsageError(f"Bundle {bundle.id} is the active one already.")
@@ -284,7 +284,7 @@ def _plan(found: _DeployedContent, bundle: BundleInfo) -> Plan:
     )
 
 
-def _target(found: _DeployedContent) -> BundleInfo:
+def _target(found: DeployedContent) -> BundleInfo:
     """Return the bundle that was named, else the one that was active before, else ask the user."""
     history, ask = found.history, found.call.surroundings.ask
     wanted = found.call.options.bundle_id or history.way_back()

@@ -1,0 +1,153 @@
+"""`settings`: what the content has of what a project can declare; `--export` as its table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from hatch_connect.connect.json_reader import readable
+from hatch_connect.errors import RefusedError
+from hatch_connect.events import Note
+from hatch_connect.project.content_kind import APP_MODES
+from hatch_connect.project.declared import DECLARED, DeclaredKind
+from hatch_connect.ship.declared import TagTree, vanity_path
+from hatch_connect.verbs.content import deployed_content
+from hatch_connect.verbs.result import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+
+    from hatch_connect.connect.content_settings import (
+        ContentSettingsClient,
+        Integration,
+        Permission,
+        Scalar,
+        Tag,
+    )
+    from hatch_connect.events import Report
+    from hatch_connect.verbs.call import Call
+
+T = TypeVar("T")
+_Value: TypeAlias = "str | float | list[str]"
+
+_UNITS = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
+_HTML = {mode.name for mode in APP_MODES if mode.is_html}
+_LONG = 3  # an array of more stands on several lines
+
+
+def run_settings(call: Call) -> Result:
+    """Ask the server. Raises UsageError, ServerError."""
+    with deployed_content(call) as found:
+        content = found.content
+        reading = _Reading(found.client.settings, content.guid, call.report)
+        settings = dict(reading.settings(is_html=content.app_mode in _HTML))
+        image = reading.told("the thumbnail", reading.client.thumbnail)
+    facts = {"guid": content.guid, "settings": settings, "thumbnail": len(image) if image else None}
+    picture = f"a picture of {len(image):,} bytes" if image else ""
+    if call.options.export:
+        name = next(iter(call.options.content), None)
+        return Result(lines=tuple(_table(settings, name, picture)), facts=facts)
+    texts = {key: ", ".join(v) if isinstance(v, list) else str(v) for key, v in settings.items()}
+    shown = {key: readable(text, len(text)) for key, text in texts.items()}
+    shown |= {"thumbnail": picture} if picture else {}
+    width = max(map(len, shown), default=0)
+    return Result(lines=tuple(f"{key:{width}}  {text}" for key, text in shown.items()), facts=facts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What one piece of content has; what the server does not tell is reported, and left out."""
+
+    client: ContentSettingsClient
+    guid: str
+    report: Report
+
+    def told(self, what: str, ask: Callable[[str], T]) -> T | None:
+        """Return what the server says of the content; None if it does not tell."""
+        try:
+            return ask(self.guid)
+        except RefusedError as error:
+            self.report(Note(text=f"The server does not tell {what}: {error.message}"))
+            return None
+
+    def settings(self, *, is_html: bool) -> Iterator[tuple[str, _Value]]:
+        """Return what is not the server's default, by the keys of a project, in their order."""
+        details = self.client.details(self.guid, ("tags", "vanity_url"))
+        permissions = self.told("who may view it", self.client.permissions) or ()
+        integrations = self.told("its integrations", self.client.content_integrations) or ()
+        lists: dict[str, list[str]] = {
+            "viewers": self._people(permissions, "viewer"),
+            "collaborators": self._people(permissions, "owner"),
+            "tags": _tags(details.tags or ()),
+            "integrations": self._integrations(integrations),
+        }
+        for key, one in DECLARED.items():
+            value: _Value | None = lists.get(key)
+            if key == "vanity-path":
+                value = vanity_path(details.vanity_path)
+            elif one.name and not (is_html and one.of_processes):
+                value = _value(one.kind, details.fields.get(one.name))
+            if value or (value == 0 and value is not False):
+                yield key, value
+
+    def _people(self, permissions: Collection[Permission], role: str) -> list[str]:
+        return [self._person(each) for each in permissions if each.role == role]
+
+    def _person(self, permission: Permission) -> str:
+        """Return a name that means no other, else the GUID."""
+        guid = permission.principal_guid
+        try:
+            if permission.principal_type == "group":
+                principal = self.client.principal("group", guid)
+                same = self.client.groups(principal.name)
+            else:
+                principal = self.client.principal("user", guid)
+                same = self.client.users(principal.name)
+        except RefusedError:
+            return guid
+        return str(principal) if len(same) == 1 else guid
+
+    def _integrations(self, has: Collection[Integration]) -> list[str]:
+        known = [each.name for each in self.client.integrations()] if has else []
+        return [each.name if known.count(each.name) == 1 else each.guid for each in has]
+
+
+def _tags(tags: Collection[Tag]) -> list[str]:
+    """Return the lowest tags: the others come with them."""
+    tree, above = TagTree(tuple(tags)), {tag.parent_id for tag in tags}
+    return [tree.path(tag) for tag in tags if tag.parent_id and tag.id not in above]
+
+
+def _value(kind: DeclaredKind, value: Scalar) -> str | float | None:
+    """Return the value of a field as a project writes it."""
+    if kind is DeclaredKind.ACCESS:
+        return str(value).replace("_", "-")
+    if kind is DeclaredKind.SIZE and isinstance(value, int) and value:
+        whole = (f"{value // size} {unit}" for unit, size in _UNITS if not value % size)
+        return next(whole, value)
+    return value
+
+
+def _table(settings: Mapping[str, _Value], content: str | None, picture: str) -> Iterator[str]:
+    """Return the lines of a table that declares this."""
+    import tomlkit
+
+    table = tomlkit.table()
+    for key, value in settings.items():
+        if isinstance(value, list) and len(value) > _LONG:
+            array = tomlkit.array().multiline(multiline=True)
+            array.extend(value)
+            table.add(key, array)
+        else:
+            table.add(key, value)
+    if picture:
+        table.add(tomlkit.comment(f"thumbnail: {picture}, which is on the server only"))
+    names = ("tool", "hatch-connect", *(("content", content) if content else ()))
+    document = tomlkit.document()
+    above: tomlkit.TOMLDocument | tomlkit.items.Table = document
+    for name in names:
+        below = tomlkit.table(is_super_table=True)
+        above.add(name, below)
+        above = below
+    above.add("settings", table)
+    yield from tomlkit.dumps(document).rstrip("\n").split("\n")
