@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, TypedDict, Unpack
@@ -47,10 +49,11 @@ from hatch_connect.options import Options
 from hatch_connect.project.project import ProjectConfig, read_project
 from hatch_connect.project.reading import find_root
 from hatch_connect.secret import Secret
+from hatch_connect.ship.compare import Change, Comparison
 from hatch_connect.ship.execute import Deployment
 from hatch_connect.verbs.call import Call, Surroundings
-from hatch_connect.verbs.deploy import run_deploy
-from hatch_connect.verbs.result import Deployed
+from hatch_connect.verbs.deploy import run_deploy, run_plan
+from hatch_connect.verbs.result import Deployed, Planned
 from hatch_connect.verbs.server import chosen_server
 
 __all__ = [
@@ -60,6 +63,8 @@ __all__ = [
     "Bundle",
     "BundleError",
     "BundleInfo",
+    "Change",
+    "Comparison",
     "ConfigurationError",
     "ConnectClient",
     "Content",
@@ -90,6 +95,7 @@ __all__ = [
     "configuration",
     "deploy",
     "find_server",
+    "plan",
 ]
 
 
@@ -173,13 +179,48 @@ def deploy(
     `server` is a `Server`, a URL or a nickname; without one it is chosen as at the command line.
     `app_id` takes what other programs know of content: a GUID, a number or a URL.
     """
-    with TemporaryDirectory(prefix="hatch-connect-") as folder:
-        given = Options(**_server_options(server, api_key, Path(folder)), **_options(options))
-        told = _environ(environ) | (_headers_of(server) if isinstance(server, Server) else {})
-        result = run_deploy(_call(given, directory, told, report))
+    with _deployment((directory, server, api_key), environ, report, options) as call:
+        result = run_deploy(call)
     if not isinstance(result, Deployed):
         raise UsageError("The project has several pieces of content.", hint="Name one: content=...")
     return result.deployment
+
+
+def plan(
+    directory: Path | str = ".",
+    *,
+    server: Server | str | None = None,
+    api_key: Secret | str | None = None,
+    check: bool = False,
+    environ: Mapping[str, str] | None = None,
+    report: Report = silent,
+    **options: Unpack[DeployOptions],
+) -> Comparison:
+    """Compare one piece of content with what is deployed, and change nothing, as the verb `plan`.
+
+    With `check` a variable that is nowhere is a difference instead of an error, and the packages
+    that the server has installed are compared too.
+    """
+    with _deployment((directory, server, api_key), environ, report, options) as call:
+        result = run_plan(replace(call, options=replace(call.options, check=check)))
+    if not (isinstance(result, Planned) and result.comparison):
+        raise UsageError("The project has several pieces of content.", hint="Name one: content=...")
+    return result.comparison
+
+
+@contextmanager
+def _deployment(
+    where: tuple[Path | str, Server | str | None, Secret | str | None],
+    environ: Mapping[str, str] | None,
+    report: Report,
+    options: DeployOptions,
+) -> Iterator[Call]:
+    """Yield a call about one piece of content: the project, the server and its key are `where`."""
+    directory, server, api_key = where
+    with TemporaryDirectory(prefix="hatch-connect-") as folder:
+        given = Options(**_server_options(server, api_key, Path(folder)), **_options(options))
+        told = _environ(environ) | (_headers_of(server) if isinstance(server, Server) else {})
+        yield _call(given, directory, told, report)
 
 
 def _call(

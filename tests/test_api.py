@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fake_connect import FakeConnect
@@ -28,6 +28,7 @@ from hatch_connect import (
     configuration,
     deploy,
     find_server,
+    plan,
 )
 from hatch_connect.connect.credentials import ApiKey
 
@@ -219,3 +220,17 @@ def test_json_has_the_documented_shape(caller: Caller, fake: FakeConnect) -> Non
     dry = keys("deploy", dry_run=True, **here)
     assert dry == SHAPES["deploy --dry-run"]
     assert keys("deploy", directory="/nowhere") == {"error"}
+
+
+def test_a_plan_in_a_program(server: FakeConnect, tmp_path: Path, environ: dict[str, str]) -> None:
+    folder = project(tmp_path / "sales", PACKAGE)
+    where: dict[str, Any] = {"server": server.url, "api_key": server.api_key, "environ": environ}
+    found = plan(folder, **where, environment={"MODE": "fast"})
+    assert (found.action, found.guid, found.differs) == ("create", None, True)
+    assert not server.contents
+    done = deploy(folder, **where, environment={"MODE": "fast"})
+    assert plan(folder, **where, check=True).changes == ()
+    server.deployed.installed[done.content.guid] = {"flask": "0.0.1", "fastapi": "0.0.1"}
+    (change,) = plan(folder, **where, check=True).changes
+    assert (change.subject, change.before, change.differs) == ("installed", "0.0.1", True)
+    assert not plan(folder, **where).differs

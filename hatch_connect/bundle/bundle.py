@@ -1,6 +1,7 @@
 """A bundle: one reproducible gzip-compressed tar archive, written here or made elsewhere.
 
 Nothing in an archive from elsewhere is trusted. A folder is packed as its `manifest.json` says.
+Above 500 lines, because what is written is what must be read again.
 """
 
 from __future__ import annotations
@@ -180,6 +181,13 @@ class Bundle(BundleContents):
                     return content.read()
         return None
 
+    def checksums(self) -> dict[str, str]:
+        """Return the MD5 (hex) of each file of an archive but the manifest, as it is there."""
+        found, _ = _contents_of(self.path)
+        archived = {n.removeprefix(self.top): c for n, c in found.checksums.items()}
+        del archived[MANIFEST_NAME]
+        return archived
+
     def extract(self, folder: Path) -> None:
         """Unpack the bundle as the content of `folder`.
 
@@ -278,13 +286,7 @@ def _check(path: Path) -> tuple[Bundle, tuple[str, ...]]:
     Different checksums and files that are not listed are accepted, since official clients write
     such archives too.
     """
-    found = _ArchiveContents()
-    with reading(path) as (archive, raw):
-        for member in archive:
-            _take(archive, member, found)
-            if len(found.checksums) + len(found.links) > _MOST_MEMBERS:
-                raise BundleError(f"{path} holds more than {_MOST_MEMBERS:,} files.")
-    _follow_links(found, path)
+    found, raw = _contents_of(path)
     _refuse_files_in_files(found)
     top = _top(found, path)
     text = found.manifests.pop(top + MANIFEST_NAME)
@@ -307,6 +309,18 @@ def _check(path: Path) -> tuple[Bundle, tuple[str, ...]]:
         top=top,
     )
     return bundle, tuple(sorted(n for n, c in listed.items() if c and c != archived[n]))
+
+
+def _contents_of(path: Path) -> tuple[_ArchiveContents, Tally]:
+    """Read a whole archive; the second value has its size and MD5."""
+    found = _ArchiveContents()
+    with reading(path) as (archive, raw):
+        for member in archive:
+            _take(archive, member, found)
+            if len(found.checksums) + len(found.links) > _MOST_MEMBERS:
+                raise BundleError(f"{path} holds more than {_MOST_MEMBERS:,} files.")
+    _follow_links(found, path)
+    return found, raw
 
 
 def _follow_links(found: _ArchiveContents, path: Path) -> None:

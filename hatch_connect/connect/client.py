@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import json
 from functools import cached_property
@@ -267,6 +268,14 @@ class ConnectClient:
             return None
         return _manifest_in(answer)
 
+    def bundle_file(self, guid: str, bundle_id: str, path: str, md5: str) -> bytes | None:
+        """Return a file of a bundle, which has that MD5; None if the server does not show it so."""
+        parts = ("bundles", bundle_id, "files", *path.split("/"))
+        request = Request("GET", content_path(guid, *parts))
+        found = unless_hidden(lambda: self._session.data(request))
+        texts = _texts_in(found[1]) if found else ()
+        return next((text for text in texts if _md5(text) == md5), None)
+
     def download_bundle(
         self, guid: str, bundle_id: str, into: IO[bytes], *, limit: int = _DOWNLOAD
     ) -> bool:
@@ -373,6 +382,19 @@ class ConnectClient:
 
     def _send(self, method: str, path: str, body: object) -> JsonObject:
         return self._session.object(Request(method, path, body=body))
+
+
+def _texts_in(answer: bytes) -> Iterator[bytes]:
+    """Yield an answer and the texts in it: which one a file is, the reference does not say."""
+    yield answer
+    with contextlib.suppress(ValueError, RecursionError):
+        told = json.loads(answer)
+        values = told.values() if isinstance(told, dict) else (told,)
+        yield from (each.encode("utf-8", "replace") for each in values if isinstance(each, str))
+
+
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 def _manifest_in(answer: object) -> Mapping[str, object] | None:

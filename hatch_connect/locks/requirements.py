@@ -45,7 +45,7 @@ from hatch_connect.locks.lock import PUBLIC_INDEX, LocalPackage, Lock, Omitted, 
 from hatch_connect.locks.problems import Problems, raise_if_any, unknown_names
 from hatch_connect.project.metadata import parse_requirement
 from hatch_connect.project.reading import encoding_of
-from hatch_connect.secret import excerpt, has_credentials, without_variables
+from hatch_connect.secret import excerpt, has_credentials, without_credentials, without_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -369,9 +369,36 @@ def is_pinned(data: bytes) -> bool:
         parsed = _parse(_decoded(Path("requirements.txt"), data))
     except LockError:
         return False
-    texts = [_bare(entry.requirement_line.line) for entry in parsed.requirements]
-    lines = (
-        _Line(
+    includes = {"requirements", "constraints"}
+    whole = not parsed.invalid_lines and not any(
+        includes & o.options.keys() for o in parsed.options
+    )
+    return whole and not any(map(_open, _lines_in(parsed)))
+
+
+def packages_in(data: bytes) -> dict[str, str] | None:
+    """Return the packages that a requirements file of a bundle names, each with its version.
+
+    What has no one version has what the file says instead. None if the file cannot be read.
+    """
+    try:
+        parsed = _parse(_decoded(Path("requirements.txt"), data))
+    except LockError:
+        return None
+    found: dict[str, str] = {}
+    for line in _lines_in(parsed):
+        specifier = str(line.requirement.specifier) if line.requirement else ""
+        version = line.version or without_credentials(line.url or "") or specifier or "any version"
+        name = line.name or without_credentials(line.text)
+        # A package may stand there several times, with markers.
+        found[name] = f"{found[name]}, {version}" if name in found else version
+    return found
+
+
+def _lines_in(parsed: Any) -> Iterator[_Line]:  # noqa: ANN401 - as `_parse`
+    for entry in parsed.requirements:
+        text = _bare(entry.requirement_line.line)
+        yield _Line(
             place="",
             text=text,
             requirement=parse_requirement(text),
@@ -379,13 +406,6 @@ def is_pinned(data: bytes) -> bool:
             editable=False,
             local=None,
         )
-        for text in texts
-    )
-    includes = {"requirements", "constraints"}
-    whole = not parsed.invalid_lines and not any(
-        includes & o.options.keys() for o in parsed.options
-    )
-    return whole and not any(map(_open, lines))
 
 
 def _by_place(problem: str) -> tuple[str, int]:

@@ -403,7 +403,7 @@ def _plan(checked: _Checked, folder: Path) -> Planned:
         )
         there = f"Content {plan.content.guid}" if plan.content else "New content"
         masked.report(Note(text=f"{there}: {plan.because}"))
-        return compared(its, prepared, options)
+        return compared(its, prepared, folder, options)
 
 
 def _is_pinned(bundle: Bundle, built: Built | None) -> bool:

@@ -8,26 +8,36 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from packaging.utils import canonicalize_name
+
 from hatch_connect.bundle.bundle import Bundle
+from hatch_connect.bundle.manifest import Manifest
 from hatch_connect.connect.resources import BundleInfo
-from hatch_connect.errors import DIFFERENT, ServerError
+from hatch_connect.errors import DIFFERENT, BundleError, ServerError
 from hatch_connect.project.target import minor_of
-from hatch_connect.ship.compare import BundleView, Comparison, changes_of, summary
+from hatch_connect.ship.compare import (
+    BundleView,
+    Comparison,
+    changes_of,
+    compare_installed,
+    summary,
+)
 from hatch_connect.ship.plan import pythons_for
 from hatch_connect.verbs.result import Planned, Result, one_or_several
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from hatch_connect.bundle.build_protocol import Built
     from hatch_connect.bundle.bundle import BundleContents
-    from hatch_connect.bundle.manifest import Manifest
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.resources import Content
     from hatch_connect.options import Options
     from hatch_connect.ship.plan import DeploymentRequest, Plan, ServerFacts
     from hatch_connect.verbs.source import Source
 
+_LIMIT = 64 << 20  # bytes of a bundle that is downloaded to compare it
 _COMMIT = re.compile(r"([0-9a-f]{7})[0-9a-f]*(-dirty)?")
 _INFO = re.compile(r"[^/]+-([^-/]+)\.dist-info/METADATA")
 
@@ -45,9 +55,13 @@ class Prepared:
     plan: Plan
 
 
-def compared(planned: Planned, made: Prepared, options: Options) -> Planned:
-    """Return what was planned as a comparison with what is there."""
-    found = _compare(made)
+def compared(planned: Planned, made: Prepared, folder: Path, options: Options) -> Planned:
+    """Return what was planned as a comparison with what is there.
+
+    The server is asked for what that needs, with `--check` also for what it has installed; a bundle
+    is downloaded into `folder`.
+    """
+    found = _compare(made, folder, check=options.check)
     steps = (f"  {line}" for line in (planned.plan.lines() if options.verbose else ()))
     return replace(
         planned,
@@ -82,19 +96,30 @@ def planned_changes(plans: Sequence[Planned], *, check: bool) -> Result:
     )
 
 
-def _compare(made: Prepared) -> Comparison:
-    """Ask the server for what the comparison needs, and compare; nothing is changed."""
+def _compare(made: Prepared, folder: Path, *, check: bool) -> Comparison:
     content, found, client = made.plan.content, made.found, made.client
     names, variables = found.variable_names, made.wanted.variables
     active = _active(client, content, found.last) if content else None
+    same = None if found.identity is None else found.identity == made.contents.identity
+    ours = _ours(made)
+    opened = None if same or not (content and active) else _opened(client, content, active, folder)
     changes = changes_of(
         made.plan,
-        _ours(made),
-        _theirs(active) if active else None,
-        same=None if found.identity is None else found.identity == made.contents.identity,
+        ours,
+        _theirs(active, opened, ours) if active else None,
+        same=same,
         names=names,
         missing=() if names is None else variables.missing(names),
     )
+    if (
+        check
+        and content
+        and active
+        and not any(c.subject == "bundle" and c.differs for c in changes)
+    ):
+        changes += tuple(
+            compare_installed(ours.packages or {}, _installed(client, content, active))
+        )
     return Comparison(
         title=(content.title if content else made.wanted.title) or made.wanted.default_title,
         guid=content.guid if content else None,
@@ -115,6 +140,63 @@ def _active(client: ConnectClient, content: Content, known: BundleInfo | None) -
     return BundleInfo(id=content.bundle_id, archive_md5=None, metadata=())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opened:
+    """A bundle of the server whose files are known; `read` returns one, None if it is not shown."""
+
+    manifest: Manifest
+    checksums: Mapping[str, str]
+    digest: str
+    read: Callable[[str], bytes | None]
+
+
+def _opened(
+    client: ConnectClient, content: Content, active: BundleInfo, folder: Path
+) -> _Opened | None:
+    """Ask for the manifest of a bundle, else for the bundle; None if the server shows neither."""
+    guid, number = content.guid, active.id
+    with suppress(ServerError, BundleError):
+        shown = client.bundle_manifest(guid, number)
+        manifest = Manifest.from_dict(shown) if shown else None
+        if manifest and manifest.files:
+            listed = {file.path: file.checksum for file in manifest.files}
+            return _Opened(
+                manifest=manifest,
+                checksums=listed,
+                digest=manifest.digest,
+                read=lambda path: client.bundle_file(guid, number, path, listed.get(path, "")),
+            )
+    with suppress(ServerError, BundleError, OSError):
+        archive = folder / f"{guid}-{number}.tar.gz"
+        with archive.open("wb") as file:
+            whole = (active.size or 0) <= _LIMIT and client.download_bundle(
+                guid, number, file, limit=_LIMIT
+            )
+        if whole:
+            bundle = Bundle.open(archive, into=folder)
+            return _Opened(
+                manifest=bundle.manifest,
+                checksums=bundle.checksums(),
+                digest=bundle.digest,
+                read=bundle.read,
+            )
+    return None
+
+
+def _installed(client: ConnectClient, content: Content, active: BundleInfo) -> dict[str, str]:
+    """Return the packages that the server has installed for the active bundle; none if unknown."""
+    with suppress(ServerError):
+        if found := client.packages(content.guid):
+            return {
+                canonicalize_name(package.name): package.version
+                for package in found
+                if package.language == "python" and package.bundle_id in {None, active.id}
+            }
+        if locked := client.lockfile(content.guid):
+            return _packages_in(locked.encode()) or {}
+    return {}
+
+
 def _growth(contents: BundleContents, active: BundleInfo | None) -> int:
     """Return by how many bytes the bundle is larger than the active one; 0 if that is not known."""
     before = active.size if active else 0
@@ -122,24 +204,50 @@ def _growth(contents: BundleContents, active: BundleInfo | None) -> int:
 
 
 def _ours(made: Prepared) -> BundleView:
-    contents, manifest = made.contents, made.contents.manifest
+    contents, built = made.contents, made.built
+    bundle = contents if isinstance(contents, Bundle) else None
     runs_on = pythons_for(made.wanted, made.found)
+    python = contents.manifest.python
+    if built and built.packages:
+        listed: bytes | None = built.packages.content
+    else:
+        listed = bundle.read(python.package_file) if bundle and python else None
     return BundleView(
-        name=contents.path.name if isinstance(contents, Bundle) else "",
+        name=bundle.path.name if bundle else "",
         commit=_commit(made.source.commit()),
         digest=contents.digest,
+        packages=_packages_in(listed),
         runs_on=max(runs_on, key=_order, default=""),
-        **_described(manifest),
+        # What is built lists its files as they are.
+        **_described(contents.manifest, None if built or not bundle else bundle.checksums()),
     )
 
 
-def _theirs(active: BundleInfo) -> BundleView:
-    return BundleView(name=active.id, active=True, commit=_commit(dict(active.metadata)))
+def _theirs(active: BundleInfo, opened: _Opened | None, ours: BundleView) -> BundleView:
+    commit = _commit(dict(active.metadata))
+    view = BundleView(name=active.id, active=True, commit=commit)
+    if opened is None:
+        return view
+    view = replace(view, digest=opened.digest, **_described(opened.manifest, opened.checksums))
+    path, files = view.package_file, view.files or {}
+    if files.get(path) == (ours.files or {}).get(ours.package_file):
+        return replace(view, packages=ours.packages)
+    with suppress(ServerError, BundleError):
+        listed = opened.read(path) if path else b""
+        return replace(view, packages=_packages_in(listed))
+    return view
 
 
-def _described(manifest: Manifest) -> dict[str, Any]:
-    """Return the fields of a `BundleView` that a manifest tells."""
-    files = {file.path: file.checksum for file in manifest.files}
+def _packages_in(listed: bytes | None) -> dict[str, str] | None:
+    from hatch_connect.locks.requirements import packages_in
+
+    return None if listed is None else packages_in(listed)
+
+
+def _described(manifest: Manifest, files: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return the fields of a `BundleView` that a manifest, or the files themselves, tell."""
+    if files is None:
+        files = {file.path: file.checksum for file in manifest.files}
     versions = [match[1] for match in map(_INFO.fullmatch, files) if match]
     python = manifest.python
     return {

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -123,6 +124,11 @@ def test_an_archive_is_taken_as_the_server_takes_it(tmp_path: Path, top: str) ->
     assert "Edited since manifest.json was written: index.html." in heard.text
     assert "extra" not in heard.text
     assert bundle.digest != same.digest
+    listed = {file.path: file.checksum for file in bundle.manifest.files}
+    assert same.checksums() == listed
+    files = {"index.html": b"changed", "extra/.hidden": b"1"}
+    sums = {n: hashlib.md5(data, usedforsecurity=False).hexdigest() for n, data in files.items()}
+    assert bundle.checksums() == listed | sums
 
 
 def test_a_link_to_a_folder_or_another_link_is_followed(tmp_path: Path) -> None:
@@ -131,7 +137,8 @@ def test_a_link_to_a_folder_or_another_link_is_followed(tmp_path: Path) -> None:
     archive.add("z.csv", type=tarfile.SYMTYPE, linkname="b/data.csv")
     archive.add("b", type=tarfile.SYMTYPE, linkname="a")
     bundle = Bundle.open(archive.write(tmp_path / "b.tgz"), into=tmp_path)
-    assert bundle.size
+    sums = bundle.checksums()
+    assert sums["z.csv"] == sums["b/data.csv"] == sums["a/data.csv"]
 
 
 def test_no_manifest(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import io
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import pytest
 from support.faults import Drop, Fault, Say, Truncate, redirect
@@ -195,6 +196,11 @@ def test_a_new_client_sends_nothing() -> None:
     assert client.server.url == "http://127.0.0.1:9"
 
 
+def checksums(bundle: FakeBundle) -> dict[str, str]:
+    files = cast("dict[str, dict[str, str]]", bundle.manifest["files"])
+    return {name: entry["checksum"] for name, entry in files.items()}
+
+
 class TestWhatIsDeployed:
     @pytest.fixture
     def guid(self, client: ConnectClient, fake: FakeConnect, bundle: Path) -> str:
@@ -244,6 +250,27 @@ class TestWhatIsDeployed:
         fake.misbehave("GET", "files/manifest.json", Say(500, b"{}"))
         with pytest.raises(RefusedError):
             client.bundle_manifest(guid, "1")
+
+    @pytest.mark.parametrize("files", ["objects", "texts"])
+    def test_a_file_is_known_by_its_checksum(
+        self,
+        client: ConnectClient,
+        fake: FakeConnect,
+        guid: str,
+        active: FakeBundle,
+        files: Literal["objects", "texts"],
+    ) -> None:
+        fake.deployed.files = files
+        for name, md5 in checksums(active).items():
+            found = client.bundle_file(guid, active.id, name, md5)
+            assert found is not None
+            assert hashlib.md5(found, usedforsecurity=False).hexdigest() == md5
+            assert client.bundle_file(guid, active.id, name, "0" * 32) is None
+        assert client.bundle_file(guid, active.id, "folder/no such file", md5) is None
+        assert fake.calls()[-1].endswith("/files/folder/no%20such%20file")
+        for odd in (b'"[[["', b"[]", b"{}", b"<html>", b'{"a": {"b": "c"}}', b"[" * 99_999):
+            fake.misbehave("GET", "/files/", Say(200, odd))
+            assert client.bundle_file(guid, active.id, name, md5) is None
 
     @pytest.mark.parametrize("fault", [None, Truncate(), Drop(), Say(502), Say(429)])
     def test_the_archive_is_written_to_a_file(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import re
 import shutil
+import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
-from support.fake_connect import FakeConnect
+from support.fake_connect import FakeConnect, Say
 from support.sandbox import committed
 
 if TYPE_CHECKING:
@@ -58,6 +62,10 @@ def content(server: FakeConnect, root: Path, sandbox: Sandbox) -> FakeContent:
 def call(sandbox: Sandbox, server: FakeConnect, root: Path, *arguments: str) -> Finished:
     keys = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.api_key}
     return sandbox.connect(*arguments, cwd=root, **keys)
+
+
+def forget(sandbox: Sandbox) -> None:
+    shutil.rmtree(sandbox.home / ".rsconnect-python")
 
 
 def change(root: Path, sandbox: Sandbox, name: str, text: str) -> None:
@@ -117,7 +125,7 @@ def test_a_bundle_that_was_never_activated_is_not_what_is_compared(
     server: FakeConnect, root: Path, content: FakeContent, sandbox: Sandbox
 ) -> None:
     content.bundle_id = None
-    shutil.rmtree(sandbox.home / ".rsconnect-python")  # as on a machine without records
+    forget(sandbox)
     done = call(sandbox, server, root, "plan", "--json")
     assert done.code == 0, done.said
     (bundle,) = (c for c in json.loads(done.stdout)["changes"] if c["subject"] == "bundle")
@@ -147,6 +155,143 @@ def test_a_title_that_was_changed_by_hand_differs(
     done = call(sandbox, server, root, "plan", "--check")
     assert done.code == 6, done.said
     assert "  title  Changed -> Sales" in done.stdout
+
+
+SERVERS = {
+    "files": "2026.06.0",  # it shows the files of a bundle
+    "download": "2026.05.0",
+    "no metadata": "2025.07.0",  # nothing tells there that the bundle is ours
+}
+
+
+@pytest.mark.parametrize("version", SERVERS.values(), ids=SERVERS)
+def test_what_differs_is_shown_whatever_the_server_can(
+    server: FakeConnect, root: Path, sandbox: Sandbox, version: str
+) -> None:
+    server.version = version
+    assert call(sandbox, server, root, "deploy").code == 0
+    forget(sandbox)
+    done = call(sandbox, server, root, "plan", "--check")
+    assert done.code == 0, done.said
+    (root / "requirements.txt").write_text("starlette==0.46.0\nidna==3.10\n", encoding="utf-8")
+    (root / ".python-version").write_text("3.13\n", encoding="utf-8")
+    (root / "app.py").write_text("import more\nasync def app(*_): ...\n", encoding="utf-8")
+    change(root, sandbox, "more.py", "")
+    server.requests.clear()
+    done = call(sandbox, server, root, "plan", "--check")
+    assert done.code == 6, done.said
+    header, bundle, packages, python, end = done.stdout.splitlines()
+    assert header.startswith("~ Sales (")
+    assert re.fullmatch(
+        r"  bundle    \d+( \(.{7}\))? -> .{7}     \+1 ~3 files, \+\d+ bytes", bundle
+    )
+    assert packages == "  packages  starlette 0.45.0 -> 0.46.0   + idna 3.10"
+    assert python == "  python    3.12 -> 3.13 (the server has 3.13.1)"
+    assert end == "Plan: 1 to update, 0 to create. Nothing was changed."
+    downloaded = any(each.endswith("/download") for each in server.calls())
+    assert downloaded is (version != SERVERS["files"])
+    listed = call(sandbox, server, root, "plan", "-v").stdout
+    assert "\n    + more.py\n" in listed
+    assert "\n    ~ app.py\n" in listed
+
+
+def test_only_what_differs_is_asked_for(
+    server: FakeConnect, root: Path, content: FakeContent, sandbox: Sandbox
+) -> None:
+    guid = f"v1/content/{content.guid}"
+    usual = ["GET server_settings", "GET v1/user", f"GET {guid}", "GET v1/server_settings/python"]
+    assert call(sandbox, server, root, "plan").code == 0
+    bundle = f"{guid}/bundles/{content.bundle_id}"
+    assert server.calls() == [*usual, f"GET {guid}/repository", f"GET {bundle}"]
+    server.requests.clear()
+    change(root, sandbox, "app.py", "async def app(*_): pass\n")
+    assert call(sandbox, server, root, "plan").code == 0
+    compared = [f"GET {bundle}", f"GET {bundle}/files/manifest.json"]
+    assert server.calls() == [*usual, f"GET {guid}/repository", *compared]
+
+
+def other_program(content: FakeContent, **files: str) -> None:
+    """Put a bundle in place of the active one that another program made of the same files."""
+    active = content.bundles[content.bundle_id or ""]
+    with tarfile.open(fileobj=io.BytesIO(active.archive)) as archive:
+        members = {m.name: archive.extractfile(m) for m in archive.getmembers()}
+        held = {name: file.read() for name, file in members.items() if file}
+    manifest = json.loads(held.pop("manifest.json"))
+    held |= {name: text.encode() for name, text in files.items()}
+    manifest["locale"], manifest["metadata"]["entrypoint"] = "C", "app"
+    manifest["python"] |= {"version": "3.12.7"}
+    sums = {name: hashlib.md5(data, usedforsecurity=False) for name, data in held.items()}
+    manifest["files"] = {name: {"checksum": each.hexdigest()} for name, each in sums.items()}
+    into = io.BytesIO()
+    with tarfile.open(fileobj=into, mode="w:gz") as archive:
+        for name, data in {**held, "manifest.json": json.dumps(manifest).encode()}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    active.archive, active.manifest, active.metadata = into.getvalue(), manifest, {}
+
+
+@pytest.mark.parametrize("version", SERVERS.values(), ids=SERVERS)
+def test_the_bundle_of_another_program_is_compared_by_its_files(
+    server: FakeConnect, root: Path, content: FakeContent, sandbox: Sandbox, version: str
+) -> None:
+    server.version = version
+    forget(sandbox)
+    listed = "# frozen elsewhere\nstarlette==0.45.0\n"
+    other_program(content, **{"requirements.txt": listed})
+    done = call(sandbox, server, root, "plan", "--check")
+    assert done.code == 0, done.said
+    assert f"  bundle  {content.bundle_id} has the same files" in done.stdout
+    other_program(content, **{"app.py": "old", "requirements.txt": "starlette==0.44.0\n"})
+    done = call(sandbox, server, root, "plan", "--check")
+    assert done.code == 6, done.said
+    assert "~2 files" in done.stdout
+    assert "  packages  starlette 0.44.0 -> 0.45.0" in done.stdout
+
+
+def test_a_bundle_that_cannot_be_seen_is_unknown_and_no_difference(
+    server: FakeConnect, root: Path, content: FakeContent, sandbox: Sandbox
+) -> None:
+    forget(sandbox)
+    other_program(content)
+    server.misbehave("GET", "/files/|/download$", Say(403, b'{"code": 22, "error": "no"}'), times=9)
+    done = call(sandbox, server, root, "plan", "--check")
+    assert done.code == 0, done.said
+    assert "(what it holds is not known)" in done.stdout
+    assert "Plan: 1 to update, 0 to create. Nothing was changed." in done.stdout
+
+
+def test_a_large_bundle_is_not_downloaded(
+    server: FakeConnect, root: Path, content: FakeContent, sandbox: Sandbox
+) -> None:
+    server.version = SERVERS["download"]
+    change(root, sandbox, "app.py", "async def app(*_): pass\n")
+    told = content.bundles[content.bundle_id or ""].told(active=True) | {"size": (64 << 20) + 1}
+    said = Say(200, json.dumps(told).encode())
+    server.misbehave("GET", rf"bundles/{content.bundle_id}$", said)
+    done = call(sandbox, server, root, "plan", "--check")
+    assert done.code == 6, done.said  # it is one of ours, and another
+    assert "(what it holds is not known)     -67 MB" in done.stdout
+    assert not any(each.endswith("/download") for each in server.calls())
+
+
+@pytest.mark.parametrize("version", ["2026.06.0", "2024.10.0"])
+def test_a_package_that_is_another_on_the_server_differs(
+    server: FakeConnect, root: Path, content: FakeContent, sandbox: Sandbox, version: str
+) -> None:
+    server.deployed.installed[content.guid] = {"Starlette": "0.45.1", "pip": "26.3"}
+    server.version = version
+    assert call(sandbox, server, root, "plan").code == 0
+    done = call(sandbox, server, root, "plan", "--check")
+    if version == "2024.10.0":  # it tells no packages
+        assert (done.code, "installed" in done.stdout) == (0, False)
+        return
+    assert done.code == 6, done.said
+    assert "  installed  starlette 0.45.1 -> 0.45.0" in done.stdout
+    assert NOTHING in done.stdout
+    server.misbehave("GET", "/packages$", Say(404, b"404 page not found"))
+    done = call(sandbox, server, root, "plan", "--check")
+    assert (done.code, "/lockfile" in server.calls()[-1]) == (6, True)
 
 
 @pytest.mark.parametrize("door", ["hatch run", "hatch run connect:", "invoke", "hatch publish"])

@@ -13,6 +13,7 @@ from support.projects import configuration
 from hatch_connect.bundle.packages import requirements_txt
 from hatch_connect.errors import LockError
 from hatch_connect.locks import find_lock, read_lock
+from hatch_connect.locks.requirements import packages_in
 from hatch_connect.project.target import Target
 
 if TYPE_CHECKING:
@@ -308,3 +309,29 @@ def test_but_what_is_written_is(tmp_path: Path, user: str) -> None:
         said = refused(tmp_path, f"{line}\n")
         assert "credentials in" in said
         assert "hunter2" not in said
+
+
+def test_the_packages_of_a_file_with_their_versions() -> None:
+    text = """\
+# made elsewhere
+--index-url https://index.example/simple
+FastAPI[all]==0.115.0 --hash=sha256:abc
+six
+numpy>=1,<2
+pywin32==306 ; sys_platform == "win32"
+pywin32==305 ; sys_platform != "win32"
+mine @ https://ann:secret@files.example/mine-1.0-py3-none-any.whl
+https://ann:secret@files.example/other-2.0-py3-none-any.whl
+"""
+    assert packages_in(text.encode()) == {
+        "fastapi": "0.115.0",
+        "six": "any version",
+        "numpy": "<2,>=1",
+        "pywin32": "306, 305",
+        "mine": "https://***@files.example/mine-1.0-py3-none-any.whl",
+        "https://***@files.example/other-2.0-py3-none-any.whl": (
+            "https://***@files.example/other-2.0-py3-none-any.whl"
+        ),
+    }
+    assert packages_in(b"") == {}
+    assert packages_in(b"\xff\xfe\x00") is None

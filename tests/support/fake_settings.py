@@ -6,7 +6,7 @@ import json
 import re
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from support.fake_bundle import Refusal, Reply
 from support.fake_content import fields_of, list_of
@@ -44,7 +44,7 @@ class FakeSettings:
     tags: dict[str, dict[str, object]] = field(default_factory=dict)
     integrations: dict[str, dict[str, object]] = field(default_factory=dict)
     unknown_fields: set[str] = field(default_factory=set)
-    includes: Literal["all", "ignored", "refused"] = "all"
+    knows_include: bool = True
     counts_all: bool = False
     lists_people: bool = True
     shows_thumbnails: bool = False
@@ -153,12 +153,9 @@ class FakeSettings:
     def included(self, world: World, content: FakeContent, include: str) -> dict[str, object]:
         """Return what a request for content wants included."""
         wanted = set(filter(None, include.split(",")))
-        known = {"tags", "owner", "vanity_url", "bookmarked", "schedule"}
-        if self.includes == "refused":
-            known = {"owner"}
-        if not wanted <= known:
+        if not wanted <= {"tags", "owner", "vanity_url", "bookmarked", "schedule"}:
             raise Refusal(400, 161, "there is no such include")
-        if self.includes == "ignored":
+        if not self.knows_include:
             return {}
         found: dict[str, object] = {}
         if "owner" in wanted and world.tells_owners:
@@ -413,6 +410,6 @@ class FakeSettings:
         (rf"(?:GET|PUT|DELETE) {_C}/thumbnail", _thumbnail),
         (r"GET v1/oauth/integrations", _integrations),
         (rf"(?:GET|PUT) {_C}/oauth/integrations/associations", _associations),
-        (r"GET (?:v1/)?server_settings/scheduler(?:/([\w-]+))?", _scheduler),
+        (r"GET server_settings/scheduler(?:/([\w-]+))?", _scheduler),
         (r"GET server_settings/applications", _applications),
     )
