@@ -110,6 +110,7 @@ class DeployOptions(TypedDict, total=False):
     environment: Mapping[str, str | Secret]
     draft: bool
     no_verify: bool
+    allow_removals: bool
     metadata: Mapping[str, str]
     force: bool
 

@@ -216,6 +216,9 @@ class Options:
     )
     no_metadata: bool = _flag("--no-metadata", "deploy", "Note nothing with the bundle.")
     force: bool = _flag("--force", "deploy", "Upload the bundle even if it is the active one.")
+    allow_removals: bool = _flag(
+        "--allow-removals", "deploy", "Take away what declared lists do not name, without asking."
+    )
     draft: bool = _flag("--draft", "deploy", "Deploy without activating the bundle.")
     no_verify: bool = _flag("--no-verify", "activate", "Do not ask whether it answers.")
     jobs: int | None = _option(

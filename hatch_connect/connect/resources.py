@@ -24,6 +24,9 @@ class Feature(enum.Enum):
     DRAFT_URL = (2025, 7)  # a draft can be visited
     DRAFT = (2025, 6)  # the field `activate` is known
     PYTHON_REQUIRES = (2025, 3)
+    INTEGRATIONS = (2024, 12)  # OAuth integrations of content ...
+    SEVERAL_INTEGRATIONS = (2025, 7)  # noqa: PIE796 - ... and more than one
+    THUMBNAIL = (2024, 9)
 
 
 # App modes that Connect gained late, with the first version that runs them (release notes).

@@ -203,7 +203,8 @@ def changes_of(
                 found.append(Change(subject=field, name=field, before=before, after=value))
             case _:
                 pass
-    return (*found, *(_missing(unset) for unset in missing))
+    settings = changes_of_settings(plan.changes)
+    return (*found, *settings, *(_missing(unset) for unset in missing))
 
 
 def _variables(

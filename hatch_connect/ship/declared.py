@@ -6,10 +6,12 @@ Nothing here asks a server: `ship/settings` reads what is compared, `ship/apply`
 from __future__ import annotations
 
 import enum
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from hatch_connect.connect.content_settings import Principal
+from hatch_connect.errors import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -222,6 +224,17 @@ def differences(
     return tuple(sorted(changes, key=lambda change: order.index(change.phase)))
 
 
+@contextmanager
+def about(called: str) -> Iterator[None]:
+    """Say in the error of a request which setting it was for."""
+    try:
+        yield
+    except ServerError as error:
+        error.message = f"{called}: {error.message}"
+        error.args = (error.message,)
+        raise
+
+
 def vanity_path(path: object) -> str | None:
     """Return a vanity path as the server has it, with a slash at both ends; None for none."""
     inside = str(path or "").strip("/")
@@ -337,7 +350,7 @@ def _revocations(wanted: WantedSettings, state: ContentState) -> list[SettingCha
         if not (resolved and resolved.whole) or guid == wanted.own or stays:
             continue
         unnamed = Principal(type=_type(permission), guid=guid, name=guid)
-        principal = state.principals.get(guid, unnamed)
+        principal = named[guid][1] if guid in named else state.principals.get(guid, unnamed)
         lowered = Grant(principal=principal, role="viewer")
         revoked = Revoke(principal=principal, permission=permission)
         changes.append(

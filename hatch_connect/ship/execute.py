@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
@@ -22,10 +23,13 @@ from hatch_connect.errors import (
     add_facts,
 )
 from hatch_connect.events import LAST_LINES, LogLine, Note, Step
+from hatch_connect.ship.apply import AppliedSettings
+from hatch_connect.ship.declared import Phase
 from hatch_connect.ship.follow import follow, look_for_active, lost_draft, verify
 from hatch_connect.ship.history import ACTIVE_BEFORE, DRAFT, IDENTITY
 from hatch_connect.ship.plan import (
     Activate,
+    ApplySettings,
     CreateContent,
     DeployAgain,
     DeployDraft,
@@ -38,11 +42,12 @@ from hatch_connect.ship.plan import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.resources import Content, Visit
     from hatch_connect.events import Event, Report
+    from hatch_connect.ship.declared import SettingChange
     from hatch_connect.ship.follow import TaskPolling
     from hatch_connect.ship.history import RecordKeeper
     from hatch_connect.ship.plan import Plan, PlanStep
@@ -58,6 +63,7 @@ class Deployment:
 
     `previous_bundle_id` was active before, which is what a rollback needs. `active` is False for a
     draft. `answer` is what the last visit said. `uploaded` is False if the bundle was there.
+    `settings` are the changes of what is declared that were made.
     """
 
     content: Content
@@ -67,6 +73,7 @@ class Deployment:
     active: bool
     answer: Visit | None
     uploaded: bool
+    settings: tuple[SettingChange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +183,8 @@ class Execution:
         self._state = _State(content=None)
         self._under_way: PlanStep | None = None
         self._visits = False
+        self._settings = AppliedSettings(client, self._report)
+        self._left: deque[PlanStep] = deque()
 
     def run(self, plan: Plan) -> Deployment:
         """Take the steps in order.
@@ -183,7 +192,7 @@ class Execution:
         Raises ServerError if the server refuses or is gone, DeploymentFailedError if the
         task fails, NotAnsweringError if the content does not answer; a note of the exception
         says what remained on the server. The bundle that was active stays active, unless the
-        server knows no drafts.
+        server knows no drafts, and what was set before is put back while it does.
         """
         content = plan.content
         kept = any(isinstance(step, Keep) for step in plan.steps)
@@ -196,20 +205,23 @@ class Execution:
             only_draft=not (kept or any(isinstance(step, Activate) for step in plan.steps)),
         )
         self._visits = any(isinstance(step, Verify) for step in plan.steps)
+        self._left.extend(plan.steps)
         try:
-            for step in plan.steps:
-                self._under_way = step
-                self._take(step)
+            while self._left:
+                self._under_way = self._left.popleft()
+                self._take(self._under_way)
             self._under_way = None
             self._keeper.finished(self._state.known)
-            return self._state.deployment()
+            return replace(self._state.deployment(), settings=self._settings.changes)
         except (HatchConnectError, KeyboardInterrupt) as error:
+            self._put_settings_back(error)
             self.explain(error)
             raise
 
     def explain(self, error: HatchConnectError | KeyboardInterrupt) -> None:
         """Note with an error what remains on the server by now, and how to go on."""
-        error.add_note(_remains(self._state, self._under_way, error, self._go_on))
+        settings = self._settings.remains()
+        error.add_note(_remains(self._state, self._under_way, error, self._go_on, settings))
         add_facts(error, **self._facts())
 
     def _facts(self) -> dict[str, object]:
@@ -231,7 +243,7 @@ class Execution:
             self._log.append(event.text)
         self._report_further(event)
 
-    def _take(self, step: PlanStep) -> None:
+    def _take(self, step: PlanStep) -> None:  # noqa: C901 - one case a step
         match step:
             case CreateContent():
                 self._create(step)
@@ -253,6 +265,8 @@ class Execution:
                 self._record(self._state)
             case DeployAgain():
                 self._deploy_again(step)
+            case ApplySettings():
+                self._settings.apply(self._state.known.guid, step.changes)
             case _:
                 assert_never(step)
 
@@ -324,6 +338,9 @@ class Execution:
             if step.needed:
                 raise no_drafts() from error
             self._report(Note(text="This server knows no drafts: activating without one."))
+            for settings in [left for left in self._left if isinstance(left, ApplySettings)]:
+                self._left.remove(settings)
+                self._take(settings)
             self._activate()
         else:
             self._record(replace(self._state, draft=True))
@@ -336,6 +353,22 @@ class Execution:
         self._record(replace(state, activation="begun", previous_bundle_id=self._active_now()))
         self._deploy(activate=None)
         self._record(replace(self._state, draft=False, activation="done"))
+
+    def _put_settings_back(self, error: HatchConnectError | KeyboardInterrupt) -> None:
+        """Put back what was set for a bundle that did not become the active one."""
+        state, step = self._state, self._under_way
+        early = isinstance(step, ApplySettings) and step.phase is not Phase.AFTER
+        restarts = any(isinstance(each, Activate | DeployAgain) for each in (step, *self._left))
+        if state.content is None or (state.active and not (state.kept and (early or restarts))):
+            return
+        lost = isinstance(error, KeyboardInterrupt) or (
+            isinstance(error, ServerError) and is_uncertain(error)
+        )
+        # It may be active by now, and must not run with less than it needs, or be seen by more.
+        if state.activation == "begun" and (state.running or lost):
+            return
+        with suppress(KeyboardInterrupt):
+            self._settings.put_back(state.content.guid)
 
     def _deploy_again(self, step: DeployAgain) -> None:
         if not step.because and step.verify and self._answers(step.verify):
@@ -407,12 +440,19 @@ class Execution:
         self._record(replace(state, running=False, verified=verified, answer=visit))
 
 
-def _remains(state: _State, under_way: PlanStep | None, error: BaseException, go_on: GoOn) -> str:
+def _remains(
+    state: _State,
+    under_way: PlanStep | None,
+    error: BaseException,
+    go_on: GoOn,
+    settings: Iterable[str] = (),
+) -> str:
     """Return one line: the state of the server after `error` ended a step, and how to go on."""
     # A request that ended so may have been carried out all the same.
     lost = isinstance(error, ServerError) and is_uncertain(error)
     doubtful = lost or isinstance(error, KeyboardInterrupt)
-    facts = (*_on_server(state), *(_doubts(state, under_way, error) if doubtful else ()))
+    doubts = _doubts(state, under_way, error) if doubtful else ()
+    facts = (*_on_server(state), *settings, *doubts)
     line = f"On the server: {'; '.join(facts)}." if facts else "Nothing was changed on the server."
     if under_way is None and (state.active or state.draft):
         return f"{line} Nothing is left to do."
@@ -455,7 +495,10 @@ def _doubts(state: _State, under_way: PlanStep | None, error: BaseException) -> 
             # An upload that ends notes how much it had sent; one that is left behind still waits.
             if isinstance(error, KeyboardInterrupt) and not hasattr(error, "__notes__"):
                 yield "a part of the bundle was sent, or all of it"
-        case CreateContent() | UpdateContent() | Verify() | Keep() | DeployAgain() | None:
+        # Of settings, `AppliedSettings` says it.
+        case CreateContent() | UpdateContent() | ApplySettings() | Verify() | None:
+            pass
+        case Keep() | DeployAgain():
             pass
         case _:
             assert_never(under_way)

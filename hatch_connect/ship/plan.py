@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from hatch_connect.connect.codes import Code
 from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import ContentError, PythonVersionError, UsageError
+from hatch_connect.ship.declared import Phase
 from hatch_connect.ship.find import OTHERWISE, check_content
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.connect.resources import BundleInfo, Content, ServerSettings
     from hatch_connect.secret import Secret
+    from hatch_connect.ship.declared import SettingChange
     from hatch_connect.ship.find import ContentMatch
     from hatch_connect.ship.variables import Unset, Variables
 
@@ -141,6 +143,17 @@ class DeployAgain:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApplySettings:
+    """Make the changes that belong to one moment, in order."""
+
+    phase: Phase
+    changes: tuple[SettingChange, ...]
+
+    def __str__(self) -> str:
+        return f"set what is declared: {', '.join(map(str, self.changes))}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentRequest:
     """What a deployment must achieve, known before there is a bundle.
 
@@ -179,7 +192,8 @@ class ServerFacts:
     `role` is the user's, "" for a key without one. `pythons` (which take new bundles) and
     `variable_names` are None if it does not tell them; `name_is_taken` tells whether the user has
     content of a name already. `last` is the active bundle, or the newest, if it was asked for, and
-    `identity` that of the active one, if it matters and is known.
+    `identity` that of the active one, if it matters and is known. `changes` are what differs from
+    what is declared of the content, and `left_out` says what of it the server does not know.
     """
 
     settings: ServerSettings
@@ -190,6 +204,8 @@ class ServerFacts:
     git_managed: bool = False
     last: BundleInfo | None = None
     identity: str | None = None
+    changes: tuple[SettingChange, ...] = ()
+    left_out: tuple[str, ...] = ()
     name_is_taken: Callable[[str], bool] = lambda _name: False
 
 
@@ -209,6 +225,12 @@ class Plan:
     app_mode: str = ""
     notes: tuple[str, ...] = ()
 
+    @property
+    def changes(self) -> tuple[SettingChange, ...]:
+        """Return every change of what is declared, in order."""
+        steps = (step for step in self.steps if isinstance(step, ApplySettings))
+        return tuple(change for step in steps for change in step.changes)
+
     def lines(self) -> tuple[str, ...]:
         """Return what would happen, a line a step."""
         known = f"content {self.content.guid} ({self.because})" if self.content else self.because
@@ -225,6 +247,7 @@ PlanStep: TypeAlias = (
     | Activate
     | Keep
     | DeployAgain
+    | ApplySettings
 )
 
 
@@ -266,13 +289,21 @@ def make_plan(wanted: DeploymentRequest, found: ServerFacts, upload: Upload | No
     content = found.located.content
     first = _prepare(wanted, found, content)
     kept = content.bundle_id if content and upload is None else None
-    then = [upload, *_deploy(wanted, found)] if upload else [*_keep(wanted, kept or "", first)]
+    if upload:
+        then = [upload, *_with_settings(_deploy(wanted, found), found)]
+    else:
+        again = _keep(wanted, first, found)
+        then = [Keep(bundle_id=kept or ""), *_with_settings(again, found)]
     return Plan(
         content=content,
         because=found.located.because,
         steps=(*first, *then),
         bundle_id=kept,
-        notes=(*_not_changed(wanted, found, content), *_not_verified(wanted, found)),
+        notes=(
+            *_not_changed(wanted, found, content),
+            *_not_verified(wanted, found),
+            *found.left_out,
+        ),
         kept=wanted.variables.relied_on,
         app_mode=wanted.app_mode,
     )
@@ -311,6 +342,8 @@ def _prepare(
         if wanted.any_name:
             name = _free_name(wanted.name, found.name_is_taken)
         steps.append(CreateContent(name=name, title=title or wanted.default_title))
+        # Nobody may see for a moment what is not for them.
+        steps += _settings(found, Phase.START)
     elif not (content.title or content.bundle_id):
         # An earlier call may have created it and ended before it set the title.
         title = title or wanted.default_title
@@ -362,18 +395,34 @@ def _deploy(wanted: DeploymentRequest, found: ServerFacts) -> list[PlanStep]:
     return _activate(verify, visible=visible)
 
 
-def _keep(wanted: DeploymentRequest, bundle_id: str, before: list[PlanStep]) -> Iterator[PlanStep]:
-    """Leave the active bundle; deploy it again if that brings anything, or it does not answer."""
-    yield Keep(bundle_id=bundle_id)
+def _with_settings(deploy: list[PlanStep], found: ServerFacts) -> list[PlanStep]:
+    """Return the steps of a deployment with those that set what is declared between them."""
+    start = _settings(found, Phase.START) if found.located.content else []
+    narrow, after = (_settings(found, phase) for phase in (Phase.NARROW, Phase.AFTER))
+    if found.settings.supports(Feature.DRAFT_URL) is False:
+        return [*start, *narrow, *after, *deploy]
+    last = (n for n, step in enumerate(deploy) if isinstance(step, Activate | DeployAgain))
+    active = next(last, len(deploy))
+    return [*start, *deploy[:active], *narrow, *deploy[active:], *after]
+
+
+def _settings(found: ServerFacts, phase: Phase) -> list[PlanStep]:
+    changes = tuple(change for change in found.changes if change.phase is phase)
+    return [ApplySettings(phase=phase, changes=changes)] if changes else []
+
+
+def _keep(wanted: DeploymentRequest, before: list[PlanStep], found: ServerFacts) -> list[PlanStep]:
+    """Deploy the active bundle again if that brings anything, or if it does not answer."""
     verify = None if wanted.verify is None else Verify(path=wanted.verify)
     because = ""
     if wanted.app_mode.endswith("-static"):  # Connect's modes of documents
         because = "since that renders it"
     # A title shows at once, but processes start with their variables, in their image.
-    elif any(not (isinstance(step, UpdateContent) and step.field == "title") for step in before):
+    elif _settings(found, Phase.START) or any(
+        not (isinstance(step, UpdateContent) and step.field == "title") for step in before
+    ):
         because = "so that it starts with what was changed"
-    if because or verify:
-        yield DeployAgain(because=because, verify=verify)
+    return [DeployAgain(because=because, verify=verify)] if because or verify else []
 
 
 def _verify(path: str | None, *, visible: bool | None) -> list[PlanStep]:

@@ -36,6 +36,7 @@ from hatch_connect.ship.plan import (
 from hatch_connect.ship.variables import collect_variables
 from hatch_connect.verbs.build import build_content, build_request
 from hatch_connect.verbs.call import nothing_changed
+from hatch_connect.verbs.declared import confirm_removals, with_settings
 from hatch_connect.verbs.plan import Prepared, compared, planned_changes
 from hatch_connect.verbs.result import (
     Deployed,
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from hatch_connect.bundle.bundle import BundleContents
     from hatch_connect.bundle.manifest import Manifest
     from hatch_connect.connect.client import ConnectClient
-    from hatch_connect.connect.resources import BundleInfo, ServerSettings
+    from hatch_connect.connect.resources import BundleInfo, ServerSettings, User
     from hatch_connect.connect.servers import Server
     from hatch_connect.events import Report
     from hatch_connect.options import Options
@@ -113,6 +114,8 @@ def run_deploy(call: Call) -> Result:
                 server = stack.enter_context(chosen_server(its, source.config))
                 checked.append(_check(source.on(server), server, its))
             checked = list(_in_turn(checked))
+            for each in () if call.options.dry_run else checked:
+                confirm_removals(each.source, each.found.changes, each.call)
             plans = [_plan(each, folder) for each in checked]
             if side.jobs > 1:
                 _refuse_same(checked, plans)
@@ -171,13 +174,14 @@ def _check(source: Source, server: Server, call: Call) -> _Checked:
         client = client_of(server, masked, variables.hidden)
         settings = settings_of(client, masked)
         wanted = _wanted(source, variables, request, call.options)
-        found = _look(client, settings, source, reference, wanted, masked)
+        found, user = _look(client, settings, source, reference, wanted, masked)
         try:
             check_request(wanted, found)
         except HatchConnectError as error:
             if known := found.located.content:
                 add_facts(error, guid=known.guid, logs_url=known.logs_url)
             raise
+        found = with_settings(source, client, wanted, found, user, masked)
         _compare_repository(source, found, masked)
         return _Checked(
             call=call,
@@ -264,8 +268,8 @@ def _look(
     reference: ContentReference,
     wanted: DeploymentRequest,
     call: Call,
-) -> ServerFacts:
-    """Ask the server what the plan needs to know; nothing is changed."""
+) -> tuple[ServerFacts, User | None]:
+    """Ask the server what the plan needs to know, and who the key's user is."""
     user = client.user()
     located = find_content(client, user, reference, call.report)
     content = located.content
@@ -275,7 +279,7 @@ def _look(
     ask = wanted.variables.relied_on or (shown and wanted.variables.values)
     names = variable_names(client, content) if content and ask else ()
     last, identity = _last(client, settings, source, wanted, located)
-    return ServerFacts(
+    facts = ServerFacts(
         settings=settings,
         located=located,
         role=user.role if user else "",
@@ -289,6 +293,7 @@ def _look(
         identity=identity,
         name_is_taken=lambda name: bool(client.own_content(name, user)),
     )
+    return facts, user
 
 
 def _last(

@@ -82,6 +82,7 @@ class FakeSettings:
         }
     )
     audit: list[str] = field(default_factory=list)
+    permitted: int = 0  # ids are never given again
 
     def add_user(self, name: str, role: str = "publisher", **more: object) -> str:
         """Add a user and return the GUID."""
@@ -118,10 +119,10 @@ class FakeSettings:
     def permit(self, content: FakeContent, guid: str, role: str = "viewer") -> None:
         """Let a user or a group view or change content."""
         kind = "group" if guid in (self.groups or {}) else "user"
-        number = 1 + max((int(p["id"]) for p in content.permissions), default=0)
+        self.permitted += 1
         content.permissions.append(
             {
-                "id": str(number),
+                "id": str(self.permitted),
                 "content_guid": content.guid,
                 "principal_guid": guid,
                 "principal_type": kind,

@@ -1,0 +1,363 @@
+"""What is declared of content, compared with a server: read, resolved, and checked.
+
+Everything is found out before anything is built or changed, and all that is wrong is said at once.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from hatch_connect.connect.content_settings import Principal, ServerLimits
+from hatch_connect.connect.resources import Feature
+from hatch_connect.errors import ConfigurationError, NotFoundError, RefusedError
+from hatch_connect.ship.declared import (
+    ACCESS,
+    ContentState,
+    Grant,
+    Resolved,
+    TagTree,
+    WantedSettings,
+    about,
+    differences,
+    is_same,
+    shown,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hatch_connect.connect.client import ConnectClient
+    from hatch_connect.connect.content_settings import (
+        Include,
+        Integration,
+        PrincipalType,
+        Scalar,
+        Tag,
+    )
+    from hatch_connect.connect.resources import Content, ServerSettings, User
+    from hatch_connect.project.declared import DeclaredField, DeclaredNames, DeclaredSettings
+    from hatch_connect.ship.declared import SettingChange
+
+T = TypeVar("T")
+
+_GUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+_GROUP = "group:"
+# Of which fields a server says how much content may have at most.
+_LIMITS = {
+    "min_processes": "min_processes_limit",
+    "max_processes": "max_processes_limit",
+    **{
+        name: f"max_{name}"
+        for kind in ("memory", "cpu")
+        for name in (f"{kind}_request", f"{kind}_limit")
+    },
+    "amd_gpu_limit": "max_amd_gpu_limit",
+    "nvidia_gpu_limit": "max_nvidia_gpu_limit",
+}
+_IN_ORDER = (
+    ("min_processes", "max_processes"),
+    ("memory_request", "memory_limit"),
+    ("cpu_request", "cpu_limit"),
+)
+_ADMINISTRATORS = {"run_as", "run_as_current_user", "service_account_name"}
+# What means something only if content runs in containers.
+_OFF_HOST = {*_LIMITS, "service_account_name", "default_image_name"}
+_OFF_HOST -= {"min_processes", "max_processes"}
+_ON_HOST = {"local", "native"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsRequest:
+    """What is declared, of which content: None for new content; `user` is the key's, if any.
+
+    With `strict`, what the server's version does not know is an error.
+    """
+
+    declared: DeclaredSettings
+    content: Content | None
+    user: User | None
+    app_mode: str
+    server: ServerSettings
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedSettings:
+    """What must change, and what is left out because the server does not know it."""
+
+    changes: tuple[SettingChange, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+def compare_settings(client: ConnectClient, request: SettingsRequest) -> ComparedSettings:
+    """Compare what is declared with what the content has, and ask for nothing else.
+
+    Raises ConfigurationError with all that cannot be had on this server, or ServerError.
+    """
+    comparison = _Comparison(client, request)
+    changes = comparison.changes()
+    if comparison.problems:
+        where = f"What is declared cannot be had on {client.server.url}"
+        raise ConfigurationError(tuple(comparison.problems), where=where)
+    return ComparedSettings(changes=changes, left_out=tuple(comparison.left_out))
+
+
+class _Comparison:
+    """One comparison, with what is found out on the way."""
+
+    def __init__(self, client: ConnectClient, request: SettingsRequest) -> None:
+        self._client = client.settings
+        self._request = request
+        self._declared = request.declared
+        self._principals: dict[str, Principal | None] = {}
+        self.problems: list[str] = []
+        self.left_out: list[str] = []
+
+    def changes(self) -> tuple[SettingChange, ...]:
+        """Return what must change, as far as nothing is wrong."""
+        declared, content = self._without_unknown_features(self._declared), self._request.content
+        state = self._state(declared, content) if content else ContentState(new=True)
+        fields = tuple(f for f in declared.fields if content is None or self._is_known(f, state))
+        tree = TagTree()
+        if declared.tags:
+            with about(declared.tags.called):
+                tree = TagTree(self._client.tags())
+        user = self._request.user
+        wanted = WantedSettings(
+            fields=fields,
+            viewers=self._people(declared.viewers),
+            collaborators=self._people(declared.collaborators, collaborate=True),
+            tags=self._tags(declared.tags, tree),
+            integrations=self._integrations(declared.integrations),
+            vanity_path=declared.vanity_path,
+            thumbnail=declared.thumbnail,
+            image=self._image(declared.thumbnail),
+            own=user.guid if user else None,
+            owner=content.owner_guid if content else user.guid if user else None,
+        )
+        self._check_values(
+            [f for f in fields if not is_same(f.value, state.fields.get(f.name))], state
+        )
+        changes = differences(wanted, state, tree)
+        lost = [each.undo.principal for each in changes if isinstance(each.undo, Grant)]
+        if unnamed := [each for each in lost if each.name == each.guid]:
+            # Who is only known by a permission is asked for if it is taken away.
+            names = {each.guid: self._name_of(each) for each in unnamed}
+            changes = differences(wanted, replace(state, principals=names), tree)
+        return changes
+
+    def _without_unknown_features(self, declared: DeclaredSettings) -> DeclaredSettings:
+        """Leave out what this version of Connect does not know."""
+        supports = self._request.server.supports
+        if declared.thumbnail and supports(Feature.THUMBNAIL) is False:
+            self._leave_out(declared.thumbnail.called)
+            declared = replace(declared, thumbnail=None)
+        if declared.integrations and supports(Feature.INTEGRATIONS) is False:
+            self._leave_out(declared.integrations.called)
+            declared = replace(declared, integrations=None)
+        return declared
+
+    def _leave_out(self, called: str) -> None:
+        text = f"{called} is nothing that this version of Connect knows"
+        if self._request.strict:
+            self.problems.append(f"{text} (`strict`).")
+        else:
+            self.left_out.append(f"{text}: it is left out.")
+
+    def _state(self, declared: DeclaredSettings, content: Content) -> ContentState:
+        """Read what the content has of what is declared."""
+        include: list[Include] = []
+        include += ["tags"] if declared.tags else []
+        include += ["vanity_url"] if declared.vanity_path else []
+        state, guid = ContentState(), content.guid
+        if declared.fields or include:
+            details = self._client.details(guid, include)
+            state = replace(
+                state,
+                fields=details.fields,
+                tags=details.tags or (),
+                vanity_path=details.vanity_path,
+            )
+        if people := declared.viewers or declared.collaborators:
+            with about(people.called):
+                state = replace(state, permissions=self._client.permissions(guid))
+        if declared.integrations:
+            with about(declared.integrations.called):
+                state = replace(state, integrations=self._client.content_integrations(guid))
+        if declared.thumbnail:
+            with about(declared.thumbnail.called):
+                state = replace(state, thumbnail=self._client.thumbnail(guid))
+        return state
+
+    def _is_known(self, field: DeclaredField, state: ContentState) -> bool:
+        if field.name in state.fields:
+            return True
+        self._leave_out(field.called)
+        return False
+
+    def _people(
+        self, declared: DeclaredNames | None, *, collaborate: bool = False
+    ) -> Resolved[Principal] | None:
+        if declared is None:
+            return None
+        found = []
+        with about(declared.called):
+            for name in declared.names:
+                principal = self._principal(name, declared.called)
+                if principal and collaborate and principal.user_role == "viewer":
+                    self.problems.append(
+                        f"{declared.called} names {name!r}, whose account may view content only."
+                    )
+                elif principal:
+                    found.append(principal)
+        return _resolved(declared, found)
+
+    def _principal(self, name: str, called: str) -> Principal | None:
+        if name not in self._principals:
+            self._principals[name] = self._asked_principal(name, called)
+        return self._principals[name]
+
+    def _asked_principal(self, name: str, called: str) -> Principal | None:
+        user = self._request.user
+        if user and name in {user.username, user.guid}:
+            role = user.role
+            return Principal(type="user", guid=user.guid, name=user.username, user_role=role)
+        group, kind = name.removeprefix(_GROUP), "group" if name.startswith(_GROUP) else "user"
+        if _GUID.fullmatch(group):
+            found = self._by_guid(group, ("group",) if kind == "group" else ("user", "group"))
+        else:
+            found = self._client.groups(group) if kind == "group" else self._client.users(name)
+        if len(found) == 1:
+            return found[0]
+        self.problems.append(_not_one(called, name, kind, tuple(f.guid for f in found)))
+        return None
+
+    def _by_guid(self, guid: str, kinds: tuple[PrincipalType, ...]) -> tuple[Principal, ...]:
+        for kind in kinds:
+            try:
+                return (self._client.principal(kind, guid.lower()),)
+            except NotFoundError:
+                continue
+        return ()
+
+    def _tags(self, declared: DeclaredNames | None, tree: TagTree) -> Resolved[Tag] | None:
+        if declared is None:
+            return None
+        found: list[Tag] = []
+        for path in declared.names:
+            tags = tree.named(path)
+            if len(tags) != 1:
+                ids = tuple(tag.id for tag in tags)
+                self.problems.append(_not_one(declared.called, path, "tag", ids))
+            elif tags[0].parent_id is None:
+                self.problems.append(f"{declared.called} names {path!r}, a category and no tag.")
+            else:
+                found += tags
+        return _resolved(declared, found)
+
+    def _integrations(self, declared: DeclaredNames | None) -> Resolved[Integration] | None:
+        if declared is None:
+            return None
+        known: tuple[Integration, ...] = ()
+        if declared.names:
+            with about(declared.called):
+                known = self._client.integrations()
+        found = []
+        for name in declared.names:
+            fits = [each for each in known if name in {each.guid, each.name}]
+            if len(fits) == 1:
+                found += fits
+            else:
+                guids = tuple(each.guid for each in fits)
+                self.problems.append(_not_one(declared.called, name, "OAuth integration", guids))
+        several = self._request.server.supports(Feature.SEVERAL_INTEGRATIONS)
+        if len(found) > 1 and several is False:
+            self.problems.append(
+                f"{declared.called} names several; Connect 2025.07 and later take that."
+            )
+        return _resolved(declared, found)
+
+    def _image(self, declared: DeclaredField | None) -> bytes | None:
+        if declared is None or not isinstance(declared.value, str):
+            return None
+        try:
+            return Path(declared.value).read_bytes()
+        except OSError as error:
+            self.problems.append(f"{declared.called} cannot be read: {error.strerror}.")
+            return None
+
+    def _check_values(self, changed: list[DeclaredField], state: ContentState) -> None:
+        """Find what the server would refuse, of the fields that are to change."""
+        names = {each.name for each in changed if each.value not in {None, ""}}
+        limits = ServerLimits()
+        if names & {ACCESS, "run_as_current_user", *_LIMITS, *_OFF_HOST}:
+            limits = self._client.limits(
+                self._request.app_mode if names & _LIMITS.keys() else None,
+                access=ACCESS in names,
+                settings=bool(names & {"run_as_current_user", *_OFF_HOST}),
+            )
+        for each in changed:
+            self.problems += self._not_allowed(each)
+            if each.name in names:
+                self.problems += _refused(each, limits)
+        values = {**limits.scheduler, **_set(state.fields)}
+        values |= _set({each.name: each.value for each in changed})
+        for low, high in _IN_ORDER:
+            places = [each.called for each in changed if each.name in {low, high}]
+            if places and (text := _out_of_order(values, low, high)):
+                self.problems.append(f"{' and '.join(places)} does not fit: {text}.")
+
+    def _not_allowed(self, field: DeclaredField) -> Iterator[str]:
+        user = self._request.user
+        if field.name in _ADMINISTRATORS and user and user.role not in {"administrator", ""}:
+            who = f"{user.username} is a {user.role} there"
+            yield f"{field.called} can be changed by administrators only, and {who}."
+
+    def _name_of(self, principal: Principal) -> Principal:
+        try:
+            return self._client.principal(principal.type, principal.guid)
+        except RefusedError:
+            return principal
+
+
+def _set(fields: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _out_of_order(values: Mapping[str, Scalar], low: str, high: str) -> str:
+    least, most = values.get(low), values.get(high)
+    if not (isinstance(least, int | float) and isinstance(most, int | float) and least > most):
+        return ""
+    return f"{low} would be {shown(low, least)}, and {high} {shown(high, most)}"
+
+
+def _refused(field: DeclaredField, limits: ServerLimits) -> Iterator[str]:
+    name, value, called = field.name, field.value, field.called
+    told, types = limits.settings, limits.access_types
+    most = limits.scheduler.get(_LIMITS.get(name, ""), 0)
+    if most and isinstance(value, int | float) and value > most:
+        yield f"{called} is {shown(name, value)}, and this server allows {shown(name, most)}."
+    if name == ACCESS and types is not None and value not in types:
+        known = ", ".join(shown(ACCESS, each) for each in types)
+        yield f"{called} is {shown(name, value)}, and this server allows {known}."
+    if name == "run_as_current_user" and value and told.get("current-user-execution") is False:
+        yield f"{called} is nothing that the server's licence covers."
+    if name in _OFF_HOST and str(told.get("execution_type")).lower() in _ON_HOST:
+        yield f"{called} has no effect on this server, which runs content on its own machine."
+    elif name == "default_image_name" and told.get("default_image_selection_enabled") is False:
+        yield f"{called} cannot be set, because this server lets nobody choose an image."
+
+
+def _not_one(called: str, name: str, what: str, found: tuple[str, ...]) -> str:
+    if not found:
+        return f"{called} names {name!r}, and the server has no such {what}."
+    return f"{called} names {name!r}, and the server has several: {', '.join(found)}."
+
+
+def _resolved(declared: DeclaredNames, found: list[T]) -> Resolved[T]:
+    return Resolved(
+        key=declared.key, called=declared.called, whole=declared.whole, entries=tuple(found)
+    )

@@ -1,0 +1,73 @@
+"""What a deployment declares of the content: compared with the server, and removals confirmed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hatch_connect.errors import UsageError
+from hatch_connect.events import Warned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hatch_connect.connect.client import ConnectClient
+    from hatch_connect.connect.resources import User
+    from hatch_connect.ship.declared import SettingChange
+    from hatch_connect.ship.plan import DeploymentRequest, ServerFacts
+    from hatch_connect.verbs.call import Call
+    from hatch_connect.verbs.source import Source
+
+
+def with_settings(
+    source: Source,
+    client: ConnectClient,
+    wanted: DeploymentRequest,
+    found: ServerFacts,
+    user: User | None,
+    call: Call,
+) -> ServerFacts:
+    """Return the facts with what differs from what is declared; nothing is asked if nothing is.
+
+    Raises ConfigurationError if what is declared cannot be had on this server, or ServerError.
+    """
+    declared = source.config.declared if source.config else None
+    if not (source.config and declared):
+        return found
+    for warning in declared.warnings:
+        call.report(Warned(text=warning))
+    if wanted.draft:
+        left = "A draft changes nothing but itself: what is declared of the content is not set."
+        return replace(found, left_out=(left,))
+    from hatch_connect.ship.settings import SettingsRequest, compare_settings
+
+    request = SettingsRequest(
+        declared=declared,
+        content=found.located.content,
+        user=user,
+        app_mode=wanted.app_mode,
+        server=found.settings,
+        strict=source.config.strict,
+    )
+    compared = compare_settings(client, request)
+    return replace(found, changes=compared.changes, left_out=compared.left_out)
+
+
+def confirm_removals(source: Source, changes: Iterable[SettingChange], call: Call) -> None:
+    """Let the person confirm what whole lists take away, unless the call or a table allows it.
+
+    Raises UsageError if nobody can be asked, or if the answer is not yes.
+    """
+    removals = [str(change) for change in changes if change.removes]
+    allowed = source.config is not None and source.config.declared.allow_removals
+    if not removals or allowed or call.options.allow_removals:
+        return
+    listed = "\n".join((f"{source.name} would lose:", *(f"  {removal}" for removal in removals)))
+    ask = call.surroundings.ask
+    if ask and ask(f"{listed}\nRemove this? [y/N] ").strip().lower() in {"y", "yes"}:
+        return
+    raise UsageError(
+        listed if ask is None else "Nothing was removed, and nothing was deployed.",
+        hint="To allow it, give --allow-removals, or set `allow-removals = true` in the table "
+        "`settings`. To keep it, name it there.",
+    )
