@@ -295,7 +295,7 @@ def _in_colour(environ: Mapping[str, str]) -> Callable[[str], None]:
 
     def show(line: str) -> None:
         shown = Text()
-        for part in re.split(r"(^ +\S+ +| {3,})", line):
+        for part in re.split(r"(^  [a-z]\S* +| {3,})", line):
             shown.append(part, _MARKS.get(part[:2], "yellow" if " -> " in part else ""))
         console.print(shown, soft_wrap=True)
 

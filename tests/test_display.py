@@ -34,6 +34,11 @@ EVENTS: tuple[Event, ...] = (
 RESULT = Result(lines=("http://c/\x1b[31mx",), facts={"url": "http://c/"})
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 def plain(events: tuple[Event, ...], *, quiet: bool = False, verbose: bool = False) -> str:
     with redirect_stderr(io.StringIO()) as stream:
         display = PlainDisplay(quiet=quiet, verbose=verbose)
@@ -195,11 +200,46 @@ def test_a_terminal_shows_a_line_for_each_piece_of_content_until_it_has_ended() 
 def test_ci_and_dumb_terminals_get_plain_lines(
     environ: dict[str, str], kind: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
     monkeypatch.setattr(sys, "stderr", Terminal())
     assert type(display_for(environ)) is kind
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     assert type(display_for({})) is PlainDisplay
+
+
+COMPARED = Result(
+    lines=(
+        "~ Sales (0b9c) on prod",
+        "  bundle     103 -> 104     +2 ~1 files",
+        "  packages   a 1 -> 2   + b 3   - [red]c[/red]\x1b[0m 4",
+        "    - old.py",
+        "Plan: 1 to update, 0 to create. Nothing was changed.",
+    ),
+    marked=True,
+)
+GREEN, RED, YELLOW, END = "\x1b[32m", "\x1b[31m", "\x1b[33m", "\x1b[0m"
+
+
+@pytest.mark.parametrize("environ", [{}, {"CI": "1"}, {"TERM": "dumb"}, {"NO_COLOR": "1"}])
+def test_a_comparison_has_colours_at_a_terminal(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name in ("NO_COLOR", "COLORTERM", "CI"):
+        monkeypatch.delenv(name, raising=False)
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stdout", stream)
+    show_result(COMPARED, environ, as_json=False)
+    plain = "".join(f"{clean(line)}\n" for line in COMPARED.lines)
+    assert clean(stream.getvalue()) == clean(plain)
+    if environ:
+        assert stream.getvalue() == plain
+        return
+    assert stream.getvalue().splitlines()[:4] == [
+        f"{YELLOW}~ Sales (0b9c) on prod{END}",
+        f"  bundle     {YELLOW}103 -> 104{END}     +2 ~1 files",
+        f"  packages   {YELLOW}a 1 -> 2{END}   {GREEN}+ b 3{END}   {RED}- [red]c[/red] 4{END}",
+        f"    {RED}- old.py{END}",
+    ]
+    stream.truncate(0)
+    show_result(RESULT, environ, as_json=False)
+    assert END not in stream.getvalue()
