@@ -28,6 +28,7 @@ entrypoint = "app:app"
 title = "Sales"
 exclude = ["*.md", "*.toml"]
 """
+NAMES = ("orders", "stock")
 NOTHING = "Plan: 0 to update, 0 to create. Nothing was changed."
 
 
@@ -292,6 +293,45 @@ def test_a_package_that_is_another_on_the_server_differs(
     server.misbehave("GET", "/packages$", Say(404, b"404 page not found"))
     done = call(sandbox, server, root, "plan", "--check")
     assert (done.code, "/lockfile" in server.calls()[-1]) == (6, True)
+
+
+@pytest.mark.parametrize("jobs", [(), ("--jobs", "2")])
+def test_several_pieces_of_content_have_one_summary(
+    server: FakeConnect, root: Path, sandbox: Sandbox, jobs: tuple[str, ...]
+) -> None:
+    lines = {name: f'title = "{name}"\nentrypoint = "app:app"\n' for name in NAMES}
+    tables = (f"[tool.hatch-connect.content.{name}]\n{text}" for name, text in lines.items())
+    main = TABLE.replace('entrypoint = "app:app"\ntitle = "Sales"\n', 'env = ["MODE=fast"]\n')
+    (root / "pyproject.toml").write_text("".join((main, *tables)), encoding="utf-8")
+    assert call(sandbox, server, root, "deploy", "--content", "orders").code == 0
+    (orders,) = server.contents.values()
+    done = call(sandbox, server, root, "plan", "--all", "--check", *jobs)
+    assert done.code == 6, done.said
+    first, again, variables, second, *_, end = done.stdout.splitlines()
+    where = f"on {server.url}"
+    assert (first, second) == (f"~ orders ({orders.guid}) {where}", f"+ stock {where}")
+    because = "so that it starts with what was changed"
+    assert again == f"  bundle     {orders.bundle_id} is deployed again, {because}"
+    assert variables == "  variables  MODE is set again"
+    assert end == "Plan: 1 to update, 1 to create. Nothing was changed."
+    told = json.loads(call(sandbox, server, root, "plan", "--all", "--json").stdout)
+    assert [each["action"] for each in told["contents"]] == ["update", "create"]
+    assert [each["differs"] for each in told["contents"]] == [False, True]
+
+
+def test_a_draft_changes_no_more_than_its_bundle(
+    server: FakeConnect, root: Path, content: FakeContent, sandbox: Sandbox
+) -> None:
+    content.title = "Changed"
+    change(root, sandbox, "app.py", "async def app(*_): pass\n")
+    done = call(sandbox, server, root, "plan", "--draft", "-E", "MODE=fast")
+    assert done.code == 0, done.said
+    header, bundle, variable, title, _ = done.stdout.splitlines()
+    assert header.startswith("~ Changed (")
+    assert bundle.startswith(f"  bundle  {content.bundle_id} (")
+    left = "  The draft leaves the active content as it is:"
+    assert variable == f"{left} the variable MODE is not set, and is new."
+    assert title.startswith(f"{left} the title stays 'Changed'")
 
 
 @pytest.mark.parametrize("door", ["hatch run", "hatch run connect:", "invoke", "hatch publish"])
