@@ -15,13 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from hatch_connect.bundle.archive import DEFAULT_DIRECTORY
 from hatch_connect.bundle.bundle import Bundle
-from hatch_connect.bundle.repository import git_metadata, same_repository
-from hatch_connect.connect.json_reader import readable
 from hatch_connect.connect.records import DeploymentRecord
 from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import HatchConnectError, UsageError, add_facts
-from hatch_connect.events import Note, Step, Warned
-from hatch_connect.secret import without_credentials
+from hatch_connect.events import Note, Step
 from hatch_connect.ship.execute import Execution
 from hatch_connect.ship.find import check_reference, find_content, last_bundle, variable_names
 from hatch_connect.ship.history import IDENTITY, RecordKeeper, noted_identity
@@ -48,7 +45,13 @@ from hatch_connect.verbs.result import (
 )
 from hatch_connect.verbs.server import chosen_server, client_of, polling_of, settings_of
 from hatch_connect.verbs.side_by_side import Piece, SideBySide, deploy_each
-from hatch_connect.verbs.source import built_bundles, path_to_verify, sources_of
+from hatch_connect.verbs.source import (
+    built_bundles,
+    metadata_of_bundle,
+    path_to_verify,
+    sources_of,
+    warn_of_other_repository,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,7 +185,7 @@ def _check(source: Source, server: Server, call: Call) -> _Checked:
                 add_facts(error, guid=known.guid, logs_url=known.logs_url)
             raise
         found = with_settings(source, client, wanted, found, user, masked)
-        _compare_repository(source, found, masked)
+        warn_of_other_repository(source, found.located, found.last, masked)
         return _Checked(
             call=call,
             source=source,
@@ -190,7 +193,7 @@ def _check(source: Source, server: Server, call: Call) -> _Checked:
             request=request,
             wanted=wanted,
             found=found,
-            metadata=_metadata(source, settings, masked),
+            metadata=metadata_of_bundle(source, settings, masked),
             hidden=hidden,
         )
 
@@ -316,46 +319,6 @@ def _last(
     if active and last and not identity:
         identity = dict(last.metadata).get(IDENTITY)
     return last, identity
-
-
-def _compare_repository(source: Source, found: ServerFacts, call: Call) -> None:
-    """Warn if only the name led to the content, and it was built from another repository."""
-    located = found.located
-    theirs = found.last and dict(found.last.metadata).get("source_repo")
-    if not (located.by_name and located.content and theirs):
-        return
-    config = source.config
-    # A prepared bundle may lie outside of git: then the project that it belongs to is compared.
-    known = source.commit() or (git_metadata(config.root, call.environ) if config else {})
-    ours = known.get("source_repo")
-    if ours and not same_repository(ours, theirs):
-        text = f"Content {located.content.guid} was found by its name alone, and was last deployed "
-        text += f"from {without_credentials(readable(theirs))}; this project is {ours}."
-        hint = "If it is other content, deploy with --new, or set `content-name` or `guid`."
-        call.report(Warned(text=f"{text} {hint}"))
-
-
-def _metadata(source: Source, settings: ServerSettings, call: Call) -> dict[str, str] | None:
-    """Return the bundle's metadata: git's, then that of the table, then that of the call.
-
-    An empty value removes a key.
-    """
-    if call.options.no_metadata:
-        return None
-    table = source.config.metadata_of_bundle if source.config else ()
-    called = dict(given.split("=", 1) for given in call.options.metadata)
-    if settings.supports(Feature.BUNDLE_METADATA) is not True:
-        sources = {"--metadata": called, "`metadata` in pyproject.toml": table}
-        if asked := [named for named, given in sources.items() if given]:
-            hidden = "hides its version, which CONNECT_SERVER_VERSION can tell"
-            known = f"is Connect {settings.version}" if settings.version else hidden
-            text = f"Not sent: {' and '.join(asked)}. The server {known}; Connect 2025.12 and later"
-            call.report(Warned(text=f"{text} take what is noted."))
-        return None
-    if table is None and not called:
-        return None
-    found = {} if table is None else {**source.commit(), **dict(table)}
-    return {key: value for key, value in (found | called).items() if value}
 
 
 def _in_turn(checked: list[_Checked]) -> Iterator[_Checked]:

@@ -12,22 +12,27 @@ from typing import TYPE_CHECKING, Any
 from hatch_connect.bundle.archive import BUNDLE_SUFFIXES, DEFAULT_DIRECTORY, SUFFIX
 from hatch_connect.bundle.bundle import Bundle, read_manifest
 from hatch_connect.bundle.manifest import MANIFEST_NAME, metadata_of
-from hatch_connect.bundle.repository import git_metadata
+from hatch_connect.bundle.repository import git_metadata, same_repository
 from hatch_connect.bundle.selector import Patterns
+from hatch_connect.connect.json_reader import readable
 from hatch_connect.connect.records import FOLDER, RecordStore, record_path
+from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import ProjectError, StoreError, UsageError
 from hatch_connect.events import Warned
 from hatch_connect.options import SPECS
 from hatch_connect.project.validators import valid_content_name, validate_title
+from hatch_connect.secret import without_credentials
 from hatch_connect.ship.find import ContentReference
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hatch_connect.bundle.manifest import Manifest
+    from hatch_connect.connect.resources import BundleInfo, ServerSettings
     from hatch_connect.connect.servers import Server
     from hatch_connect.options import Options
     from hatch_connect.project.project import Project, ProjectConfig
+    from hatch_connect.ship.find import ContentMatch
     from hatch_connect.verbs.call import Call
 
 
@@ -178,6 +183,49 @@ def _refuse_build_options(options: Options) -> None:
             f"{', '.join(given)}: a prepared bundle is deployed as it is.",
             hint="Leave the option out, or make the bundle anew.",
         )
+
+
+def warn_of_other_repository(
+    source: Source, located: ContentMatch, last: BundleInfo | None, call: Call
+) -> None:
+    """Warn if only the name led to the content, and it was built from another repository."""
+    theirs = last and dict(last.metadata).get("source_repo")
+    if not (located.by_name and located.content and theirs):
+        return
+    config = source.config
+    # A prepared bundle may lie outside of git: then the project that it belongs to is compared.
+    known = source.commit() or (git_metadata(config.root, call.environ) if config else {})
+    ours = known.get("source_repo")
+    if ours and not same_repository(ours, theirs):
+        text = f"Content {located.content.guid} was found by its name alone, and was last deployed "
+        text += f"from {without_credentials(readable(theirs))}; this project is {ours}."
+        hint = "If it is other content, deploy with --new, or set `content-name` or `guid`."
+        call.report(Warned(text=f"{text} {hint}"))
+
+
+def metadata_of_bundle(
+    source: Source, settings: ServerSettings, call: Call
+) -> dict[str, str] | None:
+    """Return the bundle's metadata: git's, then that of the table, then that of the call.
+
+    An empty value removes a key.
+    """
+    if call.options.no_metadata:
+        return None
+    table = source.config.metadata_of_bundle if source.config else ()
+    called = dict(given.split("=", 1) for given in call.options.metadata)
+    if settings.supports(Feature.BUNDLE_METADATA) is not True:
+        sources = {"--metadata": called, "`metadata` in pyproject.toml": table}
+        if asked := [named for named, given in sources.items() if given]:
+            hidden = "hides its version, which CONNECT_SERVER_VERSION can tell"
+            known = f"is Connect {settings.version}" if settings.version else hidden
+            text = f"Not sent: {' and '.join(asked)}. The server {known}; Connect 2025.12 and later"
+            call.report(Warned(text=f"{text} take what is noted."))
+        return None
+    if table is None and not called:
+        return None
+    found = {} if table is None else {**source.commit(), **dict(table)}
+    return {key: value for key, value in (found | called).items() if value}
 
 
 def path_to_verify(config: ProjectConfig | None, options: Options) -> str | None:
