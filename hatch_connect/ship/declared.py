@@ -183,6 +183,17 @@ class ContentState:
     thumbnail: bytes | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedSettings:
+    """What must change, and what is left out because the server does not know it."""
+
+    changes: tuple[SettingChange, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+NOTHING_DIFFERS = ComparedSettings()
+
+
 class TagTree:
     """All tags of a server: content has tags, and a tag is below others, in a category."""
 

@@ -38,8 +38,8 @@ from hatch_connect.ship.plan import (
     UpdateContent,
     Upload,
     Verify,
-    no_drafts,
 )
+from hatch_connect.ship.request import no_drafts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -15,6 +15,7 @@ from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import ConfigurationError, NotFoundError, RefusedError
 from hatch_connect.ship.declared import (
     ACCESS,
+    ComparedSettings,
     ContentState,
     Grant,
     Resolved,
@@ -82,14 +83,6 @@ class SettingsRequest:
     app_mode: str
     server: ServerSettings
     strict: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparedSettings:
-    """What must change, and what is left out because the server does not know it."""
-
-    changes: tuple[SettingChange, ...] = ()
-    left_out: tuple[str, ...] = ()
 
 
 def compare_settings(client: ConnectClient, request: SettingsRequest) -> ComparedSettings:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.errors import UsageError
 from hatch_connect.events import Warned
+from hatch_connect.ship.declared import ComparedSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.resources import User
     from hatch_connect.ship.declared import SettingChange
-    from hatch_connect.ship.plan import DeploymentRequest, ServerFacts
+    from hatch_connect.ship.request import DeploymentRequest, ServerFacts
     from hatch_connect.verbs.call import Call
     from hatch_connect.verbs.source import Source
 
@@ -38,7 +39,7 @@ def with_settings(
         call.report(Warned(text=warning))
     if wanted.draft:
         left = "A draft changes nothing but itself: what is declared of the content is not set."
-        return replace(found, left_out=(left,))
+        return replace(found, declared=ComparedSettings(left_out=(left,)))
     from hatch_connect.ship.settings import SettingsRequest, compare_settings
 
     request = SettingsRequest(
@@ -49,8 +50,7 @@ def with_settings(
         server=found.settings,
         strict=source.config.strict,
     )
-    compared = compare_settings(client, request)
-    return replace(found, changes=compared.changes, left_out=compared.left_out)
+    return replace(found, declared=compare_settings(client, request))
 
 
 def confirm_removals(source: Source, changes: Iterable[SettingChange], call: Call) -> None:

@@ -22,14 +22,8 @@ from hatch_connect.events import Note, Step
 from hatch_connect.ship.execute import Execution
 from hatch_connect.ship.find import check_reference, find_content, last_bundle, variable_names
 from hatch_connect.ship.history import IDENTITY, RecordKeeper, noted_identity
-from hatch_connect.ship.plan import (
-    CreateContent,
-    DeploymentRequest,
-    ServerFacts,
-    Upload,
-    check_request,
-    make_plan,
-)
+from hatch_connect.ship.plan import CreateContent, Upload, make_plan
+from hatch_connect.ship.request import DeploymentRequest, ServerFacts, check_request
 from hatch_connect.ship.variables import collect_variables
 from hatch_connect.verbs.build import build_content, build_request
 from hatch_connect.verbs.call import nothing_changed
@@ -118,7 +112,7 @@ def run_deploy(call: Call) -> Result:
                 checked.append(_check(source.on(server), server, its))
             checked = list(_in_turn(checked))
             for each in () if call.options.dry_run else checked:
-                confirm_removals(each.source, each.found.changes, each.call)
+                confirm_removals(each.source, each.found.declared.changes, each.call)
             plans = [_plan(each, folder) for each in checked]
             if side.jobs > 1:
                 _refuse_same(checked, plans)

@@ -22,7 +22,7 @@ from hatch_connect.ship.compare import (
     compare_installed,
     summary,
 )
-from hatch_connect.ship.plan import pythons_for
+from hatch_connect.ship.request import pythons_for
 from hatch_connect.verbs.result import Planned, Result, one_or_several
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.resources import Content
     from hatch_connect.options import Options
-    from hatch_connect.ship.plan import DeploymentRequest, Plan, ServerFacts
+    from hatch_connect.ship.plan import Plan
+    from hatch_connect.ship.request import DeploymentRequest, ServerFacts
     from hatch_connect.verbs.source import Source
 
 _LIMIT = 64 << 20  # bytes of a bundle that is downloaded to compare it

@@ -29,7 +29,8 @@ from hatch_connect.ship.execute import Deployment, Execution
 from hatch_connect.ship.find import ContentMatch, ContentReference, find_content
 from hatch_connect.ship.follow import TaskPolling, follow
 from hatch_connect.ship.history import RecordKeeper
-from hatch_connect.ship.plan import DeploymentRequest, ServerFacts, Upload, make_plan
+from hatch_connect.ship.plan import Upload, make_plan
+from hatch_connect.ship.request import DeploymentRequest, ServerFacts
 from hatch_connect.ship.variables import Variables
 
 if TYPE_CHECKING:

@@ -14,9 +14,7 @@ from hatch_connect.ship.plan import (
     Activate,
     CreateContent,
     DeployDraft,
-    DeploymentRequest,
     Plan,
-    ServerFacts,
     SetVariables,
     UpdateContent,
     Upload,
@@ -24,6 +22,7 @@ from hatch_connect.ship.plan import (
     make_plan,
     make_rollback,
 )
+from hatch_connect.ship.request import DeploymentRequest, ServerFacts
 from hatch_connect.ship.variables import Unset, Variables
 
 CONTENT = Content(

@@ -1,0 +1,195 @@
+"""What a deployment must achieve, what the server told us, and whether it can succeed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hatch_connect.connect.codes import Code
+from hatch_connect.connect.resources import Feature
+from hatch_connect.errors import ContentError, PythonVersionError, UsageError
+from hatch_connect.ship.declared import NOTHING_DIFFERS, ComparedSettings
+from hatch_connect.ship.find import OTHERWISE, check_content
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hatch_connect.connect.resources import BundleInfo, Content, ServerSettings
+    from hatch_connect.ship.find import ContentMatch
+    from hatch_connect.ship.variables import Variables
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentRequest:
+    """What a deployment must achieve, known before there is a bundle.
+
+    `title` was asked for, `default_title` is for new content without one. `python` and
+    `python_requires` are the manifest's version and range, None for content without Python or if
+    only the build tells, and `python_because` is what asked for them. `image` is the one for this
+    server, if the manifest names none. `any_name` makes the name a proposal: one that is taken
+    gets a number. `draft` leaves the active bundle as it is. `verify` is the path to ask at, None
+    for not asking. `category` ("" for none) and `parameterized` are the manifest's, None if there
+    is none yet. `anew` uploads the bundle even if it is the active one. `check` only compares: then
+    a variable that is missing is no error.
+    """
+
+    app_mode: str
+    category: str | None = None
+    parameterized: bool | None = None
+    name: str
+    title: str | None
+    default_title: str
+    variables: Variables
+    python: str | None = None
+    python_requires: str | None = None
+    python_because: str = ""
+    image: str | None = None
+    any_name: bool = False
+    draft: bool = False
+    verify: str | None = ""
+    anew: bool = False
+    check: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerFacts:
+    """What the server told us, as far as the plan depends on it.
+
+    `role` is the user's, "" for a key without one. `pythons` (which take new bundles) and
+    `variable_names` are None if it does not tell them; `name_is_taken` tells whether the user has
+    content of a name already. `last` is the active bundle, or the newest, if it was asked for, and
+    `identity` that of the active one, if it matters and is known. `declared` is what differs from
+    what is declared of the content.
+    """
+
+    settings: ServerSettings
+    located: ContentMatch
+    role: str = ""
+    pythons: tuple[str, ...] | None
+    variable_names: frozenset[str] | None
+    git_managed: bool = False
+    last: BundleInfo | None = None
+    identity: str | None = None
+    declared: ComparedSettings = NOTHING_DIFFERS
+    name_is_taken: Callable[[str], bool] = lambda _name: False
+
+
+def check_request(wanted: DeploymentRequest, found: ServerFacts) -> None:
+    """Refuse what cannot succeed, before anything is built or changed.
+
+    Raises ContentError (the content or the server cannot take this deployment), UsageError (a
+    variable is missing) or PythonVersionError (the server has no such Python).
+    """
+    if found.role == "viewer":
+        raise ContentError(
+            "The user of this key is a viewer on this server, and viewers cannot deploy.",
+            hint="Ask an administrator for the publisher's role, or use another key.",
+        )
+    content = found.located.content
+    if content is not None:
+        check_content(found.located, found.role)
+        _check_kind(content, wanted, found)
+    if since := found.settings.runs_since(wanted.app_mode):
+        raise ContentError(
+            f"This server runs no content of app mode {wanted.app_mode!r}: Connect {since} and "
+            "later do.",
+            hint="Deploy to a newer server. CONNECT_SERVER_VERSION, if it is set, says the version "
+            "instead of the server.",
+        )
+    if wanted.draft and found.settings.supports(Feature.DRAFT) is False:
+        raise no_drafts()
+    _check_python(wanted, found)
+    if not wanted.check:
+        _check_variables(wanted.variables, found.variable_names)
+
+
+def no_drafts() -> ContentError:
+    """Return the error for a draft that is asked for and cannot be."""
+    return ContentError(
+        "This server cannot deploy a draft (Connect 2025.06 and later can).",
+        hint="Deploy without --draft.",
+    )
+
+
+def _check_kind(content: Content, wanted: DeploymentRequest, found: ServerFacts) -> None:
+    known = content.app_mode not in {None, "", "unknown"}
+    if known and content.app_mode != wanted.app_mode:
+        raise ContentError(
+            f"Content {content.guid} ({found.located.because}) is of app mode "
+            f"{content.app_mode!r}, and this bundle of {wanted.app_mode!r}; Connect does not "
+            "change the one into the other.",
+            hint=OTHERWISE,
+        )
+    if known and None not in {content.category, wanted.category}:
+        _check_category(content, wanted)
+    if found.git_managed:
+        raise ContentError(
+            f"Content {content.guid} is fetched from git by the server: it takes no uploads.",
+            hint="Push to its repository (`hatch-connect manifest --in-place` writes what the "
+            "server reads there), or deploy with --new.",
+        )
+
+
+def _check_category(content: Content, wanted: DeploymentRequest) -> None:
+    """Refuse what Connect would refuse only after the upload, with code 110 or 111."""
+    if content.category not in {wanted.category, "mcp"}:  # which is set on the content itself
+        raise ContentError(
+            f"Content {content.guid} is of category {content.category or 'none'}, and this bundle "
+            f"of {wanted.category or 'none'}; Connect does not change the one into the other.",
+            hint=Code.CONTENT_CATEGORY_CHANGED.next_step,
+        )
+    # Connect reports parameters for R Markdown only.
+    known = content.app_mode == "rmd-static" and content.parameterized is not None
+    if known and content.parameterized is not wanted.parameterized:
+        has, bundles = ("has", "has none") if content.parameterized else ("has no", "has some")
+        raise ContentError(
+            f"Content {content.guid} {has} parameters, and this bundle {bundles}; Connect does not "
+            "change that.",
+            hint=Code.HAS_PARAMETERS_CHANGED.next_step,
+        )
+
+
+def _check_variables(variables: Variables, on_server: frozenset[str] | None) -> None:
+    if missing := variables.missing(on_server or ()):
+        listed = "".join(f"\n  {u.name}: {u.state} here; named by {u.asked_by}" for u in missing)
+        known = "does not tell which it has" if on_server is None else "has none either"
+        raise UsageError(
+            f"These environment variables have no value here, and the server {known}:{listed}",
+            hint="Set them where this runs and deploy again. `NAME=` sets one to nothing.",
+        )
+
+
+def _check_python(wanted: DeploymentRequest, found: ServerFacts) -> None:
+    if wanted.python is None or found.pythons is None or pythons_for(wanted, found):
+        return
+    asked, hint = "", "It was prepared for that Python: prepare it again for one of these."
+    if wanted.python_because:
+        asked = f" ({wanted.python_because})"
+        hint = "Ask for one of these with --python-version, and lock for it."
+    raise PythonVersionError(
+        f"The server has no Python {_minor(wanted.python)}{asked}; "
+        f"it has {', '.join(found.pythons) or 'none for new bundles'}.",
+        hint=hint,
+    )
+
+
+def pythons_for(wanted: DeploymentRequest, found: ServerFacts) -> tuple[str, ...]:
+    """Return the versions of Python that the server has and that the content may run with."""
+    # Older servers go by the manifest's `python.version` alone. A server that hides its version is
+    # most likely a current one.
+    current = found.settings.supports(Feature.PYTHON_REQUIRES) is not False
+    requires = wanted.python_requires if current else None
+    known = found.pythons if wanted.python and found.pythons else ()
+    return tuple(each for each in known if _runs(wanted.python or "", requires, each))
+
+
+def _runs(wanted: str, requires: str | None, version: str) -> bool:
+    from packaging.specifiers import SpecifierSet
+
+    return _minor(wanted) == _minor(version) or (
+        requires is not None and version in SpecifierSet(requires)
+    )
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
