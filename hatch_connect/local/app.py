@@ -86,6 +86,7 @@ def create_app(setup: Setup, leases: Leases) -> Starlette:
     app = Starlette(
         routes=[
             api,
+            Route("/content/{guid}/__thumbnail__", declared.picture),
             Route("/content/{guid}", visits.visit, methods=list(visits.methods)),
             Route("/content/{guid}/{path:path}", visits.visit, methods=list(visits.methods)),
             WebSocketRoute("/content/{guid}/{path:path}", visit_socket),

@@ -191,7 +191,12 @@ def test_a_thumbnail_is_kept(api: Api) -> None:
     api.ask("PUT", path, 204, content=b"\x89PNG")
     answer = api.client.get(f"{api.server.url}/__api__/{path}")
     assert answer.content == b"\x89PNG"
+    for kind, image in (("png", b"\x89PNG"), ("gif", b"GIF89a"), ("svg+xml", b"<svg>")):
+        api.ask("PUT", path, 204, content=image)
+        beside = api.visit(guid, "__thumbnail__")
+        assert (beside.content, beside.headers["content-type"]) == (image, f"image/{kind}")
     api.ask("DELETE", path, 204)
+    assert api.visit(guid, "__thumbnail__").status_code == 204
     assert api.refused("DELETE", path) == (404, 4)
     api.ask("PUT", path, 204, content=b"\x89PNG")
     api.ask("DELETE", f"v1/content/{guid}", 204)

@@ -42,6 +42,12 @@ _GROUP = "group:"
 _ROLES = ("viewer", "owner")
 _PRINCIPALS: tuple[NameKind, ...] = ("user", "group")
 _GRANT = ("principal_guid", "principal_type", "role", "send_email")
+_PICTURES = {
+    b"\x89PNG": "image/png",
+    b"\xff\xd8": "image/jpeg",
+    b"GIF8": "image/gif",
+    b"RIFF": "image/webp",
+}
 _MOST = 500  # of a page
 _IS_OWNER, _PATH_IN_USE, _BAD_PATH, _NO_TAG_NAME = 34, 51, 52, 78
 _CATEGORY, _TAG_TAKEN, _BAD_PRINCIPAL_TYPE, _BAD_TAG = 79, 81, 152, 158
@@ -353,6 +359,17 @@ async def thumbnail(request: Request) -> Response:
         path.unlink()
         return Response(status_code=204)
     return FileResponse(path, media_type="application/octet-stream")
+
+
+async def picture(request: Request) -> Response:
+    """`GET` beside the content: the thumbnail, or an empty answer."""
+    path = machine_of(request).thumbnail(content_of(request))
+    if not path.is_file():
+        return Response(status_code=204)
+    with path.open("rb") as file:
+        start = file.read(4)
+    kinds = (kind for known, kind in _PICTURES.items() if start.startswith(known))
+    return FileResponse(path, media_type=next(kinds, "image/svg+xml"))
 
 
 async def integrations(request: Request) -> Response:
