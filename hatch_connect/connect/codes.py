@@ -268,6 +268,7 @@ class Code(enum.IntEnum):
     )
     INVALID_LOAD_FACTOR = 150, "The load factor does not fit.", "It is from 0 to 1."
     INVALID_TIMEOUT = 151, "A time-out does not fit.", "They are seconds, 0 or more."
+    INVALID_INCLUDE = 161, "The server does not know what to include.", "Is it an older one?"
     UNRECOGNIZED_SERVICE_ACCOUNT_NAME = 178, "The server has no such service account.", _POLICY
     MEMORY_REQUEST_OVER_LIMIT = 182, "`memory-request` is above the server's limit.", _LOWER
     MEMORY_LIMIT_OVER_LIMIT = 184, "`memory-limit` is above the server's limit.", _LOWER

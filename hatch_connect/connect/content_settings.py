@@ -25,6 +25,7 @@ Include: TypeAlias = Literal["tags", "vanity_url"]
 
 _NAME_KEYS = {"user": "username", "group": "name"}
 _PAGE = 500  # the most that a server returns at once
+_PICTURES = ("image/", "application/octet-stream")
 _UNTOLD = HIDDEN | {400}  # also content that has no processes
 
 
@@ -101,11 +102,10 @@ class ContentSettingsClient:
 
     def details(self, guid: str, include: Collection[Include] = ()) -> ContentDetails:
         """Return what content has now, in one request if the server knows `include`."""
+        answer = self._with_included(guid, include) if include else None
         # Connect leaves out what there is none of; the owner is always there if it was included.
-        query = {"include": ",".join(("owner", *sorted(include)))} if include else {}
-        answer = self._session.object(Request("GET", content_path(guid), query=query))
-        fields = answer.scalars()
-        told = answer.child("owner") is not None
+        told = answer is not None and answer.child("owner") is not None
+        answer = answer or self._session.object(Request("GET", content_path(guid)))
         tags: tuple[Tag, ...] | None = None
         path: str | None = None
         if "tags" in include:
@@ -114,7 +114,17 @@ class ContentSettingsClient:
         if "vanity_url" in include:
             path = self._path_in(answer.optional_string("vanity_url") or "")
             path = path if path or told else self.vanity_path(guid)
-        return ContentDetails(fields=fields, tags=tags, vanity_path=path)
+        return ContentDetails(fields=answer.scalars(), tags=tags, vanity_path=path)
+
+    def _with_included(self, guid: str, include: Collection[Include]) -> JsonObject | None:
+        """Return content with more of it; None if the server does not know what to include."""
+        query = {"include": ",".join(("owner", *sorted(include)))}
+        try:
+            return self._session.object(Request("GET", content_path(guid), query=query))
+        except RefusedError as error:
+            if error.code != Code.INVALID_INCLUDE:
+                raise
+            return None
 
     def _path_in(self, vanity_url: str) -> str:
         """Return the path of a vanity URL: below the server's own, if it is a whole URL."""
@@ -244,7 +254,7 @@ class ContentSettingsClient:
         beside = Request("GET", f"content/{quote(guid, safe='')}/__thumbnail__", api=False)
         with contextlib.suppress(RefusedError):
             kind, image = self._session.data(beside)
-            if kind.startswith("image/") or not image:
+            if kind.startswith(_PICTURES) or not image:
                 return image or None
         request = Request("GET", content_path(guid, "thumbnail"))
         found = unless_hidden(lambda: self._session.data(request))
@@ -298,8 +308,11 @@ class ContentSettingsClient:
         return ServerLimits(scheduler=scheduler, access_types=types, settings=known)
 
     def _scheduler(self, app_mode: str) -> Mapping[str, float]:
+        # None of these paths is in Connect's reference, and official clients use more than one.
         path = "server_settings/scheduler"
-        answer = self._told(f"{path}/{quote(app_mode, safe='')}") or self._told(path)
+        of_mode = f"{path}/{quote(app_mode, safe='')}"
+        answers = map(self._told, (of_mode, path, f"v1/{of_mode}"))
+        answer = next(filter(None, answers), None)
         told = answer.scalars() if answer else {}
         return {name: value for name, value in told.items() if isinstance(value, int | float)}
 

@@ -257,15 +257,15 @@ def read_declared(
     fields = tuple(field for one in _KEYS if one.name and (field := _read(one, declared, root)))
     for low, high in _IN_ORDER:
         problems += _wrong_order(fields, low, high)
-    problems += _two_images(settings, declared)
     lists = {key: _names(declared, key) for key in _LISTS}
+    of_image = _beside_image(settings, next((f for f in fields if f.key == "image"), None))
     return DeclaredSettings(
         fields=fields,
         **lists,
         vanity_path=_read(DECLARED["vanity-path"], own, root),
         thumbnail=_read(DECLARED["thumbnail"], declared, root),
         allow_removals=declared.flag("allow-removals") or False,
-        warnings=tuple(_viewers_for_nothing(fields, lists["viewers"])),
+        warnings=(*_viewers_for_nothing(fields, lists["viewers"]), *of_image),
     )
 
 
@@ -339,13 +339,18 @@ def _wrong_order(fields: tuple[DeclaredField, ...], low: str, high: str) -> list
     return []
 
 
-def _two_images(settings: Layers, declared: Layers) -> list[str]:
-    """Refuse a default image beside one that tables name for the bundle or for the server."""
+def _beside_image(settings: Layers, image: DeclaredField | None) -> list[str]:
+    """Compare a default image with the image of other tables: a server's sets the same."""
     other = settings.strongest("image")
-    if other is None or other.where is None or not declared.found("image"):
+    if other is None or other.where is None or image is None:
         return []
-    both = f"{declared.called('image')} and {other.called('image')}"
-    return [f"{both} exclude one another: the former counts for bundles that name no image."]
+    if ".on." not in other.where:
+        where = other.called("image")
+        return [f"{image.called} has no effect: the bundle names an image, that of {where}."]
+    if other.table["image"] != image.value:
+        both = f"{image.called} and {other.called('image')}"
+        settings.problems.append(f"{both} both set the image of the content: name it in one.")
+    return []
 
 
 def _viewers_for_nothing(

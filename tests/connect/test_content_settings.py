@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
-from support.faults import Do, Drop, LoseAnswer, Say
+from support.faults import Do, Drop, LoseAnswer, Say, redirect
 
 from hatch_connect.errors import NotFoundError, RefusedError, ServerError
 
@@ -44,19 +44,31 @@ def test_one_request_returns_the_fields_the_tags_and_the_path(
     assert fake.calls() == [f"GET v1/content/{content.guid}"]
 
 
-@pytest.mark.parametrize("knows_include", [True, False])
+@pytest.mark.parametrize(("includes", "asked"), [("all", 2), ("ignored", 4), ("refused", 5)])
 def test_content_without_tags_and_path_is_told_from_a_server_that_includes_nothing(
-    settings: ContentSettingsClient, fake: FakeConnect, content: FakeContent, *, knows_include: bool
+    settings: ContentSettingsClient,
+    fake: FakeConnect,
+    content: FakeContent,
+    includes: Literal["all", "ignored", "refused"],
+    asked: int,
 ) -> None:
-    fake.settings.knows_include = knows_include
+    fake.settings.includes = includes
     assert settings.details(content.guid).vanity_path is None
     now = settings.details(content.guid, {"tags", "vanity_url"})
     assert (now.tags, now.vanity_path) == ((), "")
-    assert len(fake.calls()) == (2 if knows_include else 4)
+    assert len(fake.calls()) == asked
     content.vanity, content.tags = "/sales/", {fake.settings.add_tag("Department/Finance")}
     now = settings.details(content.guid, {"tags", "vanity_url"})
     assert now.vanity_path == "/sales/"
     assert [tag.name for tag in now.tags or ()] == ["Finance"]
+
+
+def test_content_that_may_not_be_seen_is_refused(
+    settings: ContentSettingsClient, fake: FakeConnect
+) -> None:
+    with pytest.raises(RefusedError) as caught:
+        settings.details(fake.add_content("secret", hidden=True).guid, {"tags"})
+    assert caught.value.code == 19
 
 
 @pytest.mark.parametrize("told", ["{url}/sales/", "/sales/"])
@@ -311,6 +323,30 @@ def test_the_thumbnail_of_content(
     assert settings.thumbnail(guid) is None
 
 
+@pytest.mark.parametrize(
+    ("beside", "known"),
+    [
+        (Say(200, PNG, (("Content-Type", "image/png"),)), PNG),
+        (Say(200, PNG, (("Content-Type", "application/octet-stream"),)), PNG),
+        (Say(204), None),
+        (Say(200, b"<html>", (("Content-Type", "text/html"),)), b"GIF8"),
+        (redirect("/__login__"), b"GIF8"),
+        (redirect("https://elsewhere.example/"), b"GIF8"),
+        (Say(404, b"<html>"), b"GIF8"),
+    ],
+)
+def test_a_page_beside_the_content_is_no_thumbnail(
+    settings: ContentSettingsClient,
+    fake: FakeConnect,
+    content: FakeContent,
+    beside: Say,
+    known: bytes | None,
+) -> None:
+    fake.settings.shows_thumbnails, content.thumbnail = True, b"GIF8"
+    fake.misbehave("GET", "__thumbnail__", beside)
+    assert settings.thumbnail(content.guid) == known
+
+
 def test_a_thumbnail_on_a_server_without_them(
     settings: ContentSettingsClient, fake: FakeConnect, content: FakeContent
 ) -> None:
@@ -356,11 +392,13 @@ def test_limits_cost_a_request_for_each_that_is_asked_for(
 def test_what_a_server_does_not_tell_is_no_limit(
     settings: ContentSettingsClient, fake: FakeConnect
 ) -> None:
-    fake.misbehave("GET", "server_settings/", Say(404, b"404 page not found"), times=3)
+    unknown = Say(404, b"404 page not found")
+    fake.misbehave("GET", "server_settings/", unknown, times=4)
     limits = settings.limits("python-fastapi", access=True)
     assert (limits.scheduler, limits.access_types) == ({}, None)
-    fake.misbehave("GET", "scheduler/python-fastapi", Say(404, b"404 page not found"))
-    assert settings.limits("python-fastapi").scheduler["max_processes_limit"] == 10
+    for paths in (1, 2):
+        fake.misbehave("GET", "server_settings/scheduler", unknown, times=paths)
+        assert settings.limits("python-fastapi").scheduler["max_processes_limit"] == 10
     fake.misbehave("GET", "server_settings/", Say(500, b"{}"))
     with pytest.raises(ServerError):
         settings.limits(access=True)

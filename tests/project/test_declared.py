@@ -409,12 +409,18 @@ class TestChecks:
             "`.on.prod.settings.viewer` is no setting (did you mean `viewers`?).",
         ]
 
-    def test_a_default_image_excludes_another_image(self, root: Path) -> None:
+    def test_two_tables_may_not_set_two_default_images(self, root: Path) -> None:
         text = "[tool.hatch-connect.on.prod]\nimage = 'a'\n[tool.hatch-connect.on.prod.settings]\n"
+        assert not declared(root, text + "image = 'a'", on="prod").warnings
         with pytest.raises(ConfigurationError) as caught:
             declared(root, text + "image = 'b'", on="prod")
         (found,) = caught.value.problems
-        assert "`tool.hatch-connect.on.prod.image` exclude one another" in found
+        assert "`tool.hatch-connect.on.prod.image` both set the image of the content" in found
+
+    def test_a_default_image_beside_the_bundles_is_a_warning(self, root: Path) -> None:
+        text = f"{TABLE}image = 'b'\n[tool.hatch-connect.content.api]\nimage = 'a'"
+        (found,) = declared(root, text, content="api").warnings
+        assert "has no effect: the bundle names an image" in found
 
     @pytest.mark.parametrize("access", ["all", "logged-in"])
     def test_viewers_without_acl_are_a_warning(self, root: Path, access: str) -> None:

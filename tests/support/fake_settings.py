@@ -6,7 +6,7 @@ import json
 import re
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from support.fake_bundle import Refusal, Reply
 from support.fake_content import fields_of, list_of
@@ -44,7 +44,7 @@ class FakeSettings:
     tags: dict[str, dict[str, object]] = field(default_factory=dict)
     integrations: dict[str, dict[str, object]] = field(default_factory=dict)
     unknown_fields: set[str] = field(default_factory=set)
-    knows_include: bool = True
+    includes: Literal["all", "ignored", "refused"] = "all"
     counts_all: bool = False
     lists_people: bool = True
     shows_thumbnails: bool = False
@@ -154,9 +154,12 @@ class FakeSettings:
     def included(self, world: World, content: FakeContent, include: str) -> dict[str, object]:
         """Return what a request for content wants included."""
         wanted = set(filter(None, include.split(",")))
-        if not wanted <= {"tags", "owner", "vanity_url", "bookmarked", "schedule"}:
+        known = {"tags", "owner", "vanity_url", "bookmarked", "schedule"}
+        if self.includes == "refused":
+            known = {"owner"}
+        if not wanted <= known:
             raise Refusal(400, 161, "there is no such include")
-        if not self.knows_include:
+        if self.includes == "ignored":
             return {}
         found: dict[str, object] = {}
         if "owner" in wanted and world.tells_owners:
@@ -411,6 +414,6 @@ class FakeSettings:
         (rf"(?:GET|PUT|DELETE) {_C}/thumbnail", _thumbnail),
         (r"GET v1/oauth/integrations", _integrations),
         (rf"(?:GET|PUT) {_C}/oauth/integrations/associations", _associations),
-        (r"GET server_settings/scheduler(?:/([\w-]+))?", _scheduler),
+        (r"GET (?:v1/)?server_settings/scheduler(?:/([\w-]+))?", _scheduler),
         (r"GET server_settings/applications", _applications),
     )

@@ -1,18 +1,21 @@
-"""What the official client (rsconnect-python) writes for a project, where it is installed."""
+"""What the official clients (rsconnect-python, posit-sdk) write and read, where they are there."""
 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from support.sandbox import Sandbox
 
 IS_INSTALLED = find_spec("rsconnect") is not None
+SDK_IS_INSTALLED = find_spec("posit") is not None
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "flask-api": ("flask",),
@@ -74,3 +77,37 @@ def official_manifest(name: str, root: Path, sandbox: Sandbox, path: str = "") -
     )
     assert done.code == 0, done.said
     return dict(json.loads((root / "manifest.json").read_text("utf-8")))
+
+
+_READ = """
+import json, sys
+from posit.connect import Client
+url, key, guid = sys.argv[1:]
+client = Client(url, key)
+content = client.content.get(guid)
+names = {"user": lambda g: client.users.get(g)["username"], "group": lambda g: "group:" + next(
+    one["name"] for one in client.groups.find() if one["guid"] == g)}
+print(json.dumps({
+    "fields": {name: content.get(name) for name in json.loads(sys.stdin.read())},
+    "permissions": sorted(
+        [names[p["principal_type"]](p["principal_guid"]), p["role"]]
+        for p in content.permissions.find()
+    ),
+    "tags": sorted(tag["name"] for tag in content.tags.find()),
+    "vanity_path": content.find_vanity()["path"],
+    "integrations": [a["oauth_integration_name"] for a in content.oauth.associations.find()],
+}))
+"""
+
+
+def read_with_sdk(url: str, key: str, guid: str, fields: Iterable[str]) -> dict[str, Any]:
+    """Return what posit-sdk reads of content: these fields, and what else can be declared."""
+    done = subprocess.run(
+        (sys.executable, "-c", _READ, url, key, guid),
+        input=json.dumps(list(fields)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
