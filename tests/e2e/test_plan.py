@@ -11,13 +11,15 @@ import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
-from support.fake_connect import FakeConnect, Say
+from support.fake_connect import FakeConnect
+from support.faults import Drop, Fault, Say, Truncate, html, redirect
 from support.sandbox import committed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from support.calling import Caller
     from support.fake_content import FakeContent
     from support.sandbox import Finished, Sandbox
 
@@ -332,6 +334,137 @@ def test_a_draft_changes_no_more_than_its_bundle(
     left = "  The draft leaves the active content as it is:"
     assert variable == f"{left} the variable MODE is not set, and is new."
     assert title.startswith(f"{left} the title stays 'Changed'")
+
+
+DECLARED = """
+[tool.hatch-connect.settings]
+access = "acl"
+viewers = ["group:analysts", "ann"]
+collaborators = ["bob"]
+tags = ["Department/Finance"]
+vanity-path = "/sales/"
+description = "Sales figures"
+min-processes = 1
+memory-limit = "2 GiB"
+"""
+
+
+@pytest.fixture
+def declared(server: FakeConnect, root: Path) -> dict[str, str]:
+    """Declare settings, and return the GUIDs of the people that the server knows."""
+    (root / "pyproject.toml").write_text(TABLE + DECLARED, encoding="utf-8")
+    server.settings.add_tag("Department/Finance")
+    people = {name: server.settings.add_user(name) for name in ("ann", "bob", "eve")}
+    return {**people, "analysts": server.settings.add_group("analysts")}
+
+
+def test_what_is_declared_is_planned_deployed_and_then_does_not_differ(
+    server: FakeConnect, root: Path, sandbox: Sandbox, declared: dict[str, str]
+) -> None:
+    first = call(sandbox, server, root, "plan", "--check")
+    assert first.code == 6, first.said
+    assert not server.contents
+    for line in (
+        "  access         the server's default -> acl   + viewers group:analysts   + viewers ann",
+        "  tags           + Department/Finance",
+        "  vanity-path    none -> /sales/",
+        "  min-processes  the server's default -> 1",
+        "  memory-limit   the server's default -> 2 GiB",
+    ):
+        assert line in first.stdout
+    assert call(sandbox, server, root, "deploy").code == 0
+    again = call(sandbox, server, root, "plan", "--check")
+    assert again.code == 0, again.said
+    assert NOTHING in again.stdout
+    (content,) = server.contents.values()
+    assert {p["principal_guid"] for p in content.permissions} < set(declared.values())
+
+
+HAND = {
+    "access": "  access  all -> acl",
+    "a viewer more": "- viewers eve",
+    "a viewer less": "+ viewers ann",
+    "a role": "ann",
+    "a field": "  min-processes  3 -> 1",
+    "a text": "  description  Another -> Sales figures",
+    "a path": "  vanity-path  /other/ -> /sales/",
+    "a tag": "  tags  + Department/Finance",
+}
+
+
+@pytest.mark.parametrize("what", HAND)
+def test_what_was_changed_by_hand_differs(
+    server: FakeConnect, root: Path, sandbox: Sandbox, declared: dict[str, str], what: str
+) -> None:
+    assert call(sandbox, server, root, "deploy").code == 0
+    (content,) = server.contents.values()
+    viewer = next(p for p in content.permissions if p["principal_guid"] == declared["ann"])
+    match what:
+        case "access":
+            content.fields["access_type"] = "all"
+        case "a viewer more":
+            content.permissions.append(viewer | {"id": "99", "principal_guid": declared["eve"]})
+        case "a viewer less":
+            content.permissions.remove(viewer)
+        case "a role":
+            viewer["role"] = "owner"
+        case "a field":
+            content.fields["min_processes"] = 3
+        case "a text":
+            content.fields["description"] = "Another"
+        case "a path":
+            content.vanity = "/other/"
+        case "a tag":
+            content.tags.clear()
+    server.requests.clear()
+    done = call(sandbox, server, root, "plan", "--check")
+    assert done.code == 6, done.said
+    assert HAND[what] in done.stdout
+    assert {request.method for request in server.requests} == {"GET"}
+    told = json.loads(call(sandbox, server, root, "plan", "--json").stdout)
+    assert {each["differs"] for each in told["changes"]} == {True}
+    assert "would lose" not in done.said
+
+
+def test_what_is_not_declared_does_not_differ_and_is_not_asked_for(
+    server: FakeConnect, root: Path, content: FakeContent, sandbox: Sandbox
+) -> None:
+    content.fields |= {"access_type": "all", "min_processes": 3, "description": "By hand"}
+    done = call(sandbox, server, root, "plan", "--check")
+    assert done.code == 0, done.said
+    asked = {each.rpartition("/")[2] for each in server.calls()}
+    assert not asked & {"permissions", "associations", "thumbnail", "vanity", "tags"}
+
+
+FAULTS: tuple[Fault, ...] = (
+    Say(500, b"{}"),
+    Say(404, b"gone"),
+    html(200, "log in"),
+    Say(200, b"[]"),
+    Say(200, b"{}"),
+    Say(200, b'{"metadata": {"appmode": 7}}'),
+    redirect("https://elsewhere.example/x"),
+    Truncate(),
+    Drop(),
+)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+@pytest.mark.parametrize("path", [r"bundles/\d+$", "/files/|/download$", "/(packages|lockfile)$"])
+def test_what_only_informs_never_aborts(
+    caller: Caller, fake: FakeConnect, path: str, fault: Fault
+) -> None:
+    """What was asked in vain is unknown: of a bundle that is noted, its contents."""
+    assert caller.deploy().code == 0
+    noted = {"file": "sales.tar.gz", "check": True}
+    if "packages" not in path:
+        caller.bundle("changed")
+    fake.misbehave("GET", path, fault, times=99)
+    done = caller.call("plan", **noted)
+    assert "Traceback" not in done.said
+    assert done.code == (0 if "packages" in path else 6), done.said
+    assert ("what it holds is not known" in done.stdout) is ("files" in path)
+    assert {request.method for request in fake.requests[-5:]} == {"GET"}
 
 
 @pytest.mark.parametrize("door", ["hatch run", "hatch run connect:", "invoke", "hatch publish"])
