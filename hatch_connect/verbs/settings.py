@@ -141,7 +141,9 @@ def _table(settings: Mapping[str, _Value], content: str | None, picture: str) ->
         else:
             table.add(key, value)
     if picture:
-        table.add(tomlkit.comment(f"thumbnail: {picture}, which is on the server only"))
+        table.add(
+            tomlkit.comment(f"thumbnail: {picture} on the server; name a file of the project")
+        )
     names = ("tool", "hatch-connect", *(("content", content) if content else ()))
     document = tomlkit.document()
     above: tomlkit.TOMLDocument | tomlkit.items.Table = document
