@@ -231,6 +231,23 @@ class ContentSettingsClient:
         except NotFoundError:
             return ""
 
+    def vanity_paths(self) -> Mapping[str, str]:
+        """Return the paths of content by its GUID, as far as this key is told of them."""
+
+        def included(answer: JsonObject) -> tuple[str, str]:
+            return answer.string("guid"), self._path_in(answer.optional_string("vanity_url") or "")
+
+        def read(answer: JsonObject) -> tuple[str, str]:
+            return answer.string("content_guid"), answer.string("path")
+
+        # Only administrators are told of all; others see the paths of what they may see.
+        every = Request("GET", "v1/vanities")
+        known = unless_hidden(lambda: self._session.listed(every, read))
+        if known is None:
+            seen = Request("GET", "v1/content", query={"include": "vanity_url"})
+            known = unless_hidden(lambda: self._session.listed(seen, included), _UNTOLD)
+        return {guid: path for guid, path in known or () if path}
+
     def set_vanity_path(self, guid: str, path: str) -> str:
         """Give content a path, which other content must not have, and return it as it is now."""
         request = Request("PUT", content_path(guid, "vanity"), body={"path": path})

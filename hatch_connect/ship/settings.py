@@ -25,6 +25,7 @@ from hatch_connect.ship.declared import (
     differences,
     is_same,
     shown,
+    vanity_path,
 )
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ class _Comparison:
         self._check_values(
             [f for f in fields if not is_same(f.value, state.fields.get(f.name))], state
         )
+        self._check_path(declared.vanity_path, state)
         changes = differences(wanted, state, tree)
         lost = [each.undo.principal for each in changes if isinstance(each.undo, Grant)]
         if unnamed := [each for each in lost if each.name == each.guid]:
@@ -302,6 +304,20 @@ class _Comparison:
             places = [each.called for each in changed if each.name in {low, high}]
             if places and (text := _out_of_order(values, low, high)):
                 self.problems.append(f"{' and '.join(places)} does not fit: {text}.")
+
+    def _check_path(self, declared: DeclaredField | None, state: ContentState) -> None:
+        """Find other content that has the path, or one above or below it."""
+        wanted = vanity_path(declared.value) if declared else None
+        if not (declared and wanted) or wanted == vanity_path(state.vanity_path):
+            return
+        own = self._request.content
+        paths = {guid: vanity_path(path) for guid, path in self._client.vanity_paths().items()}
+        self.problems += [
+            f"{declared.called} is taken: content {guid} has the path {path}."
+            for guid, path in paths.items()
+            if path and (path.startswith(wanted) or wanted.startswith(path))
+            if own is None or guid != own.guid
+        ]
 
     def _not_allowed(self, field: DeclaredField) -> Iterator[str]:
         user = self._request.user

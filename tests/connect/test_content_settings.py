@@ -292,6 +292,21 @@ def test_the_path_of_content(
     assert settings.vanity_path(guid) == ""
 
 
+@pytest.mark.parametrize("role", ["administrator", "publisher"])
+def test_the_paths_of_all_content_that_the_key_may_see(
+    settings: ContentSettingsClient, fake: FakeConnect, content: FakeContent, role: str
+) -> None:
+    fake.user_role = role
+    content.vanity = "/sales/"
+    fake.add_content("other")
+    hidden = fake.add_content("hidden", vanity="/hidden/", hidden=True)
+    found = {content.guid: "/sales/"}
+    if role == "administrator":
+        found[hidden.guid] = "/hidden/"
+    assert settings.vanity_paths() == found
+    assert len(fake.calls()) == (1 if role == "administrator" else 2)
+
+
 def test_a_path_that_is_taken_by_the_same_content_is_there(
     settings: ContentSettingsClient, fake: FakeConnect, content: FakeContent
 ) -> None:

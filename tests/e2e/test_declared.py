@@ -674,3 +674,17 @@ def test_as_a_program_of_its_own(bed: Bed, sandbox: Sandbox) -> None:
     removed = sandbox.connect("deploy", "--allow-removals", cwd=bed.root, **environ)
     assert removed.code == 0, removed.said
     assert bed.who() == {}
+
+
+@pytest.mark.parametrize("role", ["administrator", "publisher"])
+@pytest.mark.parametrize("taken", ["/sales/", "/sales/more/"])
+def test_a_path_of_other_content_is_refused_before_anything_is_changed(
+    bed: Bed, role: str, taken: str
+) -> None:
+    bed.fake.user_role = role
+    bed.fake.add_content("other", vanity=taken)
+    write(bed.root, 'vanity-path = "/sales/"')
+    done = bed.deploy()
+    assert done.code == 2, done.said
+    assert "vanity-path` is taken" in done.stderr
+    assert len(bed.fake.contents) == 1

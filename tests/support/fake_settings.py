@@ -318,6 +318,12 @@ class FakeSettings:
         content.vanity = path
         return Reply.of({"content_guid": guid, "path": path, "created_time": "2026"})
 
+    def _vanities(self, world: World, _request: Recorded) -> Reply:
+        if world.user_role != "administrator":
+            raise Refusal(403, 22, "You don't have permission to perform this operation.")
+        found = (content for content in world.contents.values() if content.vanity)
+        return Reply.of([{"content_guid": c.guid, "path": c.vanity} for c in found])
+
     def _thumbnail(self, world: World, request: Recorded, guid: str) -> Reply:
         content = world.content_of(guid, change=request.method != "GET")
         if not world.knows(2024, 9):
@@ -411,6 +417,7 @@ class FakeSettings:
         (rf"(?:GET|POST) {_C}/tags", _content_tags),
         (rf"DELETE {_C}/tags/(\d+)", _remove_tag),
         (rf"(?:GET|PUT|DELETE) {_C}/vanity", _vanity),
+        (r"GET v1/vanities", _vanities),
         (rf"(?:GET|PUT|DELETE) {_C}/thumbnail", _thumbnail),
         (r"GET v1/oauth/integrations", _integrations),
         (rf"(?:GET|PUT) {_C}/oauth/integrations/associations", _associations),

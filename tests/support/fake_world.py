@@ -180,11 +180,11 @@ class World:
         return Reply.of([{"name": name, "title": None, "python": python} for name in self.images])
 
     def _find(self, request: Recorded) -> Reply:
-        if not request.query.keys() <= {"name", "owner_guid", "page_number"}:
+        if not request.query.keys() <= {"name", "owner_guid", "page_number", "include"}:
             raise Refusal(400, 121, "unknown query")
         wanted = request.query
         found = [
-            c.told()
+            c.told() | self.settings.included(self, c, wanted.get("include", ""))
             for c in self.contents.values()
             if not c.hidden
             and c.name == wanted.get("name", c.name)
