@@ -94,6 +94,33 @@ class ServerLimits:
     settings: Mapping[str, Scalar] = field(default_factory=dict)
 
 
+# The codes with which each field is refused.
+_BLAMED = {
+    "access_type": (117, 118, 260),
+    "description": (123,),
+    "min_processes": (45, 114, 191),
+    "max_processes": (113, 114, 192, 272),
+    "max_conns_per_process": (239,),
+    "load_factor": (150,),
+    **dict.fromkeys(("idle_timeout", "init_timeout", "read_timeout", "connection_timeout"), (151,)),
+    "memory_request": (181, 182, 185),
+    "memory_limit": (183, 184, 185),
+    "cpu_request": (186, 187, 190),
+    "cpu_limit": (188, 189, 190),
+    "amd_gpu_limit": (196, 197),
+    "nvidia_gpu_limit": (198, 199),
+    "default_image_name": (193,),
+    "run_as": (55, 56, 57, 58, 253),
+    "run_as_current_user": (54,),
+    "service_account_name": (176, 178, 195),
+}
+
+
+def blamed(code: int | None) -> frozenset[str]:
+    """Return the fields that a refusal with this code may be about; none if it says nothing."""
+    return frozenset(name for name, codes in _BLAMED.items() if code in codes)
+
+
 class ContentSettingsClient:
     """What a credential may ask and change of content's settings; raises as `ConnectClient`."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
+from hatch_connect.connect.content_settings import blamed
 from hatch_connect.connect.retries import is_uncertain
 from hatch_connect.errors import RefusedError, ServerError
 from hatch_connect.events import Step, Warned
@@ -66,14 +67,13 @@ class AppliedSettings:
         for write in _writes(changes):
             self._report(Step(text=f"Setting {write}"))
             self._doubtful = (write,)
-            places = dict.fromkeys(change.called for change in write.changes)
             try:
-                with about(" and ".join(places)):
-                    self._carry_out(guid, write.action)
+                self._carry_out(guid, write.action)
             except ServerError as error:
                 if not is_uncertain(error):
                     self._doubtful = ()
-                raise
+                with about(" and ".join(dict.fromkeys(_blamed(write, error)))):
+                    raise
             self._made, self._doubtful = (*self._made, write), ()
 
     def put_back(self, guid: str) -> None:
@@ -137,6 +137,17 @@ class AppliedSettings:
             if name in now and value is not None and not is_same(now[name], value):
                 text = f"The server has set {name} to {shown(name, now[name])}, not to "
                 self._report(Warned(text=f"{text}{shown(name, value)}."))
+
+
+def _blamed(write: _Write, error: ServerError) -> list[str]:
+    """Return the places of what was refused: of all that was sent, if the code says no more."""
+    fields = blamed(error.code) if isinstance(error, RefusedError) else frozenset()
+    found = [
+        change.called
+        for change in write.changes
+        if isinstance(change.action, SetFields) and fields & change.action.values.keys()
+    ]
+    return found or [change.called for change in write.changes]
 
 
 def _writes(changes: Iterable[SettingChange]) -> Iterator[_Write]:

@@ -69,6 +69,8 @@ _ADMINISTRATORS = {"run_as", "run_as_current_user", "service_account_name"}
 _OFF_HOST = {*_LIMITS, "service_account_name", "default_image_name"}
 _OFF_HOST -= {"min_processes", "max_processes"}
 _ON_HOST = {"local", "native"}
+# What new content has of the fields that only administrators may send, whatever the value.
+_NEW = ContentState(new=True, fields={"run_as_current_user": False})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +115,7 @@ class _Comparison:
     def changes(self) -> tuple[SettingChange, ...]:
         """Return what must change, as far as nothing is wrong."""
         declared, content = self._without_unknown_features(self._declared), self._request.content
-        state = self._state(declared, content) if content else ContentState(new=True)
+        state = self._state(declared, content) if content else _NEW
         fields = tuple(f for f in declared.fields if content is None or self._is_known(f, state))
         tree = TagTree()
         if declared.tags:
@@ -298,8 +300,8 @@ class _Comparison:
             self.problems += self._not_allowed(each)
             if each.name in names:
                 self.problems += _refused(each, limits)
-        values = {**limits.scheduler, **_set(state.fields)}
-        values |= _set({each.name: each.value for each in changed})
+        fields = {**state.fields, **{each.name: each.value for each in changed}}
+        values = {**limits.scheduler, **{n: v for n, v in fields.items() if v is not None}}
         for low, high in _IN_ORDER:
             places = [each.called for each in changed if each.name in {low, high}]
             if places and (text := _out_of_order(values, low, high)):
@@ -330,10 +332,6 @@ class _Comparison:
             return self._client.principal(principal.type, principal.guid)
         except RefusedError:
             return principal
-
-
-def _set(fields: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _out_of_order(values: Mapping[str, Scalar], low: str, high: str) -> str:

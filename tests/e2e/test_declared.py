@@ -676,6 +676,21 @@ def test_as_a_program_of_its_own(bed: Bed, sandbox: Sandbox) -> None:
     assert bed.who() == {}
 
 
+def test_a_publisher_may_declare_of_new_content_what_it_has_anyway(bed: Bed) -> None:
+    write(bed.root, "run-as-current-user = false")
+    done = bed.deploy()
+    assert done.code == 0, done.said
+    assert not any(line.startswith("PATCH") for line in bed.writes)
+
+
+def test_a_limit_that_goes_back_to_the_default_is_none(bed: Bed) -> None:
+    bed.settle('memory-limit = "1 GiB"')
+    bed.declare('memory-limit = "default"\nmemory-request = "2 GiB"')
+    done = bed.deploy()
+    assert done.code == 0, done.said
+    assert bed.content.fields["memory_limit"] is None
+
+
 @pytest.mark.parametrize("role", ["administrator", "publisher"])
 @pytest.mark.parametrize("taken", ["/sales/", "/sales/more/"])
 def test_a_path_of_other_content_is_refused_before_anything_is_changed(
@@ -688,3 +703,13 @@ def test_a_path_of_other_content_is_refused_before_anything_is_changed(
     assert done.code == 2, done.said
     assert "vanity-path` is taken" in done.stderr
     assert len(bed.fake.contents) == 1
+
+
+def test_a_refusal_names_the_key_that_its_code_is_about(bed: Bed) -> None:
+    bed.settle()
+    bed.fake.user_role = "administrator"
+    bed.declare('run-as = "nobody"\ninit-timeout = 5\nmemory-limit = "1 GiB"')
+    done = bed.deploy()
+    assert done.code == 3, done.said
+    assert "error: `tool.hatch-connect.settings.run-as`: PATCH" in done.stderr
+    assert bed.writes == []
