@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
+from hatch_connect.connect.codes import Code
 from hatch_connect.connect.content_settings import blamed
 from hatch_connect.connect.retries import is_uncertain
 from hatch_connect.errors import RefusedError, ServerError
@@ -19,6 +20,7 @@ from hatch_connect.ship.declared import (
     SetVanityPath,
     about,
     is_same,
+    not_known,
     shown,
 )
 
@@ -59,22 +61,42 @@ class AppliedSettings:
         """The changes that were made and stay."""
         return tuple(change for write in self._made for change in write.changes)
 
-    def apply(self, guid: str, changes: Iterable[SettingChange]) -> None:
+    def apply(self, guid: str, changes: Iterable[SettingChange], *, strict: bool = False) -> None:
         """Make changes, in order, with as few requests as they take.
 
-        Raises ServerError, which names the settings of the request that failed.
+        A field of new content that this version of Connect does not know is left out, or an error
+        if `strict`. Raises ServerError, which names the settings of the request that failed.
         """
         for write in _writes(changes):
-            self._report(Step(text=f"Setting {write}"))
-            self._doubtful = (write,)
             try:
-                self._carry_out(guid, write.action)
-            except ServerError as error:
-                if not is_uncertain(error):
-                    self._doubtful = ()
-                with about(" and ".join(dict.fromkeys(_blamed(write, error)))):
+                self._make(guid, write)
+            except RefusedError as error:
+                if strict or write.undo or error.code != Code.INVALID_JSON:
                     raise
-            self._made, self._doubtful = (*self._made, write), ()
+                for each in _writes(self._known(guid, write)):
+                    self._make(guid, each)
+
+    def _make(self, guid: str, write: _Write) -> None:
+        self._report(Step(text=f"Setting {write}"))
+        self._doubtful = (write,)
+        try:
+            self._carry_out(guid, write.action)
+        except ServerError as error:
+            if not is_uncertain(error):
+                self._doubtful = ()
+            with about(" and ".join(dict.fromkeys(_blamed(write, error)))):
+                raise
+        self._made, self._doubtful = (*self._made, write), ()
+
+    def _known(self, guid: str, write: _Write) -> Iterator[SettingChange]:
+        """Return the changes of fields that the content has, and warn of others."""
+        fields = self._client.settings.details(guid).fields
+        for change in write.changes:
+            action = change.action
+            if isinstance(action, SetFields) and action.values.keys() <= fields.keys():
+                yield change
+            else:
+                self._report(Warned(text=not_known(change.called)))
 
     def put_back(self, guid: str) -> None:
         """Put back what was there before, the last change first, as far as the server lets us."""

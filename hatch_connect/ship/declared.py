@@ -185,10 +185,14 @@ class ContentState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedSettings:
-    """What must change, and what is left out because the server does not know it."""
+    """What must change, and what is left out because the server does not know it.
+
+    With `strict`, that would be an error; of new content it turns out when it is set.
+    """
 
     changes: tuple[SettingChange, ...] = ()
     left_out: tuple[str, ...] = ()
+    strict: bool = False
 
 
 NOTHING_DIFFERS = ComparedSettings()
@@ -266,6 +270,11 @@ def shown(name: str, value: Scalar) -> str:
         whole = ((unit, size) for unit, size in _UNITS if not value % size)
         return next((f"{value / size:g} {unit}" for unit, size in whole), f"{value:,} bytes")
     return str(value)
+
+
+def not_known(called: str) -> str:
+    """Return what is said of a setting that is left out."""
+    return f"{called} means nothing to this version of Connect: it is left out."
 
 
 def is_same(one: Scalar, other: Scalar) -> bool:

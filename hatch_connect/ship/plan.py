@@ -144,10 +144,14 @@ class DeployAgain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplySettings:
-    """Make the changes that belong to one moment, in order."""
+    """Make the changes that belong to one moment, in order.
+
+    What new content turns out not to know is left out, or an error if `strict`.
+    """
 
     phase: Phase
     changes: tuple[SettingChange, ...]
+    strict: bool = False
 
     def __str__(self) -> str:
         return f"set what is declared: {', '.join(map(str, self.changes))}"
@@ -323,7 +327,8 @@ def _with_settings(deploy: list[PlanStep], found: ServerFacts) -> list[PlanStep]
 
 def _settings(found: ServerFacts, phase: Phase) -> list[PlanStep]:
     changes = tuple(change for change in found.declared.changes if change.phase is phase)
-    return [ApplySettings(phase=phase, changes=changes)] if changes else []
+    strict = found.declared.strict
+    return [ApplySettings(phase=phase, changes=changes, strict=strict)] if changes else []
 
 
 def _keep(wanted: DeploymentRequest, before: list[PlanStep], found: ServerFacts) -> list[PlanStep]:

@@ -24,6 +24,7 @@ from hatch_connect.ship.declared import (
     about,
     differences,
     is_same,
+    not_known,
     shown,
     vanity_path,
 )
@@ -98,7 +99,9 @@ def compare_settings(client: ConnectClient, request: SettingsRequest) -> Compare
     if comparison.problems:
         where = f"What is declared cannot be had on {client.server.url}"
         raise ConfigurationError(tuple(comparison.problems), where=where)
-    return ComparedSettings(changes=changes, left_out=tuple(comparison.left_out))
+    return ComparedSettings(
+        changes=changes, left_out=tuple(comparison.left_out), strict=request.strict
+    )
 
 
 class _Comparison:
@@ -158,11 +161,10 @@ class _Comparison:
         return declared
 
     def _leave_out(self, called: str) -> None:
-        text = f"{called} is nothing that this version of Connect knows"
         if self._request.strict:
-            self.problems.append(f"{text} (`strict`).")
+            self.problems.append(f"{called} means nothing to this version of Connect (`strict`).")
         else:
-            self.left_out.append(f"{text}: it is left out.")
+            self.left_out.append(not_known(called))
 
     def _state(self, declared: DeclaredSettings, content: Content) -> ContentState:
         """Read what the content has of what is declared."""

@@ -578,7 +578,7 @@ def test_fields_that_the_version_does_not_know_are_left_out(bed: Bed) -> None:
     done = bed.deploy()
     assert done.code == 0, done.said
     for key in ("nvidia-gpu-limit", "thumbnail", "integrations"):
-        assert f"{key}` is nothing that this version of Connect knows" in done.stderr
+        assert f"{key}` means nothing to this version of Connect" in done.stderr
     assert bed.writes == ['PATCH {"description": "x"}']
 
 
@@ -594,6 +594,21 @@ def test_with_strict_they_are_an_error(bed: Bed) -> None:
     done = bed.deploy()
     assert done.code == 2, done.said
     assert bed.writes == []
+
+
+def test_new_content_shows_what_its_version_knows_when_it_is_there(bed: Bed) -> None:
+    bed.fake.settings.unknown_fields = {"nvidia_gpu_limit"}
+    settings = 'nvidia-gpu-limit = 1\nmemory-limit = "1 GiB"\naccess = "acl"'
+    write(bed.root, settings)
+    done = bed.deploy()
+    assert done.code == 0, done.said
+    assert "nvidia-gpu-limit` means nothing to this version of Connect" in done.stderr
+    assert bed.content.fields["memory_limit"] == 1 << 30
+    strict = f"{TABLE}strict = true\n[tool.hatch-connect.settings]\n{settings}"
+    (bed.root / "pyproject.toml").write_text(strict, encoding="utf-8")
+    done = bed.deploy(new=True)
+    assert done.code == 3, done.said
+    assert "nvidia-gpu-limit` and `" in done.stderr
 
 
 def by_hand(bed: Bed, what: str) -> None:
