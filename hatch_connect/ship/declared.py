@@ -316,7 +316,10 @@ def _access(wanted: WantedSettings, state: ContentState) -> Iterator[SettingChan
     yield from (replace(change, phase=Phase.START if state.new else early) for change in granted)
     phase = Phase.NARROW if narrows else Phase.AFTER
     yield from (_set_field(each, state, Phase.START if state.new else phase) for each in types)
-    yield from revoked
+    for change in revoked:
+        viewer = isinstance(change.undo, Grant) and change.undo.role == "viewer"
+        later = viewer and types and not narrows  # they see it all the same, but only then
+        yield replace(change, phase=Phase.AFTER) if later else change
 
 
 def _narrows(now: Scalar, then: Scalar) -> bool:

@@ -34,6 +34,7 @@ _RESERVED = {
 class FakeSettings:
     """What the server knows of people, tags and limits; `audit` lists every change that was made.
 
+    `seen` lists for each of them, and for each activation (None), who may see the content then.
     `unknown_fields` are those that this version does not know. `counts_all`: a search for a prefix
     has further pages, which the reference denies. `shows_thumbnails`: also in the API, and not
     beside the content. A picture is not looked for beside content that was never deployed.
@@ -83,6 +84,7 @@ class FakeSettings:
     )
     audit: list[str] = field(default_factory=list)
     permitted: int = 0  # ids are never given again
+    seen: list[tuple[str | None, frozenset[str]]] = field(default_factory=list)
 
     def add_user(self, name: str, role: str = "publisher", **more: object) -> str:
         """Add a user and return the GUID."""
@@ -135,17 +137,27 @@ class FakeSettings:
         for pattern, answer in self._ROUTES:
             if match := re.fullmatch(pattern, str(request)):
                 reply = answer(self, world, request, *match.groups())
-                self.note(request)
+                self.note(world, request)
                 return reply
         return None
 
-    def note(self, request: Recorded) -> None:
+    def note(self, world: World, request: Recorded) -> None:
         """Note a change that was made."""
         if request.method != "GET":
+            if match := re.match(_C, request.path):
+                self.seen.append((str(request), self.visitors(world.contents[match[1]])))
             path = re.sub(rf"^{_C}/?", "", request.path)
             kind = request.headers.get("content-type", "")
             body = json.dumps(request.json, sort_keys=True) if "json" in kind else ""
             self.audit.append(" ".join(filter(None, (request.method, path, body))))
+
+    def visitors(self, content: FakeContent) -> frozenset[str]:
+        """Return who may see content: anybody, who has an account, or who is named."""
+        access = content.told()["access_type"]
+        named = {content.owner, *(p["principal_guid"] for p in content.permissions)}
+        if access != "acl":
+            named |= {*self.users, *(self.groups or {})}
+        return frozenset(named | ({"anybody"} if access == "all" else set()))
 
     def told(self, content: FakeContent) -> dict[str, object]:
         """Return content as this version tells it."""

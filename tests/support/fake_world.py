@@ -252,7 +252,7 @@ class World:
         fields = fields_of(request, _UPDATE - self.settings.unknown_fields)
         self._checked(fields, content)
         change(content, fields)
-        self.settings.note(request)
+        self.settings.note(self, request)
         return Reply.of(self.settings.told(content))
 
     def _checked(self, fields: dict[str, object], content: FakeContent | None) -> None:
@@ -371,6 +371,7 @@ class World:
         content.fields["parameterized"] = metadata.get("has_parameters", False)
         if activate:
             content.bundle_id = bundle.id
+            self.settings.seen.append((None, self.settings.visitors(content)))
 
     def _task(self, request: Recorded, number: str) -> Reply:
         task = self.tasks.get(number)
