@@ -414,6 +414,30 @@ def test_requests_of_what_deploy_can_be_asked(
         hold("requests", f"deploy: 10 to a {name}", found)
 
 
+def test_requests_of_a_plan(caller: Caller, fake: FakeConnect, names: Names) -> None:
+    here: dict[str, object] = {"file": "sales.tar.gz"}
+    assert caller.deploy().code == 0
+    fake.requests.clear()
+    hold("requests", "plan: 1 the same", calls(caller, fake, names, "plan", **here))
+    given = here | {"environment": (f"TOKEN={VALUE}", "MODE=x"), "unset": ("OLD",)}
+    hold("requests", "plan: 2 a variable", calls(caller, fake, names, "plan", **given))
+    caller.bundle("print('changed')\n")
+    steps: dict[str, dict[str, object]] = {
+        "3 another bundle": {},
+        "4 as JSON": {"json": True},
+        "5 all of it": {"verbose": True, "title": "Other title"},
+        "6 a draft": {"draft": True, "title": "Other title"},
+        "7 checked": {"check": True},
+    }
+    for name, options in steps.items():
+        hold("requests", f"plan: {name}", calls(caller, fake, names, "plan", **here | options))
+    caller.bundle()
+    hold("requests", "plan: 8 checked", calls(caller, fake, names, "plan", **here, check=True))
+    fake.version = "2026.05.0"
+    caller.bundle("print('changed')\n")
+    hold("requests", "plan: 9 downloaded", calls(caller, fake, names, "plan", **here, check=True))
+
+
 def test_requests_of_a_prepared_folder(caller: Caller, fake: FakeConnect, names: Names) -> None:
     folder = caller.folder / "prepared"
     with tarfile.open(sample_bundle(caller.folder / "other.tar.gz")) as archive:

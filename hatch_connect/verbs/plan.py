@@ -22,6 +22,7 @@ from hatch_connect.ship.compare import (
     compare_installed,
     summary,
 )
+from hatch_connect.ship.plan import Upload
 from hatch_connect.ship.request import pythons_for
 from hatch_connect.verbs.result import Planned, Result, one_or_several
 
@@ -100,7 +101,7 @@ def planned_changes(plans: Sequence[Planned], *, check: bool) -> Result:
 def _compare(made: Prepared, folder: Path, *, check: bool) -> Comparison:
     content, found, client = made.plan.content, made.found, made.client
     names, variables = found.variable_names, made.wanted.variables
-    active = _active(client, content, found.last) if content else None
+    active = _active(made)
     same = None if found.identity is None else found.identity == made.contents.identity
     ours = _ours(made)
     opened = None if same or not (content and active) else _opened(client, content, active, folder)
@@ -112,32 +113,29 @@ def _compare(made: Prepared, folder: Path, *, check: bool) -> Comparison:
         names=names,
         missing=() if names is None else variables.missing(names),
     )
-    if (
-        check
-        and content
-        and active
-        and not any(c.subject == "bundle" and c.differs for c in changes)
-    ):
-        changes += tuple(
-            compare_installed(ours.packages or {}, _installed(client, content, active))
-        )
+    other = {each.differs for each in changes if each.subject == "bundle"}
+    if check and content and active and True not in other:
+        pins = ours.packages or {}
+        changes += tuple(compare_installed(pins, _installed(client, content, active)))
     return Comparison(
         title=(content.title if content else made.wanted.title) or made.wanted.default_title,
         guid=content.guid if content else None,
         server=client.server.name or client.server.url,
         changes=changes,
-        growth=_growth(made.contents, active),
+        growth=_growth(made.contents, active) if other - {False} else 0,
     )
 
 
-def _active(client: ConnectClient, content: Content, known: BundleInfo | None) -> BundleInfo | None:
-    """Return the active bundle, with as much of it as the server tells; None if there is none."""
-    if content.bundle_id is None:
-        return None  # `known` is the newest then
+def _active(made: Prepared) -> BundleInfo | None:
+    """Return the active bundle, None if there is none: as it is told if it is to be replaced."""
+    content, known = made.plan.content, made.found.last  # that is the newest if none is active
+    if content is None or content.bundle_id is None:
+        return None
     if known and known.id == content.bundle_id:
         return known
-    with suppress(ServerError):  # it only informs
-        return client.bundle(content.guid, content.bundle_id)
+    if any(isinstance(step, Upload) for step in made.plan.steps):
+        with suppress(ServerError):  # it only informs
+            return made.client.bundle(content.guid, content.bundle_id)
     return BundleInfo(id=content.bundle_id, archive_md5=None, metadata=())
 
 

@@ -205,7 +205,7 @@ def test_only_what_differs_is_asked_for(
     usual = ["GET server_settings", "GET v1/user", f"GET {guid}", "GET v1/server_settings/python"]
     assert call(sandbox, server, root, "plan").code == 0
     bundle = f"{guid}/bundles/{content.bundle_id}"
-    assert server.calls() == [*usual, f"GET {guid}/repository", f"GET {bundle}"]
+    assert server.calls() == [*usual, f"GET {guid}/repository"]
     server.requests.clear()
     change(root, sandbox, "app.py", "async def app(*_): pass\n")
     assert call(sandbox, server, root, "plan").code == 0
