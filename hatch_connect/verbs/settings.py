@@ -10,6 +10,7 @@ from hatch_connect.errors import RefusedError
 from hatch_connect.events import Note
 from hatch_connect.project.content_kind import APP_MODES
 from hatch_connect.project.declared import DECLARED, DeclaredKind
+from hatch_connect.project.validators import validate_principal
 from hatch_connect.ship.declared import TagTree, vanity_path
 from hatch_connect.verbs.content import deployed_content
 from hatch_connect.verbs.result import Result
@@ -95,17 +96,15 @@ class _Reading:
 
     def _person(self, permission: Permission) -> str:
         """Return a name that means no other, else the GUID."""
-        guid = permission.principal_guid
+        guid, group = permission.principal_guid, permission.principal_type == "group"
         try:
-            if permission.principal_type == "group":
-                principal = self.client.principal("group", guid)
-                same = self.client.groups(principal.name)
-            else:
-                principal = self.client.principal("user", guid)
-                same = self.client.users(principal.name)
+            name = str(self.client.principal("group" if group else "user", guid))
+            read_as_group = name.startswith("group:")
+            search = self.client.groups if group else self.client.users
+            same = search(name.removeprefix("group:")) if read_as_group == group else ()
         except RefusedError:
             return guid
-        return str(principal) if len(same) == 1 else guid
+        return name if len(same) == 1 and not validate_principal(name) else guid
 
     def _integrations(self, has: Collection[Integration]) -> list[str]:
         known = [each.name for each in self.client.integrations()] if has else []
@@ -152,4 +151,6 @@ def _table(settings: Mapping[str, _Value], content: str | None, picture: str) ->
         above.add(name, below)
         above = below
     above.add("settings", table)
-    yield from tomlkit.dumps(document).rstrip("\n").split("\n")
+    for line in tomlkit.dumps(document).rstrip("\n").split("\n"):
+        # A terminal would act on what it does not show; in TOML's strings it can be escaped.
+        yield "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in line)

@@ -124,13 +124,16 @@ def test_what_has_no_name_of_its_own_is_named_by_its_guid(
     gone = "00000000-0000-4000-8000-00000000000a"
     people.permit(content, gone)
     people.permit(content, analysts)
+    odd = [people.add_user("group:analysts"), people.add_user(" carol")]
+    for guid in odd:
+        people.permit(content, guid)
 
     done = caller.call("settings", app_id=content.guid, json=True)
 
     table = json.loads(done.stdout)["settings"]
     assert table["integrations"] == content.integrations
     (first,) = set(people.groups or {}) - {analysts}
-    assert table["viewers"] == ["ann", first, gone, analysts]
+    assert table["viewers"] == ["ann", first, gone, analysts, *odd]
 
 
 def test_many_names_stand_on_several_lines(
@@ -159,6 +162,16 @@ def test_what_the_server_does_not_tell_is_left_out(
     assert {"viewers", "collaborators", "integrations"}.isdisjoint(
         tomllib.loads(done.stdout)["tool"]["hatch-connect"]["settings"]
     )
+
+
+def test_what_a_terminal_would_act_on_is_escaped(caller: Caller, content: FakeContent) -> None:
+    content.fields["description"] = "a\x85b\x9b2J\u202ec\U000e0001"
+
+    done = caller.call("settings", app_id=content.guid, export=True)
+
+    assert done.stdout.replace("\n", "").isprintable()
+    table = tomllib.loads(done.stdout)["tool"]["hatch-connect"]["settings"]
+    assert table["description"] == content.fields["description"]
 
 
 def test_files_have_no_processes(caller: Caller, content: FakeContent) -> None:
