@@ -71,7 +71,8 @@ class AppliedSettings:
             try:
                 self._make(guid, write)
             except RefusedError as error:
-                if strict or write.undo or error.code != Code.INVALID_JSON:
+                unknown = error.code == Code.INVALID_JSON and isinstance(write.action, SetFields)
+                if strict or write.undo or not unknown:
                     raise
                 for each in _writes(self._known(guid, write)):
                     self._make(guid, each)

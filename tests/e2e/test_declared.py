@@ -325,7 +325,7 @@ def test_what_cannot_be_put_back_is_said(bed: Bed) -> None:
 def test_after_an_activation_nothing_is_put_back_and_what_was_done_is_said(bed: Bed) -> None:
     bed.settle()
     bed.declare('memory-limit = "2 GiB"\nvanity-path = "/sales/"\ntags = ["Department/Sales"]')
-    other = bed.fake.add_content("other")
+    other = bed.fake.add_content("other", hidden=True)
     other.vanity = "/sales/"
     done = bed.caller.call("deploy", directory=str(bed.root))
     assert done.code == 3, done.said
@@ -594,6 +594,15 @@ def test_with_strict_they_are_an_error(bed: Bed) -> None:
     done = bed.deploy()
     assert done.code == 2, done.said
     assert bed.writes == []
+
+
+def test_who_cannot_be_let_in_is_an_error_whatever_the_code(bed: Bed) -> None:
+    write(bed.root, 'viewers = ["ann"]')
+    refused = Say(400, b'{"code": 121, "error": "unknown field"}')
+    bed.fake.misbehave("POST", f"{CONTENT}/permissions$", refused)
+    done = bed.deploy()
+    assert done.code == 3, done.said
+    assert not bed.content.bundles
 
 
 def test_new_content_shows_what_its_version_knows_when_it_is_there(bed: Bed) -> None:
