@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from hatch_connect.connect.retries import Backoff
     from hatch_connect.connect.servers import Server
     from hatch_connect.connect.upload import BundleBody
-    from hatch_connect.errors import ServerError
     from hatch_connect.secret import Hidden, Secret
 
 T = TypeVar("T")
@@ -163,22 +162,28 @@ class Session:
 
     def download(self, request: Request, into: IO[bytes], limit: int) -> bool:
         """Write the answer to a file; return False if it has more than `limit` bytes."""
-        url, pauses = self._url(request), self.pauses(_ATTEMPTS)
-        error: ServerError
-        while True:
-            into.seek(0)
-            into.truncate()
-            with self._answer(request, url, api=False) as response:
+        url, complete = self._url(request), True
+
+        def read(response: requests.Response) -> bytes:
+            nonlocal complete
+            with response:
                 try:
-                    if response.status_code == _OK:
-                        return _written(response, into, limit)
-                    error = self._refused(request, response)
-                    again = _may_change(request, response)
-                except requests.RequestException as failed:
-                    error = self._http.failure(failed, str(request), url)
-                    again = not isinstance(error, TimedOutError)
-            if not (again and pauses.another(seconds_asked(response.headers))):
-                raise error
+                    if response.status_code != _OK:
+                        return response.content
+                    into.seek(0)
+                    into.truncate()
+                    complete = _written(response, into, limit)
+                except requests.RequestException as error:
+                    raise self._http.failure(error, str(request), url) from None
+            return b""
+
+        def send() -> requests.Response:
+            return self._answer(request, url, api=False)
+
+        response, _ = sent_whole(request.method, send, read, self._http.pauses(url))
+        if response.status_code != _OK:
+            raise self._refused(request, response)
+        return complete
 
     def settled(
         self, act: Callable[[], T], look: Callable[[], T | None], *, name_may_be_ours: bool = False
