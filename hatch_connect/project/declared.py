@@ -455,12 +455,15 @@ def _file(root: Path, text: str) -> str:
     try:
         path = (root / text).resolve()
         inside, there = path.is_relative_to(root.resolve()), path.is_file()
+        empty = there and not path.stat().st_size
     except (OSError, RuntimeError, ValueError):  # a name too long, links in a circle, a NUL
-        inside, there = True, False
+        inside, there, empty = True, False, False
     if not inside:
         raise ValueError("must be a file inside the project")
     if not there:
         raise ValueError(f"names no file of the project: there is no {text!r}")
+    if empty:
+        raise ValueError(f"names a file with nothing in it: {text!r}")
     return str(path)
 
 

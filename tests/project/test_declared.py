@@ -314,6 +314,7 @@ class TestThumbnail:
         ("text", "problem"),
         [
             ("docs", "names no file of the project: there is no 'docs'"),
+            ("index.html", "names a file with nothing in it: 'index.html'"),
             ("docs/other.png", "names no file of the project: there is no 'docs/other.png'"),
             ("x" * 300, "names no file of the project"),
             ("a\\u0000b", "names no file of the project"),
