@@ -439,6 +439,46 @@ def test_a_fault_at_new_content_leaves_it_empty_and_is_made_up_for(bed: Bed, fau
     assert len(bed.fake.contents) == 1
 
 
+READS = {
+    "content": f"{CONTENT}$",
+    "permissions": f"{CONTENT}/permissions$",
+    "integrations": "v1/oauth/integrations$",
+    "associations": f"{CONTENT}/oauth/integrations/associations$",
+    "users": "v1/users$",
+    "groups": "v1/groups$",
+    "tags": "v1/tags$",
+    "thumbnail": "/thumbnail$|/__thumbnail__$",
+    "limits": "server_settings/scheduler",
+}
+
+
+@pytest.mark.parametrize("fault", ["not ready", "dropped"])
+@pytest.mark.parametrize("read", READS)
+def test_a_read_that_fails_once_is_repeated(bed: Bed, read: str, fault: str) -> None:
+    bed.settle(BEFORE)
+    bed.declare(ALL)
+    bed.fake.misbehave("GET", READS[read], FAULTS[fault])
+    done = bed.deploy(allow_removals=True)
+    assert done.code == 0, done.said
+    assert bed.who() == {"analysts": "viewer", "ann": "viewer", "bob": "owner"}
+
+
+@pytest.mark.parametrize("fault", ["refused", "not ready", "dropped"])
+@pytest.mark.parametrize("read", READS)
+def test_a_read_that_keeps_failing_changes_nothing(bed: Bed, read: str, fault: str) -> None:
+    bed.settle(BEFORE)
+    before = bed.content.bundle_id, state_of(bed)
+    bed.declare(ALL)
+    bed.fake.misbehave("GET", READS[read], FAULTS[fault], times=99)
+    done = bed.deploy(allow_removals=True)
+    if done.code == 0:  # limits, and what a thumbnail is, need not be known
+        assert (read, fault) in {("limits", "refused"), ("thumbnail", "refused")}
+        return
+    assert done.code == 3, done.said
+    assert (bed.content.bundle_id, state_of(bed)) == before
+    assert (bed.writes, len(bed.content.bundles)) == ([], 1)
+
+
 REFUSED = {
     "nobody": ('viewers = ["nobody"]', "viewers` names 'nobody', and the server has no such user"),
     "no group": ('viewers = ["group:no"]', "names 'group:no', and the server has no such group"),
