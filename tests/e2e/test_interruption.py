@@ -136,6 +136,37 @@ def test_while_a_task_runs(server: FakeConnect, sandbox: Sandbox, tmp_path: Path
     assert len(server.contents) == 1
 
 
+@pytest.mark.parametrize("moment", ["the draft", "the request"])
+def test_what_was_declared_is_put_back(
+    moment: str, server: FakeConnect, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    root = project(tmp_path / "sales", PACKAGE)
+    environ = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.api_key}
+    assert sandbox.connect("deploy", cwd=root, **environ).code == 0
+    (content,) = server.contents.values()
+    with (root / "pyproject.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[tool.hatch-connect.settings]\nmemory-limit = "1 GiB"\n')
+    server.requests.clear()
+    if moment == "the draft":
+        server.next_task, path = FakeTask(polls=10_000), "v1/tasks/"
+    else:
+        server.misbehave("PATCH", f"{GUID}$", Hang(600, done=True))
+        path = f"{GUID}$"
+    process = started(
+        sandbox, "-P", "-m", "hatch_connect", "deploy", "--force", cwd=root, **environ
+    )
+    methods = {"GET", "PATCH"} if moment == "the draft" else {"PATCH"}
+    until(
+        lambda: any(r.method in methods and re.search(path, r.path) for r in server.requests),
+        process,
+    )
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, err
+    assert "its settings were put back (memory-limit" in err
+    assert content.fields["memory_limit"] is None
+
+
 def test_while_a_bundle_is_packed(sandbox: Sandbox, tmp_path: Path) -> None:
     root = project(tmp_path / "sales", PACKAGE)
     noise = random.Random(0).randbytes(1 << 20)
