@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.content_settings import ContentSettingsClient
     from hatch_connect.events import Report
-    from hatch_connect.ship.declared import Action, SettingChange
+    from hatch_connect.project.declared import DeclaredField
+    from hatch_connect.ship.declared import Action, ComparedSettings, SettingChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,24 +56,29 @@ class AppliedSettings:
         self._doubtful: tuple[_Write, ...] = ()  # whose answer did not come
         self._put_back: tuple[_Write, ...] = ()
         self._why_not = ""
+        self._same: tuple[DeclaredField, ...] = ()
 
     @property
     def changes(self) -> tuple[SettingChange, ...]:
         """The changes that were made and stay."""
         return tuple(change for write in self._made for change in write.changes)
 
-    def apply(self, guid: str, changes: Iterable[SettingChange], *, strict: bool = False) -> None:
+    def apply(
+        self, guid: str, changes: Iterable[SettingChange], compared: ComparedSettings
+    ) -> None:
         """Make changes, in order, with as few requests as they take.
 
         A field of new content that this version of Connect does not know is left out, or an error
-        if `strict`. Raises ServerError, which names the settings of the request that failed.
+        if `compared` is strict. Raises ServerError, which names the settings of the request.
         """
+        if not self._made:
+            self._same = compared.same
         for write in _writes(changes):
             try:
                 self._make(guid, write)
             except RefusedError as error:
                 unknown = error.code == Code.INVALID_JSON and isinstance(write.action, SetFields)
-                if strict or write.undo or not unknown:
+                if compared.strict or write.undo or not unknown:
                     raise
                 for each in _writes(self._known(guid, write)):
                     self._make(guid, each)
@@ -160,6 +166,11 @@ class AppliedSettings:
             if name in now and value is not None and not is_same(now[name], value):
                 text = f"The server has set {name} to {shown(name, now[name])}, not to "
                 self._report(Warned(text=f"{text}{shown(name, value)}."))
+        for each in [each for each in self._same if not is_same(now.get(each.name), each.value)]:
+            text = f"{each.called} was changed on the server meanwhile, to "
+            text += f"{shown(each.name, now.get(each.name))}: the next deployment sets it again."
+            self._report(Warned(text=text))
+            self._same = tuple(one for one in self._same if one is not each)
 
 
 def _blamed(write: _Write, error: ServerError) -> list[str]:

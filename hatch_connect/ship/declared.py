@@ -187,10 +187,12 @@ class ContentState:
 class ComparedSettings:
     """What must change, and what is left out because the server does not know it.
 
-    With `strict`, that would be an error; of new content it turns out when it is set.
+    `same` are the fields that were as declared when they were compared. With `strict`, what is left
+    out is an error; of new content it turns out when it is set.
     """
 
     changes: tuple[SettingChange, ...] = ()
+    same: tuple[DeclaredField, ...] = ()
     left_out: tuple[str, ...] = ()
     strict: bool = False
 

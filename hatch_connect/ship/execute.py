@@ -266,7 +266,7 @@ class Execution:
             case DeployAgain():
                 self._deploy_again(step)
             case ApplySettings():
-                self._settings.apply(self._state.known.guid, step.changes, strict=step.strict)
+                self._settings.apply(self._state.known.guid, step.changes, step.compared)
             case _:
                 assert_never(step)
 

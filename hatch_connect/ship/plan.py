@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from hatch_connect.connect.resources import Feature
-from hatch_connect.ship.declared import Phase
+from hatch_connect.ship.declared import NOTHING_DIFFERS, ComparedSettings, Phase
 from hatch_connect.ship.find import check_content
 from hatch_connect.ship.request import check_request
 
@@ -144,14 +144,11 @@ class DeployAgain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplySettings:
-    """Make the changes that belong to one moment, in order.
-
-    What new content turns out not to know is left out, or an error if `strict`.
-    """
+    """Make the changes that belong to one moment, in order; `compared` is what they are part of."""
 
     phase: Phase
     changes: tuple[SettingChange, ...]
-    strict: bool = False
+    compared: ComparedSettings = NOTHING_DIFFERS
 
     def __str__(self) -> str:
         return f"set what is declared: {', '.join(map(str, self.changes))}"
@@ -326,9 +323,9 @@ def _with_settings(deploy: list[PlanStep], found: ServerFacts) -> list[PlanStep]
 
 
 def _settings(found: ServerFacts, phase: Phase) -> list[PlanStep]:
-    changes = tuple(change for change in found.declared.changes if change.phase is phase)
-    strict = found.declared.strict
-    return [ApplySettings(phase=phase, changes=changes, strict=strict)] if changes else []
+    compared = found.declared
+    changes = tuple(change for change in compared.changes if change.phase is phase)
+    return [ApplySettings(phase=phase, changes=changes, compared=compared)] if changes else []
 
 
 def _keep(wanted: DeploymentRequest, before: list[PlanStep], found: ServerFacts) -> list[PlanStep]:

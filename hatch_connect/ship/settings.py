@@ -100,7 +100,10 @@ def compare_settings(client: ConnectClient, request: SettingsRequest) -> Compare
         where = f"What is declared cannot be had on {client.server.url}"
         raise ConfigurationError(tuple(comparison.problems), where=where)
     return ComparedSettings(
-        changes=changes, left_out=tuple(comparison.left_out), strict=request.strict
+        changes=changes,
+        same=comparison.same,
+        left_out=tuple(comparison.left_out),
+        strict=request.strict,
     )
 
 
@@ -112,6 +115,7 @@ class _Comparison:
         self._request = request
         self._declared = request.declared
         self._principals: dict[str, Principal | None] = {}
+        self.same: tuple[DeclaredField, ...] = ()
         self.problems: list[str] = []
         self.left_out: list[str] = []
 
@@ -137,9 +141,9 @@ class _Comparison:
             own=user.guid if user else None,
             owner=content.owner_guid if content else user.guid if user else None,
         )
-        self._check_values(
-            [f for f in fields if not is_same(f.value, state.fields.get(f.name))], state
-        )
+        same = [each for each in fields if is_same(each.value, state.fields.get(each.name))]
+        self.same = () if state.new else tuple(same)
+        self._check_values([each for each in fields if each not in same], state)
         self._check_path(declared.vanity_path, state)
         changes = differences(wanted, state, tree)
         lost = [each.undo.principal for each in changes if isinstance(each.undo, Grant)]

@@ -698,6 +698,20 @@ def test_what_was_changed_by_hand_meanwhile_is_as_declared_all_the_same(
     assert bed.content.fields["memory_limit"] == 2 << 30
 
 
+def test_what_was_as_declared_and_was_changed_meanwhile_is_said(bed: Bed) -> None:
+    bed.settle('description = "Sales"\nmin-processes = 1')
+    bed.declare('description = "Sales"\nmin-processes = 1\nmax-processes = 4\ninit-timeout = 9')
+    fields = bed.content.fields
+    hand = Do(lambda: fields.update(description="by hand"))
+    bed.fake.misbehave("POST", f"{CONTENT}/bundles$", hand)
+    done = bed.deploy()
+    assert done.code == 0, done.said
+    told = "description` was changed on the server meanwhile, to by hand"
+    assert done.stderr.count(told) == 1
+    assert bed.deploy().code == 0
+    assert fields["description"] == "Sales"
+
+
 def test_a_key_without_a_user_can_declare_as_well(bed: Bed) -> None:
     bed.settle()
     bed.fake.user_role = None
