@@ -92,7 +92,7 @@ def create_app(setup: Setup, leases: Leases) -> Starlette:
             WebSocketRoute("/content/{guid}/{path:path}", visit_socket),
             Route("/connect/", overview),
             Route("/", overview),
-            Route("/{path:path}", visits.go_on),
+            Route("/{path:path}", visits.go_on, methods=list(visits.methods)),
         ],
         # A page of another origin must not reach this server under a name of its own.
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOST_NAMES)],

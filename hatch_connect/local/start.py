@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -77,11 +77,14 @@ def running(state: Path, *, environ: Mapping[str, str], report: Report) -> Itera
 
 
 def make_known(server: LocalServer, names: Mapping[str, Iterable[str]]) -> None:
-    """Let there be who and what a project names: `people`, `tags` and `integrations`."""
+    """Let there be who and what a project names: `people`, `tags` and `integrations`.
+
+    If the server is gone, the next request says so.
+    """
     body = json.dumps({kind: list(each) for kind, each in names.items()})
     headers = {"Authorization": f"Key {server.api_key.reveal()}"}
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc)
-    with closing(connection):
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=5)
+    with closing(connection), suppress(OSError):
         connection.request("PUT", "/__api__/__local__/known", body=body, headers=headers)
         connection.getresponse().read()
 

@@ -140,6 +140,7 @@ def test_the_path_leads_to_the_content(api: Api) -> None:
         answer = api.client.get(f"{api.server.url}/{visited}")
         rest = visited.removeprefix("leads/here").removeprefix("/")
         assert answer.headers["location"] == f"{api.server.url}/content/{guid}/{rest}"
+    assert api.client.post(f"{api.server.url}/leads/here/x", json=1).status_code == 307
     for other in ("leads", "leads/hereto", "nothing"):
         assert api.client.get(f"{api.server.url}/{other}").status_code == 404
 
