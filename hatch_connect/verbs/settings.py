@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from hatch_connect.connect.json_reader import readable
-from hatch_connect.errors import RefusedError
+from hatch_connect.errors import NotFoundError, RefusedError
 from hatch_connect.events import Note
 from hatch_connect.project.content_kind import APP_MODES
 from hatch_connect.project.declared import DECLARED, DeclaredKind
@@ -67,6 +67,8 @@ class _Reading:
         """Return what the server says of the content; None if it does not tell."""
         try:
             return ask(self.guid)
+        except NotFoundError:  # an older server, which has no such thing
+            return None
         except RefusedError as error:
             self.report(Note(text=f"The server does not tell {what}: {error.message}"))
             return None
@@ -107,7 +109,10 @@ class _Reading:
         return name if len(same) == 1 and not validate_principal(name) else guid
 
     def _integrations(self, has: Collection[Integration]) -> list[str]:
-        known = [each.name for each in self.client.integrations()] if has else []
+        try:
+            known = [each.name for each in self.client.integrations()] if has else []
+        except RefusedError:
+            known = []
         return [each.name if known.count(each.name) == 1 else each.guid for each in has]
 
 

@@ -174,6 +174,33 @@ def test_what_a_terminal_would_act_on_is_escaped(caller: Caller, content: FakeCo
     assert table["description"] == content.fields["description"]
 
 
+def test_who_may_only_view_it_names_by_guid_what_they_may_not_list(
+    caller: Caller, fake: FakeConnect, content: FakeContent
+) -> None:
+    fake.user_role, content.role, fake.settings.lists_people = "viewer", "viewer", False
+
+    done = caller.call("settings", app_id=content.guid, json=True)
+
+    assert (done.code, done.stderr) == (0, "")
+    settings = json.loads(done.stdout)["settings"]
+    assert settings["integrations"] == content.integrations
+    assert {*settings["viewers"], *settings["collaborators"]} == {
+        *fake.settings.users,
+        *(fake.settings.groups or {}),
+    }
+
+
+def test_an_older_server_has_no_integrations(
+    caller: Caller, fake: FakeConnect, content: FakeContent
+) -> None:
+    fake.version = "2022.10.0"
+
+    done = caller.call("settings", app_id=content.guid, json=True)
+
+    assert (done.code, done.stderr) == (0, "")
+    assert "integrations" not in json.loads(done.stdout)["settings"]
+
+
 def test_files_have_no_processes(caller: Caller, content: FakeContent) -> None:
     content.app_mode = "static"
 
