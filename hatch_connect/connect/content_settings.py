@@ -189,7 +189,8 @@ class ContentSettingsClient:
     def revoke(self, guid: str, permission: Permission) -> None:
         """Take a permission away, if it is still there."""
         request = Request("DELETE", content_path(guid, "permissions", permission.id))
-        self._removed(request, lambda: permission.id in {p.id for p in self.permissions(guid)})
+        theirs = permission.principal_guid
+        self._removed(request, lambda: theirs in {p.principal_guid for p in self.permissions(guid)})
 
     def users(self, name: str) -> tuple[Principal, ...]:
         """Return the users of exactly that user name."""

@@ -204,6 +204,20 @@ def test_what_is_not_removed_although_it_is_said_to_be_missing_is_an_error(
         settings.revoke(content.guid, permission)
 
 
+def test_a_permission_that_was_given_anew_is_not_taken_for_gone(
+    settings: ContentSettingsClient, fake: FakeConnect, content: FakeContent
+) -> None:
+    ann = fake.settings.add_user("ann")
+    fake.settings.permit(content, ann)
+    (permission,) = settings.permissions(content.guid)
+    content.permissions.clear()
+    fake.settings.permit(content, ann)
+    with pytest.raises(NotFoundError):
+        settings.revoke(content.guid, permission)
+    content.permissions.clear()
+    settings.revoke(content.guid, permission)
+
+
 @pytest.mark.parametrize("counts_all", [True, False])
 def test_names_are_found_exactly_and_on_all_pages(
     settings: ContentSettingsClient, fake: FakeConnect, *, counts_all: bool
