@@ -107,7 +107,9 @@ class AppliedSettings:
 
     def put_back(self, guid: str) -> None:
         """Put back what was there before, the last change first, as far as the server lets us."""
-        for write in reversed((*self._made, *self._doubtful)):
+        # Who was let in goes last: what runs, and those who lost access, matter more.
+        made = reversed((*self._made, *self._doubtful))
+        for write in sorted(made, key=lambda write: isinstance(write.undo, Revoke)):
             if write.undo is None:
                 continue
             try:

@@ -322,6 +322,18 @@ def test_what_cannot_be_put_back_is_said(bed: Bed) -> None:
     assert "not yours any more" in done.stderr
 
 
+def test_what_runs_is_put_back_before_those_who_were_let_in(bed: Bed) -> None:
+    bed.settle('access = "logged-in"\nviewers = ["eve"]')
+    bed.declare('access = "acl"\nviewers = ["ann"]\nmemory-limit = "2 GiB"')
+    bed.fake.misbehave("DELETE", f"{CONTENT}/permissions/", Drop(), times=99)
+    done = bed.deploy(allow_removals=True)
+    assert done.code == 3, done.said
+    assert bed.content.fields["memory_limit"] is None
+    assert bed.content.fields["access_type"] == "logged_in"
+    assert bed.who() == {"eve": "viewer", "ann": "viewer"}
+    assert "could not be put back" in done.stderr
+
+
 def test_after_an_activation_nothing_is_put_back_and_what_was_done_is_said(bed: Bed) -> None:
     bed.settle()
     bed.declare('memory-limit = "2 GiB"\nvanity-path = "/sales/"\ntags = ["Department/Sales"]')
