@@ -128,6 +128,10 @@ class SettingChange:
         """Whether it takes an entry of a list away."""
         return self.after is None
 
+    def facts(self) -> dict[str, str | None]:
+        """Return what `--json` has of it."""
+        return {"key": self.key, "before": self.before, "after": self.after}
+
     def __str__(self) -> str:
         if self.before is None:
             return f"{self.key} + {self.after}"

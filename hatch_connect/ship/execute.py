@@ -236,6 +236,7 @@ class Execution:
             "task_id": state.task_id,
             "logs_url": logs_url,
             "log": list(self._log),
+            "settings": [change.facts() for change in self._settings.changes],
         }
 
     def _report(self, event: Event) -> None:

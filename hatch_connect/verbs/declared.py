@@ -62,7 +62,8 @@ def confirm_removals(source: Source, changes: Iterable[SettingChange], call: Cal
     allowed = source.config is not None and source.config.declared.allow_removals
     if not removals or allowed or call.options.allow_removals:
         return
-    listed = "\n".join((f"{source.name} would lose:", *(f"  {removal}" for removal in removals)))
+    lost = f"{source.name} would lose what its declared lists do not name:"
+    listed = "\n".join((lost, *(f"  {removal}" for removal in removals)))
     ask = call.surroundings.ask
     if ask and ask(f"{listed}\nRemove this? [y/N] ").strip().lower() in {"y", "yes"}:
         return

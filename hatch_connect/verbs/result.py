@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from hatch_connect.options import Options
     from hatch_connect.secret import Hidden
     from hatch_connect.ship.compare import Comparison
-    from hatch_connect.ship.declared import SettingChange
     from hatch_connect.ship.execute import Deployment
     from hatch_connect.ship.plan import Plan
 
@@ -136,7 +135,7 @@ def deployed(
         "uploaded": deployment.uploaded,
         "active": deployment.active,
         "digest": before.digest,
-        "settings": [settings_facts(change) for change in deployment.settings],
+        "settings": [change.facts() for change in deployment.settings],
         "answer": answer
         and {
             "status": answer.status,
@@ -149,11 +148,6 @@ def deployed(
         facts={**facts, **before.listing.facts},
         deployment=deployment,
     )
-
-
-def settings_facts(change: SettingChange) -> dict[str, str | None]:
-    """Return what `--json` has of one change of what is declared."""
-    return {"key": change.key, "before": change.before, "after": change.after}
 
 
 def _url_of(deployment: Deployment, *, draft_urls: bool | None) -> str:

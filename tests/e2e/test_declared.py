@@ -436,6 +436,31 @@ def test_a_fault_that_stays_leaves_the_active_bundle_its_settings(
     assert (bed.content.tags, bed.content.vanity) == ({"1", "2"}, "/sales/")
 
 
+@pytest.mark.parametrize("last", [name for name in WRITES if name not in LATE])
+def test_a_server_that_is_gone_gets_nothing_back_and_that_is_said(bed: Bed, last: str) -> None:
+    bed.settle(BEFORE)
+    bed.declare(ALL)
+
+    def gone() -> None:
+        for any_method in ("GET", "PATCH", "POST", "PUT", "DELETE"):
+            bed.fake.misbehave(any_method, "", Drop(), times=999)
+
+    method, path, skip = WRITES[last]
+    bed.fake.misbehave(method, path, Do(gone), skip=skip)
+    done = bed.deploy(allow_removals=True, json=True)
+    assert done.code == 3, done.said
+    error = json.loads(done.stdout)["error"]
+    (note,) = error["notes"]
+    assert "its settings stay as they were changed (memory-limit" in note
+    # After the last request before the activation, the activation itself is in doubt.
+    assert ("may have begun" if last == "revoke" else "they could not be put back") in note
+    default = "the server's default"
+    assert {"key": "memory-limit", "before": default, "after": "2 GiB"} in error["settings"]
+    bed.fake.recover()
+    assert bed.deploy(allow_removals=True).code == 0
+    assert bed.who() == {"analysts": "viewer", "ann": "viewer", "bob": "owner"}
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_at_new_content_leaves_it_empty_and_is_made_up_for(bed: Bed, fault: str) -> None:
     write(bed.root, ALL)

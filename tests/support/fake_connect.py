@@ -121,6 +121,11 @@ class FakeConnect(World):
         """Do `fault` to the requests whose path below the API matches, after `skip` of them."""
         self._rules.append(_Rule(method, re.compile(path), fault, times, skip))
 
+    def recover(self) -> None:
+        """Do nothing wrong any more."""
+        with self.lock:
+            self._rules.clear()
+
     def calls(self) -> list[str]:
         return [str(request) for request in self.requests]
 
