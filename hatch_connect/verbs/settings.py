@@ -124,8 +124,8 @@ def _tags(tags: Collection[Tag]) -> list[str]:
 
 def _value(kind: DeclaredKind, value: Scalar) -> str | float | None:
     """Return the value of a field as a project writes it."""
-    if kind is DeclaredKind.ACCESS:
-        return str(value).replace("_", "-")
+    if kind is DeclaredKind.ACCESS and isinstance(value, str):
+        return value.replace("_", "-")
     if kind is DeclaredKind.SIZE and isinstance(value, int) and value:
         whole = (f"{value // size} {unit}" for unit, size in _UNITS if not value % size)
         return next(whole, value)
