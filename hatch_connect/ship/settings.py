@@ -69,7 +69,7 @@ _ADMINISTRATORS = {"run_as", "run_as_current_user", "service_account_name"}
 # What means something only if content runs in containers.
 _OFF_HOST = {*_LIMITS, "service_account_name", "default_image_name"}
 _OFF_HOST -= {"min_processes", "max_processes"}
-_ON_HOST = {"local", "native"}
+_ON_HOST = {"local", "native", "launcher-local"}
 # What new content has of the fields that only administrators may send, whatever the value.
 _NEW = ContentState(new=True, fields={"run_as_current_user": False})
 
@@ -366,7 +366,8 @@ def _refused(field: DeclaredField, limits: ServerLimits) -> Iterator[str]:
 
 def _not_one(called: str, name: str, what: str, found: tuple[str, ...]) -> str:
     if not found:
-        return f"{called} names {name!r}, and the server has no such {what}."
+        known = "; it knows people who have logged in once" if what == "user" else ""
+        return f"{called} names {name!r}, and the server has no such {what}{known}."
     return f"{called} names {name!r}, and the server has several: {', '.join(found)}."
 
 
