@@ -46,10 +46,12 @@ from hatch_connect.errors import (
 )
 from hatch_connect.events import Report, silent
 from hatch_connect.options import Options
+from hatch_connect.project.declared import DeclaredSettings
 from hatch_connect.project.project import ProjectConfig, read_project
 from hatch_connect.project.reading import find_root
 from hatch_connect.secret import Secret
 from hatch_connect.ship.compare import Change, Comparison
+from hatch_connect.ship.declared import SettingChange
 from hatch_connect.ship.execute import Deployment
 from hatch_connect.verbs.call import Call, Surroundings
 from hatch_connect.verbs.deploy import run_deploy, run_plan
@@ -69,6 +71,7 @@ __all__ = [
     "ConnectClient",
     "Content",
     "ContentError",
+    "DeclaredSettings",
     "Deployment",
     "DeploymentFailedError",
     "HatchConnectError",
@@ -85,6 +88,7 @@ __all__ = [
     "Server",
     "ServerError",
     "ServerSettings",
+    "SettingChange",
     "StoreError",
     "TaskStatus",
     "UnreachableError",

@@ -17,11 +17,13 @@ from support.sample_bundle import sample_bundle
 
 import hatch_connect
 from hatch_connect import (
+    DeclaredSettings,
     Deployment,
     DeploymentFailedError,
     HatchConnectError,
     Secret,
     Server,
+    SettingChange,
     UsageError,
     build,
     client,
@@ -107,6 +109,21 @@ def test_a_project_is_read_built_and_deployed(
     assert content.environment == {"TOKEN": "hunter2-hunter2", "MODE": "fast"}
     assert content.bundles[done.bundle_id].metadata["build"] == "7"
     assert "hunter2" not in repr(done)
+
+
+def test_what_is_declared_in_a_program(
+    server: FakeConnect, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    root = project(tmp_path / "sales", PACKAGE)
+    with (root / "pyproject.toml").open("a", encoding="utf-8") as file:
+        file.write("[tool.hatch-connect.settings]\nmin-processes = 1\n")
+    declared = configuration(root).declared
+    assert isinstance(declared, DeclaredSettings)
+    assert [(each.key, each.value) for each in declared.fields] == [("min-processes", 1)]
+    done = deploy(root, server=server.url, api_key=server.api_key, environ=environ)
+    (change,) = done.settings
+    assert isinstance(change, SettingChange)
+    assert (change.key, change.after) == ("min-processes", "1")
 
 
 def test_an_empty_title_is_refused(server: FakeConnect, tmp_path: Path) -> None:
