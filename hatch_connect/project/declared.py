@@ -54,7 +54,8 @@ class DeclaredKey:
 
     `name` is Connect's for a field of the content, "" for what is no field. `least` and `most` are
     the bounds of a number, or of the length of a text. `"default"` goes back to the server's value
-    if it is `nullable`. What is `of_processes` means nothing for files that no process serves.
+    if it is `nullable`. What is `of_processes` means nothing for files that are handed out as they
+    are, and what is `of_serving` nothing for documents either, which are only rendered.
     """
 
     key: str
@@ -67,6 +68,13 @@ class DeclaredKey:
     rule: Validator | None = None
     nullable: bool = False
     of_processes: bool = False
+    of_serving: bool = False
+
+    def applies_to(self, app_mode: str) -> bool:
+        """Return whether it means anything for content of this app mode, by Connect's name."""
+        if self.of_serving and app_mode.endswith("-static"):  # Connect's modes of documents
+            return False
+        return not (self.of_processes and app_mode == "static")
 
 
 def _key(key: str, kind: DeclaredKind, doc: str, example: str, **more: Any) -> DeclaredKey:  # noqa: ANN401 - as `DeclaredKey`
@@ -79,6 +87,7 @@ def _field(key: str, kind: DeclaredKind, doc: str, example: str, **more: Any) ->
     return _key(key, kind, doc, example, of_processes=True, **more)
 
 
+_serving = partial(_field, of_serving=True)
 _people = partial(_key, rule=validate_principal)
 _tags = partial(_key, rule=validate_tag)
 _KEYS = (
@@ -139,9 +148,9 @@ _KEYS = (
         "Its OAuth integrations, by name or GUID.",
         '["Databricks"]',
     ),
-    _field("min-processes", DeclaredKind.INTEGER, "Processes that are always there.", "1"),
-    _field("max-processes", DeclaredKind.INTEGER, "Processes at most.", "4", least=1),
-    _field(
+    _serving("min-processes", DeclaredKind.INTEGER, "Processes that are always there.", "1"),
+    _serving("max-processes", DeclaredKind.INTEGER, "Processes at most.", "4", least=1),
+    _serving(
         "max-connections-per-process",
         DeclaredKind.INTEGER,
         "Connections to one process at most.",
@@ -149,11 +158,11 @@ _KEYS = (
         name="max_conns_per_process",
         least=1,
     ),
-    _field("load-factor", DeclaredKind.NUMBER, "How soon a process is added.", "0.5", most=1),
-    _field("idle-timeout", DeclaredKind.SECONDS, "End a process that nobody uses.", "120"),
-    _field("init-timeout", DeclaredKind.SECONDS, "Wait for a process to start.", "60"),
-    _field("read-timeout", DeclaredKind.SECONDS, "Wait for a process to answer.", "3600"),
-    _field("connection-timeout", DeclaredKind.SECONDS, "Close a silent connection.", "3600"),
+    _serving("load-factor", DeclaredKind.NUMBER, "How soon a process is added.", "0.5", most=1),
+    _serving("idle-timeout", DeclaredKind.SECONDS, "End a process that nobody uses.", "120"),
+    _serving("init-timeout", DeclaredKind.SECONDS, "Wait for a process to start.", "60"),
+    _serving("read-timeout", DeclaredKind.SECONDS, "Wait for a process to answer.", "3600"),
+    _serving("connection-timeout", DeclaredKind.SECONDS, "Close a silent connection.", "3600"),
     _field("memory-request", DeclaredKind.SIZE, "Memory to reserve.", '"512 MiB"', most=2**63 - 1),
     _field("memory-limit", DeclaredKind.SIZE, "Memory at most.", '"2 GB"', most=2**63 - 1),
     _field("cpu-request", DeclaredKind.NUMBER, "Cores to reserve.", "0.5"),
@@ -252,8 +261,8 @@ def read_declared(
         problems += table.unknown()
     declared = replace(settings, layers=tuple(_tables(settings.layers, problems)))
     own = declared.own(content)
-    if mode and mode.is_html:
-        declared = _without_processes(declared, own, mode)
+    if mode:
+        declared = _that_apply(declared, own, mode)
     fields = tuple(field for one in _KEYS if one.name and (field := _read(one, declared, root)))
     for low, high in _IN_ORDER:
         problems += _wrong_order(fields, low, high)
@@ -281,9 +290,9 @@ def _tables(layers: Iterable[Layer], problems: list[str]) -> list[Layer]:
     ]
 
 
-def _without_processes(declared: Layers, own: Layers, mode: AppMode) -> Layers:
-    """Leave out what no process can have; only the content's `own` keys are problems there."""
-    refused = [one.key for one in _KEYS if one.of_processes]
+def _that_apply(declared: Layers, own: Layers, mode: AppMode) -> Layers:
+    """Leave out what means nothing for this content; only its `own` keys are problems there."""
+    refused = [one.key for one in _KEYS if not one.applies_to(mode.name)]
     declared.problems.extend(
         f"{own.called(key)} has no meaning for {mode.title} content, which no process serves."
         for key in refused

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from hatch_connect.connect.json_reader import readable
 from hatch_connect.errors import NotFoundError, RefusedError
 from hatch_connect.events import Note
-from hatch_connect.project.content_kind import APP_MODES
 from hatch_connect.project.declared import DECLARED, DeclaredKind
 from hatch_connect.project.validators import validate_principal
 from hatch_connect.ship.declared import TagTree, vanity_path
@@ -32,7 +31,6 @@ T = TypeVar("T")
 _Value: TypeAlias = "str | float | list[str]"
 
 _UNITS = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
-_HTML = {mode.name for mode in APP_MODES if mode.is_html}
 _LONG = 3  # an array of more stands on several lines
 
 
@@ -41,7 +39,7 @@ def run_settings(call: Call) -> Result:
     with deployed_content(call) as found:
         content = found.content
         reading = _Reading(found.client.settings, content.guid, call.report)
-        settings = dict(reading.settings(is_html=content.app_mode in _HTML))
+        settings = dict(reading.settings(content.app_mode or ""))
         image = reading.told("the thumbnail", reading.client.thumbnail)
     facts = {"guid": content.guid, "settings": settings, "thumbnail": len(image) if image else None}
     picture = f"a picture of {len(image):,} bytes" if image else ""
@@ -73,7 +71,7 @@ class _Reading:
             self.report(Note(text=f"The server does not tell {what}: {error.message}"))
             return None
 
-    def settings(self, *, is_html: bool) -> Iterator[tuple[str, _Value]]:
+    def settings(self, app_mode: str) -> Iterator[tuple[str, _Value]]:
         """Return what is not the server's default, by the keys of a project, in their order."""
         details = self.client.details(self.guid, ("tags", "vanity_url"))
         permissions = self.told("who may view it", self.client.permissions) or ()
@@ -88,7 +86,7 @@ class _Reading:
             value: _Value | None = lists.get(key)
             if key == "vanity-path":
                 value = vanity_path(details.vanity_path)
-            elif one.name and not (is_html and one.of_processes):
+            elif one.name and one.applies_to(app_mode):
                 value = _value(one.kind, details.fields.get(one.name))
             if value or (value == 0 and value is not False):
                 yield key, value

@@ -441,6 +441,19 @@ class TestStaticContent:
         ]
         assert all("has no meaning for" in problem for problem in found)
 
+    def test_a_document_is_rendered_by_a_process_that_serves_nobody(self, root: Path) -> None:
+        (root / "report.ipynb").write_text("{}", encoding="utf-8")
+        text = f"""{TABLE}min-processes = 1
+            memory-limit = "1 GB"
+            [tool.hatch-connect.content.report]
+            app-mode = "notebook"
+            entrypoint = "report.ipynb"
+            """
+        assert fields(declared(root, text, content="report")) == {"memory_limit": 10**9}
+        own = "[tool.hatch-connect.content.report.settings]\nidle-timeout = 5"
+        (found,) = problems(root, text + own, content="report")
+        assert "content.report.settings.idle-timeout` has no meaning for" in found
+
     def test_what_it_inherits_is_left_out(self, root: Path) -> None:
         text = f"""{TABLE}min-processes = 1
             access = "all"
