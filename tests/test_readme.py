@@ -72,7 +72,7 @@ def test_each_table_is_one_that_is_understood(text: str, tmp_path: Path) -> None
         text = f'[tool.hatch-connect]\napp-mode = "fastapi"\nentrypoint = "a:b"\n{text}'
     if thumbnail := tables.get("settings", {}).get("thumbnail"):
         (tmp_path / thumbnail).parent.mkdir()
-        (tmp_path / thumbnail).touch()
+        (tmp_path / thumbnail).write_bytes(b"a picture")
     project.write_text(text, encoding="utf-8")
     for content in (*tables.get("content", {}), *([] if "content" in tables else [None])):
         for server in (None, *tables.get("on", {})):
