@@ -253,7 +253,7 @@ def compare_installed(pins: Mapping[str, str], installed: Mapping[str, str]) -> 
 
     for name in sorted(pins.keys() & installed.keys()):
         try:
-            as_pinned = SpecifierSet(f"=={pins[name]}").contains(installed[name], prereleases=True)
+            as_pinned = SpecifierSet(f"=={pins[name]}").contains(installed[name])
         except InvalidSpecifier:  # a URL, or what leaves the version open
             continue
         if not as_pinned:

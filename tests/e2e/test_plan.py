@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import tarfile
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,7 @@ from support.faults import Drop, Fault, Say, Truncate, html, redirect
 from support.sandbox import committed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from support.calling import Caller
@@ -213,7 +214,9 @@ def test_only_what_differs_is_asked_for(
     assert server.calls() == [*usual, f"GET {guid}/repository", *compared]
 
 
-def other_program(content: FakeContent, **files: str) -> None:
+def other_program(
+    content: FakeContent, files: Mapping[str, str] = MappingProxyType({}), *, listed: bool = True
+) -> None:
     """Put a bundle in place of the active one that another program made of the same files."""
     active = content.bundles[content.bundle_id or ""]
     with tarfile.open(fileobj=io.BytesIO(active.archive)) as archive:
@@ -224,7 +227,8 @@ def other_program(content: FakeContent, **files: str) -> None:
     manifest["locale"], manifest["metadata"]["entrypoint"] = "C", "app"
     manifest["python"] |= {"version": "3.12.7"}
     sums = {name: hashlib.md5(data, usedforsecurity=False) for name, data in held.items()}
-    manifest["files"] = {name: {"checksum": each.hexdigest()} for name, each in sums.items()}
+    every = {name: {"checksum": each.hexdigest()} for name, each in sums.items()}
+    manifest["files"] = every if listed else {}
     into = io.BytesIO()
     with tarfile.open(fileobj=into, mode="w:gz") as archive:
         for name, data in {**held, "manifest.json": json.dumps(manifest).encode()}.items():
@@ -241,11 +245,14 @@ def test_the_bundle_of_another_program_is_compared_by_its_files(
     server.version = version
     forget(sandbox)
     listed = "# frozen elsewhere\nstarlette==0.45.0\n"
-    other_program(content, **{"requirements.txt": listed})
+    other_program(content, {"requirements.txt": listed})
     done = call(sandbox, server, root, "plan", "--check")
     assert done.code == 0, done.said
     assert f"  bundle  {content.bundle_id} has the same files" in done.stdout
-    other_program(content, **{"app.py": "old", "requirements.txt": "starlette==0.44.0\n"})
+    other_program(content, listed=False)  # so does `rsconnect deploy notebook --static`
+    done = call(sandbox, server, root, "plan", "--check")
+    assert (done.code, "has the same files" in done.stdout) == (0, True), done.said
+    other_program(content, {"app.py": "old", "requirements.txt": "starlette==0.44.0\n"})
     done = call(sandbox, server, root, "plan", "--check")
     assert done.code == 6, done.said
     assert "~2 files" in done.stdout
@@ -434,6 +441,49 @@ def test_what_is_not_declared_does_not_differ_and_is_not_asked_for(
     assert done.code == 0, done.said
     asked = {each.rpartition("/")[2] for each in server.calls()}
     assert not asked & {"permissions", "associations", "thumbnail", "vanity", "tags"}
+
+
+def test_what_is_uploaded_again_is_no_difference(caller: Caller, fake: FakeConnect) -> None:
+    assert caller.deploy().code == 0
+    done = caller.call("plan", file="sales.tar.gz", check=True, force=True)
+    assert done.code == 0, done.said
+    assert done.stdout.splitlines()[1] == "  bundle  2 is uploaded again"
+    assert fake.calls()[-1].endswith("/packages")
+
+
+def test_files_are_compared_as_they_are_and_not_as_they_are_listed(
+    caller: Caller, fake: FakeConnect
+) -> None:
+    assert caller.deploy().code == 0
+    folder = caller.folder / "prepared"
+    with tarfile.open(caller.folder / "sales.tar.gz") as archive:
+        archive.extractall(folder, filter="data")
+    (folder / "app.py").write_text("edited\n", encoding="utf-8")
+    (content,) = fake.contents.values()
+    named = {"file": "prepared", "app_id": content.guid, "verbose": True}
+    assert "\n    ~ app.py\n" in caller.call("plan", **named).stdout
+    assert caller.call("deploy", **named).code == 0
+    forget_here(caller)
+    content.bundles[content.bundle_id or ""].metadata = {}
+    fake.version = SERVERS["download"]
+    done = caller.call("plan", **named)
+    assert "is uploaded again" in done.stdout
+
+
+def forget_here(caller: Caller) -> None:
+    shutil.rmtree(caller.folder / "home" / ".rsconnect-python")
+
+
+def test_packages_of_another_bundle_or_language_do_not_count(
+    caller: Caller, fake: FakeConnect
+) -> None:
+    assert caller.deploy().code == 0
+    (content,) = fake.contents.values()
+    fastapi = {"language": "python", "name": "fastapi", "version": "9", "bundle_id": "77"}
+    others = [fastapi, fastapi | {"language": "r", "bundle_id": content.bundle_id}]
+    for told, code in ((others, 0), ([*others, fastapi | {"bundle_id": content.bundle_id}], 6)):
+        fake.misbehave("GET", "/packages$", Say(200, json.dumps(told).encode()))
+        assert caller.call("plan", file="sales.tar.gz", check=True).code == code
 
 
 FAULTS: tuple[Fault, ...] = (

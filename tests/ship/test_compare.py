@@ -189,6 +189,8 @@ def test_what_cannot_be_read_is_unknown_and_no_difference() -> None:
     assert (change.differs, change.remark) == (None, "what it holds is not known")
     (change,) = compare_bundles(view({"a": "1"}, python="3.12"), ACTIVE, same=False)
     assert (change.differs, change.remark) == (True, "what it holds is not known")
+    (change,) = compare_bundles(view({"a": "1"}, python="3.12"), ACTIVE, same=True)
+    assert (change.differs, change.remark) == (False, "is uploaded again")
 
 
 def test_what_no_file_shows_is_said_of_our_own_bundles() -> None:
@@ -255,8 +257,8 @@ def test_a_title_and_an_image_are_of_the_content() -> None:
 
 
 def test_installed_packages_are_compared_as_pip_does() -> None:
-    pins = {"a": "1.0", "b": "2", "c": ">=1", "d": "4", "e": "file:///x", "f": "1"}
-    there = {"a": "1", "b": "2.0+cpu", "c": "3", "d": "4.0.1", "e": "1", "g": "7"}
+    pins = {"a": "1.0", "b": "2", "c": ">=1", "d": "4", "e": "file:///x", "f": "1", "h": "1rc1"}
+    there = {"a": "1", "b": "2.0+cpu", "c": "3", "d": "4.0.1", "e": "1", "g": "7", "h": "1.0rc1"}
     (change,) = compare_installed(pins, there)
     assert str(change) == "d 4.0.1 -> 4"
     comparison = Comparison(title="", guid="x", server="", changes=(change,))
