@@ -82,6 +82,16 @@ def sent(caller: Caller, fake: FakeConnect, root: Path) -> int:
     return len(fake.requests) - before
 
 
+def test_without_the_table_nothing_is_asked_for(
+    caller: Caller, fake: FakeConnect, root: Path
+) -> None:
+    for _ in range(2):
+        sent(caller, fake, root)
+    asked = re.compile("permissions|tags|vanit|thumbnail|oauth|scheduler|applications|users|groups")
+    assert not [call for call in fake.calls() if asked.search(call)]
+    assert not [request for request in fake.requests if "include" in request.query]
+
+
 @pytest.mark.parametrize("key", PRICED)
 def test_a_declared_key_costs_what_the_page_says(
     caller: Caller, fake: FakeConnect, root: Path, key: str
