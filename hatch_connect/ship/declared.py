@@ -376,7 +376,9 @@ def _revocations(wanted: WantedSettings, state: ContentState) -> list[SettingCha
         role: Role = "owner" if permission.role == "owner" else "viewer"
         resolved = wanted.collaborators if role == "owner" else wanted.viewers
         stays = guid in named and (role == "viewer" or named[guid][2] == "owner")
-        if not (resolved and resolved.whole) or guid == wanted.own or stays:
+        # No list can name anything else, such as the principal of a trusted publisher.
+        nameable = permission.principal_type in {"user", "group"}
+        if not (resolved and resolved.whole and nameable) or guid == wanted.own or stays:
             continue
         unnamed = Principal(type=_type(permission), guid=guid, name=guid)
         principal = named[guid][1] if guid in named else state.principals.get(guid, unnamed)

@@ -92,7 +92,9 @@ class _Reading:
                 yield key, value
 
     def _people(self, permissions: Collection[Permission], role: str) -> list[str]:
-        return [self._person(each) for each in permissions if each.role == role]
+        kinds = {"user", "group"}  # a project can name nobody else
+        named = (p for p in permissions if p.role == role and p.principal_type in kinds)
+        return [self._person(each) for each in named]
 
     def _person(self, permission: Permission) -> str:
         """Return a name that means no other, else the GUID."""

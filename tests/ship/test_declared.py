@@ -197,6 +197,13 @@ def test_a_viewer_becomes_a_collaborator_by_one_request_and_back() -> None:
     assert change.undo == Grant(principal=ANN, role="owner")
 
 
+def test_who_is_neither_a_user_nor_a_group_stays() -> None:
+    publisher = replace(permission(BOB, "owner"), principal_type="service_principal")
+    wanted = WantedSettings(collaborators=names("collaborators"))
+    assert differences(wanted, state(permissions=(publisher,))) == ()
+    assert len(differences(wanted, state(permissions=(permission(BOB, "owner"),)))) == 1
+
+
 def test_one_who_is_no_longer_named_is_shown_by_guid_if_nothing_else_is_known() -> None:
     wanted = WantedSettings(viewers=names("viewers"))
     found = ContentState(permissions=(permission(ANALYSTS, "viewer"),))

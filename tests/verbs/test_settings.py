@@ -136,6 +136,17 @@ def test_what_has_no_name_of_its_own_is_named_by_its_guid(
     assert table["viewers"] == ["ann", first, gone, analysts, *odd]
 
 
+def test_who_is_neither_a_user_nor_a_group_is_left_out(
+    caller: Caller, fake: FakeConnect, content: FakeContent
+) -> None:
+    content.permissions.clear()
+    fake.settings.permit(content, fake.settings.add_user("ann"), "owner")
+    content.permissions[0]["principal_type"] = "service_principal"
+    done = caller.call("settings", app_id=content.guid, export=True)
+    assert done.code == 0
+    assert "collaborators" not in done.stdout
+
+
 def test_many_names_stand_on_several_lines(
     caller: Caller, fake: FakeConnect, content: FakeContent
 ) -> None:
