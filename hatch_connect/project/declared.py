@@ -39,7 +39,7 @@ class DeclaredKind(Enum):
     ACCESS = '`"all"`, `"logged-in"` or `"acl"`'
     INTEGER = "an integer"
     NUMBER = "a number"
-    SIZE = 'a size (`"512 MiB"`, `"2 GB"`), or an integer of bytes'
+    SIZE = 'a size such as "512 MiB", or an integer of bytes'
     SECONDS = "an integer of seconds"
     FLAG = "true or false"
     NAMES = "an array of names: the whole list"
@@ -77,115 +77,102 @@ class DeclaredKey:
         return not (self.of_processes and app_mode == "static")
 
 
-def _key(key: str, kind: DeclaredKind, doc: str, example: str, **more: Any) -> DeclaredKey:  # noqa: ANN401 - as `DeclaredKey`
-    return DeclaredKey(key=key, kind=kind, doc=doc, example=example, **more)
+def _key(kind: DeclaredKind, key: str, doc: str, example: str, **more: Any) -> DeclaredKey:  # noqa: ANN401 - as `DeclaredKey`
+    return DeclaredKey(kind=kind, key=key, doc=doc, example=example, **more)
 
 
-def _field(key: str, kind: DeclaredKind, doc: str, example: str, **more: Any) -> DeclaredKey:  # noqa: ANN401 - as `DeclaredKey`
+def _field(kind: DeclaredKind, key: str, doc: str, example: str, **more: Any) -> DeclaredKey:  # noqa: ANN401 - as `DeclaredKey`
     """Declare a field of what runs; Connect's name is the key's if `more` has no other."""
     more = {"name": key.replace("-", "_"), "nullable": kind is not DeclaredKind.FLAG} | more
-    return _key(key, kind, doc, example, of_processes=True, **more)
+    return _key(kind, key, doc, example, of_processes=True, **more)
 
 
-_serving = partial(_field, of_serving=True)
-_people = partial(_key, rule=validate_principal)
-_tags = partial(_key, rule=validate_tag)
+_names = partial(_key, DeclaredKind.NAMES)
+_added = partial(_key, DeclaredKind.ADDED)
+_processes = partial(_field, DeclaredKind.INTEGER, of_serving=True)
+_seconds = partial(_field, DeclaredKind.SECONDS, of_serving=True)
+_size = partial(_field, DeclaredKind.SIZE, most=2**63 - 1)
+_number = partial(_field, DeclaredKind.NUMBER)
+_integer = partial(_field, DeclaredKind.INTEGER)
+_text = partial(_field, DeclaredKind.TEXT, least=1)
+
+_PEOPLE, _TAGS = {"rule": validate_principal}, {"rule": validate_tag}
 _KEYS = (
     _key(
-        "description",
         DeclaredKind.TEXT,
+        "description",
         'What the content is for; `""` for nothing.',
         '"Sales figures for the desks"',
         name="description",
         most=4096,
     ),
     _key(
-        "access",
         DeclaredKind.ACCESS,
+        "access",
         "Who may view it: everybody, everybody who signs in, or those listed.",
         '"acl"',
         name="access_type",
     ),
-    _people(
-        "viewers",
-        DeclaredKind.NAMES,
-        "The users and groups that may view it.",
-        '["group:analysts", "ann"]',
-    ),
-    _people("viewers-add", DeclaredKind.ADDED, "Further viewers.", '["group:auditors"]'),
-    _people(
-        "collaborators",
-        DeclaredKind.NAMES,
-        "The users and groups that may change it.",
-        '["bob"]',
-    ),
-    _people("collaborators-add", DeclaredKind.ADDED, "Further collaborators.", '["carol"]'),
+    _names("viewers", "Users and groups that may view it.", '["group:desks", "ann"]', **_PEOPLE),
+    _added("viewers-add", "Further viewers.", '["group:auditors"]', **_PEOPLE),
+    _names("collaborators", "Users and groups that may change it.", '["bob"]', **_PEOPLE),
+    _added("collaborators-add", "Further collaborators.", '["carol"]', **_PEOPLE),
     _key(
-        "allow-removals",
         DeclaredKind.FLAG,
+        "allow-removals",
         "Take away without asking what the lists do not name.",
         "true",
     ),
     _key(
-        "vanity-path",
         DeclaredKind.PATH,
+        "vanity-path",
         "The path by which it is found. Other content does not inherit it.",
         '"/sales/"',
         rule=validate_vanity_path,
     ),
-    _tags("tags", DeclaredKind.NAMES, "Its tags, with their category.", '["Department/Finance"]'),
-    _tags("tags-add", DeclaredKind.ADDED, "Further tags.", '["Region/Europe"]'),
+    _names("tags", "Its tags, with their category.", '["Department/Finance"]', **_TAGS),
+    _added("tags-add", "Further tags.", '["Region/Europe"]', **_TAGS),
     _key(
-        "thumbnail",
         DeclaredKind.FILE,
+        "thumbnail",
         "Its picture.",
         '"docs/thumbnail.png"',
         rule=validate_project_file,
     ),
-    _key(
-        "integrations",
-        DeclaredKind.NAMES,
-        "Its OAuth integrations, by name or GUID.",
-        '["Databricks"]',
-    ),
-    _serving("min-processes", DeclaredKind.INTEGER, "Processes that are always there.", "1"),
-    _serving("max-processes", DeclaredKind.INTEGER, "Processes at most.", "4", least=1),
-    _serving(
+    _names("integrations", "Its OAuth integrations, by name or GUID.", '["Databricks"]'),
+    _processes("min-processes", "Processes that are always there.", "1"),
+    _processes("max-processes", "Processes at most.", "4", least=1),
+    _processes(
         "max-connections-per-process",
-        DeclaredKind.INTEGER,
         "Connections to one process at most.",
         "20",
         name="max_conns_per_process",
         least=1,
     ),
-    _serving("load-factor", DeclaredKind.NUMBER, "How soon a process is added.", "0.5", most=1),
-    _serving("idle-timeout", DeclaredKind.SECONDS, "End a process that nobody uses.", "120"),
-    _serving("init-timeout", DeclaredKind.SECONDS, "Wait for a process to start.", "60"),
-    _serving("read-timeout", DeclaredKind.SECONDS, "Wait for a process to answer.", "3600"),
-    _serving("connection-timeout", DeclaredKind.SECONDS, "Close a silent connection.", "3600"),
-    _field("memory-request", DeclaredKind.SIZE, "Memory to reserve.", '"512 MiB"', most=2**63 - 1),
-    _field("memory-limit", DeclaredKind.SIZE, "Memory at most.", '"2 GB"', most=2**63 - 1),
-    _field("cpu-request", DeclaredKind.NUMBER, "Cores to reserve.", "0.5"),
-    _field("cpu-limit", DeclaredKind.NUMBER, "Cores at most.", "2"),
-    _field("nvidia-gpu-limit", DeclaredKind.INTEGER, "NVIDIA GPUs at most.", "1"),
-    _field("amd-gpu-limit", DeclaredKind.INTEGER, "AMD GPUs at most.", "1"),
-    _field(
+    _number("load-factor", "How soon a process is added.", "0.5", most=1, of_serving=True),
+    _seconds("idle-timeout", "End a process that nobody uses.", "120"),
+    _seconds("init-timeout", "Wait for a process to start.", "60"),
+    _seconds("read-timeout", "Wait for a process to answer.", "3600"),
+    _seconds("connection-timeout", "Close a silent connection.", "3600"),
+    _size("memory-request", "Memory to reserve.", '"512 MiB"'),
+    _size("memory-limit", "Memory at most.", '"2 GB"'),
+    _number("cpu-request", "Cores to reserve.", "0.5"),
+    _number("cpu-limit", "Cores at most.", "2"),
+    _integer("nvidia-gpu-limit", "NVIDIA GPUs at most.", "1"),
+    _integer("amd-gpu-limit", "AMD GPUs at most.", "1"),
+    _text(
         "image",
-        DeclaredKind.TEXT,
         "The image it runs in if the bundle names none.",
         '"registry/image:1"',
         name="default_image_name",
-        least=1,
     ),
-    _field("run-as", DeclaredKind.TEXT, "The UNIX user it runs as.", '"reports"', least=1),
-    _field("run-as-current-user", DeclaredKind.FLAG, "Run it as the user who views it.", "false"),
-    _field(
+    _text("run-as", "The UNIX user it runs as.", '"reports"'),
+    _field(DeclaredKind.FLAG, "run-as-current-user", "Run it as the user who views it.", "false"),
+    _text(
         "service-account",
-        DeclaredKind.TEXT,
         "The Kubernetes service account it runs as.",
         '"sales"',
         name="service_account_name",
-        least=1,
     ),
 )
 
@@ -266,7 +253,7 @@ def read_declared(
     fields = tuple(field for one in _KEYS if one.name and (field := _read(one, declared, root)))
     for low, high in _IN_ORDER:
         problems += _wrong_order(fields, low, high)
-    lists = {key: _names(declared, key) for key in _LISTS}
+    lists = {key: _read_names(declared, key) for key in _LISTS}
     of_image = _beside_image(settings, next((f for f in fields if f.key == "image"), None))
     return DeclaredSettings(
         fields=fields,
@@ -318,7 +305,7 @@ def _read(one: DeclaredKey, declared: Layers, root: Path) -> DeclaredField | Non
     return DeclaredField(key=one.key, name=one.name, value=read, called=called)
 
 
-def _names(declared: Layers, key: str) -> DeclaredNames | None:
+def _read_names(declared: Layers, key: str) -> DeclaredNames | None:
     """Read a list, and what the same and stronger tables add to it; without a list, only add."""
     names: tuple[str, ...] = ()
     places: list[str] = []
@@ -339,12 +326,13 @@ def _names(declared: Layers, key: str) -> DeclaredNames | None:
 
 
 def _wrong_order(fields: tuple[DeclaredField, ...], low: str, high: str) -> list[str]:
-    by_key = {field.key: field for field in fields}
-    if low not in by_key or high not in by_key:
-        return []
-    least, most = by_key[low].value, by_key[high].value
-    if isinstance(least, int | float) and isinstance(most, int | float) and least > most:
-        return [f"{by_key[low].called} must not be more than {by_key[high].called}."]
+    numbers = {
+        field.key: (field.value, field.called)
+        for field in fields
+        if isinstance(field.value, int | float)
+    }
+    if low in numbers and high in numbers and numbers[low][0] > numbers[high][0]:
+        return [f"{numbers[low][1]} must not be more than {numbers[high][1]}."]
     return []
 
 
@@ -376,13 +364,7 @@ def _wrong(expected: str, value: object) -> ValueError:
     return ValueError(f"must be {expected}, not {toml_type(value)}")
 
 
-def _bounded(one: DeclaredKey, number: float, unit: str = "") -> float:
-    if one.least <= number <= one.most:  # which NaN is not
-        return number
-    raise ValueError(f"must be from {one.least:,} to {one.most:,}{unit}")
-
-
-def _text(one: DeclaredKey, value: object) -> str:
+def _read_text(one: DeclaredKey, value: object) -> str:
     if not isinstance(value, str):
         raise _wrong("a string", value)
     if one.least and not (value.strip() and value.isprintable()):
@@ -392,36 +374,32 @@ def _text(one: DeclaredKey, value: object) -> str:
     return value
 
 
-def _access(_: DeclaredKey, value: object) -> str:
+def _read_access(_: DeclaredKey, value: object) -> str:
+    expected = '"all", "logged-in" or "acl"'
     if not isinstance(value, str):
-        raise _wrong('"all", "logged-in" or "acl"', value)
+        raise _wrong(expected, value)
     access = value.replace("-", "_")
     if access not in {"all", "logged_in", "acl"}:
-        raise ValueError(f'must be "all", "logged-in" or "acl", not {value!r}')
+        raise ValueError(f"must be {expected}, not {value!r}")
     return access
 
 
-def _integer(one: DeclaredKey, value: object) -> float:
-    if not isinstance(value, int) or isinstance(value, bool):
+def _read_number(one: DeclaredKey, value: object) -> float:
+    kinds = int | float if one.kind is DeclaredKind.NUMBER else int
+    if not isinstance(value, kinds) or isinstance(value, bool):
         raise _wrong(one.kind.value, value)
-    return _bounded(one, value)
-
-
-def _number(one: DeclaredKey, value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise _wrong("a number", value)
-    return _bounded(one, value)
+    if one.least <= value <= one.most:  # which NaN is not
+        return value
+    raise ValueError(f"must be from {one.least:,} to {one.most:,}")
 
 
 _SIZE = re.compile(r"([0-9]{1,20})(?:\.([0-9]{1,20}))? ?(?:([kmgt])(i)?)?b", re.IGNORECASE)
 
 
-def _size(one: DeclaredKey, value: object) -> float:
+def _read_size(one: DeclaredKey, value: object) -> float:
     """Return bytes: `MB` are a million, `MiB` 1,048,576."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return _bounded(one, value, " bytes")
     if not isinstance(value, str):
-        raise _wrong('a size such as "512 MiB", or an integer of bytes', value)
+        return _read_number(one, value)
     found = _SIZE.fullmatch(value.strip())
     if found is None:
         raise ValueError(f'must be a size such as "512 MiB" or "2 GB", not {value!r}')
@@ -431,16 +409,16 @@ def _size(one: DeclaredKey, value: object) -> float:
     size, rest = divmod(int(whole + decimals) * unit, 10 ** len(decimals))
     if rest:
         raise ValueError(f"must be a whole number of bytes, which {value!r} is not")
-    return _bounded(one, size, " bytes")
+    return _read_number(one, size)
 
 
-def _flag(_: DeclaredKey, value: object) -> bool:
+def _read_flag(one: DeclaredKey, value: object) -> bool:
     if not isinstance(value, bool):
-        raise _wrong("true or false", value)
+        raise _wrong(one.kind.value, value)
     return value
 
 
-def _ruled(one: DeclaredKey, value: object) -> str | None:
+def _read_ruled(one: DeclaredKey, value: object) -> str | None:
     """Read a text that has a rule; None for `false`."""
     if value is False:
         return None
@@ -448,15 +426,14 @@ def _ruled(one: DeclaredKey, value: object) -> str | None:
         raise ValueError("must be a string, or false, not true")
     if not isinstance(value, str):
         raise _wrong("a string, or false", value)
-    wrong = one.rule(value) if one.rule else None
-    if wrong:
+    if wrong := one.rule and one.rule(value):
         raise ValueError(wrong)
     return value
 
 
-def _path(one: DeclaredKey, value: object) -> str | None:
+def _read_path(one: DeclaredKey, value: object) -> str | None:
     """Return a path as Connect answers it: `/sales/`."""
-    path = _ruled(one, value)
+    path = _read_ruled(one, value)
     return path and f"/{path.strip('/')}/"
 
 
@@ -477,13 +454,13 @@ def _file(root: Path, text: str) -> str:
 
 
 _VALUES: dict[DeclaredKind, Callable[[DeclaredKey, object], Value]] = {
-    DeclaredKind.TEXT: _text,
-    DeclaredKind.ACCESS: _access,
-    DeclaredKind.INTEGER: _integer,
-    DeclaredKind.NUMBER: _number,
-    DeclaredKind.SIZE: _size,
-    DeclaredKind.SECONDS: _integer,
-    DeclaredKind.FLAG: _flag,
-    DeclaredKind.PATH: _path,
-    DeclaredKind.FILE: _ruled,
+    DeclaredKind.TEXT: _read_text,
+    DeclaredKind.ACCESS: _read_access,
+    DeclaredKind.INTEGER: _read_number,
+    DeclaredKind.NUMBER: _read_number,
+    DeclaredKind.SIZE: _read_size,
+    DeclaredKind.SECONDS: _read_number,
+    DeclaredKind.FLAG: _read_flag,
+    DeclaredKind.PATH: _read_path,
+    DeclaredKind.FILE: _read_ruled,
 }

@@ -189,7 +189,7 @@ class TestSizes:
             ('"٣ MB"', "must be a size such as"),
             ('"0.5 B"', "must be a whole number of bytes"),
             ('"0.0001 kB"', "must be a whole number of bytes"),
-            ('"10000000000 TiB"', "must be from 0 to 9,223,372,036,854,775,807 bytes"),
+            ('"10000000000 TiB"', "must be from 0 to 9,223,372,036,854,775,807"),
             ("9223372036854775808", "must be from 0 to 9,223,372,036,854,775,807"),
             ("1.5", "must be a size such as"),
         ],
