@@ -168,9 +168,11 @@ class AppliedSettings:
             if name in now and value is not None and not is_same(now[name], value):
                 text = f"The server has set {name} to {shown(name, now[name])}, not to "
                 self._report(Warned(text=f"{text}{shown(name, value)}."))
-        for each in [each for each in self._same if not is_same(now.get(each.name), each.value)]:
+        for each in self._same:
+            if each.name not in now or is_same(now[each.name], each.value):
+                continue
             text = f"{each.called} was changed on the server meanwhile, to "
-            text += f"{shown(each.name, now.get(each.name))}: the next deployment sets it again."
+            text += f"{shown(each.name, now[each.name])}: the next deployment sets it again."
             self._report(Warned(text=text))
             self._same = tuple(one for one in self._same if one is not each)
 

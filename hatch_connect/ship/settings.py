@@ -6,6 +6,7 @@ Everything is found out before anything is built or changed, and all that is wro
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -188,7 +189,8 @@ class _Comparison:
             with about(people.called):
                 state = replace(state, permissions=self._client.permissions(guid))
         if declared.integrations:
-            with about(declared.integrations.called):
+            # A server that hides its version may be older than these.
+            with suppress(NotFoundError), about(declared.integrations.called):
                 state = replace(state, integrations=self._client.content_integrations(guid))
         if declared.thumbnail:
             with about(declared.thumbnail.called):
@@ -266,8 +268,12 @@ class _Comparison:
             return None
         known: tuple[Integration, ...] = ()
         if declared.names:
-            with about(declared.called):
-                known = self._client.integrations()
+            try:
+                with about(declared.called):
+                    known = self._client.integrations()
+            except NotFoundError:
+                self._leave_out(declared.called)
+                return None
         found = []
         for name in declared.names:
             fits = [each for each in known if name in {each.guid, each.name}]

@@ -11,6 +11,7 @@ from support.fake_content import FakeTask
 from support.faults import Do, Drop, Fault, LoseAnswer, Say, html
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from support.calling import Called, Caller
@@ -378,7 +379,7 @@ LATE = {"after", "vanity", "tag", "untag", "thumbnail"}
 
 def state_of(bed: Bed) -> object:
     content = bed.content
-    fields = {name: value for name, value in content.fields.items() if value is not None}
+    fields = {name: value for name, value in content.fields.items() if value not in {None, ""}}
     return (
         fields,
         bed.who(),
@@ -536,6 +537,117 @@ def test_what_cannot_be_had_is_refused_before_anything_is_changed(bed: Bed, wron
     assert said in done.stderr
     assert bed.fake.contents == {}
     assert not (bed.root / "dist").exists()
+
+
+KINDS: dict[str, tuple[Callable[[FakeConnect], object], str, str]] = {
+    "machine": (
+        lambda fake: setattr(fake.settings, "execution_type", "Local"),
+        'cpu-limit = 1\nservice-account = "connect-content"',
+        "cpu-limit` has no effect on this server, which runs content on its own machine",
+    ),
+    "image": (
+        lambda fake: setattr(fake.settings, "image_selection", False),
+        'image = "posit/base:1"',
+        "image` cannot be set, because this server lets nobody choose an image",
+    ),
+    "licence": (
+        lambda fake: fake.settings.licence.update({"current-user-execution": False}),
+        "run-as-current-user = true",
+        "run-as-current-user` is nothing that the server's licence covers",
+    ),
+    "one integration": (
+        lambda fake: setattr(fake, "version", "2025.06.0"),
+        'integrations = ["Databricks", "Snowflake"]',
+        "integrations` names several; Connect 2025.07 and later take that",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_this_kind_of_server_cannot_do_is_refused(bed: Bed, kind: str) -> None:
+    change, settings, said = KINDS[kind]
+    bed.fake.user_role = "administrator"
+    bed.fake.settings.add_integration("Snowflake")
+    change(bed.fake)
+    write(bed.root, settings)
+    done = bed.deploy()
+    assert done.code == 2, done.said
+    assert said in done.stderr
+    assert bed.fake.contents == {}
+
+
+def test_groups_are_known_by_guid_as_well(bed: Bed) -> None:
+    groups = bed.fake.settings.groups
+    assert groups is not None
+    (guid,) = groups
+    write(bed.root, f'viewers = ["{guid}", "group:{guid}"]\ncollaborators = ["ann", "ada"]')
+    assert bed.deploy().code == 0
+    assert bed.who() == {"analysts": "viewer", "ann": "owner"}
+    other = "0" * 8 + guid[8:]
+    write(bed.root, f'viewers = ["{other}"]')
+    done = bed.deploy()
+    assert done.code == 2
+    assert f"viewers` names '{other}', and the server has no such user" in done.stderr
+
+
+def test_who_may_not_be_looked_up_is_shown_by_guid(bed: Bed) -> None:
+    bed.settle('viewers = ["eve"]')
+    bed.declare("viewers = []")
+    bed.fake.misbehave("GET", "v1/users/", FAULTS["refused"], times=9)
+    done = bed.deploy()
+    (eve,) = (guid for guid, user in bed.fake.settings.users.items() if user["username"] == "eve")
+    assert f"viewers - {eve}" in done.stderr
+    assert bed.deploy(allow_removals=True).code == 0
+    assert bed.who() == {}
+
+
+def test_an_older_server_that_hides_its_version_has_no_integrations(bed: Bed) -> None:
+    bed.fake.version, bed.fake.hides_version = "2024.11.0", True
+    bed.settle()
+    bed.declare('integrations = ["Databricks"]\ndescription = "Sales"')
+    done = bed.deploy()
+    assert done.code == 0, done.said
+    assert "integrations` means nothing to this version of Connect" in done.stderr
+    bed.declare("integrations = []")
+    assert bed.deploy().code == 0
+
+
+def test_what_the_server_has_set_otherwise_is_said(bed: Bed) -> None:
+    bed.settle()
+    bed.declare("idle-timeout = 5")
+    told = {**bed.content.told(), "idle_timeout": 10}
+    answer = Say(200, json.dumps(told).encode())
+    bed.fake.misbehave("PATCH", f"{CONTENT}$", answer)
+    done = bed.deploy()
+    assert done.code == 0, done.said
+    assert "The server has set idle_timeout to 10, not to 5." in done.stderr
+
+
+def test_everything_can_be_removed_again(bed: Bed) -> None:
+    bed.settle(ALL)
+    bed.declare(
+        "viewers = []\ncollaborators = []\ntags = []\nintegrations = []\n"
+        'vanity-path = false\nthumbnail = false\nmemory-limit = "default"\ndescription = ""'
+    )
+    done = bed.deploy(allow_removals=True)
+    assert done.code == 0, done.said
+    content = bed.content
+    assert (bed.who(), content.vanity, content.thumbnail) == ({}, None, None)
+    assert (content.integrations, content.tags - {"1"}) == ([], set())
+    assert (content.fields["memory_limit"], content.fields["description"]) == (None, "")
+
+
+@pytest.mark.parametrize("version", ["2025.05.0", "hidden 2025.05.0"])
+def test_everything_is_put_back_without_drafts(bed: Bed, version: str) -> None:
+    bed.fake.hides_version = version.startswith("hidden")
+    bed.fake.version = version.removeprefix("hidden ")
+    bed.settle(BEFORE)
+    before = state_of(bed)
+    bed.declare(ALL)
+    bed.fake.next_task = FakeTask(code=1, error="it does not start")
+    done = bed.deploy(allow_removals=True)
+    assert done.code == 4, done.said
+    assert state_of(bed) == before, done.said
 
 
 def test_all_that_is_wrong_is_said_at_once(bed: Bed) -> None:
