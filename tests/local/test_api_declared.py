@@ -112,6 +112,7 @@ def test_a_path_is_given_kept_and_taken(api: Api) -> None:
     made = api.ask("PUT", f"{path}/vanity", json={"path": "given/kept"})
     assert made["path"] == "/given/kept/"
     assert api.ask("GET", f"{path}/vanity") == made
+    assert made in api.ask("GET", "v1/vanities")
     described = api.ask("GET", path, params={"include": "vanity_url"})
     assert described["vanity_url"] == f"{api.server.url}/given/kept/"
     other = f"v1/content/{api.create()}/vanity"

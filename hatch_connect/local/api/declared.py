@@ -246,13 +246,21 @@ async def vanity(request: Request) -> Response:
     if request.method == "DELETE":
         state.save_content(replace(content, vanity_path=None))
         return Response(status_code=204)
-    return JSONResponse(
-        {
-            "content_guid": content.guid,
-            "path": content.vanity_path,
-            "created_time": content.vanity_since,
-        }
-    )
+    return JSONResponse(_vanity_json(content))
+
+
+async def vanities(request: Request) -> Response:
+    """`GET v1/vanities`: those of all content."""
+    contents = machine_of(request).state.contents()
+    return JSONResponse([_vanity_json(each) for each in contents if each.vanity_path])
+
+
+def _vanity_json(content: StoredContent) -> dict[str, object]:
+    return {
+        "content_guid": content.guid,
+        "path": content.vanity_path,
+        "created_time": content.vanity_since,
+    }
 
 
 def _free(state: State, content: StoredContent, path: str, *, force: bool) -> None:
@@ -449,6 +457,7 @@ ROUTES = (
     Route(_CONTENT + "/permissions", grant, methods=["POST"]),
     Route(_CONTENT + "/permissions/{id}", permission, methods=_CHANGED),
     Route(_CONTENT + "/vanity", vanity, methods=_CHANGED),
+    Route("/v1/vanities", vanities, methods=["GET"]),
     Route(_CONTENT + "/tags", content_tags, methods=["GET", "POST"]),
     Route(_CONTENT + "/tags/{id}", remove_tag, methods=["DELETE"]),
     Route(_CONTENT + "/thumbnail", thumbnail, methods=_CHANGED),
