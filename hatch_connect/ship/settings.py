@@ -152,7 +152,19 @@ class _Comparison:
             # Who is only known by a permission is asked for if it is taken away.
             names = {each.guid: self._name_of(each) for each in unnamed}
             changes = differences(wanted, replace(state, principals=names), tree)
+        self._note_own(wanted, state)
         return changes
+
+    def _note_own(self, wanted: WantedSettings, state: ContentState) -> None:
+        """Note that the key's own user stays, if a whole list does not name them."""
+        for permission in state.permissions:
+            resolved = wanted.collaborators if permission.role == "owner" else wanted.viewers
+            if permission.principal_guid != wanted.own or not (resolved and resolved.whole):
+                continue
+            if wanted.own not in {each.guid for each in resolved.entries}:
+                self.left_out.append(
+                    f"{resolved.called} does not name the user of this key, who stays all the same."
+                )
 
     def _without_unknown_features(self, declared: DeclaredSettings) -> DeclaredSettings:
         """Leave out what this version of Connect does not know."""

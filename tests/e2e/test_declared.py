@@ -192,6 +192,25 @@ def test_an_unchanged_bundle_gets_its_settings_and_starts_again_if_it_must(bed: 
     assert bed.content.fields["memory_limit"] == 1 << 30
 
 
+@pytest.mark.parametrize("end", ["failed", "refused", "no answer"])
+def test_an_unchanged_bundle_that_does_not_start_again_gets_them_back(bed: Bed, end: str) -> None:
+    bed.settle(BEFORE)
+    before = state_of(bed)
+    bed.declare(ALL, changed=False)
+    if end == "failed":
+        bed.fake.next_task = FakeTask(code=1, error="no memory")
+    elif end == "refused":
+        bed.fake.misbehave("POST", "/deploy$", Say(403, b'{"code": 22, "error": "no"}'))
+    else:
+        bed.fake.misbehave("GET", "^/content/[^_]*$", html(500, "<h1>broken</h1>"), times=99)
+    done = bed.deploy(allow_removals=True)
+    assert done.code == {"failed": 4, "refused": 3, "no answer": 5}[end], done.said
+    assert state_of(bed) == before
+    bed.fake.recover()
+    assert bed.deploy(allow_removals=True).code == 0
+    assert bed.content.fields["memory_limit"] == 2 << 30
+
+
 def test_a_draft_changes_no_setting(bed: Bed) -> None:
     bed.settle()
     bed.declare(ALL)
@@ -754,6 +773,7 @@ def test_the_own_user_stays_a_collaborator_of_the_content_of_others(bed: Bed) ->
     done = bed.deploy(app_id=content.guid)
     assert done.code == 0, done.said
     assert bed.who() == {"ada": "owner", "bob": "owner"}
+    assert "collaborators` does not name the user of this key, who stays" in done.stderr
 
 
 def test_fields_that_the_version_does_not_know_are_left_out(bed: Bed) -> None:
