@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from hatch_connect.ship.plan import Plan
     from hatch_connect.ship.variables import Unset
 
-Kind: TypeAlias = Literal["~", "+", "-"]
-_ORDER = "~+-"
+Kind: TypeAlias = Literal["~", "+", "-", ""]
+_ORDER: tuple[Kind, ...] = ("~", "+", "-", "")
 _MOST = 6  # changes of one kind that a line shows
 _PYTHON = {"python.version", "environment.python.requires"}
 _ACCESS = {"viewers", "collaborators"}  # which stand in the line of `access`
@@ -47,12 +47,14 @@ class Change:
 
     @property
     def kind(self) -> Kind:
-        """Whether something is changed, added or removed."""
+        """Whether something is changed, added, removed, or only done again."""
+        if self.before == self.after and not self.differs:
+            return ""
         return "+" if self.before is None else "-" if self.after is None else "~"
 
     def __str__(self) -> str:
         name = "" if self.name == self.subject else self.name
-        if self.before == self.after and not self.differs:
+        if not self.kind:
             return f"{name or self.after} {self.remark}"
         remark = f"({self.remark})" if self.remark else ""
         if self.kind == "~":
@@ -71,9 +73,9 @@ class BundleView:
     """What is known of a bundle: None, or "" for a text, if it is not.
 
     `name` is the id of one on the server, else what stands for it without a version or a commit.
-    `files` are the checksums of its files by their paths,
-    `packages` what its package file asks for, by name. `python` is a minor version, `runs_on` the
-    release that the server has of it, and `rest` whatever else the manifest says, by its keys.
+    `files` are the checksums of its files by their paths, `packages` what its package file asks
+    for, by name. `python` is a minor version, `runs_on` the release that the server has of it, and
+    `rest` whatever else the manifest says, by its keys.
     """
 
     name: str
@@ -129,11 +131,12 @@ class Comparison:
         nothing = ": nothing to deploy" if self.action == "keep" else ""
         subjects = dict.fromkeys(c.subject for c in self.changes if c.subject != "files")
         width = max(map(len, subjects), default=0)
-        return (
+        lines = (
             f"{mark} {self.title}{known} on {self.server}{nothing}",
             *(f"  {name:{width}}  {self._line(name, every=every)}" for name in subjects),
             *(f"    {each.kind} {each.name}" for each in self._of("files") if every),
         )
+        return tuple(line.replace("\n", " ") for line in lines)  # what a server tells may have some
 
     def _of(self, subject: str) -> list[Change]:
         found = [change for change in self.changes if change.subject == subject]
@@ -145,7 +148,7 @@ class Comparison:
             found = list(map(str, changes))
             shown = found if every else found[:_MOST]
             left = len(found) - len(shown)
-            texts += [*shown, *([f"{kind} {left} more"] if left else [])]
+            texts += [*shown, *([f"{kind} {left} more".lstrip()] if left else [])]
         line = "   ".join(texts)
         return f"{line}     {self._sizes()}".rstrip() if subject == "bundle" else line
 

@@ -22,6 +22,7 @@ from hatch_connect.ship.compare import (
     compare_installed,
     summary,
 )
+from hatch_connect.ship.history import IDENTITY
 from hatch_connect.ship.plan import Upload
 from hatch_connect.ship.request import pythons_for
 from hatch_connect.verbs.result import Planned, Result, one_or_several
@@ -102,7 +103,8 @@ def _compare(made: Prepared, folder: Path, *, check: bool) -> Comparison:
     content, found, client = made.plan.content, made.found, made.client
     names, variables = found.variable_names, made.wanted.variables
     active = _active(made)
-    same = None if found.identity is None else found.identity == made.contents.identity
+    identity = found.identity or (active and dict(active.metadata).get(IDENTITY))
+    same = identity == made.contents.identity if identity else None
     ours = _ours(made)
     opened = None if same or not (content and active) else _opened(client, content, active, folder)
     changes = changes_of(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.fake_connect import FakeConnect
 from support.faults import Drop, Fault, Say, Truncate, html, redirect
+from support.sample_bundle import sample_bundle
 from support.sandbox import committed
 
 if TYPE_CHECKING:
@@ -472,6 +473,22 @@ def test_files_are_compared_as_they_are_and_not_as_they_are_listed(
 
 def forget_here(caller: Caller) -> None:
     shutil.rmtree(caller.folder / "home" / ".rsconnect-python")
+
+
+def test_a_manifest_that_differs_is_shown_of_our_own_bundle_alone(
+    caller: Caller, fake: FakeConnect
+) -> None:
+    assert caller.deploy().code == 0
+    sample_bundle(caller.folder / "sales.tar.gz", entrypoint="other:app")
+    (content,) = fake.contents.values()
+    line = "  manifest  metadata.entrypoint app:app -> other:app"
+    for options in ({}, {"draft": True}, {"force": True}):
+        done = caller.call("plan", file="sales.tar.gz", check=True, app_id=content.guid, **options)
+        assert (done.code, line in done.stdout) == (6, True), done.said
+    forget_here(caller)
+    content.bundles[content.bundle_id or ""].metadata = {}
+    done = caller.call("plan", file="sales.tar.gz", check=True, app_id=content.guid)
+    assert (done.code, line in done.stdout) == (0, False), done.said
 
 
 def test_packages_of_another_bundle_or_language_do_not_count(

@@ -104,7 +104,7 @@ def test_a_comparison_reads_like_a_diff() -> None:
         "  bundle         103 (1.4.0, a1b2c3d) -> 1.5.0, 9f8e7d6     +1 -1 ~1 files, +12 kB",
         "  packages       fastapi 0.115.0 -> 0.116.1   + orjson 3.11.0",
         "  python         3.11 -> 3.12 (the server has 3.12.11)",
-        "  variables      URL is set again   + MODE   - OLD",
+        "  variables      + MODE   - OLD   URL is set again",
         "  access         logged-in -> acl   + viewers group:analysts   - viewers ann",
         "  tags           + Department/Finance",
         "  min-processes  1 -> 2",
@@ -286,3 +286,8 @@ def test_an_upload_is_compared_and_a_bundle_that_stays_is_not() -> None:
     changes = changes_of(plan(upload), view({"a": "1"}), None, same=None, names=())
     assert [change.subject for change in changes] == ["bundle", "files"]
     assert changes_of(plan(), view({"a": "1"}), ACTIVE, same=True, names=()) == ()
+
+
+def test_a_line_stays_one() -> None:
+    changes = (Change(subject="title", name="title", before="a\nPlan: 0", after="b"),)
+    assert said(changes) == ("~ Sales (0b9c) on prod", "  title  a Plan: 0 -> b")

@@ -15,14 +15,18 @@ APP = {"app.py": b"print('hello')\n", "requirements.txt": b"fastapi==0.100.0\n"}
 
 
 def sample_bundle(
-    path: Path, *, files: dict[str, bytes] | None = None, app_mode: str = "python-fastapi"
+    path: Path,
+    *,
+    files: dict[str, bytes] | None = None,
+    app_mode: str = "python-fastapi",
+    entrypoint: str = "app:app",
 ) -> Path:
     """Write a bundle that a strict server takes and return its path."""
     files = APP if files is None else files
     manifest = {
         "version": 1,
         "locale": "en_US.UTF-8",
-        "metadata": {"appmode": app_mode, "entrypoint": "app:app"},
+        "metadata": {"appmode": app_mode, "entrypoint": entrypoint},
         "python": {
             "version": "3.11.7",
             "package_manager": {
