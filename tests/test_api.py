@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = (ROOT / "docs/how-to/use-from-python.md").read_text(encoding="utf-8")
+DRIFT = (ROOT / "docs/how-to/check-for-drift.md").read_text(encoding="utf-8")
 JSON = (ROOT / "docs/reference/json.md").read_text(encoding="utf-8")
 
 
@@ -190,7 +191,10 @@ def test_a_list_instead_of_a_mapping_is_named(tmp_path: Path, key: str) -> None:
 
 
 def test_the_documented_program_runs(
-    server: FakeConnect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: FakeConnect,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (program,) = re.findall(r"```python\n(.*?)```", PROGRAM, re.DOTALL)
     project(tmp_path / "path" / "to" / "project", PACKAGE)
@@ -199,8 +203,14 @@ def test_the_documented_program_runs(
     monkeypatch.setenv("CONNECT_SERVER", server.url)
     monkeypatch.setenv("CONNECT_API_KEY", server.api_key)
     monkeypatch.setenv("DATABASE_URL", "postgres://secret")
+    (compare,) = re.findall(r"```python\n(.*?)```", DRIFT, re.DOTALL)
+    exec(compile(compare, "check-for-drift.md", "exec"), {})
+    assert "python + 3.11 (the server has 3.11.7)" in capsys.readouterr().out
+    assert not server.contents
     exec(compile(program, "use-from-python.md", "exec"), {})
     assert len(server.contents) == 1
+    exec(compile(compare, "check-for-drift.md", "exec"), {})
+    assert "+" not in capsys.readouterr().out
 
 
 SHAPES = {

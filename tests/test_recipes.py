@@ -160,6 +160,26 @@ def test_the_action_deploys_as_the_workflow(sandbox: Sandbox, tmp_path: Path) ->
     assert not oauth.leaks_below(tmp_path)
 
 
+@needs_bash
+def test_the_action_checks_for_drift_as_the_workflow(sandbox: Sandbox, tmp_path: Path) -> None:
+    sample_bundle(tmp_path / "sales.tar.gz")
+    oauth = FakeOAuth()
+    program = f'shift 7; exec "{sys.executable}" -P -m hatch_connect "$@"'
+    with FakeConnect(oauth=oauth) as connect, FakeGitHub(oauth) as github:
+        content = connect.add_content("sales", title="Sales")
+        oauth.trust(content.guid)
+        given = {
+            "VERB": "plan",
+            "CONNECT_SERVER": connect.url,
+            "CONTENT_GUID": content.guid,
+            "ARGUMENTS": "--file=sales.tar.gz\n--check\n",
+        }
+        done = call_action(sandbox, tmp_path, program, given | github.environ())
+    assert done.code == 6, done.said
+    assert f"~ Sales ({content.guid})" in done.stdout
+    assert content.bundles == {}
+
+
 def test_each_refusal_is_worded_as_the_page_says() -> None:
     sources = " ".join(
         path.read_text(encoding="utf-8") for path in (ROOT / "hatch_connect").rglob("*.py")
