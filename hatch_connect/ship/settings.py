@@ -329,7 +329,7 @@ class _Comparison:
         for low, high in _IN_ORDER:
             places = [each.called for each in changed if each.name in {low, high}]
             if places and (text := _out_of_order(values, low, high)):
-                self.problems.append(f"{' and '.join(places)} does not fit: {text}.")
+                self.problems.append(f"{' and '.join(places)} cannot be set: {text}.")
 
     def _check_path(self, declared: DeclaredField | None, state: ContentState) -> None:
         """Find other content that has the path, or one above or below it."""
