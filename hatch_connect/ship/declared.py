@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from hatch_connect.connect.content_settings import Principal
 from hatch_connect.errors import ServerError
@@ -242,6 +242,8 @@ def differences(
         *_tags(wanted.tags, state, tree or TagTree()),
         *_thumbnail(wanted, state),
     )
+    if state.new:  # nothing is there that could be put back
+        changes = tuple(replace(change, undo=None) for change in changes)
     return tuple(sorted(changes, key=lambda change: order.index(change.phase)))
 
 
@@ -299,17 +301,30 @@ def _differs(declared: DeclaredField, state: ContentState) -> bool:
     return not is_same(declared.value, state.fields.get(declared.name))
 
 
+def _change(
+    of: DeclaredField | Resolved[Any],
+    texts: tuple[str | None, str | None],
+    phase: Phase,
+    action: Action,
+    undo: Action | None,
+) -> SettingChange:
+    """Return a change of what is declared; `texts` are what was there before, and what is after."""
+    return SettingChange(
+        key=of.key,
+        called=of.called,
+        before=texts[0],
+        after=texts[1],
+        phase=phase,
+        action=action,
+        undo=undo,
+    )
+
+
 def _set_field(declared: DeclaredField, state: ContentState, phase: Phase) -> SettingChange:
     name, now = declared.name, state.fields.get(declared.name)
-    return SettingChange(
-        key=declared.key,
-        called=declared.called,
-        before=shown(name, now),
-        after=shown(name, declared.value),
-        phase=phase,
-        action=SetFields(values={name: declared.value}),
-        undo=None if state.new else SetFields(values={name: now}),
-    )
+    action = SetFields(values={name: declared.value})
+    undo = SetFields(values={name: now})
+    return _change(declared, (shown(name, now), shown(name, declared.value)), phase, action, undo)
 
 
 def _access(wanted: WantedSettings, state: ContentState) -> Iterator[SettingChange]:
@@ -354,17 +369,8 @@ def _grants(wanted: WantedSettings, state: ContentState) -> list[SettingChange]:
         if now and (now.role == "owner" or role == "viewer"):
             continue
         undo = Grant(principal=principal, role="viewer") if now else Revoke(principal=principal)
-        changes.append(
-            SettingChange(
-                key=resolved.key,
-                called=resolved.called,
-                before=None,
-                after=str(principal),
-                phase=Phase.AFTER,
-                action=Grant(principal=principal, role=role),
-                undo=None if state.new else undo,
-            )
-        )
+        action = Grant(principal=principal, role=role)
+        changes.append(_change(resolved, (None, str(principal)), Phase.AFTER, action, undo))
     return changes
 
 
@@ -384,17 +390,8 @@ def _revocations(wanted: WantedSettings, state: ContentState) -> list[SettingCha
         principal = named[guid][1] if guid in named else state.principals.get(guid, unnamed)
         lowered = Grant(principal=principal, role="viewer")
         revoked = Revoke(principal=principal, permission=permission)
-        changes.append(
-            SettingChange(
-                key=resolved.key,
-                called=resolved.called,
-                before=str(principal),
-                after=None,
-                phase=Phase.NARROW,
-                action=lowered if guid in named else revoked,
-                undo=Grant(principal=principal, role=role),
-            )
-        )
+        action, undo = lowered if guid in named else revoked, Grant(principal=principal, role=role)
+        changes.append(_change(resolved, (str(principal), None), Phase.NARROW, action, undo))
     return changes
 
 
@@ -413,18 +410,12 @@ def _integrations(
     if not wanted.whole:
         then = now | then
     action = SetIntegrations(guids=tuple(then))
-    undo = None if state.new else SetIntegrations(guids=tuple(now))
+    undo = SetIntegrations(guids=tuple(now))
     for guid, each in (now | then).items():
         if not (guid in now and guid in then):
-            yield SettingChange(
-                key=wanted.key,
-                called=wanted.called,
-                before=each.name or guid if guid in now else None,
-                after=each.name or guid if guid in then else None,
-                phase=Phase.START,
-                action=action,
-                undo=undo,
-            )
+            name = each.name or guid
+            texts = (name, None) if guid in now else (None, name)
+            yield _change(wanted, texts, Phase.START, action, undo)
 
 
 def _vanity_path(declared: DeclaredField | None, state: ContentState) -> Iterator[SettingChange]:
@@ -432,15 +423,8 @@ def _vanity_path(declared: DeclaredField | None, state: ContentState) -> Iterato
         return
     now, then = vanity_path(state.vanity_path), vanity_path(declared.value)
     if now != then:
-        yield SettingChange(
-            key=declared.key,
-            called=declared.called,
-            before=now or "none",
-            after=then or "none",
-            phase=Phase.AFTER,
-            action=SetVanityPath(path=then),
-            undo=None if state.new else SetVanityPath(path=now),
-        )
+        action, undo = SetVanityPath(path=then), SetVanityPath(path=now)
+        yield _change(declared, (now or "none", then or "none"), Phase.AFTER, action, undo)
 
 
 def _tags(
@@ -456,40 +440,22 @@ def _tags(
         if tag.id not in has:
             # The server adds what the tag is below as well, and removes it from there down.
             new = [each for each in tree.line(tag) if each.id not in has and each.parent_id]
-            undo = None if state.new else SetTag(tag=new[-1], on=False)
-            yield _tag_change(wanted, tree.path(tag), SetTag(tag=tag, on=True), undo)
+            action, undo = SetTag(tag=tag, on=True), SetTag(tag=new[-1], on=False)
+            yield _change(wanted, (None, tree.path(tag)), Phase.AFTER, action, undo)
     if wanted.whole:
         needed = above | lowest.keys()
         extra = [tag for tag in state.tags if tag.parent_id and tag.id not in needed]
         for tag in sorted(extra, key=lambda tag: -len(tree.line(tag))):
             action, undo = SetTag(tag=tag, on=False), SetTag(tag=tag, on=True)
-            yield _tag_change(wanted, tree.path(tag), action, undo)
-
-
-def _tag_change(
-    wanted: Resolved[Tag], path: str, action: SetTag, undo: SetTag | None
-) -> SettingChange:
-    return SettingChange(
-        key=wanted.key,
-        called=wanted.called,
-        before=None if action.on else path,
-        after=path if action.on else None,
-        phase=Phase.AFTER,
-        action=action,
-        undo=undo,
-    )
+            yield _change(wanted, (tree.path(tag), None), Phase.AFTER, action, undo)
 
 
 def _thumbnail(wanted: WantedSettings, state: ContentState) -> Iterator[SettingChange]:
     declared, now, then = wanted.thumbnail, state.thumbnail, wanted.image
-    if declared is None or now == then:
-        return
-    yield SettingChange(
-        key=declared.key,
-        called=declared.called,
-        before="none" if now is None else f"a picture of {len(now):,} bytes",
-        after="none" if then is None else f"a picture of {len(then):,} bytes",
-        phase=Phase.AFTER,
-        action=SetThumbnail(image=then),
-        undo=None if state.new else SetThumbnail(image=now),
-    )
+    if declared and now != then:
+        old, new = (
+            "none" if image is None else f"a picture of {len(image):,} bytes"
+            for image in (now, then)
+        )
+        action, undo = SetThumbnail(image=then), SetThumbnail(image=now)
+        yield _change(declared, (old, new), Phase.AFTER, action, undo)

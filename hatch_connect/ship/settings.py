@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from hatch_connect.connect.content_settings import Principal, ServerLimits
+from hatch_connect.connect.content_settings import Principal, ServerLimits, Tag
 from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import ConfigurationError, NotFoundError, RefusedError
 from hatch_connect.ship.declared import (
@@ -31,7 +31,7 @@ from hatch_connect.ship.declared import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.content_settings import (
@@ -39,13 +39,12 @@ if TYPE_CHECKING:
         Integration,
         PrincipalType,
         Scalar,
-        Tag,
     )
     from hatch_connect.connect.resources import Content, ServerSettings, User
     from hatch_connect.project.declared import DeclaredField, DeclaredNames, DeclaredSettings
     from hatch_connect.ship.declared import SettingChange
 
-T = TypeVar("T")
+N = TypeVar("N", bound="Principal | Tag | Integration")  # what has a name on the server
 
 _GUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _GROUP = "group:"
@@ -114,15 +113,14 @@ class _Comparison:
     def __init__(self, client: ConnectClient, request: SettingsRequest) -> None:
         self._client = client.settings
         self._request = request
-        self._declared = request.declared
-        self._principals: dict[str, Principal | None] = {}
+        self._known: dict[str, tuple[Principal, ...]] = {}
         self.same: tuple[DeclaredField, ...] = ()
         self.problems: list[str] = []
         self.left_out: list[str] = []
 
     def changes(self) -> tuple[SettingChange, ...]:
         """Return what must change, as far as nothing is wrong."""
-        declared, content = self._without_unknown_features(self._declared), self._request.content
+        declared, content = self._known_features(self._request.declared), self._request.content
         state = self._state(declared, content) if content else _NEW
         fields = tuple(f for f in declared.fields if content is None or self._is_known(f, state))
         tree = TagTree()
@@ -166,7 +164,7 @@ class _Comparison:
                     f"{resolved.called} does not name the user of this key, who stays all the same."
                 )
 
-    def _without_unknown_features(self, declared: DeclaredSettings) -> DeclaredSettings:
+    def _known_features(self, declared: DeclaredSettings) -> DeclaredSettings:
         """Leave out what this version of Connect does not know."""
         supports = self._request.server.supports
         if declared.thumbnail and supports(Feature.THUMBNAIL) is False:
@@ -215,42 +213,51 @@ class _Comparison:
         self._leave_out(field.called)
         return False
 
+    def _meant(
+        self, declared: DeclaredNames, what: str, find: Callable[[str], tuple[N, ...]]
+    ) -> list[N]:
+        """Return what each name means; a problem is what means nothing here, or several."""
+        found: list[N] = []
+        for name in declared.names:
+            fits = find(name)
+            if len(fits) == 1:
+                found += fits
+                continue
+            kind = "group" if what == "user" and name.startswith(_GROUP) else what
+            known = "; it knows people who have logged in once" if kind == "user" else ""
+            ids = ", ".join(each.id if isinstance(each, Tag) else each.guid for each in fits)
+            has = f"has several: {ids}" if fits else f"has no such {kind}{known}"
+            self.problems.append(f"{declared.called} names {name!r}, and the server {has}.")
+        return found
+
     def _people(
         self, declared: DeclaredNames | None, *, collaborate: bool = False
     ) -> Resolved[Principal] | None:
         if declared is None:
             return None
-        found = []
         with about(declared.called):
-            for name in declared.names:
-                principal = self._principal(name, declared.called)
-                if principal and collaborate and principal.user_role == "viewer":
-                    self.problems.append(
-                        f"{declared.called} names {name!r}, whose account may view content only."
-                    )
-                elif principal:
-                    found.append(principal)
+            found = self._meant(declared, "user", self._principals)
+        self.problems += [
+            f"{declared.called} names {str(each)!r}, whose account may view content only."
+            for each in found
+            if collaborate and each.user_role == "viewer"
+        ]
         return _resolved(declared, found)
 
-    def _principal(self, name: str, called: str) -> Principal | None:
-        if name not in self._principals:
-            self._principals[name] = self._asked_principal(name, called)
-        return self._principals[name]
+    def _principals(self, name: str) -> tuple[Principal, ...]:
+        if name not in self._known:
+            self._known[name] = self._asked_principals(name)
+        return self._known[name]
 
-    def _asked_principal(self, name: str, called: str) -> Principal | None:
+    def _asked_principals(self, name: str) -> tuple[Principal, ...]:
         user = self._request.user
         if user and name in {user.username, user.guid}:
-            role = user.role
-            return Principal(type="user", guid=user.guid, name=user.username, user_role=role)
-        group, kind = name.removeprefix(_GROUP), "group" if name.startswith(_GROUP) else "user"
-        if _GUID.fullmatch(group):
-            found = self._by_guid(group, ("group",) if kind == "group" else ("user", "group"))
-        else:
-            found = self._client.groups(group) if kind == "group" else self._client.users(name)
-        if len(found) == 1:
-            return found[0]
-        self.problems.append(_not_one(called, name, kind, tuple(f.guid for f in found)))
-        return None
+            guid, role = user.guid, user.role
+            return (Principal(type="user", guid=guid, name=user.username, user_role=role),)
+        of_group, bare = name.startswith(_GROUP), name.removeprefix(_GROUP)
+        if _GUID.fullmatch(bare):
+            return self._by_guid(bare, ("group",) if of_group else ("user", "group"))
+        return self._client.groups(bare) if of_group else self._client.users(name)
 
     def _by_guid(self, guid: str, kinds: tuple[PrincipalType, ...]) -> tuple[Principal, ...]:
         for kind in kinds:
@@ -263,42 +270,33 @@ class _Comparison:
     def _tags(self, declared: DeclaredNames | None, tree: TagTree) -> Resolved[Tag] | None:
         if declared is None:
             return None
-        found: list[Tag] = []
-        for path in declared.names:
-            tags = tree.named(path)
-            if len(tags) != 1:
-                ids = tuple(tag.id for tag in tags)
-                self.problems.append(_not_one(declared.called, path, "tag", ids))
-            elif tags[0].parent_id is None:
-                self.problems.append(f"{declared.called} names {path!r}, a category and no tag.")
-            else:
-                found += tags
+        found = self._meant(declared, "tag", tree.named)
+        self.problems += [
+            f"{declared.called} names {each.name!r}, a category and no tag."
+            for each in found
+            if each.parent_id is None
+        ]
         return _resolved(declared, found)
 
     def _integrations(self, declared: DeclaredNames | None) -> Resolved[Integration] | None:
         if declared is None:
             return None
         known: tuple[Integration, ...] = ()
-        if declared.names:
-            try:
-                with about(declared.called):
-                    known = self._client.integrations()
-            except NotFoundError:
-                self._leave_out(declared.called)
-                return None
-        found = []
-        for name in declared.names:
-            fits = [each for each in known if name in {each.guid, each.name}]
-            if len(fits) == 1:
-                found += fits
-            else:
-                guids = tuple(each.guid for each in fits)
-                self.problems.append(_not_one(declared.called, name, "OAuth integration", guids))
+        try:
+            with about(declared.called):
+                known = self._client.integrations() if declared.names else ()
+        except NotFoundError:
+            self._leave_out(declared.called)
+            return None
+        found = self._meant(
+            declared,
+            "OAuth integration",
+            lambda name: tuple(each for each in known if name in {each.guid, each.name}),
+        )
         several = self._request.server.supports(Feature.SEVERAL_INTEGRATIONS)
         if len(found) > 1 and several is False:
-            self.problems.append(
-                f"{declared.called} names several; Connect 2025.07 and later take that."
-            )
+            later = "Connect 2025.07 and later take that"
+            self.problems.append(f"{declared.called} names several; {later}.")
         return _resolved(declared, found)
 
     def _image(self, declared: DeclaredField | None) -> bytes | None:
@@ -382,14 +380,7 @@ def _refused(field: DeclaredField, limits: ServerLimits) -> Iterator[str]:
         yield f"{called} cannot be set, because this server lets nobody choose an image."
 
 
-def _not_one(called: str, name: str, what: str, found: tuple[str, ...]) -> str:
-    if not found:
-        known = "; it knows people who have logged in once" if what == "user" else ""
-        return f"{called} names {name!r}, and the server has no such {what}{known}."
-    return f"{called} names {name!r}, and the server has several: {', '.join(found)}."
-
-
-def _resolved(declared: DeclaredNames, found: list[T]) -> Resolved[T]:
+def _resolved(declared: DeclaredNames, found: list[N]) -> Resolved[N]:
     return Resolved(
         key=declared.key, called=declared.called, whole=declared.whole, entries=tuple(found)
     )
