@@ -193,6 +193,7 @@ def _installed(client: ConnectClient, content: Content, active: BundleInfo) -> d
                 for package in found
                 if package.language == "python" and package.bundle_id in {None, active.id}
             }
+    with suppress(ServerError):
         if locked := client.lockfile(content.guid):
             return _packages_in(locked.encode()) or {}
     return {}

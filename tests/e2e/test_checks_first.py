@@ -206,6 +206,6 @@ def test_what_is_of_one_bundle_is_refused_for_several(caller: Caller, fake: Fake
 def test_what_was_checked_is_built(server: FakeConnect, project: Path, sandbox: Sandbox) -> None:
     shown = sandbox.connect("deploy", "--dry-run", cwd=project, **keys(server))
     assert shown.code == 0, shown.said
-    assert "bundle  + 1.2.0     +4 files" in shown.stdout
+    assert "bundle    + 1.2.0     +4 files" in shown.stdout
     assert (project / "trace").read_text(encoding="utf-8") == "built"
     assert [call for call in server.calls() if not call.startswith("GET")] == []

@@ -300,9 +300,10 @@ def test_a_package_that_is_another_on_the_server_differs(
     assert done.code == 6, done.said
     assert "  installed  starlette 0.45.1 -> 0.45.0" in done.stdout
     assert NOTHING in done.stdout
-    server.misbehave("GET", "/packages$", Say(404, b"404 page not found"))
-    done = call(sandbox, server, root, "plan", "--check")
-    assert (done.code, "/lockfile" in server.calls()[-1]) == (6, True)
+    for fault in (Say(404, b"404 page not found"), Say(500, b"{}"), Say(200, b"{}")):
+        server.misbehave("GET", "/packages$", fault)
+        done = call(sandbox, server, root, "plan", "--check")
+        assert (done.code, "/lockfile" in server.calls()[-1]) == (6, True)
 
 
 @pytest.mark.parametrize("jobs", [(), ("--jobs", "2")])
