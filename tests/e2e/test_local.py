@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -55,6 +56,18 @@ def test_a_deployment_to_this_machine_answers_and_is_updated(
     assert "active" in logs.stdout
     both = sandbox.connect("deploy", "--local", "--server", "http://127.0.0.1:9", cwd=project)
     assert both.code == 2
+
+
+def test_a_plan_compares_with_what_is_on_this_machine(project: Path, sandbox: Sandbox) -> None:
+    assert sandbox.connect("deploy", "--local", cwd=project).code == 0
+    same = sandbox.connect("plan", "--local", "--check", cwd=project)
+    assert (same.code, "nothing to deploy" in same.stdout) == (0, True), same.said
+    (project / "more.py").write_text("", encoding="utf-8")
+    shutil.rmtree(sandbox.home / ".rsconnect-python")  # then the archive tells what is there
+    done = sandbox.connect("plan", "--local", "--check", "-v", cwd=project)
+    assert done.code == 6, done.said
+    assert "+1 file" in done.stdout
+    assert "\n    + more.py\n" in done.stdout
 
 
 def test_a_value_that_was_rotated_counts_without_an_upload(project: Path, sandbox: Sandbox) -> None:
