@@ -366,7 +366,7 @@ VERBS: dict[str, Verb] = {
         ),
         Verb(
             "plan",
-            "Show what `deploy` would change, as a comparison with what is there.",
+            "Show what `deploy` would change, and change nothing.",
             (*_CONTENT, "file", "build", "deploy", "activate", "plan"),
         ),
         Verb(
