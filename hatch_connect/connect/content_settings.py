@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -25,6 +24,7 @@ Include: TypeAlias = Literal["tags", "vanity_url"]
 
 _NAME_KEYS = {"user": "username", "group": "name"}
 _PAGE = 500  # the most that a server returns at once
+_FAILED = 500  # and above: the server, or what is in front of it, is at fault
 _PICTURES = ("image/", "application/octet-stream")
 _UNTOLD = HIDDEN | {400}  # also content that has no processes
 
@@ -297,12 +297,17 @@ class ContentSettingsClient:
         """Return the picture of content; None if it has none."""
         # Connect's reference has it beside the content, and in the API only what changes it.
         beside = Request("GET", f"content/{quote(guid, safe='')}/__thumbnail__", api=False)
-        with contextlib.suppress(RefusedError):
+        failed = None
+        try:
             kind, image = self._session.data(beside)
             if kind.startswith(_PICTURES) or not image:
                 return image or None
+        except RefusedError as error:
+            failed = error if error.status >= _FAILED else None
         request = Request("GET", content_path(guid, "thumbnail"))
         found = unless_hidden(lambda: self._session.data(request))
+        if found is None and failed:
+            raise failed  # whether it has one is not known
         return (found and found[1]) or None
 
     def set_thumbnail(self, guid: str, image: bytes) -> None:

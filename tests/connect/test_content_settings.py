@@ -376,6 +376,14 @@ def test_a_page_beside_the_content_is_no_thumbnail(
     assert settings.thumbnail(content.guid) == known
 
 
+def test_a_failure_beside_the_content_does_not_mean_that_there_is_no_thumbnail(
+    settings: ContentSettingsClient, fake: FakeConnect, content: FakeContent
+) -> None:
+    fake.misbehave("GET", "__thumbnail__", Say(500, b"<html>"))
+    with pytest.raises(RefusedError):
+        settings.thumbnail(content.guid)
+
+
 def test_a_thumbnail_on_a_server_without_them(
     settings: ContentSettingsClient, fake: FakeConnect, content: FakeContent
 ) -> None:
