@@ -151,6 +151,9 @@ def test_a_variable_that_is_missing_differs(
     done = call(sandbox, server, root, "plan", "--check")
     assert done.code == 0, done.said
     assert "  variables  MODE is set again" in done.stdout
+    server.misbehave("GET", "/environment$", Say(403, b'{"code": 22, "error": "no"}'))
+    done = call(sandbox, server, root, "plan", "--check")
+    assert (done.code, "  variables  MODE is set\n" in done.stdout) == (0, True), done.said
 
 
 def test_a_title_that_was_changed_by_hand_differs(
@@ -249,7 +252,7 @@ def test_the_bundle_of_another_program_is_compared_by_its_files(
     other_program(content, {"requirements.txt": listed})
     done = call(sandbox, server, root, "plan", "--check")
     assert done.code == 0, done.said
-    assert f"  bundle  {content.bundle_id} has the same files" in done.stdout
+    assert f"\n  bundle  {content.bundle_id} has the same files\n" in done.stdout
     other_program(content, listed=False)  # so does `rsconnect deploy notebook --static`
     done = call(sandbox, server, root, "plan", "--check")
     assert (done.code, "has the same files" in done.stdout) == (0, True), done.said
