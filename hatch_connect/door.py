@@ -330,7 +330,10 @@ def _open_page(url: str) -> bool:
 
 
 def _ask(question: str) -> str:
-    print(question, end="", file=sys.stderr, flush=True)  # noqa: T201 - a door may print
+    from hatch_connect.display import clean
+
+    # It may hold what a server calls things.
+    print(clean(question), end="", file=sys.stderr, flush=True)  # noqa: T201 - a door may print
     return sys.stdin.readline()
 
 

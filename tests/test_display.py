@@ -18,6 +18,7 @@ from hatch_connect.display import (
     show_error_object,
     show_result,
 )
+from hatch_connect.door import surroundings
 from hatch_connect.errors import DeploymentFailedError, LockError, add_facts
 from hatch_connect.events import Detail, Ended, Event, LogLine, Note, Progress, Step, Warned
 from hatch_connect.verbs.result import Result
@@ -243,3 +244,15 @@ def test_a_comparison_has_colours_at_a_terminal(
     stream.truncate(0)
     show_result(RESULT, environ, as_json=False)
     assert END not in stream.getvalue()
+
+
+def test_a_question_shows_no_control_sequences_of_a_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = Terminal()
+    monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
+    monkeypatch.setattr(sys, "stderr", shown)
+    ask = surroundings().ask
+    assert ask is not None
+    assert ask("viewers - eve\x1b[2K\r\nRemove this? ") == "y\n"
+    assert shown.getvalue() == "viewers - eve\nRemove this? "
