@@ -126,7 +126,7 @@ class TestAnyValue:
         max_leaves=4,
     )
 
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+    @settings(suppress_health_check=list(HealthCheck), max_examples=300)
     @given(one=st.sampled_from(list(DECLARED.values())), value=VALUES)
     def test_is_read_or_named(self, root: Path, one: DeclaredKey, value: object) -> None:
         read = NOTHING
@@ -163,7 +163,7 @@ class TestSizes:
         ]
     )
 
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(suppress_health_check=list(HealthCheck))
     @given(amount=st.integers(0, 10**6), unit=UNITS, space=st.sampled_from(["", " "]))
     def test_are_exact(self, root: Path, amount: int, unit: tuple[str, int], space: str) -> None:
         read = declared(root, f'memory-limit = "{amount}{space}{unit[0]}"')
@@ -259,7 +259,7 @@ class TestPaths:
         lambda word: not word.startswith("__")
     )
 
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(suppress_health_check=list(HealthCheck))
     @given(words=st.lists(WORDS, min_size=1, max_size=4), ends=st.tuples(*[st.booleans()] * 2))
     def test_are_written_as_connect_answers_them(
         self, root: Path, words: list[str], ends: tuple[bool, bool]
@@ -502,7 +502,7 @@ class TestLayers:
         max_size=len(PLACES),
     )
 
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+    @settings(suppress_health_check=list(HealthCheck), max_examples=150)
     @given(tables=TABLES)
     def test_lists_are_what_reading_the_tables_in_turn_makes_of_them(
         self, root: Path, tables: list[dict[str, list[str]]]
