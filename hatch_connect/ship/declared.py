@@ -174,10 +174,12 @@ class WantedSettings:
 class ContentState:
     """What the content has now of what is declared; the rest is empty, as all of it if `new`.
 
-    `principals` are those who have permissions, by GUID, as far as their names are known.
+    It is `unseen` while no bundle of it is active. `principals` are those who have permissions, by
+    GUID, as far as their names are known.
     """
 
     new: bool = False
+    unseen: bool = False
     fields: Mapping[str, Scalar] = field(default_factory=dict)
     permissions: tuple[Permission, ...] = ()
     principals: Mapping[str, Principal] = field(default_factory=dict)
@@ -332,11 +334,15 @@ def _access(wanted: WantedSettings, state: ContentState) -> Iterator[SettingChan
     granted, revoked = _grants(wanted, state), _revocations(wanted, state)
     types = [each for each in wanted.fields if each.name == ACCESS and _differs(each, state)]
     narrows = any(_narrows(state.fields.get(ACCESS), each.value) for each in types)
+    if state.new or state.unseen:  # nobody may see for a moment what is not for them
+        changes = (*granted, *(_set_field(each, state, Phase.START) for each in types), *revoked)
+        yield from (replace(change, phase=Phase.START) for change in changes)
+        return
     # Who is to have access must not be without it between two requests.
     early = Phase.NARROW if narrows or revoked else Phase.AFTER
-    yield from (replace(change, phase=Phase.START if state.new else early) for change in granted)
+    yield from (replace(change, phase=early) for change in granted)
     phase = Phase.NARROW if narrows else Phase.AFTER
-    yield from (_set_field(each, state, Phase.START if state.new else phase) for each in types)
+    yield from (_set_field(each, state, phase) for each in types)
     for change in revoked:
         viewer = isinstance(change.undo, Grant) and change.undo.role == "viewer"
         later = viewer and types and not narrows  # they see it all the same, but only then

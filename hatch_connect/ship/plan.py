@@ -258,11 +258,11 @@ def _prepare(
         if wanted.any_name:
             name = _free_name(wanted.name, found.name_is_taken)
         steps.append(CreateContent(name=name, title=title or wanted.default_title))
-        # Nobody may see for a moment what is not for them.
-        steps += _settings(found, Phase.START)
     elif not (content.title or content.bundle_id):
         # An earlier call may have created it and ended before it set the title.
         title = title or wanted.default_title
+    if not (content and content.bundle_id):  # who may see it is settled before there is anything
+        steps += _settings(found, Phase.START)
     if wanted.variables.values:
         steps.append(SetVariables(values=wanted.variables.values))
     if title and content and content.title != title:
@@ -313,7 +313,8 @@ def _deploy(wanted: DeploymentRequest, found: ServerFacts) -> list[PlanStep]:
 
 def _with_settings(deploy: list[PlanStep], found: ServerFacts) -> list[PlanStep]:
     """Return the steps of a deployment with those that set what is declared between them."""
-    start = _settings(found, Phase.START) if found.located.content else []
+    content = found.located.content
+    start = _settings(found, Phase.START) if content and content.bundle_id else []
     narrow, after = (_settings(found, phase) for phase in (Phase.NARROW, Phase.AFTER))
     if found.settings.supports(Feature.DRAFT_URL) is False:
         return [*start, *narrow, *after, *deploy]

@@ -186,7 +186,7 @@ class _Comparison:
         include: list[Include] = []
         include += ["tags"] if declared.tags else []
         include += ["vanity_url"] if declared.vanity_path else []
-        state, guid = ContentState(), content.guid
+        state, guid = ContentState(unseen=content.bundle_id is None), content.guid
         if declared.fields or include:
             details = self._client.details(guid, include)
             state = replace(

@@ -146,6 +146,18 @@ def test_new_content_is_protected_before_anything_is_uploaded(bed: Bed) -> None:
     assert "send_email" not in str([request.body for request in bed.fake.requests])
 
 
+def test_content_that_was_not_protected_is_protected_before_it_is_tried_again(bed: Bed) -> None:
+    write(bed.root, ALL)
+    bed.fake.misbehave("PATCH", f"{CONTENT}$", FAULTS["refused"])
+    assert bed.deploy().code == 3
+    bed.content.fields["access_type"] = "all"
+    done = bed.deploy()
+    assert done.code == 0, done.said
+    order = bed.order()
+    early = order[: order.index("POST /bundles")]
+    assert early == ["PATCH ", "PUT /oauth/integrations/associations", *["POST /permissions"] * 3]
+
+
 def test_what_is_as_declared_is_not_set_again(bed: Bed) -> None:
     bed.settle(ALL)
     done = bed.deploy(json=True)

@@ -176,6 +176,24 @@ def test_new_content_is_protected_before_anything_is_in_it() -> None:
     assert {change.undo for change in changes} == {None}
 
 
+def test_content_that_nobody_sees_yet_is_protected_as_early() -> None:
+    wanted = WantedSettings(
+        fields=(field("access", "acl", "access_type"),), viewers=names("viewers", ANN)
+    )
+    has = state(
+        unseen=True,
+        fields={"access_type": "all"},
+        permissions=(permission(BOB, "viewer"),),
+    )
+    changes = differences(wanted, has)
+    assert texts(changes) == [
+        ("viewers + ann", "START"),
+        ("access all -> acl", "START"),
+        ("viewers - bob", "START"),
+    ]
+    assert all(change.undo for change in changes)
+
+
 def test_the_own_user_and_the_owner_stay() -> None:
     wanted = WantedSettings(
         viewers=names("viewers", BOB),
