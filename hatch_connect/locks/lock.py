@@ -157,23 +157,19 @@ def project_folder(root: Path, lock: Path) -> str:
 
 def read_lock_data(path: Path) -> bytes:
     """Read a TOML lock; raises LockError if it cannot be read."""
-    with _as_lock_error(path):
+    with _as_lock_error():
         return read_bytes(path)
 
 
 def parse_lock(data: bytes, path: Path, *, before: str | None = None) -> dict[str, object]:
     """Parse a TOML lock, or only the part `before` a text; raises LockError for invalid TOML."""
-    with _as_lock_error(path):
+    with _as_lock_error():
         return parse_toml(data, path, before=before)
 
 
 @contextmanager
-def _as_lock_error(path: Path) -> Iterator[None]:
+def _as_lock_error() -> Iterator[None]:
     try:
         yield
     except ConfigurationError as error:
         raise LockError(str(error), hint="Lock the project again.") from None
-    except RecursionError:
-        raise LockError(
-            f"{path} is nested deeper than any lock.", hint="Lock the project again."
-        ) from None

@@ -106,7 +106,10 @@ def parse_toml(data: bytes, path: Path, *, before: str | None = None) -> dict[st
     text = _decode_utf8(data, path)
     try:
         return tomllib.loads(text if before is None else text.partition(before)[0])
-    except (ValueError, RecursionError) as error:  # not TOML, or too long a number, or too deep
+    except RecursionError:
+        why = "This is nested deeper than the parser of TOML goes."
+        raise ConfigurationError((why,), where=str(path)) from None
+    except ValueError as error:  # not TOML, or too long a number
         raise ConfigurationError((f"This is not valid TOML: {error}.",), where=str(path)) from None
 
 

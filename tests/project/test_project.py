@@ -510,4 +510,4 @@ def test_no_value_of_a_variable_is_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", ["9" * 5000, "[" * 3000 + "]" * 3000])
 def test_what_the_parser_gives_up_on_is_a_problem_of_the_file(tmp_path: Path, value: str) -> None:
     (found,) = problems(tmp_path, f"key = {value}")
-    assert found.startswith("This is not valid TOML: ")
+    assert found.startswith(("This is not valid TOML: ", "This is nested deeper than "))
