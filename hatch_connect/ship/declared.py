@@ -387,10 +387,11 @@ def _revocations(wanted: WantedSettings, state: ContentState) -> list[SettingCha
         guid = permission.principal_guid
         role: Role = "owner" if permission.role == "owner" else "viewer"
         resolved = wanted.collaborators if role == "owner" else wanted.viewers
-        stays = guid in named and (role == "viewer" or named[guid][2] == "owner")
+        stays = guid in {wanted.own, wanted.owner}
+        stays |= guid in named and (role == "viewer" or named[guid][2] == "owner")
         # No list can name anything else, such as the principal of a trusted publisher.
         nameable = permission.principal_type in {"user", "group"}
-        if not (resolved and resolved.whole and nameable) or guid == wanted.own or stays:
+        if not (resolved and resolved.whole and nameable) or stays:
             continue
         unnamed = Principal(type=_type(permission), guid=guid, name=guid)
         principal = named[guid][1] if guid in named else state.principals.get(guid, unnamed)

@@ -202,6 +202,8 @@ def test_the_own_user_and_the_owner_stay() -> None:
         owner="ubob",
     )
     assert differences(wanted, state(permissions=(permission(ANN, "owner"),))) == ()
+    # Connect does not list the owner, but one that did must not lose theirs.
+    assert differences(wanted, state(permissions=(permission(BOB, "owner"),))) == ()
 
 
 def test_a_viewer_becomes_a_collaborator_by_one_request_and_back() -> None:
