@@ -11,6 +11,7 @@ from hatch_connect.connect.retries import is_uncertain
 from hatch_connect.errors import RefusedError, ServerError
 from hatch_connect.events import Step, Warned
 from hatch_connect.ship.declared import (
+    NOTHING_DIFFERS,
     Grant,
     Revoke,
     SetFields,
@@ -25,13 +26,12 @@ from hatch_connect.ship.declared import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from hatch_connect.connect.client import ConnectClient
-    from hatch_connect.connect.content_settings import ContentSettingsClient
+    from hatch_connect.connect.content_settings import ContentSettingsClient, Scalar
     from hatch_connect.events import Report
-    from hatch_connect.project.declared import DeclaredField
-    from hatch_connect.ship.declared import Action, ComparedSettings, SettingChange
+    from hatch_connect.ship.declared import Action, SettingChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,38 +47,38 @@ class _Write:
 
 
 class AppliedSettings:
-    """What was changed on the content so far, as far as it was not put back."""
+    """What was changed on the content so far, as far as it was not put back.
+
+    `compared` is what all changes are a part of.
+    """
 
     def __init__(self, client: ConnectClient, report: Report) -> None:
+        self.compared = NOTHING_DIFFERS
         self._client = client
         self._report = report
         self._made: tuple[_Write, ...] = ()
         self._doubtful: tuple[_Write, ...] = ()  # whose answer did not come
         self._put_back: tuple[_Write, ...] = ()
         self._why_not = ""
-        self._same: tuple[DeclaredField, ...] = ()
+        self._said: set[str] = set()
 
     @property
     def changes(self) -> tuple[SettingChange, ...]:
         """The changes that were made and stay."""
         return tuple(change for write in self._made for change in write.changes)
 
-    def apply(
-        self, guid: str, changes: Iterable[SettingChange], compared: ComparedSettings
-    ) -> None:
+    def apply(self, guid: str, changes: Iterable[SettingChange]) -> None:
         """Make changes, in order, with as few requests as they take.
 
         A field of new content that this version of Connect does not know is left out, or an error
-        if `compared` is strict. Raises ServerError, which names the settings of the request.
+        with `strict`. Raises ServerError, which names the settings of the request.
         """
-        if not self._made:
-            self._same = compared.same
         for write in _writes(changes):
             try:
                 self._make(guid, write)
             except RefusedError as error:
                 unknown = error.code == Code.INVALID_JSON and isinstance(write.action, SetFields)
-                if compared.strict or write.undo or not unknown:
+                if self.compared.strict or write.undo or not unknown:
                     raise
                 for each in _writes(self._known(guid, write)):
                     self._make(guid, each)
@@ -168,13 +168,24 @@ class AppliedSettings:
             if name in now and value is not None and not is_same(now[name], value):
                 text = f"The server has set {name} to {shown(name, now[name])}, not to "
                 self._report(Warned(text=f"{text}{shown(name, value)}."))
-        for each in self._same:
-            if each.name not in now or is_same(now[each.name], each.value):
-                continue
-            text = f"{each.called} was changed on the server meanwhile, to "
-            text += f"{shown(each.name, now[each.name])}: the next deployment sets it again."
-            self._report(Warned(text=text))
-            self._same = tuple(one for one in self._same if one is not each)
+        self._look_for_changes(now)
+
+    def active_now(self, guid: str) -> str | None:
+        """Return the active bundle; the same answer tells what somebody changed meanwhile."""
+        if not self.compared.same:
+            return self._client.content(guid).bundle_id
+        now = self._client.settings.details(guid).fields
+        self._look_for_changes(now)
+        return str(now["bundle_id"]) if now.get("bundle_id") else None
+
+    def _look_for_changes(self, now: Mapping[str, Scalar]) -> None:
+        for each in self.compared.same:
+            name = each.name
+            if name in now and name not in self._said and not is_same(now[name], each.value):
+                self._said.add(name)
+                text = f"{each.called} was changed on the server meanwhile, to "
+                text += f"{shown(name, now[name])}: the next deployment sets it again."
+                self._report(Warned(text=text))
 
 
 def _blamed(write: _Write, error: ServerError) -> list[str]:

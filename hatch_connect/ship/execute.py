@@ -205,6 +205,7 @@ class Execution:
             only_draft=not (kept or any(isinstance(step, Activate) for step in plan.steps)),
         )
         self._visits = any(isinstance(step, Verify) for step in plan.steps)
+        self._settings.compared = plan.declared
         self._left.extend(plan.steps)
         try:
             while self._left:
@@ -267,7 +268,7 @@ class Execution:
             case DeployAgain():
                 self._deploy_again(step)
             case ApplySettings():
-                self._settings.apply(self._state.known.guid, step.changes, step.compared)
+                self._settings.apply(self._state.known.guid, step.changes)
             case _:
                 assert_never(step)
 
@@ -394,7 +395,7 @@ class Execution:
         if state.created:
             return None  # nobody else knows of it so far
         try:
-            active = self._client.content(state.known.guid).bundle_id
+            active = self._settings.active_now(state.known.guid)
         except ServerError:
             return state.previous_bundle_id
         return state.previous_bundle_id if active == state.bundle_id else active

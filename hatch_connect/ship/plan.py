@@ -144,11 +144,10 @@ class DeployAgain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplySettings:
-    """Make the changes that belong to one moment, in order; `compared` is what they are part of."""
+    """Make the changes that belong to one moment, in order."""
 
     phase: Phase
     changes: tuple[SettingChange, ...]
-    compared: ComparedSettings = NOTHING_DIFFERS
 
     def __str__(self) -> str:
         return f"set what is declared: {', '.join(map(str, self.changes))}"
@@ -160,6 +159,7 @@ class Plan:
 
     `bundle_id` is a bundle that is on the server already, `kept` are variables that are set there
     and stay, and `notes` say what is not done. `app_mode` is the bundle's, "" for a rollback.
+    `declared` is what `ApplySettings` are a part of.
     """
 
     content: Content | None
@@ -169,6 +169,7 @@ class Plan:
     bundle_id: str | None = None
     app_mode: str = ""
     notes: tuple[str, ...] = ()
+    declared: ComparedSettings = NOTHING_DIFFERS
 
     @property
     def changes(self) -> tuple[SettingChange, ...]:
@@ -222,6 +223,7 @@ def make_plan(wanted: DeploymentRequest, found: ServerFacts, upload: Upload | No
         ),
         kept=wanted.variables.relied_on,
         app_mode=wanted.app_mode,
+        declared=found.declared,
     )
 
 
@@ -324,9 +326,8 @@ def _with_settings(deploy: list[PlanStep], found: ServerFacts) -> list[PlanStep]
 
 
 def _settings(found: ServerFacts, phase: Phase) -> list[PlanStep]:
-    compared = found.declared
-    changes = tuple(change for change in compared.changes if change.phase is phase)
-    return [ApplySettings(phase=phase, changes=changes, compared=compared)] if changes else []
+    changes = tuple(change for change in found.declared.changes if change.phase is phase)
+    return [ApplySettings(phase=phase, changes=changes)] if changes else []
 
 
 def _keep(wanted: DeploymentRequest, before: list[PlanStep], found: ServerFacts) -> list[PlanStep]:

@@ -893,6 +893,19 @@ def test_what_was_as_declared_and_was_changed_meanwhile_is_said(bed: Bed) -> Non
     assert fields["description"] == "Sales"
 
 
+def test_it_is_said_as_well_if_nothing_had_to_be_set(bed: Bed) -> None:
+    bed.settle('description = "Sales"')
+    bed.declare('description = "Sales"')
+    fields = bed.content.fields
+    hand = Do(lambda: fields.update(description="by hand"))
+    bed.fake.misbehave("POST", f"{CONTENT}/bundles$", hand)
+    done = bed.deploy()
+    assert done.code == 0, done.said
+    assert "description` was changed on the server meanwhile, to by hand" in done.stderr
+    assert bed.writes == []
+    assert bed.content.bundle_id == max(bed.content.bundles, key=int)
+
+
 def test_a_key_without_a_user_can_declare_as_well(bed: Bed) -> None:
     bed.settle()
     bed.fake.user_role = None

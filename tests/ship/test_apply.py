@@ -22,7 +22,6 @@ from hatch_connect.project.declared import DeclaredField
 from hatch_connect.secret import Secret
 from hatch_connect.ship.apply import AppliedSettings
 from hatch_connect.ship.declared import (
-    ComparedSettings,
     ContentState,
     Resolved,
     SettingChange,
@@ -78,7 +77,7 @@ class Bed:
 
     def applied(self, guid: str, changes: tuple[SettingChange, ...]) -> AppliedSettings:
         applied = AppliedSettings(self.client, silent)
-        applied.apply(guid, changes, ComparedSettings(changes=changes))
+        applied.apply(guid, changes)
         return applied
 
 
@@ -193,7 +192,7 @@ def test_a_request_whose_answer_is_lost_is_put_back_as_well(bed: Bed, fault: Say
     with pytest.raises(
         RefusedError if refused else ServerError, match=r"`settings\.description`: "
     ):
-        applied.apply(content.guid, changes, ComparedSettings(changes=changes))
+        applied.apply(content.guid, changes)
     assert [line[:12] for line in applied.remains()] == ([] if refused else ["its settings"])
     bed.fake.requests.clear()
     applied.put_back(content.guid)
