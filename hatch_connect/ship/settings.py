@@ -323,7 +323,8 @@ class _Comparison:
             if each.name in names:
                 self.problems += _refused(each, limits)
         fields = {**state.fields, **{each.name: each.value for each in changed}}
-        values = {**limits.scheduler, **{n: v for n, v in fields.items() if v is not None}}
+        defaults = {name: value for name, value in limits.scheduler.items() if value}  # 0: no limit
+        values = {**defaults, **{n: v for n, v in fields.items() if v is not None}}
         for low, high in _IN_ORDER:
             places = [each.called for each in changed if each.name in {low, high}]
             if places and (text := _out_of_order(values, low, high)):

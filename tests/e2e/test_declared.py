@@ -963,6 +963,15 @@ def test_a_limit_that_goes_back_to_the_default_is_none(bed: Bed) -> None:
     assert bed.content.fields["memory_limit"] is None
 
 
+def test_a_default_of_0_is_no_limit(bed: Bed) -> None:
+    bed.fake.settings.scheduler |= {"memory_limit": 0, "cpu_limit": 0}
+    bed.settle()
+    bed.declare('memory-request = "2 GiB"\ncpu-request = 1')
+    done = bed.deploy()
+    assert done.code == 0, done.said
+    assert bed.content.fields["memory_request"] == 2 << 30
+
+
 @pytest.mark.parametrize("role", ["administrator", "publisher"])
 @pytest.mark.parametrize("taken", ["/sales/", "/sales/more/"])
 def test_a_path_of_other_content_is_refused_before_anything_is_changed(
