@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.errors import UsageError
 from hatch_connect.events import Warned
-from hatch_connect.ship.declared import ComparedSettings
+from hatch_connect.ship.declared import ComparedSettings, vanity_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,6 +51,27 @@ def with_settings(
         strict=source.config.strict,
     )
     return replace(found, declared=compare_settings(client, request))
+
+
+def refuse_shared_paths(placed: Iterable[tuple[str, str | None, Source]]) -> None:
+    """Refuse vanity paths that exclude each other, of sources with their server and content.
+
+    Raises UsageError: the server would take the first, once that content is deployed.
+    """
+    known: list[tuple[str, str | None, str, str]] = []
+    for url, guid, source in placed:
+        declared = source.config.declared.vanity_path if source.config else None
+        path = vanity_path(declared.value) if declared else None
+        if not (declared and path):
+            continue
+        for its_url, its_guid, called, taken in known:
+            apart = url != its_url or (guid is not None and guid == its_guid)
+            if not apart and (path.startswith(taken) or taken.startswith(path)):
+                raise UsageError(
+                    f"{called} is {taken!r}, and {declared.called} is {path!r}.",
+                    hint="The path of other content must be another, and neither above nor below.",
+                )
+        known.append((url, guid, declared.called, path))
 
 
 def confirm_removals(source: Source, changes: Iterable[SettingChange], call: Call) -> None:

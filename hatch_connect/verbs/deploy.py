@@ -27,7 +27,7 @@ from hatch_connect.ship.request import DeploymentRequest, ServerFacts, check_req
 from hatch_connect.ship.variables import collect_variables
 from hatch_connect.verbs.build import build_content, build_request
 from hatch_connect.verbs.call import nothing_changed
-from hatch_connect.verbs.declared import confirm_removals, with_settings
+from hatch_connect.verbs.declared import confirm_removals, refuse_shared_paths, with_settings
 from hatch_connect.verbs.plan import Prepared, compared, planned_changes
 from hatch_connect.verbs.result import (
     Deployed,
@@ -111,6 +111,7 @@ def run_deploy(call: Call) -> Result:
                 server = stack.enter_context(chosen_server(its, source.config))
                 checked.append(_check(source.on(server), server, its))
             checked = list(_in_turn(checked))
+            refuse_shared_paths(_placed(each) for each in checked if not each.wanted.draft)
             for each in () if call.options.dry_run else checked:
                 confirm_removals(each.source, each.found.declared.changes, each.call)
             plans = [_plan(each, folder) for each in checked]
@@ -313,6 +314,11 @@ def _last(
     if active and last and not identity:
         identity = dict(last.metadata).get(IDENTITY)
     return last, identity
+
+
+def _placed(checked: _Checked) -> tuple[str, str | None, Source]:
+    content = checked.found.located.content
+    return checked.client.server.url, content.guid if content else None, checked.source
 
 
 def _in_turn(checked: list[_Checked]) -> Iterator[_Checked]:

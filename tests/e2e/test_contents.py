@@ -529,6 +529,20 @@ def test_the_same_content_twice_is_refused_side_by_side(
     assert call(sandbox, server, project, "deploy", "--all").code == 0
 
 
+@pytest.mark.parametrize("path", ["/sales/", "sales/more"])
+def test_paths_that_exclude_each_other_are_refused_before_anything_is_changed(
+    server: FakeConnect, project: Path, sandbox: Sandbox, path: str
+) -> None:
+    with (project / "pyproject.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[tool.hatch-connect.content.orders.settings]\nvanity-path = "/sales/"\n')
+        file.write(f'[tool.hatch-connect.content.stock.settings]\nvanity-path = "{path}"\n')
+    done = call(sandbox, server, project, "deploy", "--all")
+    assert done.code == 2, done.said
+    assert "`tool.hatch-connect.content.stock.settings.vanity-path` is '/sales/" in done.stderr
+    assert not any(each.startswith("P") for each in server.calls())
+    assert call(sandbox, server, project, "deploy", "--all", "--draft").code == 0
+
+
 @pytest.mark.parametrize("jobs", ["0", "-1", "many"])
 def test_jobs_are_a_number_from_1(
     server: FakeConnect, project: Path, sandbox: Sandbox, jobs: str
