@@ -277,9 +277,14 @@ def shown(name: str, value: Scalar) -> str:
         text = f"{words[:_LONGEST]}..." if len(words) > _LONGEST else words
         return text.replace("_", "-") if name == ACCESS else text
     if name in {"memory_request", "memory_limit"}:
-        whole = ((unit, size) for unit, size in _UNITS if not value % size)
-        return next((f"{value / size:g} {unit}" for unit, size in whole), f"{value:,} bytes")
+        return whole_units(value) or f"{value:,} bytes"
     return str(value)
+
+
+def whole_units(size: float) -> str:
+    """Return a size as a project writes it, such as `512 MiB`; "" if that takes odd bytes."""
+    whole = (f"{int(size) // unit} {name}" for name, unit in _UNITS if size and not size % unit)
+    return next(whole, "")
 
 
 def not_known(called: str) -> str:

@@ -10,7 +10,7 @@ from hatch_connect.errors import NotFoundError, RefusedError
 from hatch_connect.events import Note
 from hatch_connect.project.declared import DECLARED, DeclaredKind
 from hatch_connect.project.validators import validate_principal
-from hatch_connect.ship.declared import TagTree, vanity_path
+from hatch_connect.ship.declared import TagTree, vanity_path, whole_units
 from hatch_connect.verbs.content import deployed_content
 from hatch_connect.verbs.result import Result
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _Value: TypeAlias = "str | float | list[str]"
 
-_UNITS = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 _LONG = 3  # an array of more stands on several lines
 
 
@@ -127,8 +126,7 @@ def _value(kind: DeclaredKind, value: Scalar) -> str | float | None:
     if kind is DeclaredKind.ACCESS and isinstance(value, str):
         return value.replace("_", "-")
     if kind is DeclaredKind.SIZE and isinstance(value, int) and value:
-        whole = (f"{value // size} {unit}" for unit, size in _UNITS if not value % size)
-        return next(whole, value)
+        return whole_units(value) or value
     return value
 
 

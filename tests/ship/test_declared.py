@@ -269,6 +269,7 @@ def test_tags_in_a_circle_end() -> None:
     [
         ("memory_limit", 512 << 20, "512 MiB"),
         ("memory_limit", 3 << 29, "1536 MiB"),
+        ("memory_limit", (1 << 40) + 1024, "1073741825 KiB"),
         ("memory_request", 1_000_000, "1,000,000 bytes"),
         ("load_factor", 0.5, "0.5"),
         ("run_as_current_user", False, "false"),
