@@ -151,6 +151,7 @@ class _Comparison:
             names = {each.guid: self._name_of(each) for each in unnamed}
             changes = differences(wanted, replace(state, principals=names), tree)
         self._note_own(wanted, state)
+        self._check_own(wanted, state)
         return changes
 
     def _note_own(self, wanted: WantedSettings, state: ContentState) -> None:
@@ -163,6 +164,20 @@ class _Comparison:
                 self.left_out.append(
                     f"{resolved.called} does not name the user of this key, who stays all the same."
                 )
+
+    def _check_own(self, wanted: WantedSettings, state: ContentState) -> None:
+        """Find a list that takes the key's own right away, which it has by a group only."""
+        people, user = wanted.collaborators, self._request.user
+        if not (people and people.whole and user) or user.role in {"administrator", ""}:
+            return
+        may = {p.principal_guid: p.principal_type for p in state.permissions if p.role == "owner"}
+        stay = {each.guid: each.type for each in people.entries}
+        alone = user.guid == wanted.owner or user.guid in may | stay
+        if not alone and "group" in may.values() and "group" not in stay.values():
+            self.problems.append(
+                f"{people.called} names neither {user.username} nor a group, and the user of this "
+                "key may change the content by a group only."
+            )
 
     def _known_features(self, declared: DeclaredSettings) -> DeclaredSettings:
         """Leave out what this version of Connect does not know."""

@@ -788,6 +788,22 @@ def test_the_own_user_stays_a_collaborator_of_the_content_of_others(bed: Bed) ->
     assert "collaborators` does not name the user of this key, who stays" in done.stderr
 
 
+def test_a_list_does_not_take_the_group_by_which_the_key_may_change_the_content(bed: Bed) -> None:
+    bed.settle()
+    content, settings = bed.content, bed.fake.settings
+    content.owner, content.role = settings.add_user("olga"), "editor"
+    assert settings.groups is not None
+    settings.permit(content, next(iter(settings.groups)), "owner")
+    bed.declare('collaborators = ["bob"]')
+    done = bed.deploy(app_id=content.guid, allow_removals=True)
+    assert done.code == 2, done.said
+    assert "may change the content by a group only" in done.stderr
+    assert bed.writes == []
+    bed.declare('collaborators = ["bob", "ada"]')
+    done = bed.deploy(app_id=content.guid, allow_removals=True)
+    assert done.code == 0, done.said
+
+
 def test_fields_that_the_version_does_not_know_are_left_out(bed: Bed) -> None:
     bed.settle()
     bed.fake.settings.unknown_fields = {"nvidia_gpu_limit"}
