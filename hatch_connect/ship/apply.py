@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, assert_never
 from hatch_connect.connect.codes import Code
 from hatch_connect.connect.content_settings import blamed
 from hatch_connect.connect.retries import is_uncertain
-from hatch_connect.errors import RefusedError, ServerError
+from hatch_connect.errors import NotFoundError, RefusedError, ServerError
 from hatch_connect.events import Step, Warned
 from hatch_connect.ship.declared import (
     NOTHING_DIFFERS,
@@ -70,15 +70,15 @@ class AppliedSettings:
     def apply(self, guid: str, changes: Iterable[SettingChange]) -> None:
         """Make changes, in order, with as few requests as they take.
 
-        A field of new content that this version of Connect does not know is left out, or an error
-        with `strict`. Raises ServerError, which names the settings of the request.
+        What this version of Connect turns out not to know is left out, or an error with `strict`:
+        a field of new content, or a thumbnail. Raises ServerError, which names the settings of the
+        request.
         """
         for write in _writes(changes):
             try:
                 self._make(guid, write)
             except RefusedError as error:
-                unknown = error.code == Code.INVALID_JSON and isinstance(write.action, SetFields)
-                if self.compared.strict or write.undo or not unknown:
+                if self.compared.strict or not _is_unknown(write, error):
                     raise
                 for each in _writes(self._known(guid, write)):
                     self._make(guid, each)
@@ -186,6 +186,14 @@ class AppliedSettings:
                 text = f"{each.called} was changed on the server meanwhile, to "
                 text += f"{shown(name, now[name])}: the next deployment sets it again."
                 self._report(Warned(text=text))
+
+
+def _is_unknown(write: _Write, error: RefusedError) -> bool:
+    """Return whether a change was refused because the server is too old to know it."""
+    if isinstance(write.action, SetThumbnail):
+        return write.action.image is not None and isinstance(error, NotFoundError)
+    unknown_field = error.code == Code.INVALID_JSON and isinstance(write.action, SetFields)
+    return unknown_field and write.undo is None
 
 
 def _blamed(write: _Write, error: ServerError) -> list[str]:

@@ -643,6 +643,15 @@ def test_an_older_server_that_hides_its_version_has_no_integrations(bed: Bed) ->
     assert bed.deploy().code == 0
 
 
+def test_an_older_server_that_hides_its_version_has_no_thumbnails(bed: Bed) -> None:
+    bed.fake.version, bed.fake.hides_version = "2024.08.0", True
+    (bed.root / "picture.png").write_bytes(b"\x89PNG")
+    write(bed.root, 'thumbnail = "picture.png"\ndescription = "Sales"')
+    done = bed.deploy()
+    assert done.code == 0, done.said
+    assert "thumbnail` means nothing to this version of Connect" in done.stderr
+
+
 def test_what_the_server_has_set_otherwise_is_said(bed: Bed) -> None:
     bed.settle()
     bed.declare("idle-timeout = 5")
