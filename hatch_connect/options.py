@@ -103,8 +103,8 @@ class Options:
     )
     bundle_id: str | None = _text(
         "--bundle-id",
-        "rollback",
-        "The bundle to activate. Default: the one before the active one.",
+        "bundle",
+        "The bundle. Default: the active one; of `rollback`, the one before it.",
         metavar="BUNDLE",
         positional=True,
     )
@@ -144,6 +144,12 @@ class Options:
     insecure: bool = _flag("-i --insecure", "server", "Do not check the server's certificate.")
     cacert: str | None = _text(
         "-c --cacert", "server", "Trust this PEM file ($CONNECT_CA_CERTIFICATE).", metavar="FILE"
+    )
+    output: str | None = _text(
+        "--output",
+        "download",
+        "Write it to this file, or into this folder. Default: where you are.",
+        metavar="FILE",
     )
     set_default: bool = _flag("--set-default", "add", "Use it where no other is named.")
     device: bool = _flag(
@@ -415,7 +421,13 @@ VERBS: dict[str, Verb] = {
         Verb(
             "rollback",
             "Activate an earlier bundle, verified first where the server can.",
-            (*_CONTENT, "rollback", "activate", "dry-run"),
+            (*_CONTENT, "bundle", "activate", "dry-run"),
+            writes=True,
+        ),
+        Verb(
+            "download",
+            "Write a bundle that the server keeps to a file.",
+            (*_CONTENT, "bundle", "download"),
             writes=True,
         ),
         Verb(

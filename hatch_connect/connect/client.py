@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 _NO_SUCH_PAGE = {400, 404}
 _UNTOLD = HIDDEN | {400, 409}  # also content for which Connect installs nothing
 _PAGE = 20
-_DOWNLOAD = 64 << 20
+_SLOWEST = 1 << 17  # bytes a second that a download may take at least
 
 
 class ConnectClient:
@@ -277,11 +277,21 @@ class ConnectClient:
         return next((text for text in texts if _md5(text) == md5), None)
 
     def download_bundle(
-        self, guid: str, bundle_id: str, into: IO[bytes], *, limit: int = _DOWNLOAD
+        self,
+        guid: str,
+        bundle: BundleInfo,
+        into: IO[bytes],
+        *,
+        limit: int | None = None,
+        report: Report = silent,
     ) -> bool:
-        """Write the archive of a bundle to a file; return False if it is larger than `limit`."""
-        path = content_path(guid, "bundles", bundle_id, "download")
-        return self._session.download(Request("GET", path), into, limit)
+        """Write the archive of a bundle to a file; `Progress` says how much has come.
+
+        Returns False if it is larger than `limit`.
+        """
+        path = content_path(guid, "bundles", bundle.id, "download")
+        request = Request("GET", path, wait=(bundle.size or 0) // _SLOWEST)
+        return self._session.download(request, into, limit, report)
 
     def packages(self, guid: str) -> tuple[InstalledPackage, ...] | None:
         """Return what the server installed for content; None if it does not tell."""

@@ -35,7 +35,7 @@ from hatch_connect.errors import (
     NotFoundError,
     RefusedError,
 )
-from hatch_connect.events import Note, Report, Warned
+from hatch_connect.events import Note, Progress, Report, Warned
 from hatch_connect.secret import hiding
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ _SLOWLY = 3  # ... with waits three times as long as usual: about ten seconds in
 _EXCERPT_BYTES = 1 << 16
 _EXCERPT_SECONDS = 2.0
 _BLOCK = 1 << 16
+_PROGRESS = 1 << 20  # bytes between two reports of a download
 _OK = 200
 _EXPIRED = 401
 _NOT_FOUND = 404
@@ -160,7 +161,9 @@ class Session:
         response = self._accepted(request)
         return response.headers.get("Content-Type", ""), response.content
 
-    def download(self, request: Request, into: IO[bytes], limit: int) -> bool:
+    def download(
+        self, request: Request, into: IO[bytes], limit: int | None, report: Report
+    ) -> bool:
         """Write the answer to a file; return False if it has more than `limit` bytes."""
         url, complete = self._url(request), True
 
@@ -172,9 +175,9 @@ class Session:
                         return response.content
                     into.seek(0)
                     into.truncate()
-                    complete = _written(response, into, limit)
+                    complete = _written(response, into, limit, report)
                 except requests.RequestException as error:
-                    raise self._http.failure(error, str(request), url) from None
+                    raise self._http.failure(error, str(request), url, wait=request.wait) from None
             return b""
 
         def send() -> requests.Response:
@@ -366,13 +369,23 @@ class Session:
             )
 
 
-def _written(response: requests.Response, into: IO[bytes], limit: int) -> bool:
+def _written(
+    response: requests.Response, into: IO[bytes], limit: int | None, report: Report
+) -> bool:
     """Write an answer to a file, and return whether that is all of it."""
+    done = reported = 0
+    length = response.headers.get("Content-Length", "")
+    total = int(length) if length.isdecimal() else None
     for block in response.iter_content(_BLOCK):
-        limit -= len(block)
-        if limit < 0:
+        done += len(block)
+        if limit is not None and done > limit:
             return False
         into.write(block)
+        if done - reported >= _PROGRESS:
+            reported = done
+            report(Progress(what="Downloading", done=done, total=total))
+    if reported:
+        report(Progress(what="Downloading", done=done, total=done))
     return True
 
 

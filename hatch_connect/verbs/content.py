@@ -191,7 +191,7 @@ def run_versions(call: Call) -> Result:
     with deployed_content(call) as found:
         guid, client, history = found.content.guid, found.client, found.history
         if call.options.remove:
-            chosen = _choose_bundle(client, guid, call.options.remove, history.bundles)
+            chosen = choose_bundle(client, guid, call.options.remove, history.bundles)
             if chosen.id == history.active:
                 raise UsageError(
                     f"Bundle {chosen.id} is the active one.",
@@ -225,7 +225,7 @@ def _version(bundle: BundleInfo, history: History) -> dict[str, object]:
     }
 
 
-def _choose_bundle(
+def choose_bundle(
     client: ConnectClient, guid: str, bundle_id: str, bundles: tuple[BundleInfo, ...]
 ) -> BundleInfo:
     """Return the bundle of that id; ask the server if it is not among `bundles`.
@@ -297,4 +297,4 @@ def _target(found: DeployedContent) -> BundleInfo:
             wanted = ask(f"{unknown}\n{listed}\nActivate which? ").strip()
         if not wanted:
             raise UsageError(unknown, hint=f"Name one: hatch-connect rollback BUNDLE\n{listed}")
-    return _choose_bundle(found.client, found.content.guid, wanted, history.bundles)
+    return choose_bundle(found.client, found.content.guid, wanted, history.bundles)

@@ -171,7 +171,7 @@ def _opened(
         archive = folder / f"{guid}-{number}.tar.gz"
         with archive.open("wb") as file:
             whole = (active.size or 0) <= _LIMIT and client.download_bundle(
-                guid, number, file, limit=_LIMIT
+                guid, active, file, limit=_LIMIT
             )
         if whole:
             bundle = Bundle.open(archive, into=folder)

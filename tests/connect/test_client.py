@@ -8,7 +8,7 @@ import pytest
 from support.faults import Drop, Fault, Say, Truncate, redirect
 
 from hatch_connect.connect.client import ConnectClient
-from hatch_connect.connect.resources import PythonInstallation
+from hatch_connect.connect.resources import BundleInfo, PythonInstallation
 from hatch_connect.connect.servers import Server
 from hatch_connect.errors import (
     AnswerError,
@@ -284,23 +284,25 @@ class TestWhatIsDeployed:
         if fault:
             fake.misbehave("GET", "download", fault)
         into = io.BytesIO(b"x" * 99_999)
-        assert client.download_bundle(guid, active.id, into)
+        told = client.bundle(guid, active.id)
+        assert client.download_bundle(guid, told, into)
         assert into.getvalue() == active.archive
         size = len(active.archive)
-        assert client.download_bundle(guid, active.id, into, limit=size)
-        assert not client.download_bundle(guid, active.id, into, limit=size - 1)
+        assert client.download_bundle(guid, told, into, limit=size)
+        assert not client.download_bundle(guid, told, into, limit=size - 1)
 
     def test_an_archive_that_cannot_be_had(
         self, client: ConnectClient, fake: FakeConnect, guid: str
     ) -> None:
+        missing = BundleInfo(id="77", archive_md5=None, metadata=())
         with pytest.raises(NotFoundError):
-            client.download_bundle(guid, "77", io.BytesIO())
+            client.download_bundle(guid, missing, io.BytesIO())
         fake.misbehave("GET", "download", redirect("https://elsewhere.example/x"))
         with pytest.raises(RefusedError, match="HTTP 302"):
-            client.download_bundle(guid, "77", io.BytesIO())
+            client.download_bundle(guid, missing, io.BytesIO())
         fake.misbehave("GET", "download", Truncate(), times=100)
         with pytest.raises(LostAnswerError):
-            client.download_bundle(guid, "77", io.BytesIO())
+            client.download_bundle(guid, missing, io.BytesIO())
 
     def test_what_is_installed(
         self, client: ConnectClient, fake: FakeConnect, guid: str, active: FakeBundle
