@@ -354,10 +354,21 @@ class ConnectClient:
         entries = self._get(content_path(guid, "jobs", key, "log")).objects("entries")
         return tuple(entry.optional_string("data") or "" for entry in entries)
 
-    def visit(self, guid: str, *, bundle_id: str | None = None, path: str = "") -> Visit:
-        """Look at content, or at a bundle of it that is not active, as a browser would."""
+    def visit(
+        self,
+        guid: str,
+        *,
+        bundle_id: str | None = None,
+        path: str = "",
+        timeout: float | None = None,
+    ) -> Visit:
+        """Look at content, or at a bundle of it that is not active, as a browser would.
+
+        `timeout` bounds the one of all requests, in seconds.
+        """
         draft = f"_bundle{bundle_id}/" if bundle_id else ""
-        return self._session.visit(f"content/{quote(guid, safe='')}/{draft}{path.lstrip('/')}")
+        where = f"content/{quote(guid, safe='')}/{draft}{path.lstrip('/')}"
+        return self._session.visit(where, timeout)
 
     def _listed(
         self, path: str, key: str, query: Mapping[str, str] | None = None, *, least: int = _PAGE

@@ -234,7 +234,7 @@ class Job(FromJson):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """What content answered when looked at; `text` is the beginning of it, fit for a person.
+    """What content answered when looked at: the beginning of its `body`, `text` fit for a person.
 
     `url` is where the visit ended: where it was sent on to, also if that was not followed. `code`
     is Connect's own, if it was Connect that answered. `doubt` says why the visit does not show
@@ -246,3 +246,4 @@ class Visit:
     text: str
     code: int | None = None
     doubt: str = ""
+    body: bytes = field(default=b"", repr=False)

@@ -73,7 +73,8 @@ _ANOTHER_URL = (
 class Request:
     """A request to the API; as text it is "POST v1/content".
 
-    `wait` is for how many seconds the server was asked to hold its answer back; `secrets` are
+    `wait` is for how many seconds the server was asked to hold its answer back, `most` bounds the
+    time-out (None: as for any request); `secrets` are
     values in `body` that must not be in any message; `public` is what needs no key. If not `api`,
     the path is the server's own.
     """
@@ -86,6 +87,7 @@ class Request:
     data: bytes | None = field(default=None, kw_only=True, repr=False)
     secrets: tuple[Secret, ...] = field(default=(), kw_only=True)
     wait: int = field(default=0, kw_only=True)
+    most: float | None = field(default=None, kw_only=True)
     public: bool = field(default=False, kw_only=True)
     api: bool = field(default=True, kw_only=True)
 
@@ -199,13 +201,13 @@ class Session:
         """Return the waits between `attempts`, each so many times as long as usual."""
         return self._http.pauses(self.server.url, attempts, slower=slower)
 
-    def visit(self, path: str) -> Visit:
+    def visit(self, path: str, timeout: float | None = None) -> Visit:
         """Return the answer to a path of the server outside its API, whatever its status.
 
         After a gateway's error the path is visited again: the content may still be starting, or
         one server of a cluster may be restarting.
         """
-        request = Request("GET", path)
+        request = Request("GET", path, most=timeout)
         url = f"{self.server.url}/{path}"
         pauses = self.pauses(_VISITS, slower=_SLOWLY)
         for visits in itertools.count(1):
@@ -225,6 +227,7 @@ class Session:
             status=status,
             code=code,
             text=self._excerpt(response, request, body),
+            body=body,
         )
 
     def _accepted(self, request: Request) -> requests.Response:
@@ -308,6 +311,7 @@ class Session:
             data=request.data if request.stream is None else request.stream,
             headers=request.headers,
             wait=request.wait,
+            **({} if request.most is None else {"most": request.most}),
         )
 
     def _refused(self, request: Request, response: requests.Response) -> RefusedError:

@@ -22,6 +22,7 @@ from hatch_connect.project.settings import (
     SettingKind,
 )
 from hatch_connect.project.validators import validate_content_table, validate_server_url
+from hatch_connect.project.verification import Verification, read_verification
 from hatch_connect.secret import Secret
 from hatch_connect.typed import toml_type
 
@@ -124,7 +125,7 @@ class Layers:
             if setting.part in parts and setting.kind is not SettingKind.CONTENT
         }
 
-    def read(self, key: str) -> Any:  # noqa: ANN401 - as the field of `Settings`
+    def read(self, key: str) -> Any:  # noqa: ANN401, C901 - as the field; one case a kind
         """Read one setting by its kind and its rule."""
         setting = SETTINGS[key]
         rule = setting.rule
@@ -146,6 +147,9 @@ class Layers:
                 read = self._notes(key)
             case SettingKind.LANGUAGES:
                 read = self._languages(key)
+            case SettingKind.VERIFICATION:
+                # None is a value of its own here, not the lack of one.
+                return self._verification(key)
             case SettingKind.TEXT | SettingKind.CONTENT:  # `values` leaves the latter out
                 read = self.text(key, rule)
             case _:
@@ -250,6 +254,27 @@ class Layers:
                     f" {toml_type(value)}."
                 )
         return EnvironmentManagement(**said) if said else None
+
+    def _verification(self, key: str) -> Verification | None:
+        """Read true, false or a table; of tables, the strongest layer's keys count."""
+        asked, place = True, ""
+        said: dict[str, Any] = {}
+        for layer in reversed(self.layers):
+            value, called = layer.table.get(key), layer.called(key)
+            if isinstance(value, bool):
+                asked = value
+            elif isinstance(value, dict):
+                asked, place = True, called if "paths" in value else place
+                said |= read_verification(value, called, self.problems)
+            elif value is not None:
+                told = toml_type(value)
+                self.problems.append(f"{called} must be true, false or a table, not {told}.")
+        if path := self.read("verify-path"):
+            if place:
+                other = self.called("verify-path")
+                self.problems.append(f"{other} and `paths` of {place} exclude one another.")
+            said = {"paths": (path,)} | said
+        return Verification(**said) if asked else None
 
 
 def _noted(table: Toml, called: str, problems: list[str]) -> dict[str, str]:

@@ -24,9 +24,11 @@ from hatch_connect.project.validators import (
     validate_variable,
     validate_verify_path,
 )
+from hatch_connect.project.verification import AS_USUAL
 
 if TYPE_CHECKING:
     from hatch_connect.project.content_kind import AppMode
+    from hatch_connect.project.verification import Verification
     from hatch_connect.secret import Secret
 
 
@@ -42,6 +44,7 @@ class SettingKind(Enum):
     VARIABLES = "an array of variables; tables add to one another"  # tuple[EnvironmentEntry, ...]
     NOTES = "a table of values, or false"  # pairs, or None
     LANGUAGES = "true or false, or a table of them by language"  # EnvironmentManagement | None
+    VERIFICATION = "true, false or a table; tables add to one another"  # Verification | None
     CONTENT = "what tells the kind of the content; `Project.content` reads them together"
 
 
@@ -127,7 +130,8 @@ class Settings:
     this order, which is that of their problems. The bundle is the same for every server: an image
     that differs there is set as the content's own, not in the manifest. `entrypoint` is as in the
     manifest; `rendered` is a notebook of which only the HTML ships. `metadata_of_bundle` is None
-    for `false`. `environment_management` and `package_installer` are None if the server decides.
+    for `false`. `verify` is None for not asking, and holds the path of `verify_path`.
+    `environment_management` and `package_installer` are None if the server decides.
     """
 
     app_mode: AppMode = _setting(
@@ -252,7 +256,14 @@ class Settings:
         default="x86_64",
         rule=one_of("x86_64", "aarch64"),  # as markers call the machines that Connect runs on
     )
-    verify: bool = _flag("server", "Ask whether the content answers.", "false", default=True)
+    verify: Verification | None = _setting(
+        SettingKind.VERIFICATION,
+        "server",
+        "[How to ask whether the content answers](#whether-it-answers); `false` for not asking.",
+        '{ paths = ["health"], retries = 2 }',
+        default=AS_USUAL,
+        otherwise="`true`",
+    )
     draft: bool = _flag("server", "Deploy without activating the bundle.")
     env: tuple[EnvironmentEntry, ...] = _setting(
         SettingKind.VARIABLES,
@@ -297,7 +308,7 @@ class Settings:
     )
     verify_path: str = _text(
         "server",
-        "The path below the content's URL to ask for.",
+        "The path below the content's URL to ask for: short for `verify = { paths = [...] }`.",
         '"health"',
         default="",
         rule=validate_verify_path,

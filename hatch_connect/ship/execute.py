@@ -25,7 +25,7 @@ from hatch_connect.errors import (
 from hatch_connect.events import LAST_LINES, LogLine, Note, Step
 from hatch_connect.ship.apply import AppliedSettings
 from hatch_connect.ship.declared import Phase
-from hatch_connect.ship.follow import follow, look_for_active, lost_draft, verify
+from hatch_connect.ship.follow import follow, look_for_active
 from hatch_connect.ship.history import ACTIVE_BEFORE, DRAFT, IDENTITY
 from hatch_connect.ship.plan import (
     Activate,
@@ -40,6 +40,7 @@ from hatch_connect.ship.plan import (
     Verify,
 )
 from hatch_connect.ship.request import no_drafts
+from hatch_connect.ship.verify import Visited, lost_draft, verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -425,15 +426,9 @@ class Execution:
     def _verify(self, step: Verify) -> None:
         state = self._state
         draft = state.bundle if state.draft else None
+        what = Visited(content=state.known, bundle_id=draft, lost=state.draft and state.lost)
         try:
-            visit = verify(
-                self._client,
-                state.known,
-                step,
-                bundle_id=draft,
-                report=self._report,
-                lost=self._polling if draft and state.lost else None,
-            )
+            visit = verify(self._client, what, step, self._report, self._polling)
         except NotAnsweringError:
             self._record(replace(state, verified=False))
             raise

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hatch_connect.connect.resources import Content
+    from hatch_connect.project.verification import Verification
     from hatch_connect.secret import Secret
     from hatch_connect.ship.declared import SettingChange
     from hatch_connect.ship.find import ContentMatch
@@ -96,16 +97,23 @@ class DeployDraft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verify:
-    """Ask whether it answers at `path` below the content's URL.
+    """Ask whether it answers.
 
-    `sure` is False if the server may not know the URL of a draft: some hide their version.
+    `sure` is False if the server may not know the URL of a draft: some hide their version. `final`
+    tells that the active bundle is visited, which no further step of the plan replaces.
     """
 
-    path: str
+    how: Verification
     sure: bool = True
+    final: bool = False
 
     def __str__(self) -> str:
-        return f"verify that it answers at /{self.path}"
+        how = self.how
+        at = " and ".join(f"/{path.lstrip('/')}" for path in how.paths)
+        status = f" with {' or '.join(map(str, how.status))}" if how.status else ""
+        text = f", and says {how.text!r}" if how.text else ""
+        again = f", and once more after {how.pause:g} seconds" if self.final and how.again else ""
+        return f"verify that it answers at {at}{status}{text}{again}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,10 +240,10 @@ def make_rollback(
     bundle_id: str,
     *,
     visible: bool | None,
-    verify: str | None,
+    verify: Verification | None,
     role: str = "",
 ) -> Plan:
-    """Decide how to activate a bundle that the server keeps; `verify` is the path to ask at.
+    """Decide how to activate a bundle that the server keeps, and `verify` it.
 
     `visible` tells whether a draft can be visited first, `role` is the user's. Raises ContentError.
     """
@@ -243,7 +251,7 @@ def make_rollback(
     return Plan(
         content=located.content,
         because=located.because,
-        steps=tuple(_activate(_verify(verify, visible=visible), visible=visible)),
+        steps=tuple(_activate(verify, visible=visible)),
         bundle_id=bundle_id,
     )
 
@@ -307,10 +315,9 @@ def _not_verified(wanted: DeploymentRequest, found: ServerFacts) -> Iterator[str
 
 def _deploy(wanted: DeploymentRequest, found: ServerFacts) -> list[PlanStep]:
     visible = found.settings.supports(Feature.DRAFT_URL)  # None if the server hides its version
-    verify = _verify(wanted.verify, visible=visible)
     if wanted.draft:
-        return [DeployDraft(needed=True), *(verify if visible is not False else [])]
-    return _activate(verify, visible=visible)
+        return [DeployDraft(needed=True), *_verify_draft(wanted.verify, visible=visible)]
+    return _activate(wanted.verify, visible=visible)
 
 
 def _with_settings(deploy: list[PlanStep], found: ServerFacts) -> list[PlanStep]:
@@ -332,7 +339,7 @@ def _settings(found: ServerFacts, phase: Phase) -> list[PlanStep]:
 
 def _keep(wanted: DeploymentRequest, before: list[PlanStep], found: ServerFacts) -> list[PlanStep]:
     """Deploy the active bundle again if that brings anything, or if it does not answer."""
-    verify = None if wanted.verify is None else Verify(path=wanted.verify)
+    verify = Verify(how=wanted.verify, final=True) if wanted.verify else None
     because = ""
     if wanted.app_mode.endswith("-static"):  # Connect's modes of documents
         because = "since that renders it"
@@ -344,14 +351,15 @@ def _keep(wanted: DeploymentRequest, before: list[PlanStep], found: ServerFacts)
     return [DeployAgain(because=because, verify=verify)] if because or verify else []
 
 
-def _verify(path: str | None, *, visible: bool | None) -> list[PlanStep]:
-    return [] if path is None else [Verify(path=path, sure=visible is True)]
+def _verify_draft(how: Verification | None, *, visible: bool | None) -> list[PlanStep]:
+    return [Verify(how=how, sure=visible is True)] if how and visible is not False else []
 
 
-def _activate(verify: list[PlanStep], *, visible: bool | None) -> list[PlanStep]:
+def _activate(how: Verification | None, *, visible: bool | None) -> list[PlanStep]:
     """Activate a bundle, which is verified as a draft first if drafts are `visible`."""
-    first = [DeployDraft(needed=False), *verify] if verify and visible is not False else []
-    return [*first, Activate(), *verify]
+    draft = _verify_draft(how, visible=visible)
+    first = [DeployDraft(needed=False), *draft] if draft else []
+    return [*first, Activate(), *([Verify(how=how, final=True)] if how else [])]
 
 
 def _free_name(name: str, is_taken: Callable[[str], bool]) -> str:

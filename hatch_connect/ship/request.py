@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.connect.codes import Code
 from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import ContentError, PythonVersionError, UsageError
+from hatch_connect.project.verification import AS_USUAL
 from hatch_connect.ship.declared import NOTHING_DIFFERS, ComparedSettings
 from hatch_connect.ship.find import OTHERWISE, check_content
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hatch_connect.connect.resources import BundleInfo, Content, ServerSettings
+    from hatch_connect.project.verification import Verification
     from hatch_connect.ship.find import ContentMatch
     from hatch_connect.ship.variables import Variables
 
@@ -27,10 +29,10 @@ class DeploymentRequest:
     `python_requires` are the manifest's version and range, None for content without Python or if
     only the build tells, and `python_because` is what asked for them. `image` is the one for this
     server, if the manifest names none. `any_name` makes the name a proposal: one that is taken
-    gets a number. `draft` leaves the active bundle as it is. `verify` is the path to ask at, None
-    for not asking. `category` ("" for none) and `parameterized` are the manifest's, None if there
-    is none yet. `anew` uploads the bundle even if it is the active one. `check` only compares: then
-    a variable that is missing is no error.
+    gets a number. `draft` leaves the active bundle as it is. `verify` is None for not asking
+    whether it answers. `category` ("" for none) and `parameterized` are the manifest's, None if
+    there is none yet. `anew` uploads the bundle even if it is the active one. `check` only
+    compares: then a variable that is missing is no error.
     """
 
     app_mode: str
@@ -46,7 +48,7 @@ class DeploymentRequest:
     image: str | None = None
     any_name: bool = False
     draft: bool = False
-    verify: str | None = ""
+    verify: Verification | None = AS_USUAL
     anew: bool = False
     check: bool = False
 

@@ -34,7 +34,7 @@ from hatch_connect.verbs.server import (
     settings_of,
     who,
 )
-from hatch_connect.verbs.source import path_to_verify, source_of
+from hatch_connect.verbs.source import how_to_verify, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -279,7 +279,7 @@ def _plan(found: DeployedContent, bundle: BundleInfo) -> Plan:
         ContentMatch(content=content, because=found.because),
         bundle.id,
         visible=settings_of(found.client, found.call).supports(Feature.DRAFT_URL),
-        verify=path_to_verify(config, found.call.options),
+        verify=how_to_verify(config, found.call.options),
         role=found.user.role if found.user else "",
     )
 

@@ -41,8 +41,8 @@ from hatch_connect.verbs.server import chosen_server, client_of, polling_of, set
 from hatch_connect.verbs.side_by_side import Piece, SideBySide, deploy_each
 from hatch_connect.verbs.source import (
     built_bundles,
+    how_to_verify,
     metadata_of_bundle,
-    path_to_verify,
     sources_of,
     warn_of_other_repository,
 )
@@ -217,7 +217,7 @@ def _wanted(
         image=_image(source),
         any_name=options.new or not source.known_by_name,
         draft=options.draft or bool(config and config.draft),
-        verify=path_to_verify(config, options),
+        verify=how_to_verify(config, options),
         # What is to be noted is noted with uploads alone.
         anew=options.force or bool(options.metadata),
         check=options.dry_run and options.check,

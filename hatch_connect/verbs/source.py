@@ -21,6 +21,7 @@ from hatch_connect.errors import ProjectError, StoreError, UsageError
 from hatch_connect.events import Warned
 from hatch_connect.options import SPECS
 from hatch_connect.project.validators import valid_content_name, validate_title
+from hatch_connect.project.verification import AS_USUAL
 from hatch_connect.secret import without_credentials
 from hatch_connect.ship.find import ContentReference
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from hatch_connect.connect.servers import Server
     from hatch_connect.options import Options
     from hatch_connect.project.project import Project, ProjectConfig
+    from hatch_connect.project.verification import Verification
     from hatch_connect.ship.find import ContentMatch
     from hatch_connect.verbs.call import Call
 
@@ -228,11 +230,11 @@ def metadata_of_bundle(
     return {key: value for key, value in (found | called).items() if value}
 
 
-def path_to_verify(config: ProjectConfig | None, options: Options) -> str | None:
-    """Return the path to ask the content at whether it answers; None for not asking."""
-    if options.no_verify or (config and not config.verify):
+def how_to_verify(config: ProjectConfig | None, options: Options) -> Verification | None:
+    """Return how to ask the content whether it answers; None for not asking."""
+    if options.no_verify:
         return None
-    return config.verify_path if config else ""
+    return config.verify if config else AS_USUAL
 
 
 def _records_of(root: Path, content: str | None, call: Call) -> RecordStore:

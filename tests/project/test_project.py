@@ -11,6 +11,7 @@ from hatch_connect.project.content_kind import find_app_mode
 from hatch_connect.project.project import read_project
 from hatch_connect.project.reading import find_root
 from hatch_connect.project.settings import KEYS, SETTINGS, EnvironmentEntry, EnvironmentManagement
+from hatch_connect.project.verification import AS_USUAL, Verification
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class TestDefaults:
         assert config.app_mode.name == "python-fastapi"
         assert config.content_name == "sales-api"
         assert (config.version, config.dependencies) == ("1.2.0", ("fastapi",))
-        assert (config.hatch_env, config.verify, config.verify_path) == ("default", True, "")
+        assert (config.hatch_env, config.verify, config.verify_path) == ("default", AS_USUAL, "")
         assert not any((config.draft, config.strict, config.hashes))
         assert config.title is None
         assert config.environment_management is None
@@ -109,6 +110,7 @@ HELD: dict[str, object] = {
     "markers": True,
     "metadata": (("team", "sales"),),
     "static": "report.ipynb",
+    "verify": Verification(paths=("health",), retries=2, again=True),
 }
 DECLARED = [pytest.param(setting, id=key) for key, setting in SETTINGS.items()]
 IN_TABLES = [pytest.param(SETTINGS[key], id=key) for key in sorted(KEYS)]
@@ -246,6 +248,55 @@ env = ["B=2", "C=2"]
     def test_notes_of_a_bundle_are_values(self, tmp_path: Path, value: str, told: str) -> None:
         assert told in "\n".join(problems(tmp_path, f"{PROJECT}{LEAST}metadata = {value}\n"))
 
+    def test_tables_of_verification_come_together(self, tmp_path: Path) -> None:
+        text = f"{PROJECT}{LEAST}[tool.hatch-connect.verify]\npaths = ['a', '/b']\nretries = 2\n"
+        on = "[tool.hatch-connect.on.lab"
+        main = read(tmp_path, text).verify
+        assert main == Verification(paths=("a", "/b"), retries=2, again=True)
+        there = read(tmp_path, f"{text}{on}.verify]\nretries = 0\npause = 1.5\n", on="lab").verify
+        assert there == Verification(paths=("a", "/b"), pause=1.5, again=True)
+        assert read(tmp_path, f"{text}{on}]\nverify = false\n", on="lab").verify is None
+        off = f"{PROJECT}{LEAST}verify = false\n{on}]\n"
+        assert read(tmp_path, f"{off}verify = true\n", on="lab").verify == AS_USUAL
+        status = Verification(status=(200, 204), again=True)
+        assert (
+            read(tmp_path, f"{off}verify = {{ status = [200, 204] }}\n", on="lab").verify == status
+        )
+
+    def test_a_path_to_verify_is_short_for_paths(self, tmp_path: Path) -> None:
+        text = f"{PROJECT}{LEAST}verify-path = 'health'\n"
+        assert read(tmp_path, text).verify == Verification(paths=("health",))
+        both = f"{text}[tool.hatch-connect.on.lab.verify]\npaths = ['a']\n"
+        (found,) = problems(tmp_path, both, on="lab")
+        assert found == (
+            "`tool.hatch-connect.verify-path` and `paths` of `tool.hatch-connect.on.lab.verify` "
+            "exclude one another."
+        )
+
+    @pytest.mark.parametrize(
+        ("table", "told"),
+        [
+            ("paths = 'health'", "paths` must be an array of paths"),
+            ("paths = []", "paths` must be an array of paths"),
+            ("paths = ['https://elsewhere']", "paths` must be an array of paths"),
+            ("status = 200", "status` must be an array of HTTP statuses"),
+            ("status = [true]", "status` must be an array of HTTP statuses"),
+            ("status = [99]", "status` must be an array of HTTP statuses"),
+            ("text = ''", "text` must be a string"),
+            ("timeout = 0", "timeout` must be a number of seconds, 0.1 to 3,600"),
+            ("timeout = nan", "timeout` must be a number of seconds"),
+            ("pause = true", "pause` must be a number of seconds, 0 to 3,600"),
+            ("pause = -1", "pause` must be a number of seconds"),
+            ("retries = 1.5", "retries` must be a whole number, 0 to 100"),
+            ("retries = true", "retries` must be a whole number"),
+            ("retry = 2", "retry` is no setting (did you mean `retries`?)"),
+        ],
+    )
+    def test_what_is_wrong_in_it_is_named(self, tmp_path: Path, table: str, told: str) -> None:
+        text = f"{PROJECT}{LEAST}[tool.hatch-connect.verify]\n{table}\n"
+        (found,) = problems(tmp_path, text)
+        assert found.startswith(f"`tool.hatch-connect.verify.{told}")
+
     def test_the_nicknames_that_have_tables_are_known_with_their_urls(self, tmp_path: Path) -> None:
         text = self.TEXT + "server = 'https://one.example'\n"
         text += "[tool.hatch-connect.on.staging]\n[tool.hatch-connect.content.ui.on.lab]\n"
@@ -380,7 +431,7 @@ server = "https://me:hunter2@host"
             "`tool.hatch-connect.entrypoint` must be `module` or `module:object`",
             "`tool.hatch-connect.titel` is no setting (did you mean `title`?)",
             "`tool.hatch-connect.python-version` must be a string, not a number (write it in",
-            "`tool.hatch-connect.verify` must be true or false, not a string",
+            "`tool.hatch-connect.verify` must be true, false or a table, not a string",
             "`tool.hatch-connect.env[0]` must be `NAME` or `NAME=VALUE`",
             "`tool.hatch-connect.env[1]` must be a string",
             "`tool.hatch-connect.extras` must be an array of strings, not a string",

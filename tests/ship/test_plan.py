@@ -8,6 +8,7 @@ import pytest
 from hatch_connect.connect.resources import Content, ServerSettings
 from hatch_connect.errors import ContentError, PythonVersionError, UsageError
 from hatch_connect.project.validators import validate_content_name
+from hatch_connect.project.verification import AS_USUAL, Verification
 from hatch_connect.secret import Secret
 from hatch_connect.ship.find import ContentMatch
 from hatch_connect.ship.plan import (
@@ -148,7 +149,7 @@ def test_a_server_without_drafts_activates_and_verifies_then() -> None:
 def test_a_server_that_hides_its_version_is_tried() -> None:
     plan = planned(WANTED, replace(EXISTING, settings=ServerSettings(version="")))
     assert DeployDraft(needed=False) in plan.steps
-    assert Verify(path="", sure=False) in plan.steps
+    assert Verify(how=AS_USUAL, sure=False) in plan.steps
 
 
 def test_a_server_whose_drafts_cannot_be_visited_activates_and_verifies_then() -> None:
@@ -303,14 +304,14 @@ def test_what_is_set_and_what_is_removed_is_told_apart() -> None:
 @pytest.mark.parametrize(
     ("visible", "verify", "steps"),
     [
-        (True, "", [DeployDraft, Verify, Activate, Verify]),
-        (None, "", [DeployDraft, Verify, Activate, Verify]),
-        (False, "", [Activate, Verify]),
+        (True, AS_USUAL, [DeployDraft, Verify, Activate, Verify]),
+        (None, AS_USUAL, [DeployDraft, Verify, Activate, Verify]),
+        (False, AS_USUAL, [Activate, Verify]),
         (True, None, [Activate]),
     ],
 )
 def test_an_earlier_bundle_is_verified_first_where_that_can_be(
-    *, visible: bool | None, verify: str | None, steps: list[type]
+    *, visible: bool | None, verify: Verification | None, steps: list[type]
 ) -> None:
     located = ContentMatch(content=CONTENT, because="x")
     plan = make_rollback(located, "1", visible=visible, verify=verify)

@@ -1,0 +1,104 @@
+"""`verify`: how to find out whether content answers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from hatch_connect.project.validators import validate_verify_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hatch_connect.project.reading import Toml
+
+_STATUSES = range(100, 600)
+_MOST_RETRIES = 100
+_LONGEST = 3600  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """How content is verified; the table `verify` holds these fields, with dashes.
+
+    Each of `paths` below the content's URL must answer with one of `status` (if there are none:
+    anything below 500), and with `text` in it. `timeout` bounds each visit, None as any request.
+    A visit that fails is repeated `retries` times, after `pause` seconds each. `again` visits the
+    content once more so long after it was activated and has answered.
+    """
+
+    paths: tuple[str, ...] = ("",)
+    status: tuple[int, ...] = ()
+    text: str | None = None
+    timeout: float | None = None
+    pause: float = 5.0
+    retries: int = 0
+    again: bool = False
+
+
+AS_USUAL = Verification()
+
+
+def read_verification(table: Toml, called: str, problems: list[str]) -> dict[str, Any]:
+    """Return the fields of `Verification` that a table sets; what is wrong is a problem."""
+    read: dict[str, Any] = {"again": True}
+    for key, value in table.items():
+        place = f"{called[:-1]}.{key}`" if called.endswith("`") else f"{called}: `{key}`"
+        if key not in _READ:
+            close = get_close_matches(key.replace("_", "-"), _READ, n=1)
+            meant = f" (did you mean `{close[0]}`?)" if close else ""
+            problems.append(f"{place} is no setting{meant}.")
+            continue
+        try:
+            read |= _READ[key](value)
+        except ValueError as wrong:
+            problems.append(f"{place} must be {wrong}.")
+    return read
+
+
+def _paths(value: object) -> dict[str, Any]:
+    paths = value if isinstance(value, list | tuple) else ()
+    if not paths or not all(isinstance(p, str) and not validate_verify_path(p) for p in paths):
+        raise ValueError('an array of paths below the content\'s URL, such as `["health"]`')
+    return {"paths": tuple(paths)}
+
+
+def _status(value: object) -> dict[str, Any]:
+    codes = value if isinstance(value, list | tuple) else ()
+    if not codes or not all(type(code) is int and code in _STATUSES for code in codes):
+        raise ValueError("an array of HTTP statuses, such as `[200, 204]`")
+    return {"status": tuple(codes)}
+
+
+def _text(value: object) -> dict[str, Any]:
+    if not isinstance(value, str) or not value:
+        raise ValueError("a string that the answer holds")
+    return {"text": value}
+
+
+def _seconds(field: str, *, least: float) -> Callable[[object], dict[str, Any]]:
+    def read(value: object) -> dict[str, Any]:
+        number = value if isinstance(value, int | float) and value is not True else math.nan
+        if value is False or not least <= number <= _LONGEST:
+            raise ValueError(f"a number of seconds, {least:g} to {_LONGEST:,}")
+        return {field: float(number)}
+
+    return read
+
+
+def _retries(value: object) -> dict[str, Any]:
+    if type(value) is not int or not 0 <= value <= _MOST_RETRIES:
+        raise ValueError(f"a whole number, 0 to {_MOST_RETRIES}")
+    return {"retries": value}
+
+
+_READ: dict[str, Callable[[object], dict[str, Any]]] = {
+    "paths": _paths,
+    "status": _status,
+    "text": _text,
+    "timeout": _seconds("timeout", least=0.1),
+    "pause": _seconds("pause", least=0),
+    "retries": _retries,
+}
