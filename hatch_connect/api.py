@@ -55,6 +55,7 @@ from hatch_connect.ship.declared import SettingChange
 from hatch_connect.ship.execute import Deployment
 from hatch_connect.verbs.call import Call, Surroundings
 from hatch_connect.verbs.deploy import run_deploy, run_plan
+from hatch_connect.verbs.promote import run_promote
 from hatch_connect.verbs.result import Deployed, Planned
 from hatch_connect.verbs.server import chosen_server
 
@@ -100,13 +101,13 @@ __all__ = [
     "deploy",
     "find_server",
     "plan",
+    "promote",
 ]
 
 
-class DeployOptions(TypedDict, total=False):
-    """What `deploy` takes besides the project and the server: the options of the command line."""
+class PromoteOptions(TypedDict, total=False):
+    """What `promote` takes besides the project and the servers: the options of the command line."""
 
-    file: str | Path
     content: str
     app_id: str
     new: bool
@@ -117,6 +118,12 @@ class DeployOptions(TypedDict, total=False):
     allow_removals: bool
     metadata: Mapping[str, str]
     force: bool
+
+
+class DeployOptions(PromoteOptions, total=False):
+    """What `deploy` takes: the same, and a bundle."""
+
+    file: str | Path
 
 
 def configuration(
@@ -189,6 +196,26 @@ def deploy(
     if not isinstance(result, Deployed):
         raise UsageError("The project has several pieces of content.", hint="Name one: content=...")
     return result.deployment
+
+
+def promote(
+    directory: Path | str = ".",
+    *,
+    from_server: str,
+    to_server: str,
+    environ: Mapping[str, str] | None = None,
+    report: Report = silent,
+    **options: Unpack[PromoteOptions],
+) -> Deployment:
+    """Deploy the bundle that is active on one server to another, as the verb `promote` does.
+
+    Each is a nickname or a URL: keys come from the store, or from `environ` for CONNECT_SERVER.
+    """
+    given = Options(from_server=from_server, to_server=to_server, **_options(options))
+    result = run_promote(_call(given, directory, environ, report))
+    if isinstance(result, Deployed):
+        return result.deployment
+    raise AssertionError("one bundle is promoted, and a dry run is no option")
 
 
 def plan(
@@ -268,11 +295,11 @@ def _headers_of(server: Server) -> dict[str, str]:
     return {"CONNECT_SERVER": server.url, "CONNECT_HTTP_HEADERS": "\n".join(lines)} if lines else {}
 
 
-def _options(given: DeployOptions) -> dict[str, Any]:
+def _options(given: PromoteOptions) -> dict[str, Any]:
     """Translate to the verb's options, whose values are those of a command line."""
     options: dict[str, Any] = dict(given)
-    if "file" in given:
-        options["file"] = (str(Path(given["file"]).absolute()),)
+    if "file" in options:
+        options["file"] = (str(Path(options["file"]).absolute()),)
     if "content" in given:
         options["content"] = (given["content"],)
     values = {
@@ -284,7 +311,7 @@ def _options(given: DeployOptions) -> dict[str, Any]:
     return options
 
 
-def _mapping(given: DeployOptions, key: Literal["environment", "metadata"]) -> Mapping[str, Any]:
+def _mapping(given: PromoteOptions, key: Literal["environment", "metadata"]) -> Mapping[str, Any]:
     value: object = given.get(key, {})
     if not isinstance(value, Mapping):
         raise UsageError(

@@ -129,6 +129,18 @@ class Options:
     server: str | None = _text(
         "-s --server", "server", "The server's URL ($CONNECT_SERVER).", metavar="URL"
     )
+    from_server: str | None = _text(
+        "--from",
+        "promote",
+        "The server to take the active bundle from: a nickname or a URL, of content too.",
+        metavar="SERVER",
+    )
+    to_server: str | None = _text(
+        "--to",
+        "promote",
+        "The server to deploy it to: a nickname or a URL, of content too.",
+        metavar="SERVER",
+    )
     api_key: Secret | None = _option(
         OptionKind.SECRET,
         "-k --api-key",
@@ -234,7 +246,7 @@ class Options:
         "Deploy up to N pieces of content side by side. Default: 1.",
         metavar="N",
     )
-    local: bool = _flag("--local", "content", "On a Connect that is started on this machine.")
+    local: bool = _flag("--local", "machine", "On a Connect that is started on this machine.")
     dry_run: bool = _flag("--dry-run", "dry-run", "Only show what would be changed.")
     check: bool = _flag("--check", "plan", "End with exit code 6 if anything differs.")
     export: bool = _flag(
@@ -358,7 +370,7 @@ class Verb:
 
 
 _SERVER = ("server", "key")
-_CONTENT = ("project", "contents", *_SERVER, "content")
+_CONTENT = ("project", "contents", *_SERVER, "content", "machine")
 _BUILD = ("project", "contents", "build")
 
 VERBS: dict[str, Verb] = {
@@ -374,6 +386,12 @@ VERBS: dict[str, Verb] = {
             "plan",
             "Show what `deploy` would change, and change nothing.",
             (*_CONTENT, "file", "build", "deploy", "activate", "plan"),
+        ),
+        Verb(
+            "promote",
+            "Deploy the bundle that is active on one server to another, as it is.",
+            ("project", "contents", "promote", "content", "deploy", "activate", "dry-run"),
+            writes=True,
         ),
         Verb(
             "manifest",

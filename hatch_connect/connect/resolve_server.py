@@ -34,7 +34,9 @@ _NO_TABLES: Mapping[str, str | None] = {}
 class ServerOptions:
     """What was given on the call.
 
-    `workflow` makes the credential of the identity of a CI workflow, if that may sign in.
+    `option` names the server in a call about two: CONNECT_SERVER may be the other one, and its key
+    goes to no other. `workflow` makes the credential of the identity of a CI workflow, if that may
+    sign in.
     """
 
     name: str | None = None
@@ -42,6 +44,7 @@ class ServerOptions:
     api_key: Secret | None = None
     insecure: bool | None = None
     cacert: Path | None = None
+    option: str | None = None
     workflow: Callable[[IdentitySource, Server], Credential] | None = None
 
 
@@ -193,9 +196,10 @@ class _Finder:
                 hint="Give one of them.",
             )
         if choice.name:
-            return self._named(choice.name, "the option --name")
+            source = f"the option {choice.option or '--name'}"
+            return self._named(choice.name, source, of_two=choice.option is not None)
         if choice.server:
-            return self._at(choice.server, "the option --server")
+            return self._at(choice.server, f"the option {choice.option or '--server'}")
         if self._environ.get("CONNECT_SERVER"):
             return self._at(self._environ["CONNECT_SERVER"], "CONNECT_SERVER")
         if configured:
@@ -225,11 +229,14 @@ class _Finder:
             self._report(Warned(text=f"{text}; there are: {', '.join(self._tables)}. {advice}"))
         return next(iter(fitting), None)
 
-    def _named(self, name: str, source: str) -> _ResolvedServer:
+    def _named(self, name: str, source: str, *, of_two: bool = False) -> _ResolvedServer:
         known = name in self._tables
         # A store that cannot be read matters only if nothing else says what the nickname means.
         server = self._stored(self._store.get, name) if known else self._store.get(name)
         named = self._environ.get("CONNECT_SERVER")
+        meant = server.url if server else self._tables.get(name)
+        if of_two and meant and named and not same_server(meant, named):
+            named = None  # the call is about that one too
         if server is not None:
             url = _url_of(server.url, server.source)
             found = _ResolvedServer(server=replace(server, url=url))
@@ -385,7 +392,8 @@ def _key(
     found: _ResolvedServer, choice: ServerOptions, own: Mapping[str, str]
 ) -> Credential | None:
     called = ApiKey(choice.api_key) if choice.api_key else None
-    given = None if found.only_in_project else own.get("CONNECT_API_KEY")
+    whose = choice.option is None or own.get("CONNECT_SERVER")
+    given = own.get("CONNECT_API_KEY") if whose and not found.only_in_project else None
     absent = given is None or why_absent(given)
     from_environment = None if absent else ApiKey(Secret(str(given)), "the environment")
     stored, entry = found.server.credential, found.server.login
@@ -425,6 +433,8 @@ def _no_key(
             " CONNECT_API_KEY belongs to CONNECT_SERVER, which is another server."
             if other
             else " CONNECT_API_KEY alone does not go to a URL that only pyproject.toml names."
+            if found.only_in_project
+            else " CONNECT_API_KEY is for one of the two servers: CONNECT_SERVER must name it."
         )
     if environment_of(url, environ) is not environ:
         for name in GIVEN_IDENTITY:

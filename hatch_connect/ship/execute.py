@@ -159,9 +159,9 @@ def _cure(error: str) -> str:
     )
 
 
-def deploy_again(guid: str | None) -> str:
+def deploy_again(guid: str | None, verb: str = "deploy") -> str:
     """Return how to go on with a deployment."""
-    return "deploy again" + (f" with --app-id {guid}" if guid else "")
+    return f"{verb} again" + (f" with --app-id {guid}" if guid else "")
 
 
 class Execution:

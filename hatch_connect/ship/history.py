@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 DRAFT = "hatch_connect_draft"
 ACTIVE_BEFORE = "hatch_connect_active_bundle"
 IDENTITY = "hatch_connect_identity"
+# Of a bundle that was promoted: the server that it comes from, and what it is there.
+FROM_SERVER = "hatch_connect_from_server"
+FROM_CONTENT = "hatch_connect_from_content"
+FROM_BUNDLE = "hatch_connect_from_bundle"
 
 
 class RecordKeeper:

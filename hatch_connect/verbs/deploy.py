@@ -48,7 +48,7 @@ from hatch_connect.verbs.source import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from hatch_connect.bundle.build_protocol import BuildRequest, Built
     from hatch_connect.bundle.bundle import BundleContents
@@ -88,11 +88,16 @@ class _Checked:
     hidden: Hidden
 
 
-def run_deploy(call: Call) -> Result:
+def run_deploy(
+    call: Call,
+    read_sources: Callable[[Call], tuple[Source, ...]] = sources_of,
+    verb: str = "deploy",
+) -> Result:
     """Deploy the project, or the bundle that was named. Raises HatchConnectError.
 
     First everything is checked that the project, the call and the server can tell; then all bundles
-    are built and all plans made; only then is anything changed.
+    are built and all plans made; only then is anything changed. Another `verb` deploys other
+    sources.
     """
     _check_options(call.options)
     polling = polling_of(call)
@@ -101,10 +106,10 @@ def run_deploy(call: Call) -> Result:
         # On Windows a thread that is left behind at Ctrl-C may still hold a file open.
         temporary = TemporaryDirectory(prefix="hatch-connect-", ignore_cleanup_errors=True)
         folder = Path(stack.enter_context(temporary))
-        with nothing_changed():
+        with nothing_changed(verb):
             # All checks and plans come before the first change, so that an error in the second
             # piece of content does not leave the first one deployed.
-            checked, sources = [], sources_of(call)
+            checked, sources = [], read_sources(call)
             side = SideBySide(min(call.options.jobs or 1, len(sources)), call.report)
             for source in sources:
                 its = call.about(source.name, side.report) if side.jobs > 1 else call
@@ -122,6 +127,7 @@ def run_deploy(call: Call) -> Result:
         pieces = [
             Piece(
                 source=each.source,
+                verb=verb,
                 call=each.call,
                 hidden=each.hidden,
                 deploy=partial(_deploy, each, plan, polling),
@@ -309,10 +315,13 @@ def _last(
     url, records = client.server.url, source.records
     identity = noted_identity(records, url, content.guid, active) if active else None
     noted = settings.supports(Feature.BUNDLE_METADATA)
-    ask = located.by_name or (active and noted and not identity)
+    archive = source.archive
+    ask = located.by_name or (active and not identity and (noted or archive))
     last = last_bundle(client, content) if ask else None
     if active and last and not identity:
         identity = dict(last.metadata).get(IDENTITY)
+        if archive and archive.md5 == last.archive_md5:  # whoever uploaded it
+            identity = archive.identity
     return last, identity
 
 

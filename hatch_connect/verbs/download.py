@@ -68,7 +68,7 @@ def file_name(found: DeployedContent, bundle: BundleInfo) -> str:
 
 
 def download(found: DeployedContent, bundle: BundleInfo, path: Path) -> None:
-    """Write the archive of a bundle to a new file. Raises ServerError, OSError.
+    """Write the archive of a bundle to a new file. Raises ServerError, BundleError.
 
     What arrives must have the MD5 that the server told, or at least be an archive.
     """

@@ -48,9 +48,14 @@ def known_server(store: ServerStore, name: str) -> Server | None:
 def server_options(call: Call) -> ServerOptions:
     """Return what the call says of the server."""
     options = call.options
+    name, server, option = options.name, options.server, None
+    if given := options.from_server or options.to_server:
+        option = "--from" if options.from_server else "--to"
+        name, server = (None, given) if "://" in given else (given, None)
     return ServerOptions(
-        name=options.name,
-        server=options.server,
+        name=name,
+        server=server,
+        option=option,
         api_key=options.api_key,
         insecure=options.insecure or None,
         cacert=call.surroundings.directory / options.cacert if options.cacert else None,

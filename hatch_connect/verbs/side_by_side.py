@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
@@ -75,10 +76,12 @@ class SideBySide:
 class Piece:
     """A piece of content to deploy: `execution` and `outcome` tell how far it is and how it ended.
 
-    `call` reports which content it is about; `hidden` are values to mask.
+    `verb` is what was called; `call` reports which content it is about; `hidden` are values to
+    mask.
     """
 
     source: Source
+    verb: str
     call: Call
     hidden: Hidden
     deploy: Callable[[Piece, GoOn], Deployed]
@@ -142,7 +145,7 @@ def _left_behind(piece: Piece) -> Piece:
 def _go_on(piece: Piece, pieces: list[Piece], side: SideBySide) -> GoOn:
     """Return how to go on if this piece of content fails."""
     if len(pieces) == 1:
-        return deploy_again
+        return partial(deploy_again, verb=piece.verb)
     # Side by side nobody knows yet what is going to be left: the summary says how to go on.
     again = "" if side.jobs > 1 else _again(pieces[pieces.index(piece) :])
     return lambda _guid: again

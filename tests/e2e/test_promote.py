@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from support.calling import error_in
+from support.calling import KEY, error_in
+from support.fake_bundle import Reply
+from support.fake_connect import FakeConnect
 from support.faults import Drop, LoseAnswer, Say, Truncate, html
 
 if TYPE_CHECKING:
-    from support.calling import Caller
-    from support.fake_connect import FakeConnect
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from support.calling import Called, Caller
     from support.fake_content import FakeContent
     from support.faults import Fault
 
@@ -126,3 +132,331 @@ class TestDownload:
         (caller.folder / "file").write_bytes(b"")
         done = caller.call("download", app_id=content.guid, output="file/x.tgz")
         assert (done.code, "Traceback" in done.said) == (2, False), done.said
+
+
+URL_TABLE = """
+[project]
+name = "sales"
+version = "1.0"
+[tool.hatch-connect]
+app-mode = "fastapi"
+entrypoint = "app:app"
+env = ["MODE"]
+[tool.hatch-connect.on.staging]
+env = ["MODE=test"]
+[tool.hatch-connect.on.prod]
+env = ["MODE=live"]
+title = "Sales of today"
+"""
+PROD_KEY = "Prod7uctionKey0123456789abcdefgh"
+
+
+@dataclass(kw_only=True)
+class Two:
+    """Two servers that are stored, and a project whose bundle is active on the first one."""
+
+    caller: Caller
+    staging: FakeConnect
+    prod: FakeConnect
+    root: Path
+
+    @property
+    def there(self) -> FakeContent:
+        (found,) = self.staging.contents.values()
+        return found
+
+    @property
+    def here(self) -> FakeContent:
+        (found,) = self.prod.contents.values()
+        return found
+
+    def archive(self) -> bytes:
+        return self.there.bundles[self.there.bundle_id or ""].archive
+
+    def promote(self, **options: object) -> Called:
+        given = {"from_server": "staging", "to_server": "prod", "directory": str(self.root)}
+        return self.caller.call("promote", **(given | options))
+
+    def deploy(self, name: str = "staging", text: str = "print(1)\n", **more: object) -> Called:
+        (self.root / "app.py").write_text(text, encoding="utf-8")
+        done = self.caller.call("deploy", directory=str(self.root), name=name, **more)
+        assert done.code == 0, done.said
+        return done
+
+
+@pytest.fixture
+def two(caller: Caller) -> Iterator[Two]:
+    root = caller.folder / "sales"
+    root.mkdir()
+    (root / "pyproject.toml").write_text(URL_TABLE, encoding="utf-8")
+    (root / "requirements.txt").write_text("starlette==0.45.0\n", encoding="utf-8")
+    (root / ".python-version").write_text("3.12\n", encoding="utf-8")
+    with FakeConnect() as staging, FakeConnect() as prod:
+        prod.api_key, prod.username = PROD_KEY, "grace"
+        prod.pythons = ("3.12.1",)
+        for name, server in {"staging": staging, "prod": prod}.items():
+            added = caller.call("add", name=name, server=server.url, api_key=server.api_key)
+            assert added.code == 0, added.said
+        found = Two(caller=caller, staging=staging, prod=prod, root=root)
+        found.deploy(metadata=("ticket=A-1", "source_commit=abcdef0123"))
+        staging.requests.clear()
+        prod.requests.clear()
+        yield found
+
+
+def changes(server: FakeConnect) -> list[str]:
+    return [call for call in server.calls() if not call.startswith("GET")]
+
+
+class TestPromote:
+    def test_the_same_bytes_become_active_with_the_other_servers_variables(self, two: Two) -> None:
+        # What the checkout holds by now does not matter.
+        (two.root / "app.py").write_text("print('newer')\n", encoding="utf-8")
+        done = two.promote(json=True)
+        assert done.code == 0, done.said
+        here = two.here
+        bundle = here.bundles[here.bundle_id or ""]
+        assert bundle.archive == two.archive()
+        assert (here.environment, here.title) == ({"MODE": "live"}, "Sales of today")
+        assert changes(two.staging) == []
+        asked = [call.rpartition("/")[2] for call in two.prod.calls()]
+        draft, visit, activated = (
+            json.loads(r.body) if r.body else str(r)
+            for r in two.prod.requests
+            if r.path.endswith("/deploy") or "_bundle" in r.path
+        )
+        assert (draft, activated) == (
+            {"bundle_id": bundle.id, "activate": False},
+            {"bundle_id": bundle.id},
+        )
+        assert f"_bundle{bundle.id}/" in visit
+        assert "bundles" in asked
+        facts = json.loads(done.stdout)
+        assert facts["url"] == f"{two.prod.url}/content/{here.guid}/"
+        assert facts["from"] == {
+            "server": two.staging.url,
+            "guid": two.there.guid,
+            "bundle_id": two.there.bundle_id,
+        }
+
+    def test_its_metadata_goes_with_it_and_where_it_comes_from(self, two: Two) -> None:
+        two.deploy(text="print(2)\n", metadata=("ticket=A-2",))  # which notes what was active
+        two.promote()
+        (noted,) = (bundle.metadata for bundle in two.here.bundles.values())
+        assert noted["ticket"] == "A-2"
+        assert noted["hatch_connect_from_server"] == two.staging.url
+        assert noted["hatch_connect_from_content"] == two.there.guid
+        assert noted["hatch_connect_from_bundle"] == two.there.bundle_id
+        assert "hatch_connect_active_bundle" not in noted
+        assert "archive_md5" not in noted
+
+    def test_what_is_active_already_is_not_uploaded(self, two: Two) -> None:
+        assert two.promote().code == 0
+        two.prod.requests.clear()
+        done = two.promote()
+        assert done.code == 0, done.said
+        assert f"Nothing to upload: bundle {two.here.bundle_id} is this one." in done.stderr
+        assert len(two.here.bundles) == 1
+
+    @pytest.mark.parametrize("version", ["2024.01.0", "2025.10.0"])
+    def test_nor_by_a_fresh_checkout_to_a_server_that_keeps_no_notes(
+        self, two: Two, version: str
+    ) -> None:
+        two.prod.version = version
+        assert two.promote().code == 0
+        shutil.rmtree(two.caller.folder / "home" / ".rsconnect-python" / "applications")
+        done = two.promote()
+        assert "Nothing to upload" in done.stderr, done.said
+        assert len(two.here.bundles) == 1
+
+    def test_a_dry_run_compares_and_changes_nothing(self, two: Two) -> None:
+        assert two.promote().code == 0
+        two.deploy(text="print(2)\n")
+        two.prod.requests.clear()
+        done = two.promote(dry_run=True)
+        assert done.code == 0, done.said
+        assert "~ app.py" in two.promote(dry_run=True, verbose=True).stdout
+        assert "Nothing was changed." in done.stdout
+        assert changes(two.prod) == []
+        facts = json.loads(two.promote(dry_run=True, json=True).stdout)
+        assert (facts["differs"], facts["from"]["server"]) == (True, two.staging.url)
+
+    def test_a_draft_is_left_for_people_to_look_at(self, two: Two) -> None:
+        done = two.promote(draft=True)
+        assert done.code == 0, done.said
+        assert "/_bundle" in done.stdout
+        assert two.here.bundle_id is None
+
+    @pytest.mark.parametrize("kept", [(), ("3.12.4",)])
+    def test_a_python_that_is_not_there_is_refused_first(
+        self, two: Two, kept: tuple[str, ...]
+    ) -> None:
+        two.prod.pythons, two.prod.kept_pythons = ("3.11.2", *kept), kept
+        done = two.promote()
+        assert done.code == 2, done.said
+        assert "The server has no Python 3.12" in done.stderr
+        assert changes(two.prod) == []
+
+    def test_limits_of_the_other_server_are_refused_first(self, two: Two) -> None:
+        with (two.root / "pyproject.toml").open("a", encoding="utf-8") as file:
+            file.write("[tool.hatch-connect.settings]\nmax-processes = 9\n")
+        two.prod.settings.scheduler["max_processes_limit"] = 4
+        done = two.promote()
+        assert done.code != 0
+        assert "max-processes" in done.stderr
+        assert (changes(two.prod), two.prod.contents) == ([], {})
+
+    @pytest.mark.parametrize("status", [500, 503])
+    def test_what_does_not_answer_on_the_first_server_is_refused(
+        self, two: Two, status: int
+    ) -> None:
+        two.staging.page = Reply(status, b"broken")
+        done = two.promote()
+        assert done.code == 3, done.said
+        assert "Nothing is promoted, because it does not answer" in done.stderr
+        assert two.prod.requests == []
+        assert two.promote(no_verify=True).code == 0
+
+    def test_other_content_is_refused(self, two: Two) -> None:
+        two.prod.add_content("sales", app_mode="python-dash")
+        done = two.promote()
+        assert done.code == 3, done.said
+        assert "app mode" in done.stderr
+        assert changes(two.prod) == []
+
+    def test_nothing_is_active_on_the_first_server(self, two: Two) -> None:
+        two.there.bundle_id = None
+        done = two.promote()
+        assert (done.code, two.prod.requests) == (2, [])
+        assert "No bundle of content" in done.stderr
+
+    def test_it_was_never_deployed_there(self, two: Two) -> None:
+        done = two.promote(from_server="prod", to_server="staging")
+        assert done.code == 2
+        assert "was not deployed to" in done.stderr
+
+    @pytest.mark.parametrize("md5", ["0" * 32, None])
+    def test_the_md5_is_compared(self, two: Two, md5: str | None) -> None:
+        bundle = two.there.bundles[two.there.bundle_id or ""]
+        told = bundle.told
+        metadata = {"archive_md5": md5} if md5 else {}
+        bundle.told = lambda *, active: told(active=active) | {"metadata": metadata}  # type: ignore[method-assign]
+        done = two.promote()
+        if md5:
+            assert done.code == 3, done.said
+            assert "something else (MD5" in done.stderr
+            assert two.prod.contents == {}
+        else:
+            assert done.code == 0, done.said
+            assert "does not tell the MD5" in done.stderr
+
+    @pytest.mark.parametrize(
+        "ends", [{}, {"from_server": "staging"}, {"to_server": "prod"}], ids=["none", "from", "to"]
+    )
+    def test_both_ends_are_named(self, two: Two, ends: dict[str, str]) -> None:
+        done = two.caller.call("promote", directory=str(two.root), **ends)
+        assert (done.code, "--from staging --to prod" in done.stderr) == (2, True)
+
+    def test_one_server_for_both_is_refused(self, two: Two) -> None:
+        done = two.promote(to_server=f"{two.staging.url}/")
+        assert done.code == 2
+        assert "are the same server" in done.stderr
+        assert changes(two.staging) == []
+
+    def test_drafts_above_the_active_bundle_do_not_matter(self, two: Two) -> None:
+        active = two.archive()
+        for number in range(25):
+            two.deploy(text=f"print('draft {number}')\n", draft=True)
+        done = two.promote()
+        assert done.code == 0, done.said
+        assert two.here.bundles[two.here.bundle_id or ""].archive == active
+
+
+class TestWhichContent:
+    def test_a_guid_in_the_tables_of_the_servers(self, two: Two) -> None:
+        shutil.rmtree(two.caller.folder / "home" / ".rsconnect-python" / "applications")
+        two.there.name = "other-name"
+        target = two.prod.add_content("elsewhere", title="Sales of today")
+        path = two.root / "pyproject.toml"
+        text = path.read_text("utf-8")
+        for name, guid in {"staging": two.there.guid, "prod": target.guid}.items():
+            head = f"[tool.hatch-connect.on.{name}]\n"
+            text = text.replace(head, f'{head}guid = "{guid}"\n')
+        path.write_text(text, encoding="utf-8")
+        done = two.promote()
+        assert done.code == 0, done.said
+        assert two.here is target
+        assert target.bundle_id
+
+    def test_the_url_of_content_on_either_side_without_a_project(self, two: Two) -> None:
+        target = two.prod.add_content("elsewhere")
+        done = two.promote(
+            from_server=f"{two.staging.url}/content/{two.there.guid}/",
+            to_server=f"{two.prod.url}/connect/#/apps/{target.guid}",
+            directory=str(two.caller.folder),
+        )
+        assert done.code == 0, done.said
+        assert target.bundles[target.bundle_id or ""].archive == two.archive()
+
+    def test_app_id_is_of_the_second_server(self, two: Two) -> None:
+        target = two.prod.add_content("elsewhere")
+        done = two.promote(app_id=target.guid)
+        assert done.code == 0, done.said
+        assert two.here is target
+
+    def test_of_several_on_the_first_server_one_is_asked_for(self, two: Two) -> None:
+        shutil.rmtree(two.caller.folder / "home" / ".rsconnect-python" / "applications")
+        two.there.owner = "2"
+        two.staging.add_content("sales", owner="3")
+        done = two.promote()
+        assert done.code == 2, done.said
+        assert "--from https://SERVER/content/GUID/" in done.stderr
+        assert "--app-id" not in done.stderr
+
+
+class TestKeys:
+    def keys(self, server: FakeConnect) -> set[str]:
+        asked = (request.headers.get("authorization", "") for request in server.requests)
+        return {each.removeprefix("Key ") for each in asked if each}
+
+    @pytest.mark.parametrize("named", ["staging", "prod"])
+    def test_the_environments_key_is_for_connect_server(self, two: Two, named: str) -> None:
+        servers = {"staging": two.staging, "prod": two.prod}
+        server = servers[named]
+        server.api_key = "EnvironmentKey0123456789abcdefgh"
+        two.caller.environ |= {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.api_key}
+        done = two.promote()
+        assert done.code == 0, done.said
+        assert f"CONNECT_API_KEY is for {server.url}, which CONNECT_SERVER names." in done.stderr
+        assert [self.keys(each) for each in servers.values()] == [
+            {each.api_key} for each in servers.values()
+        ]
+
+    @pytest.mark.parametrize("elsewhere", [{}, {"CONNECT_SERVER": "https://connect.example"}])
+    def test_a_key_that_is_for_neither_goes_nowhere(
+        self, two: Two, elsewhere: dict[str, str]
+    ) -> None:
+        two.caller.environ |= {"CONNECT_API_KEY": KEY} | elsewhere
+        done = two.promote()
+        assert done.code == 0, done.said
+        assert "CONNECT_API_KEY is not used" in done.stderr
+        assert KEY not in self.keys(two.staging) | self.keys(two.prod)
+
+    def test_a_key_without_a_server_is_not_guessed_to_be_for_one(self, two: Two) -> None:
+        two.caller.call("remove", name="prod")
+        two.caller.environ |= {"CONNECT_API_KEY": PROD_KEY}
+        done = two.promote(to_server=two.prod.url)
+        assert done.code == 2
+        assert "CONNECT_SERVER must name it" in done.stderr
+
+    def test_a_nickname_that_only_a_table_has_means_connect_server(self, two: Two) -> None:
+        two.caller.call("remove", name="prod")
+        two.caller.environ |= {"CONNECT_SERVER": two.prod.url, "CONNECT_API_KEY": PROD_KEY}
+        done = two.promote()
+        assert done.code == 0, done.said
+        assert two.here.environment == {"MODE": "live"}
+
+    def test_a_name_that_nobody_knows(self, two: Two) -> None:
+        done = two.promote(to_server="prdo")
+        assert done.code == 2
+        assert "which the option --to gives" in done.stderr

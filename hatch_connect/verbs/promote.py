@@ -1,0 +1,167 @@
+"""`promote`: the bundle that is active on one server becomes the active one on another.
+
+It is taken from there, and from then on it is deployed as any prepared bundle is.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from hatch_connect.bundle.bundle import Bundle
+from hatch_connect.connect.servers import content_guid, same_server
+from hatch_connect.errors import ContentError, NotAnsweringError, UsageError
+from hatch_connect.events import Note, Step, silent
+from hatch_connect.ship.history import (
+    ACTIVE_BEFORE,
+    DRAFT,
+    FROM_BUNDLE,
+    FROM_CONTENT,
+    FROM_SERVER,
+    IDENTITY,
+)
+from hatch_connect.ship.plan import Verify
+from hatch_connect.ship.verify import Visited, verify
+from hatch_connect.verbs.call import nothing_changed
+from hatch_connect.verbs.content import deployed_content
+from hatch_connect.verbs.deploy import run_deploy
+from hatch_connect.verbs.download import active_bundle, download, file_name
+from hatch_connect.verbs.server import chosen_server, polling_of
+from hatch_connect.verbs.source import how_to_verify, source_of, sources_of
+
+if TYPE_CHECKING:
+    from hatch_connect.connect.servers import Server
+    from hatch_connect.project.project import ProjectConfig
+    from hatch_connect.verbs.call import Call
+    from hatch_connect.verbs.content import DeployedContent
+    from hatch_connect.verbs.result import Result
+    from hatch_connect.verbs.source import Source
+
+_WHICH = (
+    "Name it by its URL, --from https://SERVER/content/GUID/, or keep its GUID as `guid` in the "
+    "`on` table of that server."
+)
+_THERE = {DRAFT, ACTIVE_BEFORE, IDENTITY}  # what is noted of a bundle on its own server alone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Origin:
+    """A bundle that was taken from a server; `config` is the project's content, if it is that."""
+
+    path: Path
+    config: ProjectConfig | None
+    noted: dict[str, str]
+    facts: dict[str, str]
+
+    def source(self, call: Call) -> Source:
+        """Return it as what ships."""
+        if self.config is None:
+            options = replace(call.options, file=(str(self.path),))
+            (source,) = sources_of(replace(call, options=options))
+        else:
+            archive = Bundle.open(self.path, into=self.path.parent, report=call.report)
+            source = replace(
+                source_of(self.config, call),
+                built_from=None,
+                path=self.path,
+                manifest=archive.manifest,
+                archive=archive,
+            )
+        return replace(source, commit=lambda: dict(self.noted))
+
+
+def run_promote(call: Call) -> Result:
+    """Take the bundle, and deploy it as `deploy FILE` does. Raises HatchConnectError."""
+    options = call.options
+    if not (options.from_server and options.to_server):
+        raise UsageError(
+            "A bundle is promoted from one server to another.",
+            hint="Name both: hatch-connect promote --from staging --to prod",
+        )
+    source = replace(
+        call,
+        options=replace(
+            options, to_server=None, app_id=_content_in(options.from_server), new=False
+        ),
+    )
+    named = options.app_id or (None if options.new else _content_in(options.to_server))
+    target = replace(call, options=replace(options, from_server=None, app_id=named))
+    with ExitStack() as stack:
+        # On Windows an archive that is still open cannot be removed.
+        temporary = TemporaryDirectory(prefix="hatch-connect-", ignore_cleanup_errors=True)
+        folder = Path(stack.enter_context(temporary))
+        with nothing_changed("promote"):
+            origin = _take(source, target, folder)
+        result = run_deploy(target, lambda its: (origin.source(its),), "promote")
+    return replace(result, facts={**result.facts, "from": origin.facts})
+
+
+def _content_in(server: str) -> str | None:
+    """Return the URL of content, which names its server as well; None if it is no such URL."""
+    return server if "://" in server and content_guid(server) else None
+
+
+def _take(source: Call, target: Call, folder: Path) -> _Origin:
+    """Download the active bundle of content that answers, and which may go to the other server."""
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(deployed_content(source))
+        except (ContentError, UsageError) as error:
+            if "--app-id" in (error.hint or ""):  # which is of the other server
+                error.hint = _WHICH
+            raise
+        config = found.source.built_from if found.source else None
+        _check_servers(found.server, target, config)
+        found = replace(found, call=stack.enter_context(source.masking(found.hidden)))
+        bundle = active_bundle(found)
+        _check_answer(found)
+        path = folder / file_name(found, bundle)
+        download(found, bundle, path)
+    kept = {key: value for key, value in bundle.metadata if key not in _THERE}
+    known = {
+        FROM_SERVER: found.server.url,
+        FROM_CONTENT: found.content.guid,
+        FROM_BUNDLE: bundle.id,
+    }
+    facts = {"server": found.server.url, "guid": found.content.guid, "bundle_id": bundle.id}
+    return _Origin(path=path, config=config, noted=kept | known, facts=facts)
+
+
+def _check_servers(server: Server, target: Call, config: ProjectConfig | None) -> None:
+    """Refuse one server for both, before anything is fetched, and report whose the key is."""
+    with chosen_server(replace(target, report=silent), config) as other:
+        urls = (server.url, other.url)
+    if same_server(*urls):
+        raise UsageError(
+            f"--from and --to are the same server: {server.url}.",
+            hint="A nickname that is neither stored nor has a `server` in its `on` table means "
+            "CONNECT_SERVER. Name another server, or add it: hatch-connect add --name NAME",
+        )
+    target.report(Step(text=f"Promoting from {server.url} to {other.url}"))
+    if not target.environ.get("CONNECT_API_KEY"):
+        return
+    named = target.environ.get("CONNECT_SERVER", "")
+    whose = next((url for url in urls if named and same_server(url, named)), None)
+    unused = "CONNECT_API_KEY is not used: CONNECT_SERVER names neither of the two servers."
+    text = f"CONNECT_API_KEY is for {whose}, which CONNECT_SERVER names." if whose else unused
+    target.report(Note(text=text))
+
+
+def _check_answer(found: DeployedContent) -> None:
+    """Refuse to promote what does not answer where it is (ContentError)."""
+    config = found.source.config if found.source else None
+    how = how_to_verify(config, found.call.options)
+    if how is None:
+        return
+    try:
+        what, step = Visited(content=found.content), Verify(how=how, final=True)
+        verify(found.client, what, step, found.call.report, polling_of(found.call))
+    except NotAnsweringError as error:
+        raise ContentError(
+            f"Nothing is promoted, because it does not answer on {found.server.url}. "
+            f"{error.message}",
+            hint=f"{error.hint}\n`--no-verify` promotes it all the same.",
+        ) from error
