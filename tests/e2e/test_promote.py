@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+import random
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,15 +16,24 @@ import pytest
 from support.calling import KEY, error_in
 from support.fake_bundle import Reply
 from support.fake_connect import FakeConnect
+from support.fake_oauth import FakeOAuth
 from support.faults import Drop, LoseAnswer, Say, Truncate, html
+from support.waiting import PATIENCE
+
+from hatch_connect import promote
+from hatch_connect.events import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from support.calling import Called, Caller
+    from support.fake_connect import Recorded
     from support.fake_content import FakeContent
     from support.faults import Fault
+    from support.sandbox import Sandbox
+
+    from hatch_connect.events import Event
 
 
 @pytest.fixture
@@ -456,7 +470,141 @@ class TestKeys:
         assert done.code == 0, done.said
         assert two.here.environment == {"MODE": "live"}
 
+    @pytest.mark.parametrize("named", ["staging", "prod"])
+    def test_a_workflow_signs_in_at_one_of_them(self, two: Two, named: str) -> None:
+        assert two.promote().code == 0
+        two.deploy(text="print(2)\n")
+        server = {"staging": two.staging, "prod": two.prod}[named]
+        server.oauth = oauth = FakeOAuth()
+        oauth.trust(next(iter(server.contents)))
+        two.caller.call("remove", name=named)
+        token = oauth.identity()
+        two.caller.environ |= {"CONNECT_SERVER": server.url, "CONNECT_IDENTITY_TOKEN": token}
+        server.requests.clear()
+        done = two.promote()
+        assert done.code == 0, done.said
+        assert two.here.bundles[two.here.bundle_id or ""].archive == two.archive()
+        assert not oauth.leaks(done.said)
+        assert server.api_key not in self.keys(server)
+
     def test_a_name_that_nobody_knows(self, two: Two) -> None:
         done = two.promote(to_server="prdo")
         assert done.code == 2
         assert "which the option --to gives" in done.stderr
+
+
+FAULTS: dict[str, Fault] = {
+    "nothing came": Drop(),
+    "the answer was lost": LoseAnswer(),
+    "half of the answer": Truncate(),
+    "a gateway's error": html(502, "<p>bad gateway</p>"),
+    "Connect's error": Say(500, b'{"code": 1, "error": "failed"}'),
+    "a refusal": Say(403, b'{"code": 22, "error": "not for you"}'),
+}
+
+
+@pytest.mark.parametrize("times", [1, 999])
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("side", ["staging", "prod"])
+def test_a_fault_at_each_request(two: Two, side: str, fault: str, times: int) -> None:
+    """Nothing else becomes active, and a further call brings it to an end, without duplicates."""
+    archive, server = two.archive(), two.staging if side == "staging" else two.prod
+    records = two.caller.folder / "home" / ".rsconnect-python" / "applications"
+    kept = {file: file.read_bytes() for file in records.iterdir()}
+    reached, number = True, -1
+    while reached:
+        number += 1
+        two.prod.contents.clear()
+        for file, text in kept.items():
+            file.write_bytes(text)
+        requests = itertools.count()
+
+        def gate(_: Recorded, number: int = number, counter: Iterator[int] = requests) -> object:
+            now = next(counter)
+            return FAULTS[fault] if number <= now < number + times else None
+
+        server.gate = gate  # type: ignore[assignment]
+        failed = two.promote()
+        server.gate, reached = None, next(requests) > number
+        assert "Traceback" not in failed.said
+        assert not {two.staging.api_key, PROD_KEY} & set(failed.said.split())
+        assert failed.code in {0, 2, 3, 4, 5}, failed.said
+        for content in two.prod.contents.values():
+            active = content.bundles.get(content.bundle_id or "")
+            assert active is None or active.archive == archive
+        done = two.promote()
+        assert done.code == 0, f"after {number}: {failed.said}\n{done.said}"
+        assert two.here.bundles[two.here.bundle_id or ""].archive == archive
+        assert changes(two.staging) == []
+    assert number > 4
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+@pytest.mark.parametrize("carried_out", ["no", "yes"])
+def test_a_call_that_is_killed_at_a_request(two: Two, sandbox: Sandbox, carried_out: str) -> None:
+    """Whatever it had come to, the next call brings it to an end, without duplicates."""
+    archive, count = two.archive(), len(two.prod.calls())
+    shutil.copytree(two.caller.folder / "home", sandbox.home, dirs_exist_ok=True)
+    words = ("promote", "--from", "staging", "--to", "prod")
+    assert sandbox.connect(*words, cwd=two.root).code == 0
+    asked = len(two.prod.calls()) - count
+    for number in sorted(random.sample(range(1, asked), 5)):
+        two.prod.contents.clear()
+        shutil.rmtree(sandbox.home / ".rsconnect-python" / "applications")
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "hatch_connect", *words],
+            cwd=two.root,
+            env=sandbox.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        requests = itertools.count()
+
+        def gate(
+            _: Recorded,
+            number: int = number,
+            counter: Iterator[int] = requests,
+            process: subprocess.Popen[bytes] = process,
+        ) -> Fault | None:
+            if next(counter) != number:
+                return None
+            process.kill()
+            return Drop() if carried_out == "no" else LoseAnswer()
+
+        two.prod.gate = gate
+        assert process.wait(PATIENCE) == -9
+        two.prod.gate = None
+        for content in two.prod.contents.values():
+            active = content.bundles.get(content.bundle_id or "")
+            assert active is None or active.archive == archive
+        again = sandbox.connect(*words, cwd=two.root)
+        assert again.code == 0, f"after {number}: {again.said}"
+        assert two.here.bundles[two.here.bundle_id or ""].archive == archive
+
+
+def test_from_a_program_and_streamed(two: Two) -> None:
+    noise = random.Random(0).randbytes(3 << 20)
+    (two.root / "noise.bin").write_bytes(noise)
+    two.deploy(text="print(3)\n")
+    heard: list[Event] = []
+    environ = {"HOME": str(two.caller.folder / "home")}
+    deployment = promote(
+        two.root, from_server="staging", to_server="prod", environ=environ, report=heard.append
+    )
+    assert deployment.active
+    assert two.here.bundles[deployment.bundle_id].archive == two.archive()
+    moved = [each for each in heard if isinstance(each, Progress) and each.what == "Downloading"]
+    assert (len(moved) > 2, moved[-1].done) == (True, len(two.archive()))
+    assert moved[0].total == len(two.archive())
+
+
+def test_as_an_invoke_task(two: Two, sandbox: Sandbox) -> None:
+    shutil.copytree(two.caller.folder / "home", sandbox.home, dirs_exist_ok=True)
+    (two.root / "tasks.py").write_text("from invoke_tasks import ns\n", encoding="ascii")
+    words = ("promote", "--from", "staging", "--to", "prod")
+    shown = sandbox.invoke("--dry", *words, cwd=two.root)
+    assert (shown.code, two.prod.contents) == (0, {}), shown.said
+    done = sandbox.invoke(*words, cwd=two.root)
+    assert done.code == 0, done.said
+    assert two.here.bundle_id
