@@ -15,6 +15,7 @@ from hatch_connect.bundle.bundle import Bundle
 from hatch_connect.connect.servers import content_guid, same_server
 from hatch_connect.errors import ContentError, NotAnsweringError, UsageError
 from hatch_connect.events import Note, Step, silent
+from hatch_connect.project.validators import valid_content_name
 from hatch_connect.ship.history import (
     ACTIVE_BEFORE,
     DRAFT,
@@ -30,9 +31,10 @@ from hatch_connect.verbs.content import deployed_content
 from hatch_connect.verbs.deploy import run_deploy
 from hatch_connect.verbs.download import active_bundle, download, file_name
 from hatch_connect.verbs.server import chosen_server, polling_of
-from hatch_connect.verbs.source import how_to_verify, source_of, sources_of
+from hatch_connect.verbs.source import how_to_verify, records_of, source_of, sources_of
 
 if TYPE_CHECKING:
+    from hatch_connect.connect.resources import Content
     from hatch_connect.connect.servers import Server
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.verbs.call import Call
@@ -49,9 +51,13 @@ _THERE = {DRAFT, ACTIVE_BEFORE, IDENTITY}  # what is noted of a bundle on its ow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Origin:
-    """A bundle that was taken from a server; `config` is the project's content, if it is that."""
+    """A bundle that was taken from a server, where it is of `content`.
+
+    `config` is the project's content; None if no project was needed to find it.
+    """
 
     path: Path
+    content: Content
     config: ProjectConfig | None
     noted: dict[str, str]
     facts: dict[str, str]
@@ -61,6 +67,16 @@ class _Origin:
         if self.config is None:
             options = replace(call.options, file=(str(self.path),))
             (source,) = sources_of(replace(call, options=options))
+            name = valid_content_name(self.content.name)
+            # Neither the name nor the record may depend on a temporary file.
+            source = replace(
+                source,
+                name=name,
+                default_title=self.content.title or name,
+                known_by_name=True,
+                filename=name,
+                records=records_of(call.surroundings.directory / name, None, call),
+            )
         else:
             archive = Bundle.open(self.path, into=self.path.parent, report=call.report)
             source = replace(
@@ -127,7 +143,7 @@ def _take(source: Call, target: Call, folder: Path) -> _Origin:
         FROM_BUNDLE: bundle.id,
     }
     facts = {"server": found.server.url, "guid": found.content.guid, "bundle_id": bundle.id}
-    return _Origin(path=path, config=config, noted=kept | known, facts=facts)
+    return _Origin(path=path, content=found.content, config=config, noted=kept | known, facts=facts)
 
 
 def _check_servers(server: Server, target: Call, config: ProjectConfig | None) -> None:

@@ -137,7 +137,7 @@ def source_of(config: ProjectConfig, call: Call) -> Source:
     return Source(
         built_from=config,
         filename=str(config.root),
-        records=_records_of(config.root, config.content, call),
+        records=records_of(config.root, config.content, call),
         commit=cache(partial(git_metadata, config.root, call.environ)),
         **_described(config),
     )
@@ -237,7 +237,7 @@ def how_to_verify(config: ProjectConfig | None, options: Options) -> Verificatio
     return config.verify if config else AS_USUAL
 
 
-def _records_of(root: Path, content: str | None, call: Call) -> RecordStore:
+def records_of(root: Path, content: str | None, call: Call) -> RecordStore:
     """Return the records of a project's deployments.
 
     They are kept in the project if its `.gitignore` names their folder, or if there is one already.
@@ -332,7 +332,7 @@ def _independent(
         default_title=name if validate_title(default_title) else default_title,
         filename=str(path),
         # The official client names the record of a manifest as if the manifest were a folder.
-        records=_records_of(path, None, call),
+        records=records_of(path, None, call),
         known_by_name=found is not None and found == of_project and name not in taken,
         commit=dict,
     )

@@ -412,6 +412,17 @@ class TestWhichContent:
         assert done.code == 0, done.said
         assert target.bundles[target.bundle_id or ""].archive == two.archive()
 
+    def test_without_a_project_it_is_the_same_content_each_time(self, two: Two) -> None:
+        there = {
+            "from_server": f"{two.staging.url}/content/{two.there.guid}/",
+            "directory": str(two.caller.folder),
+        }
+        assert two.promote(**there).code == 0
+        assert (two.here.name, two.here.title) == (two.there.name, two.there.title)
+        two.deploy(text="print(2)\n")
+        assert two.promote(**there).code == 0
+        assert two.here.bundles[two.here.bundle_id or ""].archive == two.archive()
+
     def test_app_id_is_of_the_second_server(self, two: Two) -> None:
         target = two.prod.add_content("elsewhere")
         done = two.promote(app_id=target.guid)
