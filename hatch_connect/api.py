@@ -52,7 +52,7 @@ from hatch_connect.project.reading import find_root
 from hatch_connect.secret import Secret
 from hatch_connect.ship.compare import Change, Comparison
 from hatch_connect.ship.declared import SettingChange
-from hatch_connect.ship.execute import Deployment
+from hatch_connect.ship.state import Deployment
 from hatch_connect.verbs.call import Call, Surroundings
 from hatch_connect.verbs.deploy import run_deploy, run_plan
 from hatch_connect.verbs.promote import run_promote

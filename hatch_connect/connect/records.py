@@ -54,7 +54,8 @@ class Attempt:
     `draft` says that no activation was meant. `activation` is "" before there is any, "begun" from
     before the server is asked until it has answered, "done" after. `replaced` is the bundle that
     was active at that moment. `verified` is None if nobody asked whether the bundle answers.
-    `identity` is that of what was uploaded, None for a bundle that was there.
+    `identity` is that of what was uploaded, None for a bundle that was there. `way_back` is the
+    bundle that comes back if this one does not answer, None once that is settled.
     """
 
     bundle_id: str
@@ -63,6 +64,7 @@ class Attempt:
     replaced: str | None = None
     verified: bool | None = None
     identity: str | None = None
+    way_back: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,6 +278,7 @@ def _attempt(noted: object) -> Attempt | None:
         replaced=text_at(noted, "replaced"),
         verified=verified if isinstance(verified, bool) else None,
         identity=text_at(noted, "identity"),
+        way_back=text_at(noted, "way_back"),
     )
 
 

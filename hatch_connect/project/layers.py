@@ -20,9 +20,10 @@ from hatch_connect.project.settings import (
     EnvironmentEntry,
     EnvironmentManagement,
     SettingKind,
+    Verification,
 )
 from hatch_connect.project.validators import validate_content_table, validate_server_url
-from hatch_connect.project.verification import Verification, read_verification
+from hatch_connect.project.verification import read_verification
 from hatch_connect.secret import Secret
 from hatch_connect.typed import toml_type
 

@@ -24,11 +24,9 @@ from hatch_connect.project.validators import (
     validate_variable,
     validate_verify_path,
 )
-from hatch_connect.project.verification import AS_USUAL
 
 if TYPE_CHECKING:
     from hatch_connect.project.content_kind import AppMode
-    from hatch_connect.project.verification import Verification
     from hatch_connect.secret import Secret
 
 
@@ -120,6 +118,30 @@ class EnvironmentManagement:
 
     python: bool | None = None
     r: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """How content is verified; the table `verify` holds these fields, with dashes.
+
+    Each of `paths` below the content's URL must answer with one of `status` (if there are none:
+    anything below 500), and with `text` in it. `timeout` bounds each visit, None as any request.
+    A visit that fails is repeated `retries` times, after `pause` seconds each. `again` visits the
+    content once more so long after it was activated and has answered. `rolls_back` tells that what
+    was active before comes back if the content does not answer then.
+    """
+
+    paths: tuple[str, ...] = ("",)
+    status: tuple[int, ...] = ()
+    text: str | None = None
+    timeout: float | None = None
+    pause: float = 5.0
+    retries: int = 0
+    again: bool = False
+    rolls_back: bool = False
+
+
+AS_USUAL = Verification()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,7 +282,7 @@ class Settings:
         SettingKind.VERIFICATION,
         "server",
         "[How to ask whether the content answers](#whether-it-answers); `false` for not asking.",
-        '{ paths = ["health"], retries = 2 }',
+        '{ paths = ["health"], on-failure = "rollback" }',
         default=AS_USUAL,
         otherwise="`true`",
     )

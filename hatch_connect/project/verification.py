@@ -1,10 +1,8 @@
-"""`verify`: how to find out whether content answers."""
+"""Reads the table `verify`: how to find out whether content answers, and what to do if not."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from hatch_connect.project.validators import validate_verify_path
@@ -19,30 +17,10 @@ _MOST_RETRIES = 100
 _LONGEST = 3600  # seconds
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verification:
-    """How content is verified; the table `verify` holds these fields, with dashes.
-
-    Each of `paths` below the content's URL must answer with one of `status` (if there are none:
-    anything below 500), and with `text` in it. `timeout` bounds each visit, None as any request.
-    A visit that fails is repeated `retries` times, after `pause` seconds each. `again` visits the
-    content once more so long after it was activated and has answered.
-    """
-
-    paths: tuple[str, ...] = ("",)
-    status: tuple[int, ...] = ()
-    text: str | None = None
-    timeout: float | None = None
-    pause: float = 5.0
-    retries: int = 0
-    again: bool = False
-
-
-AS_USUAL = Verification()
-
-
 def read_verification(table: Toml, called: str, problems: list[str]) -> dict[str, Any]:
     """Return the fields of `Verification` that a table sets; what is wrong is a problem."""
+    from difflib import get_close_matches
+
     read: dict[str, Any] = {"again": True}
     for key, value in table.items():
         place = f"{called[:-1]}.{key}`" if called.endswith("`") else f"{called}: `{key}`"
@@ -94,6 +72,12 @@ def _retries(value: object) -> dict[str, Any]:
     return {"retries": value}
 
 
+def _on_failure(value: object) -> dict[str, Any]:
+    if value not in {"rollback", "keep"}:
+        raise ValueError('"rollback" or "keep"')
+    return {"rolls_back": value == "rollback"}
+
+
 _READ: dict[str, Callable[[object], dict[str, Any]]] = {
     "paths": _paths,
     "status": _status,
@@ -101,4 +85,5 @@ _READ: dict[str, Callable[[object], dict[str, Any]]] = {
     "timeout": _seconds("timeout", least=0.1),
     "pause": _seconds("pause", least=0),
     "retries": _retries,
+    "on-failure": _on_failure,
 }

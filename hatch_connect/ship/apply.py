@@ -13,6 +13,7 @@ from hatch_connect.events import Step, Warned
 from hatch_connect.ship.declared import (
     NOTHING_DIFFERS,
     Grant,
+    Phase,
     Revoke,
     SetFields,
     SetIntegrations,
@@ -26,7 +27,7 @@ from hatch_connect.ship.declared import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.content_settings import ContentSettingsClient, Scalar
@@ -105,12 +106,12 @@ class AppliedSettings:
             else:
                 self._report(Warned(text=not_known(change.called)))
 
-    def put_back(self, guid: str) -> None:
+    def put_back(self, guid: str, phases: Container[Phase] = tuple(Phase)) -> None:
         """Put back what was there before, the last change first, as far as the server lets us."""
         # Who was let in goes last: what runs, and those who lost access, matter more.
         made = reversed((*self._made, *self._doubtful))
         for write in sorted(made, key=lambda write: isinstance(write.undo, Revoke)):
-            if write.undo is None:
+            if write.undo is None or write.changes[0].phase not in phases:
                 continue
             try:
                 self._carry_out(guid, write.undo)

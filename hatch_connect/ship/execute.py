@@ -6,13 +6,11 @@ At any moment the state that the plan has led to is known, and how to go on from
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias, assert_never
+from dataclasses import replace
+from typing import TYPE_CHECKING, assert_never
 
 from hatch_connect.connect.codes import Code
-from hatch_connect.connect.records import Attempt
 from hatch_connect.connect.retries import is_uncertain
 from hatch_connect.errors import (
     DeploymentFailedError,
@@ -26,7 +24,7 @@ from hatch_connect.events import LAST_LINES, LogLine, Note, Step
 from hatch_connect.ship.apply import AppliedSettings
 from hatch_connect.ship.declared import Phase
 from hatch_connect.ship.follow import follow, look_for_active
-from hatch_connect.ship.history import ACTIVE_BEFORE, DRAFT, IDENTITY
+from hatch_connect.ship.history import ACTIVE_BEFORE, DRAFT, IDENTITY, VERIFY
 from hatch_connect.ship.plan import (
     Activate,
     ApplySettings,
@@ -40,113 +38,16 @@ from hatch_connect.ship.plan import (
     Verify,
 )
 from hatch_connect.ship.request import no_drafts
+from hatch_connect.ship.state import State, WayBack, remains, remains_of_way_back
 from hatch_connect.ship.verify import Visited, lost_draft, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from hatch_connect.connect.client import ConnectClient
-    from hatch_connect.connect.resources import Content, Visit
     from hatch_connect.events import Event, Report
-    from hatch_connect.ship.declared import SettingChange
     from hatch_connect.ship.follow import TaskPolling
     from hatch_connect.ship.history import RecordKeeper
     from hatch_connect.ship.plan import Plan, PlanStep
-
-
-# Returns how to go on after a failure, for content of that GUID; "" if others say so.
-GoOn: TypeAlias = Callable[[str | None], str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deployment:
-    """The result of a plan that was carried out.
-
-    `previous_bundle_id` was active before, which is what a rollback needs. `active` is False for a
-    draft. `answer` is what the last visit said. `uploaded` is False if the bundle was there.
-    `settings` are the changes of what is declared that were made.
-    """
-
-    content: Content
-    created: bool
-    bundle_id: str
-    previous_bundle_id: str | None
-    active: bool
-    answer: Visit | None
-    uploaded: bool
-    settings: tuple[SettingChange, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _State:
-    """The state of the server so far, as far as it is known: it grows to be the `Deployment`.
-
-    `task_id` is the last task, `running` tells that it has not ended as far as is known, and `lost`
-    that the server no longer knows it. `only_draft` tells that no activation is intended,
-    and `activation` how far one has come, as in an `Attempt`. `kept` tells that the bundle was
-    active before, `uploaded` is the identity of one that was not there. `verified` is None if the
-    bundle was not visited, or the visit did not tell whether it answers.
-    """
-
-    content: Content | None
-    created: bool = False
-    variables: str = ""
-    previous_bundle_id: str | None = None
-    bundle_id: str | None = None
-    kept: bool = False
-    uploaded: str | None = None
-    task_id: str | None = None
-    running: bool = False
-    lost: bool = False
-    only_draft: bool = False
-    draft: bool = False
-    activation: str = ""
-    verified: bool | None = None
-    answer: Visit | None = None
-
-    @property
-    def active(self) -> bool:
-        """Whether the bundle was activated."""
-        return self.activation == "done"
-
-    @property
-    def known(self) -> Content:
-        """The content, which a plan creates before it uses it."""
-        if self.content is None:
-            raise AssertionError("a plan creates its content before it uses it")
-        return self.content
-
-    @property
-    def bundle(self) -> str:
-        """The bundle, which a plan uploads before it deploys it."""
-        if self.bundle_id is None:
-            raise AssertionError("a plan uploads its bundle before it deploys it")
-        return self.bundle_id
-
-    def deployment(self) -> Deployment:
-        """Return the result, once all steps are taken."""
-        return Deployment(
-            content=self.known,
-            created=self.created,
-            bundle_id=self.bundle,
-            previous_bundle_id=self.previous_bundle_id,
-            active=self.active,
-            answer=self.answer,
-            uploaded=self.uploaded is not None,
-        )
-
-    def attempt(self) -> Attempt | None:
-        """Return what the history keeps of it; None before there is a bundle."""
-        if self.bundle_id is None:
-            return None
-        return Attempt(
-            bundle_id=self.bundle_id,
-            draft=self.only_draft,
-            activation=self.activation,
-            replaced=self.previous_bundle_id if self.activation else None,
-            verified=self.verified,
-            identity=self.uploaded,
-        )
+    from hatch_connect.ship.state import Deployment, GoOn
 
 
 def _cure(error: str) -> str:
@@ -181,10 +82,11 @@ class Execution:
         self._polling = polling
         self._keeper = keeper
         self._go_on = go_on
-        self._state = _State(content=None)
+        self._state = State(content=None)
         self._under_way: PlanStep | None = None
         self._visits = False
         self._settings = AppliedSettings(client, self._report)
+        self._back: WayBack | None = None
         self._left: deque[PlanStep] = deque()
 
     def run(self, plan: Plan) -> Deployment:
@@ -193,17 +95,19 @@ class Execution:
         Raises ServerError if the server refuses or is gone, DeploymentFailedError if the
         task fails, NotAnsweringError if the content does not answer; a note of the exception
         says what remained on the server. The bundle that was active stays active, unless the
-        server knows no drafts, and what was set before is put back while it does.
+        server knows no drafts, and what was set before is put back while it does. If the plan has a
+        way back, that is taken after activation.
         """
         content = plan.content
         kept = any(isinstance(step, Keep) for step in plan.steps)
-        self._state = _State(
+        self._state = State(
             content=content,
             previous_bundle_id=content.bundle_id if content and not kept else None,
             bundle_id=plan.bundle_id,
             kept=kept,
             activation="done" if kept else "",
             only_draft=not (kept or any(isinstance(step, Activate) for step in plan.steps)),
+            way_back=plan.way_back,
         )
         self._visits = any(isinstance(step, Verify) for step in plan.steps)
         self._settings.compared = plan.declared
@@ -216,25 +120,35 @@ class Execution:
             self._keeper.finished(self._state.known)
             return replace(self._state.deployment(), settings=self._settings.changes)
         except (HatchConnectError, KeyboardInterrupt) as error:
-            self._put_settings_back(error)
+            try:
+                self._undo(error)
+            except KeyboardInterrupt as interruption:
+                self.explain(interruption)
+                raise
             self.explain(error)
             raise
 
     def explain(self, error: HatchConnectError | KeyboardInterrupt) -> None:
         """Note with an error what remains on the server by now, and how to go on."""
         settings = self._settings.remains()
-        error.add_note(_remains(self._state, self._under_way, error, self._go_on, settings))
+        if self._back:
+            error.add_note(remains_of_way_back(self._back, self._state, self._go_on, settings))
+        else:
+            error.add_note(remains(self._state, self._under_way, error, self._go_on, settings))
         add_facts(error, **self._facts())
 
     def _facts(self) -> dict[str, object]:
         """Return the facts of a failed deployment, for `--json`."""
-        state, content = self._state, self._state.content
+        state = self._back.left if self._back else self._state
+        content = state.content
+        active = state.bundle_id if state.active else state.previous_bundle_id
         logs_url = content.logs_url if content else None
         if content and state.bundle_id and not state.active:
             logs_url = content.draft_url(state.bundle_id)
         return {
             "guid": content.guid if content else None,
             "bundle_id": state.bundle_id,
+            "active_bundle_id": self._back.active if self._back else active,
             "task_id": state.task_id,
             "logs_url": logs_url,
             "log": list(self._log),
@@ -273,7 +187,7 @@ class Execution:
             case _:
                 assert_never(step)
 
-    def _record(self, state: _State) -> None:
+    def _record(self, state: State) -> None:
         """Record the new state before anything else happens."""
         self._state = state
         if state.content:
@@ -325,7 +239,11 @@ class Execution:
         if step.metadata is None:
             return None
         state = self._state
-        intent = {DRAFT: str(state.only_draft).lower(), IDENTITY: step.identity}
+        intent = {
+            DRAFT: str(state.only_draft).lower(),
+            IDENTITY: step.identity,
+            VERIFY: str(self._visits and not state.only_draft).lower(),
+        }
         if state.previous_bundle_id:
             intent[ACTIVE_BEFORE] = state.previous_bundle_id
         return intent | dict(step.metadata)
@@ -353,9 +271,66 @@ class Execution:
         if state.active:  # by `_deploy_draft`, on a server without drafts
             return
         self._report(Step(text=f"Activating bundle {state.bundle}"))
-        self._record(replace(state, activation="begun", previous_bundle_id=self._active_now()))
+        before, way_back = self._active_now(), state.way_back
+        if way_back and before != state.previous_bundle_id:
+            way_back = None
+            text = f"Bundle {before} was activated meanwhile: none comes back by itself."
+            self._report(Note(text=text))
+        begun = replace(state, activation="begun", previous_bundle_id=before, way_back=way_back)
+        self._record(begun)
         self._deploy(activate=None)
         self._record(replace(self._state, draft=False, activation="done"))
+
+    def _undo(self, error: HatchConnectError | KeyboardInterrupt) -> None:
+        """Bring back what was there before a step failed."""
+        state = self._state
+        other = state.way_back != state.bundle_id
+        back = state.active and state.way_back and (other or self._settings.changes)
+        step = self._under_way
+        how = step.verify if isinstance(step, DeployAgain) else step
+        if back and isinstance(error, NotAnsweringError) and isinstance(how, Verify):
+            self._go_back(how)
+        else:
+            self._put_settings_back(error)
+
+    def _go_back(self, how: Verify) -> None:
+        """Activate the bundle that was active before, with its settings, and verify it.
+
+        What prevents that must not hide the error that it is the answer to.
+        """
+        left = self._state
+        guid, target = left.known.guid, left.way_back
+        self._report(Step(text=f"Going back to bundle {target}"))
+        self._back = WayBack(left=left, bundle_id=target or "")
+        self._state = replace(
+            left,
+            bundle_id=target,
+            previous_bundle_id=left.bundle_id,
+            kept=False,
+            uploaded=None,
+            activation="begun",
+            verified=None,
+            way_back=None,
+        )
+        try:
+            self._record(self._state)
+            self._settings.put_back(guid, (Phase.START,))
+            self._deploy(activate=None)
+            self._back = replace(self._back, active=target)
+            self._record(replace(self._state, activation="done"))
+            # The bundle that is left was not to be seen by more.
+            self._settings.put_back(guid)
+            self._verify(replace(how, final=True))
+        except HatchConnectError as error:
+            if not self._state.active:
+                self._back = replace(self._back, why_not=error.message, active=self._asked(guid))
+
+    def _asked(self, guid: str) -> str | None:
+        """Return the active bundle; None if the server does not tell."""
+        try:
+            return self._client.content(guid).bundle_id
+        except ServerError:
+            return None
 
     def _put_settings_back(self, error: HatchConnectError | KeyboardInterrupt) -> None:
         """Put back what was set for a bundle that did not become the active one."""
@@ -434,68 +409,7 @@ class Execution:
             raise
         verified = None if visit.doubt else True
         # If the task of the draft was lost, its answer shows that the deployment has ended.
-        self._record(replace(state, running=False, verified=verified, answer=visit))
-
-
-def _remains(
-    state: _State,
-    under_way: PlanStep | None,
-    error: BaseException,
-    go_on: GoOn,
-    settings: Iterable[str] = (),
-) -> str:
-    """Return one line: the state of the server after `error` ended a step, and how to go on."""
-    # A request that ended so may have been carried out all the same.
-    lost = isinstance(error, ServerError) and is_uncertain(error)
-    doubtful = lost or isinstance(error, KeyboardInterrupt)
-    doubts = _doubts(state, under_way, error) if doubtful else ()
-    facts = (*_on_server(state), *settings, *doubts)
-    line = f"On the server: {'; '.join(facts)}." if facts else "Nothing was changed on the server."
-    if under_way is None and (state.active or state.draft):
-        return f"{line} Nothing is left to do."
-    guid = state.content.guid if state.content else None
-    if state.active and state.verified is False and state.previous_bundle_id:
-        line += f" To go back: hatch-connect rollback {state.previous_bundle_id} --app-id {guid}."
-    again = go_on(guid)
-    return f"{line} To go on, {again}." if again else line
-
-
-def _on_server(state: _State) -> Iterator[str]:
-    content = state.content
-    if content is None:
-        return
-    yield f"content {content.guid}" + (" was created" if state.created else "")
-    if state.variables:
-        yield f"its variables stay as they were changed ({state.variables})"
-    if state.running:
-        yield f"task {state.task_id} has not ended and may go on"
-    if state.bundle_id and not state.active:
-        yield f"bundle {state.bundle_id} is there and not active"
-    if state.active and state.previous_bundle_id:
-        yield f"bundle {state.bundle_id} is active, {state.previous_bundle_id} was before"
-    elif state.previous_bundle_id:
-        yield f"bundle {state.previous_bundle_id} is still the active one"
-    elif state.active:
-        yield f"bundle {state.bundle_id} is active"
-
-
-def _doubts(state: _State, under_way: PlanStep | None, error: BaseException) -> Iterator[str]:
-    match under_way:
-        case CreateContent() if not state.content:
-            yield f"content named {under_way.name!r} may have been created"
-        case SetVariables():
-            yield f"its variables may have been changed ({under_way})"
-        case DeployDraft() | Activate():
-            if not (state.running or state.active):
-                yield f"the deployment of bundle {state.bundle_id} may have begun"
-        case Upload():
-            # An upload that ends notes how much it had sent; one that is left behind still waits.
-            if isinstance(error, KeyboardInterrupt) and not hasattr(error, "__notes__"):
-                yield "a part of the bundle was sent, or all of it"
-        # Of settings, `AppliedSettings` says it.
-        case CreateContent() | UpdateContent() | ApplySettings() | Verify() | None:
-            pass
-        case Keep() | DeployAgain():
-            pass
-        case _:
-            assert_never(under_way)
+        way_back = None if step.final else state.way_back
+        self._record(
+            replace(state, running=False, verified=verified, answer=visit, way_back=way_back)
+        )

@@ -10,6 +10,7 @@ from hatch_connect.errors import StoreError
 from hatch_connect.events import Note, Warned
 
 if TYPE_CHECKING:
+    from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.records import Attempt, DeploymentRecord, RecordStore
     from hatch_connect.connect.resources import BundleInfo, Content
     from hatch_connect.events import Report
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 DRAFT = "hatch_connect_draft"
 ACTIVE_BEFORE = "hatch_connect_active_bundle"
 IDENTITY = "hatch_connect_identity"
+VERIFY = "hatch_connect_verify"  # whether it is activated only after it has answered
 # Of a bundle that was promoted: the server that it comes from, and what it is there.
 FROM_SERVER = "hatch_connect_from_server"
 FROM_CONTENT = "hatch_connect_from_content"
@@ -72,8 +74,8 @@ class RecordKeeper:
             if self._record and (created or attempt):
                 self._put(self._records, self._record, content, created=created)
             if attempt and attempt != self._attempt:
-                again = kept or self._attempt is not None
-                self._records.note(self._server_url, content.guid, attempt, again=again)
+                again = kept or (self._attempt and self._attempt.bundle_id == attempt.bundle_id)
+                self._records.note(self._server_url, content.guid, attempt, again=bool(again))
                 self._attempt = attempt
         except StoreError as error:
             self._records = None
@@ -107,6 +109,20 @@ def noted_identity(records: RecordStore, server_url: str, guid: str, bundle_id: 
     return None
 
 
+def read_history(
+    client: ConnectClient, content: Content, records: RecordStore | None, report: Report
+) -> History:
+    """Return what is known of the bundles of content, here and on the server."""
+    attempts: tuple[Attempt, ...] = ()
+    try:
+        if records:
+            attempts = records.attempts(client.server.url, content.guid)
+    except StoreError as error:
+        report(Warned(text=f"{error.message} What it says of bundles does not count."))
+    bundles = client.bundles(content.guid)
+    return History(active=content.bundle_id, attempts=attempts, bundles=bundles)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """What is known of the bundles of one piece of content; `active` is the active one.
@@ -127,6 +143,26 @@ class History:
         noted = (bundle for bundle in reversed(self._before()) if bundle in there)
         return next(noted, None) or self._predecessor(there)
 
+    def known_good(self) -> str | None:
+        """Return the bundle that may come back by itself if another replaces the active one.
+
+        That is the active one, or what was active before it if that one did not answer; None if it
+        is not known to have answered.
+        """
+        there = {bundle.id: bundle for bundle in self.bundles}
+        passed_over = self._broken() | ({self.active} if self.unsettled else set())
+        for bundle in (self.active, *reversed(self._before())):
+            if bundle in there and bundle not in passed_over:
+                return bundle if self._answered(there[bundle]) else None
+        return None
+
+    @property
+    def unsettled(self) -> str | None:
+        """What was to come back if the active bundle does not answer, if nobody knows so far."""
+        own = [attempt for attempt in self.attempts if attempt.bundle_id == self.active]
+        known = own[-1].way_back if own else None
+        return known if any(bundle.id == known for bundle in self.bundles) else None
+
     def was_active(self, bundle: BundleInfo) -> bool | None:
         """Return whether a bundle was ever active, or None if nothing says so."""
         noted = (dict(other.metadata).get(ACTIVE_BEFORE) for other in self.bundles)
@@ -146,13 +182,13 @@ class History:
 
     def _activations(self) -> list[tuple[str, str]]:
         """Return (replaced or "", bundle) of each activation that took place, the oldest first."""
-        replaced = {attempt.replaced for attempt in self.attempts}
+        replaced = [attempt.replaced for attempt in self.attempts]
         return [
             (each.replaced or "", each.bundle_id)
-            for each in self.attempts
+            for number, each in enumerate(self.attempts, 1)
             if each.activation == "done"
             # That run ended before it could note the result: the server, or a later run, knows it.
-            or (each.activation == "begun" and each.bundle_id in {self.active, *replaced})
+            or (each.activation == "begun" and each.bundle_id in {self.active, *replaced[number:]})
         ]
 
     def _before(self) -> list[str]:
@@ -168,6 +204,14 @@ class History:
     def _broken(self) -> set[str]:
         said = {a.bundle_id: a.verified for a in self.attempts if a.verified is not None}
         return {bundle for bundle, verified in said.items() if not verified}
+
+    def _answered(self, bundle: BundleInfo) -> bool:
+        """Return whether a bundle that was active is known to have answered."""
+        said = [a.verified for a in self.attempts if a.bundle_id == bundle.id]
+        known = [verified for verified in said if verified is not None]
+        if said:
+            return bool(known and known[-1])
+        return dict(bundle.metadata).get(VERIFY) == "true" and not _is_draft(bundle)
 
     def _predecessor(self, there: set[str]) -> str | None:
         known = {bundle.id: bundle for bundle in self.bundles}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hatch_connect.connect.resources import Content
-    from hatch_connect.project.verification import Verification
+    from hatch_connect.project.settings import Verification
     from hatch_connect.secret import Secret
     from hatch_connect.ship.declared import SettingChange
     from hatch_connect.ship.find import ContentMatch
@@ -166,7 +166,8 @@ class Plan:
     """The steps, in order, and the content that exists already (None if they create it).
 
     `bundle_id` is a bundle that is on the server already, `kept` are variables that are set there
-    and stay, and `notes` say what is not done. `app_mode` is the bundle's, "" for a rollback.
+    and stay, and `notes` say what is not done. `way_back` is the bundle that comes back if the one
+    that is activated does not answer. `app_mode` is the bundle's, "" for a rollback.
     `declared` is what `ApplySettings` are a part of.
     """
 
@@ -178,6 +179,7 @@ class Plan:
     app_mode: str = ""
     notes: tuple[str, ...] = ()
     declared: ComparedSettings = NOTHING_DIFFERS
+    way_back: str | None = None
 
     @property
     def changes(self) -> tuple[SettingChange, ...]:
@@ -219,14 +221,17 @@ def make_plan(wanted: DeploymentRequest, found: ServerFacts, upload: Upload | No
     else:
         again = _keep(wanted, first, found)
         then = [Keep(bundle_id=kept or ""), *_with_settings(again, found)]
+    way_back = _way_back(found, kept)
     return Plan(
         content=content,
         because=found.located.because,
         steps=(*first, *then),
+        way_back=way_back,
         bundle_id=kept,
         notes=(
             *_not_changed(wanted, found, content),
             *_not_verified(wanted, found),
+            *_what_comes_back(wanted, content, way_back, kept),
             *found.declared.left_out,
         ),
         kept=wanted.variables.relied_on,
@@ -311,6 +316,31 @@ def _not_verified(wanted: DeploymentRequest, found: ServerFacts) -> Iterator[str
     visible = found.settings.supports(Feature.DRAFT_URL)
     if wanted.draft and wanted.verify is not None and visible is False:
         yield "The draft is not verified: drafts can be visited on Connect 2025.07 and later."
+
+
+def _way_back(found: ServerFacts, kept: str | None) -> str | None:
+    """Return the bundle that comes back if the one that is activated does not answer."""
+    if kept is None:
+        return found.way_back
+    # With the settings that it had; another one only if it was never known to answer.
+    return found.unsettled or (kept if found.way_back == kept else None)
+
+
+def _what_comes_back(
+    wanted: DeploymentRequest, content: Content | None, way_back: str | None, kept: str | None
+) -> Iterator[str]:
+    rolls_back = wanted.verify is not None and wanted.verify.rolls_back and not wanted.draft
+    if not (rolls_back and content and content.bundle_id):
+        return
+    if kept and way_back in {None, kept}:
+        return
+    if way_back:
+        yield f"If it does not answer once it is active, bundle {way_back} comes back."
+    else:
+        yield (
+            "If it does not answer once it is active, no bundle comes back by itself: none that "
+            "was active before is known to have answered."
+        )
 
 
 def _deploy(wanted: DeploymentRequest, found: ServerFacts) -> list[PlanStep]:

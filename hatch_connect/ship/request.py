@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.connect.codes import Code
 from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import ContentError, PythonVersionError, UsageError
-from hatch_connect.project.verification import AS_USUAL
+from hatch_connect.project.settings import AS_USUAL
 from hatch_connect.ship.declared import NOTHING_DIFFERS, ComparedSettings
 from hatch_connect.ship.find import OTHERWISE, check_content
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hatch_connect.connect.resources import BundleInfo, Content, ServerSettings
-    from hatch_connect.project.verification import Verification
+    from hatch_connect.project.settings import Verification
     from hatch_connect.ship.find import ContentMatch
     from hatch_connect.ship.variables import Variables
 
@@ -61,7 +61,9 @@ class ServerFacts:
     `variable_names` are None if it does not tell them; `name_is_taken` tells whether the user has
     content of a name already. `last` is the active bundle, or the newest, if it was asked for, and
     `identity` that of the active one, if it matters and is known. `declared` is what differs from
-    what is declared of the content.
+    what is declared of the content. `way_back` is the bundle that may come back by itself if
+    another replaces the active one, and `unsettled` the one that an earlier call would have brought
+    back for it; both are None unless the project wants that.
     """
 
     settings: ServerSettings
@@ -73,6 +75,8 @@ class ServerFacts:
     last: BundleInfo | None = None
     identity: str | None = None
     declared: ComparedSettings = NOTHING_DIFFERS
+    way_back: str | None = None
+    unsettled: str | None = None
     name_is_taken: Callable[[str], bool] = lambda _name: False
 
 

@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hatch_connect.connect.resources import Feature
-from hatch_connect.errors import NotFoundError, ProjectError, StoreError, UsageError
-from hatch_connect.events import Note, Step, Warned
+from hatch_connect.errors import NotFoundError, ProjectError, UsageError
+from hatch_connect.events import Note, Step
 from hatch_connect.secret import Hidden, Secret, hiding
 from hatch_connect.ship.execute import Execution
 from hatch_connect.ship.find import (
@@ -23,7 +23,7 @@ from hatch_connect.ship.find import (
     find_content,
     variable_names,
 )
-from hatch_connect.ship.history import History, RecordKeeper
+from hatch_connect.ship.history import RecordKeeper, read_history
 from hatch_connect.ship.plan import make_rollback
 from hatch_connect.verbs.call import nothing_changed
 from hatch_connect.verbs.result import Result, deployed, planned
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hatch_connect.connect.client import ConnectClient
-    from hatch_connect.connect.records import Attempt
     from hatch_connect.connect.resources import BundleInfo, Content, User
     from hatch_connect.connect.servers import Server
+    from hatch_connect.ship.history import History
     from hatch_connect.ship.plan import Plan
     from hatch_connect.verbs.call import Call
     from hatch_connect.verbs.source import Source
@@ -72,16 +72,8 @@ class DeployedContent:
     @cached_property
     def history(self) -> History:
         """What is known of its bundles, here and on the server."""
-        guid = self.content.guid
-        attempts: tuple[Attempt, ...] = ()
-        try:
-            if self.source:
-                attempts = self.source.records.attempts(self.server.url, guid)
-        except StoreError as error:
-            text = f"{error.message} What it says of bundles does not count."
-            self.call.report(Warned(text=text))
-        bundles = self.client.bundles(guid)
-        return History(active=self.content.bundle_id, attempts=attempts, bundles=bundles)
+        records = self.source.records if self.source else None
+        return read_history(self.client, self.content, records, self.call.report)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from hatch_connect.errors import HatchConnectError, UsageError, add_facts
 from hatch_connect.events import Note, Step
 from hatch_connect.ship.execute import Execution
 from hatch_connect.ship.find import check_reference, find_content, last_bundle, variable_names
-from hatch_connect.ship.history import IDENTITY, RecordKeeper, noted_identity
+from hatch_connect.ship.history import IDENTITY, RecordKeeper, noted_identity, read_history
 from hatch_connect.ship.plan import CreateContent, Upload, make_plan
 from hatch_connect.ship.request import DeploymentRequest, ServerFacts, check_request
 from hatch_connect.ship.variables import collect_variables
@@ -59,10 +59,11 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
     from hatch_connect.options import Options
     from hatch_connect.secret import Hidden
-    from hatch_connect.ship.execute import GoOn
     from hatch_connect.ship.find import ContentMatch, ContentReference
     from hatch_connect.ship.follow import TaskPolling
+    from hatch_connect.ship.history import History
     from hatch_connect.ship.plan import Plan
+    from hatch_connect.ship.state import GoOn
     from hatch_connect.ship.variables import Variables
     from hatch_connect.verbs.call import Call
     from hatch_connect.verbs.result import Planned
@@ -283,6 +284,7 @@ def _look(
     ask = wanted.variables.relied_on or (shown and wanted.variables.values)
     names = variable_names(client, content) if content and ask else ()
     last, identity = _last(client, settings, source, wanted, located)
+    history = _history(client, source, wanted, located, call.report)
     facts = ServerFacts(
         settings=settings,
         located=located,
@@ -295,9 +297,29 @@ def _look(
         ),
         last=last,
         identity=identity,
+        way_back=history.known_good() if history else None,
+        unsettled=history.unsettled if history else None,
         name_is_taken=lambda name: bool(client.own_content(name, user)),
     )
     return facts, user
+
+
+def _history(
+    client: ConnectClient,
+    source: Source,
+    wanted: DeploymentRequest,
+    located: ContentMatch,
+    report: Report,
+) -> History | None:
+    """Return what is known of the bundles, if one may have to come back."""
+    content, how = located.content, wanted.verify
+    if not (content and content.bundle_id and how and how.rolls_back) or wanted.draft:
+        return None
+    history = read_history(client, content, source.records, report)
+    if history.unsettled:
+        text = f"An earlier call ended before it knew whether bundle {content.bundle_id} answers"
+        report(Note(text=f"{text}; bundle {history.unsettled} was active before."))
+    return history
 
 
 def _last(

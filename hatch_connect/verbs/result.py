@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from hatch_connect.options import Options
     from hatch_connect.secret import Hidden
     from hatch_connect.ship.compare import Comparison
-    from hatch_connect.ship.execute import Deployment
     from hatch_connect.ship.plan import Plan
+    from hatch_connect.ship.state import Deployment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

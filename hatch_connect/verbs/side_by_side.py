@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from hatch_connect.events import Event as Reported
     from hatch_connect.events import Report
     from hatch_connect.secret import Hidden
-    from hatch_connect.ship.execute import Execution, GoOn
+    from hatch_connect.ship.execute import Execution
+    from hatch_connect.ship.state import GoOn
     from hatch_connect.verbs.call import Call
     from hatch_connect.verbs.result import Result
     from hatch_connect.verbs.source import Source

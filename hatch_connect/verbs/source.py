@@ -20,8 +20,8 @@ from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import ProjectError, StoreError, UsageError
 from hatch_connect.events import Warned
 from hatch_connect.options import SPECS
+from hatch_connect.project.settings import AS_USUAL
 from hatch_connect.project.validators import valid_content_name, validate_title
-from hatch_connect.project.verification import AS_USUAL
 from hatch_connect.secret import without_credentials
 from hatch_connect.ship.find import ContentReference
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from hatch_connect.connect.servers import Server
     from hatch_connect.options import Options
     from hatch_connect.project.project import Project, ProjectConfig
-    from hatch_connect.project.verification import Verification
+    from hatch_connect.project.settings import Verification
     from hatch_connect.ship.find import ContentMatch
     from hatch_connect.verbs.call import Call
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from support.faults import Hang, Say, redirect
+from support.faults import Do, Drop, Fault, Hang, LoseAnswer, Say, redirect
+from support.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from support.calling import Called, Caller
-    from support.fake_connect import FakeConnect
+    from support.fake_connect import FakeConnect, Recorded
     from support.fake_content import FakeContent
+    from support.sandbox import Sandbox
 
 TABLE = '[tool.hatch-connect]\napp-mode = "fastapi"\nentrypoint = "app:app"\nexclude = ["*.toml"]\n'
 PAGE = "^/content/[0-9a-f-]{36}/"
@@ -199,3 +206,306 @@ def test_the_plan_says_what_is_asked(bed: Bed) -> None:
     steps = json.loads(done.stdout)["steps"]
     assert "verify that it answers at /health with 200 or 204, and says 'up'" in steps
     assert steps[-1].endswith("says 'up', and once more after 3 seconds")
+
+
+BACK = 'on-failure = "rollback"\npause = 0'
+START = 'init-timeout = 90\nmemory-limit = "1 GiB"'
+
+
+def fail(bed: Bed, *, times: int = 1) -> None:
+    """Have the content answer as a draft and once it is active, and then fail."""
+    bed.fake.misbehave("GET", ACTIVE, BROKEN, skip=1, times=times)
+
+
+def error_of(done: Called) -> dict[str, object]:
+    error: dict[str, object] = json.loads(done.stdout)["error"]
+    return error
+
+
+def test_what_was_active_before_comes_back(bed: Bed) -> None:
+    bed.write(BACK)
+    before = bed.settle()
+    fail(bed)
+    done = bed.deploy(json=True)
+    assert done.code == 5, done.said
+    assert bed.content.bundle_id == before
+    assert f"If it does not answer once it is active, bundle {before} comes back" in done.stderr
+    assert f"bundle {before} is active again and answers" in done.stderr
+    left = max(bed.content.bundles, key=int)
+    assert f"bundle {left} is there and did not answer" in done.stderr
+    error = error_of(done)
+    assert (error["bundle_id"], error["active_bundle_id"]) == (left, before)
+    listed = bed.call("versions")
+    assert "did not answer" in listed.stdout
+    # And the next deployment goes on from there.
+    fail(bed)
+    assert bed.deploy().code == 5
+    assert bed.content.bundle_id == before
+    bed.settle()
+
+
+def test_without_being_asked_for_nothing_comes_back(bed: Bed) -> None:
+    bed.write("pause = 0")
+    before = bed.settle()
+    fail(bed)
+    done = bed.deploy(json=True)
+    assert done.code == 5, done.said
+    assert bed.content.bundle_id != before
+    assert f"To go back: hatch-connect rollback {before}" in done.stderr
+    assert error_of(done)["active_bundle_id"] == bed.content.bundle_id
+
+
+def test_settings_come_back_too_and_start_with_it(bed: Bed) -> None:
+    bed.write(BACK, f'{START}\naccess = "all"')
+    before = bed.settle()
+    had = dict(bed.content.fields)
+    assert had["access_type"] == "all"
+    bed.write(BACK, 'init-timeout = 60\nmemory-limit = "2 GiB"\naccess = "acl"')
+    fail(bed)
+    done = bed.deploy()
+    assert done.code == 5, done.said
+    assert bed.content.bundle_id == before
+    assert {k: v for k, v in bed.content.fields.items() if k in had} == had
+    assert "its settings were put back" in done.stderr
+    calls = [call for call in bed.fake.calls() if not call.startswith("GET")]
+    patch, deploy, access = (call.rpartition("/")[2] for call in calls[-3:])
+    assert (patch, deploy, access) == (bed.content.guid, "deploy", bed.content.guid)
+
+
+def test_the_same_bundle_with_other_settings_gets_its_settings_back(bed: Bed) -> None:
+    bed.write(BACK, START)
+    before = bed.settle()
+    bed.write(BACK, "init-timeout = 60")
+    bed.fake.misbehave("GET", ACTIVE, BROKEN)
+    done = bed.call("deploy")
+    assert done.code == 5, done.said
+    assert bed.content.bundle_id == before
+    assert bed.content.fields["init_timeout"] == 90
+    assert f"bundle {before} is active again and answers" in done.stderr
+
+
+def test_content_that_breaks_by_itself_does_not_become_another(bed: Bed) -> None:
+    bed.write(BACK)
+    bed.settle()
+    now = bed.settle()
+    bed.fake.misbehave("GET", ACTIVE, BROKEN, times=99)
+    for _night in range(2):
+        done = bed.call("deploy")
+        assert done.code == 5, done.said
+        assert bed.content.bundle_id == now
+
+
+def test_a_failing_way_back_says_that_nothing_answers(bed: Bed) -> None:
+    bed.write(BACK)
+    before = bed.settle()
+    fail(bed, times=99)
+    done = bed.deploy()
+    assert done.code == 5, done.said
+    assert bed.content.bundle_id == before
+    assert f"bundle {before} is active again and does not answer either" in done.stderr
+
+
+@pytest.mark.parametrize("known", ["nobody verified it", "others deployed it"])
+def test_what_is_not_known_to_have_answered_does_not_come_back(bed: Bed, known: str) -> None:
+    bed.write(BACK)
+    if known == "nobody verified it":
+        bed.change()
+        assert bed.call("deploy", no_verify=True).code == 0
+    else:
+        bed.settle()
+        bed.content.bundles["2"].metadata.clear()
+        for left in bed.caller.folder.glob("home/.rsconnect-python/applications/*.history"):
+            left.unlink()
+    fail(bed)
+    done = bed.deploy()
+    assert done.code == 5, done.said
+    assert "no bundle comes back by itself: none that was active before" in done.stderr
+    assert bed.content.bundle_id == max(bed.content.bundles, key=int)
+    assert "To go back: hatch-connect rollback 2 " in done.stderr
+
+
+def test_the_metadata_of_bundles_know_it_where_no_history_is(bed: Bed) -> None:
+    bed.write(BACK)
+    before = bed.settle()
+    for left in bed.caller.folder.glob("home/.rsconnect-python/applications/*"):
+        left.unlink()
+    fail(bed)
+    assert bed.deploy().code == 5
+    assert bed.content.bundle_id == before
+
+
+def test_drafts_above_the_active_bundle_do_not_matter(bed: Bed) -> None:
+    bed.write(BACK)
+    before = bed.settle()
+    for _ in range(25):
+        bed.change()
+        assert bed.call("deploy", draft=True).code == 0
+    fail(bed)
+    done = bed.deploy()
+    assert done.code == 5, done.said
+    assert bed.content.bundle_id == before
+
+
+@pytest.mark.parametrize("version", ["2024.09.0", "2025.06.0", "2026.06.0"])
+def test_every_version_goes_back(bed: Bed, version: str) -> None:
+    bed.fake.version = version
+    bed.write(BACK)
+    before = bed.settle()
+    fail(bed)
+    done = bed.deploy()
+    assert done.code == 5, done.said
+    assert bed.content.bundle_id == before
+    assert "is active again and answers" in done.stderr
+
+
+def test_what_somebody_else_activated_meanwhile_is_not_passed_over(bed: Bed) -> None:
+    bed.write(BACK)
+    before = bed.settle()
+    other = bed.settle()
+    bed.call("rollback")
+    assert bed.content.bundle_id == before
+
+    def activate() -> None:
+        bed.content.bundle_id = other
+
+    bed.fake.misbehave("GET", DRAFT, Do(activate))
+    fail(bed)
+    done = bed.deploy()
+    assert done.code == 5, done.said
+    assert f"Bundle {other} was activated meanwhile" in done.stderr
+    assert bed.content.bundle_id == max(bed.content.bundles, key=int)
+
+
+def test_no_visit_no_way_back(bed: Bed) -> None:
+    bed.write(BACK)
+    bed.settle()
+    fail(bed, times=9)
+    done = bed.deploy(no_verify=True)
+    assert done.code == 0, done.said
+    assert "comes back" not in done.stderr
+
+
+ON_THE_WAY = {
+    "jobs": ("GET", "jobs$", 0),
+    "settings": ("PATCH", "v1/content/[0-9a-f-]{36}$", 1),
+    "deploy": ("POST", "/deploy$", 2),
+    "task": ("GET", "v1/tasks/", 2),
+}
+FAULTS: dict[str, Fault] = {
+    "drop": Drop(),
+    "lost": LoseAnswer(),
+    "refused": Say(403, b'{"code": 22, "error": "no"}'),
+    "broken": Say(500, b'{"code": 1, "error": "no"}'),
+}
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("request_", ON_THE_WAY)
+def test_a_fault_on_the_way_back_is_told(
+    bed: Bed, request_: str, fault: str, *, lasting: bool
+) -> None:
+    bed.write(BACK, START)
+    before = bed.settle()
+    bed.write(BACK, "init-timeout = 60")
+    fail(bed)
+    method, path, skip = ON_THE_WAY[request_]
+    bed.fake.misbehave(method, path, FAULTS[fault], skip=skip, times=99 if lasting else 1)
+    done = bed.deploy(json=True)
+    assert done.code == 5, done.said
+    assert done.stderr.count("error: ") == 1
+    assert "does not answer" in done.stderr or "answered 500" in done.stderr
+    active = bed.content.bundle_id
+    error = error_of(done)
+    assert error["active_bundle_id"] == active
+    if "is active again" in done.stderr:
+        assert active == before
+    else:
+        assert f"going back to bundle {before} did not succeed" in done.stderr
+        assert f"hatch-connect rollback {before}" in done.stderr
+    settings = "put back" in done.stderr
+    assert settings == (bed.content.fields["init_timeout"] == 90) or "could not" in done.stderr
+
+
+def test_several_contents_side_by_side_go_back_each_for_itself(bed: Bed) -> None:
+    table = TABLE.replace('entrypoint = "app:app"\n', "")
+    contents = "".join(
+        f'[tool.hatch-connect.content.{name}]\nentrypoint = "app:app"\n' for name in ("one", "two")
+    )
+    text = f"{table}[tool.hatch-connect.verify]\n{BACK}\n{contents}"
+    (bed.root / "pyproject.toml").write_text(text, encoding="utf-8")
+    bed.change()
+    assert bed.call("deploy", all=True, jobs=2).code == 0
+    one, two = sorted(bed.fake.contents.values(), key=lambda content: content.name)
+    before = one.bundle_id
+    bed.fake.misbehave("GET", rf"^/content/{one.guid}/(?!_bundle)", BROKEN, skip=1)
+    done = bed.deploy(all=True, jobs=2)
+    assert done.code == 5, done.said
+    assert one.bundle_id == before
+    assert two.bundle_id == max(two.bundles, key=int)
+
+
+MOMENTS = {
+    "activation": ("POST", "/deploy$", 1, True),
+    "the first look": ("GET", ACTIVE, 0, False),
+    "the second look": ("GET", ACTIVE, 1, False),
+    "its log": ("GET", "jobs$", 0, False),
+    "going back": ("POST", "/deploy$", 2, False),
+    "back, not followed": ("POST", "/deploy$", 2, True),
+    "back": ("GET", ACTIVE, 2, False),
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills as POSIX does")
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_after_kill_at_any_moment_the_next_call_goes_on(
+    bed: Bed, sandbox: Sandbox, moment: str
+) -> None:
+    bed.write(BACK)
+    environ = {**bed.caller.environ, "CONNECT_TASK_TIMEOUT": "60"}
+
+    def deploy() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "hatch_connect", "deploy"],
+            cwd=bed.root,
+            env=sandbox.environ | environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    bed.change()
+    first = deploy()
+    first.communicate(timeout=PATIENCE)
+    assert first.returncode == 0
+    before = bed.content.bundle_id
+    bed.change()
+    method, path, skip, carried_out = MOMENTS[moment]
+    bed.fake.requests.clear()
+
+    def broken(request: Recorded) -> Fault | None:
+        # The new bundle answers as a draft and once when it is active, and never again.
+        visits = [r for r in bed.fake.requests if re.match(ACTIVE, r.path)]
+        if re.match(ACTIVE, request.path) and bed.content.bundle_id != before and len(visits) > 1:
+            return BROKEN
+        return None
+
+    bed.fake.gate = broken
+    hang = Hang(600, done=carried_out)
+    bed.fake.misbehave(method, path, hang, skip=skip)
+    killed = deploy()
+
+    def asked() -> int:
+        found = (r for r in bed.fake.requests if r.method == method)
+        return sum(bool(re.search(path, r.path)) for r in found)
+
+    until(lambda: asked() > skip, killed)
+    time.sleep(0.2)  # for the request to be carried out
+    killed.kill()
+    killed.communicate(timeout=PATIENCE)
+    again = deploy()
+    _, err = again.communicate(timeout=PATIENCE)
+    assert again.returncode == 5, err
+    assert bed.content.bundle_id == before, err
+    assert f"bundle {before} is active again and answers" in err

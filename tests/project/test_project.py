@@ -10,8 +10,14 @@ from hatch_connect.errors import ConfigurationError, UsageError
 from hatch_connect.project.content_kind import find_app_mode
 from hatch_connect.project.project import read_project
 from hatch_connect.project.reading import find_root
-from hatch_connect.project.settings import KEYS, SETTINGS, EnvironmentEntry, EnvironmentManagement
-from hatch_connect.project.verification import AS_USUAL, Verification
+from hatch_connect.project.settings import (
+    AS_USUAL,
+    KEYS,
+    SETTINGS,
+    EnvironmentEntry,
+    EnvironmentManagement,
+    Verification,
+)
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
@@ -110,7 +116,7 @@ HELD: dict[str, object] = {
     "markers": True,
     "metadata": (("team", "sales"),),
     "static": "report.ipynb",
-    "verify": Verification(paths=("health",), retries=2, again=True),
+    "verify": Verification(paths=("health",), again=True, rolls_back=True),
 }
 DECLARED = [pytest.param(setting, id=key) for key, setting in SETTINGS.items()]
 IN_TABLES = [pytest.param(SETTINGS[key], id=key) for key in sorted(KEYS)]
@@ -262,6 +268,10 @@ env = ["B=2", "C=2"]
         assert (
             read(tmp_path, f"{off}verify = {{ status = [200, 204] }}\n", on="lab").verify == status
         )
+        kept = f"{text}on-failure = 'rollback'\n{on}.verify]\non-failure = 'keep'\n"
+        found = read(tmp_path, kept, on="lab").verify
+        assert found is not None
+        assert not found.rolls_back
 
     def test_a_path_to_verify_is_short_for_paths(self, tmp_path: Path) -> None:
         text = f"{PROJECT}{LEAST}verify-path = 'health'\n"
@@ -289,7 +299,8 @@ env = ["B=2", "C=2"]
             ("pause = -1", "pause` must be a number of seconds"),
             ("retries = 1.5", "retries` must be a whole number, 0 to 100"),
             ("retries = true", "retries` must be a whole number"),
-            ("retry = 2", "retry` is no setting (did you mean `retries`?)"),
+            ("on-failure = 'roll-back'", 'on-failure` must be "rollback" or "keep"'),
+            ("on_failure = 'rollback'", "on_failure` is no setting (did you mean `on-failure`?)"),
         ],
     )
     def test_what_is_wrong_in_it_is_named(self, tmp_path: Path, table: str, told: str) -> None:

@@ -25,7 +25,7 @@ from hatch_connect.errors import (
 )
 from hatch_connect.events import LogLine, Note, Step, silent
 from hatch_connect.secret import Secret
-from hatch_connect.ship.execute import Deployment, Execution
+from hatch_connect.ship.execute import Execution
 from hatch_connect.ship.find import ContentMatch, ContentReference, find_content
 from hatch_connect.ship.follow import TaskPolling, follow
 from hatch_connect.ship.history import RecordKeeper
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.connect.resources import Content
     from hatch_connect.events import Event
+    from hatch_connect.ship.state import Deployment
 
 
 class Clock:

@@ -7,8 +7,8 @@ import pytest
 
 from hatch_connect.connect.resources import Content, ServerSettings
 from hatch_connect.errors import ContentError, PythonVersionError, UsageError
+from hatch_connect.project.settings import AS_USUAL, Verification
 from hatch_connect.project.validators import validate_content_name
-from hatch_connect.project.verification import AS_USUAL, Verification
 from hatch_connect.secret import Secret
 from hatch_connect.ship.find import ContentMatch
 from hatch_connect.ship.plan import (
