@@ -102,6 +102,17 @@ class TestDownload:
         assert "does not tell the MD5" in done.stderr
         assert json.loads(done.stdout)["compared"] is False
 
+    def test_without_an_md5_it_must_be_an_archive(
+        self, caller: Caller, fake: FakeConnect, content: FakeContent
+    ) -> None:
+        bundle = content.bundles[content.bundle_id or ""]
+        told = bundle.told
+        bundle.told = lambda *, active: told(active=active) | {"metadata": {}}  # type: ignore[method-assign]
+        fake.misbehave("GET", "/download$", html(200, "<p>log in</p>"))
+        done = caller.call("download", app_id=content.guid)
+        assert done.code == 3, done.said
+        assert "something else, and no bundle" in done.stderr
+
     @pytest.mark.parametrize(
         ("fault", "code"),
         [
@@ -428,6 +439,22 @@ class TestWhichContent:
         done = two.promote(app_id=target.guid)
         assert done.code == 0, done.said
         assert two.here is target
+
+    def test_new_content_is_made_on_the_second_server(self, two: Two) -> None:
+        assert two.promote().code == 0
+        done = two.promote(new=True)
+        assert done.code == 0, done.said
+        assert sorted(c.name for c in two.prod.contents.values()) == ["sales", "sales1"]
+        assert len(two.staging.contents) == 1
+
+    def test_one_of_several_pieces_of_content(self, two: Two) -> None:
+        with (two.root / "pyproject.toml").open("a", encoding="utf-8") as file:
+            file.write('[tool.hatch-connect.content.stock]\ncontent-name = "stock"\n')
+            file.write('[tool.hatch-connect.content.stock.on.prod]\ntitle = "Stock"\n')
+        two.deploy(content=("stock",))
+        done = two.promote(content=("stock",))
+        assert done.code == 0, done.said
+        assert (two.here.name, two.here.title) == ("stock", "Stock")
 
     def test_of_several_on_the_first_server_one_is_asked_for(self, two: Two) -> None:
         shutil.rmtree(two.caller.folder / "home" / ".rsconnect-python" / "applications")
