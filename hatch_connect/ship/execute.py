@@ -300,12 +300,14 @@ class Execution:
         """
         left = self._state
         guid, target = left.known.guid, left.way_back
+        # The same bundle with its settings replaces nothing.
+        replaced = left.bundle_id if target != left.bundle_id else None
         self._report(Step(text=f"Going back to bundle {target}"))
         self._back = WayBack(left=left, bundle_id=target or "")
         self._state = replace(
             left,
             bundle_id=target,
-            previous_bundle_id=left.bundle_id,
+            previous_bundle_id=replaced,
             kept=False,
             uploaded=None,
             activation="begun",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 import os
 import re
@@ -274,7 +275,7 @@ def test_settings_come_back_too_and_start_with_it(bed: Bed) -> None:
 
 def test_the_same_bundle_with_other_settings_gets_its_settings_back(bed: Bed) -> None:
     bed.write(BACK, START)
-    before = bed.settle()
+    first, before = bed.settle(), bed.settle()
     bed.write(BACK, "init-timeout = 60")
     bed.fake.misbehave("GET", ACTIVE, BROKEN)
     done = bed.call("deploy")
@@ -282,6 +283,8 @@ def test_the_same_bundle_with_other_settings_gets_its_settings_back(bed: Bed) ->
     assert bed.content.bundle_id == before
     assert bed.content.fields["init_timeout"] == 90
     assert f"bundle {before} is active again and answers" in done.stderr
+    assert bed.call("rollback").code == 0
+    assert bed.content.bundle_id == first
 
 
 def test_content_that_breaks_by_itself_does_not_become_another(bed: Bed) -> None:
@@ -443,6 +446,25 @@ def test_several_contents_side_by_side_go_back_each_for_itself(bed: Bed) -> None
     assert done.code == 5, done.said
     assert one.bundle_id == before
     assert two.bundle_id == max(two.bundles, key=int)
+
+
+def test_an_interrupted_way_back_says_so(bed: Bed) -> None:
+    bed.write(BACK)
+    before = bed.settle()
+    fail(bed)
+
+    def interrupt() -> None:
+        _thread.interrupt_main()
+        time.sleep(600)
+
+    bed.fake.misbehave("POST", "/deploy$", Do(interrupt), skip=2)
+    done = bed.deploy()
+    assert done.code == 130, done.said
+    assert f"going back to bundle {before} did not succeed" in done.stderr
+    assert f"hatch-connect rollback {before}" in done.stderr
+    done = bed.call("rollback")
+    assert done.code == 0, done.said
+    assert bed.content.bundle_id == before
 
 
 MOMENTS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from hatch_connect.connect.records import Attempt
 from hatch_connect.connect.resources import BundleInfo
-from hatch_connect.ship.history import ACTIVE_BEFORE, DRAFT, History
+from hatch_connect.ship.history import ACTIVE_BEFORE, DRAFT, VERIFY, History
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -121,3 +122,40 @@ def test_the_way_back_was_active_and_did_answer(calls: list[str]) -> None:
         assert target is not None
         attempts.append(activated(target, active, verified=call != "broken"))
         active = target
+
+
+def test_an_activation_that_did_not_take_place_is_not_taken_from_an_earlier_one() -> None:
+    up = [activated("1", None), activated("2", "1", verified=False)]
+    back = Attempt(bundle_id="1", activation="begun", replaced="2")
+    assert history("2", *up, back).way_back() == "1"
+    assert history("1", *up, back).way_back() is None
+
+
+def test_only_what_answered_comes_back_by_itself() -> None:
+    up = [activated("1", None), activated("2", "1", verified=False)]
+    assert history("1", up[0]).known_good() == "1"
+    assert history("2", *up).known_good() == "1"  # the active one did not answer
+    assert history("2", *up, ids="2").known_good() is None  # and 1 is gone
+    assert history("3", activated("3", "1", verified=None)).known_good() is None
+    assert history("3", *up).known_good() is None  # somebody else activated it
+    assert history(None).known_good() is None
+
+
+def test_metadata_count_where_the_history_knows_nothing() -> None:
+    for verify, draft, known in (
+        ("true", "false", "1"),
+        ("false", "false", None),
+        ("true", "true", None),
+    ):
+        one = bundle("1", **{VERIFY: verify, DRAFT: draft})
+        assert History(active="1", attempts=(), bundles=(one,)).known_good() == known
+
+
+def test_a_call_that_did_not_end_leaves_its_way_back() -> None:
+    begun = Attempt(bundle_id="2", activation="done", replaced="1", verified=True, way_back="1")
+    left = history("2", activated("1", None), begun)
+    assert (left.unsettled, left.known_good()) == ("1", "1")
+    assert history("1", activated("1", None), begun).unsettled is None
+    settled = replace(begun, way_back=None)
+    assert history("2", activated("1", None), settled).unsettled is None
+    assert history("2", activated("1", None), settled).known_good() == "2"
