@@ -17,7 +17,7 @@ from support.calling import KEY, error_in
 from support.fake_bundle import Reply
 from support.fake_connect import FakeConnect
 from support.fake_oauth import FakeOAuth
-from support.faults import Drop, LoseAnswer, Say, Truncate, html
+from support.faults import Do, Drop, LoseAnswer, Say, Truncate, html
 from support.waiting import PATIENCE
 
 from hatch_connect import promote
@@ -293,6 +293,18 @@ class TestPromote:
         done = two.promote()
         assert "Nothing to upload" in done.stderr, done.said
         assert len(two.here.bundles) == 1
+
+    def test_what_was_active_comes_back_if_it_fails_there(self, two: Two) -> None:
+        with (two.root / "pyproject.toml").open("a", encoding="utf-8") as file:
+            file.write('[tool.hatch-connect.verify]\non-failure = "rollback"\n')
+        assert two.promote().code == 0
+        before = two.here.bundle_id
+        two.deploy(text="print(2)\n")
+        visit = f"^/content/{two.here.guid}/$"
+        fails = Do(lambda: two.prod.misbehave("GET", visit, Say(500), times=1))
+        two.prod.misbehave("POST", "/deploy$", fails, skip=1)  # the activation
+        done = two.promote()
+        assert (done.code, two.here.bundle_id) == (5, before), done.said
 
     def test_a_dry_run_compares_and_changes_nothing(self, two: Two) -> None:
         assert two.promote().code == 0
