@@ -68,7 +68,7 @@ def test_each_table_is_one_that_is_understood(text: str, tmp_path: Path) -> None
     tables = tomllib.loads(text)["tool"].get("hatch-connect")
     if tables is None:
         return
-    if tables.keys() <= {"settings", "on"}:  # shown without what else a project has
+    if tables.keys() <= {"settings", "verify", "on"}:  # shown without what else a project has
         text = f'[tool.hatch-connect]\napp-mode = "fastapi"\nentrypoint = "a:b"\n{text}'
     if thumbnail := tables.get("settings", {}).get("thumbnail"):
         (tmp_path / thumbnail).parent.mkdir()
