@@ -177,8 +177,12 @@ class History:
             said = "active"
         else:
             said = {True: "was active", False: "never active", None: ""}[self.was_active(bundle)]
-        broken = "did not answer" if bundle.id in self._broken() else ""
-        return tuple(filter(None, ("draft" if _is_draft(bundle) else "", said, broken)))
+        answers = ""
+        if bundle.id in self._broken():
+            answers = "did not answer"
+        elif bundle.id == self.active and self.unsettled:
+            answers = f"not known to answer, {self.unsettled} was to come back"
+        return tuple(filter(None, ("draft" if _is_draft(bundle) else "", said, answers)))
 
     def _activations(self) -> list[tuple[str, str]]:
         """Return (replaced or "", bundle) of each activation that took place, the oldest first."""

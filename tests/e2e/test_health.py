@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import _thread
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -178,10 +178,12 @@ def test_content_that_answers_once_and_then_fails_is_found_out(bed: Bed) -> None
     ],
 )
 def test_content_that_wants_a_login_is_not_verified_and_stays(bed: Bed, answer: Say) -> None:
-    bed.write('status = [200]\ntext = "up"')
+    bed.settle()
+    bed.write('status = [200]\ntext = "up"\non-failure = "rollback"')
     bed.fake.misbehave("GET", PAGE, answer, times=9)
     done = bed.deploy()
     assert done.code == 0, done.said
+    assert bed.content.bundle_id == max(bed.content.bundles, key=int)
     assert "is not verified" in done.stderr
 
 
@@ -361,6 +363,20 @@ def test_every_version_goes_back(bed: Bed, version: str) -> None:
     assert "is active again and answers" in done.stderr
 
 
+def test_a_server_that_turns_out_to_know_no_drafts_goes_back(bed: Bed) -> None:
+    bed.fake.version = ""
+    bed.write(BACK, START)
+    before = bed.settle()
+    bed.write(BACK, "init-timeout = 60")
+    unknown = b'{"code": 121, "error": "unknown field: activate"}'
+    bed.fake.misbehave("POST", "/deploy$", Say(400, unknown))
+    fail(bed)
+    done = bed.deploy()
+    assert done.code == 5, done.said
+    assert bed.content.bundle_id == before
+    assert bed.content.fields["init_timeout"] == 90
+
+
 def test_what_somebody_else_activated_meanwhile_is_not_passed_over(bed: Bed) -> None:
     bed.write(BACK)
     before = bed.settle()
@@ -448,20 +464,45 @@ def test_several_contents_side_by_side_go_back_each_for_itself(bed: Bed) -> None
     assert two.bundle_id == max(two.bundles, key=int)
 
 
-def test_an_interrupted_way_back_says_so(bed: Bed) -> None:
+def started(bed: Bed, sandbox: Sandbox) -> subprocess.Popen[str]:
+    """Return a deployment in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "hatch_connect", "deploy"],
+        cwd=bed.root,
+        env=sandbox.environ | bed.caller.environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def reach(bed: Bed, process: subprocess.Popen[str], method: str, path: str, skip: int) -> None:
+    """Wait for the request after `skip` of its kind."""
+
+    def asked() -> int:
+        found = (r for r in bed.fake.requests if r.method == method)
+        return sum(bool(re.search(path, r.path)) for r in found)
+
+    until(lambda: asked() > skip, process)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_an_interrupted_way_back_says_so(bed: Bed, sandbox: Sandbox) -> None:
     bed.write(BACK)
     before = bed.settle()
+    bed.caller.environ["HOME"] = str(bed.caller.folder / "home")
+    bed.change()
     fail(bed)
-
-    def interrupt() -> None:
-        _thread.interrupt_main()
-        time.sleep(600)
-
-    bed.fake.misbehave("POST", "/deploy$", Do(interrupt), skip=2)
-    done = bed.deploy()
-    assert done.code == 130, done.said
-    assert f"going back to bundle {before} did not succeed" in done.stderr
-    assert f"hatch-connect rollback {before}" in done.stderr
+    bed.fake.misbehave("POST", "/deploy$", Hang(600), skip=2)
+    bed.fake.requests.clear()
+    process = started(bed, sandbox)
+    reach(bed, process, "POST", "/deploy$", 2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, err
+    assert f"going back to bundle {before} did not succeed" in err
+    assert f"hatch-connect rollback {before}" in err
     done = bed.call("rollback")
     assert done.code == 0, done.said
     assert bed.content.bundle_id == before
@@ -484,21 +525,8 @@ def test_after_kill_at_any_moment_the_next_call_goes_on(
     bed: Bed, sandbox: Sandbox, moment: str
 ) -> None:
     bed.write(BACK)
-    environ = {**bed.caller.environ, "CONNECT_TASK_TIMEOUT": "60"}
-
-    def deploy() -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "hatch_connect", "deploy"],
-            cwd=bed.root,
-            env=sandbox.environ | environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
     bed.change()
-    first = deploy()
+    first = started(bed, sandbox)
     first.communicate(timeout=PATIENCE)
     assert first.returncode == 0
     before = bed.content.bundle_id
@@ -516,17 +544,12 @@ def test_after_kill_at_any_moment_the_next_call_goes_on(
     bed.fake.gate = broken
     hang = Hang(600, done=carried_out)
     bed.fake.misbehave(method, path, hang, skip=skip)
-    killed = deploy()
-
-    def asked() -> int:
-        found = (r for r in bed.fake.requests if r.method == method)
-        return sum(bool(re.search(path, r.path)) for r in found)
-
-    until(lambda: asked() > skip, killed)
+    killed = started(bed, sandbox)
+    reach(bed, killed, method, path, skip)
     time.sleep(0.2)  # for the request to be carried out
     killed.kill()
     killed.communicate(timeout=PATIENCE)
-    again = deploy()
+    again = started(bed, sandbox)
     _, err = again.communicate(timeout=PATIENCE)
     assert again.returncode == 5, err
     assert bed.content.bundle_id == before, err
