@@ -255,6 +255,14 @@ class Options:
     remove: str | None = _text(
         "--remove", "versions", "Remove this bundle from the server.", metavar="BUNDLE"
     )
+    branch: str | None = _text(
+        "--branch",
+        "preview",
+        "The branch that it is of. Default: what GitHub or GitLab names, else what git does.",
+        metavar="NAME",
+    )
+    remove_preview: bool = _flag("--remove", "preview", "Remove the branch's preview.")
+    markdown: bool = _flag("--markdown", "preview", "Print it as Markdown.")
     port: int | None = _option(
         OptionKind.NUMBER,
         "--port",
@@ -391,6 +399,12 @@ VERBS: dict[str, Verb] = {
             "promote",
             "Deploy the bundle that is active on one server to another, as it is.",
             ("project", "contents", "promote", "content", "deploy", "activate", "dry-run"),
+            writes=True,
+        ),
+        Verb(
+            "preview",
+            "Deploy a draft of deployed content for a branch or pull request.",
+            (*_CONTENT, "build", "preview", "activate", "dry-run"),
             writes=True,
         ),
         Verb(

@@ -190,3 +190,14 @@ def test_each_refusal_is_worded_as_the_page_says() -> None:
     parts = {part.strip(" .") for one in told for part in re.split(r"\b[A-Z_]{3,}\b", one)}
     assert told
     assert not [part for part in parts if part not in whole]
+
+
+def test_previews_are_for_branches_of_the_repository_alone() -> None:
+    recipes = {name: text for name, text in YAML.items() if "hatch-connect preview" in text}
+    assert recipes
+    for text in recipes.values():
+        assert "pull_request:" in text
+        assert "pull_request_target" not in text
+        condition = "    if: github.event.pull_request.head.repo.full_name == github.repository\n"
+        assert condition in text
+        assert "permissions:\n  contents: read\n" in text

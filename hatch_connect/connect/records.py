@@ -55,7 +55,8 @@ class Attempt:
     before the server is asked until it has answered, "done" after. `replaced` is the bundle that
     was active at that moment. `verified` is None if nobody asked whether the bundle answers.
     `identity` is that of what was uploaded, None for a bundle that was there. `way_back` is the
-    bundle that comes back if this one does not answer, None once that is settled.
+    bundle that comes back if this one does not answer, None once that is settled. `preview` is the
+    branch that it shows, None unless it was deployed for that.
     """
 
     bundle_id: str
@@ -65,6 +66,7 @@ class Attempt:
     verified: bool | None = None
     identity: str | None = None
     way_back: str | None = None
+    preview: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +281,7 @@ def _attempt(noted: object) -> Attempt | None:
         verified=verified if isinstance(verified, bool) else None,
         identity=text_at(noted, "identity"),
         way_back=text_at(noted, "way_back"),
+        preview=text_at(noted, "preview"),
     )
 
 

@@ -20,6 +20,7 @@ DRAFT = "hatch_connect_draft"
 ACTIVE_BEFORE = "hatch_connect_active_bundle"
 IDENTITY = "hatch_connect_identity"
 VERIFY = "hatch_connect_verify"  # whether it is activated only after it has answered
+PREVIEW = "hatch_connect_preview"  # the branch that a draft was deployed for
 # Of a bundle that was promoted: the server that it comes from, and what it is there.
 FROM_SERVER = "hatch_connect_from_server"
 FROM_CONTENT = "hatch_connect_from_content"
@@ -30,7 +31,8 @@ class RecordKeeper:
     """Keeps the record and the history of one deployment.
 
     `record` holds what the server does not tell; it is None if no record is to be written, as for
-    a rollback. A file that cannot be written is a warning, once: the deployment matters more.
+    a rollback. `preview` is the branch that the bundle shows, if it is deployed for one. A file
+    that cannot be written is a warning, once: the deployment matters more.
     """
 
     def __init__(
@@ -39,8 +41,10 @@ class RecordKeeper:
         server_url: str,
         record: DeploymentRecord | None,
         report: Report,
+        preview: str | None = None,
     ) -> None:
         self._records = records
+        self._preview = preview
         self._server_url = server_url
         self._record = record
         self._report = report
@@ -69,6 +73,7 @@ class RecordKeeper:
         """
         if self._records is None:
             return
+        attempt = attempt and replace(attempt, preview=self._preview)
         try:
             # Content that existed before belongs to this project only once it has a bundle of it.
             if self._record and (created or attempt):
@@ -170,6 +175,11 @@ class History:
             return True
         known = any(attempt.bundle_id == bundle.id for attempt in self.attempts)
         return False if known or _is_draft(bundle) else None
+
+    def preview_of(self, bundle: BundleInfo) -> str | None:
+        """Return the branch that a bundle was deployed for as a preview; None for any other."""
+        noted = (a.preview for a in self.attempts if a.bundle_id == bundle.id and a.preview)
+        return next(noted, None) or dict(bundle.metadata).get(PREVIEW)
 
     def remarks(self, bundle: BundleInfo) -> tuple[str, ...]:
         """Return what a list of bundles says of one."""

@@ -113,7 +113,7 @@ def no_drafts() -> ContentError:
     """Return the error for a draft that is asked for and cannot be."""
     return ContentError(
         "This server cannot deploy a draft (Connect 2025.06 and later can).",
-        hint="Deploy without --draft.",
+        hint="Deploy without --draft; a preview is a draft, and needs a server that can.",
     )
 
 

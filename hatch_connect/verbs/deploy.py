@@ -474,7 +474,9 @@ def _deploy(
         record = DeploymentRecord(
             server_url=client.server.url, filename=source.filename, app_mode=source.app_mode
         )
-        keeper = RecordKeeper(source.records, client.server.url, record, call.report)
+        keeper = RecordKeeper(
+            source.records, client.server.url, record, call.report, source.preview
+        )
         piece.execution = Execution(client, masked.report, polling, keeper, go_on)
         done = piece.execution.run(planned.plan)
     return deployed(

@@ -23,6 +23,7 @@ from hatch_connect.ship.history import (
     FROM_CONTENT,
     FROM_SERVER,
     IDENTITY,
+    PREVIEW,
 )
 from hatch_connect.ship.plan import Verify
 from hatch_connect.ship.verify import Visited, verify
@@ -46,7 +47,8 @@ _WHICH = (
     "Name it by its URL, --from https://SERVER/content/GUID/, or keep its GUID as `guid` in the "
     "`on` table of that server."
 )
-_THERE = {DRAFT, ACTIVE_BEFORE, IDENTITY}  # what is noted of a bundle on its own server alone
+# What is noted of a bundle on its own server alone.
+_THERE = {DRAFT, ACTIVE_BEFORE, IDENTITY, PREVIEW}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

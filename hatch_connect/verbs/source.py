@@ -24,6 +24,7 @@ from hatch_connect.project.settings import AS_USUAL
 from hatch_connect.project.validators import valid_content_name, validate_title
 from hatch_connect.secret import without_credentials
 from hatch_connect.ship.find import ContentReference
+from hatch_connect.ship.history import PREVIEW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +48,7 @@ class Source:
     for all; it is None for a prepared bundle, which has `path` and `manifest`, and `archive` if it
     needs no packing. `filename` is what the record says. `known_by_name` is False if the name was
     made of a file's, which says nothing of what the content is. `commit` returns git's metadata of
-    what the bundle is made from.
+    what the bundle is made from. `preview` is the branch for which it ships as a preview.
     """
 
     config: ProjectConfig | None
@@ -62,6 +63,7 @@ class Source:
     records: RecordStore
     known_by_name: bool = True
     commit: Callable[[], dict[str, str]]
+    preview: str | None = None
 
     @property
     def app_mode(self) -> str:
@@ -227,6 +229,8 @@ def metadata_of_bundle(
     if table is None and not called:
         return None
     found = {} if table is None else {**source.commit(), **dict(table)}
+    if source.preview:
+        found[PREVIEW] = source.preview
     return {key: value for key, value in (found | called).items() if value}
 
 

@@ -1,0 +1,159 @@
+"""`preview`: a draft of content that exists, for one branch, in the place of its earlier one."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hatch_connect.connect.json_reader import readable
+from hatch_connect.errors import ContentError, NotFoundError, ServerError, UsageError
+from hatch_connect.events import Note, Step, Warned
+from hatch_connect.ship.history import PREVIEW, read_history
+from hatch_connect.verbs.call import nothing_changed
+from hatch_connect.verbs.content import deployed_content
+from hatch_connect.verbs.deploy import run_deploy
+from hatch_connect.verbs.result import Result
+from hatch_connect.verbs.source import sources_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hatch_connect.connect.resources import BundleInfo
+    from hatch_connect.ship.history import History
+    from hatch_connect.verbs.call import Call
+    from hatch_connect.verbs.content import DeployedContent
+    from hatch_connect.verbs.source import Source
+
+_LONGEST = 255  # characters of a branch's name, by the rules of GitHub and GitLab
+# What GitHub and GitLab say of a job; GitHub's first one is set for pull requests only.
+_BRANCHES = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME")
+
+
+def run_preview(call: Call) -> Result:
+    """Deploy the draft, or remove it. Raises HatchConnectError."""
+    options = call.options
+    with ExitStack() as stack:
+        with nothing_changed("preview"):
+            found = stack.enter_context(deployed_content(call))
+            branch = _branch(found)
+        if options.remove_preview:
+            return _remove(found, branch)
+        if found.content.bundle_id is None:
+            raise ContentError(
+                f"Content {found.content.guid} has no active bundle, and a preview is a draft "
+                "beside one.",
+                hint="Deploy it first: hatch-connect deploy",
+            )
+
+        def sources(its: Call) -> tuple[Source, ...]:
+            return tuple(replace(source, preview=branch) for source in sources_of(its))
+
+        draft = replace(options, draft=True, app_id=found.content.guid)
+        result = run_deploy(replace(call, options=draft), sources, "preview")
+        if options.dry_run:
+            return result
+        return _stands(found, branch, result)
+
+
+def _branch(found: DeployedContent) -> str:
+    """Return the branch's name: from the call, the CI, or git. Raises UsageError."""
+    call, source = found.call, found.source
+    names = (call.options.branch, *(call.environ.get(name, "").strip() for name in _BRANCHES))
+    known = next(filter(None, names), None)
+    branch = known or (source.commit().get("source_branch") if source else None)
+    if branch is None:
+        raise UsageError(
+            "Which branch is this a preview of? Neither the CI's variables nor git name one.",
+            hint="Name it: hatch-connect preview --branch NAME",
+        )
+    if len(branch) > _LONGEST or not branch.isprintable():
+        raise UsageError(f"{readable(branch)!r} is not the name of a branch.")
+    return branch
+
+
+def _stands(found: DeployedContent, branch: str, result: Result) -> Result:
+    """Remove the branch's earlier drafts, and return how to show the new one."""
+    url, new = str(result.facts["url"]), str(result.facts["bundle_id"])
+    try:
+        replaced = _replace(found, branch, new)
+    except KeyboardInterrupt as error:
+        error.add_note(f"The preview stands, its earlier draft may too: {url}")
+        raise
+    lines = (*result.lines[:-1], *_markdown(branch, url)) if found.call.options.markdown else None
+    return Result(
+        lines=lines or result.lines,
+        facts={**result.facts, "branch": branch, "removed": replaced},
+    )
+
+
+def _replace(found: DeployedContent, branch: str, new: str) -> list[str]:
+    """Remove what is older than the new draft; one that stays is a warning, as the new one stands.
+
+    A newer one is of another job, which began later.
+    """
+    removed: list[str] = []
+    try:
+        history = _history(found)
+        ours = next((bundle for bundle in history.bundles if bundle.id == new), None)
+        if ours and dict(ours.metadata).get(PREVIEW) != branch:
+            text = "The server keeps no note of it (Connect 2025.12 and later can): only this "
+            text += "machine's record knows which preview the next one replaces."
+            found.call.report(Note(text=text))
+        older = (b for b in _previews(history, branch) if ours and b.number < ours.number)
+        for bundle in older:
+            removed += _removed(found, bundle)
+    except ServerError as error:
+        text = f"An earlier preview of {branch} may be left. {error.message}"
+        found.call.report(Warned(text=f"{text} The next one replaces it."))
+    return removed
+
+
+def _remove(found: DeployedContent, branch: str) -> Result:
+    previews = _previews(_history(found), branch)
+    guid, ids = found.content.guid, [bundle.id for bundle in previews]
+    if not previews:
+        text = f"Nothing to remove: no preview of {branch} is known of content {guid}."
+        found.call.report(Note(text=text))
+    removed: list[str] = []
+    if not found.call.options.dry_run:
+        for bundle in previews:
+            removed += _removed(found, bundle)
+        ids = removed
+    would = "would be removed" if found.call.options.dry_run else "removed"
+    return Result(
+        lines=tuple(f"Bundle {each}, a preview of {branch}: {would}" for each in ids),
+        facts={"guid": guid, "branch": branch, "removed": removed, "previews": ids},
+    )
+
+
+def _history(found: DeployedContent) -> History:
+    """Return what is known by now."""
+    records = found.source.records if found.source else None
+    return read_history(found.client, found.content, records, found.call.report)
+
+
+def _previews(history: History, branch: str) -> list[BundleInfo]:
+    """Return the branch's drafts, without those that became active: a rollback may need them."""
+    bundles: Iterable[BundleInfo] = (b for b in history.bundles if history.preview_of(b) == branch)
+    return [bundle for bundle in bundles if not history.was_active(bundle)]
+
+
+def _removed(found: DeployedContent, bundle: BundleInfo) -> list[str]:
+    """Remove a bundle that nobody has activated meanwhile; return its id if it is gone."""
+    guid = found.content.guid
+    if found.client.content(guid).bundle_id == bundle.id:
+        found.call.report(Note(text=f"Bundle {bundle.id} was activated: it stays."))
+        return []
+    found.call.report(Step(text=f"Removing bundle {bundle.id}"))
+    with suppress(NotFoundError):  # by another job
+        found.client.remove_bundle(guid, bundle.id)
+    return [bundle.id]
+
+
+def _markdown(branch: str, url: str) -> tuple[str, ...]:
+    """Return the preview as Markdown; nobody's branch may end the code that its name stands in."""
+    name = branch.replace("`", "'")
+    how = "`hatch-connect preview --remove` removes it."
+    about = f"It runs with the variables of the content itself. {how}"
+    return f"**Preview of `{name}`**: <{url}>", "", about
