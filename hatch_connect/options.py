@@ -263,6 +263,25 @@ class Options:
     )
     remove_preview: bool = _flag("--remove", "preview", "Remove the branch's preview.")
     markdown: bool = _flag("--markdown", "preview", "Print it as Markdown.")
+    drafts: bool = _flag("--drafts", "prune", "Remove bundles that were never active.")
+    bundles: bool = _flag("--bundles", "prune", "Remove bundles that were active earlier.")
+    older_than: str | None = _text(
+        "--older-than",
+        "prune",
+        "Only those older than so many hours, days or weeks: 12h, 7d, 2w.",
+        metavar="AGE",
+    )
+    keep: int | None = _option(
+        OptionKind.NUMBER,
+        "--keep",
+        "prune",
+        "Keep the newest N drafts, and the newest N bundles. Default: 5.",
+        metavar="N",
+    )
+    any: bool = _flag(
+        "--any", "prune", "Also those of others, and those of which nobody knows what they were."
+    )
+    yes: bool = _flag("--yes", "prune", "Remove them without asking.")
     port: int | None = _option(
         OptionKind.NUMBER,
         "--port",
@@ -460,6 +479,12 @@ VERBS: dict[str, Verb] = {
             "download",
             "Write a bundle that the server keeps to a file.",
             (*_CONTENT, "bundle", "download"),
+            writes=True,
+        ),
+        Verb(
+            "prune",
+            "Remove old drafts and bundles that the server keeps of the content.",
+            (*_CONTENT, "prune", "dry-run"),
             writes=True,
         ),
         Verb(

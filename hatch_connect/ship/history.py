@@ -168,6 +168,19 @@ class History:
         known = own[-1].way_back if own else None
         return known if any(bundle.id == known for bundle in self.bundles) else None
 
+    @property
+    def needed(self) -> frozenset[str]:
+        """The active bundle, and those that may be activated again from here or elsewhere."""
+        there = {bundle.id for bundle in self.bundles}
+        # Elsewhere only the notes on the bundles tell where the way back leads.
+        known = (self.active, self.unsettled, self.way_back(), self._predecessor(there))
+        return frozenset(filter(None, known))
+
+    def is_ours(self, bundle: BundleInfo) -> bool:
+        """Return whether we are known to have uploaded a bundle, from here or elsewhere."""
+        uploaded = {attempt.bundle_id for attempt in self.attempts if attempt.identity}
+        return bundle.id in uploaded or not {DRAFT, IDENTITY}.isdisjoint(dict(bundle.metadata))
+
     def was_active(self, bundle: BundleInfo) -> bool | None:
         """Return whether a bundle was ever active, or None if nothing says so."""
         noted = (dict(other.metadata).get(ACTIVE_BEFORE) for other in self.bundles)

@@ -194,15 +194,16 @@ def run_versions(call: Call) -> Result:
             left = tuple(b for b in history.bundles if b.id != chosen.id)
             history = replace(history, bundles=left)
     return Result(
-        lines=tuple(_line(bundle, history.remarks(bundle)) for bundle in history.bundles),
+        lines=tuple(bundle_line(bundle, history) for bundle in history.bundles),
         facts={"guid": guid, "bundles": [_version(bundle, history) for bundle in history.bundles]},
     )
 
 
-def _line(bundle: BundleInfo, remarks: tuple[str, ...]) -> str:
+def bundle_line(bundle: BundleInfo, history: History) -> str:
+    """Return what a list of bundles says of one."""
     size = "" if bundle.size is None else f"{bundle.size:,} bytes"
     commit = dict(bundle.metadata).get("source_commit", "")
-    parts = (bundle.id, bundle.created_time, size, commit, ", ".join(remarks))
+    parts = (bundle.id, bundle.created_time, size, commit, ", ".join(history.remarks(bundle)))
     return "  ".join(filter(None, parts))
 
 

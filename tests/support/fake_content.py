@@ -23,12 +23,13 @@ class FakeBundle:
     manifest: dict[str, object]
     metadata: dict[str, str]
     deployed: bool = False
+    created: str = "2026-11-01T12:00:00Z"
 
     def told(self, *, active: bool) -> dict[str, object]:
         md5 = hashlib.md5(self.archive, usedforsecurity=False).hexdigest()
         return {
             "id": self.id,
-            "created_time": "2026-11-01T12:00:00Z",
+            "created_time": self.created,
             "size": len(self.archive),
             "active": active,
             "metadata": self.metadata | {"archive_md5": md5, "archive_sha1": "0" * 40},

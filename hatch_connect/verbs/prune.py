@@ -1,0 +1,237 @@
+"""`prune`: remove old drafts and bundles, but never what is active or what `rollback` needs."""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from hatch_connect.errors import NotFoundError, RefusedError, UsageError, add_facts
+from hatch_connect.events import Note, Step
+from hatch_connect.verbs.call import nothing_changed
+from hatch_connect.verbs.content import bundle_line, deployed_content
+from hatch_connect.verbs.result import Result, one_or_several
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from hatch_connect.connect.resources import BundleInfo
+    from hatch_connect.options import Options
+    from hatch_connect.ship.history import History
+    from hatch_connect.verbs.call import Call
+    from hatch_connect.verbs.content import DeployedContent
+
+_KEEP = 5
+_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rule:
+    """Which bundles to remove; `before` is None if their age does not count."""
+
+    drafts: bool
+    bundles: bool
+    before: datetime | None
+    keep: int
+    any: bool
+
+    @classmethod
+    def of(cls, options: Options) -> _Rule:
+        """Read the options. Raises UsageError."""
+        if not (options.drafts or options.bundles):
+            raise UsageError(
+                "Nothing says what to remove.", hint="Give --drafts, --bundles, or both."
+            )
+        keep = _KEEP if options.keep is None else options.keep
+        if keep < 0:
+            raise UsageError(f"--keep is how many stay, not {keep}.")
+        return cls(
+            drafts=options.drafts,
+            bundles=options.bundles,
+            before=_moment(options.older_than) if options.older_than else None,
+            keep=keep,
+            any=options.any,
+        )
+
+    def chosen(self, history: History) -> tuple[BundleInfo, ...]:
+        """Return what to remove, the oldest first."""
+        counted = [
+            b for b in history.bundles if b.id not in history.needed and self._counts(b, history)
+        ]
+        drafts = [b for b in counted if _is_draft(b, history)]
+        earlier = [b for b in counted if not _is_draft(b, history)]
+        left = drafts[self.keep :] * self.drafts + earlier[self.keep :] * self.bundles
+        return tuple(sorted(filter(self._is_old, left), key=lambda bundle: bundle.number))
+
+    def _counts(self, bundle: BundleInfo, history: History) -> bool:
+        return self.any or _is_known(bundle, history)
+
+    def _is_old(self, bundle: BundleInfo) -> bool:
+        if self.before is None:
+            return True
+        try:
+            created = datetime.fromisoformat(bundle.created_time)
+        except ValueError:
+            return False
+        return created.replace(tzinfo=created.tzinfo or UTC) < self.before
+
+
+def _moment(age: str) -> datetime:
+    """Return when something of that age was made. Raises UsageError."""
+    match = re.fullmatch(r"(\d{1,5})([hdw])", age.strip())
+    if match is None:
+        raise UsageError(f"--older-than is {age!r}.", hint="Write it as 12h, 7d or 2w.")
+    return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def _is_known(bundle: BundleInfo, history: History) -> bool:
+    return history.is_ours(bundle) and history.was_active(bundle) is not None
+
+
+def _is_draft(bundle: BundleInfo, history: History) -> bool:
+    """Return whether a bundle was never active, by its place if nobody knows."""
+    was_active = history.was_active(bundle)
+    if was_active is not None:
+        return not was_active
+    active = next((b.number for b in history.bundles if b.id == history.active), 0)
+    return bundle.number > active
+
+
+@dataclass(kw_only=True)
+class _Pruning:
+    """What is to be removed of one piece of content, and how far that has come."""
+
+    found: DeployedContent
+    chosen: tuple[BundleInfo, ...]
+    unknown: tuple[str, ...]
+    removed: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+
+    @property
+    def facts(self) -> dict[str, object]:
+        return {
+            "guid": self.found.content.guid,
+            "chosen": [bundle.id for bundle in self.chosen],
+            "removed": self.removed,
+            "kept": self.kept,
+            "unknown": list(self.unknown),
+        }
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return tuple(bundle_line(bundle, self.found.history) for bundle in self.chosen)
+
+    def run(self) -> None:
+        """Remove each bundle, unless it is needed by now. Raises ServerError."""
+        report = self.found.call.report
+        for bundle in self.chosen:
+            if self._is_needed(bundle):
+                self.kept.append(bundle.id)
+                report(Note(text=f"Bundle {bundle.id} stays: it is active or needed by now."))
+                continue
+            report(Step(text=f"Removing bundle {bundle.id}"))
+            try:
+                self.found.client.remove_bundle(self.found.content.guid, bundle.id)
+            except NotFoundError:
+                report(Note(text=f"Bundle {bundle.id} was gone already."))
+            except RefusedError:
+                if not self._is_needed(bundle):  # activated between the question and the removal
+                    raise
+                self.kept.append(bundle.id)
+                report(Note(text=f"Bundle {bundle.id} stays: it is active by now."))
+                continue
+            self.removed.append(bundle.id)
+
+    def _is_needed(self, bundle: BundleInfo) -> bool:
+        active = self.found.client.content(self.found.content.guid).bundle_id
+        return bundle.id in replace(self.found.history, active=active).needed
+
+
+def run_prune(call: Call) -> Result:
+    """Show what would be removed, and remove it. Raises UsageError, ServerError."""
+    options, rule = call.options, _Rule.of(call.options)
+    with ExitStack() as stack:
+        with nothing_changed("prune"):
+            prunings = [
+                _pruning(stack.enter_context(deployed_content(each)), rule)
+                for each in _each_content(call)
+            ]
+            shown = one_or_several(
+                [Result(lines=pruning.lines, facts=pruning.facts) for pruning in prunings]
+            )
+            if options.dry_run or not shown.lines:
+                return shown
+            _confirm(shown.lines, call)
+        try:
+            for pruning in prunings:
+                pruning.run()
+        except BaseException as error:
+            _explain(error, prunings)
+            raise
+    return one_or_several([_result(pruning) for pruning in prunings])
+
+
+def _each_content(call: Call) -> Iterator[Call]:
+    """Yield a call about each piece of content."""
+    options = call.options
+    if not (options.all or options.content):
+        yield call
+        return
+    for name in call.contents():
+        one = replace(options, all=False, content=(name,) if name else ())
+        about = call.about(name, call.report) if name and options.all else call
+        yield replace(about, options=one)
+
+
+def _pruning(found: DeployedContent, rule: _Rule) -> _Pruning:
+    history, report = found.history, found.call.report
+    chosen = rule.chosen(history)
+    unknown = tuple(
+        bundle.id
+        for bundle in history.bundles
+        if bundle.id not in history.needed and not rule.any and not _is_known(bundle, history)
+    )
+    where = f"content {found.content.guid} on {found.server.url}"
+    report(Note(text=f"{len(chosen)} of {len(history.bundles)} bundles of {where} are to go."))
+    if unknown:
+        report(
+            Note(
+                text=f"{len(unknown)} stay because they are not known to be ours, or nobody knows "
+                "whether they were active: neither a history here says so, nor a note on them "
+                "(Connect 2025.12 and later). To remove them too: --any"
+            )
+        )
+    return _Pruning(found=found, chosen=chosen, unknown=unknown)
+
+
+def _confirm(lines: Sequence[str], call: Call) -> None:
+    """Let the person confirm. Raises UsageError if nobody can be asked, or if the answer is no."""
+    if call.options.yes:
+        return
+    listed, ask = (
+        "\n".join(("To be removed:", *(f"  {line}" for line in lines))),
+        call.surroundings.ask,
+    )
+    if ask and ask(f"{listed}\nRemove this? [y/N] ").strip().lower() in {"y", "yes"}:
+        return
+    raise UsageError(
+        listed if ask is None else "Nothing was removed.",
+        hint="To remove it without a question, give --yes; to see it only, --dry-run.",
+    )
+
+
+def _explain(error: BaseException, prunings: list[_Pruning]) -> None:
+    """Note with an error what was removed, and how to go on."""
+    removed = [bundle for pruning in prunings for bundle in pruning.removed]
+    done = f"Removed so far: {', '.join(removed)}." if removed else "No removal was completed."
+    error.add_note(f"{done} To go on, prune again.")
+    add_facts(error, contents=[pruning.facts for pruning in prunings])
+
+
+def _result(pruning: _Pruning) -> Result:
+    removed = set(pruning.removed)
+    history = pruning.found.history
+    lines = (bundle_line(b, history) for b in pruning.chosen if b.id in removed)
+    return Result(lines=tuple(lines), facts=pruning.facts)
