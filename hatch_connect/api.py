@@ -56,6 +56,7 @@ from hatch_connect.ship.state import Deployment
 from hatch_connect.verbs.call import Call, Surroundings
 from hatch_connect.verbs.deploy import run_deploy, run_plan
 from hatch_connect.verbs.promote import run_promote
+from hatch_connect.verbs.prune import Pruned, run_prune
 from hatch_connect.verbs.result import Deployed, Planned
 from hatch_connect.verbs.server import chosen_server
 
@@ -102,6 +103,7 @@ __all__ = [
     "find_server",
     "plan",
     "promote",
+    "prune",
 ]
 
 
@@ -124,6 +126,18 @@ class DeployOptions(PromoteOptions, total=False):
     """What `deploy` takes: the same, and a bundle."""
 
     file: str | Path
+
+
+class PruneOptions(TypedDict, total=False):
+    """What `prune` takes besides the project and the server: the options of the command line."""
+
+    content: str
+    app_id: str
+    drafts: bool
+    bundles: bool
+    older_than: str
+    keep: int
+    any: bool
 
 
 def configuration(
@@ -218,6 +232,23 @@ def promote(
     raise AssertionError("one bundle is promoted, and a dry run is no option")
 
 
+def prune(
+    directory: Path | str = ".",
+    *,
+    server: Server | str | None = None,
+    api_key: Secret | str | None = None,
+    environ: Mapping[str, str] | None = None,
+    report: Report = silent,
+    **options: Unpack[PruneOptions],
+) -> tuple[str, ...]:
+    """Remove old drafts and bundles, as the verb `prune` does with `--yes`; return their ids."""
+    with _deployment((directory, server, api_key), environ, report, options) as call:
+        result = run_prune(replace(call, options=replace(call.options, yes=True)))
+    if not isinstance(result, Pruned):
+        raise UsageError("The project has several pieces of content.", hint="Name one: content=...")
+    return result.removed
+
+
 def plan(
     directory: Path | str = ".",
     *,
@@ -245,7 +276,7 @@ def _deployment(
     where: tuple[Path | str, Server | str | None, Secret | str | None],
     environ: Mapping[str, str] | None,
     report: Report,
-    options: DeployOptions,
+    options: DeployOptions | PruneOptions,
 ) -> Iterator[Call]:
     """Yield a call about one piece of content: the project, the server and its key are `where`."""
     directory, server, api_key = where
@@ -295,7 +326,7 @@ def _headers_of(server: Server) -> dict[str, str]:
     return {"CONNECT_SERVER": server.url, "CONNECT_HTTP_HEADERS": "\n".join(lines)} if lines else {}
 
 
-def _options(given: PromoteOptions) -> dict[str, Any]:
+def _options(given: PromoteOptions | PruneOptions) -> dict[str, Any]:
     """Translate to the verb's options, whose values are those of a command line."""
     options: dict[str, Any] = dict(given)
     if "file" in options:
@@ -311,7 +342,9 @@ def _options(given: PromoteOptions) -> dict[str, Any]:
     return options
 
 
-def _mapping(given: PromoteOptions, key: Literal["environment", "metadata"]) -> Mapping[str, Any]:
+def _mapping(
+    given: PromoteOptions | PruneOptions, key: Literal["environment", "metadata"]
+) -> Mapping[str, Any]:
     value: object = given.get(key, {})
     if not isinstance(value, Mapping):
         raise UsageError(

@@ -99,12 +99,20 @@ def _is_draft(bundle: BundleInfo, history: History) -> bool:
     return bundle.number > active
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned(Result):
+    """What `prune` returns for one piece of content: the bundles that it removed."""
+
+    removed: tuple[str, ...]
+
+
 @dataclass(kw_only=True)
 class _Pruning:
     """What is to be removed of one piece of content, and how far that has come."""
 
     found: DeployedContent
     chosen: tuple[BundleInfo, ...]
+    lines: tuple[str, ...]
     unknown: tuple[str, ...]
     removed: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
@@ -118,10 +126,6 @@ class _Pruning:
             "kept": self.kept,
             "unknown": list(self.unknown),
         }
-
-    @property
-    def lines(self) -> tuple[str, ...]:
-        return tuple(bundle_line(bundle, self.found.history) for bundle in self.chosen)
 
     def run(self) -> None:
         """Remove each bundle, unless it is needed by now. Raises ServerError."""
@@ -145,8 +149,10 @@ class _Pruning:
             self.removed.append(bundle.id)
 
     def _is_needed(self, bundle: BundleInfo) -> bool:
-        active = self.found.client.content(self.found.content.guid).bundle_id
-        return bundle.id in replace(self.found.history, active=active).needed
+        content = self.found.client.content(self.found.content.guid)
+        if content.bundle_id != self.found.content.bundle_id:  # whoever activated it noted more
+            self.found = replace(self.found, content=content)
+        return bundle.id in self.found.history.needed
 
 
 def run_prune(call: Call) -> Result:
@@ -159,7 +165,7 @@ def run_prune(call: Call) -> Result:
                 for each in _each_content(call)
             ]
             shown = one_or_several(
-                [Result(lines=pruning.lines, facts=pruning.facts) for pruning in prunings]
+                [Pruned(lines=each.lines, facts=each.facts, removed=()) for each in prunings]
             )
             if options.dry_run or not shown.lines:
                 return shown
@@ -203,7 +209,8 @@ def _pruning(found: DeployedContent, rule: _Rule) -> _Pruning:
                 "(Connect 2025.12 and later). To remove them too: --any"
             )
         )
-    return _Pruning(found=found, chosen=chosen, unknown=unknown)
+    lines = tuple(bundle_line(bundle, history) for bundle in chosen)
+    return _Pruning(found=found, chosen=chosen, lines=lines, unknown=unknown)
 
 
 def _confirm(lines: Sequence[str], call: Call) -> None:
@@ -230,8 +237,8 @@ def _explain(error: BaseException, prunings: list[_Pruning]) -> None:
     add_facts(error, contents=[pruning.facts for pruning in prunings])
 
 
-def _result(pruning: _Pruning) -> Result:
-    removed = set(pruning.removed)
-    history = pruning.found.history
-    lines = (bundle_line(b, history) for b in pruning.chosen if b.id in removed)
-    return Result(lines=tuple(lines), facts=pruning.facts)
+def _result(pruning: _Pruning) -> Pruned:
+    removed = tuple(pruning.removed)
+    shown = zip(pruning.chosen, pruning.lines, strict=True)
+    lines = tuple(line for bundle, line in shown if bundle.id in removed)
+    return Pruned(lines=lines, facts=pruning.facts, removed=removed)

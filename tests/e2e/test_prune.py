@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from support.faults import Do, Drop, LoseAnswer, Say, Truncate
+
+from hatch_connect import prune as prune_in_a_program
 
 if TYPE_CHECKING:
     from support.calling import Called, Caller
@@ -276,3 +279,36 @@ def test_without_notes_the_history_tells(caller: Caller, fake: FakeConnect) -> N
     done = caller.call("prune", drafts=True, keep=0, yes=True, **here)
     assert done.code == 0, done.said
     assert ids(content) == [content.bundle_id]
+
+
+def test_in_a_program(caller: Caller, fake: FakeConnect, content: FakeContent) -> None:
+    drafts = tuple(ids(content)[3:])
+    removed = prune_in_a_program(
+        caller.folder,
+        server=fake.url,
+        api_key=fake.api_key,
+        environ={"HOME": str(caller.folder)},
+        app_id=content.guid,
+        drafts=True,
+        keep=1,
+    )
+    assert removed == drafts[:-1]
+    assert ids(content)[3:] == [drafts[-1]]
+
+
+def test_the_way_back_from_what_is_deployed_meanwhile_stays(
+    caller: Caller, fake: FakeConnect, content: FakeContent
+) -> None:
+    first, second, third = ids(content)[3:]
+    content.bundles[second].metadata.clear()
+
+    def deploy_further() -> None:
+        noted = {"hatch_connect_draft": "false", "hatch_connect_active_bundle": second}
+        new = replace(content.bundles[first], id="99", metadata=noted)
+        content.bundles["99"], content.bundle_id = new, "99"
+
+    fake.misbehave("DELETE", rf"/bundles/{first}$", Do(deploy_further))
+    done = prune(caller, content, drafts=True, any=True, json=True)
+    assert done.code == 0, done.said
+    told = json.loads(done.stdout)
+    assert (told["removed"], told["kept"]) == ([first, third], [second])
