@@ -263,6 +263,9 @@ class Options:
     )
     remove_preview: bool = _flag("--remove", "preview", "Remove the branch's preview.")
     markdown: bool = _flag("--markdown", "preview", "Print it as Markdown.")
+    comment: bool = _flag(
+        "--comment", "preview", "Make or update one comment of GitHub's pull request with it."
+    )
     drafts: bool = _flag("--drafts", "prune", "Remove bundles that were never active.")
     bundles: bool = _flag("--bundles", "prune", "Remove bundles that were active earlier.")
     older_than: str | None = _text(

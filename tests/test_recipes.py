@@ -193,7 +193,9 @@ def test_each_refusal_is_worded_as_the_page_says() -> None:
 
 
 def test_previews_are_for_branches_of_the_repository_alone() -> None:
-    recipes = {name: text for name, text in YAML.items() if "hatch-connect preview" in text}
+    recipes = {
+        name: text for name, text in YAML.items() if "hatch-connect preview --remove" in text
+    }
     assert recipes
     for text in recipes.values():
         assert "pull_request:" in text

@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hatch_connect.connect.json_reader import readable
+from hatch_connect.connect.pull_request import TOKEN, PullRequest
 from hatch_connect.errors import ContentError, NotFoundError, ServerError, UsageError
 from hatch_connect.events import Note, Step, Warned
+from hatch_connect.secret import Secret
 from hatch_connect.ship.history import PREVIEW, read_history
 from hatch_connect.verbs.call import nothing_changed
 from hatch_connect.verbs.content import deployed_content
@@ -35,6 +37,9 @@ def run_preview(call: Call) -> Result:
     options = call.options
     with ExitStack() as stack:
         with nothing_changed("preview"):
+            pull_request = _pull_request(call)
+            token = Secret(call.environ.get(TOKEN, ""))
+            call = stack.enter_context(call.masking([token]))
             found = stack.enter_context(deployed_content(call))
             branch = _branch(found)
         if options.remove_preview:
@@ -53,7 +58,30 @@ def run_preview(call: Call) -> Result:
         result = run_deploy(replace(call, options=draft), sources, "preview")
         if options.dry_run:
             return result
+        if pull_request:
+            _comment(pull_request, found, branch, result)
         return _stands(found, branch, result)
+
+
+def _pull_request(call: Call) -> PullRequest | None:
+    """Return the pull request that gets a comment. Raises UsageError."""
+    if not call.options.comment:
+        return None
+    if call.options.remove_preview:
+        raise UsageError("--comment is about a preview that stands: leave it out with --remove.")
+    return PullRequest(call.environ)
+
+
+def _comment(pull: PullRequest, found: DeployedContent, branch: str, result: Result) -> None:
+    """Show the preview in the comment that is about this content."""
+    url = str(result.facts["url"])
+    found.call.report(Step(text="Commenting on the pull request"))
+    try:
+        marker = f"<!-- hatch-connect preview {found.content.guid} -->"
+        pull.comment(marker, "\n".join(_markdown(branch, url)))
+    except (ServerError, KeyboardInterrupt) as error:
+        error.add_note(f"The preview stands, its earlier draft may too: {url}")
+        raise
 
 
 def _branch(found: DeployedContent) -> str:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 from support.calling import KEY
 from support.fake_content import FakeTask
+from support.fake_pull_request import FakePullRequest
 from support.faults import Say
 from support.projects import APP, PACKAGE
 from support.projects import project as a_project
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from support.calling import Called, Caller
@@ -204,3 +206,73 @@ def test_an_older_server_needs_the_record(
     assert len(content.bundles) == 2
     assert preview(caller, root, remove_preview=True).code == 0
     assert set(content.bundles) == {content.bundle_id}
+
+
+class TestComment:
+    @pytest.fixture
+    def pull(self, caller: Caller) -> Iterator[FakePullRequest]:
+        with FakePullRequest() as github:
+            caller.environ |= github.environ()
+            yield github
+
+    def test_it_is_one_that_each_preview_updates(
+        self, caller: Caller, root: Path, content: FakeContent, pull: FakePullRequest
+    ) -> None:
+        marker = f"<!-- hatch-connect preview {content.guid} -->"
+        theirs = [pull.add(f"{marker} stranger", "User") for _ in range(12)]
+        for _ in range(2):
+            done = preview(caller, root, comment=True)
+            assert done.code == 0, done.said
+            assert pull.token not in done.said
+        (ours,) = pull.comments[len(theirs) :]
+        new = max(content.bundles, key=int)
+        assert ours["body"].startswith(f"{marker}\n**Preview of `feature`**: <http://127.0.0.1:")
+        assert f"_bundle{new}/>" in ours["body"]
+        methods = [call.split()[0] for call in pull.calls]
+        assert methods == ["GET", "GET", "POST", "GET", "GET", "PATCH"]
+        assert all(each["body"] == f"{marker} stranger" for each in theirs)
+
+    @pytest.mark.parametrize(("status", "said"), [(403, "HTTP 403)"), (307, "not followed")])
+    def test_a_refusal_leaves_the_preview(
+        self,
+        caller: Caller,
+        root: Path,
+        content: FakeContent,
+        pull: FakePullRequest,
+        status: int,
+        said: str,
+    ) -> None:
+        pull.status = status
+        done = preview(caller, root, comment=True)
+        assert (done.code, said in done.stderr) == (3, True), done.said
+        assert "pull-requests: write" in done.stderr
+        assert "The preview stands" in done.stderr
+        assert "Plant3d" not in done.said
+        assert len(content.bundles) == 2
+        assert len(pull.calls) == 1
+
+    @pytest.mark.parametrize(
+        ("variable", "value"),
+        [
+            ("GITHUB_REF", "refs/heads/main"),
+            ("GITHUB_REPOSITORY", "../user"),
+            ("GITHUB_TOKEN", ""),
+            ("GITHUB_API_URL", "http://api.example.com"),
+            ("GITHUB_API_URL", "https://user@api.example.com"),
+        ],
+    )
+    def test_what_cannot_be_is_refused_before_anything_is_done(
+        self,
+        caller: Caller,
+        root: Path,
+        content: FakeContent,
+        pull: FakePullRequest,
+        variable: str,
+        value: str,
+    ) -> None:
+        caller.environ[variable] = value
+        done = preview(caller, root, comment=True)
+        assert done.code == 2, done.said
+        assert variable in done.stderr
+        assert not pull.calls
+        assert len(content.bundles) == 1
