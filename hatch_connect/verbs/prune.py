@@ -160,9 +160,10 @@ def run_prune(call: Call) -> Result:
     options, rule = call.options, _Rule.of(call.options)
     with ExitStack() as stack:
         with nothing_changed("prune"):
+            calls = tuple(_each_content(call))
             prunings = [
-                _pruning(stack.enter_context(deployed_content(each)), rule)
-                for each in _each_content(call)
+                _pruning(stack.enter_context(deployed_content(each)), rule, named=len(calls) > 1)
+                for each in calls
             ]
             shown = one_or_several(
                 [Pruned(lines=each.lines, facts=each.facts, removed=()) for each in prunings]
@@ -191,7 +192,8 @@ def _each_content(call: Call) -> Iterator[Call]:
         yield replace(about, options=one)
 
 
-def _pruning(found: DeployedContent, rule: _Rule) -> _Pruning:
+def _pruning(found: DeployedContent, rule: _Rule, *, named: bool) -> _Pruning:
+    """Choose what to remove, and report how much; with `named` each line says of which content."""
     history, report = found.history, found.call.report
     chosen = rule.chosen(history)
     unknown = tuple(
@@ -209,7 +211,8 @@ def _pruning(found: DeployedContent, rule: _Rule) -> _Pruning:
                 "(Connect 2025.12 and later). To remove them too: --any"
             )
         )
-    lines = tuple(bundle_line(bundle, history) for bundle in chosen)
+    name = f"{found.content.name}: " if named else ""
+    lines = tuple(f"{name}{bundle_line(bundle, history)}" for bundle in chosen)
     return _Pruning(found=found, chosen=chosen, lines=lines, unknown=unknown)
 
 
@@ -217,14 +220,12 @@ def _confirm(lines: Sequence[str], call: Call) -> None:
     """Let the person confirm. Raises UsageError if nobody can be asked, or if the answer is no."""
     if call.options.yes:
         return
-    listed, ask = (
-        "\n".join(("To be removed:", *(f"  {line}" for line in lines))),
-        call.surroundings.ask,
-    )
-    if ask and ask(f"{listed}\nRemove this? [y/N] ").strip().lower() in {"y", "yes"}:
+    ask = call.surroundings.ask
+    listed = "\n".join(("These would be removed:", *(f"  {line}" for line in lines)))
+    if ask and ask(f"{listed}\nRemove them? [y/N] ").strip().lower() in {"y", "yes"}:
         return
     raise UsageError(
-        listed if ask is None else "Nothing was removed.",
+        "Nothing was removed." if ask else f"Nobody can be asked whether to go on.\n{listed}",
         hint="To remove it without a question, give --yes; to see it only, --dry-run.",
     )
 
@@ -232,8 +233,7 @@ def _confirm(lines: Sequence[str], call: Call) -> None:
 def _explain(error: BaseException, prunings: list[_Pruning]) -> None:
     """Note with an error what was removed, and how to go on."""
     removed = [bundle for pruning in prunings for bundle in pruning.removed]
-    done = f"Removed so far: {', '.join(removed)}." if removed else "No removal was completed."
-    error.add_note(f"{done} To go on, prune again.")
+    error.add_note(f"Removed for certain: {', '.join(removed) or 'none'}. To go on, prune again.")
     add_facts(error, contents=[pruning.facts for pruning in prunings])
 
 

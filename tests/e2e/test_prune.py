@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -235,7 +236,7 @@ def test_a_failure_says_what_was_removed(
     fake.misbehave("DELETE", REMOVAL, FAULTS["403"], skip=1)
     done = prune(caller, content, drafts=True, json=True)
     assert done.code == 3
-    assert f"Removed so far: {first}." in done.stderr
+    assert f"Removed for certain: {first}." in done.stderr
     (told,) = json.loads(done.stdout)["contents"]
     assert told["removed"] == [first]
 
@@ -260,6 +261,9 @@ def test_each_piece_of_content(caller: Caller, fake: FakeConnect) -> None:
     assert done.code == 0, done.said
     assert [len(each["removed"]) for each in json.loads(done.stdout)["contents"]] == [1, 1]
     assert [len(content.bundles) for content in fake.contents.values()] == [2, 2]
+    shown = caller.call("prune", drafts=True, keep=0, dry_run=True, **here).stdout.splitlines()
+    names = [content.name for content in fake.contents.values()]
+    assert [line.partition(": ")[0] for line in shown] == names
 
 
 def test_without_notes_the_history_tells(caller: Caller, fake: FakeConnect) -> None:
@@ -312,3 +316,15 @@ def test_the_way_back_from_what_is_deployed_meanwhile_stays(
     assert done.code == 0, done.said
     told = json.loads(done.stdout)
     assert (told["removed"], told["kept"]) == ([first, third], [second])
+
+
+def test_an_interruption_says_what_was_removed(
+    caller: Caller, fake: FakeConnect, content: FakeContent
+) -> None:
+    first = ids(content)[3]
+    fake.misbehave("DELETE", REMOVAL, Do(_thread.interrupt_main), skip=1)
+    done = prune(caller, content, drafts=True)
+    assert done.code == 130, done.said
+    assert f"Removed for certain: {first}" in done.stderr
+    assert prune(caller, content, drafts=True).code == 0
+    assert len(content.bundles) == 3
