@@ -119,6 +119,11 @@ class Call:
         """Return the call with reports that say which content they are about."""
         return replace(self, report=lambda event: report(replace(event, about=content)))
 
+    def agrees(self, question: str) -> bool:
+        """Return whether the person says yes; nobody does if nobody can be asked."""
+        ask = self.surroundings.ask
+        return ask is not None and ask(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+
     @contextmanager
     def masking(self, secrets: Iterable[Secret | Secrets | None]) -> Iterator[Call]:
         """Yield the call with these values hidden in what it reports, and in exceptions."""

@@ -85,11 +85,11 @@ def confirm_removals(source: Source, changes: Iterable[SettingChange], call: Cal
         return
     lost = f"{source.name} would lose what its declared lists do not name:"
     listed = "\n".join((lost, *(f"  {removal}" for removal in removals)))
-    ask = call.surroundings.ask
-    if ask and ask(f"{listed}\nRemove this? [y/N] ").strip().lower() in {"y", "yes"}:
+    if call.agrees(f"{listed}\nRemove this?"):
         return
+    asked = call.surroundings.ask is not None
     raise UsageError(
-        listed if ask is None else "Nothing was removed, and nothing was deployed.",
+        "Nothing was removed, and nothing was deployed." if asked else listed,
         hint="To allow it, give --allow-removals, or set `allow-removals = true` in the table "
         "`settings`. To keep it, name it there.",
     )

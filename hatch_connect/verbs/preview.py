@@ -11,7 +11,7 @@ from hatch_connect.connect.pull_request import TOKEN, PullRequest
 from hatch_connect.errors import ContentError, NotFoundError, ServerError, UsageError
 from hatch_connect.events import Note, Step, Warned
 from hatch_connect.secret import Secret
-from hatch_connect.ship.history import PREVIEW, read_history
+from hatch_connect.ship.history import PREVIEW
 from hatch_connect.verbs.call import nothing_changed
 from hatch_connect.verbs.content import deployed_content
 from hatch_connect.verbs.deploy import run_deploy
@@ -122,7 +122,7 @@ def _replace(found: DeployedContent, branch: str, new: str) -> list[str]:
     """
     removed: list[str] = []
     try:
-        history = _history(found)
+        history = found.history
         ours = next((bundle for bundle in history.bundles if bundle.id == new), None)
         if ours and dict(ours.metadata).get(PREVIEW) != branch:
             text = "The server keeps no note of it (Connect 2025.12 and later can): only this "
@@ -138,7 +138,7 @@ def _replace(found: DeployedContent, branch: str, new: str) -> list[str]:
 
 
 def _remove(found: DeployedContent, branch: str) -> Result:
-    previews = _previews(_history(found), branch)
+    previews = _previews(found.history, branch)
     guid, ids = found.content.guid, [bundle.id for bundle in previews]
     if not previews:
         text = f"Nothing to remove: no preview of {branch} is known of content {guid}."
@@ -153,12 +153,6 @@ def _remove(found: DeployedContent, branch: str) -> Result:
         lines=tuple(f"Bundle {each}, a preview of {branch}: {would}" for each in ids),
         facts={"guid": guid, "branch": branch, "removed": removed, "previews": ids},
     )
-
-
-def _history(found: DeployedContent) -> History:
-    """Return what is known by now."""
-    records = found.source.records if found.source else None
-    return read_history(found.client, found.content, records, found.call.report)
 
 
 def _previews(history: History, branch: str) -> list[BundleInfo]:

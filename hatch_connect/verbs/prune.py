@@ -220,12 +220,12 @@ def _confirm(lines: Sequence[str], call: Call) -> None:
     """Let the person confirm. Raises UsageError if nobody can be asked, or if the answer is no."""
     if call.options.yes:
         return
-    ask = call.surroundings.ask
     listed = "\n".join(("These would be removed:", *(f"  {line}" for line in lines)))
-    if ask and ask(f"{listed}\nRemove them? [y/N] ").strip().lower() in {"y", "yes"}:
+    if call.agrees(f"{listed}\nRemove them?"):
         return
+    asked = call.surroundings.ask is not None
     raise UsageError(
-        "Nothing was removed." if ask else f"Nobody can be asked whether to go on.\n{listed}",
+        "Nothing was removed." if asked else f"Nobody can be asked whether to go on.\n{listed}",
         hint="To remove it without a question, give --yes; to see it only, --dry-run.",
     )
 

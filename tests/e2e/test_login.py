@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -27,7 +26,7 @@ from support.fake_oauth import (
     Trap,
 )
 from support.faults import Hang, Say, echoes
-from support.waiting import PATIENCE, until
+from support.waiting import PATIENCE, command_lines, until
 
 from hatch_connect.connect import authorize
 from hatch_connect.connect.oauth import OAuthServer
@@ -524,10 +523,7 @@ def test_the_process_list_keeps_the_secrets_of_a_login(person: Person, oauth: Fa
         text=True,
     )
     until(lambda: any("oauth/token" in call for call in person.connect.calls()), process)
-    listed = []
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            listed.append((entry / "cmdline").read_bytes())
+    listed = command_lines()
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, said

@@ -21,7 +21,7 @@ from support.fake_content import FakeTask
 from support.faults import Drop, Fault, Hang, Say, Truncate, html
 from support.projects import PACKAGE, project
 from support.sample_bundle import sample_bundle
-from support.waiting import PATIENCE, until
+from support.waiting import PATIENCE, command_lines, until
 
 if TYPE_CHECKING:
     from support.sandbox import Sandbox
@@ -143,12 +143,7 @@ def test_the_process_list_and_a_crash_keep_them(
             text=True,
         )
         until(lambda: any(c.endswith("/bundles") for c in fake.calls()), process)
-        listed = []
-        for entry in Path("/proc").iterdir():
-            try:
-                listed.append((entry / "cmdline").read_bytes())
-            except OSError:
-                continue
+        listed = command_lines()
         os.kill(process.pid, signal.SIGINT)
         said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130

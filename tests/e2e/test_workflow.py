@@ -31,7 +31,7 @@ from support.fake_oauth import (
 from support.faults import Do, Drop, Hang, LoseAnswer, Say, Truncate, echoes, html, redirect
 from support.projects import PACKAGE, project
 from support.sample_bundle import sample_bundle
-from support.waiting import PATIENCE, until
+from support.waiting import PATIENCE, command_lines, until
 
 from hatch_connect import HatchConnectError, deploy
 from hatch_connect.connect.credentials import ORDER
@@ -693,12 +693,7 @@ def test_the_process_list_and_an_interruption_keep_the_secrets(
             text=True,
         )
         until(lambda: any(c.endswith("/bundles") for c in connect.calls()), process)
-        listed = []
-        for entry in Path("/proc").iterdir():
-            try:
-                listed.append((entry / "cmdline").read_bytes())
-            except OSError:
-                continue
+        listed = command_lines()
         os.kill(process.pid, signal.SIGINT)
         said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, said
