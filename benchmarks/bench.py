@@ -58,17 +58,17 @@ class RunError(Exception):
 class Case:
     """A row to be: what is done, and on which project."""
 
-    verb: str
+    command: str
     kind: str = "tree"
     size: int
 
     def __str__(self) -> str:
-        if self.verb == "--version":
-            return self.verb
+        if self.command == "--version":
+            return self.command
         if self.kind == "data":
-            return f"{self.verb}, {self.size:,} MiB of data"
+            return f"{self.command}, {self.size:,} MiB of data"
         where = {"tree": "", "git": ", git checkout", "package": ", src/ package"}[self.kind]
-        return f"{self.verb}, {self.size:,} files{where}"
+        return f"{self.command}, {self.size:,} files{where}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,10 +132,10 @@ class Bench:
                 run = each.run()
                 if number:
                     runs[each.name].append(run)
-        counted = case.verb in {"deploy", "redeploy"}
+        counted = case.command in {"deploy", "redeploy"}
         clients = [each for each in contenders if counted and each.name in self.servers]
         counts = {each.name: each.count(self.folder / "trace") for each in clients}
-        return Row(name=str(case), verb=case.verb, kind=case.kind, size=case.size,
+        return Row(name=str(case), command=case.command, kind=case.kind, size=case.size,
                    runs=runs, counts=counts)  # fmt: skip
 
     def _contenders(self, case: Case) -> Iterator[Contender]:
@@ -162,7 +162,7 @@ class Bench:
         server.forget()
         shutil.rmtree(self.folder / "floor", ignore_errors=True)
         (self.folder / "floor").mkdir()
-        if case.verb != "redeploy":
+        if case.command != "redeploy":
             project.clean()
             server.contents.clear()
             shutil.rmtree(home, ignore_errors=True)
@@ -177,27 +177,29 @@ class Bench:
         return self._projects[key]
 
     def _command(self, case: Case, client: str) -> Sequence[str]:
-        ours, theirs = _COMMANDS[case.verb]
+        ours, theirs = _COMMANDS[case.command]
         if client == OURS:
             return (_script("hatch-connect"), *ours)
-        entrypoint = () if case.verb == "--version" else (self._project(case, client).entrypoint,)
-        start = _PROGRAMS if case.verb == "bundle" else (_script("rsconnect"),)
+        entrypoint = (
+            () if case.command == "--version" else (self._project(case, client).entrypoint,)
+        )
+        start = _PROGRAMS if case.command == "bundle" else (_script("rsconnect"),)
         return (*start, *theirs, *entrypoint)
 
 
 def _floors(case: Case, target: str) -> Iterator[tuple[str, Sequence[str]]]:
     """Yield what the work cannot be done without, in the plainest way."""
-    if case.verb == "--version":
+    if case.command == "--version":
         yield "`python -c pass`", (sys.executable, "-c", "pass")
-    elif case.verb == "manifest --in-place":
+    elif case.command == "manifest --in-place":
         yield "walk, MD5, JSON", (*_PROGRAMS, "walk")
-    elif case.verb == "manifest":
+    elif case.command == "manifest":
         yield "`cp -R`", ("cp", "-R", ".", target)
-    elif case.verb == "redeploy":
+    elif case.command == "redeploy":
         yield "MD5", (*_PROGRAMS, "md5")
     else:
         yield "`tar`, same compressor", (*_PROGRAMS, "pack", target)
-    if case.verb == "bundle" and case.kind == "data":
+    if case.command == "bundle" and case.kind == "data":
         yield "`tar`", ("tar", "-cf", target, ".")
 
 
@@ -211,15 +213,17 @@ def _say(text: str) -> None:
 
 def cases(files: Sequence[int], mib: int) -> Iterator[Case]:
     """Yield all of them; `mib` is the most data."""
-    yield Case(verb="--version", size=files[0])
-    for verb in ("manifest --in-place", "bundle"):
-        yield from (Case(verb=verb, size=size) for size in files)
-    yield Case(verb="manifest", size=files[-1])
-    yield from (Case(verb="bundle", kind=kind, size=files[-1]) for kind in ("git", "package"))
+    yield Case(command="--version", size=files[0])
+    for command in ("manifest --in-place", "bundle"):
+        yield from (Case(command=command, size=size) for size in files)
+    yield Case(command="manifest", size=files[-1])
+    yield from (Case(command="bundle", kind=kind, size=files[-1]) for kind in ("git", "package"))
     sizes = sorted({max(1, mib // part) for part in (16, 4, 1)})
-    yield from (Case(verb="bundle", kind="data", size=size) for size in sizes)
+    yield from (Case(command="bundle", kind="data", size=size) for size in sizes)
     for kind, size in (("git", files[len(files) // 2]), ("data", mib)):
-        yield from (Case(verb=verb, kind=kind, size=size) for verb in ("deploy", "redeploy"))
+        yield from (
+            Case(command=command, kind=kind, size=size) for command in ("deploy", "redeploy")
+        )
 
 
 def _options() -> argparse.Namespace:

@@ -56,7 +56,7 @@ class Row:
     """What a case took: runs and counts by the name of who did it."""
 
     name: str
-    verb: str
+    command: str
     kind: str
     size: int
     runs: Mapping[str, Sequence[Run]]
@@ -112,18 +112,22 @@ def plots(rows: Sequence[Row]) -> dict[str, str]:
         "bytes.svg": ("A bundle of mixed data", "MiB", data, ("bundle",)),
     }
     return {
-        name: draw(title, axis, [s for verb in verbs for s in _series(of, verb, verb != "bundle")])
-        for name, (title, axis, of, verbs) in drawn.items()
-        if len({row.size for row in of if row.verb in verbs}) > 1
+        name: draw(
+            title,
+            axis,
+            [s for command in commands for s in _series(of, command, command != "bundle")],
+        )
+        for name, (title, axis, of, commands) in drawn.items()
+        if len({row.size for row in of if row.command in commands}) > 1
     }
 
 
-def _series(rows: Sequence[Row], verb: str, dashed: bool) -> Iterator[Series]:  # noqa: FBT001 - of a line
-    of = [row for row in rows if row.verb == verb]
+def _series(rows: Sequence[Row], command: str, dashed: bool) -> Iterator[Series]:  # noqa: FBT001 - of a line
+    of = [row for row in rows if row.command == command]
     for client in (OURS, THEIRS):
         points = tuple((row.size, row.seconds(client)) for row in of if client in row.runs)
         if points:
-            name = f"{client}, {verb.partition(' ')[0]}"
+            name = f"{client}, {command.partition(' ')[0]}"
             yield Series(name=name, color=_COLORS[client], points=points, dashed=dashed)
 
 

@@ -13,7 +13,7 @@ def main() -> None:
     """Run the command line."""
     if sys.argv[1:] == ["--version"]:
         try:
-            print(_VERSION, flush=True)  # noqa: T201 - a door may print
+            print(_VERSION, flush=True)  # noqa: T201 - the outermost layer may print
         except OSError:
             pass  # the command line says why it cannot be printed
         else:
@@ -21,8 +21,8 @@ def main() -> None:
     import gc
     from contextlib import suppress
 
-    from hatch_connect.door import interruptible
     from hatch_connect.errors import exit_code_of
+    from hatch_connect.process import interruptible
 
     try:
         with interruptible():

@@ -20,6 +20,12 @@ from typing import Any, Literal, TypedDict, Unpack
 from hatch_connect.bundle.build import build as run_build
 from hatch_connect.bundle.build_protocol import BuildRequest, Built
 from hatch_connect.bundle.bundle import Bundle
+from hatch_connect.commands.call import Call, Surroundings
+from hatch_connect.commands.deploy import run_deploy, run_plan
+from hatch_connect.commands.promote import run_promote
+from hatch_connect.commands.prune import Pruned, run_prune
+from hatch_connect.commands.result import Deployed, Planned
+from hatch_connect.commands.server import chosen_server
 from hatch_connect.connect.client import ConnectClient
 from hatch_connect.connect.credentials import ApiKey
 from hatch_connect.connect.resources import BundleInfo, Content, ServerSettings, TaskStatus, User
@@ -53,12 +59,6 @@ from hatch_connect.secret import Secret
 from hatch_connect.ship.compare import Change, Comparison
 from hatch_connect.ship.declared import SettingChange
 from hatch_connect.ship.state import Deployment
-from hatch_connect.verbs.call import Call, Surroundings
-from hatch_connect.verbs.deploy import run_deploy, run_plan
-from hatch_connect.verbs.promote import run_promote
-from hatch_connect.verbs.prune import Pruned, run_prune
-from hatch_connect.verbs.result import Deployed, Planned
-from hatch_connect.verbs.server import chosen_server
 
 __all__ = [
     "AnswerError",
@@ -200,7 +200,7 @@ def deploy(
     report: Report = silent,
     **options: Unpack[DeployOptions],
 ) -> Deployment:
-    """Build and deploy one piece of content, as the verb `deploy` does.
+    """Build and deploy one piece of content, as the command `deploy` does.
 
     `server` is a `Server`, a URL or a nickname; without one it is chosen as at the command line.
     `app_id` takes what other programs know of content: a GUID, a number or a URL.
@@ -221,7 +221,7 @@ def promote(
     report: Report = silent,
     **options: Unpack[PromoteOptions],
 ) -> Deployment:
-    """Deploy the bundle that is active on one server to another, as the verb `promote` does.
+    """Deploy the bundle that is active on one server to another, as the command `promote` does.
 
     Each is a nickname or a URL: keys come from the store, or from `environ` for CONNECT_SERVER.
     """
@@ -241,7 +241,7 @@ def prune(
     report: Report = silent,
     **options: Unpack[PruneOptions],
 ) -> tuple[str, ...]:
-    """Remove old drafts and bundles, as the verb `prune` does with `--yes`; return their ids."""
+    """Remove old drafts and bundles, as the command `prune` does with `--yes`; return their ids."""
     with _deployment((directory, server, api_key), environ, report, options) as call:
         result = run_prune(replace(call, options=replace(call.options, yes=True)))
     if not isinstance(result, Pruned):
@@ -259,7 +259,7 @@ def plan(
     report: Report = silent,
     **options: Unpack[DeployOptions],
 ) -> Comparison:
-    """Compare one piece of content with what is deployed, and change nothing, as the verb `plan`.
+    """Compare one piece of content with what is deployed, and change nothing, as `plan` does.
 
     With `check` a variable that is nowhere is a difference instead of an error, and the packages
     that the server has installed are compared too.
@@ -289,7 +289,7 @@ def _deployment(
 def _call(
     options: Options, directory: Path | str, environ: Mapping[str, str] | None, report: Report
 ) -> Call:
-    """Return a call of a verb by this process; nobody sits at a terminal."""
+    """Return a call of a command by this process; nobody sits at a terminal."""
     surroundings = Surroundings(
         environ=_environ(environ),
         directory=Path(directory).absolute(),
@@ -327,7 +327,7 @@ def _headers_of(server: Server) -> dict[str, str]:
 
 
 def _options(given: PromoteOptions | PruneOptions) -> dict[str, Any]:
-    """Translate to the verb's options, whose values are those of a command line."""
+    """Translate to the command's options, whose values are those of a command line."""
     options: dict[str, Any] = dict(given)
     if "file" in options:
         options["file"] = (str(Path(options["file"]).absolute()),)

@@ -1,4 +1,4 @@
-"""Door: people and scripts, on click."""
+"""The command line, for people and scripts, on click."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 import click
 
 from hatch_connect import __version__
-from hatch_connect.door import open_closed_streams, perform, unwritten
+from hatch_connect.commands import COMMANDS
 from hatch_connect.errors import UsageError
-from hatch_connect.options import VERBS, OptionKind, Options
+from hatch_connect.options import OptionKind, Options
+from hatch_connect.process import open_closed_streams, perform, unwritten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hatch_connect.options import OptionSpec, Verb
+    from hatch_connect.commands import Command
+    from hatch_connect.options import OptionSpec
 
 _FROM_ARGUMENT = "_argument"
 
@@ -50,26 +52,28 @@ def _run(version: str) -> int:
 
 
 def command_line(version: str = "") -> click.Group:
-    """Return the whole command line, made from the verbs and their options."""
+    """Return the whole command line, made from the commands and their options."""
     group = click.Group(
         "hatch-connect",
         help="Ship a Hatch project to Posit Connect from the build it already has.",
-        commands={verb.name: _command(verb) for verb in VERBS.values()},
+        commands={command.name: _command(command) for command in COMMANDS.values()},
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     return click.version_option(__version__, message=version)(group)
 
 
-def _command(verb: Verb) -> click.Command:
+def _command(command: Command) -> click.Command:
     params: list[click.Parameter] = []
-    for spec in verb.options:
-        if spec.positional or spec.key == verb.positional:
+    for spec in command.options:
+        if spec.positional or spec.key == command.positional:
             argument = [spec.key + _FROM_ARGUMENT]
             shown = f"[{spec.metavar}]..." if spec.repeatable else f"[{spec.metavar}]"
             many = -1 if spec.repeatable else 1
             params.append(click.Argument(argument, required=False, metavar=shown, nargs=many))
         params.append(_parameter(spec))
-    return click.Command(verb.name, params=params, help=verb.help, callback=_callback(verb.name))
+    return click.Command(
+        command.name, params=params, help=command.help, callback=_callback(command.name)
+    )
 
 
 def _parameter(spec: OptionSpec) -> click.Option:
@@ -86,14 +90,14 @@ def _parameter(spec: OptionSpec) -> click.Option:
     )
 
 
-def _callback(verb: str) -> Callable[..., Callable[[], int]]:
+def _callback(command: str) -> Callable[..., Callable[[], int]]:
     def callback(**given: object) -> Callable[[], int]:
         try:
             options = Options.of(_merged(given))
         except UsageError as error:
             raise click.UsageError(str(error)) from None
         # Carried out when click, whose output may fail, is done.
-        return partial(perform, verb, options, key_typed=given.get("api_key") is not None)
+        return partial(perform, command, options, key_typed=given.get("api_key") is not None)
 
     return callback
 

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress as ProgressBars
     from rich.progress import TaskID
 
+    from hatch_connect.commands.result import Result
     from hatch_connect.errors import HatchConnectError
     from hatch_connect.events import Event
-    from hatch_connect.verbs.result import Result
 
 
 # ECMA-48: control sequences (CSI), then operating system commands and their like, up to their end.

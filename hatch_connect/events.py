@@ -1,6 +1,6 @@
 """What can be reported while working.
 
-Whoever works calls a `Report` with one of these values; a door decides how they look
+Whoever works calls a `Report` with one of these values; how they look is decided elsewhere
 (`display.py`). Nothing here is a result: results are returned.
 """
 

@@ -1,8 +1,9 @@
-"""Every verb and every option, once; the doors derive their own forms from this.
+"""Every option, once; every way to run a command derives its own form from this.
 
 The command line (`cli.py`), the Invoke tasks (`invoke_tasks/`), the scripts of the environment
-collector and the publisher's `-o` read `VERBS` and the fields of `Options`; none of them names an
-option of its own. Spellings that the official client has too are the official client's.
+collector and the publisher's `-o` read the fields of `Options`, and `commands.COMMANDS`, which says
+who takes which; none of them names an option of its own. Spellings that the official client has too
+are the official client's.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class OptionSpec:
     """How one option is spelled and what it is for.
 
     `key` is the field of `Options`; `flags` start with the long spelling, `--` included; `group`
-    is the set of verbs that take it (see `VERBS`); `setting` is the key of
+    is the set of commands that take it (see `COMMANDS`); `setting` is the key of
     [tool.hatch-connect] that the option overrides, or None.
     """
 
@@ -89,8 +90,8 @@ _texts = partial(_option, OptionKind.TEXTS)
 class Options:
     """What one call gave; None, False or () for what it did not give.
 
-    Each field names its flags, the group of verbs that take it, and what it is for, or the setting
-    that it overrides.
+    Each field names its flags, the group of commands that take it, and what it is for, or the
+    setting that it overrides.
     """
 
     file: tuple[str, ...] = _texts(
@@ -298,9 +299,9 @@ class Options:
 
     @classmethod
     def of(cls, given: Mapping[str, object]) -> Options:
-        """Return the options that a door was given, by key; absent, None and () mean not given.
+        """Return the options that a call was given, by key; absent, None and () mean not given.
 
-        Doors that know only text (`-o key=value`, environment variables) may give text for any
+        Callers that know only text (`-o key=value`, environment variables) may give text for any
         kind. Raises UsageError for unknown keys and for values that are not of the kind.
         """
         unknown = sorted(set(given) - SPECS.keys())
@@ -339,7 +340,7 @@ _FALSE = {"0", "false", "no", "off", ""}
 
 
 def _convert(spec: OptionSpec, given: object) -> object:
-    """Convert what a door was given to the value that `Options` holds. Raises UsageError."""
+    """Convert what a call was given to the value that `Options` holds. Raises UsageError."""
     match spec.kind:
         case OptionKind.FLAG:
             return _as_flag(spec, given)
@@ -378,123 +379,3 @@ def _as_number(spec: OptionSpec, given: object) -> int:
         return int(str(given))
     except ValueError:
         raise UsageError(f"The option {spec.long!r} takes a number, not {given!r}.") from None
-
-
-@dataclass(frozen=True, slots=True)
-class Verb:
-    """Something that can be asked for at every door; `writes` if it changes anything.
-
-    `positional` is the key of an option that the command line takes without its name as well.
-    """
-
-    name: str
-    help: str
-    groups: tuple[str, ...] = ()
-    writes: bool = False
-    positional: str = ""
-
-    @property
-    def options(self) -> tuple[OptionSpec, ...]:
-        """The options that this verb takes, in the order in which help shows them."""
-        return tuple(spec for spec in SPECS.values() if spec.group in (*self.groups, "all"))
-
-
-_SERVER = ("server", "key")
-_CONTENT = ("project", "contents", *_SERVER, "content", "machine")
-_BUILD = ("project", "contents", "build")
-
-VERBS: dict[str, Verb] = {
-    verb.name: verb
-    for verb in (
-        Verb(
-            "deploy",
-            "Build the bundle, deploy it, and verify that the content answers.",
-            (*_CONTENT, "file", "build", "deploy", "activate", "dry-run"),
-            writes=True,
-        ),
-        Verb(
-            "plan",
-            "Show what `deploy` would change, and change nothing.",
-            (*_CONTENT, "file", "build", "deploy", "activate", "plan"),
-        ),
-        Verb(
-            "promote",
-            "Deploy the bundle that is active on one server to another, as it is.",
-            ("project", "contents", "promote", "content", "deploy", "activate", "dry-run"),
-            writes=True,
-        ),
-        Verb(
-            "preview",
-            "Deploy a draft of deployed content for a branch or pull request.",
-            (*_CONTENT, "build", "preview", "activate", "dry-run"),
-            writes=True,
-        ),
-        Verb(
-            "manifest",
-            "Write the bundle's content as a folder with its manifest.json.",
-            (*_BUILD, "manifest"),
-            writes=True,
-        ),
-        Verb("bundle", "Build the bundle, offline.", _BUILD, writes=True),
-        Verb("requirements", "Print the packages to install.", (*_BUILD, "requirements")),
-        Verb("add", "Store a server under a nickname.", (*_SERVER, "add"), writes=True),
-        Verb(
-            "login",
-            "Log in to a server in the browser, and store it under a nickname.",
-            ("server", "add", "login"),
-            writes=True,
-            positional="server",
-        ),
-        Verb(
-            "logout",
-            "End a login, and forget it.",
-            ("server",),
-            writes=True,
-            positional="server",
-        ),
-        Verb("list", "List the servers that are stored."),
-        Verb("remove", "Forget a stored server.", _SERVER, writes=True),
-        Verb(
-            "details",
-            "Does this server answer, who am I there, what does it have?",
-            ("project", *_SERVER),
-        ),
-        Verb("info", "What was this project deployed as, and where?", _CONTENT),
-        Verb(
-            "settings",
-            "Show what the content has of what a project can declare.",
-            (*_CONTENT, "settings"),
-        ),
-        Verb("logs", "Print the content's newest job log.", _CONTENT),
-        Verb(
-            "versions",
-            "List the bundles that the server keeps of the content.",
-            (*_CONTENT, "versions"),
-            writes=True,
-        ),
-        Verb(
-            "rollback",
-            "Activate an earlier bundle, verified first where the server can.",
-            (*_CONTENT, "bundle", "activate", "dry-run"),
-            writes=True,
-        ),
-        Verb(
-            "download",
-            "Write a bundle that the server keeps to a file.",
-            (*_CONTENT, "bundle", "download"),
-            writes=True,
-        ),
-        Verb(
-            "prune",
-            "Remove old drafts and bundles that the server keeps of the content.",
-            (*_CONTENT, "prune", "dry-run"),
-            writes=True,
-        ),
-        Verb(
-            "local",
-            "Start a Connect on this machine, for trying things out.",
-            ("local",),
-            writes=True,
-        ),
-    )
-}

@@ -1,4 +1,4 @@
-"""Door: Invoke. `from invoke_tasks import ns` in a project's tasks.py gives `invoke deploy`, ...
+"""Invoke tasks: `from invoke_tasks import ns` in a project's tasks.py gives `invoke deploy`, ...
 
 Taken into a collection of the project's own, the tasks are `invoke connect.deploy`, ...
 """
@@ -12,14 +12,16 @@ from invoke.exceptions import Exit
 from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
-from hatch_connect.door import perform
+from hatch_connect.commands import COMMANDS
 from hatch_connect.errors import HatchConnectError, UsageError
-from hatch_connect.options import SPECS, VERBS, OptionKind, Options
+from hatch_connect.options import SPECS, OptionKind, Options
+from hatch_connect.process import perform
 
 if TYPE_CHECKING:
     from invoke.context import Context
 
-    from hatch_connect.options import OptionSpec, Verb
+    from hatch_connect.commands import Command
+    from hatch_connect.options import OptionSpec
 
 __all__ = ["ns"]
 
@@ -31,20 +33,20 @@ _KINDS = {
 }
 
 
-class _VerbTask(Task):  # type: ignore[type-arg]
-    """A task whose flags are a verb's options, not the parameters of a function."""
+class _CommandTask(Task):  # type: ignore[type-arg]
+    """A task whose flags are a command's options, not the parameters of a function."""
 
-    def __init__(self, verb: Verb) -> None:
+    def __init__(self, command: Command) -> None:
         def body(context: Context, **given: object) -> None:
-            _perform(verb, context, given)
+            _perform(command, context, given)
 
-        body.__doc__ = verb.help
-        super().__init__(body, name=verb.name, positional=())
-        self._verb = verb
+        body.__doc__ = command.help
+        super().__init__(body, name=command.name, positional=())
+        self._command = command
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:  # noqa: ARG002, FBT001 - Invoke's signature
-        """Return the verb's options with their own short flags."""
-        return [_argument(spec) for spec in self._verb.options]
+        """Return the command's options with their own short flags."""
+        return [_argument(spec) for spec in self._command.options]
 
 
 def _argument(spec: OptionSpec) -> Argument:
@@ -58,9 +60,9 @@ def _argument(spec: OptionSpec) -> Argument:
     )
 
 
-def _perform(verb: Verb, context: Context, given: dict[str, object]) -> None:
+def _perform(command: Command, context: Context, given: dict[str, object]) -> None:
     typed = {key: value for key, value in given.items() if value not in (None, False, [])}
-    keys = {spec.key for spec in verb.options}
+    keys = {spec.key for spec in command.options}
     section = {k.replace("-", "_"): v for k, v in context.config.get("connect", {}).items()}
     if unknown := sorted(section.keys() - SPECS.keys()):
         names = ", ".join(f"connect.{name}" for name in unknown)
@@ -70,17 +72,17 @@ def _perform(verb: Verb, context: Context, given: dict[str, object]) -> None:
     if context.config.run.dry:
         if "dry_run" in keys:
             merged["dry_run"] = True
-        elif verb.writes:
-            print(f"dry run: {verb.name}: {verb.help}")  # noqa: T201 - a door may print
+        elif command.writes:
+            print(f"dry run: {command.name}: {command.help}")  # noqa: T201 - the outermost layer may print
             return
     try:
         options = Options.of(merged)
     except HatchConnectError as error:
         raise Exit(str(error), error.exit_code) from None
-    if code := perform(verb.name, options, key_typed="api_key" in typed):
+    if code := perform(command.name, options, key_typed="api_key" in typed):
         raise Exit(code=code)
 
 
-ns = Collection("connect", *(_VerbTask(verb) for verb in VERBS.values()))
+ns = Collection("connect", *(_CommandTask(command) for command in COMMANDS.values()))
 # Only declared keys can be set by INVOKE_CONNECT_*.
 ns.configure({"connect": dict.fromkeys(SPECS)})

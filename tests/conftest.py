@@ -31,7 +31,7 @@ def sandbox(tmp_path: Path) -> Sandbox:
 def caller(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Caller:
-    """A user who calls verbs in this process."""
+    """A user who calls commands in this process."""
     return Caller(folder=tmp_path, capsys=capsys, monkeypatch=monkeypatch)
 
 

@@ -214,15 +214,15 @@ def test_the_documented_program_runs(
 
 
 SHAPES = {
-    verb: set(re.findall(r"`(\w+)`", keys))
-    for verbs, keys in re.findall(r"^\| (`.*?) \| (`.*) \|$", JSON, re.MULTILINE)
-    for verb in re.findall(r"`([\w -]+)`", verbs)
+    command: set(re.findall(r"`(\w+)`", keys))
+    for commands, keys in re.findall(r"^\| (`.*?) \| (`.*) \|$", JSON, re.MULTILINE)
+    for command in re.findall(r"`([\w -]+)`", commands)
 }
 
 
 def test_json_has_the_documented_shape(caller: Caller, fake: FakeConnect) -> None:
-    def keys(verb: str, **options: object) -> set[str]:
-        done = caller.call(verb, json=True, **options)
+    def keys(command: str, **options: object) -> set[str]:
+        done = caller.call(command, json=True, **options)
         assert done.stdout, done.stderr
         return set(json.loads(done.stdout))
 
@@ -243,7 +243,7 @@ def test_json_has_the_documented_shape(caller: Caller, fake: FakeConnect) -> Non
     }
     seen["deploy"] |= keys("deploy", force=True, **here)
     seen["rollback"] = keys("rollback", **here)
-    assert seen == {verb: SHAPES[verb] for verb in seen}
+    assert seen == {command: SHAPES[command] for command in seen}
     dry = keys("deploy", dry_run=True, **here)
     assert dry == SHAPES["deploy --dry-run"]
     assert keys("deploy", directory="/nowhere") == {"error"}

@@ -34,7 +34,7 @@ def test_every_row_is_measured_counted_and_drawn(sandbox: Sandbox, tmp_path: Pat
     }
     assert rows.keys() == {
         "--version",
-        *(f"{verb}, {n} files" for verb in ("bundle", "manifest --in-place") for n in (2, 4)),
+        *(f"{command}, {n} files" for command in ("bundle", "manifest --in-place") for n in (2, 4)),
         *("manifest, 4 files", "bundle, 4 files, git checkout", "bundle, 4 files, src/ package"),
         *("bundle, 1 MiB of data", "bundle, 2 MiB of data"),
         *("deploy, 4 files, git checkout", "redeploy, 4 files, git checkout"),

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from hatch_connect.commands.result import Result
 from hatch_connect.display import (
     PlainDisplay,
     TerminalDisplay,
@@ -18,10 +19,9 @@ from hatch_connect.display import (
     show_error_object,
     show_result,
 )
-from hatch_connect.door import surroundings
 from hatch_connect.errors import DeploymentFailedError, LockError, add_facts
 from hatch_connect.events import Detail, Ended, Event, LogLine, Note, Progress, Step, Warned
-from hatch_connect.verbs.result import Result
+from hatch_connect.process import surroundings
 
 EVENTS: tuple[Event, ...] = (
     Step(text="Uploading"),

@@ -10,7 +10,7 @@ from support.reference import DOCS, PART, PARTS, renewed
 from test_import_table import MAY_IMPORT, WORDS
 
 from hatch_connect import errors
-from hatch_connect.options import VERBS
+from hatch_connect.commands import COMMANDS
 from hatch_connect.project.content_kind import APP_MODES
 from hatch_connect.project.declared import DECLARED
 from hatch_connect.project.settings import KEYS
@@ -22,7 +22,7 @@ PAGES = sorted(
 )
 
 NAMED = ", ".join(f"`{word}`" for word in sorted(WORDS))
-IMPORTS = f"room | may import, besides itself and the words ({NAMED})"
+IMPORTS = f"part | may import, besides itself and the words ({NAMED})"
 
 
 def read(page: str) -> str:
@@ -49,9 +49,9 @@ def test_every_setting_is_explained_once() -> None:
     assert sorted(keys_in(read("docs/reference/settings.md"))) == sorted([*KEYS, *DECLARED])
 
 
-def test_every_verb_is_explained() -> None:
+def test_every_command_is_explained() -> None:
     headings = re.findall(r"^### (.+)$", read("docs/reference/commands.md"), re.MULTILINE)
-    assert headings == list(VERBS)
+    assert headings == list(COMMANDS)
 
 
 def test_every_type_of_content_has_an_example() -> None:
@@ -96,14 +96,14 @@ def rows(title: str) -> list[tuple[list[str], ...]]:
 
 
 def test_the_architecture_says_who_may_import_whom() -> None:
-    said = {room: set(others) for names, others in rows(IMPORTS) for room in names}
+    said = {part: set(others) for names, others in rows(IMPORTS) for part in names}
     assert said == MAY_IMPORT
 
 
 def test_the_architecture_names_every_module() -> None:
-    for (room,), modules in rows("room | modules"):
-        found = {path.stem for path in (ROOT / "hatch_connect" / room).glob("*.py")}
-        assert set(modules) - {"__init__"} == found - {"__init__"}, room
+    for (part,), modules in rows("part | modules"):
+        found = {path.stem for path in (ROOT / "hatch_connect" / part).glob("*.py")}
+        assert set(modules) - {"__init__"} == found - {"__init__"}, part
 
 
 def test_the_architecture_names_what_is_there() -> None:

@@ -18,7 +18,7 @@ from support.golden import Names, hold
 from support.sample_bundle import sample_bundle
 from support.sandbox import EXAMPLES, REPOSITORY, copy_example
 
-from hatch_connect.options import VERBS
+from hatch_connect.commands import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -316,9 +316,9 @@ def deploys(caller: Caller, fake: FakeConnect, names: Names, **options: object) 
 
 
 def calls(
-    caller: Caller, fake: FakeConnect, names: Names, verb: str, **options: object
+    caller: Caller, fake: FakeConnect, names: Names, command: str, **options: object
 ) -> list[object]:
-    done = caller.call(verb, **options)
+    done = caller.call(command, **options)
     return [talked(fake, names), outcome(done, names)]
 
 
@@ -451,7 +451,7 @@ def test_requests_of_a_prepared_folder(caller: Caller, fake: FakeConnect, names:
     hold("requests", "a folder that lacks a file", deploys(caller, fake, names, file="prepared"))
 
 
-def test_requests_of_the_other_verbs(caller: Caller, fake: FakeConnect, names: Names) -> None:
+def test_requests_of_the_other_commands(caller: Caller, fake: FakeConnect, names: Names) -> None:
     fake.pythons = ("3.11.7", "3.13.1")
     here = caller.folder / "here"
     here.mkdir()
@@ -488,8 +488,8 @@ def test_requests_of_the_other_verbs(caller: Caller, fake: FakeConnect, names: N
         "u remove": ("remove", {"name": "test"}),
         "v details": ("details", {"name": "nick"}),
     }
-    for step, (verb, options) in steps.items():
-        hold("verbs", f"{step}", calls(caller, fake, names, verb, **options))
+    for step, (command, options) in steps.items():
+        hold("commands", f"{step}", calls(caller, fake, names, command, **options))
 
 
 SHOP = """\
@@ -543,23 +543,23 @@ def test_requests_of_a_project_with_two_pieces_of_content(
         "j versions": ("versions", {"content": ("stock",), "json": True}),
         "k manifest": ("manifest", {"all": True, "json": True}),
     }
-    for step, (verb, options) in steps.items():
-        if verb == "bundle":
+    for step, (command, options) in steps.items():
+        if command == "bundle":
             caller.environ.pop("CONNECT_API_KEY")
-        elif verb == "versions":
+        elif command == "versions":
             caller.knows(fake)
-        found = calls(caller, fake, names, verb, **here, **options)
+        found = calls(caller, fake, names, command, **here, **options)
         hold("contents", step, found)
 
 
-# --- Words of the doors
+# --- Words of the ways to run it
 
 
-@pytest.mark.parametrize("verb", ["", *VERBS])
-def test_help(verb: str, sandbox: Sandbox, tmp_path: Path) -> None:
-    done = sandbox.connect(*([verb] if verb else []), "--help", cwd=tmp_path, COLUMNS="100")
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help(command: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    done = sandbox.connect(*([command] if command else []), "--help", cwd=tmp_path, COLUMNS="100")
     assert done.code == 0, done.said
-    hold("help", verb or "all", done.stdout.splitlines())
+    hold("help", command or "all", done.stdout.splitlines())
 
 
 def test_the_tasks_of_invoke(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 WORDS = {"errors", "events", "programs", "secret", "typed"}
-DOORS = {"cli", "plugin", "invoke_tasks", "api"}
-OUTSIDE = DOORS | {"door", "display", "local", "__main__"}
+ENTRIES = {"cli", "plugin", "invoke_tasks", "api"}
+OUTSIDE = ENTRIES | {"process", "display", "local", "__main__"}
 
 # Besides themselves and the words, which import nothing.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -25,16 +25,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bundle": {"project", "locks"},
     "local": {"project", "bundle"},
     "ship": {"project", "connect"},
-    "verbs": {"project", "locks", "bundle", "connect", "ship", "options", "local"},
-    "display": {"verbs"},
-    "door": {"options", "verbs", "display"},
-    "cli": {"options", "door"},
-    "plugin": {"options", "door", "bundle", "project"},
+    "commands": {"project", "locks", "bundle", "connect", "ship", "options", "local"},
+    "display": {"commands"},
+    "process": {"options", "commands", "display"},
+    "cli": {"commands", "options", "process"},
+    "plugin": {"commands", "options", "process", "bundle", "project"},
     "hooks": {"plugin"},
-    "invoke_tasks": {"options", "door"},
-    "api": {"options", "verbs", "ship", "connect", "bundle", "project"},
+    "invoke_tasks": {"commands", "options", "process"},
+    "api": {"options", "commands", "ship", "connect", "bundle", "project"},
     "__init__": {"api"},
-    "__main__": {"cli", "door"},
+    "__main__": {"cli", "process"},
 }
 
 ONE_EDGE: dict[str, tuple[str, ...]] = {
@@ -49,7 +49,7 @@ ONE_EDGE: dict[str, tuple[str, ...]] = {
     ),
     "hatch": ("hatch_connect/plugin/",),
     "keyring": ("hatch_connect/connect/logins.py",),
-    "tomlkit": ("hatch_connect/verbs/settings.py",),
+    "tomlkit": ("hatch_connect/commands/settings.py",),
     "isal": ("hatch_connect/bundle/archive.py",),
     "click": ("hatch_connect/cli.py",),
     "rich": ("hatch_connect/display.py",),
@@ -65,8 +65,8 @@ FILES = sorted(
 PATHS = [path.relative_to(ROOT).as_posix() for path in FILES]
 
 
-def room(path: str) -> str:
-    """Return the first name below the package: a room, or a module of its own."""
+def part(path: str) -> str:
+    """Return the first name below the package: a part, or a module of its own."""
     package, first, *_ = path.removesuffix(".py").split("/")
     return package if package == "invoke_tasks" else first
 
@@ -92,10 +92,10 @@ def imported(path: str, *, root: Path = ROOT, typing: bool = True) -> list[str]:
     return names
 
 
-def used_rooms(path: str) -> set[str]:
-    """Return the other rooms that a file imports; a name of the package itself is none."""
+def used_parts(path: str) -> set[str]:
+    """Return the other parts that a file imports; a name of the package itself is none."""
     ours = [name.split(".") for name in imported(path) if name.startswith("hatch_connect.")]
-    return {name[1] for name in ours if name[1].strip("_") == name[1]} - {room(path)}
+    return {name[1] for name in ours if name[1].strip("_") == name[1]} - {part(path)}
 
 
 def _nodes(tree: ast.AST, *, typing: bool) -> Iterator[ast.AST]:
@@ -108,34 +108,34 @@ def _nodes(tree: ast.AST, *, typing: bool) -> Iterator[ast.AST]:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_room_imports_only_those_it_may(path: str) -> None:
-    own = room(path)
-    assert used_rooms(path) <= (set() if own in WORDS else MAY_IMPORT[own] | WORDS)
+    own = part(path)
+    assert used_parts(path) <= (set() if own in WORDS else MAY_IMPORT[own] | WORDS)
 
 
 def test_the_table_allows_no_more_than_is_used() -> None:
     used: dict[str, set[str]] = {name: set() for name in MAY_IMPORT}
     for path in PATHS:
-        if room(path) not in WORDS:
-            used[room(path)] |= used_rooms(path) - WORDS
+        if part(path) not in WORDS:
+            used[part(path)] |= used_parts(path) - WORDS
     assert used == MAY_IMPORT
 
 
-def test_no_door_is_used_by_another_or_from_inside() -> None:
+def test_no_entry_is_used_by_another_or_from_inside() -> None:
     starts = {"hooks": {"plugin"}, "__main__": {"cli"}, "__init__": {"api"}}
-    using = {name: rooms & DOORS for name, rooms in MAY_IMPORT.items() if rooms & DOORS}
+    using = {name: parts & ENTRIES for name, parts in MAY_IMPORT.items() if parts & ENTRIES}
     assert using == starts
 
 
 @pytest.mark.parametrize(
     ("path", "text", "name"),
     [
-        ("room/a.py", "from . import b", "room.b"),
-        ("room/below/a.py", "from ..b import x", "room.b"),
-        ("room/below/__init__.py", "from ..b import x", "room.b"),
-        ("room/a.py", "def f():\n    import other.b", "other.b"),
-        ("room/a.py", "class A:\n    def f(self):\n        from other import b", "other.b"),
-        ("room/a.py", "if TYPE_CHECKING:\n    from other import b", "other.b"),
-        ("room/a.py", "import importlib\nimportlib.import_module('other.b')", "other.b"),
+        ("part/a.py", "from . import b", "part.b"),
+        ("part/below/a.py", "from ..b import x", "part.b"),
+        ("part/below/__init__.py", "from ..b import x", "part.b"),
+        ("part/a.py", "def f():\n    import other.b", "other.b"),
+        ("part/a.py", "class A:\n    def f(self):\n        from other import b", "other.b"),
+        ("part/a.py", "if TYPE_CHECKING:\n    from other import b", "other.b"),
+        ("part/a.py", "import importlib\nimportlib.import_module('other.b')", "other.b"),
     ],
 )
 def test_an_import_is_seen_wherever_it_stands(
@@ -159,7 +159,7 @@ def test_hatch_is_imported_inside_functions_only(path: str) -> None:
     assert [name for name in names if name.split(".")[0] == "hatch"] == []
 
 
-@pytest.mark.parametrize("path", [p for p in PATHS if room(p) not in OUTSIDE])
+@pytest.mark.parametrize("path", [p for p in PATHS if part(p) not in OUTSIDE])
 def test_only_the_outside_reads_the_process(path: str) -> None:
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     read = {
@@ -202,21 +202,21 @@ def test_no_two_modules_need_the_types_of_each_other() -> None:
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ("import room.b", "import room.a"),
+        ("import part.b", "import part.a"),
         ("from .b import x", "from .a import y"),
-        ("from . import b", "from room import a"),
+        ("from . import b", "from part import a"),
         ("def f():\n    from .b import x", "from .a import y"),
-        ("try:\n    from .b import x\nexcept ImportError:\n    pass", "import room.a as z"),
+        ("try:\n    from .b import x\nexcept ImportError:\n    pass", "import part.a as z"),
     ],
 )
 def test_a_cycle_is_seen_wherever_the_imports_stand(tmp_path: Path, one: str, other: str) -> None:
-    paths = ["room/__init__.py", "room/a.py", "room/b.py", "room/c.py"]
-    for path, text in zip(paths, ("", one, other, "import room.a"), strict=True):
-        (tmp_path / "room").mkdir(exist_ok=True)
+    paths = ["part/__init__.py", "part/a.py", "part/b.py", "part/c.py"]
+    for path, text in zip(paths, ("", one, other, "import part.a"), strict=True):
+        (tmp_path / "part").mkdir(exist_ok=True)
         (tmp_path / path).write_text(text, encoding="utf-8")
-    cycle = {"room.a", "room.b", "room.c"}
+    cycle = {"part.a", "part.b", "part.c"}
     assert in_cycles(tmp_path, paths, typing=False) == cycle
     typing = f"from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    {other}\n"
-    (tmp_path / "room" / "b.py").write_text(typing, encoding="utf-8")
+    (tmp_path / "part" / "b.py").write_text(typing, encoding="utf-8")
     assert in_cycles(tmp_path, paths, typing=False) == set()
     assert in_cycles(tmp_path, paths) == cycle

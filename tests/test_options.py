@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from hatch_connect.commands import COMMANDS
 from hatch_connect.errors import UsageError
-from hatch_connect.options import SPECS, VERBS, Options
+from hatch_connect.options import SPECS, Options
 from hatch_connect.secret import Secret
 
 OFFICIAL_SPELLINGS = {
@@ -28,15 +29,15 @@ def test_spellings_are_those_of_the_official_client(key: str) -> None:
     assert set(SPECS[key].flags) == OFFICIAL_SPELLINGS[key]
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_no_verb_has_two_options_of_one_spelling(verb: str) -> None:
-    flags = [flag for spec in VERBS[verb].options for flag in spec.flags]
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_has_two_options_of_one_spelling(command: str) -> None:
+    flags = [flag for spec in COMMANDS[command].options for flag in spec.flags]
     assert len(flags) == len(set(flags))
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
-def test_every_option_belongs_to_a_verb_and_says_what_it_is_for(spec: object) -> None:
-    assert any(spec in verb.options for verb in VERBS.values())
+def test_every_option_belongs_to_a_command_and_says_what_it_is_for(spec: object) -> None:
+    assert any(spec in command.options for command in COMMANDS.values())
 
 
 def test_options_are_made_of_text_from_doors_that_know_only_text() -> None:

@@ -58,8 +58,8 @@ def test_each_example_makes_a_bundle(name: str, sandbox: Sandbox, tmp_path: Path
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_is_one_that_there_is(command: str) -> None:
-    verb, *arguments = shlex.split(command, comments=True)
-    command_line().commands[verb].make_context(verb, arguments)
+    command, *arguments = shlex.split(command, comments=True)
+    command_line().commands[command].make_context(command, arguments)
 
 
 @pytest.mark.parametrize("text", TABLES)

@@ -76,9 +76,9 @@ def test_what_others_choose_stands_in_no_script(name: str) -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_each_command_is_one_that_there_is(name: str) -> None:
-    for command in COMMAND.findall(RECIPES[name]):
-        verb, *arguments = shlex.split(command, comments=True)
-        command_line().commands[verb].make_context(verb, arguments)
+    for line in COMMAND.findall(RECIPES[name]):
+        command, *arguments = shlex.split(line, comments=True)
+        command_line().commands[command].make_context(command, arguments)
     for lines in re.findall(r"^ +arguments: \|\n((?: +--.*\n)+)", RECIPES[name], re.MULTILINE):
         command_line().commands["deploy"].make_context("deploy", lines.split())
 
@@ -169,7 +169,7 @@ def test_the_action_checks_for_drift_as_the_workflow(sandbox: Sandbox, tmp_path:
         content = connect.add_content("sales", title="Sales")
         oauth.trust(content.guid)
         given = {
-            "VERB": "plan",
+            "COMMAND": "plan",
             "CONNECT_SERVER": connect.url,
             "CONTENT_GUID": content.guid,
             "ARGUMENTS": "--file=sales.tar.gz\n--check\n",

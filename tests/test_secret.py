@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from support.bundles import write_files
 
+from hatch_connect.commands.call import masking
 from hatch_connect.errors import BuildError, RefusedError
 from hatch_connect.events import LogLine
 from hatch_connect.secret import Secret, has_credentials, hiding, without_credentials
-from hatch_connect.verbs.call import masking
 
 if TYPE_CHECKING:
     from pathlib import Path

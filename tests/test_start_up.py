@@ -1,4 +1,4 @@
-"""What is loaded before a verb runs: no library but that of the door, and few modules of ours."""
+"""What is loaded before a command runs: one library at most, and few modules of ours."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMPLETION = {
     "COMP_WORDS": "hatch-connect deploy --serv",
     "COMP_CWORD": "2",
 }
-OURS = {"", ".door", ".errors", ".options", ".project", ".project.settings"}
+OURS = {"", ".commands", ".process", ".errors", ".options", ".project", ".project.settings"}
 OURS |= {".project.validators", ".secret"}
 HEAVY = {"asyncio", "email", "http", "logging", "sqlite3", "ssl", "tarfile", "tempfile", "zipfile"}
 
@@ -100,23 +100,23 @@ def test_a_list_of_tasks_needs_invoke(tmp_path: Path, sandbox: Sandbox) -> None:
 SELDOM = {"build", "dotenv", "pip_requirements_parser", "rich", "starlette"}
 BUILDING = {"hatchling", "pathspec"}
 SENDING = {"http", "requests", "urllib3"}
-ROOMS = {".bundle", ".connect.resources", ".connect.tls", ".locks", ".project.project", ".ship"}
+PARTS = {".bundle", ".connect.resources", ".connect.tls", ".locks", ".project.project", ".ship"}
 
 
 @pytest.mark.parametrize(
-    ("verb", "unused"),
+    ("command", "unused"),
     [
-        ("list", SELDOM | BUILDING | SENDING | {"hmac", "packaging", "ssl", "tarfile", *ROOMS}),
+        ("list", SELDOM | BUILDING | SENDING | {"hmac", "packaging", "ssl", "tarfile", *PARTS}),
         ("requirements", SELDOM | BUILDING | SENDING | {"concurrent", "email", "socket", "ssl"}),
         ("bundle", SELDOM | SENDING),
         ("deploy", SELDOM | {".locks.requirements"}),
     ],
 )
-def test_a_verb_loads_nothing_that_it_does_not_use(
-    verb: str, unused: set[str], tmp_path: Path, sandbox: Sandbox
+def test_a_command_loads_nothing_that_it_does_not_use(
+    command: str, unused: set[str], tmp_path: Path, sandbox: Sandbox
 ) -> None:
     project = copy_example("fastapi-app", tmp_path)
     with FakeConnect() as server:
         keys = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.api_key}
-        modules = loaded(sandbox, project, *COMMAND, verb, SALES_REGION="north", **keys)
+        modules = loaded(sandbox, project, *COMMAND, command, SALES_REGION="north", **keys)
     assert (tops(modules) | ours(modules)) & unused == set()

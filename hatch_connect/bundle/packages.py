@@ -26,7 +26,8 @@ class PackageInputs:
     """What a call knows of packages and Python before they are decided.
 
     `lock_file` was found already. `installed` are the packages of an environment, for a project
-    without a lock (interactive verbs only). `inspect` asks an interpreter, if nothing else decides.
+    without a lock (interactive commands only). `inspect` asks an interpreter, if nothing else
+    decides.
     """
 
     lock_file: LockFile | None = None

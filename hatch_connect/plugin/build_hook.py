@@ -1,4 +1,4 @@
-"""Door: `[tool.hatch.build.hooks.connect]` adds a manifest to the artifacts of other targets."""
+"""The build hook `connect`, which adds a manifest to the artifacts of other targets."""
 
 from __future__ import annotations
 

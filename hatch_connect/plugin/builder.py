@@ -1,4 +1,4 @@
-"""Door: `hatch build -t connect`."""
+"""The builder of `hatch build -t connect`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from hatch_connect.bundle.build_protocol import VARIABLE, decode_request, encode_answer
 from hatch_connect.bundle.hatchling import HATCHLINGS, BundleBuilder, BundleRun, failed_build
-from hatch_connect.door import interruptible, temporary_folder
 from hatch_connect.errors import HatchConnectError, exit_code_of
 from hatch_connect.events import Detail, Event, Note, Step, Warned
+from hatch_connect.process import interruptible, temporary_folder
 from hatch_connect.project.project import read_project
 
 if TYPE_CHECKING:

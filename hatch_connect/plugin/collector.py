@@ -1,4 +1,4 @@
-"""Door: the environment collector, which gives every environment the connect-* scripts."""
+"""The environment collector, which gives every environment the connect-* scripts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from hatch_connect.door import RUN_BY
-from hatch_connect.options import VERBS
+from hatch_connect.commands import COMMANDS
+from hatch_connect.process import RUN_BY
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -19,7 +19,7 @@ _OWN_ENVIRONMENT = "connect"
 
 
 def scripts(root: Path, *, prefix: str) -> dict[str, str]:
-    """Return a script for each verb, for Hatch's own interpreter.
+    """Return a script for each command, for Hatch's own interpreter.
 
     The project is named, because `hatch -p PROJECT run` leaves the working directory alone. `-P`
     keeps modules in the working directory from standing in for ours. Braces are doubled, since
@@ -29,10 +29,10 @@ def scripts(root: Path, *, prefix: str) -> dict[str, str]:
     run_by = "" if sys.platform == "win32" else f"trap : INT; {RUN_BY}=$PPID "
     python, project = _quote(sys.executable), _quote(str(root))
     return {
-        f"{prefix}{verb.name}": f"{run_by}{python} -P -m hatch_connect {verb.name}"
-        + (f" --directory {project}" if any(o.key == "directory" for o in verb.options) else "")
+        f"{prefix}{command.name}": f"{run_by}{python} -P -m hatch_connect {command.name}"
+        + (f" --directory {project}" if any(o.key == "directory" for o in command.options) else "")
         + " {args}"
-        for verb in VERBS.values()
+        for command in COMMANDS.values()
     }
 
 

@@ -1,4 +1,4 @@
-"""Door: `hatch publish -p connect` deploys bundles that are already built."""
+"""The publisher of `hatch publish -p connect`, which deploys bundles that are already built."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def publisher_class() -> type[Any]:
         PLUGIN_NAME = "connect"
 
         def publish(self, artifacts: list[str], options: dict[str, Any]) -> None:
-            from hatch_connect.door import perform
+            from hatch_connect.process import perform
 
             given = _options({**self.plugin_config, **self.project_config}, options)
             given.setdefault("directory", str(self.root))
@@ -44,8 +44,8 @@ def publisher_class() -> type[Any]:
             except HatchConnectError as error:
                 self.app.abort(str(error), error.exit_code)
             typed = "api_key" in _options({}, options)
-            verb = "deploy" if artifacts else "publish"
-            if code := perform(verb, call, key_typed=typed):
+            command = "deploy" if artifacts else "publish"
+            if code := perform(command, call, key_typed=typed):
                 self.app.abort(code=code)
 
     return ConnectPublisher

@@ -60,9 +60,9 @@ def _cure(error: str) -> str:
     )
 
 
-def deploy_again(guid: str | None, verb: str = "deploy") -> str:
+def deploy_again(guid: str | None, command: str = "deploy") -> str:
     """Return how to go on with a deployment."""
-    return f"{verb} again" + (f" with --app-id {guid}" if guid else "")
+    return f"{command} again" + (f" with --app-id {guid}" if guid else "")
 
 
 class Execution:

@@ -49,7 +49,7 @@ class SetVariables:
         kept = [name for name, value in self.values.items() if value is not None]
         gone = [name for name, value in self.values.items() if value is None]
         parts = (("set", kept), ("remove", gone))
-        return "; ".join(f"{verb} {', '.join(names)}" for verb, names in parts if names)
+        return "; ".join(f"{command} {', '.join(names)}" for command, names in parts if names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.projects import APP, CONNECT, HATCHLING, PACKAGE, configuration, project
 
-from hatch_connect.bundle import strategy as rooms
+from hatch_connect.bundle import strategy as strategies
 from hatch_connect.bundle.strategy import (
     BuildStrategy,
     ChosenStrategy,
@@ -94,19 +94,19 @@ def test_isolated_where_hatch_would_not_install_what_the_wheel_needs(tmp_path: P
 def test_the_name_alone_will_do_where_an_index_has_us(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str | None
 ) -> None:
-    monkeypatch.setattr(rooms, "own_url", lambda: url)
+    monkeypatch.setattr(strategies, "own_url", lambda: url)
     more = OWN.replace(" @ file:///x", "")
     expected = BuildStrategy.HATCH if url is None else BuildStrategy.ISOLATED
     assert chosen(tmp_path, system=VCS, more=more).strategy is expected
 
 
 def test_isolated_where_there_is_no_hatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "find_spec", lambda _: None)
+    monkeypatch.setattr(strategies, "find_spec", lambda _: None)
     assert chosen(tmp_path, system=VCS, more=OWN).strategy is BuildStrategy.ISOLATED
 
 
 def test_hatch_on_the_path_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "find_spec", lambda _: None)
+    monkeypatch.setattr(strategies, "find_spec", lambda _: None)
     program = tmp_path / "hatch"
     program.write_text("#!/bin/sh\n", encoding="utf-8")
     program.chmod(0o755)

@@ -266,7 +266,7 @@ class TestSending:
         assert not text or TOKEN not in str(caught.value)
 
 
-class TestVerbs:
+class TestCommands:
     @pytest.fixture
     def behind(self, caller: Caller, fake: FakeConnect) -> FakeConnect:
         """Return a server behind a proxy that wants a cookie and Authorization for itself."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from support.sandbox import Finished
 
-DOORS = ("hatch_connect", "invoke")
+WAYS = ("hatch_connect", "invoke")
 
 
 ENDS: dict[str, tuple[str, Say | Hang, int, str]] = {
@@ -37,23 +37,23 @@ ENDS: dict[str, tuple[str, Say | Hang, int, str]] = {
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder with a bundle that every door can deploy."""
+    """A folder with a bundle that every way can deploy."""
     sample_bundle(tmp_path / "sales.tar.gz")
     (tmp_path / "tasks.py").write_text("from invoke_tasks import ns\n", encoding="ascii")
     return tmp_path
 
 
 def deploy(
-    door: str, project: Path, sandbox: Sandbox, server: FakeConnect, **environ: str
+    way: str, project: Path, sandbox: Sandbox, server: FakeConnect, **environ: str
 ) -> Finished:
-    words = ("-P", "-m", "hatch_connect") if door == "hatch_connect" else ("-m", "invoke")
+    words = ("-P", "-m", "hatch_connect") if way == "hatch_connect" else ("-m", "invoke")
     named = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": KEY, "TOKEN": VALUE}
     arguments = (*words, "deploy", "--file", "sales.tar.gz", "-E", "TOKEN")
     return sandbox.python(*arguments, cwd=project, **(named | environ))
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_a_day_on_which_everything_fails_once(door: str, project: Path, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_a_day_on_which_everything_fails_once(way: str, project: Path, sandbox: Sandbox) -> None:
     with FakeConnect(api_key=KEY) as fake:
         fake.misbehave("GET", "server_settings$", html(503, "<h1>restarting</h1>"))
         fake.misbehave("GET", "v1/user$", Drop())
@@ -62,7 +62,7 @@ def test_a_day_on_which_everything_fails_once(door: str, project: Path, sandbox:
         fake.misbehave("POST", "deploy$", LoseAnswer())
         fake.misbehave("GET", "v1/tasks/", Drop(reset=True))
         fake.misbehave("PATCH", "environment$", Say(429, headers=(("Retry-After", "1"),)))
-        done = deploy(door, project, sandbox, fake)
+        done = deploy(way, project, sandbox, fake)
         assert done.code == 0, done.said
         assert "asks to wait 1 s" in done.stderr
         (content,) = fake.contents.values()
@@ -72,17 +72,17 @@ def test_a_day_on_which_everything_fails_once(door: str, project: Path, sandbox:
         assert VALUE not in done.said
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("reason", ENDS)
 def test_every_door_gives_the_same_exit_code(
-    door: str, reason: str, project: Path, sandbox: Sandbox
+    way: str, reason: str, project: Path, sandbox: Sandbox
 ) -> None:
     path, fault, code, told = ENDS[reason]
     with FakeConnect(api_key=KEY) as fake:
         fake.misbehave("GET", path, fault, times=99)
         brief = {"CONNECT_TASK_TIMEOUT": "1"}
         brief |= {"CONNECT_REQUEST_TIMEOUT": "0.5"} if reason == "hang" else {}
-        done = deploy(door, project, sandbox, fake, **brief)
+        done = deploy(way, project, sandbox, fake, **brief)
     assert done.code == code, done.said
     assert told in done.stderr
     assert "Traceback" not in done.said

@@ -118,9 +118,9 @@ def test_a_missing_extra_is_told_before_the_build(
         ({"git": True}, "git"),
     ],
 )
-@pytest.mark.parametrize("door", ["hatch-connect", "invoke"])
+@pytest.mark.parametrize("way", ["hatch-connect", "invoke"])
 def test_content_that_cannot_take_the_bundle_is_found_out_before_the_build(
-    door: str,
+    way: str,
     fields: dict[str, object],
     told: str,
     server: FakeConnect,
@@ -128,7 +128,7 @@ def test_content_that_cannot_take_the_bundle_is_found_out_before_the_build(
     sandbox: Sandbox,
 ) -> None:
     content = server.add_content("sales-api", **fields)
-    run = sandbox.connect if door == "hatch-connect" else sandbox.invoke
+    run = sandbox.connect if way == "hatch-connect" else sandbox.invoke
     done = run("deploy", "--app-id", content.guid, cwd=project, **keys(server))
     assert done.code == 3, done.said
     assert told in done.stderr
@@ -171,9 +171,9 @@ def test_a_prepared_folder_is_packed_after_the_server_was_asked(
     assert untouched(server, tmp_path)
 
 
-@pytest.mark.parametrize("door", ["hatch-connect", "hatch publish"])
+@pytest.mark.parametrize("way", ["hatch-connect", "hatch publish"])
 def test_all_bundles_are_asked_for_before_the_first_is_deployed(
-    door: str, server: FakeConnect, tmp_path: Path, sandbox: Sandbox
+    way: str, server: FakeConnect, tmp_path: Path, sandbox: Sandbox
 ) -> None:
     project = tmp_path / "project"
     project.mkdir()
@@ -181,8 +181,8 @@ def test_all_bundles_are_asked_for_before_the_first_is_deployed(
         files = {f"{name}.py": b"app = 1", "requirements.txt": b"fastapi==0.100.0"}
         sample_bundle(project / f"{name}.tar.gz", files=files)
     (project / "pyproject.toml").write_text('[project]\nname = "x"\nversion = "1"\n')
-    words = ("deploy",) if door == "hatch-connect" else ("publish", "-p", "connect")
-    run = sandbox.connect if door == "hatch-connect" else sandbox.hatch
+    words = ("deploy",) if way == "hatch-connect" else ("publish", "-p", "connect")
+    run = sandbox.connect if way == "hatch-connect" else sandbox.hatch
 
     def both() -> Finished:
         return run(*words, "orders.tar.gz", "stock.tar.gz", cwd=project, **keys(server))

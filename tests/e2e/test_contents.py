@@ -90,8 +90,8 @@ def test_each_piece_of_content_is_deployed_and_recorded_for_itself(
 
 
 def test_one_has_to_say_which_content(server: FakeConnect, project: Path, sandbox: Sandbox) -> None:
-    for verb in ("deploy", "bundle", "info"):
-        done = call(sandbox, server, project, verb)
+    for command in ("deploy", "bundle", "info"):
+        done = call(sandbox, server, project, command)
         assert done.code == 2
         assert "orders, stock" in done.stderr
         assert "--content" in done.stderr
@@ -162,8 +162,8 @@ def test_in_ci_a_nickname_says_which_table_counts(
     text = text.replace("[tool.hatch-connect.on.staging]", url)
     (project / "pyproject.toml").write_text(text, encoding="utf-8")
     content.title = "Other"
-    for verb in ("deploy", "info"):
-        found = call(sandbox, server, project, verb, *stock)
+    for command in ("deploy", "info"):
+        found = call(sandbox, server, project, command, *stock)
         assert found.code == 0, found.said
         assert "there are: staging" not in found.stderr
     assert content.title == "On staging"
@@ -294,8 +294,8 @@ def test_content_that_is_named_needs_no_project(
     for _ in range(2):
         assert call(sandbox, server, project, *stock, "--force").code == 0
     [content] = server.contents.values()
-    for verb in ("info", "logs", "versions", "rollback"):
-        done = call(sandbox, server, tmp_path, verb, "--app-id", content.guid)
+    for command in ("info", "logs", "versions", "rollback"):
+        done = call(sandbox, server, tmp_path, command, "--app-id", content.guid)
         assert done.code == 0, done.said
     elsewhere = f"https://other.example.com/content/{content.guid}/"
     refused = call(sandbox, server, tmp_path, "info", "--app-id", elsewhere)

@@ -90,8 +90,8 @@ def test_the_build_target_gives_the_same_bytes_each_time(
     (copy / "src" / "sales_api" / "__pycache__" / "x.pyc").write_bytes(b"x")
     assert user.run(hatch, "build", "-t", "connect", cwd=copy).code == 0
     assert (copy / "dist" / "connect" / bundle.name).read_bytes() == first
-    by_verb = user.run(hatch, "run", "connect:bundle", cwd=project)
-    assert by_verb.code == 0, by_verb.said
+    by_command = user.run(hatch, "run", "connect:bundle", cwd=project)
+    assert by_command.code == 0, by_command.said
     assert bundle.read_bytes() == first
 
 

@@ -52,9 +52,9 @@ class Bed:
         text = f"# {self.version}\nasync def app(*_): ...\n"
         (self.root / "app.py").write_text(text, encoding="utf-8")
 
-    def call(self, verb: str, **options: object) -> Called:
+    def call(self, command: str, **options: object) -> Called:
         self.fake.requests.clear()
-        done = self.caller.call(verb, directory=str(self.root), **options)
+        done = self.caller.call(command, directory=str(self.root), **options)
         assert "Traceback" not in done.said
         return done
 

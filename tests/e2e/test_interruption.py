@@ -78,11 +78,11 @@ CALLS = [
 ]
 
 
-@pytest.mark.parametrize(("door", "number"), CALLS)
+@pytest.mark.parametrize(("way", "number"), CALLS)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_while_the_server_thinks(
     moment: str,
-    door: str,
+    way: str,
     number: signal.Signals,
     server: FakeConnect,
     sandbox: Sandbox,
@@ -92,7 +92,7 @@ def test_while_the_server_thinks(
     server.misbehave(method, path, Hang(600))
     sample_bundle(tmp_path / "sales.tar.gz")
     (tmp_path / "tasks.py").write_text("from invoke_tasks import ns\n", encoding="ascii")
-    words = ("-P", "-m", "hatch_connect") if door == "hatch_connect" else ("-m", "invoke")
+    words = ("-P", "-m", "hatch_connect") if way == "hatch_connect" else ("-m", "invoke")
     process = started(
         sandbox,
         *(*words, "deploy", "--file", "sales.tar.gz", "-E", "TOKEN", "--json"),
@@ -186,7 +186,7 @@ def test_while_a_bundle_is_packed(sandbox: Sandbox, tmp_path: Path) -> None:
 def test_a_second_one_ends_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
     program = (
         "import time\n"
-        "from hatch_connect.door import interruptible\n"
+        "from hatch_connect.process import interruptible\n"
         "with interruptible():\n"
         "    try:\n"
         "        print('working', flush=True)\n"
@@ -270,7 +270,7 @@ def test_sigterm_ends_a_publication(server: FakeConnect, sandbox: Sandbox, tmp_p
 def test_sigterm_twice_at_once_is_one(sandbox: Sandbox, tmp_path: Path) -> None:
     program = (
         "import os, signal, time\n"
-        "from hatch_connect.door import interruptible\n"
+        "from hatch_connect.process import interruptible\n"
         "with interruptible():\n"
         "    try:\n"
         "        os.kill(os.getpid(), signal.SIGTERM)\n"

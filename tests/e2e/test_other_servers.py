@@ -130,10 +130,10 @@ def test_a_key_without_a_user_deploys_and_looks(caller: Caller, principal: FakeC
     assert len(content.bundles) == 2
     assert "owner_guid" not in {key for r in principal.requests for key in r.query}
     named: dict[str, object] = {"app_id": content.guid}
-    for verb in ("info", "versions", "logs", "details"):
-        done = caller.call(verb, **({} if verb == "details" else named))
-        assert done.code == 0, (verb, done.said)
-        assert ("valid key without a user" in done.stdout) is (verb in {"info", "details"})
+    for command in ("info", "versions", "logs", "details"):
+        done = caller.call(command, **({} if command == "details" else named))
+        assert done.code == 0, (command, done.said)
+        assert ("valid key without a user" in done.stdout) is (command in {"info", "details"})
     back = caller.call("rollback", bundle_id=min(content.bundles, key=int), **named)
     assert back.code == 0, back.said
     added = caller.call("add", name="ci", server=principal.url)

@@ -538,9 +538,9 @@ def test_what_only_informs_never_aborts(
     assert {request.method for request in fake.requests[-5:]} == {"GET"}
 
 
-@pytest.mark.parametrize("door", ["hatch run", "hatch run connect:", "invoke", "hatch publish"])
+@pytest.mark.parametrize("way", ["hatch run", "hatch run connect:", "invoke", "hatch publish"])
 def test_every_door_ends_with_six(
-    server: FakeConnect, root: Path, sandbox: Sandbox, door: str
+    server: FakeConnect, root: Path, sandbox: Sandbox, way: str
 ) -> None:
     collect = (
         "\n[tool.hatch.env.collectors.connect]\n[tool.hatch.envs.default]\nskip-install = true\n"
@@ -558,9 +558,9 @@ def test_every_door_ends_with_six(
             ("publish", "-p", "connect", "-o", "dry-run", "-o", "check"),
         ),
     }
-    if door == "hatch publish":
+    if way == "hatch publish":
         assert call(sandbox, server, root, "bundle").code == 0
-    run, arguments = ways[door]
+    run, arguments = ways[way]
     done = run(*arguments, cwd=root, **keys)
     assert done.code == 6, done.said
     assert "Plan: 0 to update, 1 to create. Nothing was changed." in done.stdout

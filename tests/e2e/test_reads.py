@@ -70,7 +70,7 @@ def server() -> Iterator[FakeConnect]:
 
 
 def watched(sandbox: Sandbox, root: Path, *words: str, **environ: str) -> Counter[str]:
-    """Run a verb, or `hatch publish`, and return what was opened and started, by name."""
+    """Run a command, or `hatch publish`, and return what was opened and started, by name."""
     hooks = sandbox.home / "hooks"
     hooks.mkdir(exist_ok=True)
     (hooks / "sitecustomize.py").write_text(WATCH, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A unique key and a unique value are planted; every verb and many failures are driven; all that
+"""A unique key and a unique value are planted; every command and many failures are driven; all that
 came out is searched: streams, files, bundles, and the process list while it runs."""
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def root(caller: Caller) -> Path:
 
 
 @pytest.mark.parametrize("loudness", LOUDNESS, ids=str)
-def test_every_verb_keeps_them(
+def test_every_command_keeps_them(
     caller: Caller, fake: FakeConnect, root: Path, loudness: dict[str, object]
 ) -> None:
     fake.page = Reply(200, f"{'.' * 290} {VALUE} {KEY}".encode(), "text/plain")

@@ -703,13 +703,13 @@ def test_the_process_list_and_an_interruption_keep_the_secrets(
     assert not oauth.leaks_below(tmp_path)
 
 
-def test_the_other_verbs(setting: Setting, github: FakeGitHub) -> None:
+def test_the_other_commands(setting: Setting, github: FakeGitHub) -> None:
     guid = setting.content.guid
     assert setting.deploy().code == 0
     setting.caller.bundle("print('changed')\n")
     assert setting.deploy().code == 0
-    for verb in ("info", "versions", "logs", "rollback"):
-        done = setting.caller.call(verb, app_id=guid, verbose=True)
+    for command in ("info", "versions", "logs", "rollback"):
+        done = setting.caller.call(command, app_id=guid, verbose=True)
         setting.hold(done)
         assert done.code == 0, done.said
     info = setting.caller.call("info", app_id=guid)

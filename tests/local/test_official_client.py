@@ -90,14 +90,14 @@ def test_the_official_client_deploys_files_and_updates_them(
     rsconnect: Callable[..., str],
     sample: tuple[str, str, bytes, str],
 ) -> None:
-    verb, name, content, shown = sample
+    command, name, content, shown = sample
     project = tmp_path / "files"
     (project / name).parent.mkdir(parents=True)
     (project / name).write_bytes(content)
 
     for _ in range(2):
-        rsconnect("deploy", verb, "-n", "here", "-t", f"Their {verb}", project)
+        rsconnect("deploy", command, "-n", "here", "-t", f"Their {command}", project)
 
-    (found,) = [one for one in api.ask("GET", "v1/content") if one["title"] == f"Their {verb}"]
+    (found,) = [one for one in api.ask("GET", "v1/content") if one["title"] == f"Their {command}"]
     assert shown in api.visit(found["guid"]).text
     assert len(api.ask("GET", f"v1/content/{found['guid']}/bundles")) == 2

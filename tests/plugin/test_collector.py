@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hatch_connect.options import VERBS
+from hatch_connect.commands import COMMANDS
 from hatch_connect.plugin.collector import (
     add_scripts,
     collector_class,
@@ -23,10 +23,10 @@ def collect(environments: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]
     return environments
 
 
-def test_every_environment_of_the_project_gets_a_script_for_each_verb() -> None:
+def test_every_environment_of_the_project_gets_a_script_for_each_command() -> None:
     found = collect({"default": {}, "docs": {"detached": True}, "test.py3.11": {}})
     for environment in found.values():
-        assert set(environment["scripts"]) == {f"connect-{verb}" for verb in VERBS}
+        assert set(environment["scripts"]) == {f"connect-{command}" for command in COMMANDS}
 
 
 @pytest.mark.parametrize("name", ["hatch-build", "hatch-test.py3.11", "hatch-uv", "system"])
@@ -62,7 +62,7 @@ def test_the_environment_of_our_own_has_nothing_installed() -> None:
     assert own == connect_environment(ROOT)
     assert own["detached"] is True
     assert own["skip-install"] is True
-    assert set(own["scripts"]) == set(VERBS)
+    assert set(own["scripts"]) == set(COMMANDS)
 
 
 def test_scripts_are_added_without_hatch_at_hand() -> None:

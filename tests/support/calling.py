@@ -1,4 +1,4 @@
-"""Verbs called in this process through the door, by a user whose waits are short."""
+"""Commands called in this process, by a user whose waits are short."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from hatch_connect import door
+from hatch_connect import process
 from hatch_connect.options import Options
 from support.connecting import hurry
 from support.sample_bundle import sample_bundle
@@ -39,7 +39,7 @@ class Called:
 
 @dataclass(kw_only=True)
 class Caller:
-    """Calls verbs on prepared bundles in `folder`, in an environment of its own."""
+    """Calls commands on prepared bundles in `folder`, in an environment of its own."""
 
     folder: Path
     capsys: pytest.CaptureFixture[str]
@@ -48,7 +48,7 @@ class Caller:
     answers: Callable[[str], str] | None = None
 
     def __post_init__(self) -> None:
-        surroundings = door.surroundings
+        surroundings = process.surroundings
         home = self.folder / "home"
         home.mkdir()
 
@@ -61,7 +61,7 @@ class Caller:
                 ask=self.answers,
             )
 
-        self.monkeypatch.setattr(door, "surroundings", ours)
+        self.monkeypatch.setattr(process, "surroundings", ours)
         hurry(self.monkeypatch)
         self.bundle()
 
@@ -75,9 +75,9 @@ class Caller:
         server.api_key = KEY
         self.environ |= {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": KEY}
 
-    def call(self, verb: str, **options: object) -> Called:
-        """Call a verb; options as `hatch publish -o` would give them."""
-        code = door.perform(verb, Options.of(options))
+    def call(self, command: str, **options: object) -> Called:
+        """Call a command; options as `hatch publish -o` would give them."""
+        code = process.perform(command, Options.of(options))
         out, err = self.capsys.readouterr()
         return Called(code=code, stdout=out, stderr=err)
 

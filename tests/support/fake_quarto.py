@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 _PROGRAM = """#!{python}
 import json, pathlib, re, sys
 
-verb, target = sys.argv[1], pathlib.Path(sys.argv[2]).resolve()
-assert verb == "inspect", verb
+command, target = sys.argv[1], pathlib.Path(sys.argv[2]).resolve()
+assert command == "inspect", command
 if not target.exists():
     sys.exit("ERROR: " + str(target) + " was not found")
 project = target.is_dir()

@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hatch_connect.options import SPECS, VERBS
+from hatch_connect.commands import COMMANDS
+from hatch_connect.options import SPECS
 from hatch_connect.project.content_kind import APP_MODES
 from hatch_connect.project.declared import DECLARED
 from hatch_connect.project.settings import KEYS, SETTINGS
@@ -18,7 +19,8 @@ from hatch_connect.project.settings import KEYS, SETTINGS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from hatch_connect.options import OptionSpec, Verb
+    from hatch_connect.commands import Command
+    from hatch_connect.options import OptionSpec
     from hatch_connect.project.settings import Setting
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -36,20 +38,23 @@ def code(texts: Iterable[str]) -> str:
     return ", ".join(f"`{text}`" for text in texts)
 
 
-def verbs() -> str:
+def commands() -> str:
     return table(
-        ("verb", "what it does"),
-        *((f"[`{called(verb)}`](#{verb.name})", verb.help) for verb in VERBS.values()),
+        ("command", "what it does"),
+        *(
+            (f"[`{called(command)}`](#{command.name})", command.help)
+            for command in COMMANDS.values()
+        ),
     )
 
 
-def called(verb: Verb) -> str:
+def called(command: Command) -> str:
     positional = [
         f"[{spec.metavar}]{'...' if spec.repeatable else ''}"
-        for spec in verb.options
-        if spec.positional or spec.key == verb.positional
+        for spec in command.options
+        if spec.positional or spec.key == command.positional
     ]
-    return " ".join([verb.name, *positional])
+    return " ".join([command.name, *positional])
 
 
 def options() -> str:
@@ -75,8 +80,8 @@ def value(spec: OptionSpec) -> str:
 
 
 def takers(spec: OptionSpec) -> str:
-    names = [verb.name for verb in VERBS.values() if spec in verb.options]
-    return "all" if len(names) == len(VERBS) else code(names)
+    names = [command.name for command in COMMANDS.values() if spec in command.options]
+    return "all" if len(names) == len(COMMANDS) else code(names)
 
 
 def settings(part: str) -> str:
@@ -162,7 +167,7 @@ def companions() -> str:
 
 
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
-    "verbs": ("reference/commands.md", verbs),
+    "commands": ("reference/commands.md", commands),
     "options": ("reference/commands.md", options),
     "declared": ("reference/settings.md", declared),
     "modes": ("reference/content-types.md", modes),

@@ -11,6 +11,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from hatch_connect.commands.call import nothing_changed
+from hatch_connect.commands.result import Result, deployed, planned
+from hatch_connect.commands.server import (
+    chosen_server,
+    client_of,
+    polling_of,
+    settings_of,
+    who,
+)
+from hatch_connect.commands.source import how_to_verify, source_of
 from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import NotFoundError, ProjectError, UsageError
 from hatch_connect.events import Note, Step
@@ -25,27 +35,17 @@ from hatch_connect.ship.find import (
 )
 from hatch_connect.ship.history import RecordKeeper, read_history
 from hatch_connect.ship.plan import make_rollback
-from hatch_connect.verbs.call import nothing_changed
-from hatch_connect.verbs.result import Result, deployed, planned
-from hatch_connect.verbs.server import (
-    chosen_server,
-    client_of,
-    polling_of,
-    settings_of,
-    who,
-)
-from hatch_connect.verbs.source import how_to_verify, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hatch_connect.commands.call import Call
+    from hatch_connect.commands.source import Source
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.resources import BundleInfo, Content, User
     from hatch_connect.connect.servers import Server
     from hatch_connect.ship.history import History
     from hatch_connect.ship.plan import Plan
-    from hatch_connect.verbs.call import Call
-    from hatch_connect.verbs.source import Source
 
 
 @dataclass(frozen=True, kw_only=True)

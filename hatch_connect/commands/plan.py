@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 
 from hatch_connect.bundle.bundle import Bundle
 from hatch_connect.bundle.manifest import Manifest
+from hatch_connect.commands.result import Planned, Result, one_or_several
 from hatch_connect.connect.resources import BundleInfo
 from hatch_connect.errors import DIFFERENT, BundleError, ServerError
 from hatch_connect.project.target import minor_of
@@ -25,7 +26,6 @@ from hatch_connect.ship.compare import (
 from hatch_connect.ship.history import IDENTITY
 from hatch_connect.ship.plan import Upload
 from hatch_connect.ship.request import pythons_for
-from hatch_connect.verbs.result import Planned, Result, one_or_several
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
     from hatch_connect.bundle.build_protocol import Built
     from hatch_connect.bundle.bundle import BundleContents
+    from hatch_connect.commands.source import Source
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.resources import Content
     from hatch_connect.options import Options
     from hatch_connect.ship.plan import Plan
     from hatch_connect.ship.request import DeploymentRequest, ServerFacts
-    from hatch_connect.verbs.source import Source
 
 _LIMIT = 64 << 20  # bytes of a bundle that is downloaded to compare it
 _COMMIT = re.compile(r"([0-9a-f]{7})[0-9a-f]*(-dirty)?")

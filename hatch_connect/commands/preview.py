@@ -6,26 +6,26 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from hatch_connect.commands.call import nothing_changed
+from hatch_connect.commands.content import deployed_content
+from hatch_connect.commands.deploy import run_deploy
+from hatch_connect.commands.result import Result
+from hatch_connect.commands.source import sources_of
 from hatch_connect.connect.json_reader import readable
 from hatch_connect.connect.pull_request import TOKEN, PullRequest
 from hatch_connect.errors import ContentError, NotFoundError, ServerError, UsageError
 from hatch_connect.events import Note, Step, Warned
 from hatch_connect.secret import Secret
 from hatch_connect.ship.history import PREVIEW
-from hatch_connect.verbs.call import nothing_changed
-from hatch_connect.verbs.content import deployed_content
-from hatch_connect.verbs.deploy import run_deploy
-from hatch_connect.verbs.result import Result
-from hatch_connect.verbs.source import sources_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from hatch_connect.commands.call import Call
+    from hatch_connect.commands.content import DeployedContent
+    from hatch_connect.commands.source import Source
     from hatch_connect.connect.resources import BundleInfo
     from hatch_connect.ship.history import History
-    from hatch_connect.verbs.call import Call
-    from hatch_connect.verbs.content import DeployedContent
-    from hatch_connect.verbs.source import Source
 
 _LONGEST = 255  # characters of a branch's name, by the rules of GitHub and GitLab
 # What GitHub and GitLab say of a job; GitHub's first one is set for pull requests only.

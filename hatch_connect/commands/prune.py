@@ -8,20 +8,20 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from hatch_connect.commands.call import nothing_changed
+from hatch_connect.commands.content import bundle_line, deployed_content
+from hatch_connect.commands.result import Result, one_or_several
 from hatch_connect.errors import NotFoundError, RefusedError, UsageError, add_facts
 from hatch_connect.events import Note, Step
-from hatch_connect.verbs.call import nothing_changed
-from hatch_connect.verbs.content import bundle_line, deployed_content
-from hatch_connect.verbs.result import Result, one_or_several
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from hatch_connect.commands.call import Call
+    from hatch_connect.commands.content import DeployedContent
     from hatch_connect.connect.resources import BundleInfo
     from hatch_connect.options import Options
     from hatch_connect.ship.history import History
-    from hatch_connect.verbs.call import Call
-    from hatch_connect.verbs.content import DeployedContent
 
 _KEEP = 5
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}

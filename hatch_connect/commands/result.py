@@ -1,4 +1,4 @@
-"""What a verb returns, and the results that several verbs have: a listing, a plan, a deployment."""
+"""What a command returns, and results that several have: a listing, a plan, a deployment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What a verb returns: `lines` go to stdout for people, `facts` are what `--json` prints.
+    """What a command returns: `lines` go to stdout for people, `facts` are what `--json` prints.
 
     `exit_code` is DIFFERENT if that is the result. `marked` tells that lines are marked with what
     is added and removed, which a terminal shows in colour.

@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.archive import SUFFIX, replacing
+from hatch_connect.commands.content import choose_bundle, deployed_content
+from hatch_connect.commands.result import Result
 from hatch_connect.errors import AnswerError, BundleError, RefusedError, UsageError
 from hatch_connect.events import Note, Step
 from hatch_connect.project.validators import valid_content_name
-from hatch_connect.verbs.content import choose_bundle, deployed_content
-from hatch_connect.verbs.result import Result
 
 if TYPE_CHECKING:
     from io import BufferedRandom, BufferedReader
 
+    from hatch_connect.commands.call import Call
+    from hatch_connect.commands.content import DeployedContent
     from hatch_connect.connect.resources import BundleInfo
-    from hatch_connect.verbs.call import Call
-    from hatch_connect.verbs.content import DeployedContent
 
 _MD5 = 32  # hexadecimal digits
 _GZIP = b"\x1f\x8b"

@@ -230,14 +230,14 @@ def test_a_foreign_bundle_of_the_projects_name_is_content_of_its_own(
         assert (ours.bundle_id, len(ours.bundles), len(fake.contents)) == (active, 1, 2)
 
 
-def test_verbs_that_look_heed_the_table_of_the_server_too(
+def test_commands_that_look_heed_the_table_of_the_server_too(
     caller: Caller, fake: FakeConnect
 ) -> None:
     content = fake.add_content("elsewhere")
     table = f'[tool.hatch-connect.on.staging]\nguid = "{content.guid}"\n'
     root = project(caller.folder / "p", PACKAGE, connect=f"{CONNECT}{table}")
-    for verb in ("info", "deploy", "info"):
-        done = caller.call(verb, directory=str(root), name="staging")
+    for command in ("info", "deploy", "info"):
+        done = caller.call(command, directory=str(root), name="staging")
         assert done.code == 0, done.said
     assert (len(content.bundles), len(fake.contents)) == (1, 1)
 

@@ -1,4 +1,4 @@
-"""One project, deployed through every door, by a fresh user, to a server that judges strictly."""
+"""One project, deployed in every way, by a fresh user, to a server that judges strictly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from support.fake_content import FakeContent
 
-DOORS = ("hatch-connect", "hatch run", "hatch run connect:", "invoke", "invoke sub-collection")
+WAYS = ("hatch-connect", "hatch run", "hatch run connect:", "invoke", "invoke sub-collection")
 
 
 @pytest.fixture
@@ -37,24 +37,24 @@ def project(tmp_path: Path, sandbox: Sandbox) -> Path:
     return committed(folder, sandbox)
 
 
-def use(door: str, project: Path) -> None:
-    if door == "invoke sub-collection":
+def use(way: str, project: Path) -> None:
+    if way == "invoke sub-collection":
         tasks = "import invoke_tasks\nfrom invoke import Collection\n\nns = Collection()\n"
         tasks += "ns.add_collection(invoke_tasks.ns, name='connect')\n"
         (project / "tasks.py").write_text(tasks, encoding="utf-8")
 
 
 def call(
-    door: str, verb: str, *arguments: str, project: Path, sandbox: Sandbox, **environ: str
+    way: str, command: str, *arguments: str, project: Path, sandbox: Sandbox, **environ: str
 ) -> Finished:
     ways: dict[str, tuple[Callable[..., Finished], tuple[str, ...]]] = {
-        "hatch-connect": (sandbox.connect, (verb,)),
-        "hatch run": (sandbox.hatch, ("run", f"connect-{verb}")),
-        "hatch run connect:": (sandbox.hatch, ("run", f"connect:{verb}")),
-        "invoke": (sandbox.invoke, (verb,)),
-        "invoke sub-collection": (sandbox.invoke, (f"connect.{verb}",)),
+        "hatch-connect": (sandbox.connect, (command,)),
+        "hatch run": (sandbox.hatch, ("run", f"connect-{command}")),
+        "hatch run connect:": (sandbox.hatch, ("run", f"connect:{command}")),
+        "invoke": (sandbox.invoke, (command,)),
+        "invoke sub-collection": (sandbox.invoke, (f"connect.{command}",)),
     }
-    run, start = ways[door]
+    run, start = ways[way]
     return run(*start, *arguments, cwd=project, **environ)
 
 
@@ -77,13 +77,13 @@ def files_of(archive: bytes) -> list[str]:
         return sorted(tar.getnames())
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("way", WAYS)
 def test_a_project_is_deployed_and_found_again(
-    door: str, server: FakeConnect, project: Path, sandbox: Sandbox
+    way: str, server: FakeConnect, project: Path, sandbox: Sandbox
 ) -> None:
-    use(door, project)
+    use(way, project)
     status = sandbox.git("status", "--porcelain", cwd=project)
-    done = call(door, "deploy", project=project, sandbox=sandbox, **keys(server))
+    done = call(way, "deploy", project=project, sandbox=sandbox, **keys(server))
     assert done.code == 0, done.said
     content = only(server)
     assert done.stdout.strip().endswith(f"{server.url}/content/{content.guid}/")
@@ -100,10 +100,10 @@ def test_a_project_is_deployed_and_found_again(
         "sales_api/figures.py",
         "sales_api/main.py",
     ]
-    again = call(door, "deploy", project=project, sandbox=sandbox, **keys(server))
+    again = call(way, "deploy", project=project, sandbox=sandbox, **keys(server))
     assert again.code == 0, again.said
     assert f"Nothing to upload: bundle {content.bundle_id} is this one." in again.said
-    forced = call(door, "deploy", "--force", project=project, sandbox=sandbox, **keys(server))
+    forced = call(way, "deploy", "--force", project=project, sandbox=sandbox, **keys(server))
     assert forced.code == 0, forced.said
     assert len(only(server).bundles) == 2
     assert sandbox.git("status", "--porcelain", cwd=project) == status
@@ -317,11 +317,11 @@ def test_every_file_is_listed_with_what_was_left_out(project: Path, sandbox: San
     assert ".env" in done.stdout
 
 
-@pytest.mark.parametrize("verb", ["deploy", "bundle", "manifest", "info"])
+@pytest.mark.parametrize("command", ["deploy", "bundle", "manifest", "info"])
 def test_outside_of_a_project_the_error_says_what_is_missing(
-    verb: str, sandbox: Sandbox, tmp_path: Path
+    command: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    done = sandbox.connect(verb, "--json", cwd=tmp_path)
+    done = sandbox.connect(command, "--json", cwd=tmp_path)
     assert done.code == 2
     assert "pyproject.toml" in done.stderr
     assert json.loads(done.stdout)["error"]["exit_code"] == 2
@@ -338,9 +338,9 @@ NEEDS_SHELL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a
 FULL = "error: The output cannot be written: No space left on device.\n"
 
 
-def shell(sandbox: Sandbox, folder: Path, door: str, rest: str, **environ: str) -> Finished:
-    """Run a door with redirections; its exit code is the last line of stderr."""
-    command = f"{{ '{sys.executable}' -P -m {door} {rest}; echo $? >&3; }} 3>&2"
+def shell(sandbox: Sandbox, folder: Path, way: str, rest: str, **environ: str) -> Finished:
+    """Run a way with redirections; its exit code is the last line of stderr."""
+    command = f"{{ '{sys.executable}' -P -m {way} {rest}; echo $? >&3; }} 3>&2"
     return sandbox.run("sh", "-c", command, cwd=folder, **environ)
 
 
@@ -363,13 +363,13 @@ def test_output_that_cannot_be_written_is_no_traceback(
 
 
 @NEEDS_SHELL
-@pytest.mark.parametrize("door", ["hatch_connect", "invoke"])
+@pytest.mark.parametrize("way", ["hatch_connect", "invoke"])
 @pytest.mark.parametrize("output", ["2>/dev/full", "2>&-"])
 def test_a_deployment_goes_on_though_its_messages_cannot_be_written(
-    door: str, output: str, server: FakeConnect, project: Path, sandbox: Sandbox
+    way: str, output: str, server: FakeConnect, project: Path, sandbox: Sandbox
 ) -> None:
     environ = keys(server, SALES_REGION="north")
-    done = shell(sandbox, project, door, f"deploy {output}", **environ)
+    done = shell(sandbox, project, way, f"deploy {output}", **environ)
     (content,) = server.contents.values()
     assert (done.stderr, done.stdout) == ("0\n", f"{server.url}/content/{content.guid}/\n")
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from hatch_connect.commands.result import Result
+from hatch_connect.commands.server import client_of, known_server, server_options, server_store, who
 from hatch_connect.connect.authorize import by_browser, by_device
 from hatch_connect.connect.login import Login, register, revoke
 from hatch_connect.connect.oauth import OAuthServer
@@ -13,13 +15,11 @@ from hatch_connect.connect.resolve_server import server_to_log_in, stored_login
 from hatch_connect.connect.transport import Http
 from hatch_connect.errors import ServerError, StoreError, UsageError
 from hatch_connect.events import Note, Step, Warned
-from hatch_connect.verbs.result import Result
-from hatch_connect.verbs.server import client_of, known_server, server_options, server_store, who
 
 if TYPE_CHECKING:
+    from hatch_connect.commands.call import Call
     from hatch_connect.connect.logins import Tokens
     from hatch_connect.connect.servers import Server
-    from hatch_connect.verbs.call import Call
 
 
 def run_login(call: Call) -> Result:

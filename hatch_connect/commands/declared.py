@@ -12,12 +12,12 @@ from hatch_connect.ship.declared import ComparedSettings, vanity_path
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from hatch_connect.commands.call import Call
+    from hatch_connect.commands.source import Source
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.resources import User
     from hatch_connect.ship.declared import SettingChange
     from hatch_connect.ship.request import DeploymentRequest, ServerFacts
-    from hatch_connect.verbs.call import Call
-    from hatch_connect.verbs.source import Source
 
 
 def with_settings(

@@ -9,22 +9,22 @@ from functools import partial
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
+from hatch_connect.commands.result import Deployed
 from hatch_connect.errors import add_facts, facts_of
 from hatch_connect.events import Ended, Note, Warned
 from hatch_connect.ship.execute import deploy_again
-from hatch_connect.verbs.result import Deployed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hatch_connect.commands.call import Call
+    from hatch_connect.commands.result import Result
+    from hatch_connect.commands.source import Source
     from hatch_connect.events import Event as Reported
     from hatch_connect.events import Report
     from hatch_connect.secret import Hidden
     from hatch_connect.ship.execute import Execution
     from hatch_connect.ship.state import GoOn
-    from hatch_connect.verbs.call import Call
-    from hatch_connect.verbs.result import Result
-    from hatch_connect.verbs.source import Source
 
 _TICK = 0.5  # seconds; on Windows only a wait that ends lets Ctrl-C through
 _TIDYING = 1.0  # seconds that the threads have, after an interruption, to end what they write
@@ -77,12 +77,12 @@ class SideBySide:
 class Piece:
     """A piece of content to deploy: `execution` and `outcome` tell how far it is and how it ended.
 
-    `verb` is what was called; `call` reports which content it is about; `hidden` are values to
+    `command` is what was called; `call` reports which content it is about; `hidden` are values to
     mask.
     """
 
     source: Source
-    verb: str
+    command: str
     call: Call
     hidden: Hidden
     deploy: Callable[[Piece, GoOn], Deployed]
@@ -146,7 +146,7 @@ def _left_behind(piece: Piece) -> Piece:
 def _go_on(piece: Piece, pieces: list[Piece], side: SideBySide) -> GoOn:
     """Return how to go on if this piece of content fails."""
     if len(pieces) == 1:
-        return partial(deploy_again, verb=piece.verb)
+        return partial(deploy_again, command=piece.command)
     # Side by side nobody knows yet what is going to be left: the summary says how to go on.
     again = "" if side.jobs > 1 else _again(pieces[pieces.index(piece) :])
     return lambda _guid: again

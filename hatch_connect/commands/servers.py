@@ -9,12 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hatch_connect.connect.credentials import ORDER
-from hatch_connect.connect.resolve_server import server_to_add
-from hatch_connect.errors import ProjectError, RefusedError, StoreError, UsageError
-from hatch_connect.events import Note, Warned
-from hatch_connect.verbs.result import Result
-from hatch_connect.verbs.server import (
+from hatch_connect.commands.result import Result
+from hatch_connect.commands.server import (
     chosen_server,
     client_of,
     known_server,
@@ -23,13 +19,17 @@ from hatch_connect.verbs.server import (
     settings_of,
     who,
 )
+from hatch_connect.connect.credentials import ORDER
+from hatch_connect.connect.resolve_server import server_to_add
+from hatch_connect.errors import ProjectError, RefusedError, StoreError, UsageError
+from hatch_connect.events import Note, Warned
 
 if TYPE_CHECKING:
+    from hatch_connect.commands.call import Call
     from hatch_connect.connect.resources import PythonInstallation
     from hatch_connect.connect.servers import Server, ServerStore
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.secret import Secret
-    from hatch_connect.verbs.call import Call
 
 
 def run_add(call: Call) -> Result:
@@ -202,7 +202,7 @@ def _which_counts(server: Server) -> str:
 
 
 def _main_content(call: Call) -> ProjectConfig | None:
-    """Return the project if there is one: this verb needs none, nor content in it."""
+    """Return the project if there is one: this command needs none, nor content in it."""
     try:
         return call.config(None, packages_only=True)
     except ProjectError:

@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hatch_connect.bundle.manifest import Manifest
+    from hatch_connect.commands.call import Call
     from hatch_connect.connect.resources import BundleInfo, ServerSettings
     from hatch_connect.connect.servers import Server
     from hatch_connect.options import Options
     from hatch_connect.project.project import Project, ProjectConfig
     from hatch_connect.project.settings import Verification
     from hatch_connect.ship.find import ContentMatch
-    from hatch_connect.verbs.call import Call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

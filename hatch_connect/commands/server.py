@@ -20,13 +20,13 @@ from hatch_connect.project.settings import SETTINGS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hatch_connect.commands.call import Call
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.identity import IdentitySource
     from hatch_connect.connect.resources import ServerSettings, User
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.secret import Hidden
     from hatch_connect.ship.follow import TaskPolling
-    from hatch_connect.verbs.call import Call
 
 
 _LOCAL = "the option --local"

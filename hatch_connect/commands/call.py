@@ -1,4 +1,4 @@
-"""What a verb is called with: options, surroundings, the project, and where it reports."""
+"""What a command is called with: options, surroundings, the project, and where it reports."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call of a verb: what is asked for, by which process, and where it reports.
+    """One call of a command: what is asked for, by which process, and where it reports.
 
-    `read_project` reads the project once, if a verb asks for it: not every verb needs one.
+    `read_project` reads the project once, if a command asks for it: not every command needs one.
     `secrets` are those that arise; `identities` are those of the workflow, by server and audience.
     """
 
@@ -132,7 +132,7 @@ class Call:
 
 
 def _read_project(directory: Path) -> Project:
-    # Some verbs need no project: they start faster without what reads one.
+    # Some commands need no project: they start faster without what reads one.
     from hatch_connect.project.project import read_project
     from hatch_connect.project.reading import find_root
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from support.fake_connect import Say
 
 from hatch_connect.api import configuration
+from hatch_connect.commands.settings import _table, _value
 from hatch_connect.project.declared import DECLARED, DeclaredKind
-from hatch_connect.verbs.settings import _table, _value
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
+from hatch_connect.commands.content import deployed_content
+from hatch_connect.commands.result import Result
 from hatch_connect.connect.json_reader import readable
 from hatch_connect.errors import NotFoundError, RefusedError
 from hatch_connect.events import Note
 from hatch_connect.project.declared import DECLARED, DeclaredKind
 from hatch_connect.project.validators import validate_principal
 from hatch_connect.ship.declared import TagTree, vanity_path, whole_units
-from hatch_connect.verbs.content import deployed_content
-from hatch_connect.verbs.result import Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
+    from hatch_connect.commands.call import Call
     from hatch_connect.connect.content_settings import (
         ContentSettingsClient,
         Integration,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
         Tag,
     )
     from hatch_connect.events import Report
-    from hatch_connect.verbs.call import Call
 
 T = TypeVar("T")
 _Value: TypeAlias = "str | float | list[str]"

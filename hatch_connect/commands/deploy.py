@@ -15,6 +15,27 @@ from typing import TYPE_CHECKING, Any
 
 from hatch_connect.bundle.archive import DEFAULT_DIRECTORY
 from hatch_connect.bundle.bundle import Bundle
+from hatch_connect.commands.build import build_content, build_request
+from hatch_connect.commands.call import nothing_changed
+from hatch_connect.commands.declared import confirm_removals, refuse_shared_paths, with_settings
+from hatch_connect.commands.plan import Prepared, compared, planned_changes
+from hatch_connect.commands.result import (
+    Deployed,
+    Result,
+    deployed,
+    listing_of,
+    one_or_several,
+    planned,
+)
+from hatch_connect.commands.server import chosen_server, client_of, polling_of, settings_of
+from hatch_connect.commands.side_by_side import Piece, SideBySide, deploy_each
+from hatch_connect.commands.source import (
+    built_bundles,
+    how_to_verify,
+    metadata_of_bundle,
+    sources_of,
+    warn_of_other_repository,
+)
 from hatch_connect.connect.records import DeploymentRecord
 from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import HatchConnectError, UsageError, add_facts
@@ -25,27 +46,6 @@ from hatch_connect.ship.history import IDENTITY, RecordKeeper, noted_identity, r
 from hatch_connect.ship.plan import CreateContent, Upload, make_plan
 from hatch_connect.ship.request import DeploymentRequest, ServerFacts, check_request
 from hatch_connect.ship.variables import collect_variables
-from hatch_connect.verbs.build import build_content, build_request
-from hatch_connect.verbs.call import nothing_changed
-from hatch_connect.verbs.declared import confirm_removals, refuse_shared_paths, with_settings
-from hatch_connect.verbs.plan import Prepared, compared, planned_changes
-from hatch_connect.verbs.result import (
-    Deployed,
-    Result,
-    deployed,
-    listing_of,
-    one_or_several,
-    planned,
-)
-from hatch_connect.verbs.server import chosen_server, client_of, polling_of, settings_of
-from hatch_connect.verbs.side_by_side import Piece, SideBySide, deploy_each
-from hatch_connect.verbs.source import (
-    built_bundles,
-    how_to_verify,
-    metadata_of_bundle,
-    sources_of,
-    warn_of_other_repository,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,6 +53,9 @@ if TYPE_CHECKING:
     from hatch_connect.bundle.build_protocol import BuildRequest, Built
     from hatch_connect.bundle.bundle import BundleContents
     from hatch_connect.bundle.manifest import Manifest
+    from hatch_connect.commands.call import Call
+    from hatch_connect.commands.result import Planned
+    from hatch_connect.commands.source import Source
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.resources import BundleInfo, ServerSettings, User
     from hatch_connect.connect.servers import Server
@@ -65,9 +68,6 @@ if TYPE_CHECKING:
     from hatch_connect.ship.plan import Plan
     from hatch_connect.ship.state import GoOn
     from hatch_connect.ship.variables import Variables
-    from hatch_connect.verbs.call import Call
-    from hatch_connect.verbs.result import Planned
-    from hatch_connect.verbs.source import Source
 
 _LARGEST = 5  # files that are named when a bundle is too large for the server
 
@@ -92,12 +92,12 @@ class _Checked:
 def run_deploy(
     call: Call,
     read_sources: Callable[[Call], tuple[Source, ...]] = sources_of,
-    verb: str = "deploy",
+    command: str = "deploy",
 ) -> Result:
     """Deploy the project, or the bundle that was named. Raises HatchConnectError.
 
     First everything is checked that the project, the call and the server can tell; then all bundles
-    are built and all plans made; only then is anything changed. Another `verb` deploys other
+    are built and all plans made; only then is anything changed. Another `command` deploys other
     sources.
     """
     _check_options(call.options)
@@ -107,7 +107,7 @@ def run_deploy(
         # On Windows a thread that is left behind at Ctrl-C may still hold a file open.
         temporary = TemporaryDirectory(prefix="hatch-connect-", ignore_cleanup_errors=True)
         folder = Path(stack.enter_context(temporary))
-        with nothing_changed(verb):
+        with nothing_changed(command):
             # All checks and plans come before the first change, so that an error in the second
             # piece of content does not leave the first one deployed.
             checked, sources = [], read_sources(call)
@@ -128,7 +128,7 @@ def run_deploy(
         pieces = [
             Piece(
                 source=each.source,
-                verb=verb,
+                command=command,
                 call=each.call,
                 hidden=each.hidden,
                 deploy=partial(_deploy, each, plan, polling),

@@ -1,4 +1,4 @@
-"""The verbs that need no server, and building as `deploy` does it too.
+"""The commands that need no server, and building as `deploy` does it too.
 
 `bundle` builds the bundle; `manifest` leaves its content as a folder that can be deployed or
 committed; `requirements` shows the packages, and why each is there or is not.
@@ -18,6 +18,7 @@ from hatch_connect.bundle.build_protocol import BuildRequest
 from hatch_connect.bundle.bundle import Bundle
 from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.bundle.packages import PackageInputs, decide_packages
+from hatch_connect.commands.result import Result, listing_of, one_or_several
 from hatch_connect.errors import InterpreterError, LockError
 from hatch_connect.events import Detail, Note, Step, Warned
 from hatch_connect.locks import find_lock
@@ -30,18 +31,17 @@ from hatch_connect.project.interpreter import (
     tool_of,
 )
 from hatch_connect.project.target import Target
-from hatch_connect.verbs.result import Result, listing_of, one_or_several
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from hatch_connect.bundle.build_protocol import Built, Form
     from hatch_connect.bundle.packages import Packages
+    from hatch_connect.commands.call import Call
     from hatch_connect.locks.lock import Lock
     from hatch_connect.options import Options
     from hatch_connect.project.interpreter import Interpreter
     from hatch_connect.project.project import ProjectConfig
-    from hatch_connect.verbs.call import Call
 
 
 def _inputs(config: ProjectConfig, call: Call) -> PackageInputs:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hatch_connect.commands.result import Result
+from hatch_connect.commands.server import state_folder
 from hatch_connect.events import Note
 from hatch_connect.local.start import serve
 from hatch_connect.programs import without_identity
-from hatch_connect.verbs.result import Result
-from hatch_connect.verbs.server import state_folder
 
 if TYPE_CHECKING:
+    from hatch_connect.commands.call import Call
     from hatch_connect.local.folder import LocalServer
-    from hatch_connect.verbs.call import Call
 
 
 def run_local(call: Call) -> Result:

@@ -12,6 +12,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.bundle import Bundle
+from hatch_connect.commands.call import nothing_changed
+from hatch_connect.commands.content import deployed_content
+from hatch_connect.commands.deploy import run_deploy
+from hatch_connect.commands.download import active_bundle, download, file_name
+from hatch_connect.commands.server import chosen_server, polling_of
+from hatch_connect.commands.source import how_to_verify, records_of, source_of, sources_of
 from hatch_connect.connect.servers import content_guid, same_server
 from hatch_connect.errors import ContentError, NotAnsweringError, UsageError
 from hatch_connect.events import Note, Step, silent
@@ -27,21 +33,15 @@ from hatch_connect.ship.history import (
 )
 from hatch_connect.ship.plan import Verify
 from hatch_connect.ship.verify import Visited, verify
-from hatch_connect.verbs.call import nothing_changed
-from hatch_connect.verbs.content import deployed_content
-from hatch_connect.verbs.deploy import run_deploy
-from hatch_connect.verbs.download import active_bundle, download, file_name
-from hatch_connect.verbs.server import chosen_server, polling_of
-from hatch_connect.verbs.source import how_to_verify, records_of, source_of, sources_of
 
 if TYPE_CHECKING:
+    from hatch_connect.commands.call import Call
+    from hatch_connect.commands.content import DeployedContent
+    from hatch_connect.commands.result import Result
+    from hatch_connect.commands.source import Source
     from hatch_connect.connect.resources import Content
     from hatch_connect.connect.servers import Server
     from hatch_connect.project.project import ProjectConfig
-    from hatch_connect.verbs.call import Call
-    from hatch_connect.verbs.content import DeployedContent
-    from hatch_connect.verbs.result import Result
-    from hatch_connect.verbs.source import Source
 
 _WHICH = (
     "Name it by its URL, --from https://SERVER/content/GUID/, or keep its GUID as `guid` in the "

@@ -1,4 +1,4 @@
-"""What all doors share: this process as surroundings, and one way to carry out a verb.
+"""What all ways to run a command share: this process as surroundings, and carrying one out.
 
 There are few imports, so that signals are handled before anything else is loaded.
 """
@@ -27,11 +27,11 @@ from hatch_connect.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from hatch_connect.commands.call import Surroundings
+    from hatch_connect.commands.result import Result
     from hatch_connect.display import PlainDisplay
     from hatch_connect.options import Options
     from hatch_connect.secret import Secret
-    from hatch_connect.verbs.call import Surroundings
-    from hatch_connect.verbs.result import Result
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _TMPDIR = "TMPDIR"
@@ -45,8 +45,8 @@ RUN_BY = "HATCH_CONNECT_RUN_BY"
 _interrupted = 0.0  # when the first interruption came
 
 
-def perform(verb: str, options: Options, *, key_typed: bool = False) -> int:
-    """Carry out a verb, show what comes of it, and return the exit code.
+def perform(command: str, options: Options, *, key_typed: bool = False) -> int:
+    """Carry out a command, show what comes of it, and return the exit code.
 
     `key_typed` tells that the API key was on the command line, which other users can read.
     """
@@ -56,7 +56,7 @@ def perform(verb: str, options: Options, *, key_typed: bool = False) -> int:
 
         display = display_for(os.environ, quiet=options.quiet, verbose=options.verbose)
         try:
-            return _perform(verb, options, display, key_typed=key_typed)
+            return _perform(command, options, display, key_typed=key_typed)
         except KeyboardInterrupt as error:
             display.interrupted(error)
             display.close()
@@ -65,10 +65,10 @@ def perform(verb: str, options: Options, *, key_typed: bool = False) -> int:
             return exit_code_of(error)
 
 
-def _perform(verb: str, options: Options, display: PlainDisplay, *, key_typed: bool) -> int:
+def _perform(command: str, options: Options, display: PlainDisplay, *, key_typed: bool) -> int:
+    from hatch_connect.commands import run_command
     from hatch_connect.display import show_error_object
     from hatch_connect.events import Warned
-    from hatch_connect.verbs import run_verb
 
     if key_typed:
         display.report(Warned(text="The API key is on the command line, where others can see it."))
@@ -76,7 +76,7 @@ def _perform(verb: str, options: Options, display: PlainDisplay, *, key_typed: b
         with temporary_folder():
             around = surroundings()
             with _identity_for_us_alone():
-                result = run_verb(verb, options, around, display.report)
+                result = run_command(command, options, around, display.report)
             return _show(result, options, display)
     except HatchConnectError as error:
         display.close()
@@ -285,7 +285,7 @@ def _parent_of(process: int) -> str | None:
 
 def surroundings() -> Surroundings:
     """Return the environment, working directory, clock and terminal of this process."""
-    from hatch_connect.verbs.call import Surroundings
+    from hatch_connect.commands.call import Surroundings
 
     try:
         directory = Path.cwd()
@@ -333,7 +333,7 @@ def _ask(question: str) -> str:
     from hatch_connect.display import clean
 
     # It may hold what a server calls things.
-    print(clean(question), end="", file=sys.stderr, flush=True)  # noqa: T201 - a door may print
+    print(clean(question), end="", file=sys.stderr, flush=True)  # noqa: T201 - the outermost layer may print
     return sys.stdin.readline()
 
 

@@ -1,4 +1,4 @@
-"""The verb `requirements`: which packages, and why."""
+"""The command `requirements`: which packages, and why."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from support.bundles import Heard, write_files
 
+from hatch_connect.commands import run_command
+from hatch_connect.commands.call import Surroundings
 from hatch_connect.display import show_result
 from hatch_connect.errors import ConfigurationError, LockError
 from hatch_connect.options import Options
 from hatch_connect.project.interpreter import inspect_interpreter, tool_of
-from hatch_connect.verbs import run_verb
-from hatch_connect.verbs.call import Surroundings
 
 DATA = Path(__file__).parents[1] / "locks" / "data"
 BARE = '[project]\nname = "bare"\nversion = "1"\ndependencies = ["six"]\n'
@@ -33,7 +33,7 @@ def run(root: Path, capsys: pytest.CaptureFixture[str], **given: object) -> str:
         sleep=time.sleep,
     )
     options = Options.of(given)
-    result = run_verb("requirements", options, surroundings, Heard())
+    result = run_command("requirements", options, surroundings, Heard())
     show_result(result, {}, as_json=options.json)
     return capsys.readouterr().out
 
