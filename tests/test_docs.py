@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from support.reference import DOCS, PART, PARTS, renewed
+from support.site import problems
 from test_import_table import MAY_IMPORT, WORDS
 
 from hatch_connect import errors
@@ -14,6 +17,9 @@ from hatch_connect.commands import COMMANDS
 from hatch_connect.project.content_kind import APP_MODES
 from hatch_connect.project.declared import DECLARED
 from hatch_connect.project.settings import KEYS
+
+if TYPE_CHECKING:
+    from support.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
@@ -59,7 +65,7 @@ def test_every_type_of_content_has_an_example() -> None:
     names = {name for mode in APP_MODES if mode.short_names for name in mode.short_names}
     modes = {
         name
-        for row in re.findall(r"^\| [^|]+ \| ([^|]+) \|.*tests/projects", by_hand, re.MULTILINE)
+        for row in re.findall(r"^\| [^|]+ \| (`[^|]+) \|[^|]*\| `", by_hand, re.MULTILINE)
         for name in re.findall(r"`([^`]+)`", row)
     }
     assert modes <= names
@@ -137,6 +143,46 @@ def anchors(text: str) -> set[str]:
     """Return the names under which headings can be linked to."""
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_site_is_whole() -> None:
+    assert not list(problems())
+
+
+def test_what_makes_a_site_less_than_whole(tmp_path: Path) -> None:
+    nav = '[project]\nnav = ["README.md", { "More" = ["a.md", "gone.md", "a.md"] }]\n'
+    (tmp_path / "zensical.toml").write_text(nav, encoding="utf-8")
+    (tmp_path / "docs").mkdir()
+    for page, text in {
+        "README.md": "[a](a.md#part) [out](../zensical.toml)",
+        "a.md": "",
+        "b.md": "",
+    }.items():
+        (tmp_path / "docs" / page).write_text(text, encoding="utf-8")
+    assert sorted(set(problems(tmp_path))) == [
+        "docs/README.md: ../zensical.toml is no file in docs/",
+        "zensical.toml: a.md is named twice",
+        "zensical.toml: docs/b.md is not in the nav",
+        "zensical.toml: there is no docs/gone.md",
+    ]
+
+
+@pytest.mark.registry
+def test_the_site_is_built_and_fetches_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
+    for name in ("pyproject.toml", "README.md", "LICENSE", "zensical.toml"):
+        shutil.copy2(ROOT / name, tmp_path)
+    shutil.copytree(DOCS, tmp_path / "docs")
+    shutil.copytree(ROOT / "tests" / "support", tmp_path / "tests" / "support")
+    done = sandbox.hatch("run", "docs:build", cwd=tmp_path)
+    assert done.code == 0, done.said
+    site = tmp_path / "site"
+    for page in PAGES:
+        if page.startswith("docs/"):
+            name = page.removeprefix("docs/").replace("README.md", "index.html")
+            text = site.joinpath(name).with_suffix(".html").read_text(encoding="utf-8")
+            assert not re.findall(
+                r"<(?:link|script|img|iframe)\b[^>]*\b(?:href|src)=\"?(?:https?:)?//[^>]*>", text
+            )
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("docs/")])

@@ -54,5 +54,5 @@ def test_the_sdist_holds_what_builds_and_tests_it(artifacts: Path) -> None:
         "benchmarks", "hatch_connect", "invoke_tasks", "docs", "tests", "examples"
     ) | {
         ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "PKG-INFO", "README.md",
-        "SECURITY.md", "action.yml", "pyproject.toml",
+        "SECURITY.md", "action.yml", "pyproject.toml", "zensical.toml",
     }  # fmt: skip

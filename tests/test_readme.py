@@ -23,12 +23,18 @@ TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 PROJECTS = ROOT / "tests" / "projects"
 
 CONTENT_ROW = re.compile(
-    r"^\| (?P<content>[^|]+) \| (?P<modes>`[^|]+`) \| (?P<entry>[^|]*)\| \[(?P<name>[\w-]+)\]",
+    r"^\| (?P<content>[^|]+) \| (?P<modes>`[^|]+`) \| (?P<entry>[^|]*)\| `(?P<name>[\w-]+)` \|$",
     re.MULTILINE,
 )
 CONTENTS = [match.groupdict() for match in CONTENT_ROW.finditer(TEXT)]
-COMMANDS = re.findall(
-    r"^\$ (?:hatch-connect |hatch run connect[-:]|invoke )(.+)$", TEXT, re.MULTILINE
+COMMAND = r"(?:hatch-connect |hatch run connect[-:]|invoke (?!-))(?:connect\.)?(?=[a-z])([^`\n]+)"
+COMMANDS = sorted(
+    {
+        *re.findall(
+            rf"^ *\$ (?:[\w ]+&& |[A-Z_]+=\S+ |uvx |pipx run )*{COMMAND}$", TEXT, re.MULTILINE
+        ),
+        *re.findall(rf"(?<!`)`{COMMAND}`", TEXT),
+    }
 )
 TABLES = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
 NEEDS_A_PROGRAM = {"notebook-static", "quarto-document"}
