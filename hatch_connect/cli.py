@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from hatch_connect import __version__
-from hatch_connect.commands import COMMANDS
+from hatch_connect.commands import COMMANDS, Topic
 from hatch_connect.errors import UsageError
-from hatch_connect.options import OptionKind, Options
+from hatch_connect.options import SPECS, OptionKind, Options, Section
 from hatch_connect.process import open_closed_streams, perform, unwritten
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hatch_connect.options import OptionSpec
 
 _FROM_ARGUMENT = "_argument"
+_NARROW = 60  # columns
 
 
 def main(version: str) -> None:
@@ -53,13 +54,56 @@ def _run(version: str) -> int:
 
 def command_line(version: str = "") -> click.Group:
     """Return the whole command line, made from the commands and their options."""
-    group = click.Group(
+    group = _Program(
         "hatch-connect",
         help="Ship a Hatch project to Posit Connect from the build it already has.",
         commands={command.name: _command(command) for command in COMMANDS.values()},
+        epilog="`hatch-connect COMMAND --help` shows the options of a command.",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     return click.version_option(__version__, message=version)(group)
+
+
+class _Help(click.Command):
+    """A command whose help lists the options by section, as wide as the terminal is."""
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help. Click itself never writes less than 50 columns."""
+        import shutil
+
+        formatter.width = max(20, min(80, shutil.get_terminal_size().columns) - 2)
+        super().format_help(ctx, formatter)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options of each section below its heading."""
+        rows: dict[Section, list[tuple[str, str]]] = {section: [] for section in Section}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+            if record:
+                spec = SPECS.get(param.name or "")
+                rows[spec.section if spec else Section.OUTPUT].append(record)
+        for section, those in rows.items():
+            # If it is narrow, what is long stands above what it means.
+            _write(formatter, section.value, those, 30 if formatter.width > _NARROW else 4)
+
+
+class _Program(_Help, click.Group):
+    """A group whose help lists the commands by topic."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands of each topic below its heading, then the options."""
+        for topic in Topic:
+            commands = (command for command in COMMANDS.values() if command.topic is topic)
+            _write(formatter, topic.value, [(command.name, command.help) for command in commands])
+        click.Command.format_options(self, ctx, formatter)
+
+
+def _write(
+    formatter: click.HelpFormatter, heading: str, rows: list[tuple[str, str]], widest: int = 30
+) -> None:
+    if rows:
+        with formatter.section(heading):
+            formatter.write_dl(rows, col_max=widest)
 
 
 def _command(command: Command) -> click.Command:
@@ -71,22 +115,20 @@ def _command(command: Command) -> click.Command:
             many = -1 if spec.repeatable else 1
             params.append(click.Argument(argument, required=False, metavar=shown, nargs=many))
         params.append(_parameter(spec))
-    return click.Command(
-        command.name, params=params, help=command.help, callback=_callback(command.name)
-    )
+    return _Help(command.name, params=params, help=command.help, callback=_callback(command.name))
 
 
 def _parameter(spec: OptionSpec) -> click.Option:
     declarations = [spec.key, *spec.flags]
     if spec.kind is OptionKind.FLAG:
-        return click.Option(declarations, is_flag=True, help=spec.help)
+        return click.Option(declarations, is_flag=True, help=spec.text)
     kind = click.INT if spec.kind is OptionKind.NUMBER else click.STRING
     return click.Option(
         declarations,
         type=kind,
         multiple=spec.repeatable,
         metavar=spec.metavar,
-        help=spec.help,
+        help=spec.text,
     )
 
 

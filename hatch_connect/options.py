@@ -33,13 +33,24 @@ class OptionKind(Enum):
     NUMBER = "number"  # int | None
 
 
+class Section(Enum):
+    """The headings of help, in their order."""
+
+    CONTENT = "Content"
+    SHIPS = "What ships"
+    WHERE = "Where"
+    HOW = "How"
+    OUTPUT = "Output"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptionSpec:
     """How one option is spelled and what it is for.
 
     `key` is the field of `Options`; `flags` start with the long spelling, `--` included; `group`
-    is the set of commands that take it (see `COMMANDS`); `setting` is the key of
-    [tool.hatch-connect] that the option overrides, or None.
+    is the set of commands that take it (see `COMMANDS`), `section` the heading below which help
+    shows it; `setting` is the key of [tool.hatch-connect] that the option overrides, or None;
+    `default` says what counts without it, `variable` names the environment variable that does.
     """
 
     key: str
@@ -48,8 +59,17 @@ class OptionSpec:
     help: str
     metavar: str
     group: str
+    section: Section
     setting: str | None = None
+    default: str = ""
+    variable: str = ""
     positional: bool = False
+
+    @property
+    def text(self) -> str:
+        """What help says of it: what it is for, its default and its variable."""
+        more = (("default", self.default), ("env", self.variable))
+        return " ".join((self.help, *(f"[{name}: {value}]" for name, value in more if value)))
 
     @property
     def long(self) -> str:
@@ -69,14 +89,27 @@ _DEFAULTS: dict[OptionKind, Any] = {
 }
 
 
+# By group of commands; the options of others are below `How`, unless they say otherwise.
+_SECTIONS = {
+    **dict.fromkeys(("project", "contents", "content", "bundle"), Section.CONTENT),
+    **dict.fromkeys(("file", "build"), Section.SHIPS),
+    **dict.fromkeys(("server", "key", "promote", "machine", "add", "login"), Section.WHERE),
+    **dict.fromkeys(("manifest", "requirements", "download", "settings", "all"), Section.OUTPUT),
+}
+
+
 def _option(kind: OptionKind, flags: str, group: str, about: str = "", **more: Any) -> Any:  # noqa: ANN401 - as dataclasses.field
     """Declare a field of `Options`: `flags` in any order, `more` as in `OptionSpec`.
 
-    An option that overrides a setting is for what the setting is for.
+    An option that overrides a setting is for what the setting is for, and has its default.
     """
     long, *others = sorted(flags.split(), key=lambda flag: not flag.startswith("--"))
-    about = about or SETTINGS[more["setting"]].doc
+    if "setting" in more:
+        setting = SETTINGS[more["setting"]]
+        about = about or setting.doc
+        more.setdefault("default", "" if kind is OptionKind.FLAG else setting.shown_default)
     spec = {"kind": kind, "flags": (long, *others), "group": group, "help": about, **more}
+    spec.setdefault("section", _SECTIONS.get(group, Section.HOW))
     spec.setdefault("metavar", "TEXT")
     return field(default=_DEFAULTS.get(kind), metadata=spec)
 
@@ -97,23 +130,24 @@ class Options:
     file: tuple[str, ...] = _texts(
         "--file",
         "file",
-        "Deploy this bundle (.connect.tgz, .tar.gz), manifest.json, or folder that holds one,"
-        " as it is.",
+        "Deploy this bundle (.connect.tgz or .tar.gz), manifest.json or folder with one, as it is.",
         metavar="FILE",
         positional=True,
     )
     bundle_id: str | None = _text(
         "--bundle-id",
         "bundle",
-        "The bundle. Default: the active one; of `rollback`, the one before it.",
+        "ID of the bundle.",
         metavar="BUNDLE",
+        default="the active one, or the one before it for rollback",
         positional=True,
     )
     directory: str | None = _text(
         "--directory",
         "project",
-        "The project's folder. Default: where you are, or above.",
+        "Folder of the project.",
         metavar="FOLDER",
+        default="the current one, or the nearest above with a pyproject.toml",
     )
     content: tuple[str, ...] = _texts(
         "--content",
@@ -125,48 +159,61 @@ class Options:
     name: str | None = _text(
         "-n --name",
         "server",
-        "The server's nickname in the store. Default of `login`: its host.",
+        "Nickname of the server.",
+        metavar="NICKNAME",
     )
     server: str | None = _text(
-        "-s --server", "server", "The server's URL ($CONNECT_SERVER).", metavar="URL"
+        "-s --server", "server", "URL of the server.", metavar="URL", variable="CONNECT_SERVER"
     )
     from_server: str | None = _text(
         "--from",
         "promote",
-        "The server to take the active bundle from: a nickname or a URL, of content too.",
+        "Server to take the active bundle from: nickname, URL, or URL of content.",
         metavar="SERVER",
     )
     to_server: str | None = _text(
         "--to",
         "promote",
-        "The server to deploy it to: a nickname or a URL, of content too.",
+        "Server to deploy it to: nickname, URL, or URL of content.",
         metavar="SERVER",
     )
     api_key: Secret | None = _option(
         OptionKind.SECRET,
         "-k --api-key",
         "key",
-        "The API key. Others on this machine can see a command line: better $CONNECT_API_KEY.",
+        "API key. Prefer the environment variable: others can see your command line.",
         metavar="KEY",
+        variable="CONNECT_API_KEY",
     )
     no_identity: bool = _flag(
-        "--no-identity",
-        "key",
-        "Do not sign in as the CI workflow that this runs in, if there is no API key.",
+        "--no-identity", "key", "Without an API key, do not sign in as the current CI workflow."
     )
-    insecure: bool = _flag("-i --insecure", "server", "Do not check the server's certificate.")
+    insecure: bool = _flag(
+        "-i --insecure",
+        "server",
+        "Do not verify the server's TLS certificate.",
+        variable="CONNECT_INSECURE",
+    )
     cacert: str | None = _text(
-        "-c --cacert", "server", "Trust this PEM file ($CONNECT_CA_CERTIFICATE).", metavar="FILE"
+        "-c --cacert",
+        "server",
+        "Trust the certificates in this PEM file.",
+        metavar="FILE",
+        variable="CONNECT_CA_CERTIFICATE",
     )
     output: str | None = _text(
         "--output",
         "download",
-        "Write it to this file, or into this folder. Default: where you are.",
+        "Write to this file, or into this folder.",
         metavar="FILE",
+        default="the current folder",
     )
-    set_default: bool = _flag("--set-default", "add", "Use it where no other is named.")
+    set_default: bool = _flag("--set-default", "add", "Use this server if no other is named.")
     device: bool = _flag(
-        "--device", "login", "Enter a code in a browser on any machine. Default without a display."
+        "--device",
+        "login",
+        "Enter a code in a browser on any machine.",
+        default="if there is no display",
     )
     entrypoint: str | None = _text("-e --entrypoint", "build", setting="entrypoint")
     exclude: tuple[str, ...] = _texts("-x --exclude", "build", metavar="PATTERN", setting="exclude")
@@ -177,9 +224,12 @@ class Options:
     force_generate: bool = _flag("-g --force-generate", "build", setting="force-generate")
     extra: tuple[str, ...] = _texts("--extra", "build", metavar="EXTRA", setting="extras")
     group: tuple[str, ...] = _texts("--group", "build", metavar="GROUP", setting="groups")
-    explain: bool = _flag("--explain", "requirements", "Say why each package is there, or is not.")
+    explain: bool = _flag("--explain", "requirements", "Show why each package is there, or is not.")
     python: str | None = _text(
-        "-p --python", "build", "The interpreter whose packages ship.", metavar="PATH"
+        "-p --python",
+        "build",
+        "Interpreter whose packages ship if there is no lock.",
+        metavar="PATH",
     )
     python_version: str | None = _text(
         "--python-version --override-python-version",
@@ -195,107 +245,121 @@ class Options:
     hide_tagged_input: bool = _flag("--hide-tagged-input", "build", setting="hide-tagged-input")
     image: str | None = _text("-I --image", "build", metavar="IMAGE", setting="image")
     disable_env_management: bool = _flag(
-        "--disable-env-management", "build", "Let the server install no package."
+        "--disable-env-management", "build", "Do not let the server install packages."
     )
     disable_env_management_py: bool = _flag(
-        "--disable-env-management-py", "build", "The same for Python only."
+        "--disable-env-management-py", "build", "Do not let the server install Python packages."
     )
     disable_env_management_r: bool = _flag(
-        "--disable-env-management-r", "build", "The same for R only."
+        "--disable-env-management-r", "build", "Do not let the server install R packages."
     )
     package_installer: str | None = _text(
         "--package-installer", "build", metavar="pip|uv", setting="package-installer"
     )
-    list: bool = _flag("--list", "build", "List what ships and what does not, and why.")
+    list: bool = _flag(
+        "--list",
+        "build",
+        "List the files that ship, and those that do not, with the reason.",
+        section=Section.OUTPUT,
+    )
     in_place: bool = _flag(
         "--in-place",
         "manifest",
-        "Write manifest.json beside pyproject.toml, for content that Connect pulls from git.",
+        "Write manifest.json next to pyproject.toml, for content that Connect pulls from Git.",
     )
-    title: str | None = _text("-t --title", "deploy", setting="title")
-    new: bool = _flag("-N --new", "deploy", "Deploy as new content.")
+    title: str | None = _text("-t --title", "deploy", setting="title", section=Section.CONTENT)
+    new: bool = _flag(
+        "-N --new",
+        "deploy",
+        "Create new content, and leave what is there.",
+        section=Section.CONTENT,
+    )
     app_id: str | None = _text(
-        "-a --app-id", "content", "The content's GUID, number or URL.", metavar="ID"
+        "-a --app-id", "content", "GUID, number or URL of the content.", metavar="ID"
     )
     environment: tuple[Secret, ...] = _option(
         OptionKind.SECRETS,
         "-E --environment",
         "deploy",
-        "Set a variable: NAME=VALUE, or NAME to take the value from the environment.",
+        "Set an environment variable; NAME alone takes its value from the current environment.",
         metavar="NAME[=VALUE]",
     )
     env_file: str | None = _text(
-        "--env-file", "deploy", "Set the variables of this file.", metavar="FILE"
+        "--env-file", "deploy", "Set the environment variables in this file.", metavar="FILE"
     )
     unset: tuple[str, ...] = _texts(
-        "--unset", "deploy", "Remove this variable from the content.", metavar="NAME"
+        "--unset", "deploy", "Remove this environment variable from the content.", metavar="NAME"
     )
     metadata: tuple[str, ...] = _texts(
-        "--metadata", "deploy", "Note this with the bundle.", metavar="KEY=VALUE"
+        "--metadata", "deploy", "Add this to the bundle's metadata.", metavar="KEY=VALUE"
     )
-    no_metadata: bool = _flag("--no-metadata", "deploy", "Note nothing with the bundle.")
-    force: bool = _flag("--force", "deploy", "Upload the bundle even if it is the active one.")
+    no_metadata: bool = _flag("--no-metadata", "deploy", "Add no metadata to the bundle.")
+    force: bool = _flag("--force", "deploy", "Upload the bundle even if it is already active.")
     allow_removals: bool = _flag(
-        "--allow-removals", "deploy", "Take away what declared lists do not name, without asking."
+        "--allow-removals", "deploy", "Remove what declared lists do not name, without asking."
     )
     draft: bool = _flag("--draft", "deploy", "Deploy without activating the bundle.")
-    no_verify: bool = _flag("--no-verify", "activate", "Do not ask whether it answers.")
+    no_verify: bool = _flag("--no-verify", "activate", "Do not check that the content answers.")
     jobs: int | None = _option(
         OptionKind.NUMBER,
         "--jobs",
         "deploy",
-        "Deploy up to N pieces of content side by side. Default: 1.",
+        "Deploy up to N pieces of content in parallel.",
         metavar="N",
+        default="1",
     )
-    local: bool = _flag("--local", "machine", "On a Connect that is started on this machine.")
-    dry_run: bool = _flag("--dry-run", "dry-run", "Only show what would be changed.")
-    check: bool = _flag("--check", "plan", "End with exit code 6 if anything differs.")
-    export: bool = _flag(
-        "--export", "settings", "Print it as a table [tool.hatch-connect.settings]."
-    )
+    local: bool = _flag("--local", "machine", "Use a Connect server started on this machine.")
+    dry_run: bool = _flag("--dry-run", "dry-run", "Show what would change, and change nothing.")
+    check: bool = _flag("--check", "plan", "Exit with code 6 if anything differs.")
+    export: bool = _flag("--export", "settings", "Print a [tool.hatch-connect.settings] table.")
     remove: str | None = _text(
         "--remove", "versions", "Remove this bundle from the server.", metavar="BUNDLE"
     )
     branch: str | None = _text(
         "--branch",
         "preview",
-        "The branch that it is of. Default: what GitHub or GitLab names, else what git does.",
+        "Branch to preview.",
         metavar="NAME",
+        default="as GitHub, GitLab or Git says",
     )
     remove_preview: bool = _flag("--remove", "preview", "Remove the branch's preview.")
-    markdown: bool = _flag("--markdown", "preview", "Print it as Markdown.")
+    markdown: bool = _flag(
+        "--markdown", "preview", "Print the result as Markdown.", section=Section.OUTPUT
+    )
     comment: bool = _flag(
-        "--comment", "preview", "Make or update one comment of GitHub's pull request with it."
+        "--comment", "preview", "Post the result as a comment on the pull request, or update it."
     )
     drafts: bool = _flag("--drafts", "prune", "Remove bundles that were never active.")
     bundles: bool = _flag("--bundles", "prune", "Remove bundles that were active earlier.")
     older_than: str | None = _text(
         "--older-than",
         "prune",
-        "Only those older than so many hours, days or weeks: 12h, 7d, 2w.",
+        "Only remove bundles older than this many hours, days or weeks: 12h, 7d, 2w.",
         metavar="AGE",
     )
     keep: int | None = _option(
         OptionKind.NUMBER,
         "--keep",
         "prune",
-        "Keep the newest N drafts, and the newest N bundles. Default: 5.",
+        "Keep the newest N drafts, and the newest N bundles.",
         metavar="N",
+        default="5",
     )
     any: bool = _flag(
-        "--any", "prune", "Also those of others, and those of which nobody knows what they were."
+        "--any", "prune", "Also remove bundles of others, and those with an unknown past."
     )
-    yes: bool = _flag("--yes", "prune", "Remove them without asking.")
+    yes: bool = _flag("--yes", "prune", "Do not ask for confirmation.")
     port: int | None = _option(
         OptionKind.NUMBER,
         "--port",
         "local",
-        "The port to listen on. Default: a free one.",
+        "Port to listen on.",
         metavar="N",
+        default="a free one",
     )
-    json: bool = _flag("--json", "all", "Print the result as one JSON object.")
-    verbose: bool = _flag("-v --verbose", "all", "Say more.")
-    quiet: bool = _flag("-q --quiet", "all", "Say only what goes wrong.")
+    json: bool = _flag("--json", "all", "Print the result as JSON.")
+    verbose: bool = _flag("-v --verbose", "all", "Verbose output.")
+    quiet: bool = _flag("-q --quiet", "all", "Show only warnings and errors.")
 
     @classmethod
     def of(cls, given: Mapping[str, object]) -> Options:

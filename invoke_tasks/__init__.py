@@ -56,7 +56,7 @@ def _argument(spec: OptionSpec) -> Argument:
         attr_name=None if spec.key == spec.long else spec.key,
         kind=_KINDS.get(spec.kind, str),
         default=False if spec.kind is OptionKind.FLAG else None,
-        help=spec.help,
+        help=spec.text,
     )
 
 

@@ -14,6 +14,7 @@ from test_import_table import MAY_IMPORT, WORDS
 
 from hatch_connect import errors
 from hatch_connect.commands import COMMANDS
+from hatch_connect.options import Section
 from hatch_connect.project.content_kind import APP_MODES
 from hatch_connect.project.declared import DECLARED
 from hatch_connect.project.settings import KEYS
@@ -56,8 +57,10 @@ def test_every_setting_is_explained_once() -> None:
 
 
 def test_every_command_is_explained() -> None:
-    headings = re.findall(r"^### (.+)$", read("docs/reference/commands.md"), re.MULTILINE)
-    assert headings == list(COMMANDS)
+    explained, _, options = read("docs/reference/commands.md").partition("## Options")
+    assert re.findall(r"^### (.+)$", explained, re.MULTILINE) == list(COMMANDS)
+    headings = re.findall(r"^### (.+)$", options, re.MULTILINE)
+    assert headings == [section.value for section in Section]
 
 
 def test_every_type_of_content_has_an_example() -> None:

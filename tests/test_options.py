@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import click
 import pytest
 
-from hatch_connect.commands import COMMANDS
+from hatch_connect.cli import command_line
+from hatch_connect.commands import COMMANDS, Topic
 from hatch_connect.errors import UsageError
-from hatch_connect.options import SPECS, Options
+from hatch_connect.options import SPECS, Options, Section
 from hatch_connect.secret import Secret
 
 OFFICIAL_SPELLINGS = {
@@ -38,6 +40,31 @@ def test_no_command_has_two_options_of_one_spelling(command: str) -> None:
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_every_option_belongs_to_a_command_and_says_what_it_is_for(spec: object) -> None:
     assert any(spec in command.options for command in COMMANDS.values())
+
+
+@pytest.mark.parametrize("width", [40, 80])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_is_as_wide_as_the_terminal(
+    command: str, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    program = command_line()
+    one = program.commands[command] if command else program
+    lines = one.get_help(click.Context(one, info_name=f"hatch-connect {command}")).splitlines()
+    # Only one spelling of a name may be longer.
+    too_wide = [line for line in lines if len(line) > width]
+    assert all(line.strip().startswith("--python-version, --over") for line in too_wide)
+    headings = [line.removesuffix(":") for line in lines if line.endswith(":") and line[0] != " "]
+    order = [topic.value for topic in Topic] if not command else [each.value for each in Section]
+    assert [each for each in order if each in headings] == headings[: -1 if not command else None]
+
+
+def test_help_shows_defaults_and_variables_as_they_are_declared() -> None:
+    assert SPECS["keep"].text.endswith("bundles. [default: 5]")
+    assert SPECS["architecture"].text.endswith("[default: x86_64]")
+    assert SPECS["server"].text == "URL of the server. [env: CONNECT_SERVER]"
+    for spec in SPECS.values():
+        assert "default" not in spec.help.lower(), f"{spec.key} repeats its default in words"
 
 
 def test_options_are_made_of_text_from_doors_that_know_only_text() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from hatch_connect.options import SPECS
+from hatch_connect.options import SPECS, Section
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
@@ -14,6 +15,21 @@ if TYPE_CHECKING:
     from hatch_connect.commands.result import Result
     from hatch_connect.events import Report
     from hatch_connect.options import Options, OptionSpec
+
+
+class Topic(Enum):
+    """The headings below which the commands are listed, in their order."""
+
+    START = "Get started"
+    DEPLOY = "Deploy"
+    BUILD = "Build only"
+    LOOK = "Look at what is deployed"
+    BACK = "Go back, clean up"
+    SERVERS = "Servers"
+    MACHINE = "On this machine"
+
+
+_ORDER = tuple(Section)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +46,13 @@ class Command:
     writes: bool = False
     positional: str = ""
     module: str = ""
+    topic: Topic = field(kw_only=True)
 
     @property
     def options(self) -> tuple[OptionSpec, ...]:
         """The options that this command takes, in the order in which help shows them."""
-        return tuple(spec for spec in SPECS.values() if spec.group in (*self.groups, "all"))
+        taken = (spec for spec in SPECS.values() if spec.group in (*self.groups, "all"))
+        return tuple(sorted(taken, key=lambda spec: _ORDER.index(spec.section)))
 
 
 _SERVER = ("server", "key")
@@ -46,112 +64,157 @@ COMMANDS: dict[str, Command] = {
     for command in (
         Command(
             "deploy",
-            "Build the bundle, deploy it, and verify that the content answers.",
+            "Build the bundle, deploy it, and check that the content answers.",
             (*_CONTENT, "file", "build", "deploy", "activate", "dry-run"),
             writes=True,
+            topic=Topic.DEPLOY,
         ),
         Command(
             "plan",
             "Show what `deploy` would change, and change nothing.",
             (*_CONTENT, "file", "build", "deploy", "activate", "plan"),
             module="deploy",
+            topic=Topic.DEPLOY,
         ),
         Command(
             "promote",
             "Deploy the bundle that is active on one server to another, as it is.",
             ("project", "contents", "promote", "content", "deploy", "activate", "dry-run"),
             writes=True,
+            topic=Topic.DEPLOY,
         ),
         Command(
             "preview",
-            "Deploy a draft of deployed content for a branch or pull request.",
+            "Deploy a draft for a branch or pull request.",
             (*_CONTENT, "build", "preview", "activate", "dry-run"),
             writes=True,
+            topic=Topic.DEPLOY,
         ),
         Command(
             "manifest",
-            "Write the bundle's content as a folder with its manifest.json.",
+            "Write the bundle to a folder, with its manifest.json.",
             (*_BUILD, "manifest"),
             module="build",
             writes=True,
+            topic=Topic.BUILD,
         ),
-        Command("bundle", "Build the bundle, offline.", _BUILD, writes=True, module="build"),
+        Command(
+            "bundle",
+            "Build the bundle, without a server.",
+            _BUILD,
+            writes=True,
+            module="build",
+            topic=Topic.BUILD,
+        ),
         Command(
             "requirements",
-            "Print the packages to install.",
+            "Print the packages that the server is going to install.",
             (*_BUILD, "requirements"),
             module="build",
+            topic=Topic.BUILD,
         ),
         Command(
             "add",
-            "Store a server under a nickname.",
+            "Save a server under a nickname.",
             (*_SERVER, "add"),
             writes=True,
             module="servers",
+            topic=Topic.SERVERS,
         ),
         Command(
             "login",
-            "Log in to a server in the browser, and store it under a nickname.",
+            "Log in to a server in the browser, and save it.",
             ("server", "add", "login"),
             writes=True,
             positional="server",
+            topic=Topic.SERVERS,
         ),
         Command(
             "logout",
-            "End a login, and forget it.",
+            "Log out of a server.",
             ("server",),
             module="login",
             writes=True,
             positional="server",
+            topic=Topic.SERVERS,
         ),
-        Command("list", "List the servers that are stored.", module="servers"),
-        Command("remove", "Forget a stored server.", _SERVER, writes=True, module="servers"),
+        Command(
+            "list",
+            "List the saved servers.",
+            module="servers",
+            topic=Topic.SERVERS,
+        ),
+        Command(
+            "remove",
+            "Remove a saved server.",
+            _SERVER,
+            writes=True,
+            module="servers",
+            topic=Topic.SERVERS,
+        ),
         Command(
             "details",
-            "Does this server answer, who am I there, what does it have?",
+            "Show a server's version, its features, and who you are there.",
             ("project", *_SERVER),
             module="servers",
+            topic=Topic.SERVERS,
         ),
         Command(
-            "info", "What was this project deployed as, and where?", _CONTENT, module="content"
+            "info",
+            "Show what the project was deployed as, and where.",
+            _CONTENT,
+            module="content",
+            topic=Topic.LOOK,
         ),
         Command(
             "settings",
-            "Show what the content has of what a project can declare.",
+            "Show the content's settings that a project can declare.",
             (*_CONTENT, "settings"),
+            topic=Topic.LOOK,
         ),
-        Command("logs", "Print the content's newest job log.", _CONTENT, module="content"),
+        Command(
+            "logs",
+            "Print the content's newest job log.",
+            _CONTENT,
+            module="content",
+            topic=Topic.LOOK,
+        ),
         Command(
             "versions",
-            "List the bundles that the server keeps of the content.",
+            "List the content's bundles on the server.",
             (*_CONTENT, "versions"),
             module="content",
             writes=True,
+            topic=Topic.LOOK,
         ),
         Command(
             "rollback",
-            "Activate an earlier bundle, verified first where the server can.",
+            "Activate an earlier bundle again.",
             (*_CONTENT, "bundle", "activate", "dry-run"),
             module="content",
             writes=True,
+            topic=Topic.BACK,
         ),
         Command(
             "download",
-            "Write a bundle that the server keeps to a file.",
+            "Download a bundle from the server.",
             (*_CONTENT, "bundle", "download"),
             writes=True,
+            topic=Topic.LOOK,
         ),
         Command(
             "prune",
-            "Remove old drafts and bundles that the server keeps of the content.",
+            "Remove old drafts and bundles from the server.",
             (*_CONTENT, "prune", "dry-run"),
             writes=True,
+            topic=Topic.BACK,
         ),
         Command(
             "local",
-            "Start a Connect on this machine, for trying things out.",
+            "Run a Connect server on this machine, for trying things out.",
             ("local",),
             writes=True,
+            topic=Topic.MACHINE,
         ),
     )
 }

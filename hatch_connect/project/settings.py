@@ -71,6 +71,11 @@ class Setting:
     call_only: bool = False
     names_python: bool = False
 
+    @property
+    def shown_default(self) -> str:
+        """What counts if nothing is said, in words; "" if that is nothing."""
+        return self.otherwise or (self.default if isinstance(self.default, str) else "")
+
 
 _DEFAULTS: dict[SettingKind, object] = {
     **dict.fromkeys((SettingKind.FLAG, SettingKind.KEEP), False),
@@ -159,35 +164,39 @@ class Settings:
     app_mode: AppMode = _setting(
         SettingKind.CONTENT,
         "content",
-        "The kind of content, by Connect's name or a [short name](content-types.md).",
+        "Type of content: Connect's name for it or a [short name](content-types.md).",
         '"fastapi"',
         default=dataclasses.MISSING,
         official=True,
     )
     entrypoint: str | None = _content(
         "content",
-        "What starts: MODULE:OBJECT, or a file.",
+        "What Connect starts: MODULE:OBJECT, or a file.",
         '"sales_api.main:app"',
-        otherwise="found",
+        otherwise="detected",
         official=True,
     )
-    hide_all_input: bool = _content("content", "Hide a notebook's code.", "true", default=False)
-    hide_tagged_input: bool = _content("content", "Hide tagged code.", "true", default=False)
+    hide_all_input: bool = _content(
+        "content", "Hide the code of a notebook.", "true", default=False
+    )
+    hide_tagged_input: bool = _content(
+        "content", "Hide the code of cells tagged `hide_input`.", "true", default=False
+    )
     rendered: str | None = _content(
-        "content", "Ship a notebook as HTML.", "true", otherwise="`false`", key="static"
+        "content", "Ship a notebook as rendered HTML.", "true", otherwise="`false`", key="static"
     )
     title: str | None = _text(
         "content",
-        "The content's title.",
+        "Title of the content.",
         '"Sales API"',
         rule=validate_title,
-        otherwise="the shown file's name, else the content's",
+        otherwise="the name of the document, or of the content",
         on_server=True,
         official=True,
     )
     content_name: str = _text(
         "content",
-        "The name by which the content is found on the server.",
+        "Name by which the content is found on the server.",
         '"sales"',
         rule=validate_content_name,
         otherwise="the project's name",
@@ -196,31 +205,31 @@ class Settings:
     )
     image: str | None = _text(
         "runtime",
-        "Build and run in this image.",
+        "Container image to build and run the content in.",
         '"registry/image:1"',
-        otherwise="the server's choice",
+        otherwise="chosen by the server",
         on_server=True,
     )
     environment_management: EnvironmentManagement | None = _setting(
         SettingKind.LANGUAGES,
         "runtime",
-        "Whether the server installs packages; by language: `{ python = false }`.",
+        "Whether the server installs packages, also by language: `{ python = false }`.",
         "false",
-        otherwise="the server's choice",
+        otherwise="chosen by the server",
     )
     package_installer: str | None = _text(
         "runtime",
-        "Let the server install with pip or with uv.",
+        "Installer that the server uses.",
         '"uv"',
         rule=one_of("pip", "uv"),
-        otherwise="the server's choice",
+        otherwise="chosen by the server",
     )
     lock: str | None = _text(
         "packages",
         "Take the packages from this lock file.",
         '"locks/uv.lock"',
         rule=validate_project_file,
-        otherwise="found",
+        otherwise="detected",
         names_python=True,
     )
     requirements_file: str | None = _text(
@@ -232,38 +241,42 @@ class Settings:
         names_python=True,
     )
     force_generate: bool = _flag(
-        "packages", "Ship an interpreter's packages, not the lock's.", call_only=True
+        "packages", "Ship the packages of an interpreter, not those of the lock.", call_only=True
     )
     hatch_env: str = _text(
         "packages",
-        "The Hatch environment whose lock and Python count.",
+        "Hatch environment whose lock and Python are used.",
         '"prod"',
         default="default",
     )
-    extras: tuple[str, ...] = _names("packages", "Ship this extra's packages too.", '["charts"]')
-    groups: tuple[str, ...] = _names("packages", "Ship this group's packages too.", '["prod"]')
+    extras: tuple[str, ...] = _names(
+        "packages", "Include the packages of this extra.", '["charts"]'
+    )
+    groups: tuple[str, ...] = _names(
+        "packages", "Include the packages of this dependency group.", '["prod"]'
+    )
     python_version: str | None = _text(
         "packages",
-        "The Python to ask for, or a range of them.",
+        "Python version to request, or a range.",
         '"3.12"',
-        otherwise="found",
+        otherwise="detected",
         names_python=True,
     )
     override_python_version: str | None = _text(
-        "packages", "The Python to ask for.", '"3.12"', call_only=True, names_python=True
+        "packages", "Python version to request.", '"3.12"', call_only=True, names_python=True
     )
     strict: bool = _flag("packages", "Refuse requirements that are not pinned.")
-    hashes: bool = _flag("packages", "Ship the hashes of all packages, or refuse to.")
+    hashes: bool = _flag("packages", "Require and ship the hashes of all packages.")
     keep_markers: bool = _keep(
         "packages",
-        "Keep the markers: pins for every Python of the lock and the project.",
+        '`"keep"` keeps the markers, with pins for every Python that lock and project support.',
         rule=one_of("target", "keep"),
         otherwise='`"target"`',
         key="markers",
     )
     keep_indexes: bool = _keep(
         "packages",
-        "Keep the lock's index URLs.",
+        '`"keep"` keeps the index URLs of the lock.',
         rule=one_of("none", "keep"),
         otherwise='`"none"`',
         key="index-urls",
@@ -273,7 +286,7 @@ class Settings:
     )
     architecture: str = _text(
         "packages",
-        "The server's machine.",
+        "CPU architecture of the server.",
         '"aarch64"',
         default="x86_64",
         rule=one_of("x86_64", "aarch64"),  # as markers call the machines that Connect runs on
@@ -281,7 +294,7 @@ class Settings:
     verify: Verification | None = _setting(
         SettingKind.VERIFICATION,
         "server",
-        "[How to ask whether the content answers](#whether-it-answers); `false` for not asking.",
+        "[How to check that the content answers](#whether-it-answers); `false` skips the check.",
         '{ paths = ["health"], on-failure = "rollback" }',
         default=AS_USUAL,
         otherwise="`true`",
@@ -290,47 +303,50 @@ class Settings:
     env: tuple[EnvironmentEntry, ...] = _setting(
         SettingKind.VARIABLES,
         "server",
-        "Variables to set: `NAME=VALUE`, or `NAME` to take the value from the environment.",
+        "Environment variables to set: `NAME=VALUE`, or `NAME` to use the current value.",
         '["MODE=production", "DATABASE_URL"]',
         rule=validate_variable,
     )
     metadata_of_bundle: tuple[tuple[str, str], ...] | None = _setting(
         SettingKind.NOTES,
         "server",
-        "Values to note with a bundle, besides what git tells; `false` notes nothing.",
+        "Metadata to add to the bundle besides what Git says; `false` adds none.",
         '{ team = "sales" }',
         otherwise="`{}`",
         key="metadata",
     )
     include: tuple[str, ...] = _added(
-        "files", "Ship what matches this pattern too.", '["data/*.csv"]'
+        "files", "Also ship files that match this pattern.", '["data/*.csv"]'
     )
     exclude: tuple[str, ...] = _added(
-        "files", "Leave out what matches this pattern (gitignore's syntax).", '["/tests"]'
+        "files", "Leave out files that match this pattern (gitignore syntax).", '["/tests"]'
     )
     follow_links: tuple[str, ...] = _texts(
-        "files", "Folders outside of the project to which its links may lead.", '["../data"]'
+        "files", "Folders outside the project that its links may lead to.", '["../data"]'
     )
     server: str | None = _text(
-        "server", "The server's nickname or URL.", '"https://connect.example"', rule=validate_server
+        "server",
+        "Nickname or URL of the server.",
+        '"https://connect.example"',
+        rule=validate_server,
     )
     identity_audience: str = _text(
         "server",
-        "The audience of the identity token with which a CI workflow signs in.",
+        "Audience of the identity token with which a CI workflow signs in.",
         '"connect-staging"',
         default="connect",
         rule=validate_audience,
     )
     guid: str | None = _text(
         "server",
-        "The content, if neither the record nor the name says which.",
+        "GUID of the content, used if no earlier deployment is on record.",
         '"25438b83-ea6d-4839-ae8e-53c52ac5f9ce"',
         rule=validate_guid,
         identity=True,
     )
     verify_path: str = _text(
         "server",
-        "The path below the content's URL to ask for: short for `verify = { paths = [...] }`.",
+        "Path below the content's URL to check: short for `verify = { paths = [...] }`.",
         '"health"',
         default="",
         rule=validate_verify_path,

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hatch_connect.commands import COMMANDS
-from hatch_connect.options import SPECS
+from hatch_connect.commands import COMMANDS, Topic
+from hatch_connect.options import SPECS, Section
 from hatch_connect.project.content_kind import APP_MODES
 from hatch_connect.project.declared import DECLARED
 from hatch_connect.project.settings import KEYS, SETTINGS
@@ -40,10 +40,15 @@ def code(texts: Iterable[str]) -> str:
 
 def commands() -> str:
     return table(
-        ("command", "what it does"),
+        ("", "command", "what it does"),
         *(
-            (f"[`{called(command)}`](#{command.name})", command.help)
-            for command in COMMANDS.values()
+            (
+                topic.value if number == 0 else "",
+                f"[`{called(command)}`](#{command.name})",
+                command.help,
+            )
+            for topic in Topic
+            for number, command in enumerate(c for c in COMMANDS.values() if c.topic is topic)
         ),
     )
 
@@ -58,17 +63,23 @@ def called(command: Command) -> str:
 
 
 def options() -> str:
+    return "\n\n".join(f"### {each.value}\n\n{options_of(each)}" for each in Section)
+
+
+def options_of(section: Section) -> str:
     return table(
-        ("option", "value", "meaning", "setting", "taken by"),
+        ("option", "value", "meaning", "default", "setting", "taken by"),
         *(
             (
                 code(spec.flags),
                 value(spec),
                 spec.help,
+                spec.default or (f"`{spec.variable}`" if spec.variable else ""),
                 f"`{spec.setting}`" if spec.setting in KEYS else "",
                 takers(spec),
             )
             for spec in SPECS.values()
+            if spec.section is section
         ),
     )
 
