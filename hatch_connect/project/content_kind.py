@@ -255,14 +255,14 @@ def find_app_mode(name: str) -> AppMode:
     for mode in APP_MODES:
         if wanted == mode.name:
             return mode
-    raise UsageError(f"`{name}` is no app mode.", hint=_closest(wanted))
+    raise UsageError(f"`{name}` is not a valid app mode.", hint=_closest(wanted))
 
 
 def _closest(wanted: str) -> str:
     from difflib import get_close_matches
 
     known = [n for mode in APP_MODES if not mode.prepared for n in (mode.name, *mode.short_names)]
-    close = get_close_matches(wanted, known, n=3, cutoff=0.5)
+    close = get_close_matches(wanted, known, n=1, cutoff=0.5)
     if close:
-        return f"Close to it: {', '.join(close)}."
-    return f"Known are: {', '.join(m.name for m in APP_MODES if not m.prepared)}."
+        return f"Did you mean `{close[0]}`?"
+    return f"Valid app modes: {', '.join(m.name for m in APP_MODES if not m.prepared)}."

@@ -42,10 +42,10 @@ class DeclaredKind(Enum):
     SIZE = 'a size such as "512 MiB", or an integer of bytes'
     SECONDS = "an integer of seconds"
     FLAG = "true or false"
-    NAMES = "an array of names: the whole list"
-    ADDED = "an array of names, which are added"
-    PATH = "a path of the server, or false for none"
-    FILE = "a file of the project, or false for none"
+    NAMES = "an array of names (the complete list)"
+    ADDED = "an array of names to add"
+    PATH = "a path on the server, or false for none"
+    FILE = "a file in the project, or false for none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ _KEYS = (
     _key(
         DeclaredKind.TEXT,
         "description",
-        'What the content is for; `""` for nothing.',
+        'Description of the content; `""` for none.',
         '"Sales figures for the desks"',
         name="description",
         most=4096,
@@ -109,68 +109,75 @@ _KEYS = (
     _key(
         DeclaredKind.ACCESS,
         "access",
-        "Who may view it: everybody, everybody who signs in, or those listed.",
+        "Who can view the content: everyone, everyone who is logged in, or the listed viewers.",
         '"acl"',
         name="access_type",
     ),
-    _names("viewers", "Users and groups that may view it.", '["group:desks", "ann"]', **_PEOPLE),
-    _added("viewers-add", "Further viewers.", '["group:auditors"]', **_PEOPLE),
-    _names("collaborators", "Users and groups that may change it.", '["bob"]', **_PEOPLE),
-    _added("collaborators-add", "Further collaborators.", '["carol"]', **_PEOPLE),
+    _names(
+        "viewers",
+        "Users and groups that can view the content.",
+        '["group:desks", "ann"]',
+        **_PEOPLE,
+    ),
+    _added("viewers-add", "Additional viewers.", '["group:auditors"]', **_PEOPLE),
+    _names("collaborators", "Users and groups that can change the content.", '["bob"]', **_PEOPLE),
+    _added("collaborators-add", "Additional collaborators.", '["carol"]', **_PEOPLE),
     _key(
         DeclaredKind.FLAG,
         "allow-removals",
-        "Take away without asking what the lists do not name.",
+        "Remove entries that the lists do not name without asking.",
         "true",
     ),
     _key(
         DeclaredKind.PATH,
         "vanity-path",
-        "The path by which it is found. Other content does not inherit it.",
+        "Vanity path of the content. Not inherited by other content.",
         '"/sales/"',
         rule=validate_vanity_path,
     ),
-    _names("tags", "Its tags, with their category.", '["Department/Finance"]', **_TAGS),
-    _added("tags-add", "Further tags.", '["Region/Europe"]', **_TAGS),
+    _names("tags", "Tags, each with its category.", '["Department/Finance"]', **_TAGS),
+    _added("tags-add", "Additional tags.", '["Region/Europe"]', **_TAGS),
     _key(
         DeclaredKind.FILE,
         "thumbnail",
-        "Its picture.",
+        "Thumbnail image.",
         '"docs/thumbnail.png"',
         rule=validate_project_file,
     ),
-    _names("integrations", "Its OAuth integrations, by name or GUID.", '["Databricks"]'),
-    _processes("min-processes", "Processes that are always there.", "1"),
-    _processes("max-processes", "Processes at most.", "4", least=1),
+    _names("integrations", "OAuth integrations, by name or GUID.", '["Databricks"]'),
+    _processes("min-processes", "Minimum number of running processes.", "1"),
+    _processes("max-processes", "Maximum number of processes.", "4", least=1),
     _processes(
         "max-connections-per-process",
-        "Connections to one process at most.",
+        "Maximum number of connections per process.",
         "20",
         name="max_conns_per_process",
         least=1,
     ),
-    _number("load-factor", "How soon a process is added.", "0.5", most=1, of_serving=True),
-    _seconds("idle-timeout", "End a process that nobody uses.", "120"),
-    _seconds("init-timeout", "Wait for a process to start.", "60"),
-    _seconds("read-timeout", "Wait for a process to answer.", "3600"),
-    _seconds("connection-timeout", "Close a silent connection.", "3600"),
+    _number("load-factor", "How eagerly processes are added.", "0.5", most=1, of_serving=True),
+    _seconds("idle-timeout", "Stop a process that has been idle for this long.", "120"),
+    _seconds("init-timeout", "How long to wait for a process to start.", "60"),
+    _seconds("read-timeout", "How long to wait for a response from a process.", "3600"),
+    _seconds("connection-timeout", "Close a connection that has been idle for this long.", "3600"),
     _size("memory-request", "Memory to reserve.", '"512 MiB"'),
-    _size("memory-limit", "Memory at most.", '"2 GB"'),
-    _number("cpu-request", "Cores to reserve.", "0.5"),
-    _number("cpu-limit", "Cores at most.", "2"),
-    _integer("nvidia-gpu-limit", "NVIDIA GPUs at most.", "1"),
-    _integer("amd-gpu-limit", "AMD GPUs at most.", "1"),
+    _size("memory-limit", "Maximum memory.", '"2 GB"'),
+    _number("cpu-request", "CPU cores to reserve.", "0.5"),
+    _number("cpu-limit", "Maximum number of CPU cores.", "2"),
+    _integer("nvidia-gpu-limit", "Maximum number of NVIDIA GPUs.", "1"),
+    _integer("amd-gpu-limit", "Maximum number of AMD GPUs.", "1"),
     _text(
         "image",
-        "The image it runs in if the bundle names none.",
+        "Image to run in if the bundle does not name one.",
         '"registry/image:1"',
         name="default_image_name",
     ),
-    _text("run-as", "The UNIX user it runs as.", '"reports"'),
-    _field(DeclaredKind.FLAG, "run-as-current-user", "Run it as the user who views it.", "false"),
+    _text("run-as", "UNIX user to run as.", '"reports"'),
+    _field(
+        DeclaredKind.FLAG, "run-as-current-user", "Run as the user who views the content.", "false"
+    ),
     _text(
         "service-account",
-        "The Kubernetes service account it runs as.",
+        "Kubernetes service account to run as.",
         '"sales"',
         name="service_account_name",
     ),
@@ -281,7 +288,7 @@ def _that_apply(declared: Layers, own: Layers, mode: AppMode) -> Layers:
     """Leave out what means nothing for this content; only its `own` keys are problems there."""
     refused = [one.key for one in _KEYS if not one.applies_to(mode.name)]
     declared.problems.extend(
-        f"{own.called(key)} has no meaning for {mode.title} content, which no process serves."
+        f"{own.called(key)} does not apply to {mode.title} content, which runs no processes."
         for key in refused
         if own.found(key)
     )
@@ -332,7 +339,7 @@ def _wrong_order(fields: tuple[DeclaredField, ...], low: str, high: str) -> list
         if isinstance(field.value, int | float)
     }
     if low in numbers and high in numbers and numbers[low][0] > numbers[high][0]:
-        return [f"{numbers[low][1]} must not be more than {numbers[high][1]}."]
+        return [f"{numbers[low][1]} must not be greater than {numbers[high][1]}."]
     return []
 
 
@@ -343,10 +350,10 @@ def _beside_image(settings: Layers, image: DeclaredField | None) -> list[str]:
         return []
     if ".on." not in other.where:
         where = other.called("image")
-        return [f"{image.called} has no effect: the bundle names an image, that of {where}."]
+        return [f"{image.called} has no effect: the bundle sets its own image ({where})."]
     if other.table["image"] != image.value:
         both = f"{image.called} and {other.called('image')}"
-        settings.problems.append(f"{both} both set the image of the content: name it in one.")
+        settings.problems.append(f"{both} both set the content's image. Remove one of them.")
     return []
 
 
@@ -356,7 +363,7 @@ def _viewers_for_nothing(
     access = next((field for field in fields if field.name == "access_type"), None)
     if not access or not viewers or not viewers.names or access.value == "acl":
         return []
-    who = "everybody" if access.value == "all" else "everybody who signs in"
+    who = "anyone" if access.value == "all" else "anyone who is logged in"
     return [f"{viewers.called} has no effect: {access.called} lets {who} view the content."]
 
 
@@ -368,9 +375,9 @@ def _read_text(one: DeclaredKey, value: object) -> str:
     if not isinstance(value, str):
         raise _wrong("a string", value)
     if one.least and not (value.strip() and value.isprintable()):
-        raise ValueError("must be a text of one line, which is not empty")
+        raise ValueError("must be one line of text, and not empty")
     if len(value) > one.most:
-        raise ValueError(f"must have at most {one.most:,} characters, not {len(value):,}")
+        raise ValueError(f"must be at most {one.most:,} characters long, not {len(value):,}")
     return value
 
 
@@ -390,7 +397,7 @@ def _read_number(one: DeclaredKey, value: object) -> float:
         raise _wrong(one.kind.value, value)
     if one.least <= value <= one.most:  # which NaN is not
         return value
-    raise ValueError(f"must be from {one.least:,} to {one.most:,}")
+    raise ValueError(f"must be between {one.least:,} and {one.most:,}")
 
 
 _SIZE = re.compile(r"([0-9]{1,20})(?:\.([0-9]{1,20}))? ?(?:([kmgt])(i)?)?b", re.IGNORECASE)
@@ -408,7 +415,7 @@ def _read_size(one: DeclaredKey, value: object) -> float:
     unit = (1024 if binary else 1000) ** power
     size, rest = divmod(int(whole + decimals) * unit, 10 ** len(decimals))
     if rest:
-        raise ValueError(f"must be a whole number of bytes, which {value!r} is not")
+        raise ValueError(f"must be a whole number of bytes, and {value!r} is not")
     return _read_number(one, size)
 
 
@@ -423,9 +430,9 @@ def _read_ruled(one: DeclaredKey, value: object) -> str | None:
     if value is False:
         return None
     if value is True:
-        raise ValueError("must be a string, or false, not true")
+        raise ValueError("must be a string or false, not true")
     if not isinstance(value, str):
-        raise _wrong("a string, or false", value)
+        raise _wrong("a string or false", value)
     if wrong := one.rule and one.rule(value):
         raise ValueError(wrong)
     return value
@@ -447,9 +454,9 @@ def _file(root: Path, text: str) -> str:
     if not inside:
         raise ValueError("must be a file inside the project")
     if not there:
-        raise ValueError(f"names no file of the project: there is no {text!r}")
+        raise ValueError(f"names a file that does not exist: {text!r}")
     if empty:
-        raise ValueError(f"names a file with nothing in it: {text!r}")
+        raise ValueError(f"names an empty file: {text!r}")
     return str(path)
 
 

@@ -257,18 +257,19 @@ _FINDERS: dict[EntrypointKind, Callable[[Path], tuple[Entrypoint, ...]]] = {
 
 
 _MISSING = {
-    EntrypointKind.NOTEBOOK: "notebook (.ipynb); name the file, by its path",
-    EntrypointKind.NOTEBOOKS: "notebook (.ipynb); name the file, by its path",
-    EntrypointKind.DOCUMENT: "_quarto.yml and no document (.qmd); name the file, by its path",
-    EntrypointKind.PAGE: "HTML file; name the file, by its path",
-    EntrypointKind.MODEL: "`saved_model.pb`; name the folder that holds it",
+    EntrypointKind.NOTEBOOK: "no notebook (.ipynb) was found. Set it to the path of a file",
+    EntrypointKind.NOTEBOOKS: "no notebook (.ipynb) was found. Set it to the path of a file",
+    EntrypointKind.DOCUMENT: "no document (.qmd) or _quarto.yml was found. Set it to the path of"
+    " a file",
+    EntrypointKind.PAGE: "no HTML file was found. Set it to the path of a file",
+    EntrypointKind.MODEL: "no `saved_model.pb` was found. Set it to the folder that holds one",
 }
 
 
 def entrypoint_problem(entrypoint: str, mode: AppMode) -> str | None:
     """Return what is wrong with an entrypoint in this app mode, or None."""
     if mode.entrypoint is EntrypointKind.NONE:
-        return f"has no meaning for {mode.title} content: remove it"
+        return f"does not apply to {mode.title} content: remove it"
     if mode.entrypoint is EntrypointKind.OBJECT:
         return _object_problem(entrypoint)
     if mode.entrypoint is EntrypointKind.SCRIPT and _is_object(entrypoint):
@@ -287,19 +288,19 @@ def _object_problem(entrypoint: str) -> str | None:
     file, _, attribute = entrypoint.partition(":")
     if _is_object(entrypoint) and not file.endswith(".py"):
         return None
-    said = f"must be `module` or `module:object` as Python imports it, not `{entrypoint}`"
+    said = f"must be `module` or `module:object`, as Python imports it, not `{entrypoint}`"
     if not file.endswith(".py"):
         return said
     module = file.removesuffix(".py").replace("\\", "/").removeprefix("./").removeprefix("src/")
-    return f"{said} (perhaps `{module.replace('/', '.')}:{attribute or 'app'}`)"
+    return f"{said} (did you mean `{module.replace('/', '.')}:{attribute or 'app'}`?)"
 
 
 def _file_problem(entrypoint: str) -> str | None:
     parts = entrypoint.split("/")
     if "\\" in entrypoint:
-        return f"must be written with forward slashes, not `{entrypoint}`"
+        return f"must use forward slashes, not backslashes: `{entrypoint}`"
     if entrypoint.startswith("/") or ".." in parts or re.match(r"[A-Za-z]:", entrypoint):
-        return f"must be a file below the project's root, not `{entrypoint}`"
+        return f"must be a file inside the project, not `{entrypoint}`"
     return None
 
 
@@ -352,7 +353,7 @@ def _named(
         return _only(_in_folder(mode, root, folder), where, settings, mode, root)
     if mode.entrypoint is EntrypointKind.MODEL:
         settings.problems.append(
-            f"{called} must be the folder that holds `saved_model.pb`, or its versions."
+            f"{called} must be the folder that holds `saved_model.pb` or its versions."
         )
     if mode.is_quarto:
         return _document_in(text)
@@ -385,20 +386,22 @@ def _only(
         settings.problems.append(f"{said}: {_rule(mode, root)}")
         return None
     shown = shortened([f"`{each}`" for each in found], _SHOWN)
-    settings.problems.append(f"{said}, and it may be one of several: {shown}. Name one.")
+    settings.problems.append(
+        f"{said}, and there are several candidates: {shown}. Set it to one of them."
+    )
     return None
 
 
 def _rule(mode: AppMode, root: Path) -> str:
     if mode.entrypoint in _MISSING:
-        return f"there is no {_MISSING[mode.entrypoint]}."
-    rule = "write `module:object`, such as `sales_api.main:app`"
+        return f"{_MISSING[mode.entrypoint]}."
+    rule = "set it to `module:object`, such as `sales_api.main:app`"
     if mode.entrypoint is EntrypointKind.SCRIPT:
-        rule = "name the script, such as `app.py`"
+        rule = "set it to the script, such as `app.py`"
     candidates = entrypoint_candidates(root)
     if not candidates:
         return f"{rule}."
-    return f"{rule}. Modules that may hold it: {', '.join(candidates)}."
+    return f"{rule}. Possible modules: {', '.join(candidates)}."
 
 
 def _as_shipped(text: str, mode: AppMode, root: Path, *, packaged: bool) -> str:

@@ -43,7 +43,9 @@ def read_hatch_environment(
     environments = table_at(tables.hatch_tables, "envs")
     if name not in environments and name != "default":
         known = ", ".join(sorted({"default", *environments}))
-        problems.append(f"{asked}: there is no Hatch environment `{name}` (there are: {known}).")
+        problems.append(
+            f"{asked}: there is no Hatch environment named `{name}` (available: {known})."
+        )
     where = tables.called_in_hatch("envs").format(name)
     chain = _with_templates(environments, name)
     own = table_at(environments, name)
@@ -126,7 +128,7 @@ def _lock_file(configured: str | None, name: str, where: str, problems: list[str
     path = configured.replace("{env_name}", name).replace("{root}/", "")
     if "{" in path:
         problems.append(
-            f"`{where}.lock-filename` uses a field that only Hatch can fill in: `{configured}`;"
-            " name the lock with `tool.hatch-connect.lock`."
+            f"`{where}.lock-filename` has a field that only Hatch can fill in: `{configured}`."
+            " Set `tool.hatch-connect.lock` to the lock instead."
         )
     return path

@@ -114,7 +114,7 @@ def inspect_interpreter(python: Path) -> Interpreter:
     version = str(answer["version"])
     if "packages" not in answer:
         raise InterpreterError(
-            f"{python} is Python {version}, which is too old to be asked for its packages.",
+            f"{python} is Python {version}, which is too old to inspect.",
             hint=f"Use Python {_OLDEST[0]}.{_OLDEST[1]} or newer.",
         )
     packages: dict[str, Installed] = {}
@@ -143,14 +143,16 @@ def _ask(python: Path) -> dict[str, Any]:
     try:
         done = run_program(command, seconds=SECONDS)
     except FileNotFoundError:
-        raise _broken(python, "it, or what it runs on, is not there") from None
+        raise _broken(
+            python, "it does not exist, or the installation that it is based on was removed"
+        ) from None
     except OSError as error:
         raise _broken(python, error.strerror or str(error)) from None
     except subprocess.TimeoutExpired:
         raise _broken(python, f"it did not answer within {SECONDS} seconds") from None
     marked = [line for line in text_of(done.stdout).splitlines() if line.startswith(_MARK)]
     if done.returncode != 0 or not marked:
-        raise _broken(python, f"exit code {done.returncode}, {_said(text_of(done.stderr))}")
+        raise _broken(python, f"exit code {done.returncode} ({_said(text_of(done.stderr))})")
     answer: dict[str, Any] = json.loads(marked[-1].removeprefix(_MARK))
     return answer
 
@@ -159,15 +161,15 @@ def _said(stderr: str) -> str:
     """Quote one line of an interpreter's output: the first of a usage, the last of a traceback."""
     lines = stderr.strip().splitlines()
     if not lines:
-        return "and it said nothing"
+        return "no output"
     line = lines[0] if "usage" in stderr.lower() else lines[-1]
-    return f"and it said: {line[:_QUOTED]}"
+    return line[:_QUOTED]
 
 
 def _broken(python: Path, reason: str) -> InterpreterError:
     return InterpreterError(
-        f"{python} cannot be asked for its packages: {reason}.",
-        hint="Name a Python 3 interpreter with --python.",
+        f"{python} cannot be inspected: {reason}.",
+        hint="Use --python to name a Python 3 interpreter.",
     )
 
 
@@ -199,7 +201,7 @@ def find_interpreter(
     `fallback`, the one that runs us. Raises InterpreterError for a named one that does not exist.
     """
     if option:
-        return _named(option, "the option --python", environ)
+        return _named(option, "the --python option", environ)
     if named := environ.get("RETICULATE_PYTHON"):
         return _named(named, "RETICULATE_PYTHON", environ)
     # The environment `connect`, which our collector adds, has no packages installed.
@@ -220,8 +222,8 @@ def _named(text: str, because: str, environ: Mapping[str, str]) -> tuple[Path, s
     if on_path and path.name == text:
         return Path(on_path), because
     raise InterpreterError(
-        f"There is no interpreter {text}, which {because} names.",
-        hint="Give the path of a Python executable.",
+        f"The interpreter {text}, which {because} names, does not exist.",
+        hint="Use the path of a Python executable.",
     )
 
 
@@ -233,6 +235,6 @@ def _in_environment(prefix: Path, because: str) -> Path:
         if (prefix / place).is_file():
             return (prefix / place).absolute()
     raise InterpreterError(
-        f"There is no interpreter in {prefix}, which {because} names.",
-        hint="Recreate that environment, or name an interpreter with --python.",
+        f"{prefix}, which {because} names, has no Python interpreter.",
+        hint="Recreate that environment, or use --python to name an interpreter.",
     )

@@ -57,7 +57,7 @@ class Layer:
     def called(self, key: str) -> str:
         """Name one of its keys as a message does."""
         if self.where is None:
-            return f"`{key}` (given on this call)"
+            return f"`{key}` (set by an option)"
         return f"`{self.where}.{self.spelled.get(key, key)}`"
 
     def unknown(self) -> list[str]:
@@ -69,8 +69,8 @@ class Layer:
             if key in self.keys:
                 continue
             close = get_close_matches(key.replace("_", "-"), sorted(self.keys), n=1)
-            meant = f" (did you mean `{close[0]}`?)" if close else ""
-            problems.append(f"{self.called(key)} is no setting{meant}.")
+            meant = f" Did you mean `{close[0]}`?" if close else ""
+            problems.append(f"{self.called(key)} is not a valid setting.{meant}")
         return problems
 
 
@@ -273,7 +273,7 @@ class Layers:
         if path := self.read("verify-path"):
             if place:
                 other = self.called("verify-path")
-                self.problems.append(f"{other} and `paths` of {place} exclude one another.")
+                self.problems.append(f"{other} and `paths` of {place} are mutually exclusive.")
             said = {"paths": (path,)} | said
         return Verification(**said) if asked else None
 
@@ -294,7 +294,7 @@ def _by_language(table: dict[str, object], called: str, problems: list[str]) -> 
     read = {}
     for language, value in table.items():
         if language not in _LANGUAGES:
-            problems.append(f"{called} knows `python` and `r`, not `{language}`.")
+            problems.append(f"{called} accepts `python` and `r`, not `{language}`.")
         elif isinstance(value, bool):
             read[language] = value
         else:
@@ -385,8 +385,10 @@ def _sub(kind: str, name: str, table: Toml, keys: frozenset[str]) -> Layer:
 def _content(layers: Mapping[str, Layer], name: str) -> Layer:
     if name in layers:
         return layers[name]
-    there = f"There are: {', '.join(layers)}." if layers else "The project describes none."
-    raise UsageError(f"There is no `{MAIN}.content.{name}`.", hint=there)
+    there = f"This project has no `{MAIN}.content` tables."
+    if layers:
+        there = f"Available: {', '.join(layers)}."
+    raise UsageError(f"There is no table `{MAIN}.content.{name}`.", hint=there)
 
 
 def _named(parent: Toml, kind: str, problems: list[str], *, where: str = MAIN) -> dict[str, Toml]:

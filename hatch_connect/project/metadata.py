@@ -104,7 +104,7 @@ def read_metadata(tables: ProjectTables, problems: list[str]) -> Metadata:
 def _name(project: Toml, tables: ProjectTables, problems: list[str]) -> str:
     name = _text(project, "name", problems)
     if name is None and project and "name" not in project:
-        problems.append("`project.name` is missing: a [project] table must name the project.")
+        problems.append("`project.name` is missing: the [project] table must name the project.")
     return name or tables.root.absolute().name or "content"
 
 
@@ -118,7 +118,9 @@ def _backend(tables: ProjectTables, build: Toml) -> str | None:
 def _requires_python(project: Toml, problems: list[str]) -> str | None:
     text = _text(project, "requires-python", problems)
     if text is not None and parse_specifier(text) is None:
-        problems.append(f"`project.requires-python` is no version specifier: `{excerpt(text)}`.")
+        problems.append(
+            f"`project.requires-python` is not a valid version specifier: `{excerpt(text)}`."
+        )
         return None
     return text
 
@@ -137,8 +139,8 @@ def _of_setup_cfg(
         parser.read_string(read_utf8(path))
     except Error as error:
         reason = str(error).splitlines()[0]
-        problems.append(f"{_SETUP_CFG} cannot be read as setuptools reads it: {reason}.")
-    called = f"`python_requires` of {_SETUP_CFG}"
+        problems.append(f"{_SETUP_CFG} cannot be parsed: {reason}.")
+    called = f"`python_requires` in {_SETUP_CFG}"
     for key in ("python_requires", "python-requires"):
         if text := parser.get("options", key, fallback="").strip():
             return ((called, " ".join(text.split())),)
@@ -187,7 +189,7 @@ def _requirements(table: Toml, key: str, called: str, problems: list[str]) -> tu
             Requirement(text)
         except InvalidRequirement as error:
             reason = str(error).splitlines()[0]
-            problems.append(f"`{called}[{number}]` is no requirement: {reason}.")
+            problems.append(f"`{called}[{number}]` is not a valid requirement: {reason}.")
     return texts
 
 
@@ -223,7 +225,7 @@ def read_package_source(
     kind, value = kinds[0], table[kinds[0]]
     good = value is True if kind == "workspace" else isinstance(value, str) and bool(value)
     if not good:
-        wanted = "`true`" if kind == "workspace" else "a string that is not empty"
+        wanted = "`true`" if kind == "workspace" else "a non-empty string"
         problems.append(f"{called}: `{kind}` must be {wanted}.")
         return None
     return PackageSource(

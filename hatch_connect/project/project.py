@@ -252,7 +252,9 @@ def _app_mode(settings: Layers) -> AppMode | None:
     called = settings.called("app-mode")
     if name is None:
         if settings.found("app-mode") is None:
-            settings.problems.append(f"{called} is missing: what kind of content is this?")
+            settings.problems.append(
+                f'{called} is missing: set it to the type of the content, such as "python-fastapi".'
+            )
         return None
     try:
         mode = find_app_mode(name)
@@ -261,7 +263,7 @@ def _app_mode(settings: Layers) -> AppMode | None:
         return None
     if mode.prepared:
         settings.problems.append(
-            f"{called}: {mode.title} content is deployed from a prepared manifest.json only."
+            f"{called}: {mode.title} content can only be deployed from a prepared manifest.json."
         )
     return mode
 
@@ -270,8 +272,7 @@ def _of_notebook(settings: Layers, own: Layers, key: str, mode: AppMode) -> bool
     flag = settings.flag(key) or False
     if flag and not mode.is_notebook and own.found(key):
         settings.problems.append(
-            f"{own.called(key)} is for Jupyter notebooks and has no meaning for {mode.title}"
-            " content."
+            f"{own.called(key)} applies to Jupyter notebooks only, not to {mode.title} content."
         )
     return flag and mode.is_notebook
 
@@ -279,7 +280,7 @@ def _of_notebook(settings: Layers, own: Layers, key: str, mode: AppMode) -> bool
 def _hint(tables: ProjectTables, mode: AppMode | None) -> str | None:
     if mode or tables.table("tool", "hatch-connect"):
         return None
-    return 'The least there is: [tool.hatch-connect] with app-mode = "fastapi".'
+    return 'Minimal configuration: [tool.hatch-connect] with app-mode = "fastapi".'
 
 
 def _keys_of_packages(settings: Layers, mode: AppMode | None) -> tuple[str, ...]:
@@ -308,12 +309,12 @@ def _that_apply(settings: Layers, own: Layers, mode: AppMode | None) -> Layers:
     """
     if mode is None or mode.has_python:
         return settings
-    reason = "for which the server installs no packages"
+    reason = "for which no packages are installed"
     if mode.is_html:
-        reason = "which has no environment: the server hands out its files as they are"
+        reason = "whose files are served as they are"
     refused = _keys_of_runtime(mode)
     settings.problems.extend(
-        f"{own.called(key)} has no meaning for {mode.title} content, {reason}."
+        f"{own.called(key)} does not apply to {mode.title} content, {reason}."
         for key in refused
         if own.found(key)
     )
@@ -328,12 +329,12 @@ def _with_one_list(settings: Layers) -> Layers:
         return settings
     if strongest.where is None and settings.flag("force-generate"):
         settings.problems.append(
-            "`force-generate` takes what is installed, and `lock` and `requirements-file` name a"
-            " list: give one of them."
+            "`force-generate` ships the installed packages: it cannot be combined with `lock` or"
+            " `requirements-file`."
         )
     if {*both} <= set(strongest.table):
         settings.problems.append(
-            f"{strongest.called('lock')} and {strongest.called('requirements-file')} exclude one"
-            " another: both name the file with the packages."
+            f"{strongest.called('lock')} and {strongest.called('requirements-file')} are mutually"
+            " exclusive: both name the file with the packages."
         )
     return settings.without(both, besides=strongest)

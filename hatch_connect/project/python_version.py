@@ -73,7 +73,7 @@ class PythonTarget:
             return self.minor
         if self.requires == f"=={self.version}":
             return self.version
-        return f"{self.requires} ({self.minor} on servers that read no range)"
+        return f"{self.requires} ({self.minor} on servers that do not support ranges)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +121,8 @@ class _Choice:
         meaning = _meaning(source)
         if meaning is None:
             self.notes.append(
-                f"{source.because} says `{excerpt(source.text)}`, which names no X.Y that is"
-                " understood."
+                f"{source.because} is `{excerpt(source.text)}`, which is not a Python version"
+                " (X.Y)."
             )
         elif isinstance(meaning, str):
             return meaning
@@ -131,8 +131,8 @@ class _Choice:
             if (self.stated & self.bounds).is_unsatisfiable():
                 also = f" and `project.requires-python` (`{self.bounds}`)" if self.bounds else ""
                 raise PythonVersionError(
-                    f"No version of Python satisfies {self.said}{also}.",
-                    hint="Correct one of them.",
+                    f"No Python version satisfies {self.said}{also}.",
+                    hint="Change one of them.",
                 )
         return None
 
@@ -176,8 +176,8 @@ def choose_python(
     if source is None or (not source.explicit and not _lowest(chosen, choice.stated)):
         if source is not None and lock_python and source.text == lock_python[0]:
             raise PythonVersionError(
-                f"{source.because} is for Python {chosen}, and {choice.said} excludes that.",
-                hint="Lock the project again, or correct the range.",
+                f"{source.because} is for Python {chosen}, which {choice.said} excludes.",
+                hint="Lock the project again, or change the range.",
             )
         source, chosen = None, choice.by_range() or ""
     if not chosen:
@@ -201,12 +201,15 @@ def choose_python(
 
 
 def _undecided(config: ProjectConfig, choice: _Choice) -> PythonVersionError:
-    ranges = [f"{source.because} says `{excerpt(source.text)}`." for _, source in choice.ranges]
+    ranges = [
+        f"{source.because} is `{excerpt(source.text)}`, which does not name one version (X.Y)."
+        for _, source in choice.ranges
+    ]
     said = "".join(f"\n  - {text}" for text in (*choice.notes, *ranges))
     return PythonVersionError(
-        f"Nothing says which Python the content of {config.path} is for.{said}",
-        hint='Write python-version = "3.12" into [tool.hatch-connect], or 3.12 into a'
-        f" {_VERSION_FILE} file beside pyproject.toml.",
+        f"No Python version is set for the content in {config.path}.{said}",
+        hint='Set python-version = "3.12" in [tool.hatch-connect], or write 3.12 to a'
+        f" {_VERSION_FILE} file next to pyproject.toml.",
     )
 
 
@@ -227,7 +230,7 @@ def _sources(
 ) -> Iterator[_VersionSource]:
     # A range that the call gives bounds the setting, so that one does not replace the other.
     if option := config.override_python_version:
-        because = "the option --python-version"
+        because = "the --python-version option"
         yield _VersionSource(text=option, because=because, decisive=True, exact=True)
     if config.python_version:
         because = "`tool.hatch-connect.python-version`"
@@ -294,12 +297,12 @@ def _meaning(source: _VersionSource) -> str | SpecifierSet | None:
     if "/" in text or "\\" in text:
         text = re.split(r"[/\\]", text)[-1].removesuffix(".exe")
     if _OTHER.match(text):
-        raise _unusable(source, "Connect runs CPython only")
+        raise _unusable(source, "Connect supports CPython only")
     # If a line names several versions, pyenv uses the first.
     found = _CPYTHON.fullmatch(text) or _CPYTHON.fullmatch(text.partition(" ")[0])
     if found is None:
         if source.decisive:
-            raise _unusable(source, "a version is X.Y or X.Y.Z, a range such as >=3.11,<3.13")
+            raise _unusable(source, "expected X.Y, X.Y.Z, or a range such as >=3.11,<3.13")
         return None
     return _released(source, found)
 
@@ -307,13 +310,13 @@ def _meaning(source: _VersionSource) -> str | SpecifierSet | None:
 def _released(source: _VersionSource, found: re.Match[str]) -> str | None:
     rest = found["rest"].partition(" ")[0]
     if _FREE_THREADED.match(rest):
-        raise _unusable(source, "Connect has no free-threaded Python")
+        raise _unusable(source, "Connect does not support free-threaded Python")
     if _PRERELEASE.match(rest):
-        raise _unusable(source, "Connect has released versions of Python only")
+        raise _unusable(source, "Connect does not support pre-releases of Python")
     if not _BUILD.fullmatch(rest):
         if not source.decisive and _NAME_AFTER.match(rest):
             return None
-        raise _unusable(source, "a version is X.Y or X.Y.Z")
+        raise _unusable(source, "expected X.Y or X.Y.Z")
     return found["minor"] + (found["patch"] or "")
 
 
@@ -360,7 +363,7 @@ def _as_pep440(operator: str, version: str) -> str:
 def _unusable(source: _VersionSource, reason: str) -> PythonVersionError:
     return PythonVersionError(
         f"{source.because} asks for Python `{excerpt(source.text)}`: {reason}.",
-        hint='Name a released CPython, such as "3.12".',
+        hint='Use a released version of CPython, such as "3.12".',
     )
 
 
@@ -370,8 +373,9 @@ def _bounds(config: ProjectConfig) -> SpecifierSet:
     bounds = SpecifierSet(config.requires_python or "")
     if bounds.is_unsatisfiable():
         raise PythonVersionError(
-            f"`project.requires-python` of {config.path} is `{bounds}`: no version satisfies it.",
-            hint="Widen it.",
+            f"`project.requires-python` in {config.path} is `{bounds}`, which no Python version"
+            " satisfies.",
+            hint="Correct the range.",
         )
     return bounds
 
@@ -383,8 +387,8 @@ def _lock_bounds(text: str, config: ProjectConfig) -> SpecifierSet:
     both = bounds & SpecifierSet(config.requires_python or "")
     if both.is_unsatisfiable():
         raise PythonVersionError(
-            f"The lock is for Python `{bounds}`, and `project.requires-python` of {config.path} is"
-            f" `{config.requires_python}`: no version satisfies both.",
+            f"The lock is for Python `{bounds}` and `project.requires-python` in {config.path} is"
+            f" `{config.requires_python}`: no Python version satisfies both.",
             hint="Lock the project again.",
         )
     return bounds
@@ -396,15 +400,15 @@ def _within(chosen: str, bounds: SpecifierSet, because: str, config: ProjectConf
     if minor < _OLDEST:
         raise PythonVersionError(
             f"{because} asks for Python {chosen}, which is too old.",
-            hint='Name a supported version, such as "3.12".',
+            hint='Use a supported version, such as "3.12".',
         )
     version = _lowest(chosen, bounds)
     if version is None:
         raise PythonVersionError(
-            f"{because} asks for Python {chosen}, but `project.requires-python` of"
-            f" {config.path} is `{bounds}`.",
-            hint="Change one of the two, or say which it is: --python-version, or `python-version`"
-            " in [tool.hatch-connect].",
+            f"{because} asks for Python {chosen}, but `project.requires-python` in {config.path}"
+            f" is `{bounds}`.",
+            hint="Change one of them, or set the version with --python-version or"
+            " `python-version` in [tool.hatch-connect].",
         )
     return version
 

@@ -69,13 +69,13 @@ def find_root(directory: Path) -> Path:
     """Return the nearest folder, from this one upward, that holds a `pyproject.toml`."""
     start = directory.absolute()
     if not start.exists():
-        raise UsageError(f"There is no {start}.", hint="Correct --directory.")
+        raise UsageError(f"There is no folder {start}.", hint="Check --directory.")
     for folder in (start, *start.parents):
         if (folder / PYPROJECT).is_file():
             return folder
     raise UsageError(
-        f"There is no {PYPROJECT} in {start} or in a folder above it.",
-        hint="Run this inside a project, or name one with --directory.",
+        f"There is no {PYPROJECT} in {start} or in any folder above it.",
+        hint="Run this in a project, or name one with --directory.",
     )
 
 
@@ -84,7 +84,7 @@ def read_tables(root: Path) -> ProjectTables:
     if not (root / PYPROJECT).is_file():
         raise UsageError(
             f"There is no {PYPROJECT} in {root}.",
-            hint="Every project that hatch-connect ships has one; an empty file will do.",
+            hint="Every project that hatch-connect deploys needs one; an empty file is enough.",
         )
     data = read_bytes(root / PYPROJECT)
     pyproject = parse_toml(data, root / PYPROJECT)
@@ -107,10 +107,10 @@ def parse_toml(data: bytes, path: Path, *, before: str | None = None) -> dict[st
     try:
         return tomllib.loads(text if before is None else text.partition(before)[0])
     except RecursionError:
-        why = "This is nested deeper than the parser of TOML goes."
+        why = "The TOML is nested too deeply."
         raise ConfigurationError((why,), where=str(path)) from None
     except ValueError as error:  # not TOML, or too long a number
-        raise ConfigurationError((f"This is not valid TOML: {error}.",), where=str(path)) from None
+        raise ConfigurationError((f"Invalid TOML: {error}.",), where=str(path)) from None
 
 
 def read_utf8(path: Path) -> str:
@@ -141,7 +141,7 @@ def _decode_utf8(data: bytes, path: Path) -> str:
     if at < 0:
         return text
     raise ConfigurationError(
-        (f"It is {encoding_of(data)}, and must be UTF-8: byte {at} is not.",),
+        (f"The file is {encoding_of(data)}, not UTF-8: byte {at} is invalid.",),
         where=str(path),
         hint=f"Save {path.name} as UTF-8 (in PowerShell: Set-Content -Encoding utf8).",
     )
@@ -151,9 +151,9 @@ def require_no_mark(tables: ProjectTables) -> None:
     """Refuse files that begin with a byte-order mark, which no build back end reads."""
     for name in tables.marked:
         raise ConfigurationError(
-            ("It begins with a byte-order mark, which build back ends do not read.",),
+            ("The file begins with a byte-order mark, which build back ends do not accept.",),
             where=str(tables.root / name),
-            hint=f"Save {name} as UTF-8 without one.",
+            hint=f"Save {name} as UTF-8 without a byte-order mark.",
         )
 
 

@@ -129,7 +129,7 @@ def require_readable(file: Path, called: str) -> None:
     except (SyntaxError, ValueError):
         text = "\0"
     if "\0" in text:
-        names = ", and names no encoding that fits" if python else ""
+        names = " and does not declare a matching encoding" if python else ""
         raise BundleError(
             f"{called} is {encoding_of(data)}{names}: the server could not read it.",
             hint=f"Save {called} as UTF-8.",

@@ -29,14 +29,14 @@ def validate_content_name(value: str) -> str | None:
     """Check a name by Connect's rule."""
     if _CONNECT_NAME.fullmatch(value):
         return None
-    return f"must be 3 to 64 letters, digits, `-` and `_`, not `{value}`"
+    return f"must consist of 3 to 64 letters, digits, `-` or `_`, not `{value}`"
 
 
 def validate_content_table(value: str) -> str | None:
     """Check NAME of `tool.hatch-connect.content.NAME`: it becomes part of file names."""
     if _CONTENT_TABLE.fullmatch(value):
         return None
-    return "must have a name of 1 to 64 letters, digits, `-` and `_`"
+    return "must have a name of 1 to 64 letters, digits, `-` or `_`"
 
 
 def valid_content_name(text: str) -> str:
@@ -49,12 +49,12 @@ def validate_title(value: str) -> str | None:
     """Check a title by Connect's rule."""
     if len(value) in _TITLE_LENGTH:
         return None
-    return f"must have 3 to 1,024 characters, not {len(value):,}"
+    return f"must be 3 to 1,024 characters long, not {len(value):,}"
 
 
 def validate_audience(value: str) -> str | None:
     """Check the audience of an identity token, which is any text."""
-    return None if value.strip() and value.isprintable() else "must be a text of one line"
+    return None if value.strip() and value.isprintable() else "must be one line of text"
 
 
 def validate_guid(value: str) -> str | None:
@@ -73,7 +73,7 @@ def validate_variable(value: str) -> str | None:
     name = value.partition("=")[0]
     if _VARIABLE.fullmatch(name):
         return None
-    return "must be `NAME` or `NAME=VALUE` with a name that has no space in it"
+    return "must be `NAME` or `NAME=VALUE`, without spaces in the name"
 
 
 def validate_verify_path(value: str) -> str | None:
@@ -86,21 +86,21 @@ def validate_verify_path(value: str) -> str | None:
 def validate_server(value: str) -> str | None:
     """Check a nickname, or a URL, which must be without credentials."""
     if has_credentials(value):
-        return "must not hold credentials: store the server with `hatch-connect add`"
+        return "must not contain credentials: save the server with `hatch-connect add` instead"
     return None
 
 
 def validate_server_url(value: str) -> str | None:
     """Check the URL of a server whose nickname is the table's name."""
     if "://" not in value:
-        return f"must be the server's URL, not `{value}`: its nickname is the table's name"
+        return f"must be a URL, not `{value}`: the nickname is the name of the table"
     return validate_server(value)
 
 
 def validate_project_file(value: str) -> str | None:
     """Check a file of the project, by its path from the root."""
     if value.startswith(("~", "file:")) or "://" in value:
-        return "must be a file, by its path from the project's root"
+        return "must be the path of a file in the project, relative to its root"
     return None
 
 
@@ -109,7 +109,7 @@ def validate_principal(value: str) -> str | None:
     name = value.removeprefix("group:")
     if name.strip() == name != "" and name.isprintable():
         return None
-    return f"must be a user's name, `group:NAME` or a GUID, not {value!r}"
+    return f"must be a user name, `group:NAME` or a GUID, not {value!r}"
 
 
 def validate_tag(value: str) -> str | None:
@@ -118,7 +118,7 @@ def validate_tag(value: str) -> str | None:
     if any(name.strip() != name or not name or not name.isprintable() for name in names):
         return f"must be a tag with its category, such as `Department/Finance`, not {value!r}"
     if len(names) == 1:
-        return f"must name a tag of the category `{value}`: `{value}/TAG`"
+        return f"must name a tag in the category `{value}`: `{value}/TAG`"
     return None
 
 
@@ -128,7 +128,7 @@ def validate_vanity_path(value: str) -> str | None:
         return f"must be a path of letters, digits, `-` and `_`, such as `/sales/`, not {value!r}"
     first = value.strip("/").partition("/")[0]
     if first in _OWN_PATHS or first.startswith("__"):
-        return f"must not begin with `/{first}`, which is Connect's own"
+        return f"must not begin with `/{first}`, which Connect reserves"
     return None
 
 

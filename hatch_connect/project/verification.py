@@ -26,8 +26,8 @@ def read_verification(table: Toml, called: str, problems: list[str]) -> dict[str
         place = f"{called[:-1]}.{key}`" if called.endswith("`") else f"{called}: `{key}`"
         if key not in _READ:
             close = get_close_matches(key.replace("_", "-"), _READ, n=1)
-            meant = f" (did you mean `{close[0]}`?)" if close else ""
-            problems.append(f"{place} is no setting{meant}.")
+            meant = f" Did you mean `{close[0]}`?" if close else ""
+            problems.append(f"{place} is not a valid setting.{meant}")
             continue
         try:
             read |= _READ[key](value)
@@ -52,7 +52,7 @@ def _status(value: object) -> dict[str, Any]:
 
 def _text(value: object) -> dict[str, Any]:
     if not isinstance(value, str) or not value:
-        raise ValueError("a string that the answer holds")
+        raise ValueError("a non-empty string that the response must contain")
     return {"text": value}
 
 
@@ -60,7 +60,7 @@ def _seconds(field: str, *, least: float) -> Callable[[object], dict[str, Any]]:
     def read(value: object) -> dict[str, Any]:
         number = value if isinstance(value, int | float) and value is not True else math.nan
         if value is False or not least <= number <= _LONGEST:
-            raise ValueError(f"a number of seconds, {least:g} to {_LONGEST:,}")
+            raise ValueError(f"a number of seconds from {least:g} to {_LONGEST:,}")
         return {field: float(number)}
 
     return read
@@ -68,7 +68,7 @@ def _seconds(field: str, *, least: float) -> Callable[[object], dict[str, Any]]:
 
 def _retries(value: object) -> dict[str, Any]:
     if type(value) is not int or not 0 <= value <= _MOST_RETRIES:
-        raise ValueError(f"a whole number, 0 to {_MOST_RETRIES}")
+        raise ValueError(f"a whole number from 0 to {_MOST_RETRIES}")
     return {"retries": value}
 
 

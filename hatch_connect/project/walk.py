@@ -33,22 +33,22 @@ _NEVER = {
         *(".ipynb_checkpoints", ".tox", ".nox", ".hatch", ".pixi", ".eggs", ".quarto"),
     ),
     **_rules("a virtual environment", ".venv", "__pypackages__"),
-    **_rules("records of deployments", "rsconnect-python", ".posit"),
-    **_rules("the session of an editor", ".Rproj.user", ".idea", ".vscode", ".vs"),
-    **_rules("read by tools alone", ".circleci", ".devcontainer", ".forgejo", ".buildkite"),
+    **_rules("deployment records", "rsconnect-python", ".posit"),
+    **_rules("editor settings", ".Rproj.user", ".idea", ".vscode", ".vs"),
+    **_rules("configuration of tools", ".circleci", ".devcontainer", ".forgejo", ".buildkite"),
 }
 _FILES = {
     **_rules("compiled Python", "*.py[cod]"),
     **_rules("a virtual environment", "pyvenv.cfg"),
     **_rules("left by a file manager", ".DS_Store", "Thumbs.db", "desktop.ini"),
     **_rules("left by a session", ".RData", ".Rhistory", ".coverage", ".coverage.*"),
-    **_rules("a bundle of an earlier build", "*.connect.tgz"),
+    **_rules("a bundle from an earlier build", "*.connect.tgz"),
 }
 _ANY_FILE = re.compile("|".join(map(translate, _FILES)))  # one match for nearly all files
 _UNLESS_TRACKED = _rules("installed packages", "node_modules", "site-packages")
 _UNLESS_TRACKED_AT_TOP = {
     **_rules(BUILD_OUTPUTS, "build", "dist"),
-    **_rules("records of deployments", "rsconnect"),
+    **_rules("deployment records", "rsconnect"),
     **_rules("installed packages", "packrat", "renv"),
 }
 _CONVENTIONAL = frozenset({".streamlit", ".well-known", ".chainlit"})
@@ -81,7 +81,7 @@ class NoContent:
 def never_content(name: str) -> str | None:
     """Return the rule by which nothing of this name is content, even if git tracks it."""
     if name.startswith(".git") and name != ".gitkeep":
-        return _NEVER.get(name, "read by tools alone")
+        return _NEVER.get(name, "configuration of tools")
     return _NEVER.get(name)
 
 

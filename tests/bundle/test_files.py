@@ -287,9 +287,7 @@ def test_options_that_mean_nothing_without_packages_are_said(
         overrides={"requirements-file": "requirements.txt"},
         options_of_python=("--python",),
     )
-    said = (
-        "`requirements-file` (given on this call), `tool.hatch-connect.python-version`, --python."
-    )
+    said = "`requirements-file` (set by an option), `tool.hatch-connect.python-version`, --python."
     assert f"No effect for static HTML content, for which no packages are installed: {said}" in (
         heard.text
     )

@@ -66,7 +66,7 @@ def test_it_tells_programs_everything(capsys: pytest.CaptureFixture[str]) -> Non
     assert told["python"] == {
         "version": "3.12.0",
         "requires": "~=3.12.0",
-        "because": "the option --python-version",
+        "because": "the --python-version option",
     }
     packages = {one["name"]: one for one in told["packages"]}
     assert packages["jinja2"]["because"] == "the project"

@@ -159,7 +159,7 @@ def test_a_byte_order_mark_is_named_in_a_project_without_a_package(
     file.write_bytes(b"\xef\xbb\xbf" + (file.read_bytes() if file.exists() else b"\n"))
     done = sandbox.connect("bundle", cwd=tmp_path)
     assert done.code == 2, done.said
-    assert f"Save {name} as UTF-8 without one." in done.stderr
+    assert f"Save {name} as UTF-8 without a byte-order mark." in done.stderr
 
 
 @pytest.mark.parametrize(

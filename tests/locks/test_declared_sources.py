@@ -235,11 +235,11 @@ detached = true
     ("raw", "said"),
     [
         ("1", "must be a path or a table"),
-        ("''", "must be a string that is not empty"),
+        ("''", "must be a non-empty string"),
         ("{ path = 'a', git = 'b' }", "exactly one of path, git, url, index, workspace"),
         ("{}", "exactly one of"),
         ("{ workspace = false }", "must be `true`"),
-        ("{ git = 3 }", "must be a string"),
+        ("{ git = 3 }", "must be a non-empty string"),
     ],
 )
 def test_what_hatch_refuses_is_a_problem(tmp_path: Path, raw: str, said: str) -> None:

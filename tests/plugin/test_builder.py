@@ -127,7 +127,7 @@ def test_a_bundle_for_each_piece_of_content(tmp_path: Path, sandbox: Sandbox) ->
         (
             "connect:nope",
             CONTENTS,
-            "There is no `tool.hatch-connect.content.nope`.\nThere are: api, docs.",
+            "There is no table `tool.hatch-connect.content.nope`.\nAvailable: api, docs.",
         ),
         ("connect", "[tool.hatch.build.targets.connect]\ndirectory = 3\n", "must be a string"),
         ("connect", "[tool.hatch.build.targets.connect.hooks.nope]\n", "Unknown build hook: nope"),

@@ -107,7 +107,7 @@ class TestEveryKey:
     @pytest.mark.parametrize("one", EVERY)
     def test_a_name_that_comes_close_brings_it(self, root: Path, one: DeclaredKey) -> None:
         (found,) = problems(root, f"{one.key.replace('-', '_')}_ = 1")
-        assert f"(did you mean `{one.key}`?)" in found
+        assert f"Did you mean `{one.key}`?" in found
 
 
 class TestAnyValue:
@@ -189,8 +189,8 @@ class TestSizes:
             ('"٣ MB"', "must be a size such as"),
             ('"0.5 B"', "must be a whole number of bytes"),
             ('"0.0001 kB"', "must be a whole number of bytes"),
-            ('"10000000000 TiB"', "must be from 0 to 9,223,372,036,854,775,807"),
-            ("9223372036854775808", "must be from 0 to 9,223,372,036,854,775,807"),
+            ('"10000000000 TiB"', "must be between 0 and 9,223,372,036,854,775,807"),
+            ("9223372036854775808", "must be between 0 and 9,223,372,036,854,775,807"),
             ("1.5", "must be a size such as"),
         ],
     )
@@ -244,7 +244,7 @@ class TestLists:
     def test_a_category_is_no_tag(self, root: Path) -> None:
         (found,) = problems(root, 'tags = ["Department", "Department/Finance/EU"]')
         assert found == (
-            "`tool.hatch-connect.settings.tags[0]` must name a tag of the category `Department`:"
+            "`tool.hatch-connect.settings.tags[0]` must name a tag in the category `Department`:"
             " `Department/TAG`."
         )
 
@@ -277,7 +277,7 @@ class TestPaths:
     @pytest.mark.parametrize("path", ["/content/", "help", "/__api__/x", "/apps/sales/"])
     def test_of_connect_itself(self, root: Path, path: str) -> None:
         (found,) = problems(root, f'vanity-path = "{path}"')
-        assert found.endswith(", which is Connect's own.")
+        assert found.endswith(", which Connect reserves.")
 
     def test_false_removes(self, root: Path) -> None:
         read = declared(root, "vanity-path = false\nthumbnail = false")
@@ -288,7 +288,7 @@ class TestPaths:
     @pytest.mark.parametrize("key", ["vanity-path", "thumbnail"])
     def test_true_means_nothing(self, root: Path, key: str) -> None:
         (found,) = problems(root, f"{key} = true")
-        assert found.endswith(f"{key}` must be a string, or false, not true.")
+        assert found.endswith(f"{key}` must be a string or false, not true.")
 
     def test_other_content_does_not_inherit_the_vanity_path(self, root: Path) -> None:
         text = f"""{TABLE}vanity-path = "/sales/"
@@ -313,15 +313,15 @@ class TestThumbnail:
     @pytest.mark.parametrize(
         ("text", "problem"),
         [
-            ("docs", "names no file of the project: there is no 'docs'"),
-            ("index.html", "names a file with nothing in it: 'index.html'"),
-            ("docs/other.png", "names no file of the project: there is no 'docs/other.png'"),
-            ("x" * 300, "names no file of the project"),
-            ("a\\u0000b", "names no file of the project"),
+            ("docs", "names a file that does not exist: 'docs'"),
+            ("index.html", "names an empty file: 'index.html'"),
+            ("docs/other.png", "names a file that does not exist: 'docs/other.png'"),
+            ("x" * 300, "names a file that does not exist"),
+            ("a\\u0000b", "names a file that does not exist"),
             ("../outside.png", "must be a file inside the project"),
             ("/etc/hostname", "must be a file inside the project"),
-            ("~/x.png", "must be a file, by its path from the project's root"),
-            ("https://x/y.png", "must be a file, by its path from the project's root"),
+            ("~/x.png", "must be the path of a file in the project, relative to its root"),
+            ("https://x/y.png", "must be the path of a file in the project, relative to its root"),
         ],
     )
     def test_must_be_a_file_of_the_project(self, root: Path, text: str, problem: str) -> None:
@@ -336,26 +336,26 @@ class TestThumbnail:
         (found,) = problems(root, 'thumbnail = "link.png"')
         assert found.endswith("must be a file inside the project.")
         (found,) = problems(root, 'thumbnail = "loop.png"')
-        assert "names no file of the project" in found
+        assert "names a file that does not exist" in found
 
 
 class TestChecks:
     @pytest.mark.parametrize(
         ("text", "problem"),
         [
-            ("load-factor = 1.01", "load-factor` must be from 0 to 1"),
-            ("load-factor = nan", "load-factor` must be from 0 to 1"),
-            ("cpu-limit = inf", "cpu-limit` must be from 0 to "),
-            ("cpu-limit = -0.1", "cpu-limit` must be from 0 to "),
-            ("max-processes = 0", "max-processes` must be from 1 to "),
+            ("load-factor = 1.01", "load-factor` must be between 0 and 1"),
+            ("load-factor = nan", "load-factor` must be between 0 and 1"),
+            ("cpu-limit = inf", "cpu-limit` must be between 0 and "),
+            ("cpu-limit = -0.1", "cpu-limit` must be between 0 and "),
+            ("max-processes = 0", "max-processes` must be between 1 and "),
             ("min-processes = 2.0", "min-processes` must be an integer, not a number"),
             ("min-processes = true", "min-processes` must be an integer, not a boolean"),
             ("idle-timeout = '2 min'", "idle-timeout` must be an integer of seconds"),
             ("access = 'public'", """access` must be "all", "logged-in" or "acl", not 'public'"""),
-            ("run-as = ' '", "run-as` must be a text of one line"),
-            ('image = "a\\u0000"', "image` must be a text of one line"),
-            (f"description = '{'x' * 4097}'", "description` must have at most 4,096 characters"),
-            (f"cpu-limit = 0x{'f' * 5000}", "cpu-limit` must be from 0 to "),
+            ("run-as = ' '", "run-as` must be one line of text"),
+            ('image = "a\\u0000"', "image` must be one line of text"),
+            (f"description = '{'x' * 4097}'", "description` must be at most 4,096 characters"),
+            (f"cpu-limit = 0x{'f' * 5000}", "cpu-limit` must be between 0 and "),
         ],
     )
     def test_values(self, root: Path, text: str, problem: str) -> None:
@@ -374,7 +374,7 @@ class TestChecks:
         (found,) = problems(root, f"{low}\n{high}")
         lower, higher = (text.partition(" ")[0] for text in (low, high))
         assert found == (
-            f"`tool.hatch-connect.settings.{lower}` must not be more than"
+            f"`tool.hatch-connect.settings.{lower}` must not be greater than"
             f" `tool.hatch-connect.settings.{higher}`."
         )
         assert declared(root, f"{low}\n{higher} = 'default'")
@@ -404,10 +404,10 @@ class TestChecks:
         assert sorted(
             problem.replace("tool.hatch-connect", "") for problem in problems(root, text)
         ) == [
-            "`.content.api.on.prod.settings.tag` is no setting (did you mean `tags`?).",
-            "`.content.api.settings.vanity` is no setting (did you mean `vanity-path`?).",
+            "`.content.api.on.prod.settings.tag` is not a valid setting. Did you mean `tags`?",
+            "`.content.api.settings.vanity` is not a valid setting. Did you mean `vanity-path`?",
             "`.content.two.settings` must be a table, not an integer.",
-            "`.on.prod.settings.viewer` is no setting (did you mean `viewers`?).",
+            "`.on.prod.settings.viewer` is not a valid setting. Did you mean `viewers`?",
         ]
 
     def test_two_tables_may_not_set_two_default_images(self, root: Path) -> None:
@@ -416,12 +416,12 @@ class TestChecks:
         with pytest.raises(ConfigurationError) as caught:
             declared(root, text + "image = 'b'", on="prod")
         (found,) = caught.value.problems
-        assert "`tool.hatch-connect.on.prod.image` both set the image of the content" in found
+        assert "`tool.hatch-connect.on.prod.image` both set the content's image" in found
 
     def test_a_default_image_beside_the_bundles_is_a_warning(self, root: Path) -> None:
         text = f"{TABLE}image = 'b'\n[tool.hatch-connect.content.api]\nimage = 'a'"
         (found,) = declared(root, text, content="api").warnings
-        assert "has no effect: the bundle names an image" in found
+        assert "has no effect: the bundle sets its own image" in found
 
     @pytest.mark.parametrize("access", ["all", "logged-in"])
     def test_viewers_without_acl_are_a_warning(self, root: Path, access: str) -> None:
@@ -439,7 +439,7 @@ class TestStaticContent:
             "min-processes",
             "run-as",
         ]
-        assert all("has no meaning for" in problem for problem in found)
+        assert all("does not apply to" in problem for problem in found)
 
     def test_a_document_is_rendered_by_a_process_that_serves_nobody(self, root: Path) -> None:
         (root / "report.ipynb").write_text("{}", encoding="utf-8")
@@ -452,7 +452,7 @@ class TestStaticContent:
         assert fields(declared(root, text, content="report")) == {"memory_limit": 10**9}
         own = "[tool.hatch-connect.content.report.settings]\nidle-timeout = 5"
         (found,) = problems(root, text + own, content="report")
-        assert "content.report.settings.idle-timeout` has no meaning for" in found
+        assert "content.report.settings.idle-timeout` does not apply to" in found
 
     def test_what_it_inherits_is_left_out(self, root: Path) -> None:
         text = f"""{TABLE}min-processes = 1

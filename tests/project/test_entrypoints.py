@@ -65,19 +65,19 @@ def test_what_connect_takes_is_taken(mode: str, entrypoint: str) -> None:
 @pytest.mark.parametrize(
     ("mode", "entrypoint", "said"),
     [
-        ("fastapi", "src/sales/main.py:app", "perhaps `sales.main:app`"),
-        ("fastapi", "./app.py", "perhaps `app:app`"),
+        ("fastapi", "src/sales/main.py:app", "did you mean `sales.main:app`"),
+        ("fastapi", "./app.py", "did you mean `app:app`"),
         ("fastapi", "a:b:c", "`module` or `module:object`"),
         ("fastapi", "my app:app", "`module` or `module:object`"),
         ("fastapi", "app:my-app", "`module` or `module:object`"),
         ("fastapi", "-app", "`module` or `module:object`"),
-        ("fastapi", "my-svc/main.py:api", "perhaps `my-svc.main:api`"),
-        ("streamlit", "../app.py", "below the project's root"),
-        ("notebook", "/home/me/n.ipynb", "below the project's root"),
-        ("notebook", "C:/n.ipynb", "below the project's root"),
+        ("fastapi", "my-svc/main.py:api", "did you mean `my-svc.main:api`"),
+        ("streamlit", "../app.py", "inside the project"),
+        ("notebook", "/home/me/n.ipynb", "inside the project"),
+        ("notebook", "C:/n.ipynb", "inside the project"),
         ("notebook", "sub\\n.ipynb", "forward slashes"),
-        ("tensorflow", "../x", "below the project's root"),
-        ("rmd-static", "x", "has no meaning"),
+        ("tensorflow", "../x", "inside the project"),
+        ("rmd-static", "x", "does not apply to"),
         ("notebook", "report.qmd", "must be a notebook"),
     ],
 )
@@ -115,7 +115,7 @@ def test_views_of_one_project_agree_on_what_is_found(tmp_path: Path) -> None:
     assert project.content().entrypoint == "app"
     write_files(tmp_path, {"made_by_the_build.py": FLASK})
     assert project.content(on="staging").entrypoint == "app"
-    with pytest.raises(ConfigurationError, match="one of several"):
+    with pytest.raises(ConfigurationError, match="several candidates"):
         read_project(tmp_path).content()
 
 
@@ -413,7 +413,7 @@ class TestEntrypoint:
     def test_several_candidates_are_a_problem_that_lists_them(self, tmp_path: Path) -> None:
         said = problem(tmp_path, "flask", {"one.py": FLASK, "two.py": FLASK})
         assert "`tool.hatch-connect.entrypoint` is missing" in said
-        assert "it may be one of several: `one`, `two`. Name one." in said
+        assert "there are several candidates: `one`, `two`. Set it to one of them." in said
 
     def test_very_many_candidates_are_cut_short(self, tmp_path: Path) -> None:
         said = problem(tmp_path, "notebook", [f"{n:02}.ipynb" for n in range(20)])
@@ -422,9 +422,9 @@ class TestEntrypoint:
     @pytest.mark.parametrize(
         ("mode", "said"),
         [
-            ("notebook", "there is no notebook"),
-            ("voila", "there is no notebook"),
-            ("html", "there is no HTML file"),
+            ("notebook", "no notebook"),
+            ("voila", "no notebook"),
+            ("html", "no HTML file"),
             ("quarto", "no document (.qmd)"),
             ("quarto-shiny", "no document (.qmd)"),
             ("tensorflow", "saved_model.pb"),
@@ -473,12 +473,17 @@ class TestEntrypoint:
     @pytest.mark.parametrize(
         ("mode", "files", "text", "said"),
         [
-            ("html", ["s/a.html", "s/b.html"], "s", "names the folder s, and it may be one of"),
-            ("html", ["s/a.txt"], "s", "names the folder s: there is no HTML file"),
-            ("voila", ["n/a.txt"], "n", "names the folder n: there is no notebook"),
-            ("tensorflow", ["m/a.pb"], ".", "names the whole project: there is no `saved_model"),
+            (
+                "html",
+                ["s/a.html", "s/b.html"],
+                "s",
+                "names the folder s, and there are several candidates",
+            ),
+            ("html", ["s/a.txt"], "s", "names the folder s: no HTML file"),
+            ("voila", ["n/a.txt"], "n", "names the folder n: no notebook"),
+            ("tensorflow", ["m/a.pb"], ".", "names the whole project: no `saved_model"),
             ("tensorflow", ["saved_model.pb"], "saved_model.pb", "must be the folder"),
-            ("html", [], "../site", "below the project's root"),
+            ("html", [], "../site", "inside the project"),
             ("notebook", ["a.ipynb"], "", "must not be empty"),
             ("flask", [], "", "must not be empty"),
         ],
@@ -545,12 +550,12 @@ class TestNotebooks:
         assert config.rendered == "a.ipynb"
 
     def test_none_to_render(self, tmp_path: Path) -> None:
-        assert "there is no notebook" in problem(tmp_path, "notebook", [], "static = true\n")
+        assert "no notebook" in problem(tmp_path, "notebook", [], "static = true\n")
 
     @pytest.mark.parametrize("key", ["static", "hide-all-input", "hide-tagged-input"])
     def test_other_content_has_nothing_to_hide(self, tmp_path: Path, key: str) -> None:
         said = problem(tmp_path, "html", ["index.html"], f"{key} = true\n")
-        assert f"`tool.hatch-connect.{key}` is for Jupyter notebooks" in said
+        assert f"`tool.hatch-connect.{key}` applies to Jupyter notebooks only" in said
 
     def test_false_is_no_problem(self, tmp_path: Path) -> None:
         assert not read(tmp_path, "html", ["index.html"], "static = false\n").rendered
@@ -588,7 +593,7 @@ class TestRuntime:
         ("text", "said"),
         [
             ("environment-management = 3", "must be true, false or a table"),
-            ("environment-management = {ruby = true}", "knows `python` and `r`, not `ruby`"),
+            ("environment-management = {ruby = true}", "accepts `python` and `r`, not `ruby`"),
             ("environment-management = {r = 1}", "`r` must be true or false, not an integer"),
         ],
     )
@@ -599,18 +604,18 @@ class TestRuntime:
     def test_html_has_no_environment(self, tmp_path: Path, key: str) -> None:
         value = {"image": "a/b:1", "environment-management": False, "package-installer": "uv"}[key]
         said = problem(tmp_path, "html", ["index.html"], overrides={key: value})
-        assert f"`{key}` (given on this call) has no meaning for static HTML content" in said
-        assert "no environment" in said
+        assert f"`{key}` (set by an option) does not apply to static HTML content" in said
+        assert "files are served" in said
 
     def test_neither_has_a_rendered_notebook(self, tmp_path: Path) -> None:
         said = problem(tmp_path, "notebook", ["a.ipynb"], 'static = true\nimage = "a/b"\n')
-        assert "has no meaning for static HTML" in said
+        assert "does not apply to static HTML" in said
 
     def test_a_model_runs_in_an_image_but_installs_nothing(self, tmp_path: Path) -> None:
         config = read(tmp_path, "tensorflow", ["saved_model.pb"], 'image = "a/b:1"\n')
         assert config.image == "a/b:1"
         said = problem(tmp_path, "tensorflow", ["saved_model.pb"], "environment-management = false")
-        assert "installs no packages" in said
+        assert "no packages are installed" in said
 
 
 class TestCalls:
@@ -635,7 +640,7 @@ class TestCalls:
         said = problem(
             tmp_path, "flask", {"app.py": FLASK}, "exclude = 1\n", overrides={"exclude": "x"}
         )
-        assert "`exclude` (given on this call) must be an array" in said
+        assert "`exclude` (set by an option) must be an array" in said
         assert "`tool.hatch-connect.exclude` must be an array" in said
 
     def test_generating_is_for_a_call_alone(self, tmp_path: Path) -> None:
@@ -644,12 +649,12 @@ class TestCalls:
         config = read(tmp_path, "flask", files, overrides={"force-generate": True})
         assert config.force_generate
         said = problem(tmp_path, "flask", files, "force-generate = true\n")
-        assert "`tool.hatch-connect.force-generate` is no setting" in said
+        assert "`tool.hatch-connect.force-generate` is not a valid setting" in said
 
     @pytest.mark.parametrize("key", ["lock", "requirements-file"])
     def test_generating_and_a_named_list_exclude_each_other(self, tmp_path: Path, key: str) -> None:
         overrides = {"force-generate": True, key: "requirements.txt"}
         said = problem(tmp_path, "flask", {"app.py": FLASK}, overrides=overrides)
-        assert "give one of them" in said
+        assert "cannot be combined" in said
         config = read(tmp_path, "flask", {}, f'{key} = "x"\n', overrides={"force-generate": True})
         assert config.force_generate

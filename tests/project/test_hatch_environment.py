@@ -75,7 +75,9 @@ def test_hatch_toml_takes_the_place_of_the_environments_in_pyproject(tmp_path: P
     hatch = "[envs.default]\npython = '3.12'"
     found, _ = environment(tmp_path, "default", pyproject, hatch)
     assert (found.python, found.where) == ("3.12", "envs.default in hatch.toml")
-    assert "no Hatch environment `old`" in environment(tmp_path, "old", pyproject, hatch)[1][0]
+    assert (
+        "no Hatch environment named `old`" in environment(tmp_path, "old", pyproject, hatch)[1][0]
+    )
 
 
 @pytest.mark.parametrize("hatch", ["", "[version]\npath = 'x'", "# nothing\n"])

@@ -177,13 +177,13 @@ class TestEverySetting:
             assert getattr(config, setting.field) == held(setting)
         else:
             (found,) = problems(notebook, text, on="lab")
-            assert f"`tool.hatch-connect.on.lab.{setting.key}` is no setting" in found
+            assert f"`tool.hatch-connect.on.lab.{setting.key}` is not a valid setting" in found
 
     @pytest.mark.parametrize("setting", DECLARED)
     def test_a_name_that_comes_close_brings_it(self, notebook: Path, setting: Setting) -> None:
         (found,) = problems(notebook, least(setting) + f"{setting.key}s = 1")
-        assert found.startswith(f"`tool.hatch-connect.{setting.key}s` is no setting")
-        assert found.endswith(f"(did you mean `{setting.key}`?).") != setting.call_only
+        assert found.startswith(f"`tool.hatch-connect.{setting.key}s` is not a valid setting")
+        assert found.endswith(f"Did you mean `{setting.key}`?") != setting.call_only
 
 
 def test_names_of_extras_are_normalized(tmp_path: Path) -> None:
@@ -279,8 +279,8 @@ env = ["B=2", "C=2"]
         both = f"{text}[tool.hatch-connect.on.lab.verify]\npaths = ['a']\n"
         (found,) = problems(tmp_path, both, on="lab")
         assert found == (
-            "`tool.hatch-connect.verify-path` and `paths` of `tool.hatch-connect.on.lab.verify` "
-            "exclude one another."
+            "`tool.hatch-connect.verify-path` and `paths` of `tool.hatch-connect.on.lab.verify`"
+            " are mutually exclusive."
         )
 
     @pytest.mark.parametrize(
@@ -292,15 +292,18 @@ env = ["B=2", "C=2"]
             ("status = 200", "status` must be an array of HTTP statuses"),
             ("status = [true]", "status` must be an array of HTTP statuses"),
             ("status = [99]", "status` must be an array of HTTP statuses"),
-            ("text = ''", "text` must be a string"),
-            ("timeout = 0", "timeout` must be a number of seconds, 0.1 to 3,600"),
+            ("text = ''", "text` must be a non-empty string"),
+            ("timeout = 0", "timeout` must be a number of seconds from 0.1 to 3,600"),
             ("timeout = nan", "timeout` must be a number of seconds"),
-            ("pause = true", "pause` must be a number of seconds, 0 to 3,600"),
+            ("pause = true", "pause` must be a number of seconds from 0 to 3,600"),
             ("pause = -1", "pause` must be a number of seconds"),
-            ("retries = 1.5", "retries` must be a whole number, 0 to 100"),
+            ("retries = 1.5", "retries` must be a whole number from 0 to 100"),
             ("retries = true", "retries` must be a whole number"),
             ("on-failure = 'roll-back'", 'on-failure` must be "rollback" or "keep"'),
-            ("on_failure = 'rollback'", "on_failure` is no setting (did you mean `on-failure`?)"),
+            (
+                "on_failure = 'rollback'",
+                "on_failure` is not a valid setting. Did you mean `on-failure`?",
+            ),
         ],
     )
     def test_what_is_wrong_in_it_is_named(self, tmp_path: Path, table: str, told: str) -> None:
@@ -355,7 +358,7 @@ env = ["B=2", "C=2"]
         assert read(tmp_path, self.TEXT, content="ui").project.content_tables == ("ui",)
 
     def test_a_bad_option_of_a_call_is_named_as_such(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigurationError, match="`title` \\(given on this call\\)"):
+        with pytest.raises(ConfigurationError, match="`title` \\(set by an option\\)"):
             read(tmp_path, self.TEXT, overrides={"title": "x"})
 
     def test_options_of_a_call_can_be_all_there_is(self, tmp_path: Path) -> None:
@@ -435,31 +438,31 @@ server = "https://me:hunter2@host"
         for text in (
             "`project.name` is missing",
             "`project.version` must be a string, not an integer",
-            "`project.requires-python` is no version specifier",
-            "`project.dependencies[1]` is no requirement",
+            "`project.requires-python` is not a valid version specifier",
+            "`project.dependencies[1]` is not a valid requirement",
             "`project.optional-dependencies.big` must be an array of strings",
             "`dependency-groups.dev`",
             "`tool.hatch-connect.entrypoint` must be `module` or `module:object`",
-            "`tool.hatch-connect.titel` is no setting (did you mean `title`?)",
+            "`tool.hatch-connect.titel` is not a valid setting. Did you mean `title`?",
             "`tool.hatch-connect.python-version` must be a string, not a number (write it in",
             "`tool.hatch-connect.verify` must be true, false or a table, not a string",
             "`tool.hatch-connect.env[0]` must be `NAME` or `NAME=VALUE`",
             "`tool.hatch-connect.env[1]` must be a string",
             "`tool.hatch-connect.extras` must be an array of strings, not a string",
             "`tool.hatch-connect.guid` must be a GUID",
-            "`tool.hatch-connect.server` must not hold credentials",
+            "`tool.hatch-connect.server` must not contain credentials",
             '`tool.hatch-connect.package-installer` must be "pip" or "uv"',
-            "`tool.hatch-connect.hatch-env`: there is no Hatch environment `prod` (there are:",
-            "`tool.hatch-connect.content-name` must be 3 to 64 letters",
-            "exclude one another",
+            "`tool.hatch-connect.hatch-env`: there is no Hatch environment named `prod` (",
+            "`tool.hatch-connect.content-name` must consist of 3 to 64 letters",
+            "are mutually exclusive",
             "`tool.hatch-connect.requirements-file` must be a file",
             "`tool.hatch-connect.verify-path` must be a path",
             "`tool.hatch-connect.image` must not be empty",
-            "`tool.hatch-connect.content.ui.entrypoints` is no setting (did you mean",
+            "`tool.hatch-connect.content.ui.entrypoints` is not a valid setting. Did you mean",
             "`tool.hatch-connect.content.b c` must have a name",
-            "`tool.hatch-connect.on.prod.app-mode` is no setting",
+            "`tool.hatch-connect.on.prod.app-mode` is not a valid setting",
             "`tool.hatch-connect.on.prod.server` must be the server's URL, not `prod`",
-            "`tool.hatch-connect.on.lab.server` must not hold credentials",
+            "`tool.hatch-connect.on.lab.server` must not contain credentials",
         ):
             assert text in said
         assert "hunter2" not in said
@@ -482,7 +485,7 @@ server = "https://me:hunter2@host"
 
     def test_an_app_mode_that_is_none(self, tmp_path: Path) -> None:
         found = problems(tmp_path, "[tool.hatch-connect]\napp-mode = 'fastpi'\nentrypoint = 'a'")
-        assert "Close to it: fastapi" in found[0]
+        assert "Did you mean `fastapi`?" in found[0]
 
     def test_r_content_needs_a_prepared_manifest(self, tmp_path: Path) -> None:
         found = problems(tmp_path, "[tool.hatch-connect]\napp-mode = 'rmd-static'")
@@ -514,7 +517,7 @@ server = "https://me:hunter2@host"
     def test_content_without_an_environment_has_nothing_to_manage(self, tmp_path: Path) -> None:
         text = "[tool.hatch-connect]\napp-mode = 'html'\nentrypoint = 'index.html'\n"
         found = problems(tmp_path, text + "image = 'x'\nenvironment-management = false")
-        assert "`tool.hatch-connect.image` has no meaning for static HTML" in found[0]
+        assert "`tool.hatch-connect.image` does not apply to static HTML" in found[0]
         assert "environment-management" in found[1]
 
     def test_broken_toml_is_said_with_its_place(self, tmp_path: Path) -> None:
@@ -572,4 +575,4 @@ def test_no_value_of_a_variable_is_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", ["9" * 5000, "[" * 3000 + "]" * 3000])
 def test_what_the_parser_gives_up_on_is_a_problem_of_the_file(tmp_path: Path, value: str) -> None:
     (found,) = problems(tmp_path, f"key = {value}")
-    assert found.startswith(("This is not valid TOML: ", "This is nested deeper than "))
+    assert found.startswith(("Invalid TOML: ", "The TOML is nested too "))

@@ -81,7 +81,7 @@ class TestOrder:
             "3.14",
         ]
         assert [target.because for target in chosen] == [
-            "the option --python-version",
+            "the --python-version option",
             "`tool.hatch-connect.python-version`",
             "`tool.hatch.envs.default.python`",
             ".python-version",
@@ -90,7 +90,7 @@ class TestOrder:
         ]
 
     def test_nothing_says_it(self, tmp_path: Path) -> None:
-        with pytest.raises(PythonVersionError, match="Nothing says") as caught:
+        with pytest.raises(PythonVersionError, match="No Python version is set") as caught:
             choose_python(project(tmp_path, requires=">=3.11"))
         assert "python-version = " in str(caught.value.hint)
 
@@ -102,7 +102,7 @@ class TestOrder:
         config = project(tmp_path)
         found = choose_python(config, lock_python=("3.13", "uv.lock"))
         assert found.minor == "3.13"
-        with pytest.raises(PythonVersionError, match=r"\.python-version says"):
+        with pytest.raises(PythonVersionError, match=r"\.python-version is"):
             choose_python(config)
 
 
@@ -142,7 +142,7 @@ class TestVersionFile:
 
     def test_one_that_cannot_be_read_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / ".python-version").write_bytes(b"\xff")
-        with pytest.raises(PythonVersionError, match="must be UTF-8"):
+        with pytest.raises(PythonVersionError, match="not UTF-8"):
             choose_python(project(tmp_path))
 
     @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ class TestVersionFile:
         )
         assert found.minor == "3.14"
         (note,) = found.notes
-        assert note.startswith(f".python-version says `{text}`")
+        assert note.startswith(f".python-version is `{text}`")
 
 
 class TestHatchPython:
@@ -201,8 +201,8 @@ class TestRefused:
             ("3.14.0rc2", "released"),
             ("three", "X.Y"),
             ("3.11.4.5", "X.Y"),
-            ("3", "--python-version says `3`"),
-            (">=3.6", "--python-version says `>=3.6`"),
+            ("3", "--python-version option is `3`"),
+            (">=3.6", "--python-version option is `>=3.6`"),
             (">=three", "a range such as"),
             ("2.7", "too old"),
             ("3.6.15", "too old"),
@@ -241,7 +241,7 @@ class TestBounds:
             choose_python(project(tmp_path, requires=">=3.11,<3.12", option=asked))
 
     def test_a_range_that_nothing_satisfies(self, tmp_path: Path) -> None:
-        with pytest.raises(PythonVersionError, match="no version satisfies"):
+        with pytest.raises(PythonVersionError, match="no Python version satisfies"):
             choose_python(project(tmp_path, requires=">=3.12,<3.11", option="3.11"))
 
     def test_the_lowest_patch_that_is_allowed_is_asked_for(self, tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ class TestRanges:
         runs = interpreter(tmp_path, "3.12.4")
         assert choose_python(config, interpreter=lambda: runs).asked == "3.12"
         asked = choose_python(config, interpreter=lambda: runs, one_minor=False).asked
-        assert asked == ">=3.8 (3.12 on servers that read no range)"
+        assert asked == ">=3.8 (3.12 on servers that do not support ranges)"
         config = project(tmp_path, requires=">=3.8", option="3.12.4")
         assert choose_python(config).asked == "3.12.4"
 
@@ -328,7 +328,7 @@ class TestRanges:
             configuration(tmp_path), interpreter=partial(interpreter, tmp_path, "3.13.1")
         )
         assert found.minor == "3.13"
-        assert "`tool.poetry.dependencies.python` says" in found.notes[0]
+        assert "`tool.poetry.dependencies.python` is" in found.notes[0]
 
     def test_a_broken_setup_cfg_is_an_error_with_its_name(self, tmp_path: Path) -> None:
         project(tmp_path)
@@ -341,7 +341,7 @@ class TestRanges:
         (tmp_path / ".python-version").write_text(">=3.12")
         with pytest.raises(PythonVersionError, match=r"uv\.lock is for Python 3\.11"):
             choose_python(project(tmp_path), lock_python=("3.11", "uv.lock"))
-        with pytest.raises(PythonVersionError, match="No version of Python satisfies"):
+        with pytest.raises(PythonVersionError, match="No Python version satisfies"):
             choose_python(project(tmp_path, requires="<3.12"))
 
     @example(text="3.\u0e58")  # a digit, in Thai
@@ -361,7 +361,7 @@ class TestRanges:
         found = choose_python(project(tmp_path, option=">=3.9", setting="3.11"))
         assert found.version == "3.11.0"
         assert found.because == (
-            "`tool.hatch-connect.python-version`, within the option --python-version (`>=3.9`)"
+            "`tool.hatch-connect.python-version`, within the --python-version option (`>=3.9`)"
         )
 
 
@@ -410,5 +410,5 @@ class TestKeptMarkers:
 
     def test_ranges_that_have_nothing_in_common(self, tmp_path: Path) -> None:
         config = project(tmp_path, requires=">=3.12", option="3.12")
-        with pytest.raises(PythonVersionError, match="no version satisfies both"):
+        with pytest.raises(PythonVersionError, match="no Python version satisfies both"):
             choose_python(config, one_minor=False, kept="<3.12")
