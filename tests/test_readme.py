@@ -71,9 +71,12 @@ def test_each_command_is_one_that_there_is(command: str) -> None:
 @pytest.mark.parametrize("text", TABLES)
 def test_each_table_is_one_that_is_understood(text: str, tmp_path: Path) -> None:
     project = tmp_path / "pyproject.toml"
-    tables = tomllib.loads(text)["tool"].get("hatch-connect")
+    tables = tomllib.loads(text).get("tool", {}).get("hatch-connect")
     if tables is None:
         return
+    (tmp_path / "app.py").write_text(
+        "import flask\napp = flask.Flask(__name__)\n", encoding="utf-8"
+    )
     if tables.keys() <= {"settings", "verify", "on"}:  # shown without what else a project has
         text = f'[tool.hatch-connect]\napp-mode = "fastapi"\nentrypoint = "a:b"\n{text}'
     if thumbnail := tables.get("settings", {}).get("thumbnail"):
