@@ -455,13 +455,13 @@ server = "https://me:hunter2@host"
             "`tool.hatch-connect.hatch-env`: there is no Hatch environment named `prod` (",
             "`tool.hatch-connect.content-name` must consist of 3 to 64 letters",
             "are mutually exclusive",
-            "`tool.hatch-connect.requirements-file` must be a file",
+            "`tool.hatch-connect.requirements-file` must be the path of a file",
             "`tool.hatch-connect.verify-path` must be a path",
             "`tool.hatch-connect.image` must not be empty",
             "`tool.hatch-connect.content.ui.entrypoints` is not a valid setting. Did you mean",
             "`tool.hatch-connect.content.b c` must have a name",
             "`tool.hatch-connect.on.prod.app-mode` is not a valid setting",
-            "`tool.hatch-connect.on.prod.server` must be the server's URL, not `prod`",
+            "`tool.hatch-connect.on.prod.server` must be a URL, not `prod`",
             "`tool.hatch-connect.on.lab.server` must not contain credentials",
         ):
             assert text in said
