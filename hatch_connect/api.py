@@ -13,18 +13,21 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
 from hatch_connect.bundle.build import build as run_build
 from hatch_connect.bundle.build_protocol import BuildRequest, Built
 from hatch_connect.bundle.bundle import Bundle
 from hatch_connect.commands.call import Call, Surroundings
 from hatch_connect.commands.deploy import run_deploy, run_plan
+from hatch_connect.commands.preview import Preview, Previewed, run_preview
 from hatch_connect.commands.promote import run_promote
-from hatch_connect.commands.prune import Pruned, run_prune
-from hatch_connect.commands.result import Deployed, Planned
+from hatch_connect.commands.prune import run_prune
+from hatch_connect.commands.result import Deployed, Planned, Removed
 from hatch_connect.commands.server import chosen_server
 from hatch_connect.connect.client import ConnectClient
 from hatch_connect.connect.credentials import ApiKey
@@ -81,6 +84,7 @@ __all__ = [
     "LockError",
     "NotAnsweringError",
     "NotFoundError",
+    "Preview",
     "ProjectConfig",
     "ProjectError",
     "PythonVersionError",
@@ -102,8 +106,10 @@ __all__ = [
     "deploy",
     "find_server",
     "plan",
+    "preview",
     "promote",
     "prune",
+    "remove_preview",
 ]
 
 
@@ -138,6 +144,18 @@ class PruneOptions(TypedDict, total=False):
     older_than: str
     keep: int
     any: bool
+
+
+class PreviewOptions(TypedDict, total=False):
+    """What `preview` takes besides the project and the server: the options of the command line."""
+
+    content: str
+    app_id: str
+    branch: str
+    no_verify: bool
+
+
+_Given: TypeAlias = PromoteOptions | PruneOptions | PreviewOptions
 
 
 def configuration(
@@ -244,9 +262,46 @@ def prune(
     """Remove old drafts and bundles, as the command `prune` does with `--yes`; return their ids."""
     with _deployment((directory, server, api_key), environ, report, options) as call:
         result = run_prune(replace(call, options=replace(call.options, yes=True)))
-    if not isinstance(result, Pruned):
+    if not isinstance(result, Removed):
         raise UsageError("The project has several pieces of content.", hint="Name one: content=...")
     return result.removed
+
+
+def preview(
+    directory: Path | str = ".",
+    *,
+    server: Server | str | None = None,
+    api_key: Secret | str | None = None,
+    environ: Mapping[str, str] | None = None,
+    report: Report = silent,
+    **options: Unpack[PreviewOptions],
+) -> Preview:
+    """Deploy a draft for a branch in the place of its earlier one, as the command `preview` does.
+
+    Without `branch` it is the one that the CI or git names.
+    """
+    with _deployment((directory, server, api_key), environ, report, options) as call:
+        result = run_preview(call)
+    if isinstance(result, Previewed):
+        return result.preview
+    raise AssertionError("one draft is deployed, and a dry run is no option")
+
+
+def remove_preview(
+    directory: Path | str = ".",
+    *,
+    server: Server | str | None = None,
+    api_key: Secret | str | None = None,
+    environ: Mapping[str, str] | None = None,
+    report: Report = silent,
+    **options: Unpack[PreviewOptions],
+) -> tuple[str, ...]:
+    """Remove the preview of a branch, as `preview --remove` does; return the ids of its bundles."""
+    with _deployment((directory, server, api_key), environ, report, options) as call:
+        result = run_preview(replace(call, options=replace(call.options, remove_preview=True)))
+    if isinstance(result, Removed):
+        return result.removed
+    raise AssertionError("a removal removes")
 
 
 def plan(
@@ -276,7 +331,7 @@ def _deployment(
     where: tuple[Path | str, Server | str | None, Secret | str | None],
     environ: Mapping[str, str] | None,
     report: Report,
-    options: DeployOptions | PruneOptions,
+    options: _Given,
 ) -> Iterator[Call]:
     """Yield a call about one piece of content: the project, the server and its key are `where`."""
     directory, server, api_key = where
@@ -295,6 +350,7 @@ def _call(
         directory=Path(directory).absolute(),
         interpreter=Path(sys.executable),
         now=time.monotonic,
+        today=partial(datetime.now, UTC),
         sleep=time.sleep,
     )
     return Call.of(options, surroundings, report)
@@ -326,7 +382,7 @@ def _headers_of(server: Server) -> dict[str, str]:
     return {"CONNECT_SERVER": server.url, "CONNECT_HTTP_HEADERS": "\n".join(lines)} if lines else {}
 
 
-def _options(given: PromoteOptions | PruneOptions) -> dict[str, Any]:
+def _options(given: _Given) -> dict[str, Any]:
     """Translate to the command's options, whose values are those of a command line."""
     options: dict[str, Any] = dict(given)
     if "file" in options:
@@ -342,9 +398,7 @@ def _options(given: PromoteOptions | PruneOptions) -> dict[str, Any]:
     return options
 
 
-def _mapping(
-    given: PromoteOptions | PruneOptions, key: Literal["environment", "metadata"]
-) -> Mapping[str, Any]:
+def _mapping(given: _Given, key: Literal["environment", "metadata"]) -> Mapping[str, Any]:
     value: object = given.get(key, {})
     if not isinstance(value, Mapping):
         raise UsageError(

@@ -168,13 +168,13 @@ class Options:
     from_server: str | None = _text(
         "--from",
         "promote",
-        "Server to take the active bundle from: nickname, URL, or URL of content.",
+        "Server to take the active bundle from: nickname, URL, URL of content, or local.",
         metavar="SERVER",
     )
     to_server: str | None = _text(
         "--to",
         "promote",
-        "Server to deploy it to: nickname, URL, or URL of content.",
+        "Server to deploy it to: nickname, URL, URL of content, or local.",
         metavar="SERVER",
     )
     api_key: Secret | None = _option(
@@ -327,7 +327,9 @@ class Options:
         "--markdown", "preview", "Print the result as Markdown.", section=Section.OUTPUT
     )
     comment: bool = _flag(
-        "--comment", "preview", "Post the result as a comment on the pull request, or update it."
+        "--comment",
+        "preview",
+        "Post the result as a comment on the pull or merge request, or update it.",
     )
     drafts: bool = _flag("--drafts", "prune", "Remove bundles that were never active.")
     bundles: bool = _flag("--bundles", "prune", "Remove bundles that were active earlier.")

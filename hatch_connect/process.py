@@ -285,6 +285,8 @@ def _parent_of(process: int) -> str | None:
 
 def surroundings() -> Surroundings:
     """Return the environment, working directory, clock and terminal of this process."""
+    from datetime import UTC, datetime
+
     from hatch_connect.commands.call import Surroundings
 
     try:
@@ -298,6 +300,7 @@ def surroundings() -> Surroundings:
         directory=directory,
         interpreter=Path(sys.executable),
         now=time.monotonic,
+        today=partial(datetime.now, UTC),
         sleep=time.sleep,
         ask=_ask if person else None,
         ask_secret=_ask_secret if person else None,

@@ -15,6 +15,7 @@ from hatch_connect.secret import Secrets, hiding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import datetime
 
     from hatch_connect.connect.identity import WorkflowIdentity
     from hatch_connect.events import Event, Report
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 class Surroundings:
     """The process and the terminal, as one value: nothing inside reads them directly.
 
-    `now` is a clock in seconds that never goes back, `sleep` waits for seconds. `ask` asks the
+    `now` is a clock in seconds that never goes back, `today` tells the date and time, `sleep` waits
+    for seconds. `ask` asks the
     person for a line, `ask_secret` for a value without showing it, `wait_for_person` returns when
     the person ends the wait with Ctrl-C; all are None if nobody sits at a terminal. `open_page`
     opens a URL in a browser, and is None if this machine has none that a person could see.
@@ -38,6 +40,7 @@ class Surroundings:
     directory: Path
     interpreter: Path
     now: Callable[[], float]
+    today: Callable[[], datetime]
     sleep: Callable[[float], None]
     ask: Callable[[str], str] | None = None
     ask_secret: Callable[[str], Secret] | None = None

@@ -20,7 +20,7 @@ from hatch_connect.commands.server import (
     settings_of,
     who,
 )
-from hatch_connect.commands.source import how_to_verify, source_of
+from hatch_connect.commands.source import how_to_verify, naming_option, source_of
 from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import NotFoundError, ProjectError, UsageError
 from hatch_connect.events import Note, Step
@@ -88,7 +88,8 @@ def deployed_content(call: Call) -> Iterator[DeployedContent]:
             source = _source(call, server)
         hidden: Hidden = (*_values(source, call), *server.secrets)
         client = client_of(server, call, hidden)
-        clues = ContentReference(app_id=call.options.app_id, name=None)
+        named_by = naming_option(call.options)
+        clues = ContentReference(app_id=call.options.app_id, named_by=named_by, name=None)
         if source:
             clues = source.reference(server, call)
         check_reference(clues, server)
@@ -214,6 +215,7 @@ def _version(bundle: BundleInfo, history: History) -> dict[str, object]:
         "size": bundle.size,
         "active": bundle.id == history.active,
         "was_active": history.was_active(bundle),
+        "preview": history.preview_of(bundle),
         "metadata": dict(bundle.metadata),
     }
 

@@ -27,7 +27,13 @@ from hatch_connect.commands.result import (
     one_or_several,
     planned,
 )
-from hatch_connect.commands.server import chosen_server, client_of, polling_of, settings_of
+from hatch_connect.commands.server import (
+    chosen_server,
+    client_of,
+    is_on_this_machine,
+    polling_of,
+    settings_of,
+)
 from hatch_connect.commands.side_by_side import Piece, SideBySide, deploy_each
 from hatch_connect.commands.source import (
     built_bundles,
@@ -48,7 +54,7 @@ from hatch_connect.ship.request import DeploymentRequest, ServerFacts, check_req
 from hatch_connect.ship.variables import collect_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from hatch_connect.bundle.build_protocol import BuildRequest, Built
     from hatch_connect.bundle.bundle import BundleContents
@@ -93,12 +99,13 @@ def run_deploy(
     call: Call,
     read_sources: Callable[[Call], tuple[Source, ...]] = sources_of,
     command: str = "deploy",
+    to: Server | None = None,
 ) -> Result:
     """Deploy the project, or the bundle that was named. Raises HatchConnectError.
 
     First everything is checked that the project, the call and the server can tell; then all bundles
     are built and all plans made; only then is anything changed. Another `command` deploys other
-    sources.
+    sources, to a server that it may have found already.
     """
     _check_options(call.options)
     polling = polling_of(call)
@@ -114,7 +121,7 @@ def run_deploy(
             side = SideBySide(min(call.options.jobs or 1, len(sources)), call.report)
             for source in sources:
                 its = call.about(source.name, side.report) if side.jobs > 1 else call
-                server = stack.enter_context(chosen_server(its, source.config))
+                server = to or stack.enter_context(chosen_server(its, source.config))
                 checked.append(_check(source.on(server), server, its))
             checked = list(_in_turn(checked))
             refuse_shared_paths(_placed(each) for each in checked if not each.wanted.draft)
@@ -136,7 +143,8 @@ def run_deploy(
             for each, plan in zip(checked, plans, strict=True)
         ]
         deploy_each(pieces, results, side, call)
-        _wait(results, call)
+        if any(is_on_this_machine(each.client.server) for each in checked):
+            wait_for_person(results, call)
     return one_or_several(results)
 
 
@@ -500,10 +508,10 @@ def _announce(plan: Plan, report: Report) -> None:
         report(Note(text=text))
 
 
-def _wait(results: list[Result], call: Call) -> None:
-    """Wait for the person if the server of this machine runs for this call alone."""
+def wait_for_person(results: Sequence[Result], call: Call) -> None:
+    """Wait for the person: the server of this machine may run for this call alone."""
     wait = call.surroundings.wait_for_person
-    if call.options.local and wait and not call.options.json:
+    if wait and not call.options.json:
         where = "\n".join(result.lines[-1] for result in results)
         call.report(Note(text=f"This runs until you press Ctrl-C:\n{where}"))
         wait()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hatch_connect.commands.call import nothing_changed
 from hatch_connect.commands.content import deployed_content
-from hatch_connect.commands.deploy import run_deploy
-from hatch_connect.commands.result import Result
+from hatch_connect.commands.deploy import run_deploy, wait_for_person
+from hatch_connect.commands.result import Deployed, Removed
+from hatch_connect.commands.server import is_on_this_machine
 from hatch_connect.commands.source import sources_of
 from hatch_connect.connect.json_reader import readable
 from hatch_connect.connect.pull_request import TOKEN, PullRequest
@@ -23,13 +24,32 @@ if TYPE_CHECKING:
 
     from hatch_connect.commands.call import Call
     from hatch_connect.commands.content import DeployedContent
+    from hatch_connect.commands.result import Result
     from hatch_connect.commands.source import Source
     from hatch_connect.connect.resources import BundleInfo
     from hatch_connect.ship.history import History
+    from hatch_connect.ship.state import Deployment
 
 _LONGEST = 255  # characters of a branch's name, by the rules of GitHub and GitLab
 # What GitHub and GitLab say of a job; GitHub's first one is set for pull requests only.
 _BRANCHES = ("GITHUB_HEAD_REF", "GITHUB_REF_NAME", "CI_COMMIT_REF_NAME")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """A preview that stands at `url`; `removed` are the bundles that it has replaced."""
+
+    url: str
+    branch: str
+    deployment: Deployment
+    removed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Previewed(Deployed):
+    """The result of a preview that was deployed."""
+
+    preview: Preview
 
 
 def run_preview(call: Call) -> Result:
@@ -52,15 +72,22 @@ def run_preview(call: Call) -> Result:
             )
 
         def sources(its: Call) -> tuple[Source, ...]:
-            return tuple(replace(source, preview=branch) for source in sources_of(its))
+            each = sources_of(its)
+            return tuple(replace(one, preview=branch, named_by=found.because) for one in each)
 
         draft = replace(options, draft=True, app_id=found.content.guid)
-        result = run_deploy(replace(call, options=draft), sources, "preview")
-        if options.dry_run:
+        # The person is waited for when all is done.
+        around = replace(call.surroundings, wait_for_person=None)
+        its = replace(call, options=draft, surroundings=around)
+        result = run_deploy(its, sources, "preview", found.server)
+        if not isinstance(result, Deployed):  # a dry run
             return result
         if pull_request:
             _comment(pull_request, found, branch, result)
-        return _stands(found, branch, result)
+        result = _stands(found, branch, result)
+        if is_on_this_machine(found.server):
+            wait_for_person([result], call)
+        return result
 
 
 def _pull_request(call: Call) -> PullRequest | None:
@@ -100,18 +127,20 @@ def _branch(found: DeployedContent) -> str:
     return branch
 
 
-def _stands(found: DeployedContent, branch: str, result: Result) -> Result:
+def _stands(found: DeployedContent, branch: str, result: Deployed) -> Previewed:
     """Remove the branch's earlier drafts, and return how to show the new one."""
     url, new = str(result.facts["url"]), str(result.facts["bundle_id"])
     try:
-        replaced = _replace(found, branch, new)
+        replaced = tuple(_replace(found, branch, new))
     except KeyboardInterrupt as error:
         error.add_note(f"The preview stands, its earlier draft may too: {url}")
         raise
     lines = (*result.lines[:-1], *_markdown(branch, url)) if found.call.options.markdown else None
-    return Result(
+    return Previewed(
         lines=lines or result.lines,
-        facts={**result.facts, "branch": branch, "removed": replaced},
+        facts={**result.facts, "branch": branch, "removed": list(replaced)},
+        deployment=result.deployment,
+        preview=Preview(url=url, branch=branch, deployment=result.deployment, removed=replaced),
     )
 
 
@@ -137,7 +166,7 @@ def _replace(found: DeployedContent, branch: str, new: str) -> list[str]:
     return removed
 
 
-def _remove(found: DeployedContent, branch: str) -> Result:
+def _remove(found: DeployedContent, branch: str) -> Removed:
     previews = _previews(found.history, branch)
     guid, ids = found.content.guid, [bundle.id for bundle in previews]
     if not previews:
@@ -149,9 +178,10 @@ def _remove(found: DeployedContent, branch: str) -> Result:
             removed += _removed(found, bundle)
         ids = removed
     would = "would be removed" if found.call.options.dry_run else "removed"
-    return Result(
+    return Removed(
         lines=tuple(f"Bundle {each}, a preview of {branch}: {would}" for each in ids),
         facts={"guid": guid, "branch": branch, "removed": removed, "previews": ids},
+        removed=tuple(removed),
     )
 
 

@@ -20,7 +20,7 @@ from hatch_connect.commands.server import chosen_server, polling_of
 from hatch_connect.commands.source import how_to_verify, records_of, source_of, sources_of
 from hatch_connect.connect.servers import content_guid, same_server
 from hatch_connect.errors import ContentError, NotAnsweringError, UsageError
-from hatch_connect.events import Note, Step, silent
+from hatch_connect.events import Note, Step
 from hatch_connect.project.validators import valid_content_name
 from hatch_connect.ship.history import (
     ACTIVE_BEFORE,
@@ -112,8 +112,8 @@ def run_promote(call: Call) -> Result:
         temporary = TemporaryDirectory(prefix="hatch-connect-", ignore_cleanup_errors=True)
         folder = Path(stack.enter_context(temporary))
         with nothing_changed("promote"):
-            origin = _take(source, target, folder)
-        result = run_deploy(target, lambda its: (origin.source(its),), "promote")
+            origin, server = _take(source, target, folder, stack)
+        result = run_deploy(target, lambda its: (origin.source(its),), "promote", server)
     return replace(result, facts={**result.facts, "from": origin.facts})
 
 
@@ -122,8 +122,11 @@ def _content_in(server: str) -> str | None:
     return server if "://" in server and content_guid(server) else None
 
 
-def _take(source: Call, target: Call, folder: Path) -> _Origin:
-    """Download the active bundle of content that answers, and which may go to the other server."""
+def _take(source: Call, target: Call, folder: Path, to: ExitStack) -> tuple[_Origin, Server]:
+    """Download the active bundle of content that answers; return the other server too.
+
+    That may run as long as `to` is open.
+    """
     with ExitStack() as stack:
         try:
             found = stack.enter_context(deployed_content(source))
@@ -132,7 +135,8 @@ def _take(source: Call, target: Call, folder: Path) -> _Origin:
                 error.hint = _WHICH
             raise
         config = found.source.built_from if found.source else None
-        _check_servers(found.server, target, config)
+        other = to.enter_context(chosen_server(target, config))
+        _check_servers(found.server, other, target)
         found = replace(found, call=stack.enter_context(source.masking(found.hidden)))
         bundle = active_bundle(found)
         _check_answer(found)
@@ -145,13 +149,15 @@ def _take(source: Call, target: Call, folder: Path) -> _Origin:
         FROM_BUNDLE: bundle.id,
     }
     facts = {"server": found.server.url, "guid": found.content.guid, "bundle_id": bundle.id}
-    return _Origin(path=path, content=found.content, config=config, noted=kept | known, facts=facts)
+    origin = _Origin(
+        path=path, content=found.content, config=config, noted=kept | known, facts=facts
+    )
+    return origin, other
 
 
-def _check_servers(server: Server, target: Call, config: ProjectConfig | None) -> None:
+def _check_servers(server: Server, other: Server, target: Call) -> None:
     """Refuse one server for both, before anything is fetched, and report whose the key is."""
-    with chosen_server(replace(target, report=silent), config) as other:
-        urls = (server.url, other.url)
+    urls = (server.url, other.url)
     if same_server(*urls):
         raise UsageError(
             f"--from and --to are the same server: {server.url}.",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.commands.call import nothing_changed
 from hatch_connect.commands.content import bundle_line, deployed_content
-from hatch_connect.commands.result import Result, one_or_several
+from hatch_connect.commands.result import Removed, one_or_several
 from hatch_connect.errors import NotFoundError, RefusedError, UsageError, add_facts
 from hatch_connect.events import Note, Step
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from hatch_connect.commands.call import Call
     from hatch_connect.commands.content import DeployedContent
+    from hatch_connect.commands.result import Result
     from hatch_connect.connect.resources import BundleInfo
-    from hatch_connect.options import Options
     from hatch_connect.ship.history import History
 
 _KEEP = 5
@@ -38,8 +38,9 @@ class _Rule:
     any: bool
 
     @classmethod
-    def of(cls, options: Options) -> _Rule:
-        """Read the options. Raises UsageError."""
+    def of(cls, call: Call) -> _Rule:
+        """Read the options of a call. Raises UsageError."""
+        options = call.options
         if not (options.drafts or options.bundles):
             raise UsageError(
                 "Nothing says what to remove.", hint="Give --drafts, --bundles, or both."
@@ -50,7 +51,7 @@ class _Rule:
         return cls(
             drafts=options.drafts,
             bundles=options.bundles,
-            before=_moment(options.older_than) if options.older_than else None,
+            before=_moment(options.older_than, call) if options.older_than else None,
             keep=keep,
             any=options.any,
         )
@@ -78,12 +79,12 @@ class _Rule:
         return created.replace(tzinfo=created.tzinfo or UTC) < self.before
 
 
-def _moment(age: str) -> datetime:
+def _moment(age: str, call: Call) -> datetime:
     """Return when something of that age was made. Raises UsageError."""
     match = re.fullmatch(r"(\d{1,5})([hdw])", age.strip())
     if match is None:
         raise UsageError(f"--older-than is {age!r}.", hint="Write it as 12h, 7d or 2w.")
-    return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+    return call.surroundings.today() - timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 def _is_known(bundle: BundleInfo, history: History) -> bool:
@@ -97,13 +98,6 @@ def _is_draft(bundle: BundleInfo, history: History) -> bool:
         return not was_active
     active = next((b.number for b in history.bundles if b.id == history.active), 0)
     return bundle.number > active
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pruned(Result):
-    """What `prune` returns for one piece of content: the bundles that it removed."""
-
-    removed: tuple[str, ...]
 
 
 @dataclass(kw_only=True)
@@ -157,7 +151,7 @@ class _Pruning:
 
 def run_prune(call: Call) -> Result:
     """Show what would be removed, and remove it. Raises UsageError, ServerError."""
-    options, rule = call.options, _Rule.of(call.options)
+    options, rule = call.options, _Rule.of(call)
     with ExitStack() as stack:
         with nothing_changed("prune"):
             calls = tuple(_each_content(call))
@@ -166,7 +160,7 @@ def run_prune(call: Call) -> Result:
                 for each in calls
             ]
             shown = one_or_several(
-                [Pruned(lines=each.lines, facts=each.facts, removed=()) for each in prunings]
+                [Removed(lines=each.lines, facts=each.facts, removed=()) for each in prunings]
             )
             if options.dry_run or not shown.lines:
                 return shown
@@ -237,8 +231,8 @@ def _explain(error: BaseException, prunings: list[_Pruning]) -> None:
     add_facts(error, contents=[pruning.facts for pruning in prunings])
 
 
-def _result(pruning: _Pruning) -> Pruned:
+def _result(pruning: _Pruning) -> Removed:
     removed = tuple(pruning.removed)
     shown = zip(pruning.chosen, pruning.lines, strict=True)
     lines = tuple(line for bundle, line in shown if bundle.id in removed)
-    return Pruned(lines=lines, facts=pruning.facts, removed=removed)
+    return Removed(lines=lines, facts=pruning.facts, removed=removed)

@@ -105,6 +105,13 @@ class Deployed(Result):
     deployment: Deployment
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed(Result):
+    """The bundles that were removed from one piece of content."""
+
+    removed: tuple[str, ...]
+
+
 def deployed(
     deployment: Deployment,
     server: Server,

@@ -18,7 +18,7 @@ from hatch_connect.errors import StoreError, UsageError
 from hatch_connect.project.settings import SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from hatch_connect.commands.call import Call
     from hatch_connect.connect.client import ConnectClient
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hatch_connect.ship.follow import TaskPolling
 
 
-_LOCAL = "the option --local"
+_LOCAL = "the local server"
 
 
 def server_store(call: Call) -> ServerStore:
@@ -38,11 +38,11 @@ def server_store(call: Call) -> ServerStore:
 
 
 def known_server(store: ServerStore, name: str) -> Server | None:
-    """Return the server that is stored under a nickname which is about to be stored again."""
+    """Return the server that is stored under a nickname; None as well if the store is broken."""
     try:
         return store.get(name)
     except StoreError:
-        return None  # a broken store is reported when it is set aside
+        return None  # reported when it is set aside, or when another server of it is asked for
 
 
 def server_options(call: Call) -> ServerOptions:
@@ -67,7 +67,7 @@ def client_of(server: Server, call: Call, hidden: Hidden = ()) -> ConnectClient:
     from hatch_connect.connect.client import ConnectClient
 
     environ = call.environ
-    if server.source == _LOCAL:
+    if is_on_this_machine(server):
         # A server on this machine must not be reached through a proxy.
         environ = {k: v for k, v in environ.items() if not k.lower().endswith("_proxy")}
     return ConnectClient(server, environ=environ, report=call.report, hidden=hidden)
@@ -80,7 +80,7 @@ def settings_of(client: ConnectClient, call: Call) -> ServerSettings:
     """
     settings = client.server_settings()
     given = environment_of(client.server.url, call.environ).get("CONNECT_SERVER_VERSION")
-    if not given or client.server.source == _LOCAL:
+    if not given or is_on_this_machine(client.server):
         return settings
     from hatch_connect.connect.resources import Feature
 
@@ -93,14 +93,30 @@ def settings_of(client: ConnectClient, call: Call) -> ServerSettings:
     return stated
 
 
+def is_on_this_machine(server: Server) -> bool:
+    """Return whether it is the server of this machine, which may end with the call."""
+    return server.source == _LOCAL
+
+
+def _is_local(call: Call, tables: Mapping[str, str | None]) -> bool:
+    """Return whether the call means the server of this machine.
+
+    As one end of a promotion it is `local`, unless a server is stored under that nickname.
+    """
+    options = call.options
+    if "local" not in {options.from_server, options.to_server}:
+        return options.local
+    return not (tables.get("local") or known_server(server_store(call), "local"))
+
+
 @contextmanager
 def chosen_server(call: Call, config: ProjectConfig | None) -> Iterator[Server]:
-    """Yield the server of the call; with `--local`, run one on this machine for the block.
+    """Yield the server of the call; if it is the one of this machine, run it for the block.
 
     `config` is the project without any server's table; it is None if the call needs no project.
     """
     options, tables = call.options, dict(config.servers if config else ())
-    if not options.local:
+    if not _is_local(call, tables):
         yield resolve_server(
             replace(
                 server_options(call),

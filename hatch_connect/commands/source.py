@@ -48,7 +48,8 @@ class Source:
     for all; it is None for a prepared bundle, which has `path` and `manifest`, and `archive` if it
     needs no packing. `filename` is what the record says. `known_by_name` is False if the name was
     made of a file's, which says nothing of what the content is. `commit` returns git's metadata of
-    what the bundle is made from. `preview` is the branch for which it ships as a preview.
+    what the bundle is made from. `preview` is the branch for which it ships as a preview, and
+    `named_by` what has led to the content, if that was found before.
     """
 
     config: ProjectConfig | None
@@ -64,6 +65,7 @@ class Source:
     known_by_name: bool = True
     commit: Callable[[], dict[str, str]]
     preview: str | None = None
+    named_by: str = ""
 
     @property
     def app_mode(self) -> str:
@@ -99,6 +101,7 @@ class Source:
         """
         known = ContentReference(
             app_id=call.options.app_id,
+            named_by=self.named_by or naming_option(call.options),
             new=call.options.new,
             guid=self.config.guid if self.config else None,
             name=self.name if self.known_by_name else None,
@@ -112,6 +115,12 @@ class Source:
         except StoreError as error:
             call.report(Warned(text=f"{error.message} The content is looked for without it."))
         return known
+
+
+def naming_option(options: Options) -> str:
+    """Return the option that names the content: in a promotion that may be either end."""
+    ends = {"--from": options.from_server, "--to": options.to_server}
+    return next((n for n, url in ends.items() if url and url == options.app_id), "--app-id")
 
 
 def sources_of(call: Call) -> tuple[Source, ...]:

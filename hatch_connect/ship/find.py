@@ -36,14 +36,15 @@ _MOST_NAMED = 5
 class ContentReference:
     """What is known of the content, the strongest first.
 
-    `app_id` was given on the call (a GUID, a number or a URL); `begun` is the name of content that
-    an earlier call was creating when it was ended; `new` asks for other content than what follows;
-    `recorded` is the GUID of an earlier deployment, or its number in records of older clients, and
-    `recorded_in` the file that says so; `guid` stands in the project's table; `name` is the
-    content's name, None if it says nothing of what the content is.
+    `app_id` was given on the call (a GUID, a number or a URL) by `named_by`; `begun` is the name of
+    content that an earlier call was creating when it was ended; `new` asks for other content than
+    what follows; `recorded` is the GUID of an earlier deployment, or its number in records of older
+    clients, and `recorded_in` the file that says so; `guid` stands in the project's table; `name`
+    is the content's name, None if it says nothing of what the content is.
     """
 
     app_id: str | None = None
+    named_by: str = "--app-id"
     begun: str | None = None
     new: bool = False
     recorded: str | None = None
@@ -80,7 +81,7 @@ def find_content(
     seen, UsageError for a name that fits several pieces of content.
     """
     if reference.app_id:
-        return _named(client, reference.app_id, "--app-id")
+        return _named(client, reference.app_id, reference.named_by)
     found = _begun(client, user, reference)
     if found is None and reference.new:
         found = ContentMatch(content=None, because="--new")

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from hatch_connect.connect.json_reader import readable
 from hatch_connect.errors import StoreError
 from hatch_connect.events import Note, Warned
 
@@ -205,7 +206,9 @@ class History:
             answers = "did not answer"
         elif bundle.id == self.active and self.unsettled:
             answers = f"not known to answer, {self.unsettled} was to come back"
-        return tuple(filter(None, ("draft" if _is_draft(bundle) else "", said, answers)))
+        branch = readable(self.preview_of(bundle) or "")
+        preview = branch and f"preview of {branch}"
+        return tuple(filter(None, ("draft" if _is_draft(bundle) else "", preview, said, answers)))
 
     def _activations(self) -> list[tuple[str, str]]:
         """Return (replaced or "", bundle) of each activation that took place, the oldest first."""

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,7 @@ def run(root: Path, capsys: pytest.CaptureFixture[str], **given: object) -> str:
         directory=root,
         interpreter=Path(sys.executable),
         now=time.monotonic,
+        today=partial(datetime.now, UTC),
         sleep=time.sleep,
     )
     options = Options.of(given)

@@ -17,6 +17,7 @@ from support.waiting import PATIENCE
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from support.fake_connect import FakeConnect
     from support.sandbox import Sandbox
 
 APP = """\
@@ -130,3 +131,80 @@ def test_whom_a_project_names_is_there(project: Path, sandbox: Sandbox) -> None:
     named = set(database.execute("SELECT kind, name FROM named"))
     database.close()
     assert named >= {("user", "ann"), ("group", "analysts"), ("tag", "Finance")}
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    """A project of one page, which needs no Python."""
+    folder = tmp_path / "page"
+    folder.mkdir()
+    text = '[tool.hatch-connect]\napp-mode = "static"\nentrypoint = "index.html"\n'
+    (folder / "pyproject.toml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def deploy_page(page: Path, sandbox: Sandbox, text: str) -> None:
+    (page / "index.html").write_text(f"<h1>{text}</h1>\n", encoding="utf-8")
+    done = sandbox.connect("deploy", "--local", cwd=page)
+    assert done.code == 0, done.said
+    assert f"answered 200: {text}" in done.stderr
+
+
+def test_previews_are_shown_replaced_and_pruned(page: Path, sandbox: Sandbox) -> None:
+    def kept() -> list[str]:
+        return sandbox.connect("versions", "--local", cwd=page).stdout.splitlines()
+
+    for text in ("one", "two", "three"):
+        deploy_page(page, sandbox, text)
+    for text in ("four", "five"):
+        (page / "index.html").write_text(f"<h1>{text}</h1>\n", encoding="utf-8")
+        shown = sandbox.connect("preview", "--branch", "feature", "--local", cwd=page)
+        assert shown.code == 0, shown.said
+        assert f"The draft at / answered 200: {text}" in shown.stderr
+        # The notes on the bundles must do, as in a job of a CI.
+        shutil.rmtree(sandbox.home / ".rsconnect-python")
+    draft, active, *_, first = kept()
+    assert draft.startswith("5 ")
+    assert draft.endswith("draft, preview of feature, never active")
+    assert active.endswith("active")
+    rule = ("--drafts", "--bundles", "--keep", "0", "--local")
+    only = sandbox.connect("prune", *rule, "--dry-run", cwd=page)
+    assert only.stdout.splitlines() == [first, draft], only.said
+    pruned = sandbox.connect("prune", *rule, "--yes", cwd=page)
+    assert pruned.code == 0, pruned.said
+    assert [line.split()[0] for line in kept()] == ["3", "2"]
+    archives = {path.name for path in sandbox.home.rglob("bundles/*") if path.is_file()}
+    assert len(archives) == 2
+    written = sandbox.connect("download", "--local", "--json", cwd=page)
+    facts = json.loads(written.stdout)
+    assert (facts["bundle_id"], facts["compared"]) == ("3", True)
+
+
+def test_it_is_either_end_of_a_promotion(page: Path, sandbox: Sandbox, fake: FakeConnect) -> None:
+    there = {"CONNECT_SERVER": fake.url, "CONNECT_API_KEY": fake.api_key}
+    deploy_page(page, sandbox, "mine")
+    ends = ("--from", "local", "--to", fake.url)
+    done = sandbox.connect("promote", *ends, cwd=page, **there)
+    assert done.code == 0, done.said
+    (content,) = fake.contents.values()
+    archive = content.bundles[content.bundle_id or ""].archive
+    shutil.rmtree(sandbox.home / "state")
+    ends = ("--from", fake.url, "--to", "local")
+    done = sandbox.connect("promote", *ends, "--json", cwd=page, **there)
+    assert done.code == 0, done.said
+    assert json.loads(done.stdout)["from"]["guid"] == content.guid
+    (page / "got").mkdir()
+    written = sandbox.connect("download", "--local", "--output", "got", cwd=page)
+    (path,) = (page / "got").iterdir()
+    assert path.read_bytes() == archive, written.said
+    both = sandbox.connect("promote", "--from", "local", "--to", "local", cwd=page)
+    assert (both.code, "are the same server" in both.stderr) == (2, True), both.said
+
+
+def test_a_server_that_is_stored_as_local_counts_first(
+    page: Path, sandbox: Sandbox, fake: FakeConnect
+) -> None:
+    given = ("--name", "local", "--server", fake.url, "--api-key", fake.api_key)
+    assert sandbox.connect("add", *given, cwd=page).code == 0
+    done = sandbox.connect("promote", "--from", "local", "--to", "other", cwd=page)
+    assert f"was not deployed to {fake.url}" in done.stderr, done.said
