@@ -13,7 +13,7 @@ from hatch_connect.commands.result import Deployed, Removed
 from hatch_connect.commands.server import is_on_this_machine
 from hatch_connect.commands.source import sources_of
 from hatch_connect.connect.json_reader import readable
-from hatch_connect.connect.pull_request import TOKEN, PullRequest
+from hatch_connect.connect.pull_request import TOKENS, PullRequest, refuse_fork
 from hatch_connect.errors import ContentError, NotFoundError, ServerError, UsageError
 from hatch_connect.events import Note, Step, Warned
 from hatch_connect.secret import Secret
@@ -57,9 +57,10 @@ def run_preview(call: Call) -> Result:
     options = call.options
     with ExitStack() as stack:
         with nothing_changed("preview"):
+            refuse_fork(call.environ)
             pull_request = _pull_request(call)
-            token = Secret(call.environ.get(TOKEN, ""))
-            call = stack.enter_context(call.masking([token]))
+            tokens = [Secret(call.environ.get(name, "")) for name in TOKENS]
+            call = stack.enter_context(call.masking(tokens))
             found = stack.enter_context(deployed_content(call))
             branch = _branch(found)
         if options.remove_preview:

@@ -13,6 +13,9 @@ from support.faults import Say
 from support.projects import APP, PACKAGE
 from support.projects import project as a_project
 
+from hatch_connect import UsageError, remove_preview
+from hatch_connect import preview as preview_in_a_program
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -208,6 +211,118 @@ def test_an_older_server_needs_the_record(
     assert set(content.bundles) == {content.bundle_id}
 
 
+def test_the_plan_says_what_has_led_to_the_content(
+    caller: Caller, root: Path, content: FakeContent
+) -> None:
+    done = preview(caller, root, dry_run=True)
+    assert done.code == 0, done.said
+    assert "the record" in done.stderr
+    assert "--app-id" not in done.said
+    named = preview(caller, root, dry_run=True, app_id=content.guid)
+    assert "--app-id" in named.stderr
+
+
+@pytest.mark.usefixtures("content")
+def test_versions_name_its_branch(caller: Caller, root: Path) -> None:
+    assert preview(caller, root).code == 0
+    listed = caller.call("versions", directory=str(root))
+    assert listed.stdout.splitlines()[0].endswith("draft, preview of feature, never active")
+    facts = json.loads(caller.call("versions", directory=str(root), json=True).stdout)
+    assert [bundle["preview"] for bundle in facts["bundles"]] == ["feature", None]
+
+
+def test_it_is_for_programs_too(
+    caller: Caller, fake: FakeConnect, root: Path, content: FakeContent
+) -> None:
+    environ = {"HOME": str(caller.folder / "home"), "GITHUB_EVENT_NAME": "push"}
+    there = {"server": fake.url, "api_key": KEY, "environ": environ}
+    first = preview_in_a_program(root, branch="feature", **there)  # type: ignore[arg-type]
+    second = preview_in_a_program(root, branch="feature", no_verify=True, **there)  # type: ignore[arg-type]
+    new = second.deployment.bundle_id
+    assert second.url == f"{fake.url}/content/{content.guid}/_bundle{new}/"
+    assert (second.branch, second.removed) == ("feature", (first.deployment.bundle_id,))
+    assert set(content.bundles) == {content.bundle_id, new}
+    environ["GITHUB_EVENT_NAME"] = "pull_request_target"
+    with pytest.raises(UsageError, match="GITHUB_EVENT_PATH"):
+        remove_preview(root, branch="feature", **there)  # type: ignore[arg-type]
+    environ["GITHUB_EVENT_NAME"] = "push"
+    assert remove_preview(root, branch="feature", **there) == (new,)  # type: ignore[arg-type]
+    assert set(content.bundles) == {content.bundle_id}
+
+
+class TestForks:
+    """Anybody can open the pull request of a fork: no code of theirs runs."""
+
+    @staticmethod
+    def event(caller: Caller, event: object, name: str = "pull_request") -> None:
+        path = caller.folder / "event.json"
+        path.write_text(event if isinstance(event, str) else json.dumps(event), encoding="utf-8")
+        caller.environ |= {"GITHUB_EVENT_NAME": name, "GITHUB_EVENT_PATH": str(path)}
+
+    @staticmethod
+    def pull(head: str | None, base: str = "org/repo") -> dict[str, object]:
+        repo = head and {"full_name": head, "fork": head != base}
+        return {"pull_request": {"head": {"repo": repo}, "base": {"repo": {"full_name": base}}}}
+
+    @staticmethod
+    def run_of(head: str) -> dict[str, object]:
+        run = {"head_repository": {"full_name": head}}
+        return {"workflow_run": run, "repository": {"full_name": "org/repo"}}
+
+    @pytest.mark.parametrize("head", ["stranger/repo", None])
+    @pytest.mark.parametrize("name", ["pull_request", "pull_request_target"])
+    def test_it_is_refused_first(
+        self, caller: Caller, fake: FakeConnect, root: Path, name: str, head: str | None
+    ) -> None:
+        self.event(caller, self.pull(head), name)
+        for option in ("json", "dry_run", "remove_preview"):
+            done = preview(caller, root, None, **{option: True})
+            assert done.code == 2, done.said
+            assert "This pull request is from a fork" in done.stderr
+        assert not fake.requests
+
+    def test_a_workflow_that_it_started_as_well(
+        self, caller: Caller, root: Path, content: FakeContent
+    ) -> None:
+        self.event(caller, self.run_of("stranger/repo"), "workflow_run")
+        done = preview(caller, root)
+        assert (done.code, "is from a fork" in done.stderr) == (2, True), done.said
+        assert len(content.bundles) == 1
+
+    @pytest.mark.usefixtures("content")
+    def test_in_gitlab(self, caller: Caller, root: Path) -> None:
+        caller.environ |= {"CI_PROJECT_ID": "7", "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "8"}
+        done = preview(caller, root)
+        assert (done.code, "is from a fork (project 8)" in done.stderr) == (2, True), done.said
+        caller.environ["CI_PROJECT_ID"] = "8"
+        assert preview(caller, root).code == 0
+
+    @pytest.mark.usefixtures("content")
+    def test_branches_of_the_repository_are_none(self, caller: Caller, root: Path) -> None:
+        for event, name in (
+            (self.pull("org/repo"), "pull_request"),
+            (self.run_of("org/repo"), "workflow_run"),
+            ({"ref": "refs/heads/feature"}, "push"),
+            ({"ref": "refs/heads/feature"}, ""),
+        ):
+            self.event(caller, event, name)
+            done = preview(caller, root)
+            assert done.code == 0, done.said
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", None, "[" * 100_000])
+    def test_an_event_that_cannot_be_read_is_no_leave(
+        self, caller: Caller, root: Path, content: FakeContent, text: str | None
+    ) -> None:
+        self.event(caller, text or "")
+        if text is None:
+            (caller.folder / "event.json").unlink()
+        done = preview(caller, root)
+        assert done.code == 2, done.said
+        assert "GITHUB_EVENT_PATH" in done.stderr
+        assert "Traceback" not in done.said
+        assert len(content.bundles) == 1
+
+
 class TestComment:
     @pytest.fixture
     def pull(self, caller: Caller) -> Iterator[FakePullRequest]:
@@ -231,6 +346,53 @@ class TestComment:
         methods = [call.split()[0] for call in pull.calls]
         assert methods == ["GET", "GET", "POST", "GET", "GET", "PATCH"]
         assert all(each["body"] == f"{marker} stranger" for each in theirs)
+
+    def test_a_merge_request_of_gitlab_gets_one_as_well(
+        self, caller: Caller, root: Path, content: FakeContent
+    ) -> None:
+        with FakePullRequest() as gitlab:
+            caller.environ |= gitlab.environ_of_gitlab()
+            marker = f"<!-- hatch-connect preview {content.guid} -->"
+            theirs = [gitlab.add(f"{marker} stranger", "User", author=7) for _ in range(12)]
+            for _ in range(2):
+                done = preview(caller, root, comment=True)
+                assert done.code == 0, done.said
+                assert gitlab.token not in done.said
+        (ours,) = gitlab.comments[len(theirs) :]
+        assert f"_bundle{max(content.bundles, key=int)}/>" in ours["body"]
+        methods = [call.split()[0] for call in gitlab.calls]
+        assert methods == ["GET", "GET", "GET", "POST", "GET", "GET", "GET", "PUT"]
+        assert all(each["body"] == f"{marker} stranger" for each in theirs)
+
+    @pytest.mark.parametrize(
+        ("variable", "value"),
+        [
+            ("GITLAB_TOKEN", "$GITLAB TOKEN"),
+            ("GITLAB_TOKEN", ""),
+            ("CI_MERGE_REQUEST_IID", ""),
+            ("CI_MERGE_REQUEST_PROJECT_ID", "../1"),
+            ("CI_API_V4_URL", "http://gitlab.example.com/api/v4"),
+        ],
+    )
+    def test_what_cannot_be_on_gitlab(
+        self, caller: Caller, root: Path, content: FakeContent, variable: str, value: str
+    ) -> None:
+        with FakePullRequest() as gitlab:
+            caller.environ |= gitlab.environ_of_gitlab() | {variable: value}
+            done = preview(caller, root, comment=True)
+        assert (done.code, variable in done.stderr) == (2, True), done.said
+        assert not gitlab.calls
+        assert len(content.bundles) == 1
+
+    def test_a_token_that_gitlab_refuses(
+        self, caller: Caller, root: Path, content: FakeContent
+    ) -> None:
+        with FakePullRequest(status=401) as gitlab:
+            caller.environ |= gitlab.environ_of_gitlab()
+            done = preview(caller, root, comment=True)
+        assert (done.code, "GitLab refused" in done.stderr) == (3, True), done.said
+        assert "scope `api`" in done.stderr
+        assert len(content.bundles) == 2
 
     @pytest.mark.parametrize(("status", "said"), [(403, "HTTP 403)"), (307, "not followed")])
     def test_a_refusal_leaves_the_preview(

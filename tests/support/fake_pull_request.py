@@ -1,4 +1,4 @@
-"""The comments of one pull request on a GitHub of 127.0.0.1, as strict as its reference."""
+"""The comments of one pull request of GitHub or GitLab on 127.0.0.1, as strict as the reference."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 _ISSUES = "/api/v3/repos/org/repo/issues"
+_NOTES = "/api/v4/projects/31/merge_requests/7/notes"
+_BOT = 99  # whose token it is on GitLab
 
 
 @dataclass
 class FakePullRequest:
-    """Pull request 7 of org/repo; `status` is answered instead if it is not 0."""
+    """Pull request 7 of org/repo, or of project 31 on GitLab.
+
+    `status` is answered instead if it is not 0.
+    """
 
     token: str = "Plant3d-token-of-the-job"
     status: int = 0
@@ -47,6 +52,9 @@ class FakePullRequest:
             def do_PATCH(self) -> None:
                 self.do_GET()
 
+            def do_PUT(self) -> None:
+                self.do_GET()
+
             def log_message(self, *_: object) -> None:
                 pass
 
@@ -69,9 +77,22 @@ class FakePullRequest:
             "GITHUB_TOKEN": self.token,
         }
 
-    def add(self, body: str, kind: str = "Bot", association: str = "NONE") -> dict[str, Any]:
+    def environ_of_gitlab(self) -> dict[str, str]:
+        """Return what GitLab sets for a job of the merge request, and the project the token."""
+        return {
+            "GITLAB_CI": "true",
+            "CI_API_V4_URL": f"http://127.0.0.1:{self._server.server_address[1]}/api/v4",
+            "CI_MERGE_REQUEST_PROJECT_ID": "31",
+            "CI_MERGE_REQUEST_IID": "7",
+            "GITLAB_TOKEN": self.token,
+        }
+
+    def add(
+        self, body: str, kind: str = "Bot", association: str = "NONE", author: int = _BOT
+    ) -> dict[str, Any]:
         """Add a comment of somebody."""
         new = {"id": len(self.comments) + 1, "body": body, "user": {"type": kind}}
+        new["author"] = {"id": author}
         self.comments.append(new | {"author_association": association})
         return self.comments[-1]
 
@@ -80,13 +101,20 @@ class FakePullRequest:
         query = dict(parse_qsl(parts.query))
         if self.status:
             return self.status, {"message": "Plant3d"}
-        if (method, parts.path) == ("GET", f"{_ISSUES}/7/comments"):
+        if (method, parts.path) == ("GET", "/api/v4/user"):
+            return 200, {"id": _BOT, "bot": True}
+        listed = (f"{_ISSUES}/7/comments", _NOTES)
+        if method == "GET" and parts.path in listed:
             size, page = int(query["per_page"]), int(query["page"])
             return 200, self.comments[(page - 1) * size : page * size]
-        if (method, parts.path) == ("POST", f"{_ISSUES}/7/comments"):
+        if method == "POST" and parts.path in listed:
             return 201, self.add(json.loads(sent)["body"])
         for comment in self.comments:
-            if (method, parts.path) == ("PATCH", f"{_ISSUES}/comments/{comment['id']}"):
-                comment["body"] = json.loads(sent)["body"]
-                return 200, comment
+            number = comment["id"]
+            its = [("PATCH", f"{_ISSUES}/comments/{number}"), ("PUT", f"{_NOTES}/{number}")]
+            if (method, parts.path) in its:
+                allowed = method == "PATCH" or comment["author"]["id"] == _BOT
+                if allowed:
+                    comment["body"] = json.loads(sent)["body"]
+                return (200, comment) if allowed else (403, {})
         return 404, {}
