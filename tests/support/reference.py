@@ -6,15 +6,20 @@ A part stands in its page between `<!-- NAME: written by hatch run docs -->` and
 from __future__ import annotations
 
 import re
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+if __name__ == "__main__":  # pytest puts it there
+    sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from hatch_connect.commands import COMMANDS, Topic
 from hatch_connect.options import SPECS, Section
 from hatch_connect.project.content_kind import APP_MODES
 from hatch_connect.project.declared import DECLARED
 from hatch_connect.project.settings import KEYS, SETTINGS
+from support import interface
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -181,6 +186,10 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "commands": ("reference/commands.md", commands),
     "options": ("reference/commands.md", options),
     "declared": ("reference/settings.md", declared),
+    "functions": ("reference/python.md", interface.functions),
+    "function_options": ("reference/python.md", interface.options),
+    "exceptions": ("reference/python.md", interface.errors),
+    "values": ("reference/python.md", interface.values),
     "modes": ("reference/content-types.md", modes),
     "companions": ("explanation/which-files-ship.md", companions),
     **{
