@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+import random
+import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from support.calling import KEY
 from support.fake_content import FakeTask
 from support.fake_pull_request import FakePullRequest
-from support.faults import Say
+from support.faults import Drop, LoseAnswer, Say, html
 from support.projects import APP, PACKAGE
 from support.projects import project as a_project
+from support.waiting import PATIENCE
 
 from hatch_connect import UsageError, remove_preview
 from hatch_connect import preview as preview_in_a_program
@@ -21,8 +28,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support.calling import Called, Caller
-    from support.fake_connect import FakeConnect
+    from support.fake_connect import FakeConnect, Recorded
     from support.fake_content import FakeContent
+    from support.faults import Fault
+    from support.sandbox import Sandbox
 
 
 @pytest.fixture
@@ -438,3 +447,112 @@ class TestComment:
         assert variable in done.stderr
         assert not pull.calls
         assert len(content.bundles) == 1
+
+
+FAULTS: dict[str, Fault] = {
+    "cut": Drop(),
+    "the answer was lost": LoseAnswer(),
+    "503": html(503, "<p>busy</p>"),
+    "403": Say(403, b'{"code": 22, "error": "not for you"}'),
+}
+
+
+@pytest.fixture
+def page(caller: Caller) -> Path:
+    """A project of one page, which is built fast."""
+    folder = caller.folder / "page"
+    folder.mkdir()
+    text = '[tool.hatch-connect]\napp-mode = "static"\nentrypoint = "index.html"\n'
+    (folder / "pyproject.toml").write_text(text, encoding="utf-8")
+    (folder / "index.html").write_text("<h1>one</h1>\n", encoding="utf-8")
+    assert caller.call("deploy", directory=str(folder)).code == 0
+    (folder / "index.html").write_text("<h1>two</h1>\n", encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("earlier", [False, True], ids=["the first", "the next"])
+def test_a_fault_at_each_request(
+    caller: Caller, fake: FakeConnect, page: Path, fault: str, *, earlier: bool
+) -> None:
+    """What is active serves on, and the next call goes on and leaves one draft."""
+    (content,) = fake.contents.values()
+    active, reached, number = content.bundle_id, True, -1
+    assert active
+    archive = content.bundles[active].archive
+    while reached:
+        number += 1
+        assert preview(caller, page, remove_preview=True).code == 0
+        assert set(content.bundles) == {active}
+        if earlier:
+            assert preview(caller, page).code == 0
+        before = set(content.bundles)
+        requests = itertools.count()
+
+        def gate(
+            _: Recorded, number: int = number, counter: Iterator[int] = requests
+        ) -> Fault | None:
+            return FAULTS[fault] if next(counter) == number else None
+
+        fake.gate = gate
+        failed = preview(caller, page)
+        fake.gate, reached = None, next(requests) > number
+        assert "Traceback" not in failed.said
+        assert failed.code in {0, 3, 5}, failed.said
+        assert (content.bundle_id, content.bundles[active].archive) == (active, archive)
+        assert failed.code == 0 or before <= set(content.bundles), failed.said
+        done = preview(caller, page)
+        assert done.code == 0, f"after {number}: {failed.said}\n{done.said}"
+        new = max(content.bundles, key=int)
+        assert set(content.bundles) == {active, new}, f"after {number}: {failed.said}\n{done.said}"
+        assert done.stdout.endswith(f"_bundle{new}/\n")
+        assert content.bundle_id == active
+    assert number > 8
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+@pytest.mark.parametrize("carried_out", ["no", "yes"])
+def test_a_call_that_is_killed_at_a_request(
+    fake: FakeConnect, page: Path, sandbox: Sandbox, carried_out: str
+) -> None:
+    """What is active serves on, and the next call leaves one draft of the branch."""
+    (content,) = fake.contents.values()
+    active, words = content.bundle_id, ("preview", "--branch", "feature")
+    assert active
+    sandbox.environ |= {"CONNECT_SERVER": fake.url, "CONNECT_API_KEY": KEY}
+    assert sandbox.connect(*words, cwd=page).code == 0
+    fake.requests.clear()
+    assert sandbox.connect(*words, cwd=page).code == 0
+    for number in sorted(random.sample(range(len(fake.requests)), 5)):
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "hatch_connect", *words],
+            cwd=page,
+            env=sandbox.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        requests = itertools.count()
+
+        def gate(
+            _: Recorded,
+            number: int = number,
+            counter: Iterator[int] = requests,
+            process: subprocess.Popen[bytes] = process,
+        ) -> Fault | None:
+            if next(counter) != number:
+                return None
+            process.kill()
+            return Drop() if carried_out == "no" else LoseAnswer()
+
+        fake.gate = gate
+        assert process.wait(PATIENCE) == -9
+        fake.gate = None
+        assert content.bundle_id == active
+        if carried_out == "yes":  # a job of a CI finds no record
+            shutil.rmtree(sandbox.home / ".rsconnect-python")
+        again = sandbox.connect(*words, cwd=page)
+        assert again.code == 0, f"after {number}: {again.said}"
+        new = max(content.bundles, key=int)
+        assert set(content.bundles) == {active, new}, f"after {number}: {again.said}"
+        assert content.bundle_id == active
