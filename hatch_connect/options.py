@@ -215,6 +215,14 @@ class Options:
         "Enter a code in a browser on any machine.",
         default="if there is no display",
     )
+    app_mode: str | None = _text(
+        "--app-mode",
+        "init",
+        metavar="MODE",
+        setting="app-mode",
+        default="detected",
+        section=Section.SHIPS,
+    )
     entrypoint: str | None = _text("-e --entrypoint", "build", setting="entrypoint")
     exclude: tuple[str, ...] = _texts("-x --exclude", "build", metavar="PATTERN", setting="exclude")
     lock: str | None = _text("--lock", "build", metavar="FILE", setting="lock")
@@ -349,6 +357,16 @@ class Options:
     )
     any: bool = _flag(
         "--any", "prune", "Also remove bundles of others, and those with an unknown past."
+    )
+    runner: str | None = _text(
+        "--runner",
+        "init",
+        "What runs the commands.",
+        metavar="hatch|invoke|none",
+        default="what the project uses",
+    )
+    ci: str | None = _text(
+        "--ci", "init", "Write a workflow that deploys from this service.", metavar="github|gitlab"
     )
     yes: bool = _flag("--yes", "prune", "Do not ask for confirmation.")
     port: int | None = _option(

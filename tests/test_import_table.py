@@ -49,7 +49,7 @@ ONE_EDGE: dict[str, tuple[str, ...]] = {
     ),
     "hatch": ("hatch_connect/plugin/",),
     "keyring": ("hatch_connect/connect/logins.py",),
-    "tomlkit": ("hatch_connect/commands/settings.py",),
+    "tomlkit": ("hatch_connect/commands/additions.py", "hatch_connect/commands/settings.py"),
     "isal": ("hatch_connect/bundle/archive.py",),
     "click": ("hatch_connect/cli.py",),
     "rich": ("hatch_connect/display.py",),

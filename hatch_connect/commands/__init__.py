@@ -37,7 +37,8 @@ class Command:
     """Something that can be run in every way; `writes` if it changes anything.
 
     `module` is the module of this package that carries it out, if it has none of its own name.
-    `positional` is the key of an option that the command line takes without its name as well.
+    `positional` is the key of an option that the command line takes without its name as well;
+    `keys` are those of single options that it takes besides its groups.
     """
 
     name: str
@@ -46,12 +47,14 @@ class Command:
     writes: bool = False
     positional: str = ""
     module: str = ""
+    keys: tuple[str, ...] = ()
     topic: Topic = field(kw_only=True)
 
     @property
     def options(self) -> tuple[OptionSpec, ...]:
         """The options that this command takes, in the order in which help shows them."""
-        taken = (spec for spec in SPECS.values() if spec.group in (*self.groups, "all"))
+        groups = (*self.groups, "all")
+        taken = (s for s in SPECS.values() if s.group in groups or s.key in self.keys)
         return tuple(sorted(taken, key=lambda spec: _ORDER.index(spec.section)))
 
 
@@ -62,6 +65,14 @@ _BUILD = ("project", "contents", "build")
 COMMANDS: dict[str, Command] = {
     command.name: command
     for command in (
+        Command(
+            "init",
+            "Set a project up: find out what it is, and write it into pyproject.toml.",
+            ("project", "init", "dry-run"),
+            writes=True,
+            keys=("entrypoint", "yes"),
+            topic=Topic.START,
+        ),
         Command(
             "deploy",
             "Build the bundle, deploy it, and check that the content answers.",

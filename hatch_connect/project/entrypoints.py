@@ -14,12 +14,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import shortened
-from hatch_connect.project.content_kind import QUARTO_PROJECTS, AppMode, EntrypointKind
+from hatch_connect.project.content_kind import (
+    QUARTO_PROJECTS,
+    AppMode,
+    EntrypointKind,
+    find_app_mode,
+)
 from hatch_connect.project.sources import SourceFile, is_module, read_source, read_sources
 from hatch_connect.project.walk import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
 
     from hatch_connect.project.layers import Layers
@@ -36,6 +41,14 @@ _EXPRESS = "shiny.express.app:"
 
 # What follows the colon: `app`, `web.app`, or a function that makes it: `create_app()`.
 _NAMES = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(\(\))?")
+
+# In the order in which they count for one file: Dash makes a Flask, and FastAPI may hold either.
+_PROGRAMS = (
+    *("python-dash", "python-shiny", "python-fastapi", "python-api", "python-gradio"),
+    *("python-streamlit", "python-panel", "python-bokeh"),
+)
+_SERVED = re.compile(r"^(?:server:\s*shiny|server:\s*\n\s+type:\s*shiny)", re.MULTILINE)
+_FRONT_MATTER = 4096  # bytes in which a document says what serves it
 
 _SHOWN = 12
 
@@ -67,6 +80,102 @@ def discover(mode: AppMode, root: Path) -> tuple[Entrypoint, ...]:
     else:
         found = _scripts(sources, mode.frameworks)
     return _each(dict.fromkeys(found or _usual(mode, sources)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundContent:
+    """What may be the content of a project that does not say what it is, and what tells so."""
+
+    mode: AppMode
+    entrypoint: Entrypoint
+    because: str
+
+
+def discover_content(root: Path, packages: Collection[str]) -> tuple[FoundContent, ...]:
+    """Return what may be the project's content; it is clear only if there is exactly one.
+
+    Programs come before documents and pages. If none is recognised by what it makes or imports, the
+    `packages` that the project needs (normalized names) tell what `app.py` may be.
+    """
+    sources = read_sources(root)
+    programs = [each for name in _PROGRAMS for each in _made(sources, find_app_mode(name))]
+    claimed: dict[str, frozenset[str]] = {}  # what the first mode found in each file
+    for _, path, objects in programs:
+        claimed.setdefault(path, objects)
+    found = [c for c, path, objects in programs if claimed[path] == objects]
+    scripts = () if found else _by_imports(sources)
+    if found := [*found, *scripts]:
+        return tuple(found)
+    for name in _PROGRAMS:
+        mode = find_app_mode(name)
+        known = {*mode.frameworks, *(package.replace("_", "-") for package, _ in mode.makers)}
+        if named := sorted(known.intersection(packages)):
+            because = f"the project needs {named[0]}"
+            if entrypoints := discover(mode, root):
+                return tuple(_content(mode, each, because) for each in entrypoints)
+    return _documents(root, packages)
+
+
+def _content(mode: AppMode, entrypoint: Entrypoint, because: str) -> FoundContent:
+    return FoundContent(mode=mode, entrypoint=entrypoint, because=because)
+
+
+def _made(
+    sources: tuple[SourceFile, ...], mode: AppMode
+) -> Iterator[tuple[FoundContent, str, frozenset[str]]]:
+    """Return what makes this mode's objects, with the file and the names of the objects."""
+    by_text = {}
+    for source in sources:
+        made = {name: called for name, called in source.objects if _made_by(called) in mode.makers}
+        express = mode.express and source.express
+        for text in [express_entrypoint(source.path)] if express else _spelled(source, tuple(made)):
+            because = f"{source.path} is Shiny Express"
+            if made and not express:
+                name = "app" if "app" in made else next(iter(made))
+                because = f"`{name}` in {source.path} is made by {made[name]}"
+            by_text[text] = because, source.path, frozenset(made)
+    for text in _objects(sources, mode):
+        because, path, objects = by_text[text]
+        shown = express_script(text) or text
+        yield _content(mode, Entrypoint(entrypoint=shown), because), path, objects
+
+
+def _by_imports(sources: tuple[SourceFile, ...]) -> Iterator[FoundContent]:
+    claimed: set[str] = set()
+    for name in _PROGRAMS:
+        mode = find_app_mode(name)
+        if mode.entrypoint is not EntrypointKind.SCRIPT:
+            continue
+        for text in _scripts(sources, mode.frameworks):
+            if text not in claimed:
+                claimed.add(text)
+                file = text if text.endswith(".py") else f"{text}.py"
+                because = f"{file} imports {mode.frameworks[0]}"
+                yield _content(mode, Entrypoint(entrypoint=file), because)
+
+
+def _documents(root: Path, packages: Collection[str]) -> tuple[FoundContent, ...]:
+    """Return the documents, else the notebooks, models or pages, that there are."""
+    notebook = "jupyter-voila" if "voila" in packages else "jupyter-static"
+    for name in ("quarto-static", notebook, "tensorflow-saved-model", "static"):
+        mode = find_app_mode(name)
+        if entrypoints := discover(mode, root):
+            return tuple(
+                _content(_served(mode, root, each), each, f"there is {each}")
+                if str(each) != "."
+                else _content(mode, each, f"this is a {mode.title}")
+                for each in entrypoints
+            )
+    return ()
+
+
+def _served(mode: AppMode, root: Path, document: Entrypoint) -> AppMode:
+    """Return the mode of a document, which Shiny may serve."""
+    file = root / str(document)
+    if not (mode.is_quarto and file.is_file()):
+        return mode
+    head = file.read_bytes()[:_FRONT_MATTER].decode(errors="replace")
+    return find_app_mode("quarto-shiny") if _SERVED.search(head) else mode
 
 
 def _each(entrypoints: Iterable[str]) -> tuple[Entrypoint, ...]:

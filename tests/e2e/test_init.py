@@ -1,0 +1,423 @@
+"""A project is set up with `init`, and deployed with nothing else written."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.fake_connect import FakeConnect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from support.sandbox import Finished, Sandbox
+
+FLASK = "from flask import Flask\n\napp = Flask(__name__)\n"
+FASTAPI = "from fastapi import FastAPI\n\napp = FastAPI()\n"
+NOTEBOOK = '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
+HATCHLING = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+PROJECT = '[project]\nname = "sales"\nversion = "1.0"\nrequires-python = ">=3.11"\n'
+
+KINDS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+    "flask": (
+        {"app.py": FLASK, "requirements.txt": "flask==3.0.0\n"},
+        {"app-mode": "python-api", "entrypoint": "app"},
+    ),
+    "factory": (
+        {
+            "app.py": "from web import create_app\n\napp = create_app()\n",
+            "web.py": "from flask import Flask\n\ndef create_app():\n    return Flask('web')\n",
+            "requirements.txt": "Flask==3.0.0\n",
+        },
+        {"app-mode": "python-api", "entrypoint": "app"},
+    ),
+    "fastapi in src": (
+        {
+            "pyproject.toml": HATCHLING + PROJECT,
+            "src/sales/__init__.py": "",
+            "src/sales/main.py": FASTAPI,
+            "requirements.txt": "fastapi==0.115.0\n",
+        },
+        {"app-mode": "python-fastapi", "entrypoint": "sales.main:app"},
+    ),
+    "fastapi in a flat package, by setuptools": (
+        {
+            "pyproject.toml": '[build-system]\nrequires = ["setuptools"]\n' + PROJECT,
+            "sales/__init__.py": "",
+            "sales/main.py": FASTAPI,
+            "requirements.txt": "fastapi==0.115.0\n",
+        },
+        {"app-mode": "python-fastapi", "entrypoint": "sales.main:app"},
+    ),
+    "streamlit beside helpers": (
+        {
+            "home.py": "import streamlit as st\nimport shown\n",
+            "shown.py": "import streamlit as st\n",
+            "pages/one.py": "import streamlit as st\n",
+            "requirements.txt": "streamlit==1.40\n",
+        },
+        {"app-mode": "python-streamlit", "entrypoint": "home.py"},
+    ),
+    "dash on a flask of its own": (
+        {
+            "app.py": "import flask\nfrom dash import Dash\n\nserver = flask.Flask(__name__)\n"
+            "app = Dash(__name__, server=server)\n",
+            "requirements.txt": "dash==2.18\n",
+        },
+        {"app-mode": "python-dash", "entrypoint": "app"},
+    ),
+    "shiny express": (
+        {"app.py": "from shiny.express import ui\n", "requirements.txt": "shiny==1.2\n"},
+        {"app-mode": "python-shiny", "entrypoint": "app.py"},
+    ),
+    "notebook": (
+        {"report.ipynb": NOTEBOOK, "requirements.txt": "ipykernel==6.29\n"},
+        {"app-mode": "jupyter-static", "entrypoint": "report.ipynb"},
+    ),
+    "voila": (
+        {"shown.ipynb": NOTEBOOK, "requirements.txt": "voila==0.5.8\n"},
+        {"app-mode": "jupyter-voila", "entrypoint": "shown.ipynb"},
+    ),
+    "html": (
+        {"index.html": "<p>hello</p>\n"},
+        {"app-mode": "static", "entrypoint": "index.html"},
+    ),
+    "a program counts before notebooks": (
+        {"app.py": FLASK, "look.ipynb": NOTEBOOK, "requirements.txt": "flask==3.0.0\n"},
+        {"app-mode": "python-api", "entrypoint": "app"},
+    ),
+}
+
+
+@pytest.fixture
+def server() -> Iterator[FakeConnect]:
+    with FakeConnect() as fake:
+        yield fake
+
+
+def project_of(folder: Path, files: dict[str, str]) -> Path:
+    project = folder / "sales"
+    for name, text in files.items():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text, encoding="utf-8")
+    return project
+
+
+def deploy(sandbox: Sandbox, project: Path, server: FakeConnect, *words: str) -> dict[str, Any]:
+    keys = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.api_key}
+    done = sandbox.connect("deploy", "--json", *words, cwd=project, **keys)
+    assert done.code == 0, done.said
+    facts: dict[str, Any] = json.loads(done.stdout)
+    return facts
+
+
+def init(sandbox: Sandbox, project: Path, *words: str) -> Finished:
+    done = sandbox.connect("init", "--yes", *words, cwd=project)
+    assert done.code == 0, done.said
+    return done
+
+
+def table(project: Path) -> dict[str, Any]:
+    read = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+    ours: dict[str, Any] = read["tool"]["hatch-connect"]
+    return ours
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_project_is_is_found_and_deploys_with_nothing_else_written(
+    sandbox: Sandbox, tmp_path: Path, server: FakeConnect, kind: str
+) -> None:
+    files, wanted = KINDS[kind]
+    project = project_of(tmp_path, files)
+    init(sandbox, project)
+    found = table(project)
+    assert {key: found.get(key) for key in wanted} == wanted
+    (content,) = [server.contents[deploy(sandbox, project, server)["guid"]]]
+    assert content.bundle_id
+
+
+def test_requirements_alone_are_enough_to_write_a_new_file(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    project = project_of(tmp_path, {**KINDS["flask"][0], ".python-version": "3.12\n"})
+    init(sandbox, project)
+    text = (project / "pyproject.toml").read_text(encoding="utf-8")
+    assert text == '[tool.hatch-connect]\napp-mode = "python-api"\nentrypoint = "app"\n'
+
+
+def test_the_python_of_the_virtual_environment_is_written_if_nothing_states_one(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    files = {**KINDS["flask"][0], ".venv/pyvenv.cfg": "home = /usr\nversion_info = 3.12.4.final\n"}
+    project = project_of(tmp_path, files)
+    init(sandbox, project)
+    assert table(project)["python-version"] == "3.12"
+
+
+def test_hatch_gets_what_it_needs(sandbox: Sandbox, tmp_path: Path) -> None:
+    files, _ = KINDS["fastapi in src"]
+    text = files["pyproject.toml"] + "\n[tool.hatch.env]\nrequires = ['hatch-vcs'] # versions\n"
+    project = project_of(tmp_path, {**files, "pyproject.toml": text})
+    done = init(sandbox, project)
+    after = (project / "pyproject.toml").read_text(encoding="utf-8")
+    hatch = tomllib.loads(after)["tool"]["hatch"]
+    assert [each.split(" ")[0] for each in hatch["env"]["requires"]] == [
+        "hatch-vcs",
+        "hatch-connect[local]",
+    ]
+    assert "# versions" in after
+    assert hatch["env"]["collectors"] == {"connect": {}}
+    assert hatch["build"]["targets"]["connect"]["dependencies"][0].startswith("hatch-connect")
+    assert "hatch run connect-deploy" in done.stderr
+
+
+def test_a_hatch_toml_gets_what_counts_there(sandbox: Sandbox, tmp_path: Path) -> None:
+    files = {**KINDS["fastapi in src"][0], "hatch.toml": "[env]\nrequires = ['hatch-connect']\n"}
+    project = project_of(tmp_path, files)
+    init(sandbox, project)
+    hatch = tomllib.loads((project / "hatch.toml").read_text(encoding="utf-8"))
+    assert hatch == {"env": {"requires": ["hatch-connect"], "collectors": {"connect": {}}}}
+    pyproject = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+    assert set(pyproject["tool"]["hatch"]) == {"build"}
+
+
+def test_nothing_is_written_where_nobody_says_yes(sandbox: Sandbox, tmp_path: Path) -> None:
+    project = project_of(tmp_path, KINDS["flask"][0])
+    asked = sandbox.connect("init", cwd=project)
+    assert asked.code == 2
+    assert "no terminal to prompt on" in asked.stderr
+    assert '+app-mode = "python-api"' in asked.stderr
+    shown = sandbox.connect("init", "--dry-run", "--json", cwd=project)
+    assert shown.code == 0
+    facts = json.loads(shown.stdout)
+    assert '+app-mode = "python-api"' in facts["diff"]
+    assert not facts["written"]
+    assert not (project / "pyproject.toml").exists()
+
+
+def test_a_table_that_is_there_stays(sandbox: Sandbox, tmp_path: Path) -> None:
+    text = '[tool.hatch-connect]\napp-mode = "flask" # mine\n'
+    project = project_of(tmp_path, {**KINDS["flask"][0], "pyproject.toml": text})
+    done = init(sandbox, project)
+    assert "[tool.hatch-connect] already" in done.stderr
+    assert (project / "pyproject.toml").read_text(encoding="utf-8") == text
+
+
+def test_several_apps_are_listed_and_one_is_named(sandbox: Sandbox, tmp_path: Path) -> None:
+    files = {"a.py": FLASK, "b.py": FASTAPI, "requirements.txt": "flask==3.0.0\nfastapi==0.115\n"}
+    project = project_of(tmp_path, files)
+    asked = sandbox.connect("init", "--yes", cwd=project)
+    assert asked.code == 2
+    assert "1  python-fastapi  b  (`app` in b.py is made by fastapi.FastAPI)" in asked.stderr
+    assert "2  python-api      a  (" in asked.stderr
+    init(sandbox, project, "--app-mode", "flask")
+    assert table(project)["entrypoint"] == "a"
+
+
+def test_nothing_that_runs_is_an_error_that_says_how_to_go_on(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    done = sandbox.connect("init", "--yes", cwd=project_of(tmp_path, {"notes.txt": "hello"}))
+    assert done.code == 2
+    assert "--app-mode fastapi --entrypoint" in done.stderr
+
+
+GUID = "de2e7bdb-b085-401e-a65c-443e40009749"
+OTHER = "0a1b2c3d-b085-401e-a65c-443e40009749"
+SCHEMA = "https://cdn.posit.co/publisher/schemas/posit-publishing"
+
+
+def configuration(kind: str, entrypoint: str, more: str = "") -> str:
+    return (
+        f"\"$schema\" = '{SCHEMA}-schema-v3.json'\nproduct_type = 'connect'\n"
+        f"type = '{kind}'\nentrypoint = '{entrypoint}'\nvalidate = true\n{more}"
+    )
+
+
+def record(url: str, guid: str, name: str, kind: str = "python-flask", more: str = "") -> str:
+    return (
+        "# This file is automatically generated by Posit Publisher; do not edit.\n"
+        f"\"$schema\" = '{SCHEMA}-record-schema-v3.json'\nserver_type = 'connect'\n"
+        f"server_url = '{url}'\nid = '{guid}'\ntype = '{kind}'\n"
+        f"configuration_name = '{name}'\n{more}"
+    )
+
+
+SALES = configuration(
+    "python-flask",
+    "app.py",
+    """\
+title = 'Sales figures'
+files = ['/app.py', '/figures.csv', '/requirements.txt', '!*.log']
+secrets = ['DATABASE_PASSWORD']
+
+[python]
+version = '3.12.3'
+package_file = 'requirements.txt'
+package_manager = 'pip'
+
+[environment]
+API_URL = 'https://example.com/api'
+
+[connect.runtime]
+max_processes = 5
+""",
+)
+
+
+def published(url: str, guid: str) -> dict[str, str]:
+    return {
+        "app.py": FLASK,
+        "figures.csv": "1\n",
+        "requirements.txt": "flask==3.0.0\n",
+        ".posit/publish/sales-A1B2.toml": SALES,
+        ".posit/publish/deployments/deployment-C3D4.toml": record(url, guid, "sales-A1B2"),
+    }
+
+
+def test_a_team_of_publisher_moves_over_and_updates_its_content(
+    sandbox: Sandbox, tmp_path: Path, server: FakeConnect
+) -> None:
+    content = server.add_content("sales-of-publisher", title="Sales figures")
+    project = project_of(tmp_path, published(f"{server.url}/", content.guid))
+    init(sandbox, project)
+    assert table(project) == {
+        "app-mode": "python-api",
+        "entrypoint": "app",
+        "title": "Sales figures",
+        "python-version": "3.12",
+        "env": ["DATABASE_PASSWORD", "API_URL=https://example.com/api"],
+        "include": ["/figures.csv"],
+        "exclude": ["*.log"],
+        "server": server.url,
+        "guid": content.guid,
+        "settings": {"max-processes": 5},
+    }
+    keys = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.api_key}
+    done = sandbox.connect("deploy", "--json", cwd=project, **keys, DATABASE_PASSWORD="hunter2")
+    assert done.code == 0, done.said
+    assert json.loads(done.stdout)["guid"] == content.guid
+    assert content.bundle_id
+
+
+def test_content_on_several_servers_is_named_for_each(sandbox: Sandbox, tmp_path: Path) -> None:
+    files = published("https://connect.example.com", GUID)
+    staging = record("https://staging.example.com/__api__", OTHER, "sales-A1B2")
+    files[".posit/publish/deployments/deployment-E5F6.toml"] = staging
+    project = project_of(tmp_path, files)
+    init(sandbox, project)
+    found = table(project)
+    assert "guid" not in found
+    assert found["on"] == {
+        "connect-example-com": {"server": "https://connect.example.com", "guid": GUID},
+        "staging-example-com": {"server": "https://staging.example.com", "guid": OTHER},
+    }
+
+
+def test_each_configuration_of_other_content_gets_a_table(
+    sandbox: Sandbox, tmp_path: Path, server: FakeConnect
+) -> None:
+    one, two = server.add_content("one"), server.add_content("two")
+    files = published(server.url, one.guid)
+    files |= {
+        "report.ipynb": NOTEBOOK,
+        "requirements.txt": "flask==3.0.0\nipykernel==6.29\n",
+        ".posit/publish/report-Z9Y8.toml": configuration(
+            "jupyter-notebook", "report.ipynb", "[python]\nversion = '3.12.3'\n"
+        ),
+        ".posit/publish/deployments/deployment-X7W6.toml": record(
+            server.url, two.guid, "report-Z9Y8", "jupyter-notebook"
+        ),
+        ".posit/publish/cloud.toml": configuration("html", "x.html").replace(
+            "'connect'", "'connect_cloud'"
+        ),
+    }
+    project = project_of(tmp_path, files)
+    init(sandbox, project)
+    contents = table(project)["content"]
+    assert {name: each["guid"] for name, each in contents.items()} == {
+        "sales": one.guid,
+        "report": two.guid,
+    }
+    assert deploy(sandbox, project, server, "--content", "report")["guid"] == two.guid
+
+
+def test_the_official_client_s_table_record_and_manifest_are_taken_over(
+    sandbox: Sandbox, tmp_path: Path, server: FakeConnect
+) -> None:
+    content = server.add_content("sales-of-rsconnect")
+    entry = {
+        "server_url": server.url,
+        "filename": "/home/ann/work/sales",
+        "app_url": f"{server.url}/content/{content.guid}/",
+        "app_id": "17",
+        "app_guid": content.guid,
+        "title": "Sales of Ann",
+        "app_mode": "python-fastapi",
+        "app_store_version": 1,
+    }
+    manifest = {
+        "version": 1,
+        "metadata": {"appmode": "python-fastapi", "entrypoint": "main:api"},
+        "python": {"version": "3.12.1", "package_manager": {"name": "pip"}},
+        "files": {},
+    }
+    files = {
+        "main.py": FASTAPI.replace("app =", "api ="),
+        "requirements.txt": "fastapi==0.115.0\n",
+        "manifest.json": json.dumps(manifest),
+        "rsconnect-python/work.json": json.dumps({server.url: entry}),
+    }
+    project = project_of(tmp_path, files)
+    init(sandbox, project)
+    assert table(project) == {
+        "app-mode": "python-fastapi",
+        "entrypoint": "main:api",
+        "title": "Sales of Ann",
+        "python-version": "3.12",
+        "server": server.url,
+        "guid": content.guid,
+    }
+    assert deploy(sandbox, project, server)["guid"] == content.guid
+
+
+def test_a_table_of_rsconnect_is_taken_over(sandbox: Sandbox, tmp_path: Path) -> None:
+    text = (
+        PROJECT
+        + '[tool.rsconnect]\napp_mode = "python-api"\nentrypoint = "app.py"\ntitle = "Sales"\n'
+    )
+    files = {"pyproject.toml": text, "app.py": FLASK, "requirements.txt": "flask==3.0.0\n"}
+    project = project_of(tmp_path, {**files, ".python-version": "3.12\n"})
+    init(sandbox, project)
+    wanted = {"app-mode": "python-api", "entrypoint": "app", "title": "Sales"}
+    assert table(project) == wanted
+
+
+def test_what_cannot_be_extended_is_printed_to_be_pasted(sandbox: Sandbox, tmp_path: Path) -> None:
+    text = 'tool = { hatch-connect-other = 1 }\n[project]\nname = "x"\nversion = "1"\n'
+    text = "tool.black = 1\n" + text.partition("\n")[2]
+    files = {"pyproject.toml": text.replace("tool.black = 1", "tool = []"), "app.py": FLASK}
+    project = project_of(tmp_path, files)
+    done = sandbox.connect("init", "--yes", cwd=project)
+    assert done.code == 2
+    assert 'app-mode = "python-api"' in done.stderr
+    assert (project / "pyproject.toml").read_text(encoding="utf-8") == files["pyproject.toml"]
+
+
+@pytest.mark.parametrize("service", ["github", "gitlab"])
+def test_a_workflow_is_written_and_none_is_overwritten(
+    sandbox: Sandbox, tmp_path: Path, service: str
+) -> None:
+    project = project_of(tmp_path, published("https://connect.example.com", GUID))
+    (tmp_path / ".git").mkdir()
+    init(sandbox, project, "--ci", service)
+    path = {"github": ".github/workflows/deploy.yml", "gitlab": ".gitlab-ci.yml"}[service]
+    text = (tmp_path / path).read_text(encoding="utf-8")
+    assert "CONNECT_SERVER: https://connect.example.com\n" in text
+    assert "sales" in text
+    (tmp_path / path).write_text("mine\n", encoding="utf-8")
+    assert "stays as it is" in init(sandbox, project, "--ci", service).stderr
+    assert (tmp_path / path).read_text(encoding="utf-8") == "mine\n"
