@@ -41,6 +41,8 @@ _EVERY = 15.0  # seconds between two lines of progress; some CI services end wha
 # The facts of a deployment that an error object holds, as far as the deployment came.
 _OF_A_DEPLOYMENT = ("guid", "bundle_id", "task_id", "logs_url", "log")
 _MARKS = {"+ ": "green", "- ": "red", "~ ": "yellow"}
+_TICKS = {"ok": "✓", "failed": "✗", "warning": "!", "skipped": "-"}
+_STYLES = {"ok": "green", "failed": "bold red", "warning": "yellow", "skipped": "dim"}
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -281,10 +283,40 @@ def show_result(result: Result, environ: Mapping[str, str], *, as_json: bool) ->
         print(json.dumps(result.facts, indent=2))
         return
     encoding = sys.stdout.encoding or "utf-8"
-    show = _in_colour(environ) if result.marked and _has_colour(sys.stdout, environ) else print
+    show: Callable[[str], None] = print
+    if _has_colour(sys.stdout, environ):
+        if result.marked:
+            show = _in_colour(environ)
+        elif result.checked and _can_write("".join(_TICKS.values()), encoding):
+            show = _ticked(environ)
     for line in result.lines:
         # Characters that the encoding of stdout lacks are written as escapes.
         show(clean(line).encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _can_write(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _ticked(environ: Mapping[str, str]) -> Callable[[str], None]:
+    """Return what prints a row of checks with a tick for the word that it begins with."""
+    from rich.text import Text
+
+    console = _console(environ, stderr=False)
+
+    def show(line: str) -> None:
+        state, rest = (line[2:9].strip(), line[10:]) if line.startswith("  ") else ("", line)
+        row = Text()
+        if line.startswith("  "):
+            row.append(f"  {_TICKS.get(state, ' ')} ", _STYLES.get(state, ""))
+        row.append(rest, "dim" if state == "skipped" else "" if line.startswith("  ") else "bold")
+        console.print(row, soft_wrap=True)
+
+    return show
 
 
 def _in_colour(environ: Mapping[str, str]) -> Callable[[str], None]:

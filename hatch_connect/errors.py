@@ -4,6 +4,8 @@
     ├── ProjectError                2  the project or the call is wrong
     │   ├── ConfigurationError         pyproject.toml, all problems at once
     │   ├── UsageError                 the call: options that contradict each other, unknown names
+    │   │   ├── NoProjectError            there is no project where it looks for one
+    │   │   └── NoServerError             nothing names a server
     │   ├── LockError                  the lock: missing, stale, not for the target
     │   ├── PythonVersionError         which Python to ask for
     │   ├── InterpreterError           an interpreter that cannot be inspected
@@ -107,6 +109,14 @@ class UsageError(ProjectError):
     """The call is wrong."""
 
 
+class NoProjectError(UsageError):
+    """There is no project."""
+
+
+class NoServerError(UsageError):
+    """Nothing names a server."""
+
+
 class LockError(ProjectError):
     """The locked dependencies cannot be used."""
 
@@ -142,7 +152,9 @@ class ServerError(HatchConnectError):
 
 
 class UnreachableError(ServerError):
-    """No answer came."""
+    """No answer came; `because_of` is "tls" or "proxy" if that is to blame."""
+
+    because_of = ""
 
 
 class LostAnswerError(UnreachableError):

@@ -369,6 +369,11 @@ class Options:
         "--ci", "init", "Write a workflow that deploys from this service.", metavar="github|gitlab"
     )
     yes: bool = _flag("--yes", "prune", "Do not ask for confirmation.")
+    import_entrypoint: bool = _flag(
+        "--import",
+        "doctor",
+        "Also run the entrypoint, in a temporary environment with the packages of the lock.",
+    )
     port: int | None = _option(
         OptionKind.NUMBER,
         "--port",

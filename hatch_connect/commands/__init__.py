@@ -102,6 +102,12 @@ COMMANDS: dict[str, Command] = {
             topic=Topic.DEPLOY,
         ),
         Command(
+            "doctor",
+            "Check everything that a deployment needs, and change nothing.",
+            (*_CONTENT, "build", "doctor"),
+            topic=Topic.DEPLOY,
+        ),
+        Command(
             "manifest",
             "Write the bundle to a folder, with its manifest.json.",
             (*_BUILD, "manifest"),

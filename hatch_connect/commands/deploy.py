@@ -95,6 +95,16 @@ class _Checked:
     hidden: Hidden
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What content is to become on a server, and what that server told; nothing is checked yet."""
+
+    client: ConnectClient
+    wanted: DeploymentRequest
+    found: ServerFacts
+    user: User | None
+
+
 def run_deploy(
     call: Call,
     read_sources: Callable[[Call], tuple[Source, ...]] = sources_of,
@@ -173,7 +183,7 @@ def _check_options(options: Options) -> None:
 
 def _check(source: Source, server: Server, call: Call) -> _Checked:
     """Ask the server what matters before there is a bundle, and refuse what cannot succeed."""
-    variables = _variables(source, call)
+    variables = variables_of(source, call)
     hidden: Hidden = (*variables.hidden, *server.secrets)
     config = source.config
     request = build_request(source.built_from, call) if source.built_from else None
@@ -181,20 +191,15 @@ def _check(source: Source, server: Server, call: Call) -> _Checked:
         if source.path:
             whose = f"{config.content_name!r} of this project" if config else "of its own"
             masked.report(Note(text=f"{source.path.name} is content {whose}."))
-        reference = source.reference(server, masked)
-        check_reference(reference, server)
-        masked.report(Step(text=f"Connecting to {server.url} ({server.source})"))
-        client = client_of(server, masked, variables.hidden)
-        settings = settings_of(client, masked)
-        wanted = _wanted(source, variables, request, call.options)
-        found, user = _look(client, settings, source, reference, wanted, masked)
+        asked = ask_server(source, server, variables, request, masked)
+        client, wanted, found = asked.client, asked.wanted, asked.found
         try:
             check_request(wanted, found)
         except HatchConnectError as error:
             if known := found.located.content:
                 add_facts(error, guid=known.guid, logs_url=known.logs_url)
             raise
-        found = with_settings(source, client, wanted, found, user, masked)
+        found = with_settings(source, client, wanted, found, asked.user, masked)
         warn_of_other_repository(source, found.located, found.last, masked)
         return _Checked(
             call=call,
@@ -203,12 +208,31 @@ def _check(source: Source, server: Server, call: Call) -> _Checked:
             request=request,
             wanted=wanted,
             found=found,
-            metadata=metadata_of_bundle(source, settings, masked),
+            metadata=metadata_of_bundle(source, found.settings, masked),
             hidden=hidden,
         )
 
 
-def _variables(source: Source, call: Call) -> Variables:
+def ask_server(
+    source: Source,
+    server: Server,
+    variables: Variables,
+    request: BuildRequest | None,
+    call: Call,
+) -> Asked:
+    """Find the content, and ask the server what matters; `request` is None if nothing is built."""
+    reference = source.reference(server, call)
+    check_reference(reference, server)
+    call.report(Step(text=f"Connecting to {server.url} ({server.source})"))
+    client = client_of(server, call, variables.hidden)
+    settings = settings_of(client, call)
+    wanted = _wanted(source, variables, request, call.options)
+    found, user = _look(client, settings, source, reference, wanted, call)
+    return Asked(client=client, wanted=wanted, found=found, user=user)
+
+
+def variables_of(source: Source, call: Call) -> Variables:
+    """Return the variables of the content, from the table and the call."""
     options, table = call.options, source.config.env if source.config else ()
     return collect_variables(
         table=((entry.name, entry.value) for entry in table),

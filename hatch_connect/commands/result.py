@@ -24,13 +24,15 @@ class Result:
     """What a command returns: `lines` go to stdout for people, `facts` are what `--json` prints.
 
     `exit_code` is DIFFERENT if that is the result. `marked` tells that lines are marked with what
-    is added and removed, which a terminal shows in colour.
+    is added and removed, which a terminal shows in colour; `checked` that they are rows that begin
+    with what came of a check, which it shows as ticks.
     """
 
     lines: tuple[str, ...] = ()
     facts: Mapping[str, object] = field(default_factory=dict)
     exit_code: int = 0
     marked: bool = False
+    checked: bool = False
 
 
 def one_or_several(results: Sequence[Result]) -> Result:

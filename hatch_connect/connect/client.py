@@ -75,6 +75,11 @@ class ConnectClient:
         """The server that this is a client of."""
         return self._session.server
 
+    @property
+    def proxy(self) -> str | None:
+        """The host and port of the proxy through which it is reached."""
+        return self._session.proxy
+
     @cached_property
     def settings(self) -> ContentSettingsClient:
         """The requests for what is declared of content."""

@@ -43,10 +43,12 @@ def failure(
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _certificate(cause, at)
     if _any(causes, requests.exceptions.SSLError, ssl.SSLError):
-        return UnreachableError(
+        failed = UnreachableError(
             f"{at} does not speak TLS as expected: {_reason(causes, ssl.SSLError)}.",
             hint="Does the server want http:// instead of https://?",
         )
+        failed.because_of = "tls"
+        return failed
     # The server's URL was checked before: with a proxy, it is the proxy's that has no valid form.
     odd = _any(causes, requests.exceptions.InvalidURL, low.LocationParseError)
     if _any(causes, requests.exceptions.ProxyError) or (odd and proxy):
@@ -104,18 +106,22 @@ def _certificate(error: ssl.SSLCertVerificationError, at: str) -> UnreachableErr
         hint = "Is this machine's clock right?"
     else:
         why, hint = said, "Ask the server's administrator."
-    return UnreachableError(f"The certificate of {at} is not accepted: {why}.", hint=hint)
+    failed = UnreachableError(f"The certificate of {at} is not accepted: {why}.", hint=hint)
+    failed.because_of = "tls"
+    return failed
 
 
 def _proxy(causes: tuple[BaseException, ...], proxy: str | None) -> UnreachableError:
-    return UnreachableError(
-        f"The proxy {_place(proxy or '')} does not connect: {_reason(causes, OSError)}.",
+    failed = UnreachableError(
+        f"The proxy {place_of(proxy or '')} does not connect: {_reason(causes, OSError)}.",
         hint="Check HTTPS_PROXY and HTTP_PROXY (a user name and a password go into the URL), or "
         "name the server in NO_PROXY.",
     )
+    failed.because_of = "proxy"
+    return failed
 
 
-def _place(proxy: str) -> str:
+def place_of(proxy: str) -> str:
     """Return the host and port of a proxy: the rest of its URL may hold a password."""
     try:
         parts = urlsplit(proxy if "://" in proxy else f"//{proxy}")

@@ -10,7 +10,7 @@ from hatch_connect.connect.headers import headers_in
 from hatch_connect.connect.identity import GIVEN_IDENTITY, identity_source
 from hatch_connect.connect.login import Login
 from hatch_connect.connect.servers import Server, is_local, same_server, server_url
-from hatch_connect.errors import StoreError, UsageError
+from hatch_connect.errors import NoServerError, StoreError, UsageError
 from hatch_connect.events import Note, Warned, silent
 from hatch_connect.secret import Secret, why_absent
 
@@ -46,6 +46,14 @@ class ServerOptions:
     cacert: Path | None = None
     option: str | None = None
     workflow: Callable[[IdentitySource, Server], Credential] | None = None
+
+
+class NoKeyError(UsageError):
+    """There is no key for a server, which is known."""
+
+    def __init__(self, message: str, *, server: Server, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.server = server
 
 
 def resolve_server(
@@ -89,7 +97,7 @@ def resolve_server(
     own = environment_of(server.url, environ)
     identity = identity_source(own, environ) if choice.workflow else None
     if choice.workflow is None or identity is None or found.only_in_project:
-        raise _no_key(found, environ, identity)
+        raise _no_key(replace(found, server=server), environ, identity)
     _check_encrypted(server, "identity token")
     return replace(server, credential=choice.workflow(identity, server))
 
@@ -316,7 +324,7 @@ class _Finder:
         if name and self._store.get(name):
             return self._named(name, "the store")
         empty = ", which is empty" if "CONNECT_SERVER" in self._environ else ""
-        raise UsageError(
+        raise NoServerError(
             f"No server is named: not by --name or --server, not by CONNECT_SERVER{empty}, not by "
             "`tool.hatch-connect.server`, and none is the only or the default one of "
             f"{self._store.path}.",
@@ -421,7 +429,7 @@ def _checked_key(credential: Credential | None) -> Credential | None:
 
 def _no_key(
     found: _ResolvedServer, environ: Mapping[str, str], identity: IdentitySource | None
-) -> UsageError:
+) -> NoKeyError:
     url = found.server.url
     message = f"There is no API key for {url}, which comes from {found.server.source}."
     key = environ.get("CONNECT_API_KEY")
@@ -442,9 +450,10 @@ def _no_key(
                 message += f" {name} belongs to CONNECT_SERVER, which is another server."
     if identity and found.only_in_project:
         # Its audience is the same on every server: who edits a URL could collect it.
-        return UsageError(
+        return NoKeyError(
             f"{message} The identity of this workflow does not go to a URL that only "
             "pyproject.toml names either.",
+            server=found.server,
             hint=f"Name the server outside of the project: set CONNECT_SERVER={url}, or give "
             f"--server {url}.",
         )
@@ -454,7 +463,8 @@ def _no_key(
         f"{person or 'Store '}a key with: hatch-connect add --name NAME --server {url}\n"
         f"or set CONNECT_SERVER={url} together with CONNECT_API_KEY."
     )
-    return UsageError(message, hint="\n".join(filter(None, (hint, workflow))))
+    hint = "\n".join(filter(None, (hint, workflow)))
+    return NoKeyError(message, server=found.server, hint=hint)
 
 
 def _workflows_way(url: str, environ: Mapping[str, str]) -> str:

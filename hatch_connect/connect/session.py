@@ -17,7 +17,7 @@ import requests
 import urllib3.exceptions
 
 from hatch_connect.connect.codes import Code, next_step
-from hatch_connect.connect.errors import is_gateways
+from hatch_connect.connect.errors import is_gateways, place_of
 from hatch_connect.connect.headers import login_hint
 from hatch_connect.connect.json_reader import (
     JsonObject,
@@ -132,6 +132,12 @@ class Session:
             self._http.tls()  # what is wrong with the certificates shows before the first request
         self._upgraded = False
         self._warn()
+
+    @property
+    def proxy(self) -> str | None:
+        """The host and port of the proxy through which the server is reached."""
+        proxy = self._http.proxy(self.server.url)
+        return place_of(proxy) if proxy else None
 
     def json(self, request: Request, *, may_be_empty: bool = False) -> object:
         """Return the JSON that answers a request; None for an answer that is, and may be, empty.

@@ -47,6 +47,10 @@ _FREE_THREADED = re.compile(r"t\b|\+freethreaded", re.IGNORECASE)
 _BUILD = re.compile(r"(-(linux|macos|windows|darwin|any|none|default)\S*|\.\*|\.[xX])?")
 
 
+_INTERPRETER = "the interpreter "
+_WITHIN = ", within "
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PythonTarget:
     """A Python version to ask for.
@@ -65,6 +69,11 @@ class PythonTarget:
     def minor(self) -> str:
         """The version as X.Y."""
         return minor_of(self.version)
+
+    @property
+    def is_stated(self) -> bool:
+        """Whether the project or the call says so, if only as a range."""
+        return not self.because.startswith(_INTERPRETER) or _WITHIN in self.because
 
     @property
     def asked(self) -> str:
@@ -194,7 +203,7 @@ def choose_python(
     elif kept is None and one_minor:
         requires = _of_minor(chosen, version, allowed)
     if source and choice.ranges:
-        because = f"{because}, within {choice.said}"
+        because = f"{because}{_WITHIN}{choice.said}"
     return PythonTarget(
         version=version, requires=requires or None, because=because, notes=tuple(choice.notes)
     )
@@ -256,7 +265,7 @@ def _of_interpreter(interpreter: Interpreter) -> _VersionSource:
         text = f"{interpreter.implementation}{interpreter.version}"
     elif re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", text):
         text = interpreter.minor
-    because = f"the interpreter {interpreter.path}"
+    because = f"{_INTERPRETER}{interpreter.path}"
     return _VersionSource(text=text, because=because, decisive=True, explicit=False)
 
 

@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from hatch_connect.errors import ConfigurationError, UsageError
+from hatch_connect.errors import ConfigurationError, NoProjectError, UsageError
 from hatch_connect.typed import toml_type, value_at
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def find_root(directory: Path) -> Path:
     for folder in (start, *start.parents):
         if (folder / PYPROJECT).is_file():
             return folder
-    raise UsageError(
+    raise NoProjectError(
         f"There is no {PYPROJECT} in {start} or in any folder above it.",
         hint="Run this in a project, or name one with --directory.",
     )

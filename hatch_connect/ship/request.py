@@ -13,7 +13,7 @@ from hatch_connect.ship.declared import NOTHING_DIFFERS, ComparedSettings
 from hatch_connect.ship.find import OTHERWISE, check_content
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from hatch_connect.connect.resources import BundleInfo, Content, ServerSettings
     from hatch_connect.project.settings import Verification
@@ -86,15 +86,28 @@ def check_request(wanted: DeploymentRequest, found: ServerFacts) -> None:
     Raises ContentError (the content or the server cannot take this deployment), UsageError (a
     variable is missing) or PythonVersionError (the server has no such Python).
     """
-    if found.role == "viewer":
+    check_role(found.role)
+    for check in CHECKS.values():
+        check(wanted, found)
+
+
+def check_role(role: str) -> None:
+    """Refuse a user who cannot deploy. Raises ContentError."""
+    if role == "viewer":
         raise ContentError(
             "The user of this key is a viewer on this server, and viewers cannot deploy.",
             hint="Ask an administrator for the publisher's role, or use another key.",
         )
+
+
+def _check_content(wanted: DeploymentRequest, found: ServerFacts) -> None:
     content = found.located.content
     if content is not None:
         check_content(found.located, found.role)
         _check_kind(content, wanted, found)
+
+
+def _check_server(wanted: DeploymentRequest, found: ServerFacts) -> None:
     if since := found.settings.runs_since(wanted.app_mode):
         raise ContentError(
             f"This server runs no content of app mode {wanted.app_mode!r}: Connect {since} and "
@@ -104,9 +117,6 @@ def check_request(wanted: DeploymentRequest, found: ServerFacts) -> None:
         )
     if wanted.draft and found.settings.supports(Feature.DRAFT) is False:
         raise no_drafts()
-    _check_python(wanted, found)
-    if not wanted.check:
-        _check_variables(wanted.variables, found.variable_names)
 
 
 def no_drafts() -> ContentError:
@@ -155,8 +165,9 @@ def _check_category(content: Content, wanted: DeploymentRequest) -> None:
         )
 
 
-def _check_variables(variables: Variables, on_server: frozenset[str] | None) -> None:
-    if missing := variables.missing(on_server or ()):
+def _check_variables(wanted: DeploymentRequest, found: ServerFacts) -> None:
+    on_server = found.variable_names
+    if missing := () if wanted.check else wanted.variables.missing(on_server or ()):
         listed = "".join(f"\n  {u.name}: {u.state} here; named by {u.asked_by}" for u in missing)
         known = "does not tell which it has" if on_server is None else "has none either"
         raise UsageError(
@@ -177,6 +188,15 @@ def _check_python(wanted: DeploymentRequest, found: ServerFacts) -> None:
         f"it has {', '.join(found.pythons) or 'none for new bundles'}.",
         hint=hint,
     )
+
+
+CHECKS: Mapping[str, Callable[[DeploymentRequest, ServerFacts], None]] = {
+    "content": _check_content,
+    "server": _check_server,
+    "python": _check_python,
+    "variables": _check_variables,
+}
+"""What `check_request` checks besides the user's role, in order; each raises what is wrong."""
 
 
 def pythons_for(wanted: DeploymentRequest, found: ServerFacts) -> tuple[str, ...]:
