@@ -17,9 +17,11 @@ from hatch_connect.bundle.selector import Patterns
 from hatch_connect.connect.json_reader import readable
 from hatch_connect.connect.records import FOLDER, RecordStore, record_path
 from hatch_connect.connect.resources import Feature
-from hatch_connect.errors import ProjectError, StoreError, UsageError
+from hatch_connect.connect.servers import same_server
+from hatch_connect.errors import ConfigurationError, ProjectError, StoreError, UsageError
 from hatch_connect.events import Warned
 from hatch_connect.options import SPECS
+from hatch_connect.project.others import of_content, read_deployments
 from hatch_connect.project.settings import AS_USUAL
 from hatch_connect.project.validators import valid_content_name, validate_title
 from hatch_connect.secret import without_credentials
@@ -97,13 +99,14 @@ class Source:
     def reference(self, server: Server, call: Call) -> ContentReference:
         """Return what is known of the content: from the call, the record, then the table.
 
-        A record that cannot be understood is reported and ignored.
+        Records of Posit Publisher come last. One that cannot be understood is reported and ignored.
         """
         known = ContentReference(
             app_id=call.options.app_id,
             named_by=self.named_by or naming_option(call.options),
             new=call.options.new,
             guid=self.config.guid if self.config else None,
+            published=self._published(server, call),
             name=self.name if self.known_by_name else None,
         )
         try:
@@ -115,6 +118,21 @@ class Source:
         except StoreError as error:
             call.report(Warned(text=f"{error.message} The content is looked for without it."))
         return known
+
+    def _published(self, server: Server, call: Call) -> tuple[tuple[str, str], ...]:
+        """Return the content in Posit Publisher's records for this server, each with its file."""
+        config, options = self.config, call.options
+        if config is None or config.guid or options.app_id or options.new:
+            return ()
+        try:
+            known = read_deployments(config.content_root)
+        except ConfigurationError as error:
+            call.report(Warned(text=f"{error.message} Records of Posit Publisher do not count."))
+            return ()
+        here = (each for each in known if same_server(each.server_url, server.url))
+        alone = len(config.project.contents) == 1
+        fitting = of_content(here, self.app_mode, config.entrypoint, alone=alone)
+        return tuple((each.guid, each.path) for each in fitting)
 
 
 def naming_option(options: Options) -> str:

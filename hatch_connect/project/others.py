@@ -378,4 +378,5 @@ def of_content(
 
 
 def _same_module(one: str, other: str) -> bool:
-    return one.partition(":")[0].removesuffix(".py") == other.partition(":")[0].removesuffix(".py")
+    modules = (express_script(text) or text.partition(":")[0] for text in (one, other))
+    return len({module.removesuffix(".py").replace("/", ".") for module in modules}) == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hatch_connect.connect.codes import Code
@@ -39,8 +39,9 @@ class ContentReference:
     `app_id` was given on the call (a GUID, a number or a URL) by `named_by`; `begun` is the name of
     content that an earlier call was creating when it was ended; `new` asks for other content than
     what follows; `recorded` is the GUID of an earlier deployment, or its number in records of older
-    clients, and `recorded_in` the file that says so; `guid` stands in the project's table; `name`
-    is the content's name, None if it says nothing of what the content is.
+    clients, and `recorded_in` the file that says so; `guid` stands in the project's table;
+    `published` are the GUIDs in Posit Publisher's records for this server, each with its file;
+    `name` is the content's name, None if it says nothing of what the content is.
     """
 
     app_id: str | None = None
@@ -50,6 +51,7 @@ class ContentReference:
     recorded: str | None = None
     recorded_in: str | None = None
     guid: str | None = None
+    published: tuple[tuple[str, str], ...] = ()
     name: str | None
 
 
@@ -89,6 +91,8 @@ def find_content(
         return found
     if reference.guid:
         return _named(client, reference.guid, "`guid` in pyproject.toml")
+    if found := _published(client, reference, report):
+        return found
     if reference.name is None:
         return ContentMatch(content=None, because="it was not deployed from here before")
     return _by_name(client, user, reference.name, report)
@@ -102,9 +106,10 @@ def check_reference(reference: ContentReference, server: Server, *, gone: bool =
     """
     if server.credential is None or server.credential.can_list:
         return
+    recorded = None if gone else reference.recorded
     if reference.new:
         why = "--new asks for new content"
-    elif reference.app_id or reference.guid or (reference.recorded and not gone):
+    elif reference.app_id or recorded or reference.guid or reference.published:
         return
     elif gone:
         why = "the content that was recorded is gone"
@@ -134,6 +139,31 @@ def _recorded(
         check_reference(reference, client.server, gone=True)
         report(Warned(text=f"{error.message} {_LOOKED_FOR} {OTHERWISE}"))
         return None
+
+
+def _published(
+    client: ConnectClient, reference: ContentReference, report: Report
+) -> ContentMatch | None:
+    """Return the content of Publisher's record; None if it is gone, or not to be seen.
+
+    Raises UsageError if the records name different content.
+    """
+    if len({guid for guid, _ in reference.published}) > 1:
+        named = "\n".join(f"  {guid}  {path}" for guid, path in reference.published)
+        raise UsageError(
+            f"Posit Publisher's records name different content on {client.server.url}:\n{named}",
+            hint="Choose one with --app-id GUID, or keep it as `guid` in pyproject.toml.",
+        )
+    for guid, path in reference.published[:1]:
+        try:
+            return _named(client, guid, f"the record {path}")
+        except ContentError as error:
+            cause = error.__cause__
+            if isinstance(cause, NotFoundError) and not cause.code:  # as for our own record
+                raise
+            check_reference(replace(reference, published=()), client.server, gone=True)
+            report(Warned(text=f"{error.message} {_LOOKED_FOR} {OTHERWISE}"))
+    return None
 
 
 def _begun(

@@ -421,3 +421,89 @@ def test_a_workflow_is_written_and_none_is_overwritten(
     (tmp_path / path).write_text("mine\n", encoding="utf-8")
     assert "stays as it is" in init(sandbox, project, "--ci", service).stderr
     assert (tmp_path / path).read_text(encoding="utf-8") == "mine\n"
+
+
+BARE = '[tool.hatch-connect]\napp-mode = "flask"\npython-version = "3.12"\n'
+
+
+def test_records_of_publisher_say_which_content_this_is(
+    sandbox: Sandbox, tmp_path: Path, server: FakeConnect
+) -> None:
+    content = server.add_content("sales-of-publisher")
+    server.add_content("sales")  # by whose name it would be found otherwise
+    files = {**published(f"{server.url}/__api__/", content.guid), "pyproject.toml": BARE}
+    elsewhere = record("https://connect.example.com", OTHER, "sales-A1B2")
+    files[".posit/publish/deployments/deployment-E5F6.toml"] = elsewhere
+    project = project_of(tmp_path, files)
+    keys = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.api_key}
+    info = sandbox.connect("info", "--json", cwd=project, **keys)
+    assert info.code == 0, info.said
+    found = json.loads(info.stdout)
+    assert found["guid"] == content.guid
+    assert found["because"] == "the record .posit/publish/deployments/deployment-C3D4.toml"
+    assert deploy(sandbox, project, server)["guid"] == content.guid
+    assert deploy(sandbox, project, server, "--new")["guid"] != content.guid
+
+
+def test_content_of_a_record_of_publisher_that_is_gone_is_looked_for_by_name(
+    sandbox: Sandbox, tmp_path: Path, server: FakeConnect
+) -> None:
+    content = server.add_content("sales")
+    project = project_of(tmp_path, {**published(server.url, GUID), "pyproject.toml": BARE})
+    keys = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.api_key}
+    done = sandbox.connect("deploy", "--json", cwd=project, **keys)
+    assert done.code == 0, done.said
+    assert f"There is no content {GUID}" in done.stderr
+    assert "deployment-C3D4.toml names it" in done.stderr
+    assert json.loads(done.stdout)["guid"] == content.guid
+
+
+def test_records_of_publisher_that_differ_are_both_named(
+    sandbox: Sandbox, tmp_path: Path, server: FakeConnect
+) -> None:
+    files = {**published(server.url, GUID), "pyproject.toml": BARE}
+    files[".posit/publish/deployments/deployment-E5F6.toml"] = record(
+        server.url, OTHER, "sales-A1B2"
+    )
+    project = project_of(tmp_path, files)
+    keys = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.api_key}
+    done = sandbox.connect("deploy", cwd=project, **keys)
+    assert done.code == 2
+    assert f"{GUID}  .posit/publish/deployments/deployment-C3D4.toml" in done.stderr
+    assert f"{OTHER}  .posit/publish/deployments/deployment-E5F6.toml" in done.stderr
+    assert not server.contents
+
+
+def test_each_piece_of_content_has_the_record_of_its_own_entrypoint(
+    sandbox: Sandbox, tmp_path: Path, server: FakeConnect
+) -> None:
+    one, two = server.add_content("one"), server.add_content("two")
+    files = {
+        "pyproject.toml": BARE
+        + '[tool.hatch-connect.content.a]\nentrypoint = "a:app"\n'
+        + '[tool.hatch-connect.content.b]\nentrypoint = "b"\n'
+        + '[tool.hatch-connect.content.c]\nentrypoint = "c"\n',
+        **{f"{name}.py": FLASK for name in "abc"},
+        "requirements.txt": "flask==3.0.0\n",
+    }
+    for name, content in (("a", one), ("b", two)):
+        snapshot = f"[configuration]\ntype = 'python-flask'\nentrypoint = '{name}.py'\n"
+        files[f".posit/publish/deployments/{name}.toml"] = record(
+            server.url, content.guid, name, more=snapshot
+        )
+    project = project_of(tmp_path, files)
+    assert deploy(sandbox, project, server, "--content", "a")["guid"] == one.guid
+    assert deploy(sandbox, project, server, "--content", "b")["guid"] == two.guid
+    assert deploy(sandbox, project, server, "--content", "c")["created"]
+
+
+def test_a_broken_record_of_publisher_is_mentioned(
+    sandbox: Sandbox, tmp_path: Path, server: FakeConnect
+) -> None:
+    files = {**published(server.url, GUID), "pyproject.toml": BARE}
+    files[".posit/publish/deployments/deployment-C3D4.toml"] = "id = \n"
+    project = project_of(tmp_path, files)
+    keys = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.api_key}
+    done = sandbox.connect("deploy", cwd=project, **keys)
+    assert done.code == 0, done.said
+    assert "deployment-C3D4.toml" in done.stderr
