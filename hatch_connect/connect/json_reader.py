@@ -18,6 +18,7 @@ T = TypeVar("T")
 MAY_BE_EMPTY = {"may_be_empty": True}  # the metadata of a field for which "" is not its default
 
 _HTTP_ERRORS = 400
+_TITLE = 80  # characters of what a page is called
 
 
 def readable(text: str, limit: int = 300) -> str:
@@ -36,6 +37,17 @@ def without_markup(text: str) -> str:
 
     text = re.sub(r"(?is)<(script|style)\b.*?(</\1\s*>|$)|<!--.*?(-->|$)", " ", text)
     return unescape(re.sub(r"(?s)<[^>]*(>|$)", " ", text))
+
+
+def page_title(page: str) -> str:
+    """Return what an HTML page is called, in a few words, instead of all that it says."""
+    without = re.sub(r"(?is)<(script|style|svg)\b.*?(</\1\s*>|$)", " ", page)
+    found = (re.search(rf"(?is)<{tag}\b[^>]*>(.*?)</{tag}\s*>", without) for tag in ("title", "h1"))
+    titles = [readable(without_markup(match[1]), _TITLE) for match in found if match]
+    if any(titles):
+        return ": ".join(dict.fromkeys(filter(None, titles)))
+    text = readable(without_markup(page))
+    return text if len(text) <= _TITLE else "an HTML page without a title"
 
 
 def refusal_in(body: bytes) -> tuple[int | None, str]:

@@ -22,9 +22,9 @@ from hatch_connect.connect.headers import login_hint
 from hatch_connect.connect.json_reader import (
     JsonObject,
     objects,
+    page_title,
     readable,
     refusal_in,
-    without_markup,
 )
 from hatch_connect.connect.resources import Visit
 from hatch_connect.connect.retries import seconds_asked, sent_whole, settle
@@ -347,7 +347,8 @@ class Session:
 
     def _no_json(self, request: Request, response: requests.Response) -> AnswerError:
         shown = self._excerpt(response, request, response.content)
-        got = f"not JSON but: {shown}" if shown else "empty"
+        html = "html" in response.headers.get("Content-Type", "")
+        got = f"{'an HTML page' if html else 'not JSON but'}: {shown}" if shown else "empty"
         return AnswerError(
             f"The answer to {request} by {self._host} (HTTP {response.status_code}) is {got}",
             hint="Is this the URL of a Posit Connect server, with its path prefix if it has one?\n"
@@ -358,7 +359,7 @@ class Session:
         # Mask before shortening: a cut secret would not be recognised, and its beginning be shown.
         text = self._masked(body.decode("utf-8", "replace"), request)
         if "html" in response.headers.get("Content-Type", "") or text.lstrip().startswith("<"):
-            text = without_markup(text)
+            text = page_title(text)
         return readable(self._masked(text, request))
 
     def _masked(self, text: str, request: Request) -> str:

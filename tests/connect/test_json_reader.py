@@ -10,6 +10,7 @@ from hatch_connect.connect.codes import next_step
 from hatch_connect.connect.json_reader import (
     JsonObject,
     objects,
+    page_title,
     readable,
     refusal_in,
     strings,
@@ -169,3 +170,25 @@ def test_connects_own_code_says_more_than_the_status() -> None:
 def test_a_jobs_number_may_be_other_text(told: object, number: int) -> None:
     job = Job.from_answer(JsonObject({"id": told, "key": "k"}, "GET jobs"))
     assert job.order == ("", number)
+
+
+@pytest.mark.parametrize(
+    ("page", "title"),
+    [
+        ("<title>502 Bad\nGateway</title><h1>502 Bad Gateway</h1><p>nginx", "502 Bad Gateway"),
+        (
+            "<title>Posit Connect</title><h1>It did not start</h1>",
+            "Posit Connect: It did not start",
+        ),
+        ("<svg><title>a logo</title></svg><H1 class=x>Sign &amp; <b>in</b></H1>", "Sign & in"),
+        ("<p>log in</p>", "log in"),
+        ("<title></title><p>" + "word " * 99, "an HTML page without a title"),
+        ("<title>" + "word " * 99 + "</title>", None),
+        ("<title>never closed", "never closed"),
+        ("", ""),
+    ],
+)
+def test_a_page_is_called_by_its_title(page: str, title: str | None) -> None:
+    found = page_title(page)
+    assert len(found) <= 80
+    assert title is None or found == title

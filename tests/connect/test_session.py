@@ -102,7 +102,7 @@ class TestRefusals:
             (Say(403, b'{"code": "x", "error": 5}'), None, "no message"),
             (Say(500, b""), None, "no reason given"),
             (Say(403, b"[1]"), None, r"\[1\]"),
-            (html(403, "<title>Forbidden</title><p>By the proxy"), None, "Forbidden By the proxy"),
+            (html(403, "<title>Forbidden</title><p>By the proxy"), None, "Forbidden"),
             (Say(403, b"plain \x1b[31mtext"), None, r"plain \[31mtext"),
         ],
     )
