@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _SEQUENCES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?")
 _EVERY = 15.0  # seconds between two lines of progress; some CI services end what says nothing
 # The facts of a deployment that an error object holds, as far as the deployment came.
-_OF_A_DEPLOYMENT = ("guid", "bundle_id", "task_id", "logs_url", "log")
+_OF_A_DEPLOYMENT = ("guid", "bundle_id", "task_id", "logs_url", "log", "job", "diagnosis")
 _MARKS = {"+ ": "green", "- ": "red", "~ ": "yellow"}
 _TICKS = {"ok": "✓", "failed": "✗", "warning": "!", "skipped": "-"}
 _STYLES = {"ok": "green", "failed": "bold red", "warning": "yellow", "skipped": "dim"}
@@ -277,10 +277,12 @@ def _console(environ: Mapping[str, str], *, stderr: bool) -> Console:
     return Console(stderr=stderr, no_color=bool(environ.get("NO_COLOR")) or None)
 
 
-def show_result(result: Result, environ: Mapping[str, str], *, as_json: bool) -> None:
+def show_result(
+    result: Result, environ: Mapping[str, str], *, as_json: bool, one_line: bool = False
+) -> None:
     """Print a result to stdout: text from elsewhere made safe, or one JSON object."""
     if as_json:
-        print(json.dumps(result.facts, indent=2))
+        print(json.dumps(result.facts, indent=None if one_line else 2))
         return
     encoding = sys.stdout.encoding or "utf-8"
     show: Callable[[str], None] = print
@@ -290,8 +292,13 @@ def show_result(result: Result, environ: Mapping[str, str], *, as_json: bool) ->
         elif result.checked and _can_write("".join(_TICKS.values()), encoding):
             show = _ticked(environ)
     for line in result.lines:
-        # Characters that the encoding of stdout lacks are written as escapes.
-        show(clean(line).encode(encoding, "backslashreplace").decode(encoding))
+        show_line(line, show)
+
+
+def show_line(line: str, show: Callable[[str], None] = print) -> None:
+    """Print a line to stdout: what its encoding lacks as escapes, what would act left out."""
+    encoding = sys.stdout.encoding or "utf-8"
+    show(clean(line).encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _can_write(text: str, encoding: str) -> bool:
@@ -334,7 +341,9 @@ def _in_colour(environ: Mapping[str, str]) -> Callable[[str], None]:
     return show
 
 
-def show_error_object(error: HatchConnectError | KeyboardInterrupt) -> None:
+def show_error_object(
+    error: HatchConnectError | KeyboardInterrupt, *, one_line: bool = False
+) -> None:
     """Print a failure to stdout as one JSON object, for programs."""
     if isinstance(error, KeyboardInterrupt):
         facts: dict[str, object] = {"message": "Interrupted.", "hint": None}
@@ -344,4 +353,4 @@ def show_error_object(error: HatchConnectError | KeyboardInterrupt) -> None:
     known: dict[str, object] = {**dict.fromkeys(_OF_A_DEPLOYMENT), "log": [], **facts_of(error)}
     pieces = {"contents": known.pop("contents")} if "contents" in known else {}
     shown = {**facts, "notes": list(_notes_of(error)), "exit_code": code, **known}
-    print(json.dumps({"error": shown, **pieces}, indent=2))
+    print(json.dumps({"error": shown, **pieces}, indent=None if one_line else 2))

@@ -94,7 +94,9 @@ _SECTIONS = {
     **dict.fromkeys(("project", "contents", "content", "bundle"), Section.CONTENT),
     **dict.fromkeys(("file", "build"), Section.SHIPS),
     **dict.fromkeys(("server", "key", "promote", "machine", "add", "login"), Section.WHERE),
-    **dict.fromkeys(("manifest", "requirements", "download", "settings", "all"), Section.OUTPUT),
+    **dict.fromkeys(
+        ("manifest", "requirements", "download", "settings", "logs", "all"), Section.OUTPUT
+    ),
 }
 
 
@@ -322,6 +324,25 @@ class Options:
     export: bool = _flag("--export", "settings", "Print a [tool.hatch-connect.settings] table.")
     remove: str | None = _text(
         "--remove", "versions", "Remove this bundle from the server.", metavar="BUNDLE"
+    )
+    follow: bool = _flag(
+        "-f --follow", "logs", "Print new lines as they are written, until the job ends."
+    )
+    job: str | None = _text(
+        "--job",
+        "logs",
+        "Key of the job whose log to print.",
+        metavar="KEY",
+        default="the one that started last",
+    )
+    of_bundle: str | None = _text(
+        "--bundle", "logs", "Print the log of this bundle's newest job.", metavar="ID"
+    )
+    since: str | None = _text(
+        "--since",
+        "logs",
+        "Print lines of the last 30s, 10m, 2h or 1d only, or since a time (2026-11-26T08:30).",
+        metavar="AGE|TIME",
     )
     branch: str | None = _text(
         "--branch",

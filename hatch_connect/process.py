@@ -61,7 +61,7 @@ def perform(command: str, options: Options, *, key_typed: bool = False) -> int:
             display.interrupted(error)
             display.close()
             if options.json:
-                _printed(partial(show_error_object, error))
+                _printed(partial(show_error_object, error, one_line=options.follow))
             return exit_code_of(error)
 
 
@@ -82,7 +82,7 @@ def _perform(command: str, options: Options, display: PlainDisplay, *, key_typed
         display.close()
         display.error(error)
         if options.json:
-            _printed(partial(show_error_object, error))
+            _printed(partial(show_error_object, error, one_line=options.follow))
         return error.exit_code
 
 
@@ -91,7 +91,9 @@ def _show(result: Result, options: Options, display: PlainDisplay) -> int:
 
     try:
         display.close()
-        show = partial(show_result, result, os.environ, as_json=options.json)
+        show = partial(
+            show_result, result, os.environ, as_json=options.json, one_line=options.follow
+        )
         return _printed(show) or result.exit_code
     except KeyboardInterrupt as error:
         error.add_note(f"Nothing is left to do: {' '.join(result.lines)}")
@@ -106,6 +108,14 @@ def _printed(show: Callable[[], None]) -> int:
     except OSError as error:
         return unwritten(error)
     return 0
+
+
+def _show_now(line: str) -> None:
+    """Print a line of a result before the rest of it is known; end if nobody reads it."""
+    from hatch_connect.display import show_line
+
+    if code := _printed(partial(show_line, line)):
+        sys.exit(code)
 
 
 def unwritten(error: OSError, stream: str = "stdout") -> int:
@@ -306,6 +316,7 @@ def surroundings() -> Surroundings:
         ask_secret=_ask_secret if person else None,
         wait_for_person=_wait_for_person if person else None,
         open_page=_open_page if _has_browser() else None,
+        show=_show_now,
     )
 
 

@@ -191,9 +191,8 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "logs",
-            "Print the content's newest job log.",
-            _CONTENT,
-            module="content",
+            "Print the content's log, or follow it.",
+            (*_CONTENT, "logs"),
             topic=Topic.LOOK,
         ),
         Command(

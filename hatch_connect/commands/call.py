@@ -33,7 +33,8 @@ class Surroundings:
     person for a line, `ask_secret` for a value without showing it, `wait_for_person` returns when
     the person ends the wait with Ctrl-C; all are None if nobody sits at a terminal. `open_page`
     opens a URL in a browser, and is None if this machine has none that a person could see.
-    `interpreter` is the one that runs us.
+    `show` prints a line of a result that comes bit by bit, and is None if all of it is returned at
+    the end. `interpreter` is the one that runs us.
     """
 
     environ: Mapping[str, str]
@@ -46,6 +47,7 @@ class Surroundings:
     ask_secret: Callable[[str], Secret] | None = None
     wait_for_person: Callable[[], None] | None = None
     open_page: Callable[[str], bool] | None = None
+    show: Callable[[str], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

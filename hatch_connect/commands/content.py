@@ -1,7 +1,7 @@
-"""The content that a project was deployed as: `info`, `logs`, `versions` and `rollback`.
+"""The content that a project was deployed as: `info`, `versions` and `rollback`.
 
-`info` says what and where it is, `logs` shows its newest job log, `versions` lists the bundles that
-the server keeps of it, and `rollback` activates an earlier one.
+`info` says what and where it is, `versions` lists the bundles that the server keeps of it, and
+`rollback` activates an earlier one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hatch_connect.commands.source import how_to_verify, naming_option, source_o
 from hatch_connect.connect.resources import Feature
 from hatch_connect.errors import NotFoundError, ProjectError, UsageError
 from hatch_connect.events import Note, Step
-from hatch_connect.secret import Hidden, Secret, hiding
+from hatch_connect.secret import Hidden, Secret
 from hatch_connect.ship.execute import Execution
 from hatch_connect.ship.find import (
     ContentMatch,
@@ -163,20 +163,6 @@ def run_info(call: Call) -> Result:
             "dashboard_url": content.dashboard_url,
         },
     )
-
-
-def run_logs(call: Call) -> Result:
-    """Fetch the log of the job that started last. Raises UsageError, ServerError."""
-    with deployed_content(call) as found:
-        guid = found.content.guid
-        jobs = found.client.jobs(guid)
-        if not jobs:
-            call.report(Note(text=f"Content {guid} has not run yet: {found.content.logs_url}"))
-            return Result(facts={"guid": guid, "job": None, "log": []})
-        job = jobs[0]
-        log = tuple(map(hiding(found.hidden), found.client.job_log(guid, job.key)))
-        known = {"key": job.key, "tag": job.tag, "exit_code": job.exit_code}
-        return Result(lines=log, facts={"guid": guid, "job": known, "log": list(log)})
 
 
 def run_versions(call: Call) -> Result:

@@ -30,7 +30,6 @@ from hatch_connect.commands.result import (
 from hatch_connect.commands.server import (
     chosen_server,
     client_of,
-    is_on_this_machine,
     polling_of,
     settings_of,
 )
@@ -153,7 +152,7 @@ def run_deploy(
             for each, plan in zip(checked, plans, strict=True)
         ]
         deploy_each(pieces, results, side, call)
-        if any(is_on_this_machine(each.client.server) for each in checked):
+        if any(each.client.server.local for each in checked):
             wait_for_person(results, call)
     return one_or_several(results)
 

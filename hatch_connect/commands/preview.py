@@ -10,7 +10,6 @@ from hatch_connect.commands.call import nothing_changed
 from hatch_connect.commands.content import deployed_content
 from hatch_connect.commands.deploy import run_deploy, wait_for_person
 from hatch_connect.commands.result import Deployed, Removed
-from hatch_connect.commands.server import is_on_this_machine
 from hatch_connect.commands.source import sources_of
 from hatch_connect.connect.json_reader import readable
 from hatch_connect.connect.pull_request import TOKENS, PullRequest, refuse_fork
@@ -86,7 +85,7 @@ def run_preview(call: Call) -> Result:
         if pull_request:
             _comment(pull_request, found, branch, result)
         result = _stands(found, branch, result)
-        if is_on_this_machine(found.server):
+        if found.server.local:
             wait_for_person([result], call)
         return result
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from hatch_connect.commands.content import DeployedContent
     from hatch_connect.commands.result import Result
     from hatch_connect.commands.source import Source
-    from hatch_connect.connect.resources import Content
+    from hatch_connect.connect.resources import BundleInfo, Content
     from hatch_connect.connect.servers import Server
     from hatch_connect.project.project import ProjectConfig
 
@@ -139,7 +139,7 @@ def _take(source: Call, target: Call, folder: Path, to: ExitStack) -> tuple[_Ori
         _check_servers(found.server, other, target)
         found = replace(found, call=stack.enter_context(source.masking(found.hidden)))
         bundle = active_bundle(found)
-        _check_answer(found)
+        _check_answer(found, bundle)
         path = folder / file_name(found, bundle)
         download(found, bundle, path)
     kept = {key: value for key, value in bundle.metadata if key not in _THERE}
@@ -174,14 +174,15 @@ def _check_servers(server: Server, other: Server, target: Call) -> None:
     target.report(Note(text=text))
 
 
-def _check_answer(found: DeployedContent) -> None:
+def _check_answer(found: DeployedContent, bundle: BundleInfo) -> None:
     """Refuse to promote what does not answer where it is (ContentError)."""
     config = found.source.config if found.source else None
     how = how_to_verify(config, found.call.options)
     if how is None:
         return
     try:
-        what, step = Visited(content=found.content), Verify(how=how, final=True)
+        what = Visited(content=found.content, bundle_id=bundle.id)
+        step = Verify(how=how, final=True)
         verify(found.client, what, step, found.call.report, polling_of(found.call))
     except NotAnsweringError as error:
         raise ContentError(

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from hatch_connect.ship.follow import TaskPolling
 
 
-_LOCAL = "the local server"
-
-
 def server_store(call: Call) -> ServerStore:
     """Return the servers that this person has stored."""
     return ServerStore(ServerStore.default_path(call.environ, sys.platform), call.report)
@@ -67,7 +64,7 @@ def client_of(server: Server, call: Call, hidden: Hidden = ()) -> ConnectClient:
     from hatch_connect.connect.client import ConnectClient
 
     environ = call.environ
-    if is_on_this_machine(server):
+    if server.local:
         # A server on this machine must not be reached through a proxy.
         environ = {k: v for k, v in environ.items() if not k.lower().endswith("_proxy")}
     return ConnectClient(server, environ=environ, report=call.report, hidden=hidden)
@@ -80,7 +77,7 @@ def settings_of(client: ConnectClient, call: Call) -> ServerSettings:
     """
     settings = client.server_settings()
     given = environment_of(client.server.url, call.environ).get("CONNECT_SERVER_VERSION")
-    if not given or is_on_this_machine(client.server):
+    if not given or client.server.local:
         return settings
     from hatch_connect.connect.resources import Feature
 
@@ -91,11 +88,6 @@ def settings_of(client: ConnectClient, call: Call) -> ServerSettings:
             hint="Write it as Connect does, such as 2025.06.0, or unset it.",
         )
     return stated
-
-
-def is_on_this_machine(server: Server) -> bool:
-    """Return whether it is the server of this machine, which may end with the call."""
-    return server.source == _LOCAL
 
 
 def _is_local(call: Call, tables: Mapping[str, str | None]) -> bool:
@@ -145,8 +137,9 @@ def chosen_server(call: Call, config: ProjectConfig | None) -> Iterator[Server]:
             url=local.url,
             credential=ApiKey(local.api_key),
             name="local",
-            source=_LOCAL,
+            source="the local server",
             table=table,
+            local=True,
         )
 
 

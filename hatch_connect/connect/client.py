@@ -15,9 +15,11 @@ from hatch_connect.connect.json_reader import JsonObject, objects, strings
 from hatch_connect.connect.resources import (
     BundleInfo,
     Content,
+    Diagnosis,
     ExecutionEnvironment,
     InstalledPackage,
     Job,
+    LogEntry,
     PythonInstallation,
     ServerSettings,
     TaskStatus,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 _NO_SUCH_PAGE = {400, 404}
 _UNTOLD = HIDDEN | {400, 409}  # also content for which Connect installs nothing
 _PAGE = 20
+_LINES = 5000
 _SLOWEST = 1 << 17  # bytes a second that a download may take at least
 
 
@@ -354,10 +357,30 @@ class ConnectClient:
         jobs = map(Job.from_answer, self._listed(content_path(guid, "jobs"), "key"))
         return tuple(sorted(jobs, key=lambda job: job.order, reverse=True))
 
-    def job_log(self, guid: str, key: str) -> tuple[str, ...]:
-        """Return the lines that a process wrote."""
-        entries = self._get(content_path(guid, "jobs", key, "log")).objects("entries")
-        return tuple(entry.optional_string("data") or "" for entry in entries)
+    def job(self, guid: str, key: str) -> Job:
+        """Return one process that was started for the content."""
+        return Job.from_answer(self._get(content_path(guid, "jobs", key)))
+
+    def job_log(self, guid: str, key: str, *, known: int = 0) -> tuple[LogEntry, ...]:
+        """Return all lines that a process wrote; at least `known` of them are there already.
+
+        A server that limits how many it returns may leave out the first.
+        """
+        # Connect returns 5,000 lines at most unless it is asked for more.
+        most, before = max(_LINES, 2 * known), -1
+        while True:
+            query = {"maxLogLines": str(most)} if most > _LINES else {}
+            answer = self._get(content_path(guid, "jobs", key, "log"), query=query)
+            entries = tuple(map(LogEntry.from_answer, answer.objects("entries")))
+            if len(entries) < most or len(entries) <= before:
+                return entries
+            most, before = 4 * most, len(entries)
+
+    def job_error(self, guid: str, key: str) -> Diagnosis | None:
+        """Return Connect's own diagnosis of a process that failed; None if it has none."""
+        request = Request("GET", content_path(guid, "jobs", key, "error"))
+        answer = unless_hidden(lambda: self._session.json(request, may_be_empty=True))
+        return None if answer is None else Diagnosis.from_answer(JsonObject(answer, str(request)))
 
     def visit(
         self,

@@ -217,19 +217,55 @@ class TaskStatus(FromJson):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job(FromJson):
-    """A process that the server started for content; `exit_code` is None while it runs."""
+    """A process that the server started for content.
+
+    `exit_code` and `end_time` are None while it runs. `status` is 0 while it runs, 1 when it has
+    finished, 2 when its log is complete too, 3 if it was skipped, None if the server does not tell.
+    """
 
     id: str = ""  # digits, on some servers other text
     key: str
     tag: str = ""
     bundle_id: str | None = None
     start_time: str = ""
+    end_time: str | None = None
     exit_code: int | None = None
+    status: int | None = None
 
     @property
     def order(self) -> tuple[str, int]:
         """What grows with time: as text a fraction of a second is greater only without the Z."""
         return self.start_time.removesuffix("Z"), _number(self.id)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        if self.status is None:
+            return self.end_time is None and self.exit_code is None
+        return self.status == 0
+
+    @property
+    def may_write(self) -> bool:
+        """Whether its log may still grow."""
+        return self.runs or self.status == 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEntry(FromJson):
+    """One line of a job's log; `source` is stdout or stderr."""
+
+    source: str = ""
+    timestamp: str | None = None
+    data: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis(FromJson):
+    """What Connect itself says of why a job failed, and where it says more."""
+
+    code: str = ""
+    summary: str
+    help_url: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

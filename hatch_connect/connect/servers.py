@@ -62,7 +62,8 @@ class Server:
     `url` is as `server_url` gives it; `ca_cert` is PEM text; `source` says where it was named, to
     be put into a sentence: "the option --server", "the server 'prod' in .../servers.json"; `table`
     is the nickname of the `on` table in pyproject.toml that speaks of it; `headers` go with every
-    request to it; `login` is a person's, which signs them if there is no other credential.
+    request to it; `login` is a person's, which signs them if there is no other credential; `local`
+    is one that runs on this machine, perhaps for one call only.
     """
 
     url: str
@@ -74,6 +75,7 @@ class Server:
     source: str = ""
     table: str | None = None
     headers: Headers = ()
+    local: bool = False
 
     @property
     def secrets(self) -> Hidden:

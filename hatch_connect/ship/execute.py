@@ -25,6 +25,7 @@ from hatch_connect.ship.apply import AppliedSettings
 from hatch_connect.ship.declared import Phase
 from hatch_connect.ship.follow import follow, look_for_active
 from hatch_connect.ship.history import ACTIVE_BEFORE, DRAFT, IDENTITY, VERIFY
+from hatch_connect.ship.logs import failure_of, where_logs_are
 from hatch_connect.ship.plan import (
     Activate,
     ApplySettings,
@@ -43,6 +44,7 @@ from hatch_connect.ship.verify import Visited, lost_draft, verify
 
 if TYPE_CHECKING:
     from hatch_connect.connect.client import ConnectClient
+    from hatch_connect.connect.resources import TaskStatus
     from hatch_connect.events import Event, Report
     from hatch_connect.ship.follow import TaskPolling
     from hatch_connect.ship.history import RecordKeeper
@@ -388,22 +390,41 @@ class Execution:
             # Visiting the draft tells how the task ended.
             self._state = replace(self._state, lost=True)
             if not self._visits:
-                raise lost_draft("It is not visited", content.draft_url(state.bundle))
+                logs = where_logs_are(self._client, content, state.bundle, draft=True)
+                raise lost_draft("It is not visited", f"Logs: {logs}")
             return
         if status is None:
             look_for_active(self._client, content, state.bundle, self._report, self._polling)
         self._state = replace(self._state, running=False, lost=False)
         if status and status.code:
-            log = content.draft_url(state.bundle) if draft else content.logs_url
-            raise DeploymentFailedError(
-                f"The deployment failed: {status.error or f'code {status.code}'}",
-                hint=f"{_cure(status.error)}The whole log: {log}",
+            raise self._failed(
+                status, where_logs_are(self._client, content, state.bundle, draft=draft)
             )
+
+    def _failed(self, status: TaskStatus, logs: str) -> DeploymentFailedError:
+        """Return the error for a task that failed, after the end of its job's log is shown."""
+        state = self._state
+        failure = failure_of(self._client, state.known.guid, state.bundle, ended=True)
+        shown = tuple(self._log)
+        # The task's output may hold it already, each line with a time before it.
+        if not all(any(line in each for each in shown) for line in failure.lines):
+            for line in failure.lines:
+                self._report(LogLine(text=line))
+        error = DeploymentFailedError(
+            f"The deployment failed: {status.error or f'code {status.code}'}",
+            hint=f"{_cure(status.error)}{failure.hint(logs)}",
+        )
+        add_facts(error, **failure.facts())
+        return error
 
     def _verify(self, step: Verify) -> None:
         state = self._state
-        draft = state.bundle if state.draft else None
-        what = Visited(content=state.known, bundle_id=draft, lost=state.draft and state.lost)
+        what = Visited(
+            content=state.known,
+            bundle_id=state.bundle,
+            draft=state.draft,
+            lost=state.draft and state.lost,
+        )
         try:
             visit = verify(self._client, what, step, self._report, self._polling)
         except NotAnsweringError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from hatch_connect.connect.retries import is_uncertain
 from hatch_connect.errors import (
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from hatch_connect.connect.resources import Content, TaskStatus
     from hatch_connect.events import Report
 
+T = TypeVar("T")
+
 _LONG_POLL = 5  # seconds that the server may wait for news before it answers
 _BREATH = 0.2  # seconds between two questions to a server that answers at once
-_SILENCE = 30.0  # seconds for which a server may fail to answer polls ...
-_POLLS_LOST = 31  # ... and how many in a row, a second apart
+_SILENCE = 30  # seconds for which a server may fail to answer polls, a second apart
 _ASKED_AGAIN = 15  # how often in a row a task may be unknown, as in a cluster ...
 _LOOKS_AT_ACTIVE = 5  # ... before the active bundle is read this often, ...
 _PAUSE = 4.0  # ... with so many seconds in between
@@ -97,7 +98,7 @@ def _known(
     """Return the task; None if the server still does not know it after a minute, or at `until`."""
     for left in polling.looks(_ASKED_AGAIN):
         try:
-            return _poll(ask, task_id, report, polling)
+            return bearing_silence(ask, f"task {task_id}", report, polling)
         except NotFoundError as error:
             if left == _ASKED_AGAIN - 1:
                 text = f"The server does not know task {task_id} ({error.message.rstrip('.')})."
@@ -107,20 +108,29 @@ def _known(
     return None
 
 
-def _poll(
-    ask: Callable[[], TaskStatus], task_id: str, report: Report, polling: TaskPolling
-) -> TaskStatus:
+def bearing_silence(
+    ask: Callable[[], T],
+    what: str,
+    report: Report,
+    polling: TaskPolling,
+    *,
+    seconds: int = _SILENCE,
+) -> T:
+    """Return what is asked for; ask again, for so many seconds, while the server does not answer.
+
+    Raises ServerError if it then still does not, or if it refuses.
+    """
     since = polling.now()
-    for left in polling.looks(_POLLS_LOST, pause=1.0):
+    for left in polling.looks(seconds + 1, pause=1.0):
         try:
             return ask()
         except ServerError as error:
             bearable = isinstance(error, UnreachableError) or is_uncertain(error)
-            if not bearable or not left or polling.now() - since > _SILENCE:
+            if not bearable or not left or polling.now() - since > seconds:
                 raise
-            if left == _POLLS_LOST - 1:
-                text = f"No news of task {task_id} ({error.message.rstrip('.')})."
-                report(Note(text=f"{text} It is asked again for half a minute."))
+            if left == seconds:
+                text = f"No news of {what} ({error.message.rstrip('.')})."
+                report(Note(text=f"{text} Asking again for up to {seconds} seconds."))
     raise AssertionError("the last look returns or raises")
 
 

@@ -11,10 +11,11 @@ from hatch_connect.errors import (
     DeploymentFailedError,
     LostAnswerError,
     NotAnsweringError,
-    ServerError,
+    add_facts,
 )
-from hatch_connect.events import LAST_LINES, LogLine, Note, Warned
+from hatch_connect.events import LogLine, Note, Warned
 from hatch_connect.ship.follow import STICKY
+from hatch_connect.ship.logs import failure_of, where_logs_are
 
 if TYPE_CHECKING:
     from hatch_connect.connect.client import ConnectClient
@@ -45,24 +46,19 @@ _NO_DRAFT_URL = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visited:
-    """What is visited: the content, or the draft of `bundle_id`.
+    """What is visited: a bundle of the content, as its `draft` or as the active one.
 
     `lost` tells that the draft's task is lost, so that it may not be there yet.
     """
 
     content: Content
-    bundle_id: str | None = None
+    bundle_id: str
+    draft: bool = False
     lost: bool = False
-
-    @property
-    def log(self) -> str:
-        """Where its log is."""
-        content = self.content
-        return content.draft_url(self.bundle_id) if self.bundle_id else content.logs_url
 
     def at(self, path: str) -> str:
         """Name it in a message."""
-        return f"{'The draft' if self.bundle_id else 'The content'} at /{path.lstrip('/')}"
+        return f"{'The draft' if self.draft else 'The content'} at /{path.lstrip('/')}"
 
 
 def verify(
@@ -107,9 +103,17 @@ class _Look:
             if left:
                 text = f"{what.at(path)} {wrong.rstrip('.')}. It is visited again after"
                 self.report(Note(text=f"{text} {how.pause:g} seconds."))
-        if visit:
-            self._show_log()
-        raise NotAnsweringError(f"{what.at(path)} {wrong}", hint=f"Its log: {what.log}")
+        failure = failure_of(self.client, what.content.guid, what.bundle_id)
+        for line in failure.lines:
+            self.report(LogLine(text=line))
+        error = NotAnsweringError(f"{what.at(path)} {wrong}", hint=failure.hint(self._logs))
+        add_facts(error, **failure.facts())
+        raise error
+
+    @property
+    def _logs(self) -> str:
+        what = self.what
+        return where_logs_are(self.client, what.content, what.bundle_id, draft=what.draft)
 
     def _answer(self, path: str) -> tuple[Visit | None, str]:
         """Return a visit, and what is wrong with it; None if no answer came."""
@@ -125,7 +129,7 @@ class _Look:
         for left in polling.looks(polling.times(_VISITS) if what.lost else 1):
             visit = self.client.visit(
                 what.content.guid,
-                bundle_id=what.bundle_id,
+                bundle_id=what.bundle_id if what.draft else None,
                 path=path,
                 timeout=self.step.how.timeout,
             )
@@ -152,7 +156,7 @@ class _Look:
         where, doubt = self.what.at(path), self._doubt(visit)
         said = f"{where} answered {visit.status}{f': {visit.text}' if visit.text else ''}"
         if self.what.lost and self._is_unclear(visit):
-            raise lost_draft(said, f"Its log: {self.what.log}")
+            raise lost_draft(said, f"Logs: {self._logs}")
         if not doubt:
             self.report(Note(text=said))
             return visit
@@ -165,23 +169,9 @@ class _Look:
 
     def _doubt(self, visit: Visit) -> str:
         doubt = _doubt(visit, self.client.server, self.what.content)
-        if self.what.bundle_id and not self.step.sure and visit.status == _NOT_FOUND:
+        if self.what.draft and not self.step.sure and visit.status == _NOT_FOUND:
             return doubt or _NO_DRAFT_URL
         return doubt
-
-    def _show_log(self) -> None:
-        """Report the end of the newest log (for a draft, of its own), if the server has one."""
-        guid, bundle_id = self.what.content.guid, self.what.bundle_id
-        try:
-            jobs = self.client.jobs(guid)
-            if bundle_id:
-                jobs = tuple(job for job in jobs if job.bundle_id in {None, bundle_id})
-            lines = self.client.job_log(guid, jobs[0].key) if jobs else ()
-        except ServerError:
-            # A log that cannot be read must not hide the error that the content does not answer.
-            return
-        for line in lines[-LAST_LINES:]:
-            self.report(LogLine(text=line))
 
 
 def lost_draft(seen: str, log: str) -> DeploymentFailedError:

@@ -96,7 +96,7 @@ def test_jobs_and_their_logs(client: ConnectClient, fake: FakeConnect) -> None:
     fake.contents[guid].jobs |= {"def": [], "ghi": []}
     assert [j.key for j in client.jobs(guid)] == ["ghi", "def", "abc"]
     assert (job.key, job.tag, job.exit_code) == ("abc", "run_app", None)
-    assert client.job_log(guid, "abc") == ("one", "\x1b[31mtwo")
+    assert [each.data for each in client.job_log(guid, "abc")] == ["one", "\x1b[31mtwo"]
 
 
 def test_a_bundle_can_be_removed_unless_it_is_active(

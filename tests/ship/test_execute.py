@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.fake_bundle import Reply
 from support.fake_connect import Do, FakeConnect, Say, html, redirect
-from support.fake_content import FakeTask
+from support.fake_content import FakeJob, FakeTask
 from support.sample_bundle import sample_bundle
 
 from hatch_connect.connect.client import ConnectClient
@@ -19,9 +19,11 @@ from hatch_connect.errors import (
     AnswerError,
     ContentError,
     DeploymentFailedError,
+    HatchConnectError,
     NotAnsweringError,
     RefusedError,
     UsageError,
+    facts_of,
 )
 from hatch_connect.events import LogLine, Note, Step, silent
 from hatch_connect.secret import Secret
@@ -191,28 +193,93 @@ def test_a_draft_that_does_not_answer_is_not_activated(server: FakeConnect, tmp_
     assert only(server).bundle_id is None
 
 
+_HELP = "https://docs.example.com/errors"
+_BROKEN = ["Traceback (most recent call last):", "  File 'a'", "ImportError: no x", "exit status 1"]
+
+
+def _fails(server: FakeConnect, tmp_path: Path, error: type[HatchConnectError]) -> list[str]:
+    """Ship a bundle that fails, and return what is shown of its log, then the hint."""
+    events: list[Event] = []
+    with pytest.raises(error) as caught:
+        ship(server, wanted(tmp_path), events)
+    assert facts_of(caught.value)["job"] == "of-the-new"
+    said = {"code": "import", "summary": "A package is missing.", "help_url": _HELP}
+    assert facts_of(caught.value)["diagnosis"] == said
+    log = [e.text for e in events if isinstance(e, LogLine)]
+    assert facts_of(caught.value)["log"] == log[-20:]
+    return [*log, *str(caught.value.hint).splitlines()]
+
+
+def _jobs(bundle: str) -> dict[str, list[str] | FakeJob]:
+    said = {"code": "import", "summary": "A package is missing.", "help_url": _HELP}
+    return {
+        "of-another": FakeJob(["of another"], bundle_id="1", exit_code=1),
+        "of-the-new": FakeJob(_BROKEN, bundle_id=bundle, exit_code=1, diagnosis=said),
+        "not-begun": FakeJob([], bundle_id=bundle),
+        "of-the-active": FakeJob(["all is well"], bundle_id="2"),
+    }
+
+
+_SHOWN = [
+    *_BROKEN[:-1],
+    f"Connect's diagnosis: A package is missing. See {_HELP}",
+]
+
+
 def test_a_draft_that_does_not_answer_shows_its_own_log(
     server: FakeConnect, tmp_path: Path
 ) -> None:
-    before = ship(server, wanted(tmp_path))
+    ship(server, wanted(tmp_path))
     server.page = Reply(500, b"", "text/html")
-    jobs = [
-        {
-            "key": "of-the-active",
-            "bundle_id": before.bundle_id,
-            "start_time": "2026-11-01T12:00:02Z",
-        },
-        {"key": "of-the-draft", "bundle_id": "5", "start_time": "2026-11-01T12:00:01Z"},
-    ]
-    server.misbehave("GET", "jobs$", Say(200, json.dumps(jobs).encode()))
-    only(server).jobs = {"of-the-active": ["all is well"], "of-the-draft": ["no module"]}
-    events: list[Event] = []
-    with pytest.raises(NotAnsweringError):
-        ship(server, wanted(tmp_path), events)
+    only(server).jobs = _jobs("5")
+    *shown, logs = _fails(server, tmp_path, NotAnsweringError)
     assert max(only(server).bundles, key=int) == "5"
-    shown = [e.text for e in events if isinstance(e, LogLine)]
-    assert "no module" in shown
+    assert shown[-4:] == _SHOWN
     assert "all is well" not in shown
+    assert logs == f"Logs: {server.url}/connect/#/apps/{only(server).guid}/draft/5"
+
+
+def test_active_content_that_does_not_answer_shows_the_log_of_its_bundle(
+    server: FakeConnect, tmp_path: Path
+) -> None:
+    ship(server, wanted(tmp_path))
+    server.version = "2024.09.0"  # without drafts
+    server.page = Reply(502, b"", "text/html")
+    only(server).jobs = _jobs("5")
+    *shown, logs = _fails(server, tmp_path, NotAnsweringError)
+    assert only(server).bundle_id == "5"
+    assert shown[-4:] == _SHOWN
+    assert logs == f"Logs: {server.url}/connect/#/apps/{only(server).guid}/logs"
+
+
+def test_a_failed_task_shows_the_log_of_its_job_unless_it_did_itself(
+    server: FakeConnect, tmp_path: Path
+) -> None:
+    ship(server, wanted(tmp_path))
+    only(server).jobs = _jobs("5")
+    server.next_task = FakeTask(lines=("Restoring",), code=1, error="exit status 1")
+    *shown, _ = _fails(server, tmp_path, DeploymentFailedError)
+    assert shown == ["Restoring", *_SHOWN]
+
+    only(server).jobs = _jobs("7")
+    itself = ("Restoring", *(f"2026/11/26 12:00:00 {line}" for line in _BROKEN))
+    server.next_task = FakeTask(lines=itself, code=1, error="exit status 1")
+    *shown, _ = _fails(server, tmp_path, DeploymentFailedError)
+    assert shown == [*itself, _SHOWN[-1]]
+
+
+@pytest.mark.parametrize("path", ["jobs$", "/log$", "/error$"])
+def test_logs_that_cannot_be_read_do_not_hide_the_failure(
+    server: FakeConnect, tmp_path: Path, path: str
+) -> None:
+    server.page = Reply(500, b"broken", "text/plain")
+    server.misbehave("GET", path, Say(500, b"{}"), times=99)
+    server.misbehave("GET", "_bundle", Do(lambda: only(server).jobs.update(k=FakeJob(["one"]))))
+    events: list[Event] = []
+    with pytest.raises(NotAnsweringError, match="500: broken"):
+        ship(server, wanted(tmp_path), events)
+    shown = [e.text for e in events if isinstance(e, LogLine)]
+    assert ("one" in shown) == (path == "/error$")
 
 
 def test_a_page_that_is_not_there_counts_as_an_answer(server: FakeConnect, tmp_path: Path) -> None:

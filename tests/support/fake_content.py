@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from support.fake_bundle import Refusal
 from support.fake_fields import DEFAULTS
@@ -53,7 +53,7 @@ class FakeContent:
     fields: dict[str, object] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     bundles: dict[str, FakeBundle] = field(default_factory=dict)
-    jobs: dict[str, list[str]] = field(default_factory=dict)
+    jobs: dict[str, list[str] | FakeJob] = field(default_factory=dict)
     permissions: list[dict[str, str]] = field(default_factory=list)
     tags: set[str] = field(default_factory=set)
     vanity: str | None = None
@@ -78,6 +78,67 @@ class FakeContent:
                 "dashboard_url": f"{self.url}/connect/#/apps/{self.guid}",
             }
         )
+
+
+@dataclass
+class FakeJob:
+    """A process of content; a line may be a whole entry of the log instead of its text."""
+
+    lines: list[Any] = field(default_factory=list)
+    bundle_id: str | None = None
+    tag: str = "run_app"
+    start: str | None = None
+    ended: bool = False
+    exit_code: int | None = None
+    status: int | None = None  # None: as `ended` says
+    diagnosis: dict[str, str] | None = None
+
+    def told(self, number: int, key: str, content: FakeContent) -> dict[str, object]:
+        # A fraction of a second has as many digits as it needs.
+        start = self.start or f"2026-11-01T12:00:00{f'.{number}' if number else ''}Z"
+        status = self.status if self.status is not None else 2 if self.ended else 0
+        return {
+            "id": str(number + 1),
+            "ppid": "1",
+            "pid": str(1000 + number),
+            "key": key,
+            "remote_id": None,
+            "app_id": content.id,
+            "app_guid": content.guid,
+            "content_id": content.id,
+            "content_guid": content.guid,
+            "variant_id": "0",
+            "variant_key": None,
+            "bundle_id": self.bundle_id,
+            "start_time": start,
+            "end_time": "2026-11-01T13:00:00Z" if status else None,
+            "last_heartbeat_time": None,
+            "queued_time": None,
+            "queue_name": None,
+            "tag": self.tag,
+            "exit_code": self.exit_code,
+            "error": None,
+            "status": status,
+            "hostname": "fake",
+            "cluster": "Local",
+            "image": None,
+            "run_as": "rstudio-connect",
+            "skip_reason": None,
+        }
+
+    def entries(self) -> list[dict[str, object]]:
+        return [
+            line
+            if isinstance(line, dict)
+            else {"source": "stderr", "timestamp": f"2026-11-01T12:00:00.{n:09}Z", "data": line}
+            for n, line in enumerate(self.lines)
+        ]
+
+
+def job_in(content: FakeContent, key: str) -> FakeJob:
+    """Return a job of content; a list is the lines of one that runs."""
+    job = content.jobs[key]
+    return job if isinstance(job, FakeJob) else FakeJob(lines=job)
 
 
 @dataclass

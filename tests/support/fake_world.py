@@ -11,7 +11,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from support.fake_bundle import Refusal, Reply, manifest_in, parts_of
-from support.fake_content import FakeBundle, FakeContent, FakeTask, change, fields_of, list_of
+from support.fake_content import (
+    FakeBundle,
+    FakeContent,
+    FakeJob,
+    FakeTask,
+    change,
+    fields_of,
+    job_in,
+    list_of,
+)
 from support.fake_deployed import FakeDeployed
 from support.fake_fields import DEFAULTS, Check
 from support.fake_settings import FakeSettings
@@ -51,6 +60,7 @@ class World:
     bundle_pages: int | None = 20  # so many bundles a page; None: the query is ignored
     pages: int | None = None  # so many of any other list; None: it has no pages, and refuses them
     bundle_order: Literal["newest", "oldest"] = "oldest"  # the reference says both
+    longest_log: int | None = None  # so many lines are returned at most, whatever is asked for
     tells_active: bool = False  # whether a bundle says that it is active
     contents: dict[str, FakeContent] = field(default_factory=dict)
     tasks: dict[str, FakeTask] = field(default_factory=dict)
@@ -400,29 +410,42 @@ class World:
             }
         )
 
-    def _jobs(self, request: Recorded, guid: str) -> Reply:
-        jobs = enumerate(self.content_of(guid).jobs)
-        # A fraction of a second has as many digits as it needs.
-        found: list[dict[str, object]] = [
-            {
-                "id": str(n + 1),
-                "key": key,
-                "bundle_id": None,
-                "start_time": f"2026-11-01T12:00:00{f'.{n}' if n else ''}Z",
-                "end_time": None,
-                "tag": "run_app",
-                "exit_code": None,
-                "status": 0,
-            }
-            for n, key in jobs
-        ]
-        return self._page(request, found)
+    def _content_with_jobs(self, guid: str) -> FakeContent:
+        content = self.content_of(guid)
+        if content.role not in {"owner", "editor"} and self.user_role != "administrator":
+            raise Refusal(403, 22, "You don't have permission to perform this operation.")
+        return content
 
-    def _job_log(self, _request: Recorded, guid: str, key: str) -> Reply:
-        lines = self.content_of(guid).jobs.get(key)
-        if lines is None:
+    def _jobs(self, request: Recorded, guid: str) -> Reply:
+        content = self._content_with_jobs(guid)
+        jobs = [job_in(content, key).told(n, key, content) for n, key in enumerate(content.jobs)]
+        return self._page(request, jobs)
+
+    def _job_of(self, guid: str, key: str) -> FakeJob:
+        content = self._content_with_jobs(guid)
+        if key not in content.jobs:
             raise Refusal(404, 4, "no such job")
-        return Reply.of({"entries": [{"source": "stderr", "data": line} for line in lines]})
+        return job_in(content, key)
+
+    def _job(self, request: Recorded, guid: str, key: str) -> Reply:
+        job, content = self._job_of(guid, key), self.contents[guid]
+        if request.query:
+            raise Refusal(400, 32, "unknown query")
+        return Reply.of(job.told(list(content.jobs).index(key), key, content))
+
+    def _job_log(self, request: Recorded, guid: str, key: str) -> Reply:
+        entries = self._job_of(guid, key).entries()
+        if not request.query.keys() <= {"maxLogLines"}:
+            raise Refusal(400, 32, "unknown query")
+        asked = request.query.get("maxLogLines", "5000")
+        if not asked.isdecimal() or int(asked) < 1:
+            raise Refusal(400, 13, "maxLogLines is out of range")
+        most = min(int(asked), self.longest_log or int(asked))
+        return Reply.of({"entries": entries[-most:]})
+
+    def _job_error(self, _request: Recorded, guid: str, key: str) -> Reply:
+        diagnosis = self._job_of(guid, key).diagnosis
+        return Reply(204, b"") if diagnosis is None else Reply.of(diagnosis)
 
     _ROUTES: ClassVar[tuple[tuple[str, Callable[..., Reply]], ...]] = (
         ("GET v1/user", _user),
@@ -441,5 +464,7 @@ class World:
         (rf"POST {_C}/deploy", _deploy),
         (r"GET v1/tasks/([\w-]+)", _task),
         (rf"GET {_C}/jobs", _jobs),
+        (rf"GET {_C}/jobs/([\w-]+)", _job),
         (rf"GET {_C}/jobs/([\w-]+)/log", _job_log),
+        (rf"GET {_C}/jobs/([\w-]+)/error", _job_error),
     )
