@@ -49,6 +49,7 @@ def with_settings(
         app_mode=wanted.app_mode,
         server=found.settings,
         strict=source.config.strict,
+        changed=found.changed,
     )
     return replace(found, declared=compare_settings(client, request))
 

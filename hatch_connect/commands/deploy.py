@@ -330,6 +330,7 @@ def _look(
         identity=identity,
         way_back=history.known_good() if history else None,
         unsettled=history.unsettled if history else None,
+        changed=history.changed if history else {},
         name_is_taken=lambda name: bool(client.own_content(name, user)),
     )
     return facts, user

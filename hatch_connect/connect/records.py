@@ -11,22 +11,24 @@ import hashlib
 import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hatch_connect.connect.json_file import JsonFile
 from hatch_connect.connect.json_reader import MAY_BE_EMPTY, FromJson, JsonObject
 from hatch_connect.connect.servers import config_directory, same_server
 from hatch_connect.errors import AnswerError, StoreError
 from hatch_connect.events import silent
-from hatch_connect.typed import list_at, text_at, value_at
+from hatch_connect.typed import list_at, table_at, text_at, value_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from hatch_connect.connect.content_settings import Scalar
     from hatch_connect.events import Report
 
 FOLDER = "rsconnect-python"
+Changed: TypeAlias = "Mapping[str, tuple[Scalar, Scalar]]"
 _LONGEST_HISTORY = 200  # attempts of one piece of content
 
 
@@ -56,7 +58,8 @@ class Attempt:
     was active at that moment. `verified` is None if nobody asked whether the bundle answers.
     `identity` is that of what was uploaded, None for a bundle that was there. `way_back` is the
     bundle that comes back if this one does not answer, None once that is settled. `preview` is the
-    branch that it shows, None unless it was deployed for that.
+    branch that it shows, None unless it was deployed for that. `changed` are fields of the content,
+    as they were before and as they were set, until all has succeeded.
     """
 
     bundle_id: str
@@ -67,6 +70,7 @@ class Attempt:
     identity: str | None = None
     way_back: str | None = None
     preview: str | None = None
+    changed: Changed = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,7 +286,18 @@ def _attempt(noted: object) -> Attempt | None:
         identity=text_at(noted, "identity"),
         way_back=text_at(noted, "way_back"),
         preview=text_at(noted, "preview"),
+        changed=dict(_changed(table_at(noted, "changed"))),
     )
+
+
+def _changed(noted: Mapping[str, object]) -> Iterator[tuple[str, tuple[Scalar, Scalar]]]:
+    for name, values in noted.items():
+        match values:
+            case [
+                str() | int() | float() | None as before,
+                str() | int() | float() | None as after,
+            ]:
+                yield name, (before, after)
 
 
 def _record(path: Path, url: str, entry: object) -> DeploymentRecord:

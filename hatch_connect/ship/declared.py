@@ -14,7 +14,7 @@ from hatch_connect.connect.content_settings import Principal
 from hatch_connect.errors import ServerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from hatch_connect.connect.content_settings import (
         Integration,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Scalar,
         Tag,
     )
+    from hatch_connect.connect.records import Changed
     from hatch_connect.project.declared import DeclaredField
 
 T = TypeVar("T")
@@ -138,6 +139,16 @@ class SettingChange:
         if self.after is None:
             return f"{self.key} - {self.before}"
         return f"{self.key} {self.before} -> {self.after}"
+
+
+def fields_changed(changes: Iterable[SettingChange]) -> Changed:
+    """Return the fields that changes set: what was there before, and what is after."""
+    return {
+        name: (change.undo.values[name], value)
+        for change in changes
+        if isinstance(change.action, SetFields) and isinstance(change.undo, SetFields)
+        for name, value in change.action.values.items()
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from hatch_connect.errors import (
 )
 from hatch_connect.events import LAST_LINES, LogLine, Note, Step
 from hatch_connect.ship.apply import AppliedSettings
-from hatch_connect.ship.declared import Phase
+from hatch_connect.ship.declared import Phase, fields_changed
 from hatch_connect.ship.follow import follow, look_for_active
 from hatch_connect.ship.history import ACTIVE_BEFORE, DRAFT, IDENTITY, VERIFY
 from hatch_connect.ship.logs import failure_of, where_logs_are
@@ -119,6 +119,7 @@ class Execution:
                 self._under_way = self._left.popleft()
                 self._take(self._under_way)
             self._under_way = None
+            self._record(replace(self._state, changed={}))
             self._keeper.finished(self._state.known)
             return replace(self._state.deployment(), settings=self._settings.changes)
         except (HatchConnectError, KeyboardInterrupt) as error:
@@ -185,6 +186,9 @@ class Execution:
             case DeployAgain():
                 self._deploy_again(step)
             case ApplySettings():
+                # Before they are set: a call that is killed leaves it to the next to put them back.
+                changed = {**self._state.changed, **fields_changed(step.changes)}
+                self._record(replace(self._state, changed=changed))
                 self._settings.apply(self._state.known.guid, step.changes)
             case _:
                 assert_never(step)

@@ -12,7 +12,7 @@ from hatch_connect.events import Note, Warned
 
 if TYPE_CHECKING:
     from hatch_connect.connect.client import ConnectClient
-    from hatch_connect.connect.records import Attempt, DeploymentRecord, RecordStore
+    from hatch_connect.connect.records import Attempt, Changed, DeploymentRecord, RecordStore
     from hatch_connect.connect.resources import BundleInfo, Content
     from hatch_connect.events import Report
 
@@ -168,6 +168,12 @@ class History:
         own = [attempt for attempt in self.attempts if attempt.bundle_id == self.active]
         known = own[-1].way_back if own else None
         return known if any(bundle.id == known for bundle in self.bundles) else None
+
+    @property
+    def changed(self) -> Changed:
+        """The fields that the last call set, if it ended before all had succeeded."""
+        own = [attempt for attempt in self.attempts if not attempt.draft]
+        return own[-1].changed if own else {}
 
     @property
     def needed(self) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hatch_connect.connect.codes import Code
@@ -15,6 +15,7 @@ from hatch_connect.ship.find import OTHERWISE, check_content
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from hatch_connect.connect.records import Changed
     from hatch_connect.connect.resources import BundleInfo, Content, ServerSettings
     from hatch_connect.project.settings import Verification
     from hatch_connect.ship.find import ContentMatch
@@ -63,7 +64,8 @@ class ServerFacts:
     `identity` that of the active one, if it matters and is known. `declared` is what differs from
     what is declared of the content. `way_back` is the bundle that may come back by itself if
     another replaces the active one, and `unsettled` the one that an earlier call would have brought
-    back for it; both are None unless the project wants that.
+    back for it; both are None unless the project wants that. `changed` are the fields that such a
+    call had set, which come back as well.
     """
 
     settings: ServerSettings
@@ -77,6 +79,7 @@ class ServerFacts:
     declared: ComparedSettings = NOTHING_DIFFERS
     way_back: str | None = None
     unsettled: str | None = None
+    changed: Changed = field(default_factory=dict)
     name_is_taken: Callable[[str], bool] = lambda _name: False
 
 

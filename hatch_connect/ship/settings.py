@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         PrincipalType,
         Scalar,
     )
+    from hatch_connect.connect.records import Changed
     from hatch_connect.connect.resources import Content, ServerSettings, User
     from hatch_connect.project.declared import DeclaredField, DeclaredNames, DeclaredSettings
     from hatch_connect.ship.declared import SettingChange
@@ -78,7 +79,8 @@ _NEW = ContentState(new=True, fields={"run_as_current_user": False})
 class SettingsRequest:
     """What is declared, of which content: None for new content; `user` is the key's, if any.
 
-    With `strict`, what the server's version does not know is an error.
+    With `strict`, what the server's version does not know is an error. `changed` are fields that an
+    earlier call has set, and may have to put back: they count as not set so far.
     """
 
     declared: DeclaredSettings
@@ -87,6 +89,7 @@ class SettingsRequest:
     app_mode: str
     server: ServerSettings
     strict: bool = False
+    changed: Changed = field(default_factory=dict)
 
 
 def compare_settings(client: ConnectClient, request: SettingsRequest) -> ComparedSettings:
@@ -204,9 +207,14 @@ class _Comparison:
         state, guid = ContentState(unseen=content.bundle_id is None), content.guid
         if declared.fields or include:
             details = self._client.details(guid, include)
+            had = {
+                name: before
+                for name, (before, after) in self._request.changed.items()
+                if name in details.fields and is_same(details.fields[name], after)
+            }
             state = replace(
                 state,
-                fields=details.fields,
+                fields={**details.fields, **had},
                 tags=details.tags or (),
                 vanity_path=details.vanity_path,
             )

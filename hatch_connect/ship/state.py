@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from hatch_connect.connect.records import Attempt
@@ -25,6 +25,7 @@ from hatch_connect.ship.plan import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from hatch_connect.connect.records import Changed
     from hatch_connect.connect.resources import Content, Visit
     from hatch_connect.ship.declared import SettingChange
     from hatch_connect.ship.plan import PlanStep
@@ -61,7 +62,8 @@ class State:
     and `activation` how far one has come, as in an `Attempt`. `kept` tells that the bundle was
     active before, `uploaded` is the identity of one that was not there. `verified` is None if the
     bundle was not visited, or the visit did not tell whether it answers. `way_back` is the bundle
-    that comes back if this one does not, until that is settled.
+    that comes back if this one does not, until that is settled. `changed` are the fields that were
+    set, as in an `Attempt`.
     """
 
     content: Content | None
@@ -80,6 +82,7 @@ class State:
     verified: bool | None = None
     answer: Visit | None = None
     way_back: str | None = None
+    changed: Changed = field(default_factory=dict)
 
     @property
     def active(self) -> bool:
@@ -124,6 +127,7 @@ class State:
             verified=self.verified,
             identity=self.uploaded,
             way_back=self.way_back if self.activation and self.way_back != self.bundle_id else None,
+            changed=self.changed,
         )
 
 

@@ -521,15 +521,18 @@ MOMENTS = {
 
 @pytest.mark.skipif(os.name != "posix", reason="kills as POSIX does")
 @pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("settings", ["", 'init-timeout = 60\naccess = "acl"'])
 def test_after_kill_at_any_moment_the_next_call_goes_on(
-    bed: Bed, sandbox: Sandbox, moment: str
+    bed: Bed, sandbox: Sandbox, moment: str, settings: str
 ) -> None:
-    bed.write(BACK)
+    bed.write(BACK, f'{START}\naccess = "all"')
     bed.change()
     first = started(bed, sandbox)
     first.communicate(timeout=PATIENCE)
     assert first.returncode == 0
-    before = bed.content.bundle_id
+    before, had = bed.content.bundle_id, dict(bed.content.fields)
+    assert had["access_type"] == "all"
+    bed.write(BACK, settings)
     bed.change()
     method, path, skip, carried_out = MOMENTS[moment]
     bed.fake.requests.clear()
@@ -554,3 +557,4 @@ def test_after_kill_at_any_moment_the_next_call_goes_on(
     assert again.returncode == 5, err
     assert bed.content.bundle_id == before, err
     assert f"bundle {before} is active again and answers" in err
+    assert bed.content.fields == had
