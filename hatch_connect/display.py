@@ -11,7 +11,7 @@ import re
 import sys
 import time
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, TextIO
 
 from hatch_connect.errors import (
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 # ECMA-48: control sequences (CSI), then operating system commands and their like, up to their end.
 _SEQUENCES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?")
+_BAR = 20  # columns
+_LOG = "log"
+_LONG = 5.0  # seconds after which a step says how long it took
 _EVERY = 15.0  # seconds between two lines of progress; some CI services end what says nothing
 # The facts of a deployment that an error object holds, as far as the deployment came.
 _OF_A_DEPLOYMENT = ("guid", "bundle_id", "task_id", "logs_url", "log", "job", "diagnosis")
@@ -49,6 +52,33 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 def clean(text: str) -> str:
     """Return text from elsewhere without control sequences and control characters."""
     return _CONTROLS.sub("", _SEQUENCES.sub("", text))
+
+
+def duration(seconds: float) -> str:
+    """Return how long something took: "41 s", "2 min 5 s"."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def short_paths(directory: PurePath, home: PurePath) -> Callable[[str], str]:
+    """Return what shortens the paths in a text: below the working directory, and below home.
+
+    A shell takes `~` for itself in quotes, and what is the root of everything shortens nothing.
+    """
+    rules: list[tuple[re.Pattern[str], str]] = []
+    before = r"(?<![\w./\\~-])"
+    if directory.parent != directory:
+        rules.append((re.compile(rf"{before}{re.escape(str(directory))}[/\\](?=[\w.])"), ""))
+    if home.is_absolute() and home.parent != home:
+        inside = rf"{before}(?<!['\"]){re.escape(str(home))}(?=[/\\])"
+        rules.append((re.compile(inside), "~"))
+
+    def shorten(text: str) -> str:
+        for pattern, short in rules:
+            text = pattern.sub(short, text)
+        return text
+
+    return shorten
 
 
 def _notes_of(error: BaseException) -> tuple[str, ...]:
@@ -71,8 +101,18 @@ class PlainDisplay:
         quiet: bool = False,
         verbose: bool = False,
         now: Callable[[], float] = time.monotonic,
+        shorten: Callable[[str], str] = str,
+        on_github: bool = False,
     ) -> None:
+        """Show few things if `quiet`, all if `verbose`; `now` is a clock in seconds.
+
+        `shorten` shortens the paths in a text. GitHub folds logs that are marked as a group.
+        """
         self._now = now
+        self._shorten = shorten
+        self._on_github = on_github
+        self._in_group = False
+        self._steps: dict[str, float] = {}  # when the last one of some content began
         self._lines: dict[
             tuple[str, str], tuple[float, int]
         ] = {}  # when, of what work, the last was
@@ -91,10 +131,21 @@ class PlainDisplay:
             self._warned.add(event.text)
         if isinstance(event, self._hidden):
             return
+        if isinstance(event, Step | Ended):
+            self._took(event)
         if isinstance(event, Progress):
             self._progress(event)
         else:
             self._message(event)
+
+    def _took(self, event: Step | Ended) -> None:
+        """Say how long the step before this one took, if it was long."""
+        now = self._now()
+        since = self._steps.pop(event.about, now)
+        if isinstance(event, Step):
+            self._steps[event.about] = now
+        if now - since >= _LONG:
+            self._message(Detail(text=f"took {duration(now - since)}", about=event.about))
 
     def error(self, error: HatchConnectError) -> None:
         """Show what went wrong, what remained, and what to do next.
@@ -106,6 +157,7 @@ class PlainDisplay:
         if failed and LogLine in self._hidden and isinstance(log, list):
             for line in log:
                 self._message(LogLine(text=line))
+        self._group(of_log=False)
         rest = "\n".join(filter(None, (error.hint, *_notes_of(error))))
         self._line("error: ", error.message, style="bold red")
         if rest:
@@ -113,16 +165,25 @@ class PlainDisplay:
 
     def interrupted(self, error: KeyboardInterrupt) -> None:
         """Show that the user interrupted the work, and what remained."""
+        self._group(of_log=False)
         by = "by SIGTERM" if isinstance(error, Terminated) else "by you"
         self._line("interrupted: ", " ".join(_notes_of(error)) or by, style="bold red")
 
     def close(self) -> None:
         """Leave the terminal as it was."""
+        self._group(of_log=False)
+
+    def _group(self, *, of_log: bool) -> None:
+        """Begin or end a group of lines that GitHub folds; the command must begin a line."""
+        if self._on_github and of_log != self._in_group:
+            self._in_group = of_log
+            self._line("::group::Log of the server" if of_log else "::endgroup::", "")
 
     def _message(self, event: Step | Ended | Note | Warned | Detail | LogLine) -> None:
+        self._group(of_log=isinstance(event, LogLine))
         lead, style = {
             Step: ("-> ", "bold"),
-            Ended: ("-> ", "bold"),
+            Ended: ("", "bold red" if isinstance(event, Ended) and event.failed else "bold green"),
             Note: ("   ", ""),
             Warned: ("warning: ", "yellow"),
             Detail: ("   ", "dim"),
@@ -130,7 +191,10 @@ class PlainDisplay:
         }[type(event)]
         # Side by side, lines of several pieces of content are mixed: each begins with the name.
         about = f"{event.about}: " if event.about else ""
-        self._line(lead, event.text, style=style, about=about)
+        text = event.text
+        if isinstance(event, Ended) and event.seconds >= 1:
+            text += f" in {duration(event.seconds)}"
+        self._line(lead, text, style=style, about=about)
 
     def _progress(self, event: Progress) -> None:
         """Show a line now and then, for work that takes long."""
@@ -149,7 +213,8 @@ class PlainDisplay:
         # Further lines are indented to match.
         further = f"\n{about}{' ' * len(lead)}"
         try:
-            self._write(about + lead + clean(text.rstrip("\n")).replace("\n", further), style)
+            shown = self._shorten(clean(text.rstrip("\n")))
+            self._write(about + lead + shown.replace("\n", further), style)
         except OSError:
             # The work goes on though nobody reads about it any more, or the disk is full.
             give_up("stderr")
@@ -170,13 +235,33 @@ def _progress_line(event: Progress, rate: float) -> str:
 
 
 class TerminalDisplay(PlainDisplay):
-    """The same with colour, and bars for long work."""
+    """The same with colour, and bars for long work.
 
-    def __init__(self, console: Console, *, quiet: bool = False, verbose: bool = False) -> None:
-        super().__init__(quiet=quiet, verbose=verbose)
+    Of the server's log, only the newest line shows while a step goes on, unless all of it is asked
+    for; if the step fails, all of its log.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        *,
+        quiet: bool = False,
+        verbose: bool = False,
+        now: Callable[[], float] = time.monotonic,
+        shorten: Callable[[str], str] = str,
+    ) -> None:
+        super().__init__(quiet=quiet, verbose=verbose, now=now, shorten=shorten)
         self._console = console
         self._bars: ProgressBars | None = None
         self._tasks: dict[str, TaskID] = {}
+        self._folds = not (quiet or verbose)
+        self._logs: dict[str, list[LogLine]] = {}  # of the step that each content is at
+
+    def error(self, error: HatchConnectError) -> None:
+        """Show the log of what failed first."""
+        for about in tuple(self._logs):
+            self._unfold(about)
+        super().error(error)
 
     def close(self) -> None:
         """Take the bars away and show the cursor."""
@@ -190,27 +275,48 @@ class TerminalDisplay(PlainDisplay):
 
     def _message(self, event: Step | Ended | Note | Warned | Detail | LogLine) -> None:
         """Show it, and in the line of the content, if there are several, its current step."""
+        if isinstance(event, LogLine) and self._folds:
+            log = self._logs.setdefault(event.about, [])
+            log.append(event)
+            self._show_in_line(event.about or _LOG, event, f"{len(log)} | {event.text}")
+            return
+        if not event.about:
+            self._over(_LOG)
+        if isinstance(event, Ended) and event.failed:
+            self._unfold(event.about)
+        if isinstance(event, Step | Ended):
+            self._logs.pop(event.about, None)
         if event.about and isinstance(event, Step):
-            bars, line = self._line_for(event, event.text)
-            for task in bars.tasks:
-                if task.id == line:
-                    task.total = None  # `update` takes None for "as before"
-            bars.update(line, completed=0, refresh=True)
+            self._show_in_line(event.about, event, event.text)
         elif isinstance(event, Ended):
             self._over(event.about)
         super()._message(event)
 
+    def _unfold(self, about: str) -> None:
+        for line in self._logs.pop(about, ()):
+            super()._message(line)
+
+    def _show_in_line(self, key: str, event: Step | LogLine, text: str) -> None:
+        bars, line = self._line_for(key, event, text)
+        for task in bars.tasks:
+            if task.id == line:
+                task.total = None  # `update` takes None for "as before"
+        bars.update(line, completed=0, refresh=isinstance(event, Step))
+
     def _progress(self, event: Progress) -> None:
-        bars, line = self._line_for(event, event.what)
+        bars, line = self._line_for(event.about or event.what, event, event.what)
         bars.update(line, completed=event.done, total=event.total)
         if event.done == event.total and not event.about:
             self._over(event.what)
 
-    def _line_for(self, event: Step | Progress, text: str) -> tuple[ProgressBars, TaskID]:
+    def _line_for(
+        self, key: str, event: Step | LogLine | Progress, text: str
+    ) -> tuple[ProgressBars, TaskID]:
         """Return the bars and, among them, the line of a piece of content, or of some work."""
         bars = self._bars = self._bars or _bars(self._console)
-        key = event.about or text
         shown = clean(f"{event.about}: {text}" if event.about else text)
+        if isinstance(event, LogLine):  # as long as it may be
+            shown = shown[: max(10, self._console.width - 2 * _BAR)]
         if key not in self._tasks:
             self._tasks[key] = bars.add_task(shown, total=None)
         bars.update(self._tasks[key], description=shown)
@@ -249,7 +355,7 @@ def _bars(console: Console) -> ProgressBars:
     amounts = TaskProgressColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
     bars = Progress(
         TextColumn("   {task.description}", markup=False),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=_BAR),
         *map(Measured, amounts),
         console=console,
         transient=True,
@@ -262,9 +368,19 @@ def display_for(
     environ: Mapping[str, str], *, quiet: bool = False, verbose: bool = False
 ) -> PlainDisplay:
     """Return the display: colour and bars on a terminal, unless a CI service runs it."""
+    shorten = _short_paths_here()
     if not _has_colour(sys.stderr, environ):
-        return PlainDisplay(quiet=quiet, verbose=verbose)
-    return TerminalDisplay(_console(environ, stderr=True), quiet=quiet, verbose=verbose)
+        on_github = environ.get("GITHUB_ACTIONS") == "true"
+        return PlainDisplay(quiet=quiet, verbose=verbose, shorten=shorten, on_github=on_github)
+    console = _console(environ, stderr=True)
+    return TerminalDisplay(console, quiet=quiet, verbose=verbose, shorten=shorten)
+
+
+def _short_paths_here() -> Callable[[str], str]:
+    try:
+        return short_paths(Path.cwd(), Path.home())
+    except (OSError, RuntimeError):  # it was removed, or nobody knows where home is
+        return str
 
 
 def _has_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
@@ -285,6 +401,8 @@ def show_result(
         print(json.dumps(result.facts, indent=None if one_line else 2))
         return
     encoding = sys.stdout.encoding or "utf-8"
+    # What reads a pipe may take a path elsewhere.
+    shorten = _short_paths_here() if sys.stdout.isatty() else str
     show: Callable[[str], None] = print
     if _has_colour(sys.stdout, environ):
         if result.marked:
@@ -292,7 +410,7 @@ def show_result(
         elif result.checked and _can_write("".join(_TICKS.values()), encoding):
             show = _ticked(environ)
     for line in result.lines:
-        show_line(line, show)
+        show_line(shorten(line), show)
 
 
 def show_line(line: str, show: Callable[[str], None] = print) -> None:

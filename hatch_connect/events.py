@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Event:
-    """`about` is the name of the content, if several are deployed side by side."""
+    """`about` is the name of the content, if several are deployed."""
 
     about: str = ""
 
@@ -27,9 +27,14 @@ class Step(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended(_Event):
-    """One of several pieces of content is deployed, or has failed, while others go on."""
+    """A piece of content is deployed, or has failed while others go on: how, in one line.
+
+    `seconds` is how long that took.
+    """
 
     text: str
+    seconds: float = 0.0
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,8 @@ import io
 import re
 import sys
 from contextlib import redirect_stderr
+from dataclasses import replace
+from pathlib import PurePosixPath
 
 import pytest
 from hypothesis import given
@@ -16,6 +18,7 @@ from hatch_connect.display import (
     TerminalDisplay,
     clean,
     display_for,
+    short_paths,
     show_error_object,
     show_result,
 )
@@ -190,7 +193,7 @@ def test_a_terminal_shows_a_line_for_each_piece_of_content_until_it_has_ended() 
     text = terminal((*steps, Step(text="Visiting", about="api"), *ends, *ends))
     assert "api: -> Asking" in text
     assert "api: Visiting" in text
-    assert "site: -> deployed" in text
+    assert "site: deployed" in clean(text)
     assert text.endswith("\x1b[?25h" + text.rpartition("\x1b[?25h")[2])  # the cursor is back
 
 
@@ -256,3 +259,87 @@ def test_a_question_shows_no_control_sequences_of_a_server(
     assert ask is not None
     assert ask("viewers - eve\x1b[2K\r\nRemove this? ") == "y\n"
     assert shown.getvalue() == "viewers - eve\nRemove this? "
+
+
+LOG = (Step(text="Deploying"), LogLine(text="Building"), LogLine(text="Launching"))
+DONE = Ended(text="Deployed Sales 1.5.0 to prod as bundle 106", seconds=41.2)
+
+
+def test_a_terminal_shows_of_the_log_only_how_it_goes_on() -> None:
+    text = terminal((*LOG, DONE))
+    assert "1 | Building" in text  # while it goes on
+    assert clean(text).endswith(" 106 in 41 s\n")
+    assert "  | " not in clean(text)
+
+
+def test_a_terminal_shows_the_whole_log_of_a_step_that_fails_once() -> None:
+    stream = io.StringIO()
+    display = TerminalDisplay(Console(file=stream, force_terminal=True, width=60))
+    for event in LOG:
+        display.report(event)
+    display.close()
+    stream.truncate(stream.seek(0))
+    error = DeploymentFailedError("It failed.")
+    add_facts(error, log=["Launching"])
+    display.error(error)
+    assert clean(stream.getvalue()) == "  | Building\n  | Launching\nerror: It failed.\n"
+    failed = Ended(text="failed: It failed.", about="api", failed=True)
+    text = terminal((replace(LOG[1], about="api"), failed))
+    assert "api:   | Building\n" in clean(text)
+    assert clean(text).endswith("api: failed: It failed.\n")
+
+
+def test_a_step_that_took_long_says_so() -> None:
+    moments = iter((0.0, 4.9, 130.0))
+    display = PlainDisplay(now=lambda: next(moments))
+    with redirect_stderr(io.StringIO()) as stream:
+        for event in (Step(text="Uploading"), Step(text="Deploying"), DONE):
+            display.report(event)
+    assert stream.getvalue().splitlines() == [
+        "-> Uploading",
+        "-> Deploying",
+        "   took 2 min 5 s",
+        "Deployed Sales 1.5.0 to prod as bundle 106 in 41 s",
+    ]
+
+
+def test_github_folds_the_log() -> None:
+    with redirect_stderr(io.StringIO()) as stream:
+        display = PlainDisplay(on_github=True)
+        for event in (*LOG, DONE, replace(LOG[1], about="api"), LOG[2]):
+            display.report(event)
+        display.close()
+    assert stream.getvalue().splitlines() == [
+        "-> Deploying",
+        "::group::Log of the server",
+        "  | Building",
+        "  | Launching",
+        "::endgroup::",
+        "Deployed Sales 1.5.0 to prod as bundle 106 in 41 s",
+        "::group::Log of the server",
+        "api:   | Building",
+        "  | Launching",
+        "::endgroup::",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/home/ada/shop/app.py: line 1", "app.py: line 1"),
+        ("'/home/ada/shop/app.py'", "'app.py'"),
+        ("in /home/ada/shop", "in ~/shop"),
+        ("/home/ada/shopping/a and /home/ada/shop/.env", "~/shopping/a and .env"),
+        ("'/home/ada/my keys/a.pem'", "'/home/ada/my keys/a.pem'"),
+        ("file:///home/ada/shop/app.py", "file:///home/ada/shop/app.py"),
+        ("/srv/home/ada/x and /home/adam/x", "/srv/home/ada/x and /home/adam/x"),
+        ("/home/ada is home", "/home/ada is home"),
+    ],
+)
+def test_paths_are_short(text: str, shown: str) -> None:
+    assert short_paths(PurePosixPath("/home/ada/shop"), PurePosixPath("/home/ada"))(text) == shown
+
+
+def test_a_root_shortens_nothing() -> None:
+    root = PurePosixPath("/")
+    assert short_paths(root, root)("/etc/hosts") == "/etc/hosts"

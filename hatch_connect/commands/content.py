@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hatch_connect.commands.call import nothing_changed
-from hatch_connect.commands.result import Result, deployed, planned
+from hatch_connect.commands.result import Result, deployed, planned, report_deployed
 from hatch_connect.commands.server import (
     chosen_server,
     client_of,
@@ -235,7 +235,7 @@ def run_rollback(call: Call) -> Result:
         with nothing_changed("roll back"):
             found = stack.enter_context(deployed_content(call))
             bundle = _target(found)
-            plan, polling = _plan(found, bundle), polling_of(call)
+            plan, polling, began = _plan(found, bundle), polling_of(call), call.surroundings.now()
             preview = planned(plan, found.server)
             if call.options.dry_run:
                 return preview
@@ -249,7 +249,11 @@ def run_rollback(call: Call) -> Result:
 
             execution = Execution(found.client, masked.report, polling, keeper, again)
             deployment = execution.run(plan)
-        return deployed(deployment, found.server, preview, hidden=found.hidden)
+        what = deployment.content.title or deployment.content.name
+        summary = f"Rolled back {what} on {found.server.label} to bundle {bundle.id}"
+        result = deployed(deployment, found.server, preview, summary=summary, hidden=found.hidden)
+        report_deployed(result, call.report, call.surroundings.now() - began)
+        return result
 
 
 def _plan(found: DeployedContent, bundle: BundleInfo) -> Plan:

@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from hatch_connect.ship.follow import TaskPolling
     from hatch_connect.ship.history import History
     from hatch_connect.ship.plan import Plan
-    from hatch_connect.ship.state import GoOn
+    from hatch_connect.ship.state import Deployment, GoOn
     from hatch_connect.ship.variables import Variables
 
 _LARGEST = 5  # files that are named when a bundle is too large for the server
@@ -117,7 +117,7 @@ def run_deploy(
     sources, to a server that it may have found already.
     """
     _check_options(call.options)
-    polling = polling_of(call)
+    polling, began = polling_of(call), call.surroundings.now()
     results: list[Result] = []
     with _done(results), ExitStack() as stack:
         # On Windows a thread that is left behind at Ctrl-C may still hold a file open.
@@ -129,7 +129,7 @@ def run_deploy(
             checked, sources = [], read_sources(call)
             side = SideBySide(min(call.options.jobs or 1, len(sources)), call.report)
             for source in sources:
-                its = call.about(source.name, side.report) if side.jobs > 1 else call
+                its = call.about(source.name, side.report) if len(sources) > 1 else call
                 server = to or stack.enter_context(chosen_server(its, source.config))
                 checked.append(_check(source.on(server), server, its))
             checked = list(_in_turn(checked))
@@ -151,7 +151,7 @@ def run_deploy(
             )
             for each, plan in zip(checked, plans, strict=True)
         ]
-        deploy_each(pieces, results, side, call)
+        deploy_each(pieces, results, side, call, began)
         if any(each.client.server.local for each in checked):
             wait_for_person(results, call)
     return one_or_several(results)
@@ -515,9 +515,27 @@ def _deploy(
         done,
         client.server,
         planned,
+        summary=_summary(checked, done, piece.command),
         hidden=checked.hidden,
         draft_urls=checked.found.settings.supports(Feature.DRAFT_URL),
     )
+
+
+def _summary(checked: _Checked, done: Deployment, command: str) -> str:
+    """Return in one line what was deployed where: "Deployed Sales API 1.5.0 to prod as ..."."""
+    source, server = checked.source, checked.client.server
+    # A bundle that was built earlier may be of another version.
+    version = source.built_from.version if source.built_from else None
+    what = " ".join(filter(None, (done.content.title or done.content.name, version)))
+    where, bundle = server.label, f"bundle {done.bundle_id}"
+    if not done.uploaded:
+        if done.settings:
+            return f"Updated the settings of {what} on {where}; {bundle} is already active"
+        return f"{what} is up to date on {where}: {bundle} is already active"
+    if source.preview:
+        return f"Deployed a preview of {what} for {source.preview} to {where} as {bundle}"
+    verb = "Promoted" if command == "promote" else "Deployed"
+    return f"{verb} {what} to {where} as {bundle if done.active else f'draft {bundle}'}"
 
 
 def _announce(plan: Plan, report: Report) -> None:

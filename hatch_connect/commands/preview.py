@@ -140,6 +140,7 @@ def _stands(found: DeployedContent, branch: str, result: Deployed) -> Previewed:
         lines=lines or result.lines,
         facts={**result.facts, "branch": branch, "removed": list(replaced)},
         deployment=result.deployment,
+        summary=result.summary,
         preview=Preview(url=url, branch=branch, deployment=result.deployment, removed=replaced),
     )
 

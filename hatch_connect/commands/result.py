@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from hatch_connect.events import Ended, Note
 from hatch_connect.secret import hiding
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.bundle.build_protocol import Built
     from hatch_connect.connect.servers import Server
+    from hatch_connect.events import Report
     from hatch_connect.options import Options
     from hatch_connect.secret import Hidden
     from hatch_connect.ship.compare import Comparison
@@ -102,9 +104,10 @@ def planned(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed(Result):
-    """The result of a deployment that was carried out."""
+    """The result of a deployment that was carried out; `summary` says it in one line."""
 
     deployment: Deployment
+    summary: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,13 +122,14 @@ def deployed(
     server: Server,
     before: Planned,
     *,
+    summary: str,
     hidden: Hidden,
     draft_urls: bool | None = None,
 ) -> Deployed:
     """Return what is on the server now: the URL of the content, or of the draft.
 
-    `before` is what was planned, `hidden` are values that the answer may not show; `draft_urls` is
-    False if the server shows a draft in its dashboard only.
+    `summary` says it in one line, `before` is what was planned, `hidden` are values that the answer
+    may not show; `draft_urls` is False if the server shows a draft in its dashboard only.
     """
     content, answer = deployment.content, deployment.answer
     url = _url_of(deployment, draft_urls=draft_urls)
@@ -156,7 +160,14 @@ def deployed(
         lines=(*before.listing.lines, url),
         facts={**facts, **before.listing.facts},
         deployment=deployment,
+        summary=summary,
     )
+
+
+def report_deployed(result: Deployed, report: Report, seconds: float) -> None:
+    """Report what was deployed, in how many seconds, and where its dashboard is."""
+    report(Ended(text=result.summary, seconds=seconds))
+    report(Note(text=f"Dashboard: {result.facts['dashboard_url']}"))
 
 
 def _url_of(deployment: Deployment, *, draft_urls: bool | None) -> str:

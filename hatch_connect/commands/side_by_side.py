@@ -9,7 +9,7 @@ from functools import partial
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
-from hatch_connect.commands.result import Deployed
+from hatch_connect.commands.result import Deployed, report_deployed
 from hatch_connect.errors import add_facts, facts_of
 from hatch_connect.events import Ended, Note, Warned
 from hatch_connect.ship.execute import deploy_again
@@ -97,24 +97,27 @@ class Piece:
             self.outcome = error
 
 
-def deploy_each(pieces: list[Piece], done: list[Result], side: SideBySide, call: Call) -> None:
+def deploy_each(
+    pieces: list[Piece], done: list[Result], side: SideBySide, call: Call, began: float
+) -> None:
     """Deploy each piece of content, and add the results to `done`, in the order of the call.
 
     If one fails, those that are under way are finished, and those that have not begun are not
     tried; how far each has come is reported. Raises the error of the first of them in the order of
-    the call, not of time, so that it does not depend on chance.
+    the call, not of time, so that it does not depend on chance. `began` is when the call did, which
+    is what one piece of content took; of several, each counts from its own start.
     """
-    waiting = iter(pieces)
+    waiting, now = iter(pieces), call.surroundings.now
 
     def work() -> None:
         for piece in waiting:  # each thread takes the next one
             failed = any(isinstance(each.outcome, BaseException) for each in pieces)
             if failed or side.interrupted.is_set():
                 return
+            since = now() if len(pieces) > 1 else began
             piece.carry_out(_go_on(piece, pieces, side))
-            if side.jobs > 1:
-                with suppress(KeyboardInterrupt):
-                    piece.call.report(Ended(text=_ended(piece)[0]))
+            with suppress(KeyboardInterrupt):
+                _report_end(piece, now() - since, side)
 
     interruption = None
     try:
@@ -130,6 +133,15 @@ def deploy_each(pieces: list[Piece], done: list[Result], side: SideBySide, call:
         _sum_up(pieces, failure, side, call)
     if failure:
         raise failure
+
+
+def _report_end(piece: Piece, seconds: float, side: SideBySide) -> None:
+    """Report how a piece of content ended; of a failure, only while others go on."""
+    result, report = piece.outcome, piece.call.report
+    if isinstance(result, Deployed):
+        report_deployed(result, report, seconds)
+    elif side.jobs > 1:
+        report(Ended(text=_ended(piece)[0], failed=True))
 
 
 def _left_behind(piece: Piece) -> Piece:

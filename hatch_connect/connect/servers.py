@@ -78,6 +78,11 @@ class Server:
     local: bool = False
 
     @property
+    def label(self) -> str:
+        """What to call it in a sentence: its nickname, or its host."""
+        return self.name or self.table or urlsplit(self.url).netloc
+
+    @property
     def secrets(self) -> Hidden:
         """What must not show of it."""
         own = (self.credential.secrets,) if self.credential else ()

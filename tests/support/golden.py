@@ -23,6 +23,7 @@ _RULES = (
     (re.compile(r"(https?://)(?![^/\s]*\.example\b)[\w.-]+(?=/)"), r"\1files.example"),
     (re.compile(r"/[\w-]{27}\.json"), "/RECORD.json"),
     (re.compile(r"\b(sha256[:-]?)([0-9a-f]{6})[0-9a-f]{58}\b"), r"\1\2..."),
+    (re.compile(r" in (?:\d+ min )?\d+ s(?=\n|$)"), ""),
     (re.compile(r"/([0-9a-f]{2})/[0-9a-f]{2}/[0-9a-f]{60}/"), r"/\1/"),
 )
 
