@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from hatch_connect.events import Note, Step
 from hatch_connect.project.validators import valid_content_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from io import BufferedRandom, BufferedReader
 
     from hatch_connect.commands.call import Call
@@ -30,7 +32,8 @@ def run_download(call: Call) -> Result:
     with deployed_content(call) as found:
         guid, wanted = found.content.guid, call.options.bundle_id
         if wanted:
-            bundle = choose_bundle(found.client, guid, wanted, found.history.bundles)
+            with _for_collaborators():
+                bundle = choose_bundle(found.client, guid, wanted, found.history.bundles)
         else:
             bundle = active_bundle(found)
         target = _target(call, file_name(found, bundle))
@@ -59,7 +62,19 @@ def active_bundle(found: DeployedContent) -> BundleInfo:
             f"No bundle of content {content.guid} on {found.server.url} is active.",
             hint="Deploy it first, or see with `hatch-connect versions` what there is.",
         )
-    return found.client.bundle(content.guid, content.bundle_id)
+    with _for_collaborators():
+        return found.client.bundle(content.guid, content.bundle_id)
+
+
+@contextmanager
+def _for_collaborators() -> Iterator[None]:
+    """Say with a refusal who may see bundles."""
+    try:
+        yield
+    except RefusedError as error:
+        if error.status == _FORBIDDEN:
+            error.hint = "Only collaborators may download bundles: have its owner make you one."
+        raise
 
 
 def file_name(found: DeployedContent, bundle: BundleInfo) -> str:
@@ -76,12 +91,8 @@ def download(found: DeployedContent, bundle: BundleInfo, path: Path) -> None:
     size = "" if bundle.size is None else f" ({bundle.size:,} bytes)"
     report(Step(text=f"Downloading bundle {bundle.id} of content {found.content.guid}{size}"))
     with path.open("x+b") as file:
-        try:
+        with _for_collaborators():
             found.client.download_bundle(found.content.guid, bundle, file, report=report)
-        except RefusedError as error:
-            if error.status == _FORBIDDEN:
-                error.hint = "Only collaborators may download bundles: have its owner make you one."
-            raise
         md5 = _md5_of(file)
         file.seek(0)
         is_archive = file.read(len(_GZIP)) == _GZIP
