@@ -39,7 +39,13 @@ from hatch_connect.ship.plan import (
     Verify,
 )
 from hatch_connect.ship.request import no_drafts
-from hatch_connect.ship.state import State, WayBack, remains, remains_of_way_back
+from hatch_connect.ship.state import (
+    State,
+    WayBack,
+    may_be_active,
+    remains,
+    remains_of_way_back,
+)
 from hatch_connect.ship.verify import Visited, lost_draft, verify
 
 if TYPE_CHECKING:
@@ -138,13 +144,15 @@ class Execution:
             error.add_note(remains_of_way_back(self._back, self._state, self._go_on, settings))
         else:
             error.add_note(remains(self._state, self._under_way, error, self._go_on, settings))
-        add_facts(error, **self._facts())
+        add_facts(error, **self._facts(error))
 
-    def _facts(self) -> dict[str, object]:
+    def _facts(self, error: BaseException) -> dict[str, object]:
         """Return the facts of a failed deployment, for `--json`."""
         state = self._back.left if self._back else self._state
         content = state.content
         active = state.bundle_id if state.active else state.previous_bundle_id
+        if may_be_active(state, error):
+            active = None  # nobody knows
         logs_url = content.logs_url if content else None
         if content and state.bundle_id and not state.active:
             logs_url = content.draft_url(state.bundle_id)
@@ -302,7 +310,8 @@ class Execution:
     def _go_back(self, how: Verify) -> None:
         """Activate the bundle that was active before, with its settings, and verify it.
 
-        What prevents that must not hide the error that it is the answer to.
+        What prevents that must not hide the error that it is the answer to. If somebody has
+        activated another bundle meanwhile, that one stays.
         """
         left = self._state
         guid, target = left.known.guid, left.way_back
@@ -320,6 +329,11 @@ class Execution:
             verified=None,
             way_back=None,
         )
+        active = self._asked(guid)
+        if active not in {None, left.bundle_id}:
+            why = f"bundle {active} was activated meanwhile"
+            self._back = replace(self._back, active=active, why_not=why)
+            return
         try:
             self._record(self._state)
             self._settings.put_back(guid, (Phase.START,))
@@ -347,11 +361,8 @@ class Execution:
         restarts = any(isinstance(each, Activate | DeployAgain) for each in (step, *self._left))
         if state.content is None or (state.active and not (state.kept and (early or restarts))):
             return
-        lost = isinstance(error, KeyboardInterrupt) or (
-            isinstance(error, ServerError) and is_uncertain(error)
-        )
-        # It may be active by now, and must not run with less than it needs, or be seen by more.
-        if state.activation == "begun" and (state.running or lost):
+        # It must not run with less than it needs, or be seen by more.
+        if may_be_active(state, error):
             return
         with suppress(KeyboardInterrupt):
             self._settings.put_back(state.content.guid)
@@ -436,7 +447,7 @@ class Execution:
             raise
         verified = None if visit.doubt else True
         # If the task of the draft was lost, its answer shows that the deployment has ended.
-        way_back = None if step.final else state.way_back
+        way_back = None if step.final and not visit.doubt else state.way_back
         self._record(
             replace(state, running=False, verified=verified, answer=visit, way_back=way_back)
         )

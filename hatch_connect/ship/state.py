@@ -144,6 +144,17 @@ class WayBack:
     why_not: str = ""
 
 
+def may_be_active(state: State, error: BaseException) -> bool:
+    """Return whether the server may activate the bundle although `error` ended that step."""
+    return state.activation == "begun" and (state.running or _is_doubtful(error))
+
+
+def _is_doubtful(error: BaseException) -> bool:
+    """Return whether a request that ended so may have been carried out all the same."""
+    lost = isinstance(error, ServerError) and is_uncertain(error)
+    return lost or isinstance(error, KeyboardInterrupt)
+
+
 def remains(
     state: State,
     under_way: PlanStep | None,
@@ -152,11 +163,8 @@ def remains(
     settings: Iterable[str] = (),
 ) -> str:
     """Return one line: the state of the server after `error` ended a step, and how to go on."""
-    # A request that ended so may have been carried out all the same.
-    lost = isinstance(error, ServerError) and is_uncertain(error)
-    doubtful = lost or isinstance(error, KeyboardInterrupt)
-    doubts = _doubts(state, under_way, error) if doubtful else ()
-    facts = (*_on_server(state), *settings, *doubts)
+    doubts = _doubts(state, under_way, error) if _is_doubtful(error) else ()
+    facts = (*_on_server(state, doubtful=may_be_active(state, error)), *settings, *doubts)
     line = f"On the server: {'; '.join(facts)}." if facts else "Nothing was changed on the server."
     if under_way is None and (state.active or state.draft):
         return f"{line} Nothing is left to do."
@@ -193,7 +201,7 @@ def remains_of_way_back(back: WayBack, now: State, go_on: GoOn, settings: Iterab
     return f"{line} To go on, {again}." if again else line
 
 
-def _on_server(state: State) -> Iterator[str]:
+def _on_server(state: State, *, doubtful: bool) -> Iterator[str]:
     content = state.content
     if content is None:
         return
@@ -202,6 +210,10 @@ def _on_server(state: State) -> Iterator[str]:
         yield f"its variables stay as they were changed ({state.variables})"
     if state.running:
         yield f"task {state.task_id} has not ended and may go on"
+    if doubtful:
+        before = f", {state.previous_bundle_id} was before" if state.previous_bundle_id else ""
+        yield f"bundle {state.bundle_id} may be active by now{before}"
+        return
     if state.bundle_id and not state.active:
         yield f"bundle {state.bundle_id} is there and not active"
     if state.active and state.previous_bundle_id:

@@ -395,6 +395,51 @@ def test_what_somebody_else_activated_meanwhile_is_not_passed_over(bed: Bed) -> 
     assert bed.content.bundle_id == max(bed.content.bundles, key=int)
 
 
+def test_what_somebody_activates_after_it_stays(bed: Bed) -> None:
+    bed.write(BACK)
+    bed.settle()
+    other = bed.settle()
+    before = bed.settle()
+
+    def activate() -> None:
+        bed.content.bundle_id = other
+
+    bed.fake.misbehave("GET", "jobs$", Do(activate))  # asked for when a visit has failed
+    fail(bed)
+    done = bed.deploy(json=True)
+    assert done.code == 5, done.said
+    assert bed.content.bundle_id == error_of(done)["active_bundle_id"] == other
+    assert f"going back to bundle {before} did not succeed: bundle {other} was" in done.stderr
+    assert "is active again" not in done.stderr
+
+
+def test_an_answer_in_doubt_leaves_the_way_back_for_the_next_call(bed: Bed) -> None:
+    bed.write(BACK)
+    before = bed.settle()
+    login = Say(401, b'{"code": 24, "error": "You must log in"}')
+    bed.fake.misbehave("GET", ACTIVE, login)
+    assert bed.deploy().code == 0
+    assert "not known to answer" in bed.call("versions").stdout
+    bed.fake.misbehave("GET", ACTIVE, BROKEN, times=2)
+    done = bed.call("deploy")
+    assert done.code == 5, done.said
+    assert bed.content.bundle_id == before
+    assert f"bundle {before} is active again and answers" in done.stderr
+
+
+def test_it_is_not_claimed_to_know_what_is_active(bed: Bed) -> None:
+    bed.write(BACK)
+    before = bed.settle()
+    refused = Say(403, b'{"code": 22, "error": "no"}')
+    bed.fake.misbehave("GET", "v1/tasks/", refused, skip=1)
+    done = bed.deploy(json=True)
+    assert done.code == 3, done.said
+    new = max(bed.content.bundles, key=int)
+    assert f"bundle {new} may be active by now, {before} was before" in done.stderr
+    assert "still the active one" not in done.stderr
+    assert error_of(done)["active_bundle_id"] is None
+
+
 def test_no_visit_no_way_back(bed: Bed) -> None:
     bed.write(BACK)
     bed.settle()
