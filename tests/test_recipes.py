@@ -17,6 +17,7 @@ from support.fake_oauth import FakeGitHub, FakeOAuth
 from support.sample_bundle import sample_bundle
 
 from hatch_connect.cli import command_line
+from hatch_connect.commands.runner import SERVICES, workflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -207,3 +208,31 @@ def test_previews_are_for_branches_of_the_repository_alone() -> None:
         condition = "    if: github.event.pull_request.head.repo.full_name == github.repository\n"
         assert condition in text
         assert "permissions:\n  contents: read\n" in text
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_workflows_that_init_writes_are_the_recipes(service: str) -> None:
+    path = SERVICES[service]
+    (recipe, *_) = (text for text in YAML.values() if text.startswith(f"# {path}\n"))
+    written = workflow(
+        service, server="https://connect.example.com", hatch=True, variables=(), folder="."
+    )
+    keyless = "\n".join(line for line in written.splitlines() if "CONNECT_API_KEY" not in line)
+    assert keyless.strip() == recipe.partition("\n")[2].strip()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("hatch", [True, False])
+def test_what_others_choose_stands_in_no_script_that_init_writes(service: str, hatch: bool) -> None:  # noqa: FBT001 - as written
+    text = workflow(
+        service,
+        server="https://connect.example.com",
+        hatch=hatch,
+        variables=("DATABASE_URL",),
+        folder="apps/my sales",
+    )
+    assert "DATABASE_URL" in text
+    written = "\n".join(scripts(text))
+    assert "${{" not in written
+    assert "$(" not in written
+    assert {"github": '"apps/my sales"', "gitlab": "\"cd 'apps/my sales'\""}[service] in text

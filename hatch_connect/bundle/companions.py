@@ -16,7 +16,7 @@ from hatch_connect.bundle.archive import unreadable
 from hatch_connect.bundle.guard import forbidden
 from hatch_connect.errors import BundleError, ProjectError
 from hatch_connect.project.content_kind import EntrypointKind
-from hatch_connect.project.entrypoints import SAVED_MODELS, express_script, holds_model
+from hatch_connect.project.discovery import SAVED_MODELS, express_script, holds_model
 from hatch_connect.project.sources import read_names, require_readable
 
 if TYPE_CHECKING:

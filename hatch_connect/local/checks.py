@@ -24,7 +24,7 @@ from hatch_connect.errors import BundleError, shortened
 from hatch_connect.local.archives import safe_name
 from hatch_connect.local.modes import KNOWN, MODES
 from hatch_connect.project.content_kind import EntrypointKind
-from hatch_connect.project.entrypoints import SAVED_MODELS, express_script, is_quarto_project
+from hatch_connect.project.discovery import SAVED_MODELS, express_script, is_quarto_project
 from hatch_connect.typed import optional
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from hatch_connect.local.processes import run_logged
 from hatch_connect.local.pythons import choose_installed
 from hatch_connect.local.state import now
 from hatch_connect.project.content_kind import QUARTO_PROJECTS
-from hatch_connect.project.entrypoints import is_quarto_project
+from hatch_connect.project.discovery import is_quarto_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Literal
 
-from hatch_connect.project.entrypoints import GUESSED
+from hatch_connect.project.discovery import GUESSED
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process

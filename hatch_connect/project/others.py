@@ -14,10 +14,11 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import ConfigurationError, UsageError
-from hatch_connect.project.content_kind import AppMode, EntrypointKind, find_app_mode
+from hatch_connect.project.content_kind import APP_MODES, AppMode, EntrypointKind, find_app_mode
 from hatch_connect.project.declared import DECLARED
-from hatch_connect.project.entrypoints import express_script
+from hatch_connect.project.discovery import express_script
 from hatch_connect.project.reading import PYPROJECT, parse_toml, read_bytes
+from hatch_connect.project.target import minor_of
 from hatch_connect.typed import table_at, text_at, texts_at, value_at
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ _TYPES = {
     "python-flask": "python-api",
     "quarto": "quarto-static",
 }
-_OF_R = ("r-", "rmd")
 _OUR_NAME = re.compile(r"-[A-Z0-9]{4}$")  # which Publisher adds to a title
+_TOO_OLD = ("2.7", "3.5", "3.6", "3.7")  # for `python_version`
 _NO_PATTERN = re.compile(r"[^*?\[\]!]+")
 
 
@@ -100,7 +101,7 @@ def _records(root: Path) -> Iterator[tuple[Toml, OtherDeployment]]:
         kind = text_at(record, "server_type") or "connect"
         if not url or not guid or kind != "connect":
             continue
-        mode = _mode(text_at(record, "configuration", "type") or text_at(record, "type") or "")
+        mode = _mode(text_at(record, "configuration", "type") or text_at(record, "type"))
         entrypoint = text_at(record, "configuration", "entrypoint") or ""
         yield (
             record,
@@ -120,15 +121,13 @@ def _toml_files(root: Path, folder: str) -> Iterator[tuple[str, Toml]]:
             yield f"{folder}/{file.name}", parse_toml(read_bytes(file), file)
 
 
-def _mode(kind: str) -> AppMode | None:
-    """Return the app mode of one of Publisher's types; None for one that is not ours to build."""
-    if kind.startswith(_OF_R) or not kind:
-        return None
-    try:
-        mode = find_app_mode(_TYPES.get(kind, kind))
-    except UsageError:
-        return None
-    return None if mode.prepared else mode
+def _mode(kind: str | None) -> AppMode | None:
+    """Return the app mode of a type of Publisher's, or by Connect's name; None if it is not ours.
+
+    Short names would not do: `shiny` and `api` are Connect's names of R content.
+    """
+    name = _TYPES.get(kind or "", kind)
+    return next((mode for mode in APP_MODES if mode.name == name and not mode.prepared), None)
 
 
 def as_entrypoint(text: str, mode: AppMode, root: Path) -> str:
@@ -184,7 +183,7 @@ def _configured(
     path: str, table: Toml, root: Path, deployed: tuple[OtherDeployment, ...]
 ) -> OtherContent | None:
     """Return the content that a configuration describes; None for what is not ours."""
-    mode = _mode(text_at(table, "type") or "")
+    mode = _mode(text_at(table, "type"))
     if mode is None or text_at(table, "product_type") not in {None, "connect"}:
         return None
     notes: list[str] = []
@@ -193,7 +192,7 @@ def _configured(
         settings["entrypoint"] = as_entrypoint(entrypoint, mode, root)
     if title := text_at(table, "title"):
         settings["title"] = title
-    settings |= _python(table_at(table, "python"), mode, root)
+    settings |= _python(table_at(table, "python"), mode, root, notes)
     if value_at(table, "validate") is False:
         settings["verify"] = False
     settings |= {
@@ -219,12 +218,16 @@ def _configured(
 _NOT_OURS = ("r", "integration_requests", "has_parameters", "source")
 
 
-def _python(python: Toml, mode: AppMode, root: Path) -> dict[str, object]:
+def _python(python: Toml, mode: AppMode, root: Path, notes: list[str]) -> dict[str, object]:
     if not mode.has_python:
         return {}
     settings: dict[str, object] = {}
     if version := text_at(python, "version"):
-        settings["python-version"] = ".".join(version.split(".")[:2])
+        minor = minor_of(version)
+        if minor in _TOO_OLD:
+            notes.append(f"Python {version} is too old, and was not taken over.")
+        else:
+            settings["python-version"] = minor
     elif requires := text_at(python, "requires_python"):
         settings["python-version"] = requires
     file = text_at(python, "package_file")
@@ -290,6 +293,7 @@ def _official(root: Path, pyproject: Toml) -> tuple[OtherContent, ...]:
             merged,
             places=(*merged.places, *content.places),
             settings={**content.settings, **merged.settings},
+            notes=(*merged.notes, *content.notes),
             deployed=merged.deployed or content.deployed,
         )
     return (merged,)
@@ -297,8 +301,9 @@ def _official(root: Path, pyproject: Toml) -> tuple[OtherContent, ...]:
 
 def _of_table(root: Path, pyproject: Toml) -> Iterator[OtherContent]:
     table = table_at(pyproject, "tool", "rsconnect")
-    mode = _mode(text_at(table, "app_mode") or "")
-    if mode is None:
+    try:
+        mode = find_app_mode(text_at(table, "app_mode") or "")
+    except UsageError:
         return
     settings: dict[str, object] = {"app-mode": mode.name}
     for key in ("entrypoint", "title", "requirements_file"):
@@ -312,7 +317,7 @@ def _of_table(root: Path, pyproject: Toml) -> Iterator[OtherContent]:
 def _recorded(root: Path) -> Iterator[OtherContent]:
     for file in sorted((root / _RSCONNECT).glob("*.json")):
         entries = [each for each in _json(file).values() if text_at(each, "app_guid")]
-        mode = _mode(next((text_at(each, "app_mode") or "" for each in entries), ""))
+        mode = _mode(next((text_at(each, "app_mode") for each in entries), None))
         if mode is None:
             continue
         path = f"{_RSCONNECT}/{file.name}"
@@ -342,7 +347,7 @@ def _recorded(root: Path) -> Iterator[OtherContent]:
 def _of_manifest(root: Path) -> Iterator[OtherContent]:
     manifest = _json(root / _MANIFEST) if (root / _MANIFEST).is_file() else {}
     metadata = table_at(manifest, "metadata")
-    mode = _mode(text_at(metadata, "appmode") or "")
+    mode = _mode(text_at(metadata, "appmode"))
     if mode is None:
         return
     settings: dict[str, object] = {"app-mode": mode.name}
@@ -350,8 +355,14 @@ def _of_manifest(root: Path) -> Iterator[OtherContent]:
     entrypoint = next(filter(None, (text_at(metadata, key) for key in keys)), None)
     if entrypoint and not (mode.is_html and not entrypoint.endswith((".html", ".htm"))):
         settings["entrypoint"] = as_entrypoint(entrypoint, mode, root)
-    settings |= _python({"version": text_at(manifest, "python", "version")}, mode, root)
-    yield OtherContent(name="main", places=(_MANIFEST,), settings=settings)
+    notes: list[str] = []
+    settings |= _python({"version": text_at(manifest, "python", "version")}, mode, root, notes)
+    yield OtherContent(
+        name="main",
+        places=(_MANIFEST,),
+        settings=settings,
+        notes=tuple(f"{_MANIFEST}: {note}" for note in notes),
+    )
 
 
 def _json(file: Path) -> dict[str, object]:

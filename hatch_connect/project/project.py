@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.project.content_kind import AppMode
     from hatch_connect.project.declared import DeclaredSettings
-    from hatch_connect.project.entrypoints import Entrypoint
+    from hatch_connect.project.discovery import Entrypoint
     from hatch_connect.project.reading import ProjectTables
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from support.calling import Caller
     from support.sandbox import Finished, Sandbox
 
 FLASK = "from flask import Flask\n\napp = Flask(__name__)\n"
@@ -196,6 +197,81 @@ def test_nothing_is_written_where_nobody_says_yes(sandbox: Sandbox, tmp_path: Pa
     assert '+app-mode = "python-api"' in facts["diff"]
     assert not facts["written"]
     assert not (project / "pyproject.toml").exists()
+
+
+def test_a_person_is_asked_what_it_is_and_whether_to_write_it(caller: Caller) -> None:
+    project = project_of(caller.folder, {"a.py": FLASK, "b.py": FASTAPI, ".python-version": "3.12"})
+    answers = iter(["2\n", "n\n", "1\n", "y\n", "3\n"])
+    asked: list[str] = []
+
+    def answer(question: str) -> str:
+        asked.append(question)
+        return next(answers)
+
+    caller.answers = answer
+    refused = caller.call("init", directory="sales")
+    assert refused.code == 2
+    assert "Nothing was written." in refused.stderr
+    assert not (project / "pyproject.toml").exists()
+    done = caller.call("init", directory="sales")
+    assert done.code == 0, done.said
+    assert table(project) == {"app-mode": "python-fastapi", "entrypoint": "b"}
+    assert [question.splitlines()[-1] for question in asked] == [
+        "Number: ",
+        "Write this? [y/N] ",
+    ] * 2
+    (project / "pyproject.toml").unlink()
+    assert "'3' is not one of 1 to 2" in caller.call("init", directory="sales").stderr
+
+
+def test_a_file_that_changes_while_the_person_thinks_is_left_alone(caller: Caller) -> None:
+    project = project_of(caller.folder, {**KINDS["flask"][0], "pyproject.toml": PROJECT})
+
+    def answer(_: str) -> str:
+        (project / "pyproject.toml").write_text(f"{PROJECT}# mine\n", encoding="utf-8")
+        return "y\n"
+
+    caller.answers = answer
+    done = caller.call("init", directory="sales")
+    assert done.code == 2
+    assert "was changed meanwhile" in done.stderr
+    assert (project / "pyproject.toml").read_text(encoding="utf-8") == f"{PROJECT}# mine\n"
+
+
+def test_invoke_is_told_its_line_and_tasks_stay(sandbox: Sandbox, tmp_path: Path) -> None:
+    tasks = "from invoke import task\n\n\n@task\ndef hello(c):\n    print('hello')\n"
+    project = project_of(tmp_path, {**KINDS["flask"][0], "tasks.py": tasks})
+    done = init(sandbox, project)
+    assert "Add this line to tasks.py: from invoke_tasks import ns" in done.stderr
+    assert "invoke deploy" in done.stderr
+    assert (project / "tasks.py").read_text(encoding="utf-8") == tasks
+    (project / "pyproject.toml").unlink()
+    (project / "tasks.py").write_text("from invoke_tasks import ns\n", encoding="utf-8")
+    shown = sandbox.invoke("init", "--dry-run", cwd=project)
+    assert shown.code == 0, shown.said
+    assert '+app-mode = "python-api"' in shown.stdout
+    assert sandbox.invoke("init", "--yes", cwd=project).code == 0
+    assert table(project)["app-mode"] == "python-api"
+
+
+def test_a_manifest_of_r_is_not_taken_for_python(sandbox: Sandbox, tmp_path: Path) -> None:
+    manifest = {"version": 1, "metadata": {"appmode": "shiny"}, "files": {}}
+    files = {"app.R": "shinyApp(ui, server)\n", "manifest.json": json.dumps(manifest)}
+    done = sandbox.connect("init", "--yes", cwd=project_of(tmp_path, files))
+    assert done.code == 2
+    assert "hatch-connect deploy manifest.json" in done.stderr
+
+
+def test_a_python_that_is_too_old_is_not_taken_over(sandbox: Sandbox, tmp_path: Path) -> None:
+    manifest = {
+        "metadata": {"appmode": "python-api", "entrypoint": "app"},
+        "python": {"version": "3.7.6"},
+    }
+    files = {**KINDS["flask"][0], "manifest.json": json.dumps(manifest)}
+    project = project_of(tmp_path, files)
+    done = init(sandbox, project)
+    assert "manifest.json: Python 3.7.6 is too old, and was not taken over." in done.stderr
+    assert table(project)["python-version"] != "3.7"
 
 
 def test_a_table_that_is_there_stays(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from support.waiting import PATIENCE
 
 from hatch_connect.local.runner import __main__ as runner
-from hatch_connect.project.entrypoints import GUESSED
+from hatch_connect.project.discovery import GUESSED
 
 if TYPE_CHECKING:
     from pathlib import Path

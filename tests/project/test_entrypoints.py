@@ -13,12 +13,8 @@ from support.sandbox import REPOSITORY
 
 from hatch_connect.errors import ConfigurationError
 from hatch_connect.project.content_kind import AppMode, EntrypointKind, find_app_mode
-from hatch_connect.project.entrypoints import (
-    discover,
-    entrypoint_candidates,
-    entrypoint_problem,
-    express_entrypoint,
-)
+from hatch_connect.project.discovery import discover, express_entrypoint
+from hatch_connect.project.entrypoints import entrypoint_candidates, entrypoint_problem
 from hatch_connect.project.project import read_project
 from hatch_connect.project.settings import EnvironmentManagement
 from hatch_connect.project.sources import read_source

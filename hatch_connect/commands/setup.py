@@ -1,0 +1,251 @@
+"""What `init` finds out: what a project is, and what the clients of others knew of it."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from packaging.utils import canonicalize_name
+
+from hatch_connect.commands.additions import Addition
+from hatch_connect.commands.server import server_store
+from hatch_connect.connect.servers import server_url
+from hatch_connect.errors import StoreError, UsageError
+from hatch_connect.events import Warned
+from hatch_connect.project.content_kind import find_app_mode
+from hatch_connect.project.discovery import discover, discover_content
+from hatch_connect.project.metadata import parse_requirement, read_metadata
+from hatch_connect.project.others import OtherContent, read_others
+from hatch_connect.project.reading import HATCH, PYPROJECT, ProjectTables, parse_toml, read_bytes
+from hatch_connect.typed import table_at
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from hatch_connect.commands.call import Call
+    from hatch_connect.project.discovery import FoundContent
+
+OURS = ("tool", "hatch-connect")
+RUNNERS = ("hatch", "invoke", "none")
+TASKS = "tasks.py"
+_LEFT = (".posit/publish", "rsconnect-python", "manifest.json", "requirements.txt")
+_REQUIREMENT = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)", re.MULTILINE)
+
+
+@dataclass(kw_only=True)
+class Start:
+    """A project before it is set up; `notes` are for the person."""
+
+    call: Call
+    root: Path
+    notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def tables(self) -> ProjectTables:
+        """What its files say; a file that is not there says nothing."""
+        pyproject, hatch = (
+            parse_toml(self.data(name), self.root / name) for name in (PYPROJECT, HATCH)
+        )
+        return ProjectTables(root=self.root, pyproject=pyproject, hatch=hatch, marked=())
+
+    def data(self, name: str) -> bytes:
+        """Return a file's content; nothing if there is none."""
+        return read_bytes(self.root / name) if (self.root / name).exists() else b""
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether it has a table of ours already."""
+        return self.tables.table(*OURS) is not None
+
+    @cached_property
+    def backend(self) -> str:
+        """The build back end."""
+        return read_metadata(self.tables, []).build_backend or ""
+
+    @cached_property
+    def runner(self) -> str:
+        """What runs the commands: what the call says, else what the project uses."""
+        given = self.call.options.runner
+        if given is not None and given not in RUNNERS:
+            raise UsageError(f"--runner is one of {', '.join(RUNNERS)}, not {given!r}.")
+        if given:
+            return given
+        hatch = (self.root / HATCH).is_file() or self.tables.table("tool", "hatch") is not None
+        if hatch or self.backend.startswith("hatchling"):
+            return "hatch"
+        return "invoke" if re.search(rb"\binvoke\b", self.data(TASKS)) else "none"
+
+    @cached_property
+    def packages(self) -> frozenset[str]:
+        """The names of the packages that it says it needs."""
+        metadata = read_metadata(self.tables, [])
+        parsed = map(parse_requirement, metadata.dependencies)
+        listed = _REQUIREMENT.findall(self.data("requirements.txt").decode(errors="replace"))
+        poetry = table_at(self.tables.pyproject, "tool", "poetry", "dependencies")
+        names = (*(each.name for each in parsed if each), *listed, *poetry)
+        return frozenset(map(canonicalize_name, names))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartContent:
+    """A piece of content: `name` is None for the only one; `tables` are to be added."""
+
+    name: str | None
+    settings: Mapping[str, object]
+    tables: tuple[Addition, ...]
+    because: str
+
+
+def project_folder(call: Call) -> Path:
+    """Return the project's folder: the nearest with a pyproject.toml, or what says as much."""
+    directory = (call.surroundings.directory / (call.options.directory or "")).absolute()
+    if not directory.is_dir():
+        raise UsageError(f"There is no folder {directory}.", hint="Correct --directory.")
+    if any((directory / name).exists() for name in (PYPROJECT, *_LEFT)):
+        return directory
+    above = (f for f in directory.parents if (f / PYPROJECT).is_file())
+    return next(above, directory)
+
+
+def find_contents(start: Start) -> tuple[StartContent, ...]:
+    """Return what is to be deployed: what the call says, what others left, or what is found."""
+    options = start.call.options
+    given = {"app-mode": options.app_mode, "entrypoint": options.entrypoint}
+    given = {key: value for key, value in given.items() if value}
+    if options.app_mode:
+        given["app-mode"] = find_app_mode(options.app_mode).name
+    others = read_others(start.root, start.tables.pyproject)
+    if len(others) > 1 and not given:
+        return tuple(_of_other(start, each, given, several=True) for each in others)
+    if len(others) == 1 and given.get("app-mode") in {None, others[0].settings["app-mode"]}:
+        return (_of_other(start, others[0], given),)
+    return (_found(start, given),)
+
+
+def _of_other(
+    start: Start, other: OtherContent, given: Mapping[str, object], *, several: bool = False
+) -> StartContent:
+    settings = {**other.settings, **given}
+    mode = find_app_mode(str(settings["app-mode"]))
+    if "entrypoint" not in settings:
+        only = discover(mode, start.root)
+        settings |= {"entrypoint": str(only[0])} if len(only) == 1 else {}
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", other.name)[:64] if several else None
+    where = (*OURS, "content", name) if name else OURS
+    start.notes.extend(other.notes)
+    guids = _guids(start, other)
+    below = []
+    if len(guids) == 1:
+        settings |= {"server": next(iter(guids)), "guid": next(iter(guids.values()))}
+    elif guids:
+        names = _nicknames(start, tuple(guids))
+        below = [
+            Addition(table=(*where, "on", names[url]), values={"server": url, "guid": guid})
+            for url, guid in guids.items()
+        ]
+    if other.declared:
+        below.append(Addition(table=(*where, "settings"), values=other.declared))
+    return StartContent(
+        name=name,
+        settings=_in_order(settings),
+        tables=(Addition(table=where, values=_in_order(settings)), *below),
+        because=f"as {' and '.join(other.places)} {'say' if len(other.places) > 1 else 'says'}",
+    )
+
+
+def _in_order(settings: Mapping[str, object]) -> dict[str, object]:
+    first = ("app-mode", "entrypoint", "title")
+    return {key: settings[key] for key in (*first, *settings) if key in settings}
+
+
+def _guids(start: Start, other: OtherContent) -> dict[str, str]:
+    """Return the content's GUID on each server; one that files do not agree on is left out."""
+    found: dict[str, dict[str, str]] = {}
+    for each in other.deployed:
+        with suppress(UsageError):
+            found.setdefault(server_url(each.server_url), {})[each.guid] = each.path
+    for url, guids in found.items():
+        if len(guids) > 1:
+            named = " and ".join(f"{path} ({guid})" for guid, path in guids.items())
+            text = f"Two records name different content on {url}: {named}."
+            start.call.report(Warned(text=f"{text} Write the right one as `guid`."))
+    return {url: next(iter(guids)) for url, guids in found.items() if len(guids) == 1}
+
+
+def _nicknames(start: Start, urls: tuple[str, ...]) -> dict[str, str]:
+    """Return a nickname for each server: the one that is saved, else one made of its host."""
+    names: dict[str, str] = {}
+    for url in urls:
+        saved = None
+        with suppress(StoreError):
+            saved = server_store(start.call).find(url)
+        host = (urlsplit(url).hostname or "server").replace(".", "-").replace(":", "-")
+        name = (saved and saved.name) or host
+        count = sum(other.startswith(name) for other in names.values())
+        names[url] = f"{name}-{count + 1}" if name in names.values() else name
+    return names
+
+
+def _found(start: Start, given: Mapping[str, object]) -> StartContent:
+    """Return the content that the project's files tell of, as far as the call does not."""
+    if {"app-mode", "entrypoint"} <= {*given}:
+        return _plain(given, "as the options say")
+    found = discover_content(start.root, start.packages)
+    if mode := given.get("app-mode"):
+        like = [each for each in found if each.mode.name == mode]
+        if len(like) != 1:  # `Project.content` says what is wrong
+            return _plain(given, "as --app-mode says")
+        found = tuple(like)
+    if entrypoint := given.get("entrypoint"):
+        found = tuple(each for each in found if str(each.entrypoint) == entrypoint) or found
+    if not found:
+        hint = "Say what it is: hatch-connect init --app-mode fastapi --entrypoint MODULE:OBJECT"
+        if (start.root / "manifest.json").is_file():
+            hint = "Deploy what is prepared as it is: hatch-connect deploy manifest.json"
+        raise UsageError(
+            f"No Python app, notebook, document or page was found in {start.root}.", hint=hint
+        )
+    chosen = found[0] if len(found) == 1 else _ask(start, found)
+    entrypoint = given.get("entrypoint") or _written_entrypoint(start, chosen)
+    return _plain({"app-mode": chosen.mode.name, "entrypoint": entrypoint}, chosen.because)
+
+
+def _plain(settings: Mapping[str, object], because: str) -> StartContent:
+    added = Addition(table=OURS, values=dict(settings))
+    return StartContent(name=None, settings=settings, tables=(added,), because=because)
+
+
+def _written_entrypoint(start: Start, found: FoundContent) -> str:
+    """Return the entrypoint; without a package, `src/` is a folder like any other."""
+    text = str(found.entrypoint)
+    file = text.partition(":")[0]
+    path = file if file.endswith(".py") else f"{file.replace('.', '/')}.py"
+    below = not (start.root / path).is_file() and (start.root / "src" / path).is_file()
+    if start.backend or not below:
+        return text
+    return f"src/{text}" if file.endswith(".py") else f"src.{text}"
+
+
+def _ask(start: Start, found: tuple[FoundContent, ...]) -> FoundContent:
+    """Let the person choose. Raises UsageError if there is nobody to ask, or no such number."""
+    width = max(len(each.mode.name) for each in found)
+    lines = [
+        f"  {number}  {each.mode.name:{width}}  {each.entrypoint}  ({each.because})"
+        for number, each in enumerate(found, 1)
+    ]
+    listed = "\n".join(lines)
+    ask = start.call.surroundings.ask
+    if ask is None:
+        raise UsageError(
+            f"This project may be one of several kinds of content:\n{listed}",
+            hint="Choose one with --app-mode and --entrypoint.",
+        )
+    answer = ask(f"What should be deployed?\n{listed}\nNumber: ").strip()
+    if not answer.isdecimal() or not 0 < int(answer) <= len(found):
+        raise UsageError(f"{answer!r} is not one of 1 to {len(found)}. Nothing was written.")
+    return found[int(answer) - 1]
