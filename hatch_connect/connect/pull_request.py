@@ -130,9 +130,11 @@ class PullRequest:
     def comment(self, marker: str, text: str) -> None:
         """Make the comment that begins with a hidden marker, or change the one that does."""
         body = json.dumps({"body": f"{marker}\n{text}"})
-        me = (
-            None if self._site is _GITHUB else value_at(self._ask("GET", f"{self._api}/user"), "id")
-        )
+        me = None
+        if self._site is _GITLAB:
+            me = value_at(self._ask("GET", f"{self._api}/user"), "id")
+            if me is None:  # without it each call would make another
+                raise AnswerError("GitLab's answer does not tell whose token it is.")
         for known in self._known():
             number = value_at(known, "id")
             its = (text_at(known, "body") or "").startswith(marker) and _is_ours(known, me)
