@@ -317,7 +317,21 @@ def surroundings() -> Surroundings:
         wait_for_person=_wait_for_person if person else None,
         open_page=_open_page if _has_browser() else None,
         show=_show_now,
+        spelled=_spelled,
     )
+
+
+def _spelled(text: str) -> str:
+    if "hatch-connect" not in text:
+        return text
+    from hatch_connect.commands.way import way_of
+
+    hatch = bool(os.environ.get(RUN_BY))
+    # Windows has no shell that could set that for the scripts.
+    if sys.platform == "win32" and "HATCH_ENV_ACTIVE" in os.environ:
+        hatch = sys.argv[0].endswith("__main__.py")
+    way = way_of(sys.argv, os.environ, Path(sys.executable), by_hatch=hatch)
+    return way.spelled(text)
 
 
 def _has_browser() -> bool:

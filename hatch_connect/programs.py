@@ -1,4 +1,4 @@
-"""Runs other programs, and keeps what they say."""
+"""Runs other programs and keeps what they say, and knows the tools that install some."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from tempfile import gettempdir
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +23,7 @@ IDENTITY_FILE = "CONNECT_IDENTITY_TOKEN_FILE"
 _TAIL = 25
 _PATIENCE = 3.0  # seconds in which a program may clean up before it is killed
 _WIDEST = 400
+_UV_CACHES = {"archive-v0", "environments-v2"}
 
 
 def run_program(
@@ -75,6 +76,16 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
             process.wait(_PATIENCE)
+
+
+def tool_environment(prefix: Path) -> Literal["pipx", "pipx run", "uv tool", "uvx"] | None:
+    """Return what made an environment for a program alone; None if it is another one."""
+    if (prefix / "pipx_metadata.json").is_file() or "pipx" in prefix.parts:
+        kept = prefix.parent.name == "venvs" or (prefix / "pipx_metadata.json").is_file()
+        return "pipx" if kept and ".cache" not in prefix.parts else "pipx run"
+    if (prefix / "uv-receipt.toml").is_file():
+        return "uv tool"
+    return "uvx" if _UV_CACHES & {*prefix.parts} else None
 
 
 def text_of(said: bytes) -> str:

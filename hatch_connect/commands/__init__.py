@@ -249,10 +249,10 @@ def run_command(
 
     The API key of the call or of the environment is masked in everything that is reported, as are
     the headers of the environment and what signs in without a key: servers and builds may repeat
-    them. Raises HatchConnectError.
+    them. Hints name commands in the way that was used. Raises HatchConnectError.
     """
     try:
-        from hatch_connect.commands.call import Call
+        from hatch_connect.commands.call import Call, reworded
         from hatch_connect.programs import IDENTITY_VARIABLES
 
         module = import_module(f"{__name__}.{_module_of(command)}")
@@ -266,6 +266,7 @@ def run_command(
         from hatch_connect.connect.headers import secrets_in
 
         secrets += secrets_in(text)
-    called = Call.of(options, surroundings, report)
-    with called.masking((*secrets, called.secrets)) as call:
-        return cast("Result", getattr(module, f"run_{command}")(call))
+    with reworded(surroundings.spelled, report) as spelled:
+        called = Call.of(options, surroundings, spelled)
+        with called.masking((*secrets, called.secrets)) as call:
+            return cast("Result", getattr(module, f"run_{command}")(call))

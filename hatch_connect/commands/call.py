@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import HatchConnectError, UsageError, add_facts, facts_of
-from hatch_connect.events import Progress
+from hatch_connect.events import LogLine, Progress
 from hatch_connect.secret import Secrets, hiding
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ class Surroundings:
     opens a URL in a browser, and is None if this machine has none that a person could see.
     `show` prints a line of a result that comes bit by bit, and is None if all of it is returned at
     the end. `interpreter` is the one that runs us.
+    `spelled` puts the commands in a text, which hints write as `hatch-connect COMMAND`, into the
+    words by which this process was called.
     """
 
     environ: Mapping[str, str]
@@ -48,6 +50,7 @@ class Surroundings:
     wait_for_person: Callable[[], None] | None = None
     open_page: Callable[[str], bool] | None = None
     show: Callable[[str], None] | None = None
+    spelled: Callable[[str], str] = str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,33 +161,45 @@ def nothing_changed(again: str = "deploy") -> Iterator[None]:
 def masking(secrets: Iterable[Secret | Secrets | None], report: Report) -> Iterator[Report]:
     """Yield a report that hides these values; exceptions that leave the block hide them too."""
     hide = hiding(secret for secret in secrets if secret is not None)
+    with reworded(hide, report, logs=True) as report_masked:
+        yield report_masked
 
-    def report_masked(event: Event) -> None:
-        if not isinstance(event, Progress):
-            event = replace(event, text=hide(event.text))
+
+@contextmanager
+def reworded(
+    change: Callable[[str], str], report: Report, *, logs: bool = False
+) -> Iterator[Report]:
+    """Yield a report of changed texts; those of exceptions that leave the block change too.
+
+    `logs` tells whether that is for what others wrote as well.
+    """
+
+    def report_changed(event: Event) -> None:
+        if not isinstance(event, Progress) and (logs or not isinstance(event, LogLine)):
+            event = replace(event, text=change(event.text))
         report(event)
 
     try:
-        yield report_masked
+        yield report_changed
     except BaseException as error:
-        _mask(error, hide)
+        _reword(error, change, logs=logs)
         raise
 
 
-def _mask(error: BaseException, hide: Callable[[str], str]) -> None:
-    """Hide the values in an exception, in its notes and facts, and in its causes."""
+def _reword(error: BaseException, change: Callable[[str], str], *, logs: bool) -> None:
+    """Change the texts of an exception, of its notes and facts, and of its causes."""
     # Libraries repeat values in what they raise first, and a traceback shows every cause.
     seen: set[int] = set()
     one: BaseException | None = error
     while one is not None and id(one) not in seen:
         seen.add(id(one))
         if notes := getattr(one, "__notes__", None):
-            one.__notes__ = [hide(note) for note in notes]
+            one.__notes__ = [change(note) for note in notes]
         log = facts_of(one).get("log")
-        if isinstance(log, list):
-            add_facts(one, log=[hide(line) for line in log])
+        if logs and isinstance(log, list):
+            add_facts(one, log=[change(line) for line in log])
         if isinstance(one, HatchConnectError):
-            one.message = hide(one.message)
-            one.hint = hide(one.hint) if one.hint else None
+            one.message = change(one.message)
+            one.hint = change(one.hint) if one.hint else None
             one.args = (one.message,)
         one = one.__cause__ or one.__context__

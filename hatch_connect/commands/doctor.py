@@ -116,13 +116,14 @@ class _Checks:
     def note(self, check: str, state: State, said: str | _Remark, code: int = 0) -> None:
         """Note what came of a check."""
         remark = said if isinstance(said, _Remark) else _Remark(said)
+        spelled = self.call.surroundings.spelled
         finding = Finding(
             area=self.area,
             content=self.content,
             check=check,
             state=state,
-            text=remark.text,
-            hint=remark.hint,
+            text=spelled(remark.text),
+            hint=spelled(remark.hint) if remark.hint else None,
             exit_code=code,
         )
         if finding not in self.findings:  # two pieces of content may have one trouble

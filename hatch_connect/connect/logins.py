@@ -208,7 +208,7 @@ class LoginEntry:
     @property
     def again(self) -> str:
         """The command that logs in again."""
-        return shlex.join(("hatch-connect", "login", "--name", self.name, self.url))
+        return shlex.join(("hatch-connect", "login", self.url, "--name", self.name))
 
     def _entry(self, entries: _Entry) -> _Entry:
         """Return the entry, if it still is this login. Raises RefusedError."""

@@ -329,7 +329,7 @@ class _Finder:
             "`tool.hatch-connect.server`, and none is the only or the default one of "
             f"{self._store.path}.",
             hint=f"{self._store.known_names()}\n"
-            "Log in to one with: hatch-connect login --name NAME URL\n"
+            "Log in to one with: hatch-connect login URL --name NAME\n"
             "or add one with its API key: hatch-connect add --name NAME --server URL\n"
             "or set CONNECT_SERVER.",
         )
@@ -458,7 +458,7 @@ def _no_key(
             f"--server {url}.",
         )
     workflow = _workflows_way(url, environ)
-    person = "" if workflow else f"Log in with: hatch-connect login --name NAME {url}\nor store "
+    person = "" if workflow else f"Log in with: hatch-connect login {url} --name NAME\nor store "
     hint = (
         f"{person or 'Store '}a key with: hatch-connect add --name NAME --server {url}\n"
         f"or set CONNECT_SERVER={url} together with CONNECT_API_KEY."

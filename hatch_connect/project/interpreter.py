@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.utils import canonicalize_name
 
 from hatch_connect.errors import InterpreterError
-from hatch_connect.programs import run_program, text_of
+from hatch_connect.programs import run_program, text_of, tool_environment
 from hatch_connect.project.target import minor_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ SECONDS = 60
 FALLBACK = "the interpreter that runs this"
 
 _OLDEST = (3, 8)
-_UV_CACHES = {"archive-v0", "environments-v2"}
 _QUOTED = 200
 _MARK = "hatch-connect:"
 
@@ -98,14 +97,12 @@ class Interpreter:
 
 def tool_of(interpreter: Interpreter, environ: Mapping[str, str]) -> str | None:
     """Return which tool's environment this is, for a message; None if it may be a project's."""
-    prefix = interpreter.path.parent.parent
     if environ.get("HATCH_ENV_ACTIVE"):
         return "Hatch's own environment"
-    if (prefix / "pipx_metadata.json").is_file() or "pipx" in prefix.parts:
+    tool = tool_environment(interpreter.path.parent.parent)
+    if tool in {"pipx", "pipx run"}:
         return "an environment of pipx"
-    if (prefix / "uv-receipt.toml").is_file() or _UV_CACHES & {*prefix.parts}:
-        return "an environment of `uv tool`"
-    return None
+    return "an environment of `uv tool`" if tool else None
 
 
 def inspect_interpreter(python: Path) -> Interpreter:

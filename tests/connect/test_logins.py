@@ -206,7 +206,7 @@ def test_a_client_that_the_server_has_forgotten_is_another_for_the_next_login(
     put(entry, OLD)
     with pytest.raises(RefusedError, match="invalid_client") as caught:
         entry.renewed(OLD, Server("client-2"), events.append)
-    assert "login --name prod https://Connect.example.com/rsc/" in str(caught.value)
+    assert "login https://Connect.example.com/rsc/ --name prod" in str(caught.value)
     assert stored(entry)["oauth_client_id"] == "client-2"
 
 

@@ -149,7 +149,7 @@ class TestKeys:
         said = self.refusal(store, ServerOptions(), {"CONNECT_API_KEY": "ENV-KEY"}, OTHER)
         assert f"There is no API key for {OTHER}" in said
         assert "only pyproject.toml names" in said
-        assert f"hatch-connect login --name NAME {OTHER}" in said
+        assert f"hatch-connect login {OTHER} --name NAME" in said
         assert f"hatch-connect add --name NAME --server {OTHER}" in said
         assert f"CONNECT_SERVER={OTHER}" in said
         assert "ENV-KEY" not in said

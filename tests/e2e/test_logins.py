@@ -269,7 +269,7 @@ def test_a_login_that_is_revoked_ends(person: Person, oauth: FakeOAuth) -> None:
     done = person.call("details", code=3)
     assert "has ended, and cannot be renewed" in done.stderr
     assert "(invalid_grant)" in done.stderr
-    assert f"login --name prod {person.connect.url}/" in done.stderr
+    assert f"login {person.connect.url}/ --name prod" in done.stderr
 
 
 def test_a_program_that_the_server_has_forgotten_is_registered_anew(

@@ -327,6 +327,23 @@ def test_outside_of_a_project_the_error_says_what_is_missing(
     assert json.loads(done.stdout)["error"]["exit_code"] == 2
 
 
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [
+        ("hatch-connect", "hatch-connect login URL --name NAME"),
+        ("hatch run", "hatch run connect-login URL --name NAME"),
+        ("hatch run connect:", "hatch run connect:login URL --name NAME"),
+        ("invoke", "invoke login --server URL --name NAME"),
+        ("invoke sub-collection", "invoke connect.login --server URL --name NAME"),
+    ],
+)
+def test_hints_can_be_followed(way: str, said: str, project: Path, sandbox: Sandbox) -> None:
+    use(way, project)
+    json_too = call(way, "info", "--json", project=project, sandbox=sandbox)
+    assert f": {said}\n" in json.loads(json_too.stdout)["error"]["hint"]
+    assert f": {said}\n" in json_too.stderr
+
+
 def test_a_server_that_is_not_there_is_an_error_of_its_own(project: Path, sandbox: Sandbox) -> None:
     environ = {"CONNECT_SERVER": "http://127.0.0.1:9", "CONNECT_API_KEY": "k" * 32}
     done = sandbox.connect("details", cwd=project, **environ)
