@@ -27,7 +27,7 @@ from hatch_connect.commands.runner import (
     workflow,
 )
 from hatch_connect.commands.setup import TASKS, Start, StartContent, find_contents, project_folder
-from hatch_connect.errors import HatchConnectError, UsageError
+from hatch_connect.errors import HatchConnectError, LockError, UsageError
 from hatch_connect.events import Note
 from hatch_connect.locks import find_lock
 from hatch_connect.project.interpreter import Interpreter
@@ -40,9 +40,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hatch_connect.commands.call import Call
+    from hatch_connect.locks.lock import LockFile
     from hatch_connect.project.project import ProjectConfig
 
 _VERSION = re.compile(r"^version(?:_info)?\s*=\s*(3\.[0-9]+)", re.MULTILINE)
+_PYTHONS = ("3.12", "3.13", "3.11", "3.14", "3.10", "3.9")
 _NAMESPACE = "from invoke_tasks import ns"
 
 
@@ -139,38 +141,53 @@ def _python(
     for content, config in zip(contents, configs, strict=True):
         if not config.app_mode.has_python:
             continue
-        lock = None
-        with suppress(HatchConnectError):  # a list that must be locked first
-            lock = find_lock(config)
-        interpreter, because = _interpreter(start)
+        lock = _lock(start, config)
         lock_python = lock.lock_python if lock else None
         with suppress(HatchConnectError):
             choose_python(config, lock_python=lock_python)
             continue
-        with suppress(HatchConnectError):
-            python = choose_python(
-                config, lock_python=lock_python, interpreter=partial(_same, interpreter)
-            )
-            values = {"python-version": python.minor}
-            added.append(Addition(table=content.tables[0].table, values=values))
-            start.notes.append(f'python-version = "{python.minor}" ({because})')
+        for interpreter, because in _interpreters(start):
+            ask = partial(_same, interpreter)
+            with suppress(HatchConnectError):  # one that the project excludes
+                python = choose_python(config, lock_python=lock_python, interpreter=ask)
+                values = {"python-version": python.minor}
+                added.append(Addition(table=content.tables[0].table, values=values))
+                start.notes.append(f'python-version = "{python.minor}": {because}')
+                break
     return added
 
 
-def _interpreter(start: Start) -> tuple[Interpreter, str]:
-    """Return the Python of the project's virtual environment, else our own."""
+def _lock(start: Start, config: ProjectConfig) -> LockFile | None:
+    """Return the lock; without one, note how to make it."""
+    try:
+        lock = find_lock(config)
+    except LockError as error:
+        start.todo.append(f"{error.message} {error.hint or ''}")
+        return None
+    if lock is None and not config.app_mode.is_quarto:  # which may need none
+        has_project = config.metadata.has_project
+        how = "uv lock" if has_project else "pip freeze > requirements.txt"
+        start.todo.append(f"Lock the packages: {how}")
+    return lock
+
+
+def _interpreters(start: Start) -> Iterator[tuple[Interpreter, str]]:
+    """Return the Python of the project's virtual environment, our own, and others."""
     active = start.call.environ.get("VIRTUAL_ENV")
     for folder in (start.root / ".venv", start.root / "venv", *([Path(active)] if active else [])):
         with suppress(OSError, UnicodeDecodeError):
             found = _VERSION.search((folder / "pyvenv.cfg").read_text(encoding="utf-8"))
             if found:
-                python = Interpreter(path=folder, version=found[1], implementation="cpython")
-                return python, f"the Python of {folder.name}"
-    version = "{}.{}".format(*sys.version_info)
-    python = Interpreter(
-        path=start.call.surroundings.interpreter, version=version, implementation="cpython"
-    )
-    return python, "nothing states one: this is the Python that runs hatch-connect"
+                yield _interpreter(folder, found[1]), f"as in the virtual environment {folder.name}"
+    ours = start.call.surroundings.interpreter
+    own = "{}.{}".format(*sys.version_info)
+    yield _interpreter(ours, own), "as here, because nothing states one"
+    for version in _PYTHONS:
+        yield _interpreter(ours, version), "because the project allows it, and nothing states one"
+
+
+def _interpreter(path: Path, version: str) -> Interpreter:
+    return Interpreter(path=path, version=version, implementation="cpython")
 
 
 def _same(interpreter: Interpreter) -> Interpreter:
@@ -242,7 +259,7 @@ def _finished(start: Start, contents: tuple[StartContent, ...], files: tuple[_Fi
             raise UsageError("Nothing was written.")
     for each in files:
         _write(each)
-    for step in _next(start, contents):
+    for step in _next(start):
         call.report(Note(text=step))
     names = [Path(os.path.relpath(each.path, start.root)).as_posix() for each in files]
     return Result(lines=tuple(f"Wrote {name}" for name in names), facts=facts | {"written": True})
@@ -265,14 +282,11 @@ def _write(file: _File) -> None:
         raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def _next(start: Start, contents: tuple[StartContent, ...]) -> Iterator[str]:
+def _next(start: Start) -> Iterator[str]:
     """Return what remains to be done."""
     if start.runner == "invoke" and _NAMESPACE.encode() not in start.data(TASKS):
         yield f"Add this line to {TASKS}: {_NAMESPACE}"
-    tables = ProjectTables(root=start.root, pyproject=start.tables.pyproject, hatch={}, marked=())
-    locked = any((start.root / name).is_file() for name in ("uv.lock", "requirements.txt"))
-    if contents and not locked and tables.table("project") is not None:
-        yield "Lock the packages: uv lock"
+    yield from dict.fromkeys(start.todo)
     command = {"hatch": "hatch run connect-deploy", "invoke": "invoke deploy"}
     run = command.get(start.runner, "hatch-connect deploy")
     yield f"Deploy to a Connect on this machine: {run} --local"

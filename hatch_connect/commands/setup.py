@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from packaging.utils import canonicalize_name
 
+from hatch_connect.bundle.repository import Repository
 from hatch_connect.commands.additions import Addition
 from hatch_connect.commands.server import server_store
 from hatch_connect.connect.servers import server_url
@@ -21,7 +22,7 @@ from hatch_connect.project.discovery import discover, discover_content
 from hatch_connect.project.metadata import parse_requirement, read_metadata
 from hatch_connect.project.others import OtherContent, read_others
 from hatch_connect.project.reading import HATCH, PYPROJECT, ProjectTables, parse_toml, read_bytes
-from hatch_connect.typed import table_at
+from hatch_connect.typed import table_at, texts_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,11 +40,12 @@ _REQUIREMENT = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)", re.MULTILINE)
 
 @dataclass(kw_only=True)
 class Start:
-    """A project before it is set up; `notes` are for the person."""
+    """A project before it is set up; `notes` are for the person, `todo` what remains to be done."""
 
     call: Call
     root: Path
     notes: list[str] = field(default_factory=list)
+    todo: list[str] = field(default_factory=list)
 
     @cached_property
     def tables(self) -> ProjectTables:
@@ -138,6 +140,9 @@ def _of_other(
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", other.name)[:64] if several else None
     where = (*OURS, "content", name) if name else OURS
     start.notes.extend(other.notes)
+    include = [each for each in texts_at(settings, "include") if not _ships(start, each)]
+    settings = {k: v for k, v in settings.items() if k != "include"}
+    settings |= {"include": include} if include else {}
     guids = _guids(start, other)
     below = []
     if len(guids) == 1:
@@ -156,6 +161,14 @@ def _of_other(
         tables=(Addition(table=where, values=_in_order(settings)), *below),
         because=f"as {' and '.join(other.places)} {'say' if len(other.places) > 1 else 'says'}",
     )
+
+
+def _ships(start: Start, pattern: str) -> bool:
+    """Return whether a file ships anyway: without a package, all that git does not ignore."""
+    if start.backend:
+        return False
+    repository = Repository(start.root, start.call.environ)
+    return not repository.ignored(repository.real_path(start.root / pattern.strip("/")))
 
 
 def _in_order(settings: Mapping[str, object]) -> dict[str, object]:

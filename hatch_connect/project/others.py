@@ -19,6 +19,7 @@ from hatch_connect.project.declared import DECLARED
 from hatch_connect.project.discovery import express_script
 from hatch_connect.project.reading import PYPROJECT, parse_toml, read_bytes
 from hatch_connect.project.target import minor_of
+from hatch_connect.project.validators import validate_guid
 from hatch_connect.typed import table_at, text_at, texts_at, value_at
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def _records(root: Path) -> Iterator[tuple[Toml, OtherDeployment]]:
     for path, record in _toml_files(root, f"{_PUBLISHER}/deployments"):
         url, guid = text_at(record, "server_url"), text_at(record, "id")
         kind = text_at(record, "server_type") or "connect"
-        if not url or not guid or kind != "connect":
+        if not url or not guid or validate_guid(guid) or kind != "connect":
             continue
         mode = _mode(text_at(record, "configuration", "type") or text_at(record, "type"))
         entrypoint = text_at(record, "configuration", "entrypoint") or ""
@@ -316,7 +317,7 @@ def _of_table(root: Path, pyproject: Toml) -> Iterator[OtherContent]:
 
 def _recorded(root: Path) -> Iterator[OtherContent]:
     for file in sorted((root / _RSCONNECT).glob("*.json")):
-        entries = [each for each in _json(file).values() if text_at(each, "app_guid")]
+        entries = [each for each in _json(file).values() if _names_content(each)]
         mode = _mode(next((text_at(each, "app_mode") for each in entries), None))
         if mode is None:
             continue
@@ -342,6 +343,11 @@ def _recorded(root: Path) -> Iterator[OtherContent]:
             settings=settings,
             deployed=tuple(each for each in deployed if each.server_url),
         )
+
+
+def _names_content(entry: object) -> bool:
+    guid = text_at(entry, "app_guid")
+    return guid is not None and not validate_guid(guid)
 
 
 def _of_manifest(root: Path) -> Iterator[OtherContent]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fake_connect import FakeConnect
+from support.sandbox import committed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -366,7 +367,6 @@ def test_a_team_of_publisher_moves_over_and_updates_its_content(
         "title": "Sales figures",
         "python-version": "3.12",
         "env": ["DATABASE_PASSWORD", "API_URL=https://example.com/api"],
-        "include": ["/figures.csv"],
         "exclude": ["*.log"],
         "server": server.url,
         "guid": content.guid,
@@ -377,6 +377,37 @@ def test_a_team_of_publisher_moves_over_and_updates_its_content(
     assert done.code == 0, done.said
     assert json.loads(done.stdout)["guid"] == content.guid
     assert content.bundle_id
+
+
+def test_files_that_git_ignores_ship_if_publisher_named_them(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    project = project_of(tmp_path, published("https://connect.example.com", GUID))
+    committed(project, sandbox)
+    (project / ".gitignore").write_text("*.csv\n", encoding="utf-8")
+    sandbox.git("rm", "--cached", "--quiet", "figures.csv", cwd=project)
+    init(sandbox, project)
+    assert table(project)["include"] == ["/figures.csv"]
+    listed = sandbox.connect("bundle", "--list", cwd=project)
+    assert listed.code == 0, listed.said
+    assert " figures.csv" in listed.stdout
+
+
+def test_what_remains_to_be_done_is_said(sandbox: Sandbox, tmp_path: Path) -> None:
+    text = PROJECT.replace(">=3.11", ">=3.13,<3.14") + 'dependencies = ["flask"]\n'
+    project = project_of(tmp_path, {"app.py": FLASK, "pyproject.toml": text})
+    done = init(sandbox, project)
+    assert table(project)["python-version"] == "3.13"
+    assert "Lock the packages: uv lock" in done.stderr
+    assert "hatch-connect deploy --local" in done.stderr
+    poetry = (
+        '[tool.poetry]\nname = "sales"\n[tool.poetry.dependencies]\npython = "^3.12"\nflask = "3"\n'
+    )
+    files = {"app.py": FLASK, "pyproject.toml": poetry, "poetry.lock": "# a lock\n"}
+    project = project_of(tmp_path / "other", files)
+    done = init(sandbox, project)
+    assert table(project) == {"app-mode": "python-api", "entrypoint": "app"}
+    assert "poetry.lock" in done.stderr
 
 
 def test_content_on_several_servers_is_named_for_each(sandbox: Sandbox, tmp_path: Path) -> None:
