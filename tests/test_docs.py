@@ -29,7 +29,7 @@ PAGES = sorted(
 )
 
 NAMED = ", ".join(f"`{word}`" for word in sorted(WORDS))
-IMPORTS = f"part | may import, besides itself and the words ({NAMED})"
+IMPORTS = f"part | may import, besides itself and the base modules ({NAMED})"
 
 
 def read(page: str) -> str:
