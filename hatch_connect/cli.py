@@ -12,15 +12,28 @@ from hatch_connect import __version__
 from hatch_connect.commands import COMMANDS, Topic
 from hatch_connect.errors import UsageError
 from hatch_connect.options import SPECS, OptionKind, Options, Section
-from hatch_connect.process import open_closed_streams, perform, unwritten
+from hatch_connect.process import open_closed_streams, perform, surroundings, unwritten
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from click.shell_completion import CompletionItem
 
     from hatch_connect.commands import Command
     from hatch_connect.options import OptionSpec
 
 _FROM_ARGUMENT = "_argument"
+_COMPLETION = "completion"
+_COMPLETION_HELP = "Print the script that completes commands in a shell."
+_HOW_TO_COMPLETE = """\
+\b
+bash:  echo 'eval "$(hatch-connect completion bash)"' >> ~/.bashrc
+zsh:   echo 'eval "$(hatch-connect completion zsh)"' >> ~/.zshrc
+fish:  echo 'hatch-connect completion fish | source' >> ~/.config/fish/config.fish"""
+_PROGRAM = "hatch-connect"
+_VARIABLE = "_HATCH_CONNECT_COMPLETE"
+_PATHS = {"FILE": "file", "PATH": "file", "FOLDER": "dir"}
+_SHELLS = ("bash", "zsh", "fish")
 _NARROW = 60  # columns
 
 
@@ -33,7 +46,9 @@ def main(version: str) -> None:
 def _run(version: str) -> int:
     try:
         # Click's standalone mode would end with 1 after an interruption.
-        called = command_line(version).main(prog_name="hatch-connect", standalone_mode=False)
+        called = command_line(version).main(
+            prog_name=_PROGRAM, complete_var=_VARIABLE, standalone_mode=False
+        )
         sys.stdout.flush()
     except click.ClickException as error:
         try:
@@ -55,9 +70,12 @@ def _run(version: str) -> int:
 def command_line(version: str = "") -> click.Group:
     """Return the whole command line, made from the commands and their options."""
     group = _Program(
-        "hatch-connect",
+        _PROGRAM,
         help="Ship a Hatch project to Posit Connect from the build it already has.",
-        commands={command.name: _command(command) for command in COMMANDS.values()},
+        commands={
+            **{command.name: _command(command) for command in COMMANDS.values()},
+            _COMPLETION: _completion_command(),
+        },
         epilog="`hatch-connect COMMAND --help` shows the options of a command.",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
@@ -94,7 +112,10 @@ class _Program(_Help, click.Group):
         """Write the commands of each topic below its heading, then the options."""
         for topic in Topic:
             commands = (command for command in COMMANDS.values() if command.topic is topic)
-            _write(formatter, topic.value, [(command.name, command.help) for command in commands])
+            rows = [(command.name, command.help) for command in commands]
+            if topic is Topic.MACHINE:
+                rows.append((_COMPLETION, _COMPLETION_HELP))
+            _write(formatter, topic.value, rows)
         click.Command.format_options(self, ctx, formatter)
 
 
@@ -113,7 +134,16 @@ def _command(command: Command) -> click.Command:
             argument = [spec.key + _FROM_ARGUMENT]
             shown = f"[{spec.metavar}]..." if spec.repeatable else f"[{spec.metavar}]"
             many = -1 if spec.repeatable else 1
-            params.append(click.Argument(argument, required=False, metavar=shown, nargs=many))
+            complete = partial(_completed, spec)
+            params.append(
+                click.Argument(
+                    argument,
+                    required=False,
+                    metavar=shown,
+                    nargs=many,
+                    shell_complete=complete,
+                )
+            )
         params.append(_parameter(spec))
     return _Help(command.name, params=params, help=command.help, callback=_callback(command.name))
 
@@ -129,6 +159,52 @@ def _parameter(spec: OptionSpec) -> click.Option:
         multiple=spec.repeatable,
         metavar=spec.metavar,
         help=spec.text,
+        shell_complete=partial(_completed, spec),
+    )
+
+
+def _completed(
+    spec: OptionSpec, ctx: click.Context, _param: click.Parameter, typed: str
+) -> list[CompletionItem]:
+    """Return what a shell offers for the value of an option."""
+    from click.shell_completion import CompletionItem
+
+    known: dict[str, str] = {}
+    if spec.metavar in {"NICKNAME", "SERVER"}:
+        from hatch_connect.commands.completion import saved_servers
+
+        known = saved_servers(surroundings())
+    elif spec.key == "content":
+        from hatch_connect.commands.completion import contents_of_project
+
+        known = contents_of_project(surroundings(), ctx.params.get("directory"))
+    elif spec.metavar in _PATHS:
+        return [CompletionItem(typed, type=_PATHS[spec.metavar])]
+    elif spec.metavar.islower():
+        known = dict.fromkeys(spec.metavar.split("|"), "")
+    return [
+        CompletionItem(name, help=about) for name, about in known.items() if name.startswith(typed)
+    ]
+
+
+def _completion_command() -> click.Command:
+    """Return the command that prints click's script for a shell."""
+
+    def show(shell: str) -> int:
+        from click.shell_completion import get_completion_class
+
+        kind = get_completion_class(shell)
+        if kind is None:
+            raise AssertionError(f"click knows {shell}")
+        click.echo(kind(click.Command(_PROGRAM), {}, _PROGRAM, _VARIABLE).source())
+        return 0
+
+    argument = click.Argument(["shell"], type=click.Choice(_SHELLS))
+    return _Help(
+        _COMPLETION,
+        params=[argument],
+        help=f"{_COMPLETION_HELP}\n\n{_HOW_TO_COMPLETE}",
+        callback=lambda shell: partial(show, shell),
     )
 
 

@@ -85,6 +85,16 @@ def test_the_command_line_needs_click(
     assert tops(modules) & HEAVY == set()
 
 
+def test_completing_a_server_reads_the_store_and_sends_nothing(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    words = {"COMP_WORDS": "hatch-connect deploy --name ", "COMP_CWORD": "3"}
+    modules = loaded(sandbox, tmp_path, *COMMAND, **(COMPLETION | words))
+    assert ".connect.servers" in ours(modules)
+    unused = SELDOM | BUILDING | SENDING | {"hmac", "packaging", "ssl", "tarfile", *PARTS}
+    assert (tops(modules) | ours(modules)) & (unused | {".project.project"}) == set()
+
+
 def test_the_collector_needs_no_library(tmp_path: Path, sandbox: Sandbox) -> None:
     modules = loaded(sandbox, tmp_path, "-c", COLLECTOR)
     assert (libraries(modules), ours(modules)) == (set(), {*OURS, ".plugin", ".plugin.collector"})

@@ -105,7 +105,7 @@ COMMANDS: dict[str, Command] = {
             "doctor",
             "Check everything that a deployment needs, and change nothing.",
             (*_CONTENT, "build", "doctor"),
-            topic=Topic.DEPLOY,
+            topic=Topic.START,
         ),
         Command(
             "manifest",
