@@ -40,17 +40,24 @@ FIRST_LEASE_SECONDS = 30.0
 
 
 class _KeyRequired:
-    """Refuse requests without the API key, except those for the server's settings."""
+    """Refuse requests without an API key, except those for the server's settings.
 
-    def __init__(self, app: ASGIApp, api_key: str) -> None:
+    The key of a content's process is good for Connect's API only, not for ours.
+    """
+
+    def __init__(self, app: ASGIApp, machine: Machine) -> None:
         self._app = app
-        self._expected = f"Key {api_key}".encode()
+        self._machine = machine
+        self._expected = f"Key {machine.setup.api_key.reveal()}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or refuse."""
         given = dict(scope["headers"]).get(b"authorization", b"")
-        free = scope["path"] == f"{scope['root_path']}{server.SETTINGS.path}"
-        if not free and not secrets.compare_digest(given, self._expected):
+        path = scope["path"].removeprefix(scope["root_path"])
+        known = path == server.SETTINGS.path or secrets.compare_digest(given, self._expected)
+        if not known and not path.startswith("/__local__/"):
+            known = self._machine.knows(given)
+        if not known:
             raise ApiError(401, BAD_KEY, "The API key is missing or not valid.")
         await self._app(scope, receive, send)
 
@@ -81,7 +88,7 @@ def create_app(setup: Setup, leases: Leases) -> Starlette:
             Route("/__local__/lease", leases),
             Route("/__local__/leases", leases.count),
         ],
-        middleware=[Middleware(_KeyRequired, api_key=setup.api_key.reveal())],
+        middleware=[Middleware(_KeyRequired, machine=machine)],
     )
     app = Starlette(
         routes=[

@@ -204,8 +204,7 @@ async def _render(
         environ |= {"QUARTO_PYTHON": str(context.python)} if context.python else {}
 
     def write(line: str) -> None:
-        task.write(line)
-        log.write("stdout", line)
+        task.write(log.write("stdout", line))
 
     task.write(f"Rendering {bundle.entrypoint}")
     context.make_home()
@@ -215,7 +214,7 @@ async def _render(
             code = await run_logged(command, environ=environ, folder=context.root, write=write)
     finally:
         log.close()
-        machine.state.save_job(replace(job, ended=now(), exit_code=code))
+        machine.end_job(job, code)
     if code:
         raise BundleError(f"Rendering {bundle.entrypoint!r} failed with exit code {code}.")
 

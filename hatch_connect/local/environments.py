@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from hatch_connect.errors import BundleError
 from hatch_connect.local.processes import run_logged
@@ -36,6 +37,15 @@ if TYPE_CHECKING:
 _LOCK = "requirements.txt.lock"
 _COMPLETE = ".complete"
 _INTERPRETER = "interpreter"
+# Prints the wheel of setuptools that a Python below 3.12 brings, which needs no package index.
+_OWN_SETUPTOOLS = """
+import ensurepip, glob, os, sysconfig
+bundled = os.path.join(os.path.dirname(ensurepip.__file__), "_bundled")
+for folder in (bundled, sysconfig.get_config_var("WHEEL_PKG_DIR"), "/usr/share/python-wheels"):
+    for wheel in glob.glob(os.path.join(folder or "", "setuptools-*.whl")):
+        print(wheel)
+"""
+_WITHOUT_SETUPTOOLS = Version("3.12")  # the first that makes environments without it
 _PACKAGES = ("uvicorn", "a2wsgi", "websockets")
 
 
@@ -80,7 +90,8 @@ class Environments:
         What uv says goes to `write`. Raises BundleError if a package cannot be installed.
         """
         content = await asyncio.to_thread(requirements.read_bytes) if requirements else b""
-        key = hashlib.sha256(python.version.encode() + b"\0" + content).hexdigest()[:24]
+        identity = (python.version.encode(), content, b"setuptools" if _brings(python) else b"")
+        key = hashlib.sha256(b"\0".join(identity)).hexdigest()[:24]
         environment = Environment(folder=self.folder / f"{python.version}-{key}")
         async with self._locks.setdefault(key, asyncio.Lock()):
             if environment.complete:
@@ -95,7 +106,8 @@ class Environments:
         async with self._locks.setdefault(environment.folder.name, asyncio.Lock()):
             environment.folder.mkdir(parents=True, exist_ok=True)
             (environment.folder / _INTERPRETER).write_text(str(python.path), encoding="utf-8")
-            await self._complete(environment)
+            await self._freeze(environment)
+            (environment.folder / _COMPLETE).touch()
         return environment
 
     async def _make(
@@ -112,16 +124,36 @@ class Environments:
         if requirements is not None:
             write(f"Installing {requirements.name}")
             await self.uv("pip", "install", *target, "-r", requirements, write=write)
-        await self._complete(environment)
+        await self._freeze(environment)
+        if _brings(python) and "setuptools==" not in environment.lock:
+            await self._add_setuptools(environment, write)
+        (environment.folder / _COMPLETE).touch()
 
-    async def _complete(self, environment: Environment) -> None:
+    async def _add_setuptools(self, environment: Environment, write: Callable[[str], None]) -> None:
+        """Install setuptools, which Connect's environments have, and old packages import."""
+        wheels: list[str] = []
+        await run_logged(
+            (environment.python, "-c", _OWN_SETUPTOOLS),
+            environ=self._environ,
+            folder=self.folder,
+            write=wheels.append,
+        )
+        own = [wheel for wheel in wheels if wheel.endswith(".whl")][:1]
+        what = ("--no-index", *own) if own else ("setuptools",)
+        try:
+            await self.uv(
+                "pip", "install", "-q", "--python", environment.python, *what, write=write
+            )
+        except BundleError:
+            write("setuptools could not be installed; most content does not need it.")
+
+    async def _freeze(self, environment: Environment) -> None:
         installed: list[str] = []
         target = ("--python", environment.python)
         await self.uv("pip", "freeze", "--quiet", *target, write=installed.append)
         (environment.folder / _LOCK).write_text(
             "".join(f"{line}\n" for line in installed), encoding="utf-8"
         )
-        (environment.folder / _COMPLETE).touch()
 
     async def uv(self, *arguments: str | Path, write: Callable[[str], None]) -> None:
         """Run uv; raises BundleError if it fails."""
@@ -136,6 +168,11 @@ class Environments:
         )
         if code:
             raise BundleError(f"Restoring the packages failed: uv ended with exit code {code}.")
+
+
+def _brings(python: Python) -> bool:
+    """Return whether environments of a Python have setuptools."""
+    return Version(python.version) < _WITHOUT_SETUPTOOLS
 
 
 async def prepare_runtime(folder: Path, python: Python, environments: Environments) -> Path:

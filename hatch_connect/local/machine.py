@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from hatch_connect.local.processes import (
 from hatch_connect.local.pythons import OWN, Python, find_pythons, uv_environ
 from hatch_connect.local.state import JobLog, State, StoredBundle, StoredContent, StoredJob, now
 from hatch_connect.local.tasks import Tasks
+from hatch_connect.secret import Secret, hiding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
     from hatch_connect.events import Report
-    from hatch_connect.secret import Secret
 
 VERSION = "2026.06.0"
 USER_GUID = "5f2c6a3e-0d0b-4c8e-9a51-6d7c1b0f4e21"
@@ -72,6 +73,7 @@ class Machine:
         self.quarto = Path(found) if found else None
         self._content_locks: dict[int, asyncio.Lock] = {}
         self._runtime_lock = asyncio.Lock()
+        self._keys: dict[str, Secret] = {}
         self._watching: set[asyncio.Task[None]] = set()
         self._pythons: asyncio.Future[tuple[Python, ...]] | None = None
 
@@ -150,7 +152,7 @@ class Machine:
         return await self.processes.ensure(
             bundle.id,
             await self._launch(content, bundle, job, mounted_at),
-            make_log=lambda: JobLog(self.log_path(job.key)),
+            make_log=lambda: self._log(job),
             started=lambda process: self._watch(process, job, content),
         )
 
@@ -160,7 +162,17 @@ class Machine:
         """Record a job outside `process`, such as rendering; the caller ends it."""
         job = self._job(content, bundle, tag)
         self.state.save_job(job)
-        return JobLog(self.log_path(job.key)), job
+        return self._log(job), job
+
+    def end_job(self, job: StoredJob, exit_code: int | None) -> None:
+        """Record the end of a job; its key is no longer good for anything."""
+        self._keys.pop(job.key, None)
+        self.state.save_job(replace(job, ended=now(), exit_code=exit_code))
+
+    def knows(self, authorization: bytes) -> bool:
+        """Return whether a header has the key of a process of content that has not ended."""
+        known = [f"Key {key.reveal()}".encode() for key in self._keys.values()]
+        return any(secrets.compare_digest(authorization, each) for each in known)
 
     def process_context(
         self, content: StoredContent, bundle: StoredBundle, job: StoredJob
@@ -172,6 +184,7 @@ class Machine:
             root=self.root(bundle),
             python=environment.python if bundle.environment else None,
             home=self._home(content),
+            api_key=self._keys[job.key],
             variables=self.state.variables(content),
             system={name: environ[name] for name in _OF_ANY_PROGRAM if name in environ},
             described={
@@ -218,9 +231,12 @@ class Machine:
     def _home(self, content: StoredContent) -> Path:
         return self.setup.folder / "home" / content.guid
 
-    @staticmethod
-    def _job(content: StoredContent, bundle: StoredBundle, tag: str) -> StoredJob:
+    def _log(self, job: StoredJob) -> JobLog:
+        return JobLog(self.log_path(job.key), hiding((self._keys[job.key],)))
+
+    def _job(self, content: StoredContent, bundle: StoredBundle, tag: str) -> StoredJob:
         key = uuid4().hex[:16]
+        self._keys[key] = Secret(secrets.token_urlsafe(32))
         return StoredJob(key=key, content=content.id, bundle=bundle.id, tag=tag, started=now())
 
     async def _launch(
@@ -260,7 +276,7 @@ class Machine:
         async def watch() -> None:
             code = await process.wait_end()
             process.log.close()
-            self.state.save_job(replace(started, ended=now(), exit_code=code))
+            self.end_job(started, code)
             self.setup.report(Detail(text=f"{content.name}: process {process.pid} ended ({code})"))
 
         watching = asyncio.create_task(watch())

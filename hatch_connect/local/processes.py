@@ -35,6 +35,7 @@ class ProcessContext:
     """Where a process of content runs: its files, its interpreter, its whole environment.
 
     `python` is None for content without Python; `home` is a folder that belongs to the content;
+    `api_key` lets it call the server's API, unless it has a key of its own among its `variables`;
     `system` holds the few variables of the machine that any program needs there; `described` tells
     the content where and what it is.
     """
@@ -42,6 +43,7 @@ class ProcessContext:
     root: Path
     python: Path | None
     home: Path
+    api_key: Secret
     variables: Mapping[str, Secret]
     system: Mapping[str, str]
     described: Mapping[str, str]
@@ -61,6 +63,7 @@ class ProcessContext:
             "HOME": str(self.home),
             "TMPDIR": str(self.home / "tmp"),
             "LANG": "C.UTF-8",
+            "CONNECT_API_KEY": self.api_key.reveal(),
             **{name: value.reveal() for name, value in self.variables.items()},
             **self.described,
         }

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from hatch_connect.errors import HatchConnectError, UsageError
-from hatch_connect.events import Detail
+from hatch_connect.events import Detail, Note
 from hatch_connect.local.folder import (
     LocalServer,
     exclusive,
@@ -70,6 +70,9 @@ def running(state: Path, *, environ: Mapping[str, str], report: Report) -> Itera
         last = _users(server) <= 1
         connection.close()
         if process is not None and last:
+            report(
+                Note(text="The local server stops now; `hatch-connect local` keeps one running.")
+            )
             _wait(process)
         elif process is not None:
             # Others still use it. Waiting for its end keeps it from becoming a zombie.

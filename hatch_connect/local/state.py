@@ -18,7 +18,7 @@ from uuid import uuid4
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 _SCHEMA = """
@@ -313,20 +313,23 @@ class LogEntry:
 
 
 class JobLog:
-    """Takes the lines of one job."""
+    """Takes the lines of one job, and hides in them what must not show."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, hide: Callable[[str], str] = str) -> None:
+        self._hide = hide
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._file = os.fdopen(descriptor, "a", encoding="utf-8")
         self._tail: deque[str] = deque(maxlen=_TAIL)
 
-    def write(self, source: Literal["stdout", "stderr"], line: str) -> None:
-        """Add one line."""
+    def write(self, source: Literal["stdout", "stderr"], line: str) -> str:
+        """Add one line, and return it as it may be shown."""
+        line = self._hide(line)
         self._tail.append(line)
         entry = LogEntry(source=source, timestamp=now(), data=line)
         self._file.write(json.dumps(asdict(entry)) + "\n")
         self._file.flush()
+        return line
 
     @property
     def tail(self) -> tuple[str, ...]:

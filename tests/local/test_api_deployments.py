@@ -220,7 +220,10 @@ def test_jobs_and_their_logs(api: Api) -> None:
     assert api.ask("GET", path) == job
     entries = api.ask("GET", f"{path}/log")["entries"]
     assert ("stdout", "visited /some/where") in [(one["source"], one["data"]) for one in entries]
-    assert api.refused("GET", f"v1/content/{guid}/jobs/none/log") == (404, 4)
+    assert api.ask("GET", f"{path}/log", params={"maxLogLines": 1})["entries"] == entries[-1:]
+    assert api.ask("GET", f"{path}/error", 204) is None
+    for what in ("log", "error"):
+        assert api.refused("GET", f"v1/content/{guid}/jobs/none/{what}") == (404, 4)
 
 
 def test_what_was_installed(api: Api) -> None:

@@ -2,18 +2,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from packaging.version import Version
 from support.connect_content import PYTHON
 from support.waiting import until
 
 from hatch_connect.errors import BundleError
 from hatch_connect.local import environments as module
-from hatch_connect.local.environments import Environments, prepare_runtime, supporting
+from hatch_connect.local.environments import Environment, Environments, prepare_runtime, supporting
 from hatch_connect.local.pythons import Python
 
 if TYPE_CHECKING:
@@ -75,6 +77,31 @@ def test_an_environment_without_its_interpreter_is_made_again(environments: Envi
     assert again == environment
     assert again.complete
     assert again.lock == ""
+
+
+def _imports_setuptools(environment: Environment) -> bool:
+    command = (environment.python, "-c", "import setuptools, pkg_resources")
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def test_setuptools_is_there_below_python_3_12(tmp_path: Path) -> None:
+    offline = Environments(tmp_path / "environments", {**os.environ, "UV_OFFLINE": "1"})
+    environment = asyncio.run(offline.restore(None, _OURS, lambda _line: None))
+    assert _imports_setuptools(environment) == (sys.version_info < (3, 12))
+    assert environment.lock == ""  # which says what the content asked for
+
+
+def test_content_without_setuptools_is_better_than_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_OWN_SETUPTOOLS", "")
+    monkeypatch.setattr(module, "_WITHOUT_SETUPTOOLS", Version("4"))
+    index = {"UV_OFFLINE": "1", "UV_CACHE_DIR": str(tmp_path / "empty")}
+    nowhere = Environments(tmp_path / "environments", {**os.environ, **index})
+    output: list[str] = []
+    environment = asyncio.run(nowhere.restore(None, _OURS, output.append))
+    assert environment.complete
+    assert "setuptools could not be installed" in output[-1]
 
 
 def test_two_who_ask_at_once_get_the_same(environments: Environments) -> None:

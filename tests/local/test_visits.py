@@ -34,6 +34,19 @@ async def app(scope, receive, send):
 """
 
 
+_TALKING = b"""
+import os
+
+async def app(scope, receive, send):
+    key = os.environ["CONNECT_API_KEY"]
+    print("my key is", key)
+    if scope["path"] == "/die":
+        os._exit(7)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": key.encode()})
+"""
+
+
 @pytest.fixture(scope="session")
 def shown(server: object) -> dict[str, str]:
     del server
@@ -119,6 +132,40 @@ def test_the_key_does_not_reach_content(api: Api, guid: str) -> None:
     assert with_token.json()["headers"]["authorization"] == "Bearer of-the-app"
 
 
+def _ask_as(key: str, api: Api, path: str) -> int:
+    headers = {"Authorization": f"Key {key}"}
+    url = f"{api.server.url}/__api__/{path}"
+    return httpx2.get(url, headers=headers, trust_env=False, timeout=PATIENCE).status_code
+
+
+def test_content_may_call_the_api_with_a_key_of_its_own_while_it_runs(api: Api) -> None:
+    guids = [api.ship(bundle({"app.py": _TALKING})) for _ in range(2)]
+    keys = [api.visit(guid).text for guid in guids]
+    assert len({*keys, api.server.api_key.reveal()}) == 3
+    for guid, key in zip(guids, keys, strict=True):
+        assert _ask_as(key, api, "v1/user") == 200
+        assert _ask_as(key, api, f"v1/content/{guid}") == 200
+        # What is ours alone, such as how long the server runs, is not for content.
+        assert _ask_as(key, api, "__local__/leases") == 401
+        path = f"v1/content/{guid}/jobs"
+        (job,) = api.ask("GET", path)
+        log = api.ask("GET", f"{path}/{job['key']}/log")["entries"]
+        assert "my key is ***" in [entry["data"] for entry in log]
+    api.visit(guids[0], "die")
+    until(lambda: _ask_as(keys[0], api, "v1/user") == 401)
+    assert _ask_as(keys[1], api, "v1/user") == 200
+    without = {"Authorization": keys[1]}
+    answer = httpx2.get(f"{api.server.url}/__api__/v1/user", headers=without, trust_env=False)
+    assert answer.status_code == 401
+
+
+def test_a_key_among_the_variables_of_content_counts(api: Api) -> None:
+    guid = api.ship()
+    given = [{"name": "CONNECT_API_KEY", "value": "of-another-server"}]
+    api.ask("PATCH", f"v1/content/{guid}/environment", json=given)
+    assert api.visit(guid).json()["environ"]["CONNECT_API_KEY"] == "of-another-server"
+
+
 def test_content_has_an_environment_of_its_own(api: Api) -> None:
     guid = api.ship()
     given = [{"name": "MODE", "value": "a b\nä"}, {"name": "CONNECT_SERVER", "value": "forged"}]
@@ -132,6 +179,7 @@ def test_content_has_an_environment_of_its_own(api: Api) -> None:
     assert environ["CONNECT_CONTENT_GUID"] == guid
     assert environ["HOME"].endswith(guid)
     assert environ.keys() <= {
+        "CONNECT_API_KEY",
         "CONNECT_CONTENT_GUID",
         "CONNECT_CONTENT_JOB_KEY",
         "CONNECT_SERVER",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hatch_connect.local.tasks import Task
 
 _LONGEST_WAIT = 30
+_LOG_LINES = 5000
 
 
 async def deploy(request: Request) -> Response:
@@ -93,10 +94,17 @@ async def job(request: Request) -> Response:
 
 
 async def job_log(request: Request) -> Response:
-    """`GET v1/content/{guid}/jobs/{key}/log`."""
+    """`GET v1/content/{guid}/jobs/{key}/log`: the last 5,000 lines, or `maxLogLines`."""
     found = job_of(request, content_of(request))
+    most = read_number(request, "maxLogLines") or _LOG_LINES
     entries = read_log(machine_of(request).log_path(found.key))
-    return JSONResponse({"entries": [asdict(entry) for entry in entries]})
+    return JSONResponse({"entries": [asdict(entry) for entry in entries[-most:]]})
+
+
+async def job_error(request: Request) -> Response:
+    """`GET v1/content/{guid}/jobs/{key}/error`: this server diagnoses nothing."""
+    job_of(request, content_of(request))
+    return Response(status_code=204)
 
 
 async def lockfile(request: Request) -> Response:
@@ -172,4 +180,5 @@ ROUTES = (
     Route(_JOBS, jobs, methods=["GET"]),
     Route(_JOBS + "/{key}", job, methods=["GET"]),
     Route(_JOBS + "/{key}/log", job_log, methods=["GET"]),
+    Route(_JOBS + "/{key}/error", job_error, methods=["GET"]),
 )
