@@ -344,6 +344,8 @@ class Options:
         "Print lines of the last 30s, 10m, 2h or 1d only, or since a time (2026-11-26T08:30).",
         metavar="AGE|TIME",
     )
+    dashboard: bool = _flag("--dashboard", "open", "Open the content's page in the dashboard.")
+    logs: bool = _flag("--logs", "open", "Open the content's logs in the dashboard.")
     branch: str | None = _text(
         "--branch",
         "preview",

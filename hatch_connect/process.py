@@ -338,7 +338,7 @@ def _has_browser() -> bool:
     """Return whether a browser that is opened here can be seen by whoever called."""
     if os.environ.get("BROWSER"):
         return True
-    if any(os.environ.get(name) for name in ("SSH_CONNECTION", "SSH_TTY")):
+    if any(os.environ.get(name) for name in ("SSH_CONNECTION", "SSH_TTY", "CI")):
         return False
     displays = ("DISPLAY", "WAYLAND_DISPLAY")
     return sys.platform in {"win32", "darwin"} or any(map(os.environ.get, displays))

@@ -172,7 +172,7 @@ COMMANDS: dict[str, Command] = {
         Command(
             "details",
             "Show a server's version, its features, and who you are there.",
-            ("project", *_SERVER),
+            ("project", *_SERVER, "machine"),
             module="servers",
             topic=Topic.SERVERS,
         ),
@@ -193,6 +193,12 @@ COMMANDS: dict[str, Command] = {
             "logs",
             "Print the content's log, or follow it.",
             (*_CONTENT, "logs"),
+            topic=Topic.LOOK,
+        ),
+        Command(
+            "open",
+            "Open the content, its dashboard or its logs in a browser.",
+            (*_CONTENT, "open"),
             topic=Topic.LOOK,
         ),
         Command(

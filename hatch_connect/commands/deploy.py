@@ -26,6 +26,7 @@ from hatch_connect.commands.result import (
     listing_of,
     one_or_several,
     planned,
+    wait_for_person,
 )
 from hatch_connect.commands.server import (
     chosen_server,
@@ -53,7 +54,7 @@ from hatch_connect.ship.request import DeploymentRequest, ServerFacts, check_req
 from hatch_connect.ship.variables import collect_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from hatch_connect.bundle.build_protocol import BuildRequest, Built
     from hatch_connect.bundle.bundle import BundleContents
@@ -548,15 +549,6 @@ def _announce(plan: Plan, report: Report) -> None:
     for unset in plan.kept:
         text = f"{unset.name} is {unset.state} here: the server keeps the value that it has."
         report(Note(text=text))
-
-
-def wait_for_person(results: Sequence[Result], call: Call) -> None:
-    """Wait for the person: the server of this machine may run for this call alone."""
-    wait = call.surroundings.wait_for_person
-    if wait and not call.options.json:
-        where = "\n".join(result.lines[-1] for result in results)
-        call.report(Note(text=f"This runs until you press Ctrl-C:\n{where}"))
-        wait()
 
 
 @contextmanager

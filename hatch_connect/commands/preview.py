@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.commands.call import nothing_changed
 from hatch_connect.commands.content import deployed_content
-from hatch_connect.commands.deploy import run_deploy, wait_for_person
-from hatch_connect.commands.result import Deployed, Removed
+from hatch_connect.commands.deploy import run_deploy
+from hatch_connect.commands.result import Deployed, Removed, wait_for_person
 from hatch_connect.commands.source import sources_of
 from hatch_connect.connect.json_reader import readable
 from hatch_connect.connect.pull_request import TOKENS, PullRequest, refuse_fork

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hatch_connect.bundle.build_protocol import Built
+    from hatch_connect.commands.call import Call
     from hatch_connect.connect.servers import Server
     from hatch_connect.events import Report
     from hatch_connect.options import Options
@@ -177,3 +178,12 @@ def _url_of(deployment: Deployment, *, draft_urls: bool | None) -> str:
     if draft_urls is False:
         return content.draft_url(deployment.bundle_id)
     return f"{content.content_url.rstrip('/')}/_bundle{deployment.bundle_id}/"
+
+
+def wait_for_person(results: Sequence[Result], call: Call) -> None:
+    """Wait for the person: the server of this machine may run for this call alone."""
+    wait = call.surroundings.wait_for_person
+    if wait and not call.options.json:
+        where = "\n".join(result.lines[-1] for result in results)
+        call.report(Note(text=f"This runs until you press Ctrl-C:\n{where}"))
+        wait()

@@ -55,6 +55,13 @@ def test_a_deployment_to_this_machine_answers_and_is_updated(
     assert result["previous_bundle_id"] == "1"
     logs = sandbox.connect("versions", "--local", cwd=project)
     assert "active" in logs.stdout
+    followed = sandbox.connect("logs", "--follow", "--local", cwd=project)
+    assert followed.code == 0, followed.said
+    opened = sandbox.connect("open", "--local", cwd=project, CI="1")
+    assert opened.stdout == first.stdout
+    details = sandbox.connect("details", "--local", cwd=project.parent)
+    assert details.code == 0, details.said
+    assert "http://127.0.0.1:" in details.stdout
     both = sandbox.connect("deploy", "--local", "--server", "http://127.0.0.1:9", cwd=project)
     assert both.code == 2
 
@@ -85,7 +92,15 @@ def test_content_that_breaks_shows_the_end_of_its_log(project: Path, sandbox: Sa
     (project / "app.py").write_text("app = None\nraise RuntimeError('boom')\n", encoding="utf-8")
     done = sandbox.connect("deploy", "--local", cwd=project)
     assert done.code == 5, done.said
-    assert "boom" in done.stderr
+    *_, last = (line for line in done.stderr.splitlines() if line.startswith("  | "))
+    assert last == "  | RuntimeError: boom"
+    # The page of the logs is gone with the server.
+    (command,) = (line for line in done.stderr.splitlines() if "Logs: " in line)
+    assert done.stderr.count("The local server stops now; `") == 1
+    _, named, arguments = command.partition(" logs --local ")
+    again = sandbox.connect("logs", "--local", *arguments.split(), cwd=project)
+    assert (named, again.code) == (" logs --local ", 0), again.said
+    assert "RuntimeError: boom" in again.stdout
 
 
 @pytest.mark.parametrize("port", ["99999999", "-1"])
@@ -113,6 +128,7 @@ def test_the_server_runs_until_it_is_stopped(project: Path, sandbox: Sandbox) ->
         done = sandbox.connect("deploy", "--local", cwd=project)
         assert done.code == 0, done.said
         assert done.stdout.startswith(url)
+        assert "stops now" not in done.stderr
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=PATIENCE)
