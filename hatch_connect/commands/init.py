@@ -211,7 +211,9 @@ def _workflow(start: Start, contents: tuple[StartContent, ...]) -> _File | None:
     """Return the workflow of a CI service, at the top of the repository."""
     service = start.call.options.ci
     if service not in SERVICES:
-        raise UsageError(f"--ci is one of {', '.join(SERVICES)}, not {service!r}.")
+        raise UsageError(
+            f"There is no workflow for `{service}`.", hint=f"Use one of: {', '.join(SERVICES)}."
+        )
     top = next((f for f in (start.root, *start.root.parents) if (f / ".git").exists()), start.root)
     server, names = server_and_variables(start, contents)
     text = workflow(

@@ -18,7 +18,7 @@ from hatch_connect.connect.servers import server_url
 from hatch_connect.errors import StoreError, UsageError
 from hatch_connect.events import Warned
 from hatch_connect.project.content_kind import find_app_mode
-from hatch_connect.project.discovery import discover, discover_content
+from hatch_connect.project.discovery import FoundContent, discover, discover_content
 from hatch_connect.project.metadata import parse_requirement, read_metadata
 from hatch_connect.project.others import OtherContent, read_others
 from hatch_connect.project.reading import HATCH, PYPROJECT, ProjectTables, parse_toml, read_bytes
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hatch_connect.commands.call import Call
-    from hatch_connect.project.discovery import FoundContent
-
 OURS = ("tool", "hatch-connect")
 RUNNERS = ("hatch", "invoke", "none")
 TASKS = "tasks.py"
@@ -74,7 +72,9 @@ class Start:
         """What runs the commands: what the call says, else what the project uses."""
         given = self.call.options.runner
         if given is not None and given not in RUNNERS:
-            raise UsageError(f"--runner is one of {', '.join(RUNNERS)}, not {given!r}.")
+            raise UsageError(
+                f"`{given}` is not a valid runner.", hint=f"Use one of: {', '.join(RUNNERS)}."
+            )
         if given:
             return given
         hatch = (self.root / HATCH).is_file() or self.tables.table("tool", "hatch") is not None
@@ -135,8 +135,12 @@ def _of_other(
     settings = {**other.settings, **given}
     mode = find_app_mode(str(settings["app-mode"]))
     if "entrypoint" not in settings:
-        only = discover(mode, start.root)
-        settings |= {"entrypoint": str(only[0])} if len(only) == 1 else {}
+        found = tuple(
+            FoundContent(mode=mode, entrypoint=each, because=f"found in {start.root.name}")
+            for each in discover(mode, start.root)
+        )
+        chosen = _ask(start, found) if len(found) > 1 else next(iter(found), None)
+        settings |= {"entrypoint": _written_entrypoint(start, chosen)} if chosen else {}
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", other.name)[:64] if several else None
     where = (*OURS, "content", name) if name else OURS
     start.notes.extend(other.notes)

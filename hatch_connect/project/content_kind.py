@@ -120,6 +120,7 @@ APP_MODES: tuple[AppMode, ...] = (
         makers=_makers(
             "fastapi.FastAPI starlette.Starlette quart.Quart sanic.Sanic litestar.Litestar"
             " falcon.App blacksheep.Application connexion.AsyncApp django.get_asgi_application"
+            " gradio.mount_gradio_app"
         ),
         companions=_APPS,
     ),

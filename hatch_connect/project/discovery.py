@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hatch_connect.project.content_kind import (
+    APP_MODES,
     QUARTO_PROJECTS,
     AppMode,
     EntrypointKind,
@@ -42,6 +43,7 @@ _PROGRAMS = (
     *("python-dash", "python-shiny", "python-fastapi", "python-api", "python-gradio"),
     *("python-streamlit", "python-panel", "python-bokeh"),
 )
+_FRAMEWORKS = {name for mode in APP_MODES for name in mode.frameworks}  # each of one mode alone
 _SERVED = re.compile(r"^(?:server:\s*shiny|server:\s*\n\s+type:\s*shiny)", re.MULTILINE)
 _FRONT_MATTER = 4096  # bytes in which a document says what serves it
 
@@ -103,7 +105,8 @@ def discover_content(root: Path, packages: Collection[str]) -> tuple[FoundConten
         return (*found, *(_documents(root, packages) if both else ()))
     for name in _PROGRAMS:
         mode = find_app_mode(name)
-        known = {*mode.frameworks, *(package.replace("_", "-") for package, _ in mode.makers)}
+        makers = (package.replace("_", "-") for package, _ in mode.makers)
+        known = {*mode.frameworks, *(each for each in makers if each not in _FRAMEWORKS)}
         if named := sorted(known.intersection(packages)):
             because = f"the project needs {named[0]}"
             if entrypoints := discover(mode, root):

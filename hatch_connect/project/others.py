@@ -359,6 +359,8 @@ def _of_manifest(root: Path) -> Iterator[OtherContent]:
     settings: dict[str, object] = {"app-mode": mode.name}
     keys = ("entrypoint", "primary_html", "primary_rmd")
     entrypoint = next(filter(None, (text_at(metadata, key) for key in keys)), None)
+    if mode.entrypoint is EntrypointKind.NOTEBOOKS and text_at(metadata, "entrypoint") == "":
+        entrypoint = "."  # all notebooks of the folder
     if entrypoint and not (mode.is_html and not entrypoint.endswith((".html", ".htm"))):
         settings["entrypoint"] = as_entrypoint(entrypoint, mode, root)
     notes: list[str] = []

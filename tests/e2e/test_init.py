@@ -54,6 +54,31 @@ KINDS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         },
         {"app-mode": "python-fastapi", "entrypoint": "sales.main:app"},
     ),
+    "fastapi with a gradio mounted": (
+        {
+            "app.py": "from fastapi import FastAPI\nimport gradio as gr\n\napp = FastAPI()\n"
+            "demo = gr.Blocks()\napp = gr.mount_gradio_app(app, demo, path='/demo')\n",
+            "requirements.txt": "fastapi==0.115.0\ngradio==5.0.0\n",
+        },
+        {"app-mode": "python-fastapi", "entrypoint": "app"},
+    ),
+    "gradio by its package": (
+        {
+            "app.py": "from made import make\n\ndemo = make()\n",
+            "made.py": "def make():\n    return __import__('gradio').Blocks()\n",
+            "requirements.txt": "gradio==5.0.0\n",
+        },
+        {"app-mode": "python-gradio", "entrypoint": "app:demo"},
+    ),
+    "voila of several notebooks": (
+        {
+            "one.ipynb": NOTEBOOK,
+            "two.ipynb": NOTEBOOK,
+            "requirements.txt": "voila==0.5.8\n",
+            "manifest.json": '{"metadata": {"appmode": "jupyter-voila", "entrypoint": ""}}',
+        },
+        {"app-mode": "jupyter-voila", "entrypoint": "."},
+    ),
     "streamlit beside helpers": (
         {
             "home.py": "import streamlit as st\nimport shown\n",
