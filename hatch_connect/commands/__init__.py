@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+from hatch_connect.errors import NoServerError
 from hatch_connect.options import SPECS, Section
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
-    from hatch_connect.commands.call import Surroundings
+    from collections.abc import Callable
+
+    from hatch_connect.commands.call import Call, Surroundings
     from hatch_connect.commands.result import Result
     from hatch_connect.events import Report
     from hatch_connect.options import Options, OptionSpec
@@ -275,4 +278,21 @@ def run_command(
     with reworded(surroundings.spelled, report) as spelled:
         called = Call.of(options, surroundings, spelled)
         with called.masking((*secrets, called.secrets)) as call:
-            return cast("Result", getattr(module, f"run_{command}")(call))
+            return _run(command, getattr(module, f"run_{command}"), call)
+
+
+def _run(command: str, run: Callable[[Call], Result], call: Call) -> Result:
+    """Run a command, and again if nothing named a server and the person chooses one."""
+    try:
+        return run(call)
+    except NoServerError as error:  # before anything was changed
+        from hatch_connect.commands.servers import with_server
+
+        options = COMMANDS[command].options if command in COMMANDS else ()
+        local = any(spec.key == "local" for spec in options)
+        if local and error.hint:
+            error.hint += "\nTo try it on this machine, use --local."
+        again = with_server(call, local=local)
+        if again is None:
+            raise
+    return run(again)

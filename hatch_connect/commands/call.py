@@ -14,7 +14,7 @@ from hatch_connect.events import LogLine, Progress
 from hatch_connect.secret import Secrets, hiding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from hatch_connect.connect.identity import WorkflowIdentity
@@ -131,6 +131,19 @@ class Call:
         """Return whether the person says yes; nobody does if nobody can be asked."""
         ask = self.surroundings.ask
         return ask is not None and ask(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+
+    def choose(self, question: str, choices: Sequence[str]) -> int | None:
+        """Return which of the choices the person takes; None if nobody can be asked.
+
+        Raises UsageError for an answer that is none of them.
+        """
+        if self.surroundings.ask is None:
+            return None
+        listed = "\n".join(f"  {number}  {each}" for number, each in enumerate(choices, 1))
+        answer = self.surroundings.ask(f"{question}\n{listed}\nNumber: ").strip()
+        if not (answer.isdecimal() and 0 < int(answer) <= len(choices)):
+            raise UsageError(f"{answer!r} is not one of 1 to {len(choices)}.")
+        return int(answer) - 1
 
     @contextmanager
     def masking(self, secrets: Iterable[Secret | Secrets | None]) -> Iterator[Call]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from hatch_connect.commands.result import Result
 from hatch_connect.commands.server import (
@@ -21,6 +22,7 @@ from hatch_connect.commands.server import (
 )
 from hatch_connect.connect.credentials import ORDER
 from hatch_connect.connect.resolve_server import server_to_add
+from hatch_connect.connect.servers import server_url
 from hatch_connect.errors import ProjectError, RefusedError, StoreError, UsageError
 from hatch_connect.events import Note, Warned
 
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
     from hatch_connect.commands.call import Call
     from hatch_connect.connect.resources import PythonInstallation
     from hatch_connect.connect.servers import Server, ServerStore
+    from hatch_connect.options import Options
     from hatch_connect.project.project import ProjectConfig
-    from hatch_connect.secret import Secret
 
 
 def run_add(call: Call) -> Result:
@@ -38,15 +40,12 @@ def run_add(call: Call) -> Result:
     Raises UsageError if the nickname, the URL or the key is missing, ServerError if the
     server does not take the key: then nothing is stored.
     """
-    options, environ = call.options, call.environ
-    if not options.name:
-        raise UsageError("Which nickname for this server?", hint="Give it with --name.")
-    choice = server_options(call)
-    if choice.api_key is None and not environ.get("CONNECT_API_KEY"):
-        choice = replace(choice, api_key=_ask_key(call))
+    environ = call.environ
+    options = _completed(call)
+    choice = server_options(replace(call, options=options))
     server = server_to_add(choice, environ=environ, report=call.report)
     store = server_store(call)
-    known = known_server(store, options.name)
+    known = known_server(store, str(options.name))
     if known is not None and known.url == server.url and not server.headers:
         server = replace(server, headers=known.headers)
     user = client_of(server, call).user()
@@ -60,14 +59,59 @@ def run_add(call: Call) -> Result:
     )
 
 
-def _ask_key(call: Call) -> Secret:
-    ask = call.surroundings.ask_secret
-    if ask is None:
-        raise UsageError(
-            "The server's API key is missing, and nobody is at a terminal to ask for it.",
-            hint="Set CONNECT_API_KEY.",
-        )
-    return ask("API key: ")
+def _completed(call: Call) -> Options:
+    """Return the options of `add`, with what is missing as the person answers."""
+    options, environ, around = call.options, call.environ, call.surroundings
+    missing = {
+        "the server's URL (--server, or CONNECT_SERVER)": options.server
+        or environ.get("CONNECT_SERVER"),
+        "a nickname (--name)": options.name,
+        "an API key (CONNECT_API_KEY)": options.api_key or environ.get("CONNECT_API_KEY"),
+    }
+    if around.ask is None or around.ask_secret is None:
+        if lacks := [what for what, given in missing.items() if not given]:
+            raise UsageError(
+                f"`hatch-connect add` needs {', '.join(lacks)}: there is no terminal to prompt on.",
+            )
+        return options
+    url, name, key = missing.values()
+    server = server_url(str(url or _answer(around.ask("URL of the server: "), "URL")))
+    if not name:
+        host = urlsplit(server).hostname
+        name = around.ask(f"Nickname [{host}]: ").strip() or host
+    if not url:
+        options = replace(options, server=server)
+    if not key:
+        given = around.ask_secret("API key: ")
+        call.secrets.add(given)
+        options = replace(options, api_key=given)
+    return replace(options, name=str(name))
+
+
+def _answer(answer: str, what: str) -> str:
+    if not answer.strip():
+        raise UsageError(f"No {what} was given.")
+    return answer
+
+
+def with_server(call: Call, *, local: bool) -> Call | None:
+    """Return the call with a server that the person chooses, or saves now; None if nobody is asked.
+
+    `local` tells whether it may be the one of this machine.
+    """
+    if call.options.json or call.surroundings.ask is None:
+        return None
+    names = [str(server.name) for server in server_store(call).servers()]
+    own = ("Use a Connect on this machine (--local)",) if local else ()
+    chosen = call.choose("Which server?", (*names, "Save a server now (add)", *own)) or 0
+    if chosen == len(names) + 1:
+        return replace(call, options=replace(call.options, local=True))
+    if chosen < len(names):
+        return replace(call, options=replace(call.options, name=names[chosen]))
+    added = run_add(call)
+    for line in added.lines:
+        call.report(Note(text=line))
+    return replace(call, options=replace(call.options, name=str(added.facts["name"])))
 
 
 def run_list(call: Call) -> Result:

@@ -251,18 +251,12 @@ def _written_entrypoint(start: Start, found: FoundContent) -> str:
 def _ask(start: Start, found: tuple[FoundContent, ...]) -> FoundContent:
     """Let the person choose. Raises UsageError if there is nobody to ask, or no such number."""
     width = max(len(each.mode.name) for each in found)
-    lines = [
-        f"  {number}  {each.mode.name:{width}}  {each.entrypoint}  ({each.because})"
-        for number, each in enumerate(found, 1)
-    ]
-    listed = "\n".join(lines)
-    ask = start.call.surroundings.ask
-    if ask is None:
+    lines = [f"{each.mode.name:{width}}  {each.entrypoint}  ({each.because})" for each in found]
+    chosen = start.call.choose("What should be deployed?", lines)
+    if chosen is None:
+        listed = "\n".join(f"  {number}  {line}" for number, line in enumerate(lines, 1))
         raise UsageError(
             f"This project may be one of several kinds of content:\n{listed}",
             hint="Choose one with --app-mode and --entrypoint.",
         )
-    answer = ask(f"What should be deployed?\n{listed}\nNumber: ").strip()
-    if not answer.isdecimal() or not 0 < int(answer) <= len(found):
-        raise UsageError(f"{answer!r} is not one of 1 to {len(found)}. Nothing was written.")
-    return found[int(answer) - 1]
+    return found[chosen]

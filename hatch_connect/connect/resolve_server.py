@@ -152,6 +152,8 @@ def stored_login(
 ) -> tuple[Server, LoginEntry]:
     """Return the login that `logout` ends, and its server. Raises UsageError, StoreError."""
     server = store.get(choice.name) if choice.name else None
+    if choice.name and server is None:
+        raise store.unknown(choice.name)
     if choice.server and not choice.name:
         here = (s for s in store.servers() if same_server(s.url, choice.server))
         server = max(here, key=lambda s: s.login is not None, default=None)
@@ -271,11 +273,13 @@ class _Finder:
 
     def _unknown(self, name: str, source: str) -> UsageError:
         there = f" Tables of `tool.hatch-connect.on`: {', '.join(self._tables)}."
-        return UsageError(
-            f"No saved server is named `{name}`, which {source} gives.",
-            hint=f"{self._store.known_names()}{there if self._tables else ''}\n"
-            f"Add it with: hatch-connect add --name {name} --server URL",
+        said_by = "" if source == "the option --name" else source
+        error = self._store.unknown(name, said_by, self._tables)
+        error.hint = (
+            f"{error.hint}{there if self._tables else ''}\n"
+            f"Add it with: hatch-connect add --name {name} --server URL"
         )
+        return error
 
     def _compare(self, name: str, other: str | None, source: str) -> None:
         url = self._tables.get(name)

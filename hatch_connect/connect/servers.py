@@ -25,7 +25,7 @@ from hatch_connect.secret import Secret
 from hatch_connect.typed import json_type, optional
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from hatch_connect.connect.credentials import Credential
     from hatch_connect.connect.headers import Headers
@@ -195,10 +195,18 @@ class ServerStore:
         """Forget the server of that nickname."""
         with self._changing() as entries:
             if name not in entries:
-                raise UsageError(
-                    f"No server is called `{name}` in {self.path}.", hint=self.known_names()
-                )
+                raise self.unknown(name)
             del entries[name]
+
+    def unknown(self, name: str, said_by: str = "", others: Iterable[str] = ()) -> UsageError:
+        """Return the error for a nickname that is neither stored nor one of the `others`."""
+        from difflib import get_close_matches
+
+        known = [*(str(server.name) for server in self.servers()), *others]
+        close = get_close_matches(name, known, n=1)
+        by = f", which {said_by} gives" if said_by else ""
+        meant = f" Did you mean `{close[0]}`?" if close else ""
+        return UsageError(f"No saved server is named `{name}`{by}.{meant}", hint=self.known_names())
 
     def known_names(self) -> str:
         """Return a sentence that names the nicknames."""

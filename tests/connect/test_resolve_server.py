@@ -398,7 +398,7 @@ class TestRefusals:
         ("choice", "environ", "configured", "expected"),
         [
             (ServerOptions(name="a", server=PROD), {}, None, "Both a nickname"),
-            (ServerOptions(name="nope"), {}, None, "named `nope`, which the option --name gives"),
+            (ServerOptions(name="nope"), {}, None, "No saved server is named `nope`."),
             (ServerOptions(), {}, "nope", r"`nope`, which `tool\.hatch-connect\.server`"),
             (ServerOptions(), {}, None, "No server is named"),
             (ServerOptions(server="prod"), {}, None, "is a nickname, not a URL"),

@@ -150,7 +150,7 @@ def test_a_single_server_is_the_default(store: ServerStore) -> None:
 def test_removing(frozen: ServerStore) -> None:
     frozen.remove("prod")
     assert frozen.get("prod") is None
-    with pytest.raises(UsageError, match="No server is called `prod`") as caught:
+    with pytest.raises(UsageError, match="No saved server is named `prod`") as caught:
         frozen.remove("prod")
     assert "`lab`" in str(caught.value)
 
