@@ -152,16 +152,18 @@ class PlainDisplay:
 
         After a failure on the server the end of its log is shown, if it was not yet.
         """
-        log = facts_of(error).get("log")
+        facts = facts_of(error)
+        log, content = facts.get("log"), facts.get("content")
         failed = isinstance(error, DeploymentFailedError | NotAnsweringError)
         if failed and LogLine in self._hidden and isinstance(log, list):
             for line in log:
                 self._message(LogLine(text=line))
         self._group(of_log=False)
         rest = "\n".join(filter(None, (error.hint, *_notes_of(error))))
-        self._line("error: ", error.message, style="bold red")
+        about = f"{content}: " if content else ""
+        self._line("error: ", error.message, style="bold red", about=about)
         if rest:
-            self._line("       ", rest)
+            self._line("       ", rest, about=about)
 
     def interrupted(self, error: KeyboardInterrupt) -> None:
         """Show that the user interrupted the work, and what remained."""

@@ -341,7 +341,7 @@ class Options:
     since: str | None = _text(
         "--since",
         "logs",
-        "Print lines of the last 30s, 10m, 2h or 1d only, or since a time (2026-11-26T08:30).",
+        "Only print lines newer than this: 30s, 10m, 2h, 1d, or a time (2026-11-26T08:30).",
         metavar="AGE|TIME",
     )
     dashboard: bool = _flag("--dashboard", "open", "Open the content's page in the dashboard.")
@@ -384,7 +384,7 @@ class Options:
     runner: str | None = _text(
         "--runner",
         "init",
-        "What runs the commands.",
+        "Program that runs the commands.",
         metavar="hatch|invoke|none",
         default="what the project uses",
     )

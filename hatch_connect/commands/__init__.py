@@ -70,7 +70,7 @@ COMMANDS: dict[str, Command] = {
     for command in (
         Command(
             "init",
-            "Set a project up: find out what it is, and write it into pyproject.toml.",
+            "Set up a project: detect what it is, and write that to pyproject.toml.",
             ("project", "init", "dry-run"),
             writes=True,
             keys=("entrypoint", "yes"),

@@ -59,6 +59,7 @@ class Call:
 
     `read_project` reads the project once, if a command asks for it: not every command needs one.
     `secrets` are those that arise; `identities` are those of the workflow, by server and audience.
+    `content_name` is the name of the content that it is about, if there are several.
     """
 
     options: Options
@@ -67,6 +68,7 @@ class Call:
     read_project: Callable[[], Project]
     secrets: Secrets = field(default_factory=Secrets)
     identities: dict[tuple[str, str], WorkflowIdentity] = field(default_factory=dict)
+    content_name: str = ""
 
     @classmethod
     def of(cls, options: Options, surroundings: Surroundings, report: Report) -> Call:
@@ -124,8 +126,12 @@ class Call:
         return first
 
     def about(self, content: str, report: Report) -> Call:
-        """Return the call with reports that say which content they are about."""
-        return replace(self, report=lambda event: report(replace(event, about=content)))
+        """Return the call with reports and errors that say which content they are about."""
+        return replace(
+            self,
+            report=lambda event: report(replace(event, about=content)),
+            content_name=content,
+        )
 
     def agrees(self, question: str) -> bool:
         """Return whether the person says yes; nobody does if nobody can be asked."""
@@ -149,7 +155,12 @@ class Call:
     def masking(self, secrets: Iterable[Secret | Secrets | None]) -> Iterator[Call]:
         """Yield the call with these values hidden in what it reports, and in exceptions."""
         with masking(secrets, self.report) as report:
-            yield replace(self, report=report)
+            try:
+                yield replace(self, report=report)
+            except HatchConnectError as error:
+                if self.content_name:
+                    add_facts(error, content=self.content_name)
+                raise
 
 
 def _read_project(directory: Path) -> Project:

@@ -207,7 +207,9 @@ def _ended(piece: Piece, shown: BaseException | None = None) -> tuple[str, dict[
         rest = (getattr(result, "hint", None), *getattr(result, "__notes__", ()))
         more = "\n".join(filter(None, () if result is shown else rest)).splitlines()
         text = "\n  ".join((f"failed: {why}", *more))
-        known = {"status": "failed", "error": why, **facts_of(result)}
+        facts = facts_of(result)
+        facts.pop("content", None)  # which has its name beside it
+        known = {"status": "failed", "error": why, **facts}
     else:
         text, known = "not tried", {"status": "not tried"}
     return text, known
