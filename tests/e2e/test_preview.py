@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -71,6 +72,9 @@ def test_nothing_but_a_draft_is_added(
     new = max(content.bundles, key=int)
     assert done.code == 0, done.said
     assert done.stdout == f"{fake.url}/content/{content.guid}/_bundle{new}/\n"
+    assert re.search(
+        rf"\nDeployed a preview of .+ for feature to \S+ as bundle {new}\b", done.stderr
+    )
     assert (content.bundle_id, content.title, content.environment) == (active, title, variables)
     assert content.bundles[new].metadata["hatch_connect_preview"] == "feature"
     assert not [call for call in fake.calls() if call.startswith(("PATCH", "PUT", "DELETE"))]

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -286,10 +287,13 @@ class TestPromote:
         assert "archive_md5" not in noted
 
     def test_what_is_active_already_is_not_uploaded(self, two: Two) -> None:
-        assert two.promote().code == 0
+        first = two.promote()
+        assert first.code == 0, first.said
+        assert re.search(rf"\nPromoted .+ to \S+ as bundle {two.here.bundle_id}\b", first.stderr)
         two.prod.requests.clear()
         done = two.promote()
         assert done.code == 0, done.said
+        assert f" is up to date on prod: bundle {two.here.bundle_id} is already" in done.stderr
         assert f"Nothing to upload: bundle {two.here.bundle_id} is this one." in done.stderr
         assert len(two.here.bundles) == 1
 
