@@ -22,6 +22,7 @@ from hatch_connect.project.discovery import FoundContent, discover, discover_con
 from hatch_connect.project.metadata import parse_requirement, read_metadata
 from hatch_connect.project.others import OtherContent, read_others
 from hatch_connect.project.reading import HATCH, PYPROJECT, ProjectTables, parse_toml, read_bytes
+from hatch_connect.project.validators import valid_content_name
 from hatch_connect.typed import table_at, texts_at
 
 if TYPE_CHECKING:
@@ -123,14 +124,23 @@ def find_contents(start: Start) -> tuple[StartContent, ...]:
         given["app-mode"] = find_app_mode(options.app_mode).name
     others = read_others(start.root, start.tables.pyproject)
     if len(others) > 1 and not given:
-        return tuple(_of_other(start, each, given, several=True) for each in others)
+        names = _unique([valid_content_name(each.name) for each in others])
+        return tuple(
+            _of_other(start, each, given, name) for each, name in zip(others, names, strict=True)
+        )
     if len(others) == 1 and given.get("app-mode") in {None, others[0].settings["app-mode"]}:
         return (_of_other(start, others[0], given),)
     return (_found(start, given),)
 
 
+def _unique(names: list[str]) -> list[str]:
+    """Return the names, of the same ones the later with a number."""
+    counts = ((name, names[:number].count(name)) for number, name in enumerate(names))
+    return [f"{name}-{count + 1}" if count else name for name, count in counts]
+
+
 def _of_other(
-    start: Start, other: OtherContent, given: Mapping[str, object], *, several: bool = False
+    start: Start, other: OtherContent, given: Mapping[str, object], name: str | None = None
 ) -> StartContent:
     settings = {**other.settings, **given}
     mode = find_app_mode(str(settings["app-mode"]))
@@ -141,7 +151,6 @@ def _of_other(
         )
         chosen = _ask(start, found) if len(found) > 1 else next(iter(found), None)
         settings |= {"entrypoint": _written_entrypoint(start, chosen)} if chosen else {}
-    name = re.sub(r"[^A-Za-z0-9_-]+", "-", other.name)[:64] if several else None
     where = (*OURS, "content", name) if name else OURS
     start.notes.extend(other.notes)
     include = [each for each in texts_at(settings, "include") if not _ships(start, each)]
@@ -196,16 +205,14 @@ def _guids(start: Start, other: OtherContent) -> dict[str, str]:
 
 def _nicknames(start: Start, urls: tuple[str, ...]) -> dict[str, str]:
     """Return a nickname for each server: the one that is saved, else one made of its host."""
-    names: dict[str, str] = {}
+    names = []
     for url in urls:
         saved = None
         with suppress(StoreError):
             saved = server_store(start.call).find(url)
-        host = (urlsplit(url).hostname or "server").replace(".", "-").replace(":", "-")
-        name = (saved and saved.name) or host
-        count = sum(other.startswith(name) for other in names.values())
-        names[url] = f"{name}-{count + 1}" if name in names.values() else name
-    return names
+        host = re.sub(r"[^A-Za-z0-9]+", "-", urlsplit(url).hostname or "server").strip("-")
+        names.append((saved and saved.name) or host)
+    return dict(zip(urls, _unique(names), strict=True))
 
 
 def _found(start: Start, given: Mapping[str, object]) -> StartContent:

@@ -39,7 +39,7 @@ _TYPES = {
     "python-flask": "python-api",
     "quarto": "quarto-static",
 }
-_OUR_NAME = re.compile(r"-[A-Z0-9]{4}$")  # which Publisher adds to a title
+_SUFFIX = re.compile(r"-[A-Z0-9]{4}$")  # which Publisher adds to a title
 _TOO_OLD = ("2.7", "3.5", "3.6", "3.7")  # for `python_version`
 _NO_PATTERN = re.compile(r"[^*?\[\]!]+")
 
@@ -207,7 +207,7 @@ def _configured(
     settings |= _files(texts_at(table, "files"), str(settings.get("entrypoint")), root, notes)
     notes += [f"`{key}` was not taken over." for key in _NOT_OURS if key in table]
     return OtherContent(
-        name=_OUR_NAME.sub("", PurePosixPath(path).stem),
+        name=_SUFFIX.sub("", PurePosixPath(path).stem),
         places=tuple(dict.fromkeys((path, *(each.path for each in deployed)))),
         settings=settings,
         declared=_declared(table, mode, notes),

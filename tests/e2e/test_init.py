@@ -449,6 +449,73 @@ def test_content_on_several_servers_is_named_for_each(sandbox: Sandbox, tmp_path
     }
 
 
+def test_saved_servers_keep_their_nicknames(sandbox: Sandbox, tmp_path: Path) -> None:
+    urls = ("https://one.example.com", "https://two.example.com:8443", "https://two.example.com")
+    store = sandbox.home / ".rsconnect-python" / "servers.json"
+    store.parent.mkdir()
+    saved = {"name": "prod", "url": urls[0], "api_key": "key-of-nobody"}
+    store.write_text(json.dumps({"prod": saved}), encoding="utf-8")
+    files = published(urls[0], GUID)
+    for number, url in enumerate(urls[1:]):
+        files[f".posit/publish/deployments/{number}.toml"] = record(url, OTHER, "sales-A1B2")
+    project = project_of(tmp_path, files)
+    init(sandbox, project)
+    servers = {name: each["server"] for name, each in table(project)["on"].items()}
+    assert servers.pop("prod") == urls[0]
+    assert servers.keys() == {"two-example-com", "two-example-com-2"}
+    assert set(servers.values()) == set(urls[1:])
+    assert "key-of-nobody" not in (project / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_two_records_that_differ_leave_the_choice(sandbox: Sandbox, tmp_path: Path) -> None:
+    files = published("https://connect.example.com", GUID)
+    twin = record("https://connect.example.com/", OTHER, "sales-A1B2")
+    files[".posit/publish/deployments/deployment-E5F6.toml"] = twin
+    project = project_of(tmp_path, files)
+    done = init(sandbox, project)
+    assert f"deployment-C3D4.toml ({GUID}) and" in done.stderr
+    assert f"deployment-E5F6.toml ({OTHER})" in done.stderr
+    assert "guid" not in table(project)
+
+
+def test_notebooks_of_the_official_client_are_content_each(
+    sandbox: Sandbox, tmp_path: Path, server: FakeConnect
+) -> None:
+    files = {"requirements.txt": "ipykernel==6.29\n", ".python-version": "3.12\n"}
+    guids = {}
+    for name in ("one", "two"):
+        guids[name] = server.add_content(name).guid
+        entry = {
+            "server_url": server.url,
+            "filename": f"C:\\work\\{name}.ipynb",
+            "app_guid": guids[name],
+            "app_mode": "jupyter-static",
+            "title": f"Report {name}",
+        }
+        files[f"{name}.ipynb"] = NOTEBOOK
+        files[f"rsconnect-python/{name}.json"] = json.dumps({server.url: entry})
+    project = project_of(tmp_path, files)
+    init(sandbox, project)
+    contents = table(project)["content"]
+    assert {name: each["guid"] for name, each in contents.items()} == guids
+    assert contents["two"]["entrypoint"] == "two.ipynb"
+    assert deploy(sandbox, project, server, "--content", "two")["guid"] == guids["two"]
+
+
+def test_configurations_of_one_name_get_a_table_each(sandbox: Sandbox, tmp_path: Path) -> None:
+    files = {f"{name}.py": FLASK for name in "ab"} | {"requirements.txt": "flask==3.0.0\n"}
+    for name, ending in (("a", "A1B2"), ("b", "C3D4")):
+        text = configuration("python-flask", f"{name}.py", "[python]\nversion = '3.12'\n")
+        files[f".posit/publish/sales-{ending}.toml"] = text
+    project = project_of(tmp_path, files)
+    init(sandbox, project)
+    contents = table(project)["content"]
+    assert {name: each["entrypoint"] for name, each in contents.items()} == {
+        "sales": "a",
+        "sales-2": "b",
+    }
+
+
 def test_each_configuration_of_other_content_gets_a_table(
     sandbox: Sandbox, tmp_path: Path, server: FakeConnect
 ) -> None:
