@@ -234,7 +234,9 @@ def _workflow(start: Start, contents: tuple[StartContent, ...]) -> _File | None:
         start.notes.append(f"{path} is there already, and stays as it is. What it needs:\n{text}")
         return None
     if server is None:
-        start.notes.append(f"Correct CONNECT_SERVER in {SERVICES[str(service)]}.")
+        start.notes.append(
+            f"Set CONNECT_SERVER in {SERVICES[str(service)]} to the URL of your server."
+        )
     return _File(path=path, before=None, after=text.encode())
 
 

@@ -108,7 +108,7 @@ def project_folder(call: Call) -> Path:
     """Return the project's folder: the nearest with a pyproject.toml, or what says as much."""
     directory = (call.surroundings.directory / (call.options.directory or "")).absolute()
     if not directory.is_dir():
-        raise UsageError(f"There is no folder {directory}.", hint="Correct --directory.")
+        raise UsageError(f"There is no folder {directory}.", hint="Check --directory.")
     if any((directory / name).exists() for name in (PYPROJECT, *_LEFT)):
         return directory
     above = (f for f in directory.parents if (f / PYPROJECT).is_file())

@@ -280,7 +280,10 @@ def _of_notebook(settings: Layers, own: Layers, key: str, mode: AppMode) -> bool
 def _hint(tables: ProjectTables, mode: AppMode | None) -> str | None:
     if mode or tables.table("tool", "hatch-connect"):
         return None
-    return 'Minimal configuration: [tool.hatch-connect] with app-mode = "fastapi".'
+    return (
+        "Let `hatch-connect init` write it. Minimal configuration: [tool.hatch-connect] with"
+        ' app-mode = "fastapi".'
+    )
 
 
 def _keys_of_packages(settings: Layers, mode: AppMode | None) -> tuple[str, ...]:

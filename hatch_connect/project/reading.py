@@ -75,7 +75,7 @@ def find_root(directory: Path) -> Path:
             return folder
     raise NoProjectError(
         f"There is no {PYPROJECT} in {start} or in any folder above it.",
-        hint="Run this in a project, or name one with --directory.",
+        hint="Set this folder up with `hatch-connect init`, or name a project with --directory.",
     )
 
 
