@@ -35,7 +35,7 @@ def run_logs(call: Call) -> Result:
         job = _chosen(found, options)
         if job is None:
             of = f"bundle {options.of_bundle}" if options.of_bundle else f"content {guid}"
-            call.report(Note(text=f"There are no logs of {of} yet. Logs: {found.content.logs_url}"))
+            call.report(Note(text=f"There are no logs of {of} yet."))
             return Result(facts={"guid": guid, "job": None, "log": []})
         call.report(Note(text=_described(job)))
         if options.follow:

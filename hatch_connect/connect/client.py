@@ -49,6 +49,7 @@ _NO_SUCH_PAGE = {400, 404}
 _UNTOLD = HIDDEN | {400, 409}  # also content for which Connect installs nothing
 _PAGE = 20
 _LINES = 5000
+_BAD_REQUEST = 400
 _SLOWEST = 1 << 17  # bytes a second that a download may take at least
 
 
@@ -367,14 +368,24 @@ class ConnectClient:
         A server that limits how many it returns may leave out the first.
         """
         # Connect returns 5,000 lines at most unless it is asked for more.
-        most, before = max(_LINES, 2 * known), -1
+        most = max(_LINES, 2 * known)
+        entries: tuple[LogEntry, ...] = ()
         while True:
-            query = {"maxLogLines": str(most)} if most > _LINES else {}
-            answer = self._get(content_path(guid, "jobs", key, "log"), query=query)
-            entries = tuple(map(LogEntry.from_answer, answer.objects("entries")))
+            before = len(entries)
+            try:
+                entries = self._log_entries(guid, key, most)
+            except RefusedError as error:
+                if most == _LINES or error.status != _BAD_REQUEST:
+                    raise
+                return entries or self._log_entries(guid, key, _LINES)  # too many were asked for
             if len(entries) < most or len(entries) <= before:
                 return entries
-            most, before = 4 * most, len(entries)
+            most *= 4
+
+    def _log_entries(self, guid: str, key: str, most: int) -> tuple[LogEntry, ...]:
+        query = {"maxLogLines": str(most)} if most > _LINES else {}
+        answer = self._get(content_path(guid, "jobs", key, "log"), query=query)
+        return tuple(map(LogEntry.from_answer, answer.objects("entries")))
 
     def job_error(self, guid: str, key: str) -> Diagnosis | None:
         """Return Connect's own diagnosis of a process that failed; None if it has none."""

@@ -412,14 +412,12 @@ class Execution:
             look_for_active(self._client, content, state.bundle, self._report, self._polling)
         self._state = replace(self._state, running=False, lost=False)
         if status and status.code:
-            raise self._failed(
-                status, where_logs_are(self._client, content, state.bundle, draft=draft)
-            )
+            raise self._failed(status, draft=draft)
 
-    def _failed(self, status: TaskStatus, logs: str) -> DeploymentFailedError:
+    def _failed(self, status: TaskStatus, *, draft: bool) -> DeploymentFailedError:
         """Return the error for a task that failed, after the end of its job's log is shown."""
         state = self._state
-        failure = failure_of(self._client, state.known.guid, state.bundle, ended=True)
+        failure = failure_of(self._client, state.known, state.bundle, draft=draft, ended=True)
         shown = tuple(self._log)
         # The task's output may hold it already, each line with a time before it.
         if not all(any(line in each for each in shown) for line in failure.lines):
@@ -427,7 +425,7 @@ class Execution:
                 self._report(LogLine(text=line))
         error = DeploymentFailedError(
             f"The deployment failed: {status.error or f'code {status.code}'}",
-            hint=f"{_cure(status.error)}{failure.hint(logs)}",
+            hint=failure.hint(_cure(status.error)),
         )
         add_facts(error, **failure.facts())
         return error

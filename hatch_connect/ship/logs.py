@@ -99,8 +99,12 @@ def _continues(before: LogEntry, now: LogEntry) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """What a server tells of why a bundle failed: the end of a job's log, and its diagnosis."""
+    """What a server tells of why a bundle failed: the end of a job's log, and its diagnosis.
 
+    `logs` says where the logs are; "" if there are none.
+    """
+
+    logs: str
     lines: tuple[str, ...] = ()
     job: Job | None = None
     diagnosis: Diagnosis | None = None
@@ -114,33 +118,39 @@ class Failure:
             and {"code": said.code, "summary": said.summary, "help_url": said.help_url},
         }
 
-    def hint(self, logs: str) -> str:
-        """Return Connect's diagnosis, and where the logs are."""
-        said = self.diagnosis
-        lines = []
+    def hint(self, cure: str = "") -> str:
+        """Return what to do about it, Connect's diagnosis, and where the logs are."""
+        lines, said = [cure] if cure else [], self.diagnosis
         if said:
             more = f" See {said.help_url}" if said.help_url else ""
-            lines = [f"Connect's diagnosis: {said.summary.rstrip('.')}.{more}"]
-        return "\n".join((*lines, f"Logs: {logs}"))
+            lines.append(f"Connect's diagnosis: {said.summary.rstrip('.')}.{more}")
+        if self.logs:
+            lines.append(f"Logs: {self.logs}")
+        return "\n".join(lines)
 
 
-def failure_of(client: ConnectClient, guid: str, bundle_id: str, *, ended: bool = False) -> Failure:
+def failure_of(
+    client: ConnectClient, content: Content, bundle_id: str, *, draft: bool, ended: bool = False
+) -> Failure:
     """Return what the server tells of why a bundle failed, as far as it does.
 
     If it must have `ended`, only jobs count that did with an error: the bundle may have been
     deployed before, so that others are older. Never raises ServerError: that must not hide the
     failure itself.
     """
+    guid, logs = content.guid, where_logs_are(client, content, bundle_id, draft=draft)
+    local = client.server.local
     with suppress(ServerError):
         jobs = [job for job in jobs_of(client, guid, bundle_id) if job.exit_code or not ended]
         for job in jobs[:_LOOKED_INTO]:
-            most = _LOCAL_LINES if client.server.local else LAST_LINES
+            most = _LOCAL_LINES if local else LAST_LINES
             lines = telling_end([entry.data for entry in client.job_log(guid, job.key)], most)
             if lines:
                 with suppress(ServerError):
-                    return Failure(lines=lines, job=job, diagnosis=client.job_error(guid, job.key))
-                return Failure(lines=lines, job=job)
-    return Failure()
+                    said = client.job_error(guid, job.key)
+                    return Failure(logs=logs, lines=lines, job=job, diagnosis=said)
+                return Failure(logs=logs, lines=lines, job=job)
+    return Failure(logs="" if local else logs)
 
 
 def telling_end(lines: Sequence[str], most: int = LAST_LINES) -> tuple[str, ...]:

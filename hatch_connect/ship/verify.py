@@ -103,10 +103,10 @@ class _Look:
             if left:
                 text = f"{what.at(path)} {wrong.rstrip('.')}. It is visited again after"
                 self.report(Note(text=f"{text} {how.pause:g} seconds."))
-        failure = failure_of(self.client, what.content.guid, what.bundle_id)
+        failure = failure_of(self.client, what.content, what.bundle_id, draft=what.draft)
         for line in failure.lines:
             self.report(LogLine(text=line))
-        error = NotAnsweringError(f"{what.at(path)} {wrong}", hint=failure.hint(self._logs))
+        error = NotAnsweringError(f"{what.at(path)} {wrong}", hint=failure.hint())
         add_facts(error, **failure.facts())
         raise error
 

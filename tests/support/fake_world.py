@@ -60,7 +60,8 @@ class World:
     bundle_pages: int | None = 20  # so many bundles a page; None: the query is ignored
     pages: int | None = None  # so many of any other list; None: it has no pages, and refuses them
     bundle_order: Literal["newest", "oldest"] = "oldest"  # the reference says both
-    longest_log: int | None = None  # so many lines are returned at most, whatever is asked for
+    longest_log: int | None = None  # so many lines are returned at most, whatever is asked for ...
+    refuses_longer: bool = False  # ... unless more are refused
     tells_active: bool = False  # whether a bundle says that it is active
     contents: dict[str, FakeContent] = field(default_factory=dict)
     tasks: dict[str, FakeTask] = field(default_factory=dict)
@@ -438,7 +439,8 @@ class World:
         if not request.query.keys() <= {"maxLogLines"}:
             raise Refusal(400, 32, "unknown query")
         asked = request.query.get("maxLogLines", "5000")
-        if not asked.isdecimal() or int(asked) < 1:
+        too_many = self.refuses_longer and int(asked) > (self.longest_log or 0)
+        if not asked.isdecimal() or int(asked) < 1 or too_many:
             raise Refusal(400, 13, "maxLogLines is out of range")
         most = min(int(asked), self.longest_log or int(asked))
         return Reply.of({"entries": entries[-most:]})
