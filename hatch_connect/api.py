@@ -31,7 +31,16 @@ from hatch_connect.commands.result import Deployed, Planned, Removed
 from hatch_connect.commands.server import chosen_server
 from hatch_connect.connect.client import ConnectClient
 from hatch_connect.connect.credentials import ApiKey
-from hatch_connect.connect.resources import BundleInfo, Content, ServerSettings, TaskStatus, User
+from hatch_connect.connect.resources import (
+    BundleInfo,
+    Content,
+    Diagnosis,
+    Job,
+    LogEntry,
+    ServerSettings,
+    TaskStatus,
+    User,
+)
 from hatch_connect.connect.servers import Server, server_url
 from hatch_connect.errors import (
     AnswerError,
@@ -79,9 +88,12 @@ __all__ = [
     "DeclaredSettings",
     "Deployment",
     "DeploymentFailedError",
+    "Diagnosis",
     "HatchConnectError",
     "InterpreterError",
+    "Job",
     "LockError",
+    "LogEntry",
     "NotAnsweringError",
     "NotFoundError",
     "Preview",
