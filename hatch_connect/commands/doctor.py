@@ -191,7 +191,10 @@ def run_doctor(call: Call) -> Result:
 
 
 def _result(findings: Iterable[Finding], url: str | None) -> Result:
-    findings = sorted(findings, key=lambda each: each.area != "server")
+    contents = list(dict.fromkeys(each.content for each in findings))
+    findings = sorted(
+        findings, key=lambda each: (each.area != "server", contents.index(each.content))
+    )
     width = max(len(each.check) for each in findings)
     lines: list[str] = []
     for each in findings:

@@ -292,3 +292,24 @@ def test_ticks_at_a_terminal_that_has_them(
     os.close(ours)
     assert process.returncode == 0
     assert tick in shown.decode(encoding)
+
+
+def test_each_piece_of_content_has_its_rows(
+    server: FakeConnect, root: Path, sandbox: Sandbox
+) -> None:
+    table = '[tool.hatch-connect.content.{}]\napp-mode = "{}"\nentrypoint = "app:app"\n'
+    text = table.format("orders", "fastapi") + table.format("stock", "flsk")
+    (root / "pyproject.toml").write_text(text, encoding="utf-8")
+    keys = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.api_key}
+    done = sandbox.connect("doctor", cwd=root, **keys)
+    assert done.code == 2
+    server_rows, _, rows = done.stdout.partition("Project orders\n")
+    orders, _, stock = rows.partition("Project stock\n")
+    assert server_rows.count("reachable") == 1
+    assert "ok      files" in orders
+    assert "failed" not in orders
+    assert "failed  configuration" in stock
+    assert "skipped files" in stock
+    only = sandbox.connect("doctor", "--content", "orders", cwd=root, **keys)
+    assert only.code == 0
+    assert "stock" not in only.stdout
