@@ -131,7 +131,7 @@ def test_an_empty_title_is_refused(server: FakeConnect, tmp_path: Path) -> None:
     given = {"server": server.url, "api_key": server.api_key, "title": ""}
     bundle = sample_bundle(tmp_path / "b.tar.gz")
     for folder, more in ((project(tmp_path / "sales", PACKAGE), {}), (tmp_path, {"file": bundle})):
-        with pytest.raises(UsageError, match="title must have 3 to"):
+        with pytest.raises(UsageError, match="title must be 3 to"):
             deploy(folder, **given, **more, environ={})  # type: ignore[arg-type] # of several types
     assert not server.contents
 

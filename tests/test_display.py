@@ -5,7 +5,7 @@ import re
 import sys
 from contextlib import redirect_stderr
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
 from hypothesis import given
@@ -343,3 +343,31 @@ def test_paths_are_short(text: str, shown: str) -> None:
 def test_a_root_shortens_nothing() -> None:
     root = PurePosixPath("/")
     assert short_paths(root, root)("/etc/hosts") == "/etc/hosts"
+
+
+def test_an_error_names_its_content_if_there_are_several(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    error = LockError("The lock is stale.", hint="Run: uv lock")
+    add_facts(error, content="shop-stock")
+    PlainDisplay().error(error)
+    show_error_object(error)
+    out, err = capsys.readouterr()
+    assert err.splitlines() == [
+        "shop-stock: error: The lock is stale.", "shop-stock:        Run: uv lock",
+    ]  # fmt: skip
+    assert '"content": "shop-stock"' in out
+
+
+def test_only_a_terminal_shows_short_paths_in_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = Path.cwd() / "dist"
+    result = Result(lines=(str(here),), facts={"path": str(here)})
+    for stream, as_json, shown in (
+        (Terminal(), False, "dist\n"),
+        (io.StringIO(), False, f"{here}\n"),
+        (Terminal(), True, str(here)),
+    ):
+        monkeypatch.setattr(sys, "stdout", stream)
+        show_result(result, {"TERM": "dumb"}, as_json=as_json)
+        assert shown in stream.getvalue()
+        assert (str(here) in stream.getvalue()) is (shown != "dist\n")
