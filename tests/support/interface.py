@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 _UNPACKED = re.compile(r"Unpack\[(\w+)\]")
 
 
+def cell(text: str) -> str:
+    """Return a text for a table: there is no way to write `|` as code that all programs read."""
+    code = re.sub(r"`([^`]*\|[^`]*)`", r"<code>\1</code>", text)
+    return code.replace("|", "&#124;")
+
+
 def functions() -> str:
     """Return each function with its signature and what it does."""
     return "\n\n".join(
@@ -113,4 +119,4 @@ def _text(value: object) -> str:
 
 def _hint(hint: object) -> str:
     text = getattr(hint, "__forward_arg__", hint if isinstance(hint, str) else str(hint))
-    return f"`{str(text).replace('|', chr(92) + '|')}`"
+    return cell(f"`{text}`")

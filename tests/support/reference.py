@@ -34,7 +34,7 @@ PART = re.compile(r"(<!-- (\w+): written by hatch run docs -->\n).*?(<!-- end --
 
 def table(*rows: Iterable[str]) -> str:
     """Return a Markdown table; the first row is its head."""
-    head, *others = ([cell.replace("|", "\\|") for cell in row] for row in rows)
+    head, *others = ([interface.cell(text) for text in row] for row in rows)
     lines = [head, ["---"] * len(head), *others]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
