@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -105,7 +106,8 @@ def _comment(pull: PullRequest, found: DeployedContent, branch: str, result: Res
     found.call.report(Step(text="Commenting on the pull request"))
     try:
         marker = f"<!-- hatch-connect preview {found.content.guid} -->"
-        pull.comment(marker, "\n".join(_markdown(branch, url)))
+        shown = _markdown(branch, url, _removal(found.call))
+        pull.comment(marker, "\n".join(shown))
     except (ServerError, KeyboardInterrupt) as error:
         error.add_note(f"The preview stands, its earlier draft may too: {url}")
         raise
@@ -135,7 +137,10 @@ def _stands(found: DeployedContent, branch: str, result: Deployed) -> Previewed:
     except KeyboardInterrupt as error:
         error.add_note(f"The preview stands, its earlier draft may too: {url}")
         raise
-    lines = (*result.lines[:-1], *_markdown(branch, url)) if found.call.options.markdown else None
+    how = _removal(found.call)
+    found.call.report(Note(text=f"To remove it: {how}"))
+    shown = _markdown(branch, url, how)
+    lines = (*result.lines[:-1], *shown) if found.call.options.markdown else None
     return Previewed(
         lines=lines or result.lines,
         facts={**result.facts, "branch": branch, "removed": list(replaced)},
@@ -204,9 +209,15 @@ def _removed(found: DeployedContent, bundle: BundleInfo) -> list[str]:
     return [bundle.id]
 
 
-def _markdown(branch: str, url: str) -> tuple[str, ...]:
+def _removal(call: Call) -> str:
+    """Return the command that removes the preview."""
+    given = {"--name": call.options.name, "--branch": call.options.branch}
+    words = [word for flag, value in given.items() if value for word in (flag, value)]
+    return shlex.join(["hatch-connect", "preview", "--remove", *words])
+
+
+def _markdown(branch: str, url: str, removal: str) -> tuple[str, ...]:
     """Return the preview as Markdown; nobody's branch may end the code that its name stands in."""
-    name = branch.replace("`", "'")
-    how = "`hatch-connect preview --remove` removes it."
-    about = f"It runs with the variables of the content itself. {how}"
+    name, how = (text.replace("`", "'") for text in (branch, removal))
+    about = f"It runs with the variables of the content itself. `{how}` removes it."
     return f"**Preview of `{name}`**: <{url}>", "", about

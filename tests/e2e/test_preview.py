@@ -183,6 +183,16 @@ def test_markdown_is_for_a_comment(caller: Caller, root: Path, content: FakeCont
     assert first.endswith(f"/content/{content.guid}/_bundle{new}/>")
 
 
+def test_it_says_how_to_remove_it(caller: Caller, root: Path, content: FakeContent) -> None:
+    said = "To remove it: hatch-connect preview --remove"
+    named = preview(caller, root, "a branch", markdown=True)
+    assert f"{said} --branch 'a branch'\n" in named.stderr
+    assert "`hatch-connect preview --remove --branch 'a branch'` removes it." in named.stdout
+    caller.environ["GITHUB_REF_NAME"] = "feature"
+    ci = preview(caller, root, branch=None)
+    assert f"{said}\n" in ci.stderr, ci.said
+
+
 def test_content_that_does_not_exist_is_not_created(
     caller: Caller, fake: FakeConnect, root: Path
 ) -> None:
