@@ -41,7 +41,7 @@ def run_download(call: Call) -> Result:
             with replacing(target) as partial:
                 download(found, bundle, partial)
         else:
-            call.report(Note(text=f"It is there already: its MD5 is that of bundle {bundle.id}."))
+            call.report(Note(text=f"Already downloaded: it has the MD5 of bundle {bundle.id}."))
     facts = {
         "path": str(target),
         "guid": guid,
@@ -98,15 +98,15 @@ def download(found: DeployedContent, bundle: BundleInfo, path: Path) -> None:
         is_archive = file.read(len(_GZIP)) == _GZIP
     told = _told(bundle)
     if md5 != (told or md5) or not is_archive:
-        compared = f" (MD5 {md5}, not {told})" if told else ", and no bundle"
+        compared = f" (MD5 {md5}, not {told})" if told else ": it is no archive"
         raise AnswerError(
-            f"What arrived for bundle {bundle.id} is something else{compared}.",
-            hint="Something on the way, such as a proxy, changed it: try again, or ask the "
+            f"What was downloaded is not bundle {bundle.id}{compared}.",
+            hint="Something on the way, such as a proxy, changed it. Try again, or ask the "
             "administrator.",
         )
     if told is None:
-        text = f"{found.server.url} does not tell the MD5 of bundle {bundle.id}: not compared."
-        report(Note(text=text))
+        text = f"{found.server.url} does not tell the MD5 of bundle {bundle.id}"
+        report(Note(text=f"{text}, so it is not compared."))
 
 
 def _told(bundle: BundleInfo) -> str | None:
@@ -141,6 +141,6 @@ def _is_there(target: Path, bundle: BundleInfo) -> bool:
     except OSError as error:
         raise BundleError(f"{target} cannot be read: {error.strerror}.") from error
     raise UsageError(
-        f"{target} is there, and is not known to be bundle {bundle.id}: it is not overwritten.",
+        f"{target} already exists, and is not known to be bundle {bundle.id}.",
         hint="Remove it, or name another file with --output.",
     )

@@ -96,7 +96,7 @@ def _pull_request(call: Call) -> PullRequest | None:
     if not call.options.comment:
         return None
     if call.options.remove_preview:
-        raise UsageError("--comment is about a preview that stands: leave it out with --remove.")
+        raise UsageError("--comment cannot be combined with --remove.")
     return PullRequest(call.environ)
 
 
@@ -121,7 +121,7 @@ def _branch(found: DeployedContent) -> str:
     branch = known or (source.commit().get("source_branch") if source else None)
     if branch is None:
         raise UsageError(
-            "Which branch is this a preview of? Neither the CI's variables nor git name one.",
+            "The branch is not known: neither the CI's variables nor git name one.",
             hint="Name it: hatch-connect preview --branch NAME",
         )
     if len(branch) > _LONGEST or not branch.isprintable():
@@ -160,8 +160,8 @@ def _replace(found: DeployedContent, branch: str, new: str) -> list[str]:
         history = found.history
         ours = next((bundle for bundle in history.bundles if bundle.id == new), None)
         if ours and dict(ours.metadata).get(PREVIEW) != branch:
-            text = "The server keeps no note of it (Connect 2025.12 and later can): only this "
-            text += "machine's record knows which preview the next one replaces."
+            text = "The server does not store the branch (Connect 2025.12 and later can): only "
+            text += "the record on this machine tells the next preview what it replaces."
             found.call.report(Note(text=text))
         older = (b for b in _previews(history, branch) if ours and b.number < ours.number)
         for bundle in older:
@@ -176,7 +176,7 @@ def _remove(found: DeployedContent, branch: str) -> Removed:
     previews = _previews(found.history, branch)
     guid, ids = found.content.guid, [bundle.id for bundle in previews]
     if not previews:
-        text = f"Nothing to remove: no preview of {branch} is known of content {guid}."
+        text = f"Nothing to remove: content {guid} has no known preview of {branch}."
         found.call.report(Note(text=text))
     removed: list[str] = []
     if not found.call.options.dry_run:
@@ -201,7 +201,7 @@ def _removed(found: DeployedContent, bundle: BundleInfo) -> list[str]:
     """Remove a bundle that nobody has activated meanwhile; return its id if it is gone."""
     guid = found.content.guid
     if found.client.content(guid).bundle_id == bundle.id:
-        found.call.report(Note(text=f"Bundle {bundle.id} was activated: it stays."))
+        found.call.report(Note(text=f"Bundle {bundle.id} stays: it is active now."))
         return []
     found.call.report(Step(text=f"Removing bundle {bundle.id}"))
     with suppress(NotFoundError):  # by another job

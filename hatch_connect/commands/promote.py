@@ -96,8 +96,8 @@ def run_promote(call: Call) -> Result:
     options = call.options
     if not (options.from_server and options.to_server):
         raise UsageError(
-            "A bundle is promoted from one server to another.",
-            hint="Name both: hatch-connect promote --from staging --to prod",
+            "--from and --to are both needed.",
+            hint="For instance: hatch-connect promote --from staging --to prod",
         )
     source = replace(
         call,
@@ -180,13 +180,14 @@ def _check_answer(found: DeployedContent, bundle: BundleInfo) -> None:
     how = how_to_verify(config, found.call.options)
     if how is None:
         return
+    found.call.report(Step(text=f"Visiting it on {found.server.url}"))
     try:
         what = Visited(content=found.content, bundle_id=bundle.id)
         step = Verify(how=how, final=True)
         verify(found.client, what, step, found.call.report, polling_of(found.call))
     except NotAnsweringError as error:
         raise ContentError(
-            f"Nothing is promoted, because it does not answer on {found.server.url}. "
+            f"Nothing was promoted, because it does not answer on {found.server.url}. "
             f"{error.message}",
-            hint=f"{error.hint}\n`--no-verify` promotes it all the same.",
+            hint=f"{error.hint}\nTo promote it anyway: --no-verify",
         ) from error

@@ -47,7 +47,7 @@ class _Rule:
             )
         keep = _KEEP if options.keep is None else options.keep
         if keep < 0:
-            raise UsageError(f"--keep is how many stay, not {keep}.")
+            raise UsageError(f"--keep takes a number from 0, not {keep}.")
         return cls(
             drafts=options.drafts,
             bundles=options.bundles,
@@ -83,7 +83,10 @@ def _moment(age: str, call: Call) -> datetime:
     """Return when something of that age was made. Raises UsageError."""
     match = re.fullmatch(r"(\d{1,5})([hdw])", age.strip())
     if match is None:
-        raise UsageError(f"--older-than is {age!r}.", hint="Write it as 12h, 7d or 2w.")
+        raise UsageError(
+            f"--older-than takes an age, not {age!r}.",
+            hint="Write it in hours, days or weeks: 12h, 7d or 2w.",
+        )
     return call.surroundings.today() - timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
@@ -127,18 +130,18 @@ class _Pruning:
         for bundle in self.chosen:
             if self._is_needed(bundle):
                 self.kept.append(bundle.id)
-                report(Note(text=f"Bundle {bundle.id} stays: it is active or needed by now."))
+                report(Note(text=f"Bundle {bundle.id} stays: it is active or needed now."))
                 continue
             report(Step(text=f"Removing bundle {bundle.id}"))
             try:
                 self.found.client.remove_bundle(self.found.content.guid, bundle.id)
             except NotFoundError:
-                report(Note(text=f"Bundle {bundle.id} was gone already."))
+                report(Note(text=f"Bundle {bundle.id} is already gone."))
             except RefusedError:
                 if not self._is_needed(bundle):  # activated between the question and the removal
                     raise
                 self.kept.append(bundle.id)
-                report(Note(text=f"Bundle {bundle.id} stays: it is active by now."))
+                report(Note(text=f"Bundle {bundle.id} stays: it is active now."))
                 continue
             self.removed.append(bundle.id)
 
@@ -195,14 +198,14 @@ def _pruning(found: DeployedContent, rule: _Rule, *, named: bool) -> _Pruning:
         for bundle in history.bundles
         if bundle.id not in history.needed and not rule.any and not _is_known(bundle, history)
     )
-    where = f"content {found.content.guid} on {found.server.url}"
-    report(Note(text=f"{len(chosen)} of {len(history.bundles)} bundles of {where} are to go."))
+    of = f"{len(history.bundles)} bundles of content {found.content.guid} on {found.server.url}"
+    report(Note(text=f"To remove: {len(chosen)} of {of}"))
     if unknown:
         report(
             Note(
-                text=f"{len(unknown)} stay because they are not known to be ours, or nobody knows "
-                "whether they were active: neither a history here says so, nor a note on them "
-                "(Connect 2025.12 and later). To remove them too: --any"
+                text=f"{len(unknown)} of them stay: neither the history on this machine nor their "
+                "metadata (Connect 2025.12 and later) says that hatch-connect uploaded them, and "
+                "whether they were active. To remove them too, give --any."
             )
         )
     name = f"{found.content.name}: " if named else ""
@@ -214,13 +217,13 @@ def _confirm(lines: Sequence[str], call: Call) -> None:
     """Let the person confirm. Raises UsageError if nobody can be asked, or if the answer is no."""
     if call.options.yes:
         return
-    listed = "\n".join(("These would be removed:", *(f"  {line}" for line in lines)))
+    listed = "\n".join(("To be removed:", *(f"  {line}" for line in lines)))
     if call.agrees(f"{listed}\nRemove them?"):
         return
     asked = call.surroundings.ask is not None
     raise UsageError(
-        "Nothing was removed." if asked else f"Nobody can be asked whether to go on.\n{listed}",
-        hint="To remove it without a question, give --yes; to see it only, --dry-run.",
+        "Nothing was removed." if asked else f"There is no terminal to confirm it at.\n{listed}",
+        hint="Give --yes to remove them without confirmation, or --dry-run to only show them.",
     )
 
 

@@ -188,7 +188,7 @@ class Execution:
             case Activate():
                 self._activate()
             case Keep():
-                text = f"Nothing to upload: bundle {step.bundle_id} is this one."
+                text = f"Nothing to upload: bundle {step.bundle_id} is the same."
                 self._report(Step(text=text))
                 self._record(self._state)
             case DeployAgain():

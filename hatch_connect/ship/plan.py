@@ -112,7 +112,7 @@ class Verify:
         at = " and ".join(f"/{path.lstrip('/')}" for path in how.paths)
         status = f" with {' or '.join(map(str, how.status))}" if how.status else ""
         text = f", and says {how.text!r}" if how.text else ""
-        again = f", and once more after {how.pause:g} seconds" if self.final and how.again else ""
+        again = f", and once more after {how.pause:g} s" if self.final and how.again else ""
         return f"verify that it answers at {at}{status}{text}{again}"
 
 
@@ -126,12 +126,12 @@ class Activate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
-    """Upload nothing, because the active bundle is this one."""
+    """Upload nothing, because the active bundle is the same."""
 
     bundle_id: str
 
     def __str__(self) -> str:
-        return f"upload nothing: bundle {self.bundle_id} is this one"
+        return f"upload nothing: bundle {self.bundle_id} is the same"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

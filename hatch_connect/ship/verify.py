@@ -79,7 +79,7 @@ def verify(
         if doubtful:
             return doubtful
         if left:
-            report(Note(text=f"It is visited once more after {how.pause:g} seconds."))
+            report(Note(text=f"Visiting it once more in {how.pause:g} s"))
     return visits[-1]
 
 
@@ -101,8 +101,8 @@ class _Look:
             if visit and not wrong:
                 return self._judged(visit, path)
             if left:
-                text = f"{what.at(path)} {wrong.rstrip('.')}. It is visited again after"
-                self.report(Note(text=f"{text} {how.pause:g} seconds."))
+                text = f"{what.at(path)} {wrong.rstrip('.')}. Visiting it again in {how.pause:g} s"
+                self.report(Note(text=text))
         failure = failure_of(self.client, what.content, what.bundle_id, draft=what.draft)
         for line in failure.lines:
             self.report(LogLine(text=line))

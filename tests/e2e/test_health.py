@@ -148,7 +148,7 @@ def test_what_fails_is_visited_again_so_often(bed: Bed) -> None:
     bed.fake.misbehave("GET", DRAFT, BROKEN, times=2)
     done = bed.deploy()
     assert done.code == 0, done.said
-    assert "answered 500: Internal Server Error. It is visited again after 0 seconds" in done.stderr
+    assert "answered 500: Internal Server Error. Visiting it again in 0 s" in done.stderr
     bed.fake.misbehave("GET", DRAFT, BROKEN, times=3)
     assert bed.deploy().code == 5
     assert len(bed.visits()) == 3
@@ -208,7 +208,7 @@ def test_the_plan_says_what_is_asked(bed: Bed) -> None:
     done = bed.call("deploy", dry_run=True, json=True)
     steps = json.loads(done.stdout)["steps"]
     assert "verify that it answers at /health with 200 or 204, and says 'up'" in steps
-    assert steps[-1].endswith("says 'up', and once more after 3 seconds")
+    assert steps[-1].endswith("says 'up', and once more after 3 s")
 
 
 BACK = 'on-failure = "rollback"\npause = 0'

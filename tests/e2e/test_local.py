@@ -85,7 +85,7 @@ def test_a_value_that_was_rotated_counts_without_an_upload(project: Path, sandbo
         done = sandbox.connect("deploy", "--local", "-E", "TOKEN", cwd=project, TOKEN=value)
         assert done.code == 0, done.said
         assert f"answered 200: {value[0]}" in done.stderr
-    assert "Nothing to upload: bundle 1 is this one." in done.stderr
+    assert "Nothing to upload: bundle 1 is the same." in done.stderr
 
 
 def test_content_that_breaks_shows_the_end_of_its_log(project: Path, sandbox: Sandbox) -> None:

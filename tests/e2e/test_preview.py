@@ -140,7 +140,7 @@ def test_it_is_removed(caller: Caller, root: Path, content: FakeContent) -> None
     assert set(content.bundles) == {content.bundle_id}
     again = preview(caller, root, remove_preview=True)
     assert (again.code, again.stdout) == (0, "")
-    assert "no preview of feature is known" in again.stderr
+    assert "has no known preview of feature" in again.stderr
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_branch_that_nobody_names_is_an_error(
     caller: Caller, root: Path, content: FakeContent
 ) -> None:
     done = preview(caller, root, None)
-    assert (done.code, "Which branch is this a preview of?" in done.stderr) == (2, True)
+    assert (done.code, "The branch is not known" in done.stderr) == (2, True)
     odd = preview(caller, root, "a\nb")
     assert (odd.code, "is not the name of a branch" in odd.stderr) == (2, True)
     assert len(content.bundles) == 1
@@ -183,7 +183,8 @@ def test_markdown_is_for_a_comment(caller: Caller, root: Path, content: FakeCont
     assert first.endswith(f"/content/{content.guid}/_bundle{new}/>")
 
 
-def test_it_says_how_to_remove_it(caller: Caller, root: Path, content: FakeContent) -> None:
+@pytest.mark.usefixtures("content")
+def test_it_says_how_to_remove_it(caller: Caller, root: Path) -> None:
     said = "To remove it: hatch-connect preview --remove"
     named = preview(caller, root, "a branch", markdown=True)
     assert f"{said} --branch 'a branch'\n" in named.stderr
@@ -227,7 +228,7 @@ def test_an_older_server_needs_the_record(
     fake.version = "2025.09.0"
     done = preview(caller, root)
     assert done.code == 0, done.said
-    assert "The server keeps no note of it" in done.stderr
+    assert "The server does not store the branch" in done.stderr
     assert preview(caller, root).code == 0
     assert len(content.bundles) == 2
     assert preview(caller, root, remove_preview=True).code == 0

@@ -75,14 +75,14 @@ class TestDownload:
         caller.call("download", app_id=content.guid, output="old.tgz")
         done = caller.call("deploy", file=("old.tgz",), app_id=content.guid)
         assert done.code == 0, done.said
-        assert f"Nothing to upload: bundle {content.bundle_id} is this one." in done.stderr
+        assert f"Nothing to upload: bundle {content.bundle_id} is the same." in done.stderr
 
     def test_another_file_is_never_overwritten(self, caller: Caller, content: FakeContent) -> None:
         path = caller.folder / "mine.tgz"
         path.write_bytes(b"mine")
         done = caller.call("download", app_id=content.guid, output="mine.tgz")
         assert (done.code, path.read_bytes()) == (2, b"mine")
-        assert "is not overwritten" in done.stderr
+        assert "already exists" in done.stderr
 
     def test_it_is_not_fetched_again(
         self, caller: Caller, fake: FakeConnect, content: FakeContent
@@ -91,7 +91,7 @@ class TestDownload:
         fake.requests.clear()
         done = caller.call("download", app_id=content.guid)
         assert done.code == 0
-        assert "It is there already" in done.stderr
+        assert "Already downloaded" in done.stderr
         assert not any(call.endswith("/download") for call in fake.calls())
 
     def test_an_md5_that_is_not_told_is_said(self, caller: Caller, content: FakeContent) -> None:
@@ -112,7 +112,7 @@ class TestDownload:
         fake.misbehave("GET", "/download$", html(200, "<p>log in</p>"))
         done = caller.call("download", app_id=content.guid)
         assert done.code == 3, done.said
-        assert "something else, and no bundle" in done.stderr
+        assert ": it is no archive" in done.stderr
 
     @pytest.mark.parametrize(
         ("fault", "code"),
@@ -294,7 +294,7 @@ class TestPromote:
         done = two.promote()
         assert done.code == 0, done.said
         assert f" is up to date on prod: bundle {two.here.bundle_id} is already" in done.stderr
-        assert f"Nothing to upload: bundle {two.here.bundle_id} is this one." in done.stderr
+        assert f"Nothing to upload: bundle {two.here.bundle_id} is the same." in done.stderr
         assert len(two.here.bundles) == 1
 
     @pytest.mark.parametrize("version", ["2024.01.0", "2025.10.0"])
@@ -364,7 +364,7 @@ class TestPromote:
         two.staging.page = Reply(status, b"broken")
         done = two.promote()
         assert done.code == 3, done.said
-        assert "Nothing is promoted, because it does not answer" in done.stderr
+        assert "Nothing was promoted, because it does not answer" in done.stderr
         assert two.prod.requests == []
         assert two.promote(no_verify=True).code == 0
 
@@ -395,7 +395,7 @@ class TestPromote:
         done = two.promote()
         if md5:
             assert done.code == 3, done.said
-            assert "something else (MD5" in done.stderr
+            assert "is not bundle" in done.stderr
             assert two.prod.contents == {}
         else:
             assert done.code == 0, done.said

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from support.fake_content import FakeContent
 
 TABLE = '[tool.hatch-connect]\napp-mode = "fastapi"\nentrypoint = "app:app"\n'
-NOTHING = "Nothing to upload: bundle {} is this one."
+NOTHING = "Nothing to upload: bundle {} is the same."
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_the_plan_says_so(
 ) -> None:
     planned = json.loads(deploy(caller, root, dry_run=True, json=True).stdout)
     assert planned["steps"] == [
-        f"upload nothing: bundle {deployed.bundle_id} is this one",
+        f"upload nothing: bundle {deployed.bundle_id} is the same",
         "verify that it answers at /, and deploy it again if it does not",
     ]
     variable = ("TOKEN=1",)
@@ -135,7 +135,7 @@ def test_the_plan_says_so(
     lines = deploy(caller, root, verbose=True, **options).stdout.splitlines()
     assert lines[4:6] == [
         "  1. set TOKEN",
-        f"  2. upload nothing: bundle {deployed.bundle_id} is this one",
+        f"  2. upload nothing: bundle {deployed.bundle_id} is the same",
     ]
     assert changes(fake) == []
 

@@ -102,7 +102,7 @@ def test_a_project_is_deployed_and_found_again(
     ]
     again = call(way, "deploy", project=project, sandbox=sandbox, **keys(server))
     assert again.code == 0, again.said
-    assert f"Nothing to upload: bundle {content.bundle_id} is this one." in again.said
+    assert f"Nothing to upload: bundle {content.bundle_id} is the same." in again.said
     forced = call(way, "deploy", "--force", project=project, sandbox=sandbox, **keys(server))
     assert forced.code == 0, forced.said
     assert len(only(server).bundles) == 2
