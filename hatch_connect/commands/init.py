@@ -26,8 +26,9 @@ from hatch_connect.commands.runner import (
     server_and_variables,
     workflow,
 )
+from hatch_connect.commands.server import server_store
 from hatch_connect.commands.setup import TASKS, Start, StartContent, find_contents, project_folder
-from hatch_connect.errors import HatchConnectError, LockError, UsageError
+from hatch_connect.errors import HatchConnectError, LockError, StoreError, UsageError
 from hatch_connect.events import Note
 from hatch_connect.locks import find_lock
 from hatch_connect.project.interpreter import Interpreter
@@ -35,6 +36,7 @@ from hatch_connect.project.metadata import read_metadata
 from hatch_connect.project.project import Project
 from hatch_connect.project.python_version import choose_python
 from hatch_connect.project.reading import HATCH, PYPROJECT, ProjectTables
+from hatch_connect.typed import text_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -269,7 +271,7 @@ def _finished(start: Start, contents: tuple[StartContent, ...], files: tuple[_Fi
             raise UsageError("Nothing was written.")
     for each in files:
         _write(each)
-    for step in _next(start):
+    for step in _next(start, contents):
         call.report(Note(text=step))
     names = [Path(os.path.relpath(each.path, start.root)).as_posix() for each in files]
     return Result(lines=tuple(f"Wrote {name}" for name in names), facts=facts | {"written": True})
@@ -292,12 +294,26 @@ def _write(file: _File) -> None:
         raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def _next(start: Start) -> Iterator[str]:
+def _next(start: Start, contents: tuple[StartContent, ...]) -> Iterator[str]:
     """Return what remains to be done."""
     if start.runner == "invoke" and _NAMESPACE.encode() not in start.data(TASKS):
         yield f"Add this line to {TASKS}: {_NAMESPACE}"
     yield from dict.fromkeys(start.todo)
     command = {"hatch": "hatch run connect-deploy", "invoke": "invoke deploy"}
-    run = command.get(start.runner, "hatch-connect deploy")
+    run = command.get(start.runner, "hatch-connect deploy") + (
+        " --all" if len(contents) > 1 else ""
+    )
     yield f"Deploy to a Connect on this machine: {run} --local"
-    yield f"Deploy to your server: {run} --name NAME"
+    tables = [addition.table for content in contents for addition in content.tables]
+    names = dict.fromkeys(table[-1] for table in tables if table[-2] == "on")
+    servers = dict.fromkeys(text_at(content.settings, "server") for content in contents)
+    if names:
+        yield from (f"Deploy to {name}: {run} --name {name}" for name in names)
+    elif len(servers) == 1 and (server := next(iter(servers))):
+        with suppress(StoreError):
+            if server_store(start.call).find(server) is None:
+                add = run.replace("deploy", "add").removesuffix(" --all")
+                yield f"Save your API key: {add} --name NAME --server {server}"
+        yield f"Deploy to {server}: {run}"
+    else:
+        yield f"Deploy to your server: {run} --name NAME"

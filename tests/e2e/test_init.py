@@ -385,7 +385,9 @@ def test_a_team_of_publisher_moves_over_and_updates_its_content(
 ) -> None:
     content = server.add_content("sales-of-publisher", title="Sales figures")
     project = project_of(tmp_path, published(f"{server.url}/", content.guid))
-    init(sandbox, project)
+    told = init(sandbox, project).stderr
+    assert f"hatch-connect add --name NAME --server {server.url}\n" in told
+    assert f"Deploy to {server.url}: hatch-connect deploy\n" in told
     assert table(project) == {
         "app-mode": "python-api",
         "entrypoint": "app",
@@ -440,7 +442,8 @@ def test_content_on_several_servers_is_named_for_each(sandbox: Sandbox, tmp_path
     staging = record("https://staging.example.com/__api__", OTHER, "sales-A1B2")
     files[".posit/publish/deployments/deployment-E5F6.toml"] = staging
     project = project_of(tmp_path, files)
-    init(sandbox, project)
+    told = init(sandbox, project).stderr
+    assert "Deploy to staging-example-com: hatch-connect deploy --name staging-example-com" in told
     found = table(project)
     assert "guid" not in found
     assert found["on"] == {
