@@ -14,7 +14,7 @@ from support.sandbox import REPOSITORY, Sandbox, committed, copy_example
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.registry, pytest.mark.xdist_group("fresh install")]
+pytestmark = pytest.mark.registry
 
 
 @pytest.fixture(scope="module")
