@@ -52,17 +52,27 @@ class _CommandTask(Task):  # type: ignore[type-arg]
 def _argument(spec: OptionSpec) -> Argument:
     return Argument(
         names=tuple(flag.lstrip("-") for flag in spec.flags),
-        # Invoke makes an alias of this, and would follow an alias of itself for ever.
-        attr_name=None if spec.key == spec.long else spec.key,
+        attr_name=_attribute(spec),
         kind=_KINDS.get(spec.kind, str),
         default=False if spec.kind is OptionKind.FLAG else None,
         help=spec.text,
     )
 
 
+def _attribute(spec: OptionSpec) -> str | None:
+    """Return the name of an argument in Python; None if its flag is that name.
+
+    Of any other, Invoke could not show the help. It makes an alias of this name, and would follow
+    an alias of itself for ever.
+    """
+    name = spec.long.replace("-", "_")
+    return None if name == spec.long else name
+
+
 def _perform(command: Command, context: Context, given: dict[str, object]) -> None:
-    typed = {key: value for key, value in given.items() if value not in (None, False, [])}
-    keys = {spec.key for spec in command.options}
+    named = {_attribute(spec) or spec.long: spec.key for spec in command.options}
+    typed = {named[name]: value for name, value in given.items() if value not in (None, False, [])}
+    keys = {*named.values()}
     section = {k.replace("-", "_"): v for k, v in context.config.get("connect", {}).items()}
     if unknown := sorted(section.keys() - SPECS.keys()):
         names = ", ".join(f"connect.{name}" for name in unknown)

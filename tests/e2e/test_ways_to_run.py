@@ -13,6 +13,8 @@ import pytest
 from support.fake_connect import FakeConnect, Say
 from support.sandbox import Finished, Sandbox, committed, copy_example
 
+from hatch_connect.commands import COMMANDS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -342,6 +344,13 @@ def test_hints_can_be_followed(way: str, said: str, project: Path, sandbox: Sand
     json_too = call(way, "info", "--json", project=project, sandbox=sandbox)
     assert f": {said}\n" in json.loads(json_too.stdout)["error"]["hint"]
     assert f": {said}\n" in json_too.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_invoke_shows_the_help_of_each_task(command: str, project: Path, sandbox: Sandbox) -> None:
+    done = sandbox.invoke(command, "--help", cwd=project)
+    assert done.code == 0, done.said
+    assert all(spec.flags[0] in done.stdout for spec in COMMANDS[command].options)
 
 
 def test_a_server_that_is_not_there_is_an_error_of_its_own(project: Path, sandbox: Sandbox) -> None:
