@@ -153,6 +153,11 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_things_are_called_by_their_names(page: str) -> None:
+    assert not re.findall(r"(?i)\b(?:doors?|verbs?|houses?|rooms?)\b", read(page))
+
+
 def test_the_site_is_whole() -> None:
     assert not list(problems())
 
