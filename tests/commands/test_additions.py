@@ -7,7 +7,7 @@ import tomllib
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hatch_connect.commands.additions import Addition, CannotAddError, with_additions
@@ -114,6 +114,7 @@ LINES = st.one_of(
     st.sampled_from(["", "\ufeff"]),
     st.sampled_from(["", "\n"]),
 )
+@example(lines=["tool.tool = 0", "hatch = 0"], newline="\r\n", mark="", end="")
 def test_nothing_else_changes_in_any_file(
     lines: list[str], newline: str, mark: str, end: str
 ) -> None:
