@@ -7,14 +7,15 @@ it is skipped, and says so.
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING
 
 from hatch_connect.commands.build import build_content, build_request
+from hatch_connect.commands.checks import Checks, Finding, Remark
 from hatch_connect.commands.declared import with_settings
 from hatch_connect.commands.deploy import ask_server, variables_of
 from hatch_connect.commands.result import Result
@@ -29,18 +30,15 @@ from hatch_connect.errors import (
     HatchConnectError,
     NoProjectError,
     NoServerError,
-    ProjectError,
-    PythonVersionError,
     ServerError,
     UnreachableError,
     shortened,
 )
-from hatch_connect.events import Detail, Note, Warned
 from hatch_connect.ship.declared import shown
 from hatch_connect.ship.request import CHECKS, check_role
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from hatch_connect.bundle.build_protocol import BuildRequest, Built, Form
     from hatch_connect.commands.call import Call
@@ -55,13 +53,9 @@ if TYPE_CHECKING:
         User,
     )
     from hatch_connect.connect.servers import Server
-    from hatch_connect.events import Event
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.project.python_version import PythonTarget
     from hatch_connect.ship.variables import Variables
-
-T = TypeVar("T")
-State = Literal["ok", "failed", "warning", "skipped"]
 
 _GUARD = "guard: "  # how the rules that hold back secrets begin
 _SOON = 30  # days before a licence expires
@@ -72,114 +66,15 @@ _PARTS = ("allow-apis", "current-user-execution", "oauth-integrations", "public-
 _YES = (True, "true", "1")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What came of one check of an `area`.
-
-    `content` is the NAME of its table, None for the main one.
-    `hint` is the cure of what failed.
-    """
-
-    area: Literal["server", "project"]
-    content: str | None = None
-    check: str
-    state: State
-    text: str
-    hint: str | None = None
-    exit_code: int = field(default=0, repr=False)
-
-    def lines(self, width: int) -> Iterator[str]:
-        """Return it as rows of a table."""
-        first, *more = self.text.splitlines() or [""]
-        yield f"  {self.state:<7} {self.check:<{width}}  {first}"
-        cure = [f"-> {line}" for line in (self.hint or "").splitlines()]
-        yield from (f"{'':10}{'':{width}}  {line}" for line in (*more, *cure))
-
-
-@dataclass(frozen=True, slots=True)
-class _Remark:
-    """What is said of a check that found something to think of."""
-
-    text: str
-    hint: str | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class _Checks:
-    """The checks of one area, and what came of them."""
-
-    call: Call
-    area: Literal["server", "project"]
-    content: str | None = None
-    findings: list[Finding]
-
-    def note(self, check: str, state: State, said: str | _Remark, code: int = 0) -> None:
-        """Note what came of a check."""
-        remark = said if isinstance(said, _Remark) else _Remark(said)
-        spelled = self.call.surroundings.spelled
-        finding = Finding(
-            area=self.area,
-            content=self.content,
-            check=check,
-            state=state,
-            text=spelled(remark.text),
-            hint=spelled(remark.hint) if remark.hint else None,
-            exit_code=code,
-        )
-        if finding not in self.findings:  # two pieces of content may have one trouble
-            self.findings.append(finding)
-
-    def failed(self, check: str, error: HatchConnectError) -> None:
-        """Note what is wrong."""
-        usual = {"server": ServerError, "project": ProjectError}[self.area]
-        known = isinstance(error, ServerError | ProjectError)
-        code = error.exit_code if known else usual.exit_code
-        self.note(check, "failed", _Remark(error.message, error.hint), code)
-
-    def skipped(self, because: str, *checks: str) -> None:
-        """Note that checks depend on something that failed."""
-        for check in checks:
-            self.note(check, "skipped", f"Not checked: {because}.")
-
-    def look(
-        self, check: str, ask: Callable[[Call], T], say: Callable[[T], str | _Remark]
-    ) -> T | None:
-        """Return what is asked for, and note it; None if that failed. Warnings are noted too."""
-        with self.listening(check) as call:
-            try:
-                answer = ask(call)
-                said = say(answer)
-            except HatchConnectError as error:
-                self.failed("python" if isinstance(error, PythonVersionError) else check, error)
-                return None
-            self.note(check, "warning" if isinstance(said, _Remark) else "ok", said)
-            return answer
-
-    @contextmanager
-    def listening(self, check: str) -> Iterator[Call]:
-        """Yield the call with warnings that are noted with a check."""
-        warnings: list[str] = []
-
-        def report(event: Event) -> None:
-            if isinstance(event, Warned):
-                warnings.append(event.text)
-            else:
-                self.call.report(Detail(text=event.text) if isinstance(event, Note) else event)
-
-        yield replace(self.call, report=report)
-        for warning in dict.fromkeys(warnings):
-            self.note(check, "warning", warning)
-
-
 def run_doctor(call: Call) -> Result:
     """Check the server, the project, and what the one has of the other; either may be missing."""
     call = replace(call, options=replace(call.options, dry_run=True))
     findings: list[Finding] = []
     usable: dict[str, Server | None] = {}  # by URL: None if no content can be looked for there
     with ExitStack() as stack:
-        configs = _configs(_Checks(call=call, area="project", findings=findings))
+        configs = _configs(Checks(call=call, area="project", findings=findings))
         for config in configs or (None,):
-            checks = _Checks(call=call, area="server", findings=findings)
+            checks = Checks(call=call, area="server", findings=findings)
             server, no_key = _server(checks, config, stack, alone=not findings)
             if server and server.url not in usable:
                 able = _check_server(checks, server, no_key)
@@ -213,7 +108,7 @@ def _result(findings: Iterable[Finding], url: str | None) -> Result:
 
 
 def _server(
-    checks: _Checks, config: ProjectConfig | None, stack: ExitStack, *, alone: bool
+    checks: Checks, config: ProjectConfig | None, stack: ExitStack, *, alone: bool
 ) -> tuple[Server | None, NoKeyError | None]:
     """Return the server, None if none is known, and what is missing if there is no key for it.
 
@@ -229,7 +124,7 @@ def _server(
             if alone:
                 checks.failed("server", error)
             else:
-                checks.note("server", "skipped", _Remark(error.message, error.hint))
+                checks.note("server", "skipped", Remark(error.message, error.hint))
             return None, None
         except HatchConnectError as error:
             checks.failed("server", error)
@@ -238,7 +133,7 @@ def _server(
     return server, no_key
 
 
-def _check_server(checks: _Checks, server: Server, no_key: NoKeyError | None) -> bool:
+def _check_server(checks: Checks, server: Server, no_key: NoKeyError | None) -> bool:
     """Check what needs no key, then what does; return whether content can be looked for."""
     with checks.listening("tls") as call:
         try:
@@ -271,7 +166,7 @@ def _check_server(checks: _Checks, server: Server, no_key: NoKeyError | None) ->
     return True
 
 
-def _check_connection(checks: _Checks, client: ConnectClient) -> bool:
+def _check_connection(checks: Checks, client: ConnectClient) -> bool:
     """Check how the server is reached, and its version, by one request."""
     blamed, version = "", None
     failure: HatchConnectError | None = None
@@ -296,7 +191,7 @@ def _check_connection(checks: _Checks, client: ConnectClient) -> bool:
             checks.note(check, "ok", text)
     if version:
         said_of = _version(version)
-        checks.note("version", "warning" if isinstance(said_of, _Remark) else "ok", said_of)
+        checks.note("version", "warning" if isinstance(said_of, Remark) else "ok", said_of)
     elif failure and blamed == "version":
         checks.failed("version", failure)
     else:
@@ -313,10 +208,10 @@ def _tls(server: Server) -> str:
     return "accepted, by your own certificate" if server.ca_cert else "accepted"
 
 
-def _version(settings: ServerSettings) -> str | _Remark:
+def _version(settings: ServerSettings) -> str | Remark:
     if not settings.version:
         hint = "Set CONNECT_SERVER_VERSION if you know it, such as 2025.06.0."
-        return _Remark("The server hides its version: what it can do is tried.", hint)
+        return Remark("The server hides its version: what it can do is tried.", hint)
     if settings.supports(Feature.DRAFT_URL):
         return settings.version
     since = "Connect 2025.07 and later show a draft before it is active"
@@ -334,7 +229,7 @@ def _who(found: tuple[User | None], server: Server) -> str:
     return f"{who(found[0], server)}, identity from {source}"
 
 
-def _licence(told: Mapping[str, Scalar]) -> str | _Remark:
+def _licence(told: Mapping[str, Scalar]) -> str | Remark:
     """Return what is said of the licence; raises ContentError if it has expired."""
     status, left = str(told.get("status") or ""), _number(told.get("days-left"))
     if status == "expired" or (left is not None and left <= 0 and "expiration" in told):
@@ -344,7 +239,7 @@ def _licence(told: Mapping[str, Scalar]) -> str | _Remark:
         )
     if left is not None and 0 < left <= _SOON:
         days = f"{left:g} day{'' if left == 1 else 's'}"
-        return _Remark(f"It expires in {days}.", "Tell the server's administrator.")
+        return Remark(f"It expires in {days}.", "Tell the server's administrator.")
     covered = sorted(name for name, value in told.items() if name in _PARTS and value in _YES)
     text = status or ("it covers" if covered else "not told")
     return f"{text}: {', '.join(covered)}" if covered else text
@@ -356,12 +251,12 @@ def _number(value: object) -> float | None:
     return None
 
 
-def _pythons(found: tuple[PythonInstallation, ...] | None) -> str | _Remark:
+def _pythons(found: tuple[PythonInstallation, ...] | None) -> str | Remark:
     if found is None:
         return "not told"
     versions = [each.version for each in found if each.publishable]
     if not versions:
-        return _Remark("It takes no new content of Python.", "Ask the server's administrator.")
+        return Remark("It takes no new content of Python.", "Ask the server's administrator.")
     return ", ".join(dict.fromkeys(versions))
 
 
@@ -381,7 +276,7 @@ def _limits(limits: ServerLimits) -> str:
     return "; ".join(filter(None, (", ".join(of_size), access))) or "none told"
 
 
-def _configs(checks: _Checks) -> tuple[ProjectConfig, ...]:
+def _configs(checks: Checks) -> tuple[ProjectConfig, ...]:
     """Return each piece of content whose configuration can be read; none without a project."""
     try:
         project = checks.call.read_project()
@@ -412,7 +307,7 @@ def _kind(config: ProjectConfig) -> str:
     return f"{config.content_name} is {config.app_mode.name}{named}"
 
 
-def _check_content(checks: _Checks, config: ProjectConfig, server: Server | None) -> None:
+def _check_content(checks: Checks, config: ProjectConfig, server: Server | None) -> None:
     """Check one piece of content, then what its server has of it."""
     source = source_of(config, checks.call)
     source = source.on(server) if server else source
@@ -444,7 +339,7 @@ def _variables(variables: Variables) -> str:
     return f"{len(variables.values)} to set{relied_on}" if variables.values or relied_on else "none"
 
 
-def _lock(request: BuildRequest) -> str | _Remark:
+def _lock(request: BuildRequest) -> str | Remark:
     packages = request.packages
     if packages is None:
         return "no packages, unless the build finds that it needs some"
@@ -452,26 +347,26 @@ def _lock(request: BuildRequest) -> str | _Remark:
     pinned = f"{count} package{'' if count == 1 else 's'}"
     said = f"{packages.lock.called}, {pinned if packages.lock.verbatim is None else 'as written'}"
     if packages.lock.path is None:
-        return _Remark(f"Nothing is locked: what is installed would ship ({said}).", "uv lock")
+        return Remark(f"Nothing is locked: what is installed would ship ({said}).", "uv lock")
     if packages.lock.notes:
-        return _Remark("\n".join((said, *packages.lock.notes)))
+        return Remark("\n".join((said, *packages.lock.notes)))
     return said
 
 
-def _python(python: PythonTarget) -> str | _Remark:
+def _python(python: PythonTarget) -> str | Remark:
     said = f"{python.asked}: {python.because}"
     if python.is_stated:
         return said
-    return _Remark(
+    return Remark(
         said, f'State it in the project: `python-version = "{python.minor}"`, or .python-version.'
     )
 
 
-def _check_files(checks: _Checks, request: BuildRequest, variables: Variables | None) -> None:
+def _check_files(checks: Checks, request: BuildRequest, variables: Variables | None) -> None:
     """Check the Python and the files; nothing is written into the project."""
     if request.packages:
         stated = _python(request.packages.python)
-        checks.note("python", "warning" if isinstance(stated, _Remark) else "ok", stated)
+        checks.note("python", "warning" if isinstance(stated, Remark) else "ok", stated)
     trial = checks.call.options.import_entrypoint
     with TemporaryDirectory(prefix="hatch-connect-") as folder:
         place = Path(folder)
@@ -508,21 +403,21 @@ def _files(built: Built) -> str:
     return f"{count}, {size:,} bytes (the largest: {largest[0]}, {largest[1]:,})"
 
 
-def _located(asked: Asked, source: Source) -> str | _Remark:
+def _located(asked: Asked, source: Source) -> str | Remark:
     located, config = asked.found.located, source.config
     if located.content is None:
         return f"{source.name} would be new: {located.because}"
     guid = located.content.guid
     said = f"{guid}: {located.because}"
     if config and config.guid and config.guid.lower() != guid:
-        return _Remark(
+        return Remark(
             f"{said}\n`guid` in pyproject.toml is {config.guid}, and does not count.",
             "Correct `guid`, or name the content with --app-id.",
         )
     return said
 
 
-def _check_asked(checks: _Checks, asked: Asked, source: Source) -> None:
+def _check_asked(checks: Checks, asked: Asked, source: Source) -> None:
     """Make the checks of a deployment, each on its own."""
     wanted, found = asked.wanted, asked.found
     for name, check in CHECKS.items():
