@@ -14,10 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from hatch_connect.commands.ask import ask_server, variables_of
 from hatch_connect.commands.build import build_content, build_request
 from hatch_connect.commands.checks import Checks, Finding, Remark
 from hatch_connect.commands.declared import with_settings
-from hatch_connect.commands.deploy import ask_server, variables_of
 from hatch_connect.commands.result import Result
 from hatch_connect.commands.server import chosen_server, client_of, settings_of, who
 from hatch_connect.commands.source import source_of, warn_of_other_repository
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from hatch_connect.bundle.build_protocol import BuildRequest, Built, Form
+    from hatch_connect.commands.ask import Asked
     from hatch_connect.commands.call import Call
-    from hatch_connect.commands.deploy import Asked
     from hatch_connect.commands.source import Source
     from hatch_connect.connect.client import ConnectClient
     from hatch_connect.connect.content_settings import Scalar, ServerLimits
