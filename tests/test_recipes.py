@@ -46,7 +46,8 @@ YAML = {
 RECIPES = {name: text for name, _, text in FENCES} | YAML
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="the action runs in bash")
 SCRIPT = re.compile(r"^( *(?:- )?)(?:run|script|bash|sh|pwsh|powershell|before_script):(.*)$")
-COMMAND = re.compile(r"(?:hatch-connect|hatch run connect[-:]) ?((?:deploy|bundle|plan)\b[^'`\n]*)")
+COMMANDS = "deploy|bundle|plan|preview|promote|prune"
+COMMAND = re.compile(rf"(?:hatch-connect|hatch run connect[-:]) ?((?:{COMMANDS})\b[^'`\n>]*)")
 
 
 def scripts(text: str) -> Iterator[str]:

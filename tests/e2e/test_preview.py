@@ -16,7 +16,7 @@ import pytest
 from support.calling import KEY
 from support.fake_content import FakeTask
 from support.fake_pull_request import FakePullRequest
-from support.faults import Drop, LoseAnswer, Say, html
+from support.faults import Drop, LoseAnswer, Say, html, kill_at
 from support.projects import APP, PACKAGE
 from support.projects import project as a_project
 from support.waiting import PATIENCE
@@ -547,20 +547,7 @@ def test_a_call_that_is_killed_at_a_request(
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        requests = itertools.count()
-
-        def gate(
-            _: Recorded,
-            number: int = number,
-            counter: Iterator[int] = requests,
-            process: subprocess.Popen[bytes] = process,
-        ) -> Fault | None:
-            if next(counter) != number:
-                return None
-            process.kill()
-            return Drop() if carried_out == "no" else LoseAnswer()
-
-        fake.gate = gate
+        fake.gate = kill_at(number, process, carried_out=carried_out == "yes")
         assert process.wait(PATIENCE) == -9
         fake.gate = None
         assert content.bundle_id == active

@@ -18,7 +18,7 @@ from support.calling import KEY, error_in
 from support.fake_bundle import Reply
 from support.fake_connect import FakeConnect
 from support.fake_oauth import FakeOAuth
-from support.faults import Do, Drop, LoseAnswer, Say, Truncate, html
+from support.faults import Do, Drop, LoseAnswer, Say, Truncate, html, kill_at
 from support.waiting import PATIENCE
 
 from hatch_connect import promote
@@ -623,20 +623,7 @@ def test_a_call_that_is_killed_at_a_request(two: Two, sandbox: Sandbox, carried_
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        requests = itertools.count()
-
-        def gate(
-            _: Recorded,
-            number: int = number,
-            counter: Iterator[int] = requests,
-            process: subprocess.Popen[bytes] = process,
-        ) -> Fault | None:
-            if next(counter) != number:
-                return None
-            process.kill()
-            return Drop() if carried_out == "no" else LoseAnswer()
-
-        two.prod.gate = gate
+        two.prod.gate = kill_at(number, process, carried_out=carried_out == "yes")
         assert process.wait(PATIENCE) == -9
         two.prod.gate = None
         for content in two.prod.contents.values():

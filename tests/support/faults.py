@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
 
 
@@ -97,3 +99,18 @@ def html(status: int, text: str) -> Say:
 
 
 Fault: TypeAlias = Drop | LoseAnswer | Say | Truncate | Hang | Trickle | Do
+
+
+def kill_at(
+    number: int, process: subprocess.Popen[bytes], *, carried_out: bool
+) -> Callable[[object], Fault | None]:
+    """Return a gate that kills a process when so many of its requests were answered."""
+    requests = itertools.count()
+
+    def gate(_: object) -> Fault | None:
+        if next(requests) != number:
+            return None
+        process.kill()
+        return LoseAnswer() if carried_out else Drop()
+
+    return gate
