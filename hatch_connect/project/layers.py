@@ -22,7 +22,11 @@ from hatch_connect.project.settings import (
     SettingKind,
     Verification,
 )
-from hatch_connect.project.validators import validate_content_table, validate_server_url
+from hatch_connect.project.validators import (
+    unknown_setting,
+    validate_content_table,
+    validate_server_url,
+)
 from hatch_connect.project.verification import read_verification
 from hatch_connect.secret import Secret
 from hatch_connect.typed import toml_type
@@ -62,16 +66,8 @@ class Layer:
 
     def unknown(self) -> list[str]:
         """Return a problem for each key that means nothing, with the one that comes close."""
-        from difflib import get_close_matches
-
-        problems = []
-        for key in self.table:
-            if key in self.keys:
-                continue
-            close = get_close_matches(key.replace("_", "-"), sorted(self.keys), n=1)
-            meant = f" Did you mean `{close[0]}`?" if close else ""
-            problems.append(f"{self.called(key)} is not a valid setting.{meant}")
-        return problems
+        unknown = (key for key in self.table if key not in self.keys)
+        return [unknown_setting(self.called(key), key, self.keys) for key in unknown]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

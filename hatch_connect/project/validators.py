@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from hatch_connect.secret import has_credentials
@@ -130,6 +130,15 @@ def validate_vanity_path(value: str) -> str | None:
     if first in _OWN_PATHS or first.startswith("__"):
         return f"must not begin with `/{first}`, which Connect reserves"
     return None
+
+
+def unknown_setting(called: str, key: str, known: Iterable[str]) -> str:
+    """Return the problem of a key that means nothing, with the one that comes close."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(key.replace("_", "-"), sorted(known), n=1)
+    meant = f" Did you mean `{close[0]}`?" if close else ""
+    return f"{called} is not a valid setting.{meant}"
 
 
 def one_of(*choices: str) -> Validator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from hatch_connect.project.validators import validate_verify_path
+from hatch_connect.project.validators import unknown_setting, validate_verify_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,15 +19,11 @@ _LONGEST = 3600  # seconds
 
 def read_verification(table: Toml, called: str, problems: list[str]) -> dict[str, Any]:
     """Return the fields of `Verification` that a table sets; what is wrong is a problem."""
-    from difflib import get_close_matches
-
     read: dict[str, Any] = {"again": True}
     for key, value in table.items():
         place = f"{called[:-1]}.{key}`" if called.endswith("`") else f"{called}: `{key}`"
         if key not in _READ:
-            close = get_close_matches(key.replace("_", "-"), _READ, n=1)
-            meant = f" Did you mean `{close[0]}`?" if close else ""
-            problems.append(f"{place} is not a valid setting.{meant}")
+            problems.append(unknown_setting(place, key, _READ))
             continue
         try:
             read |= _READ[key](value)
