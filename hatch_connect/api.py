@@ -253,7 +253,8 @@ def promote(
 ) -> Deployment:
     """Deploy the bundle that is active on one server to another, as the command `promote` does.
 
-    Each is a nickname or a URL: keys come from the store, or from `environ` for CONNECT_SERVER.
+    Each is a nickname, a URL or `local`: keys come from the store, or from `environ` for
+    CONNECT_SERVER.
     """
     given = Options(from_server=from_server, to_server=to_server, **_options(options))
     result = run_promote(_call(given, directory, environ, report))

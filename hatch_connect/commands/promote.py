@@ -136,7 +136,8 @@ def _take(source: Call, target: Call, folder: Path, to: ExitStack) -> tuple[_Ori
             raise
         config = found.source.built_from if found.source else None
         other = to.enter_context(chosen_server(target, config))
-        _check_servers(found.server, other, target)
+        _refuse_same(found.server, other)
+        _announce(found.server, other, target)
         found = replace(found, call=stack.enter_context(source.masking(found.hidden)))
         bundle = active_bundle(found)
         _check_answer(found, bundle)
@@ -155,15 +156,19 @@ def _take(source: Call, target: Call, folder: Path, to: ExitStack) -> tuple[_Ori
     return origin, other
 
 
-def _check_servers(server: Server, other: Server, target: Call) -> None:
-    """Refuse one server for both, before anything is fetched, and report whose the key is."""
-    urls = (server.url, other.url)
-    if same_server(*urls):
+def _refuse_same(server: Server, other: Server) -> None:
+    """Refuse one server for both, before anything is fetched (UsageError)."""
+    if same_server(server.url, other.url):
         raise UsageError(
             f"--from and --to are the same server: {server.url}.",
             hint="A nickname that is neither stored nor has a `server` in its `on` table means "
             "CONNECT_SERVER. Name another server, or add it: hatch-connect add --name NAME",
         )
+
+
+def _announce(server: Server, other: Server, target: Call) -> None:
+    """Report the two servers, and for which of them the environment's key is."""
+    urls = (server.url, other.url)
     target.report(Step(text=f"Promoting from {server.url} to {other.url}"))
     if not target.environ.get("CONNECT_API_KEY"):
         return

@@ -61,8 +61,8 @@ class _Rule:
         counted = [
             b for b in history.bundles if b.id not in history.needed and self._counts(b, history)
         ]
-        drafts = [b for b in counted if _is_draft(b, history)]
-        earlier = [b for b in counted if not _is_draft(b, history)]
+        drafts = [b for b in counted if _counts_as_draft(b, history)]
+        earlier = [b for b in counted if not _counts_as_draft(b, history)]
         left = drafts[self.keep :] * self.drafts + earlier[self.keep :] * self.bundles
         return tuple(sorted(filter(self._is_old, left), key=lambda bundle: bundle.number))
 
@@ -94,7 +94,7 @@ def _is_known(bundle: BundleInfo, history: History) -> bool:
     return history.is_ours(bundle) and history.was_active(bundle) is not None
 
 
-def _is_draft(bundle: BundleInfo, history: History) -> bool:
+def _counts_as_draft(bundle: BundleInfo, history: History) -> bool:
     """Return whether a bundle was never active, by its place if nobody knows."""
     was_active = history.was_active(bundle)
     if was_active is not None:
