@@ -87,14 +87,14 @@ def _write_files(tar: tarfile.TarFile, folder: Path) -> list[tarfile.TarInfo]:
             (folder / name).mkdir(parents=True, exist_ok=True)
             continue
         if name in seen:
-            raise BundleError(f"The archive holds {name!r} twice.")
+            raise BundleError(f"The archive contains {name!r} twice.")
         seen.add(name)
         if member.isreg():
             _write(tar, member, folder / name)
         elif member.issym() or member.islnk():
             links.append(member)
         else:
-            raise BundleError(f"The archive holds {name!r}, which is neither a file nor a folder.")
+            raise BundleError(f"{name!r} in the archive is neither a file nor a folder.")
     return links
 
 
@@ -110,7 +110,7 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
 def _copy(member: tarfile.TarInfo, folder: Path) -> None:
     target = folder / safe_name(member.linkname)
     if not target.is_file():
-        raise BundleError(f"The archive's link {member.name!r} leads to no file in it.")
+        raise BundleError(f"The link {member.name!r} does not point to a file in the archive.")
     path = folder / safe_name(member.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(target, path)
@@ -123,7 +123,7 @@ def _check_link(member: tarfile.TarInfo, folder: Path) -> None:
         target = None
     if target is None or not target.is_relative_to(folder.resolve()):
         raise BundleError(
-            f"The archive's link {member.name!r} leads to nothing in it: {member.linkname!r}."
+            f"The target of the link {member.name!r} is not in the archive: {member.linkname!r}."
         )
 
 

@@ -218,8 +218,8 @@ def saved_models(root: Path) -> tuple[str, ...]:
 def _check_model(root: Path) -> None:
     if not any(folder.isdecimal() for folder in saved_models(root)):
         raise BundleError(
-            f"The bundle holds no SavedModel: no {' and no '.join(SAVED_MODELS)} in a folder at its"
-            " root whose name is the model's version, such as 1/."
+            f"The bundle contains no SavedModel: {' or '.join(SAVED_MODELS)} in a folder at its"
+            " root that is named after the model's version, such as 1/."
         )
 
 
@@ -233,23 +233,27 @@ def _document(root: Path, *, project: bool) -> str:
             return names[0]
         if names:
             break
-    raise BundleError("The bundle holds neither a Quarto project nor a single document.")
+    raise BundleError("The bundle contains neither a Quarto project nor a single document.")
 
 
 def _notebooks(root: Path, entrypoint: str) -> str:
     if entrypoint:
         return _file(root, entrypoint, (".ipynb",))
     if not any(root.rglob("*.ipynb")):
-        raise BundleError("The manifest names no notebook, and the bundle holds none.")
+        raise BundleError(
+            "The manifest does not name a notebook, and the bundle does not contain one."
+        )
     return ""
 
 
 def _file(root: Path, entrypoint: str, suffixes: tuple[str, ...] = ()) -> str:
     path = safe_name(entrypoint)
     if not (root / path).is_file():
-        raise BundleError(f"The entrypoint {entrypoint!r} names no file of the bundle.")
+        raise BundleError(f"The entrypoint {entrypoint!r} is not a file in the bundle.")
     if suffixes and PurePosixPath(path).suffix not in suffixes:
-        raise BundleError(f"The entrypoint {entrypoint!r} is not a file {' or '.join(suffixes)}.")
+        raise BundleError(
+            f"The entrypoint {entrypoint!r} must be a file that ends in {' or '.join(suffixes)}."
+        )
     return path
 
 
@@ -274,11 +278,11 @@ def _object(root: Path, entrypoint: str) -> str:
     if entrypoint.endswith(".py") and (root / safe_name(entrypoint)).is_file():
         entrypoint = entrypoint.removesuffix(".py").replace("/", ".")
     if not _OBJECT.fullmatch(entrypoint):
-        raise BundleError(f"The entrypoint {entrypoint!r} is not of the form module:object.")
+        raise BundleError(f"The entrypoint {entrypoint!r} must have the form module:object.")
     module = root.joinpath(*entrypoint.partition(":")[0].split("."))
     if (
         not module.with_name(module.name + ".py").is_file()
         and not (module / "__init__.py").is_file()
     ):
-        raise BundleError(f"The entrypoint {entrypoint!r} names no module of the bundle.")
+        raise BundleError(f"The entrypoint {entrypoint!r} is not a module in the bundle.")
     return entrypoint

@@ -68,7 +68,7 @@ async def deploy(machine: Machine, bundle: StoredBundle, task: Task, *, activate
             task.write(f"Activating bundle {bundle.id}")
             await _activate(machine, content, ready)
         else:
-            task.write(f"Bundle {bundle.id} is a draft: what is active stays as it was.")
+            task.write(f"Bundle {bundle.id} is a draft: the active bundle is unchanged.")
         task.write(f"Completed the deployment of {content.name}")
 
 
@@ -79,7 +79,7 @@ async def _prepare(deployment: _Deployment, bundle: StoredBundle) -> StoredBundl
     _check_possible(machine, manifest.metadata.app_mode)
     if manifest.environment.image:
         deployment.task.write(
-            f"The image {manifest.environment.image} is left aside: there are no images here."
+            f"Ignoring the image {manifest.environment.image}: the local server has no images."
         )
     ready = replace(
         bundle,
@@ -99,8 +99,8 @@ def _check_possible(machine: Machine, app_mode: str) -> None:
         raise BundleError(lacking)
     if KNOWN[app_mode].is_quarto and machine.quarto is None:
         raise BundleError(
-            "This server has no Quarto: install it from https://quarto.org/docs/get-started/, so"
-            " that `quarto` is found on the PATH, and start the server again."
+            "Quarto is not installed: install it from https://quarto.org/docs/get-started/, make"
+            " sure that `quarto` is on the PATH, and restart the server."
         )
 
 
@@ -124,8 +124,8 @@ async def _with_python(
         installed = await machine.environments.restore(requirements, python, task.write)
     else:
         task.write(
-            "Environment management is off, so nothing is installed: the content runs on"
-            f" {python.path} as it is, with the packages that it has."
+            f"Environment management is off: the content runs on {python.path}, with the packages"
+            " installed there."
         )
         installed = await machine.environments.as_it_is(python)
     await machine.runtime(python)
@@ -242,7 +242,7 @@ def _first_page(rendered: Path) -> str:
     pages = sorted(path.relative_to(rendered).as_posix() for path in rendered.rglob("*.html"))
     pages.sort(key=lambda page: (page != _INDEX, page.count("/")))
     if not pages:
-        raise BundleError("Rendering gave no HTML page to show.")
+        raise BundleError("Rendering did not produce an HTML page.")
     return pages[0]
 
 

@@ -95,7 +95,7 @@ class Environments:
         environment = Environment(folder=self.folder / f"{python.version}-{key}")
         async with self._locks.setdefault(key, asyncio.Lock()):
             if environment.complete:
-                write("The package list is unchanged: using the environment made for it before.")
+                write("The package list is unchanged: reusing its environment.")
             else:
                 await self._make(environment, requirements, python, write)
         return environment
@@ -167,7 +167,7 @@ class Environments:
             write=write,
         )
         if code:
-            raise BundleError(f"Restoring the packages failed: uv ended with exit code {code}.")
+            raise BundleError(f"Installing the packages failed: uv ended with exit code {code}.")
 
 
 def _brings(python: Python) -> bool:

@@ -48,8 +48,8 @@ def exclusive(state: Path) -> Iterator[None]:
         lock.acquire(timeout=_GLANCE_SECONDS)
     except Timeout as error:
         raise UsageError(
-            f"A server already runs on {state}.",
-            hint="Use that one, end it, or give this one a state folder of its own.",
+            f"A local server is already running in {state}.",
+            hint="Use that server, or stop it first.",
         ) from error
     try:
         yield

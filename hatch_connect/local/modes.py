@@ -37,7 +37,7 @@ class Mode:
 
 # `find_app_mode` takes `api` and `shiny` for short names; in a manifest they are Connect's.
 KNOWN: dict[str, AppMode] = {mode.name: mode for mode in APP_MODES}
-_NO_R = "This server has no R: {} needs a Connect server that has."
+_NO_R = "The local server does not run R: deploy {} to a Connect server."
 _R_MODES = {"shiny": "", "rmd-shiny": "", "rmd-static": "", "api": "a "}  # with their articles
 
 MODES: dict[str, Mode] = {
@@ -60,7 +60,7 @@ MODES: dict[str, Mode] = {
         for name, article in _R_MODES.items()
     },
     "nodejs": Mode(
-        lacking="This server has no Node.js: the content needs a Connect server that has.",
+        lacking="The local server does not run Node.js: deploy this content to a Connect server.",
     ),
 }
 

@@ -48,7 +48,7 @@ def _log_lines(lines: Iterable[str]) -> str:
 
 def not_started(reason: str, lines: Iterable[str]) -> Response:
     """Return what a visitor gets of content whose process does not run."""
-    body = f"<p>{escape(reason)} The end of its log:</p>{_log_lines(lines)}"
+    body = f"<p>{escape(reason)} Last lines of the log:</p>{_log_lines(lines)}"
     return page("The content did not start", body, status=502)
 
 
@@ -73,6 +73,6 @@ def _section(machine: Machine, content: StoredContent) -> str:
     return (
         f'<section id="{anchor}"><h2>{escape(title)}</h2>'
         f"<p>{where}</p><p>{escape(content.name)}, {escape(content.app_mode)}</p>"
-        f'<details id="{anchor}/logs"><summary>The end of its log</summary>{tail}</details>'
+        f'<details id="{anchor}/logs"><summary>Last lines of the log</summary>{tail}</details>'
         "</section>"
     )

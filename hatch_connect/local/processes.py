@@ -192,7 +192,7 @@ class ContentProcess:
             )
         except OSError as error:
             log.close()
-            reason = f"It cannot be started: {error}. Deploy it again."
+            reason = f"It could not be started: {error}. Deploy it again."
             raise StartError(reason, ()) from error
         started = cls(process, log)
         started._ask(launch)

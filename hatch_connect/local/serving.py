@@ -88,12 +88,16 @@ def _bind(state: Path, asked: int) -> socket.socket:
             listening.listen()
         except (OSError, OverflowError) as error:  # overflow: it is no port
             listening.close()
-            reason = error.strerror if isinstance(error, OSError) else "ports are 1 to 65535"
+            reason = (
+                error.strerror
+                if isinstance(error, OSError)
+                else "a port is a number from 1 to 65535"
+            )
         else:
             return listening
     raise UsageError(
-        f"The port {asked} of {HOST} cannot be used: {reason}.",
-        hint="Choose another one with --port, or none to get a free one.",
+        f"Cannot listen on {HOST}, port {asked}: {reason}.",
+        hint="Choose another port with --port, or omit it to use a free one.",
     )
 
 

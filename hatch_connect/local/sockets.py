@@ -34,10 +34,12 @@ async def visit_socket(socket: WebSocket) -> None:
     """Connect a visitor of `/content/{guid}/` to the content; refuse pages of elsewhere."""
     target = find_target(socket)
     if target is None or target.mode.kind != "process":
-        await socket.send_denial_response(page("There is no such content", "", status=404))
+        await socket.send_denial_response(page("Content not found", "", status=404))
     elif not _is_from_here(socket):
         # Browsers let any page open a WebSocket to this machine.
-        await socket.send_denial_response(page("This page may not connect", "", status=403))
+        await socket.send_denial_response(
+            page("Connections from this page are not allowed", "", status=403)
+        )
     else:
         await _relay(socket, target)
 
@@ -54,7 +56,9 @@ async def _relay(socket: WebSocket, target: ContentTarget) -> None:
         body, status = bytes(error.response.body or b""), error.response.status_code
         await socket.send_denial_response(Response(body, status))
     except (InvalidHandshake, OSError) as error:
-        denial = not_started(f"Its process takes no WebSocket: {error}", process.log.tail)
+        denial = not_started(
+            f"It did not accept the WebSocket connection: {error}.", process.log.tail
+        )
         await socket.send_denial_response(denial)
     else:
         async with content:

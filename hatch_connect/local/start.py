@@ -56,23 +56,23 @@ def running(state: Path, *, environ: Mapping[str, str], report: Report) -> Itera
     process: subprocess.Popen[str] | None = None
     while (lease := _lease(state)) is None:
         if time.monotonic() > deadline:
-            raise HatchConnectError(f"The local server on {state} neither answers nor ends.")
+            raise HatchConnectError(
+                f"The local server in {state} does not respond, and does not stop either."
+            )
         if process is None or process.poll() is not None:
             process = _spawn(state, environ)
             process = process if _is_ready(process, state) else None
         else:
             time.sleep(0.02)
     server, connection = lease
-    report(Detail(text=f"The local server answers at {server.url}"))
+    report(Detail(text=f"The local server is running at {server.url}"))
     try:
         yield server
     finally:
         last = _users(server) <= 1
         connection.close()
         if process is not None and last:
-            report(
-                Note(text="The local server stops now; `hatch-connect local` keeps one running.")
-            )
+            report(Note(text="Stopping the local server; `hatch-connect local` keeps one running."))
             _wait(process)
         elif process is not None:
             # Others still use it. Waiting for its end keeps it from becoming a zombie.
@@ -176,7 +176,7 @@ def _is_ready(process: subprocess.Popen[str], state: Path) -> bool:
     log = (state / _LOG).read_text(encoding="utf-8", errors="replace")
     raise HatchConnectError(
         f"The local server did not start:\n{log[-_LOG_TAIL:].strip()}",
-        hint=f"Its whole log is {state / _LOG}.",
+        hint=f"Full log: {state / _LOG}",
     )
 
 

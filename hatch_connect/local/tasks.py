@@ -89,7 +89,7 @@ class Tasks:
         except Exception:
             # A client that polls must learn of the end, whatever the reason.
             log.exception("A task failed")
-            task.finish("The server failed; its log has the reason.")
+            task.finish("Internal error of the server; see its log.")
         else:
             task.finish()
 

@@ -36,7 +36,7 @@ _HOP_BY_HOP = frozenset(
 _SCHEMES = {"ws": "http", "wss": "https"}
 _Headers = list[tuple[bytes, bytes]]
 _READING = ("GET", "HEAD")
-_NO_PREDICTIONS = "This server shows that the model arrived; it does not serve predictions."
+_NO_PREDICTIONS = "The model is deployed; the local server does not serve predictions."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +149,7 @@ class Visits:
         """Answer a request below `/content/{guid}/`, or `/content/{guid}/_bundle{id}/`."""
         target = find_target(request)
         if target is None:
-            return page("There is no such content", "", status=404)
+            return page("Content not found", "", status=404)
         if request.scope["path"] == target.prefix:
             query = f"?{request.url.query}" if request.url.query else ""
             return RedirectResponse(f"{target.prefix}/{query}")
@@ -179,7 +179,7 @@ class Visits:
         try:
             return await self._forward(request, target, f"http://{HOST}:{process.port}")
         except httpx2.RequestError as error:
-            return not_started(f"Its process did not answer: {error}", process.log.tail)
+            return not_started(f"Its process did not respond: {error}.", process.log.tail)
 
     async def _forward(self, request: Request, target: ContentTarget, origin: str) -> Response:
         has_body = not {"content-length", "transfer-encoding"}.isdisjoint(request.headers)
@@ -215,9 +215,11 @@ async def _show_file(folder: Path, target: ContentTarget, request: Request) -> R
             path or first, request.scope
         )
     except HTTPException as error:
-        return page("There is no such page", "", status=error.status_code)
+        return page("Page not found", "", status=error.status_code)
     except RuntimeError:  # of StaticFiles, for a folder that is gone
-        return page("The files of this content are gone", "<p>Deploy it again.</p>", status=502)
+        return page(
+            "The files of this content no longer exist", "<p>Deploy it again.</p>", status=502
+        )
 
 
 async def _describe_model(folder: Path, target: ContentTarget, request: Request) -> Response:

@@ -96,7 +96,7 @@ def test_content_that_breaks_shows_the_end_of_its_log(project: Path, sandbox: Sa
     assert last == "  | RuntimeError: boom"
     # The page of the logs is gone with the server.
     (command,) = (line for line in done.stderr.splitlines() if "Logs: " in line)
-    assert done.stderr.count("The local server stops now; `") == 1
+    assert done.stderr.count("Stopping the local server; `") == 1
     _, named, arguments = command.partition(" logs --local ")
     again = sandbox.connect("logs", "--local", *arguments.split(), cwd=project)
     assert (named, again.code) == (" logs --local ", 0), again.said
@@ -107,7 +107,10 @@ def test_content_that_breaks_shows_the_end_of_its_log(project: Path, sandbox: Sa
 def test_a_number_that_is_no_port_is_refused(project: Path, sandbox: Sandbox, port: str) -> None:
     done = sandbox.connect("local", "--port", port, cwd=project)
     assert done.code == 2, done.said
-    assert f"The port {port} of 127.0.0.1 cannot be used: ports are 1 to 65535." in done.stderr
+    assert (
+        f"Cannot listen on 127.0.0.1, port {port}: a port is a number from 1 to 65535."
+        in done.stderr
+    )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -128,7 +131,7 @@ def test_the_server_runs_until_it_is_stopped(project: Path, sandbox: Sandbox) ->
         done = sandbox.connect("deploy", "--local", cwd=project)
         assert done.code == 0, done.said
         assert done.stdout.startswith(url)
-        assert "stops now" not in done.stderr
+        assert "Stopping the local" not in done.stderr
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=PATIENCE)

@@ -70,7 +70,7 @@ def test_the_module_of_the_entrypoint_is_missing(tmp_path: Path, entrypoint: str
     files = {"app.py": b"", "data/a.csv": b"", "requirements.txt": b""}
     metadata = {"appmode": "python-api", "entrypoint": entrypoint}
 
-    with pytest.raises(BundleError, match="names no module"):
+    with pytest.raises(BundleError, match="is not a module"):
         check(_bundle(tmp_path, files, metadata=metadata))
 
 
@@ -78,7 +78,7 @@ def test_the_module_of_the_entrypoint_is_missing(tmp_path: Path, entrypoint: str
 def test_an_entrypoint_that_cannot_be_one(tmp_path: Path, entrypoint: str) -> None:
     metadata = {"appmode": "python-api", "entrypoint": entrypoint}
 
-    with pytest.raises(BundleError, match="not of the form"):
+    with pytest.raises(BundleError, match="must have the form"):
         check(_bundle(tmp_path, {"requirements.txt": b""}, metadata=metadata))
 
 
@@ -223,21 +223,21 @@ def test_what_an_entrypoint_names(root: Path, app_mode: str, entrypoint: str, fo
 @pytest.mark.parametrize(
     ("app_mode", "entrypoint", "message"),
     [
-        ("python-dash", "none.py", "names no module"),
+        ("python-dash", "none.py", "is not a module"),
         ("python-dash", "../app.py", "not allowed"),
-        ("python-streamlit", "none.py", "names no file"),
+        ("python-streamlit", "none.py", "is not a file in"),
         ("python-streamlit", "../app.py", "not allowed"),
-        ("python-streamlit", "none", "names no module"),
-        ("python-shiny", "shiny.express.app:none_2e_py", "names no file"),
-        ("python-shiny", "shiny.express.app:_zz_", "names no file"),
-        ("python-shiny", "shiny.express.app:_ffffffffffff_", "names no file"),
-        ("python-shiny", "shiny.express.app:a_2e_html", "not a file .py"),
-        ("jupyter-static", "app.py", "not a file .ipynb"),
-        ("jupyter-static", "", "names no file|not allowed"),
-        ("jupyter-voila", "a.html", "not a file .ipynb"),
-        ("static", "none.html", "names no file"),
-        ("static", "pkg", "names no file"),
-        ("tensorflow-saved-model", "", "holds no SavedModel"),
+        ("python-streamlit", "none", "is not a module"),
+        ("python-shiny", "shiny.express.app:none_2e_py", "is not a file in"),
+        ("python-shiny", "shiny.express.app:_zz_", "is not a file in"),
+        ("python-shiny", "shiny.express.app:_ffffffffffff_", "is not a file in"),
+        ("python-shiny", "shiny.express.app:a_2e_html", "that ends in .py"),
+        ("jupyter-static", "app.py", "that ends in .ipynb"),
+        ("jupyter-static", "", "is not a file in|not allowed"),
+        ("jupyter-voila", "a.html", "that ends in .ipynb"),
+        ("static", "none.html", "is not a file in"),
+        ("static", "pkg", "is not a file in"),
+        ("tensorflow-saved-model", "", "contains no SavedModel"),
     ],
 )
 def test_an_entrypoint_that_names_nothing(
@@ -285,7 +285,7 @@ def test_nothing_for_quarto_to_render(tmp_path: Path, names: list[str]) -> None:
 
 
 def test_a_folder_without_a_notebook_is_not_for_voila(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="the bundle holds none"):
+    with pytest.raises(BundleError, match="does not contain one"):
         find_entrypoint(tmp_path, ManifestMetadata(app_mode="jupyter-voila"))
 
 

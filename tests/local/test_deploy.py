@@ -83,7 +83,7 @@ def test_a_notebook_is_rendered_at_each_deployment(api: Api) -> None:
     ("text", "message"),
     [
         (b"fail", "Rendering 'nb.ipynb' failed with exit code 3."),
-        (b"empty", "gave no HTML page"),
+        (b"empty", "did not produce an HTML page"),
     ],
 )
 def test_a_notebook_that_cannot_be_rendered(api: Api, text: bytes, message: str) -> None:
@@ -127,7 +127,7 @@ def test_without_quarto_the_task_says_so(tmp_path: Path) -> None:
             task = api.deploy(guid, api.upload(guid, archive))
 
             assert task["code"] == 1
-            assert "This server has no Quarto: install it" in task["error"]
+            assert "Quarto is not installed: install it" in task["error"]
         assert api.ask("GET", "v1/server_settings/quarto") == {"installations": []}
 
 

@@ -51,6 +51,6 @@ def test_a_server_that_does_not_start(state: Path) -> None:
 def test_a_state_has_one_server(state: Path) -> None:
     with (
         running(state, environ=os.environ, report=silent),
-        pytest.raises(UsageError, match="already runs"),
+        pytest.raises(UsageError, match="already running"),
     ):
         serve(state, environ=os.environ, report=silent, ready=lambda _server: None)

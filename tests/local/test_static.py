@@ -133,17 +133,17 @@ def test_a_folder_without_a_model_is_none(api: Api) -> None:
 
     task = api.deploy(guid, api.upload(guid, _model({"1/saved_model.h5": b""})))
 
-    assert "holds no SavedModel" in task["error"]
+    assert "contains no SavedModel" in task["error"]
 
 
 @pytest.mark.parametrize(
     ("app_mode", "why"),
     [
-        ("shiny", "This server has no R: Shiny for R needs"),
-        ("rmd-static", "This server has no R: R Markdown needs"),
-        ("rmd-shiny", "This server has no R"),
-        ("api", "This server has no R"),
-        ("nodejs", "This server has no Node.js"),
+        ("shiny", "does not run R: deploy Shiny for R to"),
+        ("rmd-static", "does not run R: deploy R Markdown to"),
+        ("rmd-shiny", "does not run R"),
+        ("api", "does not run R"),
+        ("nodejs", "does not run Node.js"),
     ],
 )
 def test_what_this_server_cannot_have(api: Api, app_mode: str, why: str) -> None:

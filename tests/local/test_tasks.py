@@ -37,7 +37,7 @@ def test_waiting_ends_in_time() -> None:
     [
         (None, ""),
         (BundleError("It is wrong."), "It is wrong."),
-        (ValueError("a bug"), "The server failed; its log has the reason."),
+        (ValueError("a bug"), "Internal error of the server; see its log."),
     ],
 )
 def test_how_a_task_ends(raised: Exception | None, error: str) -> None:

@@ -74,7 +74,7 @@ async def _receive(request: Request, path: Path) -> tuple[int, dict[str, str]]:
         raise ApiError(400, EMPTY_BUNDLE, "The bundle is empty.")
     announced = request.headers.get("x-content-checksum")
     if announced and announced != base64.b64encode(tally.md5.digest()).decode():
-        raise ApiError(400, BAD_CHECKSUM, "The bundle's checksum is not the one announced.")
+        raise ApiError(400, BAD_CHECKSUM, "The bundle does not match the announced checksum.")
     return tally.size, {
         **metadata,
         "archive_md5": tally.md5.hexdigest(),

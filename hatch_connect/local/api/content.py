@@ -79,14 +79,14 @@ _WRITABLE = frozenset(("name", "owner_guid", *DEFAULTS))
 
 def _name(name: object) -> str:
     if not isinstance(name, str) or validate_content_name(name):
-        raise invalid("The name must have 3 to 64 characters, letters, digits, '-' and '_' only.")
+        raise invalid("The name must have 3 to 64 characters: letters, digits, '-' and '_'.")
     return name
 
 
 def _settings(given: dict[str, object]) -> dict[str, object]:
     """Return settings that a client gave; raises ApiError if one has a wrong type or value."""
     if given.pop("owner_guid", USER_GUID) != USER_GUID:
-        raise ApiError(403, NO_RIGHTS, "There is no such user to own content here.")
+        raise ApiError(403, NO_RIGHTS, "The owner does not exist on this server.")
     for name, value in given.items():
         kind = _TYPES[name]
         # JSON's true is no number, though Python's is.
@@ -119,7 +119,7 @@ def _asked(request: Request) -> frozenset[str]:
     """Return what a request wants to know of content besides its fields; raises ApiError."""
     asked = frozenset(filter(None, request.query_params.get("include", "").split(",")))
     if unknown := asked - _INCLUDED:
-        raise ApiError(400, BAD_INCLUDE, f"There is nothing to include as {min(unknown)!r}.")
+        raise ApiError(400, BAD_INCLUDE, f"The parameter 'include' does not know {min(unknown)!r}.")
     return asked
 
 
@@ -253,9 +253,9 @@ def _variable(entry: object) -> tuple[str, Secret | None]:
     given = as_object(entry, ("name", "value"))
     name, value = given.get("name"), given.get("value")
     if not isinstance(name, str) or not name or "=" in name or not _fits_environment(name):
-        raise invalid("An environment variable has no usable name.")
+        raise invalid("The name of an environment variable is not valid.")
     if value is not None and not (isinstance(value, str) and _fits_environment(value)):
-        raise invalid(f"The value of the environment variable {name!r} is not usable text.")
+        raise invalid(f"The value of the environment variable {name!r} is not valid.")
     return name, None if value is None else Secret(value)
 
 
@@ -266,7 +266,7 @@ def _fits_environment(text: str) -> bool:
 
 def _check_free(machine: Machine, name: str) -> None:
     if machine.state.content_by_name(name):
-        raise ApiError(409, NAME_TAKEN, f"You already have content of the name {name!r}.")
+        raise ApiError(409, NAME_TAKEN, f"You already have content named {name!r}.")
 
 
 ROUTES = (

@@ -130,7 +130,7 @@ async def make_known(request: Request) -> Response:
 def _names(given: dict[str, object], key: str) -> list[str]:
     names = given.get(key, [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise invalid(f"The field {key!r} is no list of names.")
+        raise invalid(f"The field {key!r} must be a list of names.")
     return names
 
 
@@ -151,7 +151,7 @@ async def _search(request: Request, kind: NameKind) -> Response:
     prefix = request.query_params.get("prefix", "").lower()
     number, size = read_number(request, "page_number") or 1, read_number(request, "page_size") or 20
     if size > _MOST:
-        raise invalid(f"A page has {_MOST} results at most.")
+        raise invalid(f"A page has at most {_MOST} results.")
     found = [one for one in state.names(kind) if one.name.lower().startswith(prefix)]
     page = found[(number - 1) * size : number * size]
     return JSONResponse(
@@ -210,7 +210,7 @@ def _granted(state: State, given: dict[str, object]) -> tuple[StoredName, str]:
                 raise ApiError(400, _IS_OWNER, "This user is the owner of the content.")
             return one, role
     code = _BAD_USER if kind == "user" else _BAD_GROUP
-    raise ApiError(400, code, f"There is no such {kind}.")
+    raise ApiError(400, code, f"The {kind} does not exist.")
 
 
 async def permission(request: Request) -> Response:
@@ -272,13 +272,13 @@ def _free(state: State, content: StoredContent, path: str, *, force: bool) -> No
         if theirs == path and force:
             state.save_content(replace(other, vanity_path=None))
         elif path.startswith(theirs) or theirs.startswith(path):
-            raise ApiError(409, _PATH_IN_USE, f"The path {theirs} is that of other content.")
+            raise ApiError(409, _PATH_IN_USE, f"The path {theirs} is used by other content.")
 
 
 def _path(given: object) -> str:
     """Return a path as Connect answers it: `/sales/`."""
     if not isinstance(given, str):
-        raise invalid("The field 'path' is no text.")
+        raise invalid("The field 'path' must be a string.")
     if wrong := validate_vanity_path(given):
         raise ApiError(400, _BAD_PATH, f"The path {wrong}.")
     return f"/{given.strip('/')}/"
@@ -299,11 +299,11 @@ async def create_tag(request: Request) -> Response:
     given = await read_object(request, ("name", "parent_id"))
     name, parent = given.get("name"), 0
     if not isinstance(name, str) or not name.strip():
-        raise ApiError(400, _NO_TAG_NAME, "A tag needs a name.")
+        raise ApiError(400, _NO_TAG_NAME, "The tag has no name.")
     if given.get("parent_id") is not None:
         parent = _tag(state, given["parent_id"]).id
     if any((tag.name, tag.parent) == (name, parent) for tag in state.names("tag")):
-        raise ApiError(409, _TAG_TAKEN, f"There is a tag {name!r} already.")
+        raise ApiError(409, _TAG_TAKEN, f"The tag {name!r} already exists.")
     return JSONResponse(tag_json(state.add_name("tag", name, parent=parent)))
 
 
@@ -324,7 +324,7 @@ def _tag(state: State, number: object, error: ApiError | None = None) -> StoredN
     for one in state.names("tag"):
         if str(one.id) == number:
             return one
-    raise error or ApiError(400, _BAD_TAG, "There is no such tag.")
+    raise error or ApiError(400, _BAD_TAG, "The tag does not exist.")
 
 
 async def content_tags(request: Request) -> Response:
@@ -433,9 +433,9 @@ async def _associate(request: Request, machine: Machine, content: StoredContent)
     wanted = [each.get("oauth_integration_guid") for each in guids]
     known = {one.guid: one for one in machine.state.names("integration")}
     if not all(isinstance(guid, str) and guid in known for guid in wanted):
-        raise ApiError(400, _BAD_INTEGRATION, "There is no such integration.")
+        raise ApiError(400, _BAD_INTEGRATION, "The integration does not exist.")
     if len(set(wanted)) < len(wanted):
-        raise ApiError(400, _TWICE, "An integration is named twice.")
+        raise ApiError(400, _TWICE, "An integration is listed twice.")
     machine.state.unlink(content, *machine.state.links(content, "integration"))
     for guid in wanted:
         machine.state.link(content, known[str(guid)])

@@ -97,12 +97,12 @@ def as_object(parsed: object, known: Collection[str]) -> dict[str, object]:
         raise invalid("The request's body is not a JSON object.")
     for name in parsed:
         if name not in known:
-            raise ApiError(400, UNKNOWN_FIELD, f"The field {name!r} is not known.")
+            raise ApiError(400, UNKNOWN_FIELD, f"Unknown field {name!r}.")
     return parsed
 
 
 def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number in JSON")
+    raise ValueError(f"{text} is not a number in JSON")
 
 
 def read_number(request: Request, name: str) -> int:
@@ -144,7 +144,7 @@ def task_of(request: Request) -> Task:
     """Return the task that the path names; raises ApiError."""
     task = machine_of(request).tasks.get(request.path_params["task"])
     if task is None:
-        raise ApiError(404, UNKNOWN_TASK, "There is no such task.")
+        raise ApiError(404, UNKNOWN_TASK, "The task does not exist.")
     return task
 
 
