@@ -12,7 +12,7 @@ import re
 import sys
 import tomllib
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +39,7 @@ from hatch_connect.project.reading import HATCH, PYPROJECT, ProjectTables
 from hatch_connect.typed import text_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from hatch_connect.commands.call import Call
     from hatch_connect.locks.lock import LockFile
@@ -84,14 +84,14 @@ class _File:
 
 def _files(start: Start, contents: tuple[StartContent, ...]) -> tuple[_File, ...]:
     """Return what is to be written. Raises UsageError, ConfigurationError."""
-    additions = [addition for content in contents for addition in content.tables]
-    after = _extended(start, PYPROJECT, additions)
+    additions = _additions(contents)
     if contents:
+        after = _extended(start, PYPROJECT, additions)
         configs = _read_again(start, after, contents)
-        if pythons := _python(start, contents, configs):
-            additions += pythons
-            after = _extended(start, PYPROJECT, additions)
-            _read_again(start, after, contents)
+        completed = _with_python(start, contents, configs)
+        if completed != contents:
+            additions = _additions(completed)
+            _read_again(start, _extended(start, PYPROJECT, additions), contents)
     _report_found(start, contents)
     by_file = {PYPROJECT: additions, HATCH: []}
     for name, addition in hatch_additions(start) if start.runner == "hatch" else ():
@@ -102,6 +102,10 @@ def _files(start: Start, contents: tuple[StartContent, ...]) -> tuple[_File, ...
     if start.call.options.ci:
         files.append(_workflow(start, contents))
     return tuple(each for each in files if each is not None)
+
+
+def _additions(contents: Iterable[StartContent]) -> list[Addition]:
+    return [addition for content in contents for addition in content.tables]
 
 
 def _file(start: Start, name: str, additions: list[Addition]) -> _File | None:
@@ -141,28 +145,38 @@ def _read_again(
     return tuple(project.content(each.name) for each in contents)
 
 
-def _python(
+def _with_python(
     start: Start, contents: tuple[StartContent, ...], configs: tuple[ProjectConfig, ...]
-) -> list[Addition]:
-    """Return the Python of content for which nothing states one."""
-    added = []
+) -> tuple[StartContent, ...]:
+    """Return the contents, with a Python in the first table where nothing states one."""
+    completed = []
     for content, config in zip(contents, configs, strict=True):
-        if not config.app_mode.has_python:
-            continue
-        lock = _lock(start, config)
-        lock_python = lock.lock_python if lock else None
-        with suppress(HatchConnectError):
-            choose_python(config, lock_python=lock_python)
-            continue
-        for interpreter, because in _interpreters(start):
-            ask = partial(_same, interpreter)
-            with suppress(HatchConnectError):  # one that the project excludes
-                python = choose_python(config, lock_python=lock_python, interpreter=ask)
-                values = {"python-version": python.minor}
-                added.append(Addition(table=content.tables[0].table, values=values))
-                start.notes.append(f'python-version = "{python.minor}": {because}')
-                break
-    return added
+        first, *below = content.tables
+        if python := _python(start, config, content.python):
+            first = replace(first, values={**first.values, "python-version": python})
+        completed.append(replace(content, tables=(first, *below)))
+    return tuple(completed)
+
+
+def _python(start: Start, config: ProjectConfig, deployed: str) -> str | None:
+    """Return the Python of content for which nothing states one; None if one is, or none fits.
+
+    `deployed` is the one that another client deployed it with, as far as that is known.
+    """
+    if not config.app_mode.has_python:
+        return None
+    lock = _lock(start, config)
+    lock_python = lock.lock_python if lock else None
+    with suppress(HatchConnectError):
+        choose_python(config, lock_python=lock_python)
+        return None
+    for interpreter, because in _interpreters(start, deployed):
+        ask = partial(_same, interpreter)
+        with suppress(HatchConnectError):  # one that the project excludes
+            python = choose_python(config, lock_python=lock_python, interpreter=ask)
+            start.notes.append(f'python-version = "{python.minor}": {because}')
+            return python.minor
+    return None
 
 
 def _lock(start: Start, config: ProjectConfig) -> LockFile | None:
@@ -179,15 +193,17 @@ def _lock(start: Start, config: ProjectConfig) -> LockFile | None:
     return lock
 
 
-def _interpreters(start: Start) -> Iterator[tuple[Interpreter, str]]:
-    """Return the Python of the project's virtual environment, our own, and others."""
+def _interpreters(start: Start, deployed: str) -> Iterator[tuple[Interpreter, str]]:
+    """Return the one deployed, that of the project's virtual environment, our own, and others."""
+    ours = start.call.surroundings.interpreter
+    if deployed:
+        yield _interpreter(ours, deployed), "the one that it was deployed with"
     active = start.call.environ.get("VIRTUAL_ENV")
     for folder in (start.root / ".venv", start.root / "venv", *([Path(active)] if active else [])):
         with suppress(OSError, UnicodeDecodeError):
             found = _VERSION.search((folder / "pyvenv.cfg").read_text(encoding="utf-8"))
             if found:
                 yield _interpreter(folder, found[1]), f"as in the virtual environment {folder.name}"
-    ours = start.call.surroundings.interpreter
     own = "{}.{}".format(*sys.version_info)
     yield _interpreter(ours, own), "as here, because nothing states one"
     for version in _PYTHONS:
@@ -205,7 +221,7 @@ def _same(interpreter: Interpreter) -> Interpreter:
 def _report_found(start: Start, contents: tuple[StartContent, ...]) -> None:
     if not contents:
         start.notes.append(f"{PYPROJECT} has [tool.hatch-connect] already: it stays as it is.")
-    for content in contents:
+    for content in reversed(contents):  # each goes before all
         called = f"{content.name}: " if content.name else ""
         shown = ", ".join(
             f'{key} = "{content.settings[key]}"'
@@ -304,16 +320,25 @@ def _next(start: Start, contents: tuple[StartContent, ...]) -> Iterator[str]:
         " --all" if len(contents) > 1 else ""
     )
     yield f"Deploy to a Connect on this machine: {run} --local"
-    tables = [addition.table for content in contents for addition in content.tables]
-    names = dict.fromkeys(table[-1] for table in tables if table[-2] == "on")
+    tables = _additions(contents)
+    named = {
+        each.table[-1]: text_at(each.values, "server") for each in tables if each.table[-2] == "on"
+    }
     servers = dict.fromkeys(text_at(content.settings, "server") for content in contents)
-    if names:
-        yield from (f"Deploy to {name}: {run} --name {name}" for name in names)
+    if named:
+        for name, server in named.items():
+            yield from _key(start, run, name, server)
+            yield f"Deploy to {name}: {run} --name {name}"
     elif len(servers) == 1 and (server := next(iter(servers))):
-        with suppress(StoreError):
-            if server_store(start.call).find(server) is None:
-                add = run.replace("deploy", "add").removesuffix(" --all")
-                yield f"Save your API key: {add} --name NAME --server {server}"
+        yield from _key(start, run, "NAME", server)
         yield f"Deploy to {server}: {run}"
     else:
         yield f"Deploy to your server: {run} --name NAME"
+
+
+def _key(start: Start, run: str, name: str, server: str | None) -> Iterator[str]:
+    """Return how to save the key for a server, unless one is saved."""
+    with suppress(StoreError):
+        if server and server_store(start.call).find(server) is None:
+            add = run.replace("deploy", "add").removesuffix(" --all")
+            yield f"Save your API key: {add} --name {name} --server {server}"

@@ -26,7 +26,7 @@ from hatch_connect.project.validators import valid_content_name
 from hatch_connect.typed import table_at, texts_at
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from hatch_connect.commands.call import Call
@@ -96,12 +96,16 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartContent:
-    """A piece of content: `name` is None for the only one; `tables` are to be added."""
+    """A piece of content: `name` is None for the only one; `tables` are to be added.
+
+    `python` is the version with which another client deployed it; empty if that is not known.
+    """
 
     name: str | None
     settings: Mapping[str, object]
     tables: tuple[Addition, ...]
     because: str
+    python: str = ""
 
 
 def project_folder(call: Call) -> Path:
@@ -123,14 +127,46 @@ def find_contents(start: Start) -> tuple[StartContent, ...]:
     if options.app_mode:
         given["app-mode"] = find_app_mode(options.app_mode).name
     others = read_others(start.root, start.tables.pyproject)
+    if len(others) == 1 and given.get("app-mode") in {None, others[0].settings["app-mode"]}:
+        return _of_others(start, others, given, [None])
     if len(others) > 1 and not given:
         names = _unique([valid_content_name(each.name) for each in others])
-        return tuple(
-            _of_other(start, each, given, name) for each, name in zip(others, names, strict=True)
-        )
-    if len(others) == 1 and given.get("app-mode") in {None, others[0].settings["app-mode"]}:
-        return (_of_other(start, others[0], given),)
+        return _of_others(start, others, given, names)
     return (_found(start, given),)
+
+
+def _of_others(
+    start: Start,
+    others: tuple[OtherContent, ...],
+    given: Mapping[str, object],
+    names: Sequence[str | None],
+) -> tuple[StartContent, ...]:
+    """Return the contents, each with its GUID.
+
+    If there are several servers, each GUID goes into the table of its own: it is wrong elsewhere.
+    """
+    guids = [_guids(start, each) for each in others]
+    nicknames = _nicknames(start, tuple(dict.fromkeys(url for each in guids for url in each)))
+    contents = []
+    for other, name, known in zip(others, names, guids, strict=True):
+        where = (*OURS, "content", name) if name else OURS
+        by_server = [({"server": url, "guid": guid}, nicknames[url]) for url, guid in known.items()]
+        alone = by_server.pop()[0] if len(nicknames) == 1 and by_server else {}
+        tables = [Addition(table=(*where, "on", on), values=values) for values, on in by_server]
+        if other.declared:
+            tables.append(Addition(table=(*where, "settings"), values=other.declared))
+        settings = _in_order(_settings(start, other, given) | alone)
+        says = "say" if len(other.places) > 1 else "says"
+        contents.append(
+            StartContent(
+                name=name,
+                settings=settings,
+                tables=(Addition(table=where, values=settings), *tables),
+                because=f"as {' and '.join(other.places)} {says}",
+                python=next((each.python for each in other.deployed if each.python), ""),
+            )
+        )
+    return tuple(contents)
 
 
 def _unique(names: list[str]) -> list[str]:
@@ -139,9 +175,8 @@ def _unique(names: list[str]) -> list[str]:
     return [f"{name}-{count + 1}" if count else name for name, count in counts]
 
 
-def _of_other(
-    start: Start, other: OtherContent, given: Mapping[str, object], name: str | None = None
-) -> StartContent:
+def _settings(start: Start, other: OtherContent, given: Mapping[str, object]) -> dict[str, object]:
+    """Return what the content's own table is to hold, but for where it was deployed."""
     settings = {**other.settings, **given}
     mode = find_app_mode(str(settings["app-mode"]))
     if "entrypoint" not in settings:
@@ -151,29 +186,10 @@ def _of_other(
         )
         chosen = _ask(start, found) if len(found) > 1 else next(iter(found), None)
         settings |= {"entrypoint": _written_entrypoint(start, chosen)} if chosen else {}
-    where = (*OURS, "content", name) if name else OURS
     start.notes.extend(other.notes)
     include = [each for each in texts_at(settings, "include") if not _ships(start, each)]
     settings = {k: v for k, v in settings.items() if k != "include"}
-    settings |= {"include": include} if include else {}
-    guids = _guids(start, other)
-    below = []
-    if len(guids) == 1:
-        settings |= {"server": next(iter(guids)), "guid": next(iter(guids.values()))}
-    elif guids:
-        names = _nicknames(start, tuple(guids))
-        below = [
-            Addition(table=(*where, "on", names[url]), values={"server": url, "guid": guid})
-            for url, guid in guids.items()
-        ]
-    if other.declared:
-        below.append(Addition(table=(*where, "settings"), values=other.declared))
-    return StartContent(
-        name=name,
-        settings=_in_order(settings),
-        tables=(Addition(table=where, values=_in_order(settings)), *below),
-        because=f"as {' and '.join(other.places)} {'say' if len(other.places) > 1 else 'says'}",
-    )
+    return settings | ({"include": include} if include else {})
 
 
 def _ships(start: Start, pattern: str) -> bool:

@@ -53,6 +53,7 @@ class OtherDeployment:
     guid: str
     app_mode: str = ""
     entrypoint: str = ""
+    python: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +113,7 @@ def _records(root: Path) -> Iterator[tuple[Toml, OtherDeployment]]:
                 guid=guid,
                 app_mode=mode.name if mode else "",
                 entrypoint=as_entrypoint(entrypoint, mode, root) if mode else entrypoint,
+                python=minor_of(text_at(record, "configuration", "python", "version") or ""),
             ),
         )
 

@@ -443,6 +443,8 @@ def test_content_on_several_servers_is_named_for_each(sandbox: Sandbox, tmp_path
     files[".posit/publish/deployments/deployment-E5F6.toml"] = staging
     project = project_of(tmp_path, files)
     told = init(sandbox, project).stderr
+    url = "https://staging.example.com"
+    assert f"Save your API key: hatch-connect add --name staging-example-com --server {url}" in told
     assert "Deploy to staging-example-com: hatch-connect deploy --name staging-example-com" in told
     found = table(project)
     assert "guid" not in found
@@ -450,6 +452,54 @@ def test_content_on_several_servers_is_named_for_each(sandbox: Sandbox, tmp_path
         "connect-example-com": {"server": "https://connect.example.com", "guid": GUID},
         "staging-example-com": {"server": "https://staging.example.com", "guid": OTHER},
     }
+
+
+def test_a_python_that_nothing_states_is_the_one_deployed_last(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    files = published("https://connect.example.com", GUID)
+    files[".posit/publish/sales-A1B2.toml"] = configuration("python-flask", "app.py", "[python]\n")
+    copied = "[configuration]\ntype = 'python-flask'\n[configuration.python]\nversion = '3.10.4'\n"
+    for name, server in (("C3D4", "connect"), ("E5F6", "staging")):
+        files[f".posit/publish/deployments/deployment-{name}.toml"] = record(
+            f"https://{server}.example.com", GUID, "sales-A1B2", more=copied
+        )
+    project = project_of(tmp_path, files)
+    told = init(sandbox, project).stderr
+    assert 'python-version = "3.10": the one that it was deployed with' in told
+    found = table(project)
+    assert found["python-version"] == "3.10"
+    assert found["on"].keys() == {"connect-example-com", "staging-example-com"}
+
+
+def test_content_on_one_of_several_servers_is_not_looked_for_on_the_others(
+    sandbox: Sandbox, tmp_path: Path, server: FakeConnect
+) -> None:
+    with FakeConnect() as staging:
+        one, two = server.add_content("one"), staging.add_content("two")
+        files = published(server.url, one.guid) | {"stock.py": FLASK}
+        files[".posit/publish/deployments/two.toml"] = record(staging.url, two.guid, "sales-A1B2")
+        only = server.add_content("only")
+        text = configuration("python-flask", "stock.py", "[python]\nversion = '3.12'\n")
+        files[".posit/publish/stock-Z9Y8.toml"] = text
+        files[".posit/publish/deployments/only.toml"] = record(server.url, only.guid, "stock-Z9Y8")
+        project = project_of(tmp_path, files)
+        for name, fake in (("prod", server), ("staging", staging)):
+            words = ("--name", name, "--server", fake.url)
+            added = sandbox.connect("add", *words, cwd=project, CONNECT_API_KEY=fake.api_key)
+            assert added.code == 0, added.said
+        told = init(sandbox, project).stderr
+        assert told.index("sales: app-mode") < told.index("stock: app-mode")
+        assert "Save your API key" not in told
+        stock = table(project)["content"]["stock"]
+        assert stock["on"] == {"prod": {"server": server.url, "guid": only.guid}}
+        for name in ("staging", "prod"):
+            words = ("deploy", "--all", "--name", name)
+            done = sandbox.connect(*words, cwd=project, DATABASE_PASSWORD="hunter2")
+            assert done.code == 0, done.said
+        assert all(each.bundle_id for each in (one, two, only))
+        assert len(server.contents) == 2
+        assert len(staging.contents) == 2
 
 
 def test_saved_servers_keep_their_nicknames(sandbox: Sandbox, tmp_path: Path) -> None:
