@@ -71,6 +71,10 @@ class ContentMatch:
 
 _LOOKED_FOR = "The content is looked for without the record."
 OTHERWISE = "Name other content with --app-id GUID, or make new content with --new."
+_OF_ANOTHER = (
+    "If it is on another server, write it as `guid` in that one's table: "
+    "[tool.hatch-connect.on.NICKNAME].\n"
+)
 
 
 def find_content(
@@ -90,7 +94,7 @@ def find_content(
     if found := found or _recorded(client, reference, report):
         return found
     if reference.guid:
-        return _named(client, reference.guid, "`guid` in pyproject.toml")
+        return _named(client, reference.guid, "`guid` in pyproject.toml", _OF_ANOTHER)
     if found := _published(client, reference, report):
         return found
     if reference.name is None:
@@ -185,7 +189,7 @@ def _begun(
     return None
 
 
-def _named(client: ConnectClient, named: str, because: str) -> ContentMatch:
+def _named(client: ConnectClient, named: str, because: str, where: str = "") -> ContentMatch:
     app_id = content_guid(named) or named
     if "://" in named and not same_server(server_url(named), client.server.url):
         raise UsageError(
@@ -199,7 +203,7 @@ def _named(client: ConnectClient, named: str, because: str) -> ContentMatch:
         raise ContentError(
             f"There is no content {app_id} on the server, or this key may not see it; "
             f"{because} names it.",
-            hint=_remedy(client),
+            hint=_remedy(client, where),
         ) from error
     except RefusedError as error:
         if error.code not in _FORBIDDEN:
@@ -212,10 +216,10 @@ def _named(client: ConnectClient, named: str, because: str) -> ContentMatch:
     return ContentMatch(content=content, because=because, owner=owner)
 
 
-def _remedy(client: ConnectClient, persons: str = "") -> str:
+def _remedy(client: ConnectClient, before: str = "") -> str:
     credential = client.server.credential
     if credential is None or credential.can_list:
-        return f"{persons}{OTHERWISE}"
+        return f"{before}{OTHERWISE}"
     return (
         "Let this content trust this workflow (in its settings, under Access), or name other "
         "content with --app-id GUID."

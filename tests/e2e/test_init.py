@@ -502,6 +502,17 @@ def test_content_on_one_of_several_servers_is_not_looked_for_on_the_others(
         assert len(staging.contents) == 2
 
 
+def test_a_guid_of_another_server_is_to_be_written_in_its_table(
+    sandbox: Sandbox, tmp_path: Path, server: FakeConnect
+) -> None:
+    project = project_of(tmp_path, published("https://connect.example.com", GUID))
+    init(sandbox, project)
+    keys = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.api_key}
+    done = sandbox.connect("plan", cwd=project, **keys, DATABASE_PASSWORD="hunter2")
+    assert done.code == 3, done.said
+    assert "write it as `guid` in that one's table: [tool.hatch-connect.on.NICKNAME]" in done.said
+
+
 def test_saved_servers_keep_their_nicknames(sandbox: Sandbox, tmp_path: Path) -> None:
     urls = ("https://one.example.com", "https://two.example.com:8443", "https://two.example.com")
     store = sandbox.home / ".rsconnect-python" / "servers.json"
