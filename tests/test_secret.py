@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.bundles import write_files
 
-from hatch_connect.commands.call import masking
+from hatch_connect.commands.call import reworded
 from hatch_connect.errors import BuildError, RefusedError
 from hatch_connect.events import LogLine
 from hatch_connect.secret import Secret, has_credentials, hiding, without_credentials
@@ -60,7 +60,7 @@ def test_what_leaves_a_masked_block_shows_no_secret() -> None:
     first.add_note(f"noted {KEY}")
 
     def fail() -> None:
-        with masking((Secret(KEY), None), heard.append) as told:
+        with reworded(hiding((Secret(KEY),)), heard.append, logs=True) as told:
             told(LogLine(text=f"log {KEY}"))
             try:
                 raise first
@@ -76,7 +76,7 @@ def test_what_leaves_a_masked_block_shows_no_secret() -> None:
 
 def test_an_interruption_shows_no_secret_either() -> None:
     def interrupt() -> None:
-        with masking((Secret(KEY),), lambda _: None):
+        with reworded(hiding((Secret(KEY),)), lambda _: None):
             error = KeyboardInterrupt()
             error.add_note(f"The task said: {KEY}")
             raise error

@@ -29,12 +29,11 @@ class Surroundings:
     """The process and the terminal, as one value: nothing inside reads them directly.
 
     `now` is a clock in seconds that never goes back, `today` tells the date and time, `sleep` waits
-    for seconds. `ask` asks the
-    person for a line, `ask_secret` for a value without showing it, `wait_for_person` returns when
-    the person ends the wait with Ctrl-C; all are None if nobody sits at a terminal. `open_page`
-    opens a URL in a browser, and is None if this machine has none that a person could see.
-    `show` prints a line of a result that comes bit by bit, and is None if all of it is returned at
-    the end. `interpreter` is the one that runs us.
+    for seconds. `ask` asks the person for a line, `ask_secret` for a value without showing it,
+    `wait_for_person` returns when the person ends the wait with Ctrl-C; all are None if nobody sits
+    at a terminal. `open_page` opens a URL in a browser, and is None if this machine has none that a
+    person could see. `show` prints a line of a result that comes bit by bit, and is None if all of
+    it is returned at the end. `interpreter` is the one that runs us.
     `spelled` puts the commands in a text, which hints write as `hatch-connect COMMAND`, into the
     words by which this process was called.
     """
@@ -59,7 +58,8 @@ class Call:
 
     `read_project` reads the project once, if a command asks for it: not every command needs one.
     `secrets` are those that arise; `identities` are those of the workflow, by server and audience.
-    `content_name` is the name of the content that it is about, if there are several.
+    `content_name` is the name of the content that it is about, if there are several. `hide` masks
+    what is secret in a text: reports and exceptions are masked anyway, results are not.
     """
 
     options: Options
@@ -69,6 +69,7 @@ class Call:
     secrets: Secrets = field(default_factory=Secrets)
     identities: dict[tuple[str, str], WorkflowIdentity] = field(default_factory=dict)
     content_name: str = ""
+    hide: Callable[[str], str] = str
 
     @classmethod
     def of(cls, options: Options, surroundings: Surroundings, report: Report) -> Call:
@@ -154,9 +155,10 @@ class Call:
     @contextmanager
     def masking(self, secrets: Iterable[Secret | Secrets | None]) -> Iterator[Call]:
         """Yield the call with these values hidden in what it reports, and in exceptions."""
-        with masking(secrets, self.report) as report:
+        hide, outer = hiding(secret for secret in secrets if secret is not None), self.hide
+        with reworded(hide, self.report, logs=True) as report:
             try:
-                yield replace(self, report=report)
+                yield replace(self, report=report, hide=lambda text: hide(outer(text)))
             except HatchConnectError as error:
                 if self.content_name:
                     add_facts(error, content=self.content_name)
@@ -179,14 +181,6 @@ def nothing_changed(again: str = "deploy") -> Iterator[None]:
     except KeyboardInterrupt as error:
         error.add_note(f"Nothing was changed on the server. To go on, {again} again.")
         raise
-
-
-@contextmanager
-def masking(secrets: Iterable[Secret | Secrets | None], report: Report) -> Iterator[Report]:
-    """Yield a report that hides these values; exceptions that leave the block hide them too."""
-    hide = hiding(secret for secret in secrets if secret is not None)
-    with reworded(hide, report, logs=True) as report_masked:
-        yield report_masked
 
 
 @contextmanager

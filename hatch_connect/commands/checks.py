@@ -68,14 +68,14 @@ class Checks:
     def note(self, check: str, state: State, said: str | Remark, code: int = 0) -> None:
         """Note what came of a check."""
         remark = said if isinstance(said, Remark) else Remark(said)
-        spelled = self.call.surroundings.spelled
+        spelled, hide = self.call.surroundings.spelled, self.call.hide
         finding = Finding(
             area=self.area,
             content=self.content,
             check=check,
             state=state,
-            text=spelled(remark.text),
-            hint=spelled(remark.hint) if remark.hint else None,
+            text=hide(spelled(remark.text)),
+            hint=hide(spelled(remark.hint)) if remark.hint else None,
             exit_code=code,
         )
         if finding not in self.findings:  # two pieces of content may have one trouble

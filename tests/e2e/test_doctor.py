@@ -262,10 +262,10 @@ def test_import_runs_the_entrypoint_with_its_variables(
     code, found = examine(sandbox, root, None, "--import")
     assert code == 0, found
     assert found["project.import"]["text"].startswith(f"app:app runs on Python {version}")
-    (root / "app.py").write_text(f"{APP}raise ValueError('no database')\n", encoding="utf-8")
+    (root / "app.py").write_text(f"{APP}raise ValueError(f'not {{TOKEN}}')\n", encoding="utf-8")
     code, found = examine(sandbox, root, None, "--import")
     assert (code, found["project.import"]["state"]) == (2, "failed")
-    assert found["project.import"]["text"].endswith("ValueError: no database")
+    assert found["project.import"]["text"].endswith("ValueError: not ***")
     assert not list(root.glob("environment"))
 
 
