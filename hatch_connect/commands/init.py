@@ -15,8 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from shutil import copymode
 from typing import TYPE_CHECKING
 
+from hatch_connect.bundle.archive import replacing
 from hatch_connect.commands.additions import Addition, CannotAddError, with_additions
 from hatch_connect.commands.result import Result
 from hatch_connect.commands.runner import (
@@ -35,7 +37,7 @@ from hatch_connect.project.interpreter import Interpreter
 from hatch_connect.project.metadata import read_metadata
 from hatch_connect.project.project import Project
 from hatch_connect.project.python_version import choose_python
-from hatch_connect.project.reading import HATCH, PYPROJECT, ProjectTables
+from hatch_connect.project.reading import HATCH, PYPROJECT, ProjectTables, read_bytes
 from hatch_connect.typed import text_at
 
 if TYPE_CHECKING:
@@ -285,29 +287,31 @@ def _finished(start: Start, contents: tuple[StartContent, ...], files: tuple[_Fi
             )
         if not call.agrees("Write this?"):
             raise UsageError("Nothing was written.")
-    for each in files:
-        _write(each)
+    _write(files)
     for step in _next(start, contents):
         call.report(Note(text=step))
     names = [Path(os.path.relpath(each.path, start.root)).as_posix() for each in files]
     return Result(lines=tuple(f"Wrote {name}" for name in names), facts=facts | {"written": True})
 
 
-def _write(file: _File) -> None:
-    """Write a file in one step, unless it was changed meanwhile."""
-    path = file.path.resolve()
-    if file.before != (path.read_bytes() if path.exists() else None):
-        raise UsageError(f"{path} was changed meanwhile, and stays as it is.", hint="Try again.")
-    scratch = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_bytes(file.after)
-        if file.before is not None:
-            scratch.chmod(path.stat().st_mode)
-        scratch.replace(path)
-    except OSError as error:
-        scratch.unlink(missing_ok=True)
-        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
+def _write(files: tuple[_File, ...]) -> None:
+    """Write each file in one step, or none if one was changed meanwhile."""
+    for each in files:
+        if each.before != (read_bytes(each.path) if each.path.exists() else None):
+            raise UsageError(
+                f"{each.path} was changed meanwhile. Nothing was written.", hint="Try again."
+            )
+    for number, each in enumerate(files):
+        target = each.path.resolve()
+        try:
+            with replacing(target) as partial:
+                partial.write_bytes(each.after)
+                if each.before is not None:
+                    copymode(target, partial)
+        except HatchConnectError as error:
+            for written in files[:number]:
+                error.add_note(f"{written.path} was written.")
+            raise
 
 
 def _next(start: Start, contents: tuple[StartContent, ...]) -> Iterator[str]:

@@ -686,6 +686,18 @@ def test_a_workflow_is_written_and_none_is_overwritten(
     assert (tmp_path / path).read_text(encoding="utf-8") == "mine\n"
 
 
+def test_a_workflow_that_cannot_be_written_is_an_error(sandbox: Sandbox, tmp_path: Path) -> None:
+    project = project_of(tmp_path, {**KINDS["flask"][0], ".python-version": "3.12\n"})
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".github").write_text("a file\n", encoding="utf-8")
+    done = sandbox.connect("init", "--yes", "--ci", "github", cwd=project)
+    assert done.code == 2
+    assert "deploy.yml cannot be written: Not a directory." in done.stderr
+    assert "pyproject.toml was written." in done.stderr
+    assert {path.name for path in project.iterdir()} >= {"pyproject.toml"}
+    assert not list(project.glob(".*.partial"))
+
+
 BARE = '[tool.hatch-connect]\napp-mode = "flask"\npython-version = "3.12"\n'
 
 
