@@ -126,10 +126,7 @@ def test_an_artifact_of_another_target_cannot_hold_it(tmp_path: Path, sandbox: S
 
 @pytest.mark.registry
 def test_nbconvert_renders_it(tmp_path: Path, sandbox: Sandbox) -> None:
-    sandbox.python("-m", "venv", tmp_path / "v", cwd=tmp_path)
-    path = tmp_path / "v" / "bin" / "python"
-    done = sandbox.run(path, "-m", "pip", "install", "-q", "nbconvert", "ipykernel", cwd=tmp_path)
-    assert done.code == 0, done.said
+    path = sandbox.environment(tmp_path / "v", "nbconvert", "ipykernel") / "python"
     root = project(tmp_path, "hide-tagged-input = true\n")
     notebook = json.loads((root / "report.ipynb").read_text("utf-8"))
     notebook["cells"][1]["metadata"]["tags"] = ["hide_input"]

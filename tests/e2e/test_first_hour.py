@@ -61,7 +61,8 @@ def typed(user: Sandbox, lines: str, cwd: Path) -> Finished:
 
 def test_the_five_minutes_of_the_readme(sandbox: Sandbox, folder: Path) -> None:
     part = README[README.index("\n## Five minutes\n") : README.index("To deploy to your real")]
-    done = typed(sandbox, f"python -m venv v\n. v/bin/activate\n{script(part)}", folder)
+    activate = sandbox.environment(folder / "v", "pip") / "activate"
+    done = typed(sandbox, f". {activate}\n{script(part)}", folder)
     assert done.code == 0, done.said
     assert 'answered 200: {"total":42}' in done.said
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,14 +23,8 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
 
 @pytest.fixture(scope="module")
 def hatch(user: Sandbox) -> Path:
-    """Install Hatch, as a person would, and return where it is."""
-    folder = user.home / "venv"
-    made = user.run(sys.executable, "-m", "venv", folder, cwd=user.home)
-    assert made.code == 0, made.said
-    scripts = folder / ("Scripts" if sys.platform == "win32" else "bin")
-    installed = user.run(scripts / "python", "-m", "pip", "install", "-q", "hatch", cwd=user.home)
-    assert installed.code == 0, installed.said
-    return scripts / "hatch"
+    """Install Hatch where nothing else is, and return where it is."""
+    return user.environment(user.home / "venv", "hatch") / "hatch"
 
 
 @pytest.fixture(scope="module")

@@ -95,6 +95,18 @@ class Sandbox:
         """Run `invoke`."""
         return self.python("-m", "invoke", *arguments, cwd=cwd, **environ)
 
+    def environment(self, folder: Path, *packages: str | Path) -> Path:
+        """Make a virtual environment that has these packages, and return its programs' folder."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        made = self.python("-m", "uv", "venv", "-p", sys.executable, folder, cwd=folder.parent)
+        assert made.code == 0, made.said
+        programs = folder / ("Scripts" if sys.platform == "win32" else "bin")
+        if packages:
+            to = ("--python", programs / "python")
+            added = self.python("-m", "uv", "pip", "install", *to, *packages, cwd=folder.parent)
+            assert added.code == 0, added.said
+        return programs
+
     def git(self, *arguments: str, cwd: Path) -> str:
         """Run git and return what it printed; it must succeed."""
         done = self.run("git", *arguments, cwd=cwd)
