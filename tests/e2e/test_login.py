@@ -456,8 +456,7 @@ def test_a_store_that_cannot_be_written_is_found_before_anybody_logs_in(person: 
     assert not person.page.exists()
 
 
-@pytest.mark.parametrize("keyring", [True, False])
-@pytest.mark.parametrize("loudness", ["--verbose", "--json"])
+@pytest.mark.parametrize(("loudness", "keyring"), [("--verbose", True), ("--json", False)])
 def test_refusals_at_every_moment_keep_the_secrets(
     person: Person, oauth: FakeOAuth, loudness: str, *, keyring: bool
 ) -> None:
