@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import cache, partial
 from os.path import normpath
 from pathlib import Path
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from hatch_connect.options import Options
     from hatch_connect.project.project import Project, ProjectConfig
     from hatch_connect.secret import Secret
+
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +138,16 @@ class Call:
             report=lambda event: report(replace(event, about=content)),
             content_name=content,
         )
+
+    def ago(self, age: str, units: str) -> datetime | None:
+        """Return the moment that an age such as 7d means; None if it is not in one of the units."""
+        found = re.fullmatch(rf"(\d{{1,6}})([{units}])", age.strip())
+        if found is None:
+            return None
+        try:
+            return self.surroundings.today() - timedelta(**{_UNITS[found[2]]: int(found[1])})
+        except OverflowError:  # before the year 1
+            return None
 
     def agrees(self, question: str) -> bool:
         """Return whether the person says yes; nobody does if nobody can be asked."""

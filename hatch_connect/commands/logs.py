@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from hatch_connect.commands.content import deployed_content
 from hatch_connect.commands.result import Result
 from hatch_connect.commands.server import polling_of
+from hatch_connect.connect.json_reader import moment
 from hatch_connect.errors import UsageError, itemized
 from hatch_connect.events import Note
 from hatch_connect.secret import hiding
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from hatch_connect.commands.content import DeployedContent
     from hatch_connect.connect.resources import Job, LogEntry
     from hatch_connect.options import Options
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def run_logs(call: Call) -> Result:
@@ -120,21 +118,16 @@ class _Since:
 
     def includes(self, entry: LogEntry) -> bool:
         """Return whether a line, which comes after those that were asked for, is to be shown."""
-        if self._moment and entry.timestamp:
-            try:
-                at = datetime.fromisoformat(entry.timestamp)
-            except ValueError:
-                return self._included
-            self._included = at.replace(tzinfo=at.tzinfo or UTC) >= self._moment
+        if self._moment and (at := moment(entry.timestamp or "")):
+            self._included = at >= self._moment
         return self._included
 
 
 def _moment(since: str, call: Call) -> datetime:
     """Return the moment that an age or a time means. Raises UsageError."""
-    age = re.fullmatch(r"(\d{1,6})([smhdw])", since.strip())
+    if when := call.ago(since, "smhdw"):
+        return when
     try:
-        if age:
-            return call.surroundings.today() - timedelta(**{_UNITS[age[2]]: int(age[1])})
         return datetime.fromisoformat(since.strip()).astimezone()  # without a zone: of this machine
     except (ValueError, OverflowError, OSError):
         raise UsageError(

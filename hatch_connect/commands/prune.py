@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from hatch_connect.commands.call import nothing_changed
 from hatch_connect.commands.content import bundle_line, deployed_content
 from hatch_connect.commands.result import Removed, one_or_several
+from hatch_connect.connect.json_reader import moment
 from hatch_connect.errors import NotFoundError, RefusedError, UsageError, add_facts
 from hatch_connect.events import Note, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
     from hatch_connect.commands.call import Call
     from hatch_connect.commands.content import DeployedContent
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from hatch_connect.ship.history import History
 
 _KEEP = 5
-_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,22 +71,19 @@ class _Rule:
     def _is_old(self, bundle: BundleInfo) -> bool:
         if self.before is None:
             return True
-        try:
-            created = datetime.fromisoformat(bundle.created_time)
-        except ValueError:
-            return False
-        return created.replace(tzinfo=created.tzinfo or UTC) < self.before
+        created = moment(bundle.created_time)
+        return created is not None and created < self.before
 
 
 def _moment(age: str, call: Call) -> datetime:
     """Return when something of that age was made. Raises UsageError."""
-    match = re.fullmatch(r"(\d{1,5})([hdw])", age.strip())
-    if match is None:
+    when = call.ago(age, "hdw")
+    if when is None:
         raise UsageError(
             f"--older-than takes an age, not {age!r}.",
             hint="Write it in hours, days or weeks: 12h, 7d or 2w.",
         )
-    return call.surroundings.today() - timedelta(**{_UNITS[match[2]]: int(match[1])})
+    return when
 
 
 def _is_known(bundle: BundleInfo, history: History) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import MISSING, Field, dataclass, fields
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hatch_connect.errors import AnswerError
@@ -29,6 +30,15 @@ def readable(text: str, limit: int = 300) -> str:
     """
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def moment(text: str) -> datetime | None:
+    """Return when something was, as a server writes it: in UTC, unless it names a time zone."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at.replace(tzinfo=at.tzinfo or UTC)
 
 
 def without_markup(text: str) -> str:

@@ -111,6 +111,8 @@ def test_age_counts(caller: Caller, content: FakeContent) -> None:
     [
         ({"drafts": False}, "--drafts, --bundles, or both"),
         ({"older_than": "7 days"}, "12h, 7d or 2w"),
+        ({"older_than": "30m"}, "12h, 7d or 2w"),
+        ({"older_than": "999999w"}, "12h, 7d or 2w"),
         ({"keep": -1}, "not -1"),
         ({"yes": False}, "--yes"),
     ],
