@@ -325,12 +325,13 @@ def _spelled(text: str) -> str:
     if "hatch-connect" not in text:
         return text
     from hatch_connect.commands.way import way_of
+    from hatch_connect.programs import own_url
 
     hatch = bool(os.environ.get(RUN_BY))
     # Windows has no shell that could set that for the scripts.
     if sys.platform == "win32" and "HATCH_ENV_ACTIVE" in os.environ:
         hatch = sys.argv[0].endswith("__main__.py")
-    way = way_of(sys.argv, os.environ, Path(sys.executable), by_hatch=hatch)
+    way = way_of(sys.argv, os.environ, Path(sys.executable), by_hatch=hatch, url=own_url())
     return way.spelled(text)
 
 

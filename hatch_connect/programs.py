@@ -88,6 +88,27 @@ def tool_environment(prefix: Path) -> Literal["pipx", "pipx run", "uv tool", "uv
     return "uvx" if _UV_CACHES & {*prefix.parts} else None
 
 
+def own_url() -> str | None:
+    """Return the URL that this package was installed from, None if an index had it."""
+    # Imported late: few calls need it.
+    import json
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        # PEP 610: an installer notes there what it did not take from an index.
+        told = json.loads(distribution("hatch-connect").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        return None
+    url, origin = told.get("url"), told.get("vcs_info")
+    return f"{origin['vcs']}+{url}@{origin['commit_id']}" if url and origin else url
+
+
+def own_requirement(extra: str = "", *, url: str | None) -> str:
+    """Return what installs this package from `url`, or from an index if that is None."""
+    name = f"hatch-connect[{extra}]" if extra else "hatch-connect"
+    return f"{name} @ {url}" if url else name
+
+
 def text_of(said: bytes) -> str:
     """Return what a program said as text, whatever its encoding is."""
     return said.decode("utf-8", "replace").replace("\r\n", "\n")

@@ -18,6 +18,7 @@ from support.sample_bundle import sample_bundle
 
 from hatch_connect.cli import command_line
 from hatch_connect.commands.runner import SERVICES, workflow
+from hatch_connect.programs import own_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -236,4 +237,6 @@ def test_what_others_choose_stands_in_no_script_that_init_writes(service: str, h
     written = "\n".join(scripts(text))
     assert "${{" not in written
     assert "$(" not in written
+    # The bare name would install whatever somebody has published under it.
+    assert hatch or f"'hatch-connect @ {own_url()}'" in written
     assert {"github": '"apps/my sales"', "gitlab": "\"cd 'apps/my sales'\""}[service] in text

@@ -12,10 +12,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.archive import is_within
-from hatch_connect.bundle.strategy import OWN_NAME, own_url, requirement_name
+from hatch_connect.bundle.strategy import OWN_NAME, requirement_name
 from hatch_connect.errors import BuildError
 from hatch_connect.events import Detail
-from hatch_connect.programs import run_program, tail, text_of
+from hatch_connect.programs import own_url, run_program, tail, text_of
 from hatch_connect.project.walk import BUILD_OUTPUTS, no_content
 
 if TYPE_CHECKING:

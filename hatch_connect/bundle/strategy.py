@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import sys
@@ -15,6 +14,7 @@ from packaging.utils import canonicalize_name
 
 from hatch_connect.bundle.companions import entry_files
 from hatch_connect.errors import BundleError
+from hatch_connect.programs import own_url
 from hatch_connect.project.metadata import parse_requirement
 from hatch_connect.typed import table_at, texts_at
 
@@ -155,15 +155,6 @@ class _Hatch:
         declared |= {*texts_at(self._connect, "dependencies")}
         own = any(_installs_us(requirement) for requirement in declared)
         return own and set(texts_at(self._wheel, "dependencies")) <= declared
-
-
-def own_url() -> str | None:
-    """Return the URL that this package was installed from, None if an index had it."""
-    from importlib.metadata import distribution
-
-    # PEP 610: an installer notes there what it did not take from an index.
-    text = distribution(OWN_NAME).read_text("direct_url.json")
-    return json.loads(text).get("url") if text else None
 
 
 def _installs_us(requirement: str) -> bool:

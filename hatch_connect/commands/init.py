@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 _VERSION = re.compile(r"^version(?:_info)?\s*=\s*(3\.[0-9]+)", re.MULTILINE)
 _PYTHONS = ("3.12", "3.13", "3.11", "3.14", "3.10", "3.9")
 _FROM_HERE = (
-    "hatch-connect was installed from this machine, and its address is what Hatch will install"
-    " it from: before others use the project, put one there that they can reach."
+    "hatch-connect was installed from this machine, and the project now names that address:"
+    " before others or CI use the project, put one there that they can reach."
 )
 _NAMESPACE = "from invoke_tasks import ns"
 
@@ -98,11 +98,14 @@ def _files(start: Start, contents: tuple[StartContent, ...]) -> tuple[_File, ...
     by_file = {PYPROJECT: additions, HATCH: []}
     for name, addition in hatch_additions(start) if start.runner == "hatch" else ():
         by_file[name].append(addition)
-    if any("@ file:" in line for wanted in by_file.values() for a in wanted for line in a.lines):
-        start.notes.append(_FROM_HERE)
+    added = [line for wanted in by_file.values() for each in wanted for line in each.lines]
     files = [_file(start, name, wanted) for name, wanted in by_file.items()]
     if start.call.options.ci:
-        files.append(_workflow(start, contents))
+        flow = _workflow(start, contents)
+        files.append(flow)
+        added += flow.after.decode().splitlines() if flow else []
+    if any("@ file:" in line for line in added):
+        start.notes.append(_FROM_HERE)
     return tuple(each for each in files if each is not None)
 
 

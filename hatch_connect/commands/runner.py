@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shlex
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, distribution
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
@@ -17,6 +16,7 @@ from hatch_connect.commands.additions import Addition
 from hatch_connect.commands.server import server_store
 from hatch_connect.commands.setup import OURS
 from hatch_connect.errors import StoreError
+from hatch_connect.programs import own_requirement, own_url
 from hatch_connect.project.metadata import parse_requirement
 from hatch_connect.project.reading import HATCH, PYPROJECT
 from hatch_connect.typed import list_at, text_at, texts_at
@@ -84,15 +84,17 @@ def workflow(
     one would be set on the server.
     """
     command = "hatch run connect:deploy" if hatch else "hatch-connect deploy"
+    # A bare name would install what anybody may have published under it.
+    package = "hatch" if hatch else shlex.quote(own_requirement(url=own_url()))
     quoted = "" if folder == "." else json.dumps(folder)
     if service == "github":
         below = f"        working-directory: {quoted}\n" if quoted else ""
-        text = _GITHUB.format(server=server, command=command, folder=below)
+        run = command if package in {"hatch", "hatch-connect"} else f"--spec {package} {command}"
+        text = _GITHUB.format(server=server, command=run, folder=below)
         return text + "".join(
             f"          # {name}: ${{{{ secrets.{name} }}}}\n" for name in variables
         )
     below = f"    - {json.dumps(f'cd {shlex.quote(folder)}')}\n" if quoted else ""
-    package = "hatch" if hatch else "hatch-connect"
     named = "".join(f", {name}" for name in variables)
     return _GITLAB.format(
         server=server, command=command, folder=below, package=package, variables=named
@@ -101,14 +103,15 @@ def workflow(
 
 def hatch_additions(start: Start) -> list[tuple[str, Addition]]:
     """Return what Hatch needs, each with its file: what `hatch.toml` has counts there."""
-    tables = start.tables.hatch_tables
+    tables, url = start.tables.hatch_tables, own_url()
     required = list_at(tables, "env", "requires")
-    values: dict[str, object] = {} if _names_us(required) else {"requires": [_requirement("local")]}
+    wants = [] if _names_us(required) else [own_requirement("local", url=url)]
+    values: dict[str, object] = {"requires": wants} if wants else {}
     wanted = [(("env",), values), (("env", "collectors", "connect"), {})]
     if start.backend.startswith("hatchling"):
         target = ("build", "targets", "connect")
         has = _names_us(list_at(tables, *target, "dependencies"))
-        wanted.append((target, {} if has else {"dependencies": [_requirement()]}))
+        wanted.append((target, {} if has else {"dependencies": [own_requirement(url=url)]}))
     return [
         (HATCH, Addition(table=keys, values=values))
         if keys[0] in start.tables.hatch
@@ -120,21 +123,6 @@ def hatch_additions(start: Start) -> list[tuple[str, Addition]]:
 def _names_us(requirements: list[object]) -> bool:
     parsed = (parse_requirement(str(each)) for each in requirements)
     return any(each and canonicalize_name(each.name) == "hatch-connect" for each in parsed)
-
-
-def _requirement(extra: str = "") -> str:
-    """Return what installs this hatch-connect: from where it was installed, if from no index."""
-    name = f"hatch-connect[{extra}]" if extra else "hatch-connect"
-    try:
-        told = json.loads(distribution("hatch-connect").read_text("direct_url.json") or "{}")
-    except (PackageNotFoundError, ValueError):
-        told = {}
-    url = text_at(told, "url")
-    if url is None:
-        return name
-    if commit := text_at(told, "vcs_info", "commit_id"):
-        url = f"{text_at(told, 'vcs_info', 'vcs')}+{url}@{commit}"
-    return f"{name} @ {url}"
 
 
 def server_and_variables(

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_connect.commands import COMMANDS
-from hatch_connect.programs import tool_environment
+from hatch_connect.programs import own_requirement, tool_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _NAME = "hatch-connect"
+_FROM = {"uvx": "--from", "pipx run": "--spec"}
 _COMMAND = re.compile(rf"{_NAME} ({'|'.join(COMMANDS)})\b(?![-.])( (?=[^\s-])(?!again))?")
 _INSTALL = re.compile(rf"pip install '{_NAME}\[(\w+)\]'")
 
@@ -49,33 +50,43 @@ class Way:
 
 
 def way_of(
-    argv: Sequence[str], environ: Mapping[str, str], interpreter: Path, *, by_hatch: bool
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    interpreter: Path,
+    *,
+    by_hatch: bool,
+    url: str | None = None,
 ) -> Way:
     """Return the way in which a process was started that has these arguments.
 
-    `by_hatch` tells that it is a script of `hatch run`, which the collector added.
+    `by_hatch` tells that it is a script of `hatch run`, which the collector added; `url` is where
+    this package was installed from, if not from an index.
     """
     program = Path(argv[0] if argv else _NAME)
     if by_hatch:
         script = "connect:" if environ.get("HATCH_ENV_ACTIVE") == "connect" else "connect-"
-        requires = f'requires = ["{_NAME}[{{}}]"] in [tool.hatch.env]'
+        requires = f'requires = ["{own_requirement("{}", url=url)}"] in [tool.hatch.env]'
         return Way(command=f"hatch run {script}{{}}", install=requires)
-    install = _installing(environ, interpreter)
+    install = _installing(environ, interpreter, url)
     called = program.parent.name if program.name == "__main__.py" else program.stem
     if called in {"invoke", "inv"}:
         task = next((a for a in argv[1:] if a.rpartition(".")[2] in COMMANDS), "")
         names = f"{task.rpartition('.')[0]}." if "." in task else ""
         return Way(command=f"invoke {names}{{}}", install=install, positional=False)
     if called in {_NAME, "hatch_connect"}:
-        return Way(command=f"{_running(program, environ, interpreter)} {{}}", install=install)
+        return Way(command=f"{_running(program, environ, interpreter, url)} {{}}", install=install)
     return Way(install=install)
 
 
-def _running(program: Path, environ: Mapping[str, str], interpreter: Path) -> str:
+def _running(program: Path, environ: Mapping[str, str], interpreter: Path, url: str | None) -> str:
     """Return what is written before the name of a command."""
     tool = tool_environment(interpreter.parent.parent)
     if tool in {"uvx", "pipx run"}:
-        return f"{tool} {_NAME}"
+        # The next call gets a new environment, which must have what this one has.
+        extra = "local" if find_spec("a2wsgi") else ""
+        if not (extra or url):
+            return f"{tool} {_NAME}"
+        return f"{tool} {_FROM[tool]} {shlex.quote(own_requirement(extra, url=url))} {_NAME}"
     if environ.get("UV_RUN_RECURSION_DEPTH"):
         return f"uv run {_NAME}"
     found = shutil.which(_NAME, path=environ.get("PATH", ""))
@@ -86,16 +97,17 @@ def _running(program: Path, environ: Mapping[str, str], interpreter: Path) -> st
     return f"{shlex.quote(str(interpreter))} -m hatch_connect"
 
 
-def _installing(environ: Mapping[str, str], interpreter: Path) -> str:
+def _installing(environ: Mapping[str, str], interpreter: Path, url: str | None) -> str:
     """Return how an extra is added to the environment of an interpreter."""
-    wanted, prefix = f"'{_NAME}[{{}}]'", interpreter.parent.parent
+    # An environment that stays has this package, so that its name is enough there.
+    here, wanted = f"'{_NAME}[{{}}]'", shlex.quote(own_requirement("{}", url=url))
+    prefix = interpreter.parent.parent
     tool, owner = tool_environment(prefix), prefix.name
     if tool in {"uvx", "pipx run"}:
-        named = "--from" if tool == "uvx" else "--spec"
-        return f"{tool} {named} {wanted} {_NAME}"
+        return f"{tool} {_FROM[tool]} {wanted} {_NAME} ..."
     if tool == "pipx":
         own = owner == _NAME
-        return f"pipx install --force {wanted}" if own else f"pipx inject {owner} {wanted}"
+        return f"pipx install --force {wanted}" if own else f"pipx inject {owner} {here}"
     if tool == "uv tool":
         others = "" if owner == _NAME else f"{owner} --with "
         return f"uv tool install {others}{wanted}"
@@ -103,5 +115,5 @@ def _installing(environ: Mapping[str, str], interpreter: Path) -> str:
         return f"uv add --dev {wanted}"
     python = shlex.quote(str(interpreter))
     if find_spec("pip") is None:
-        return f"uv pip install --python {python} {wanted}"
-    return f"{python} -m pip install {wanted}"
+        return f"uv pip install --python {python} {here}"
+    return f"{python} -m pip install {here}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
 
 from hatch_connect.commands.way import Way, way_of
+from hatch_connect.programs import own_url
 
 HINT = "Roll back: hatch-connect rollback BUNDLE --app-id ID, or pip install 'hatch-connect[local]'"
 PIPX = Path("/home/me/.local/share/pipx/venvs")
@@ -16,9 +18,14 @@ VENV = Path("/work/.venv")
 
 
 def spelled(
-    argv: list[str], prefix: Path, environ: dict[str, str] | None = None, *, by_hatch: bool = False
+    argv: list[str],
+    prefix: Path,
+    environ: dict[str, str] | None = None,
+    *,
+    by_hatch: bool = False,
+    url: str | None = None,
 ) -> tuple[str, str]:
-    way = way_of(argv, environ or {}, prefix / "bin" / "python", by_hatch=by_hatch)
+    way = way_of(argv, environ or {}, prefix / "bin" / "python", by_hatch=by_hatch, url=url)
     command, _, extra = way.spelled(HINT).removeprefix("Roll back: ").partition(" --app-id ID, or ")
     return command, extra
 
@@ -26,11 +33,11 @@ def spelled(
 @pytest.mark.parametrize(
     ("prefix", "command", "extra"),
     [
-        (CACHE, "uvx hatch-connect", "uvx --from 'hatch-connect[local]' hatch-connect"),
+        (CACHE, "uvx hatch-connect", "uvx --from 'hatch-connect[local]' hatch-connect ..."),
         (
             Path("/home/me/.cache/pipx/123"),
             "pipx run hatch-connect",
-            "pipx run --spec 'hatch-connect[local]' hatch-connect",
+            "pipx run --spec 'hatch-connect[local]' hatch-connect ...",
         ),
         (
             PIPX / "hatch-connect",
@@ -41,9 +48,60 @@ def spelled(
         (VENV, "{}/bin/hatch-connect", "{}/bin/python -m pip install 'hatch-connect[local]'"),
     ],
 )
-def test_the_program_and_where_it_is_installed(prefix: Path, command: str, extra: str) -> None:
+def test_the_program_and_where_it_is_installed(
+    prefix: Path, command: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "hatch_connect.commands.way.find_spec", lambda name: None if name == "a2wsgi" else name
+    )
     said = spelled([f"{prefix}/bin/hatch-connect"], prefix)
     assert said == (f"{command.format(prefix)} rollback BUNDLE", extra.format(prefix))
+
+
+@pytest.mark.parametrize(
+    ("prefix", "command", "extra"),
+    [
+        (CACHE, "uvx --from {} hatch-connect", "uvx --from {} hatch-connect ..."),
+        (
+            Path("/home/me/.cache/pipx/123"),
+            "pipx run --spec {} hatch-connect",
+            "pipx run --spec {} hatch-connect ...",
+        ),
+        (PIPX / "hatch-connect", "", "pipx install --force {}"),
+        (VENV, "", f"{VENV}/bin/python -m pip install 'hatch-connect[local]'"),
+    ],
+)
+def test_a_new_environment_is_made_from_the_same_address_with_the_same_extra(
+    prefix: Path, command: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hatch_connect.commands.way.find_spec", lambda name: name)
+    said = spelled([f"{prefix}/bin/hatch-connect"], prefix, url="file:///src")
+    wanted = "'hatch-connect[local] @ file:///src'"
+    assert said[1] == extra.format(wanted)
+    assert not command or said[0] == f"{command.format(wanted)} rollback BUNDLE"
+
+
+@pytest.mark.parametrize(
+    ("told", "url"),
+    [
+        ({"url": "file:///src", "dir_info": {}}, "file:///src"),
+        (
+            {"url": "https://h/r.git", "vcs_info": {"vcs": "git", "commit_id": "ab12"}},
+            "git+https://h/r.git@ab12",
+        ),
+        (None, None),
+    ],
+)
+def test_the_address_that_this_was_installed_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: object, url: str | None
+) -> None:
+    folder = tmp_path / "hatch_connect-9.9.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Name: hatch-connect\nVersion: 9.9\n", encoding="utf-8")
+    if told:
+        (folder / "direct_url.json").write_text(json.dumps(told), encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert own_url() == url
 
 
 @pytest.mark.parametrize(("owner", "more"), [("hatch-connect", ""), ("hatch", "hatch --with ")])
