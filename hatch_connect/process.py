@@ -371,7 +371,10 @@ def _ask_secret(question: str) -> Secret:
 
     from hatch_connect.secret import Secret
 
-    return Secret(getpass(question, stream=sys.stderr))
+    try:
+        return Secret(getpass(question, stream=sys.stderr))
+    except EOFError:  # Ctrl-D
+        return Secret("")
 
 
 def _wait_for_person() -> None:

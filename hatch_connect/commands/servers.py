@@ -83,6 +83,8 @@ def _completed(call: Call) -> Options:
         options = replace(options, server=server)
     if not key:
         given = around.ask_secret("API key: ")
+        if not given:
+            raise UsageError("No API key was given.")
         call.secrets.add(given)
         options = replace(options, api_key=given)
     return replace(options, name=str(name))

@@ -77,6 +77,15 @@ def test_a_url_that_is_none_is_refused_before_more_is_asked(
     assert "is not the URL of a server" in done.stderr
 
 
+@pytest.mark.parametrize("nothing", ["", "\x04"])
+def test_add_without_a_key_saves_nothing(tmp_path: Path, sandbox: Sandbox, nothing: str) -> None:
+    given = ("--server", "https://connect.invalid", "--name", "prod")
+    done = at_terminal(sandbox, tmp_path, {"API key: ": nothing}, "add", *given)
+    assert done.code == 2
+    assert "No API key was given." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_without_a_terminal_add_says_all_that_is_missing(tmp_path: Path, sandbox: Sandbox) -> None:
     done = sandbox.connect("add", cwd=tmp_path)
     assert done.code == 2
