@@ -174,10 +174,13 @@ def _documents(root: Path, packages: Collection[str]) -> tuple[FoundContent, ...
 
 def _served(mode: AppMode, root: Path, document: Entrypoint) -> AppMode:
     """Return the mode of a document, which Shiny may serve."""
-    file = root / str(document)
-    if not (mode.is_quarto and file.is_file()):
+    if not mode.is_quarto:
         return mode
-    head = file.read_bytes()[:_FRONT_MATTER].decode(errors="replace")
+    try:
+        with (root / str(document)).open("rb") as file:
+            head = file.read(_FRONT_MATTER).decode(errors="replace")
+    except OSError:  # a folder, or a file that cannot be read: a build says so
+        return mode
     return find_app_mode("quarto-shiny") if _SERVED.search(head) else mode
 
 
