@@ -40,7 +40,7 @@ else:
 """
 _PROGRAMS = {EntrypointKind.OBJECT: _IMPORT, EntrypointKind.SCRIPT: _RUN}
 # What belongs to this process, or only to the server.
-_OURS = {"CONNECT_API_KEY", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
+_OURS = {"CONNECT_API_KEY", "CONNECT_HTTP_HEADERS", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
