@@ -62,6 +62,11 @@ def shortened(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + more
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 file", "5 files"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def itemized(lines: Sequence[str], most: int = 10) -> str:
     """Return the first `most` lines below each other, and how many more there are."""
     more = [f"and {len(lines) - most} more"] if len(lines) > most else []

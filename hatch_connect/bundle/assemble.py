@@ -27,7 +27,7 @@ from hatch_connect.bundle.manifest import (
 )
 from hatch_connect.bundle.path_dependencies import with_path_dependencies
 from hatch_connect.bundle.render import inspect_quarto, render
-from hatch_connect.errors import BuildError, BundleError
+from hatch_connect.errors import BuildError, BundleError, counted
 from hatch_connect.events import Note, Step, Warned
 from hatch_connect.project.settings import EnvironmentManagement
 
@@ -113,11 +113,11 @@ def _made(
 ) -> BundleContents:
     name, report, form = context.config.content_name, context.report, context.request.form
     if form == "manifest" or unless:
-        report(Step(text=f"Reading {len(files)} files of {name}"))
+        report(Step(text=f"Reading {counted(len(files), 'file')} of {name}"))
         described = BundleContents.of(manifest, files, report=report)
         if form == "manifest" or described.identity == unless:
             return described
-    report(Step(text=f"Packing {len(files) + 1} files of {name}"))
+    report(Step(text=f"Packing {counted(len(files) + 1, 'file')} of {name}"))
     time = epoch(context.environ)
     _keep_from_git(context.directory, context.config.root)
     if form == "folder":

@@ -19,7 +19,7 @@ from hatch_connect.bundle.bundle import Bundle
 from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.bundle.packages import PackageInputs, decide_packages
 from hatch_connect.commands.result import Result, listing_of, one_or_several
-from hatch_connect.errors import InterpreterError, LockError
+from hatch_connect.errors import InterpreterError, LockError, counted
 from hatch_connect.events import Detail, Note, Step, Warned
 from hatch_connect.locks import find_lock
 from hatch_connect.locks.declared_sources import apply_declared_sources, unsatisfied
@@ -176,11 +176,10 @@ def build_content(request: BuildRequest, call: Call) -> Built:
     contents, lock = built.contents, built.lock
     if lock is not None:
         named = lock.path.name if lock.path else "what is installed"
-        count = len(lock.pins)
-        report(Note(text=f"{count} package{'' if count == 1 else 's'} from {named}"))
+        report(Note(text=f"{counted(len(lock.pins), 'package')} from {named}"))
     if built.python is not None:
         report(Note(text=f"Python {built.python.asked}: {built.python.because}"))
-    files = f"{len(contents.sizes)} files"
+    files = counted(len(contents.sizes), "file")
     if isinstance(contents, Bundle):
         files += f", {contents.size:,} bytes: {contents.path}"
     report(Note(text=files))

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
-from functools import partial
+from math import ceil
+from operator import methodcaller
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ from hatch_connect.errors import (
     NoServerError,
     ServerError,
     UnreachableError,
+    counted,
     shortened,
 )
 from hatch_connect.ship.declared import shown
@@ -97,10 +99,10 @@ def _result(findings: Iterable[Finding], url: str | None) -> Result:
         lines += () if heading in lines else (heading,)
         lines += each.lines(width)
     many = Counter(each.state for each in findings)
-    counted = f"{many['warning']} warning{'' if many['warning'] == 1 else 's'}"
+    warnings = counted(many["warning"], "warning")
     plain = [{k: v for k, v in asdict(each).items() if k != "exit_code"} for each in findings]
     return Result(
-        lines=(*lines, f"{many['ok']} ok, {counted}, {many['failed']} failed."),
+        lines=(*lines, f"{many['ok']} ok, {warnings}, {many['failed']} failed."),
         facts={"ok": not many["failed"], "server": url, "checks": plain},
         exit_code=next((each.exit_code for each in findings if each.exit_code), 0),
         checked=True,
@@ -238,8 +240,9 @@ def _licence(told: Mapping[str, Scalar]) -> str | Remark:
             hint="Ask the server's administrator to renew it.",
         )
     if left is not None and 0 < left <= _SOON:
-        days = f"{left:g} day{'' if left == 1 else 's'}"
-        return Remark(f"It expires in {days}.", "Tell the server's administrator.")
+        return Remark(
+            f"It expires in {counted(ceil(left), 'day')}.", "Tell the server's administrator."
+        )
     covered = sorted(name for name, value in told.items() if name in _PARTS and value in _YES)
     text = status or ("it covers" if covered else "not told")
     return f"{text}: {', '.join(covered)}" if covered else text
@@ -290,15 +293,11 @@ def _configs(checks: Checks) -> tuple[ProjectConfig, ...]:
     configs = []
     for name in checks.call.options.content or project.contents:
         own = replace(checks, content=name)
-        if config := own.look("configuration", partial(_config, name), _kind):
+        if config := own.look("configuration", methodcaller("config", name), _kind):
             configs.append(config)
         else:
             own.skipped("see configuration", *_OF_CONTENT)
     return tuple(configs)
-
-
-def _config(name: str | None, call: Call) -> ProjectConfig:
-    return call.config(name)
 
 
 def _kind(config: ProjectConfig) -> str:
@@ -343,8 +342,7 @@ def _lock(request: BuildRequest) -> str | Remark:
     packages = request.packages
     if packages is None:
         return "no packages, unless the build finds that it needs some"
-    count = len(packages.lock.pins)
-    pinned = f"{count} package{'' if count == 1 else 's'}"
+    pinned = counted(len(packages.lock.pins), "package")
     said = f"{packages.lock.called}, {pinned if packages.lock.verbatim is None else 'as written'}"
     if packages.lock.path is None:
         return Remark(f"Nothing is locked: what is installed would ship ({said}).", "uv lock")
@@ -396,11 +394,11 @@ def _check_files(checks: Checks, request: BuildRequest, variables: Variables | N
 def _files(built: Built) -> str:
     sizes = built.contents.sizes
     size = sum(size for _, size in sizes)
-    count = f"{len(sizes)} file{'' if len(sizes) == 1 else 's'}"
-    largest = max(sizes, key=lambda each: each[1], default=None)
-    if largest is None or len(sizes) == 1:
-        return f"{count}, {size:,} bytes"
-    return f"{count}, {size:,} bytes (the largest: {largest[0]}, {largest[1]:,})"
+    said = f"{counted(len(sizes), 'file')}, {size:,} bytes"
+    if len(sizes) <= 1:
+        return said
+    path, most = max(sizes, key=lambda each: each[1])
+    return f"{said} (the largest: {path}, {most:,})"
 
 
 def _located(asked: Asked, source: Source) -> str | Remark:
