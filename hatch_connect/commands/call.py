@@ -101,10 +101,11 @@ class Call:
             content, overrides=self.options.overrides(), packages_only=packages_only
         )
 
-    def contents(self) -> tuple[str | None, ...]:
+    def contents(self, *, only_one: bool = False) -> tuple[str | None, ...]:
         """Return the pieces of content that the call is about; None is the main one.
 
-        Raises UsageError if the project describes several and the call names none.
+        `only_one` tells that the command takes no more. Raises UsageError if the project describes
+        several and the call names none.
         """
         options, every = self.options, self.read_project().contents
         if options.all and options.content:
@@ -115,7 +116,8 @@ class Call:
         if not chosen:
             raise UsageError(
                 f"The project describes several pieces of content: {', '.join(map(str, every))}.",
-                hint="Name one with --content NAME, or all of them with --all.",
+                hint="Name one with --content NAME"
+                f"{'' if only_one else ', or all of them with --all'}.",
             )
         if len(chosen) > 1 and (options.title or options.entrypoint or options.app_id):
             raise UsageError(
@@ -126,9 +128,12 @@ class Call:
 
     def content(self) -> str | None:
         """Return the one piece of content that the call is about. Raises UsageError."""
-        first, *others = self.contents()
+        first, *others = self.contents(only_one=True)
         if others:
-            raise UsageError("This is about one piece of content.", hint="Name it: --content NAME.")
+            raise UsageError(
+                "This command works on one piece of content at a time.",
+                hint="Name it: --content NAME.",
+            )
         return first
 
     def about(self, content: str, report: Report) -> Call:

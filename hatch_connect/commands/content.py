@@ -277,8 +277,10 @@ def _target(found: DeployedContent) -> BundleInfo:
         others = [b for b in history.bundles if b.id != history.active]
         lines = ("  ".join((b.id, b.created_time, *history.remarks(b))) for b in others)
         unknown = "There is no bundle before the active one that is known to have been active."
-        listed = "\n".join(("There is:", *lines)) if others else "There is no other."
-        if ask and others:
+        listed = "\n".join(("There is:", *lines))
+        if not others:
+            raise UsageError("There is no other bundle to go back to.")
+        if ask:
             wanted = ask(f"{unknown}\n{listed}\nActivate which? ").strip()
         if not wanted:
             raise UsageError(unknown, hint=f"Name one: hatch-connect rollback BUNDLE\n{listed}")

@@ -312,7 +312,12 @@ def _deploy(
             server_url=client.server.url, filename=source.filename, app_mode=source.app_mode
         )
         keeper = RecordKeeper(
-            source.records, client.server.url, record, call.report, source.preview
+            source.records,
+            client.server.url,
+            record,
+            call.report,
+            source.preview,
+            table=_guid_table(source, client.server.table),
         )
         piece.execution = Execution(client, masked.report, polling, keeper, go_on)
         done = piece.execution.run(planned.plan)
@@ -324,6 +329,13 @@ def _deploy(
         hidden=checked.hidden,
         draft_urls=checked.found.settings.supports(Feature.DRAFT_URL),
     )
+
+
+def _guid_table(source: Source, server: str | None) -> str:
+    """Return the name of the table where the GUID is right: it counts for no other content."""
+    content = source.config.content if source.config else None
+    names = ("content", content) if content else (), ("on", server) if server else ()
+    return ".".join(("tool", "hatch-connect", *names[0], *names[1]))
 
 
 def _summary(checked: _Checked, done: Deployment, command: str) -> str:

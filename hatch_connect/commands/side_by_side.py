@@ -139,7 +139,8 @@ def _report_end(piece: Piece, seconds: float, side: SideBySide) -> None:
     """Report how a piece of content ended; of a failure, only while others go on."""
     result, report = piece.outcome, piece.call.report
     if isinstance(result, Deployed):
-        report_deployed(result, report, seconds)
+        # "... is already active in 5 s" would say something else.
+        report_deployed(result, report, seconds if result.deployment.uploaded else 0.0)
     elif side.jobs > 1:
         report(Ended(text=_ended(piece)[0], failed=True))
 

@@ -234,9 +234,14 @@ class _Finder:
         if not fitting and self._tables.get(own, own) is None:
             return own
         if not fitting:
-            text = f"No table of `tool.hatch-connect.on` is for {server.url} ({server.source})"
-            advice = 'Name one with --name, or give it its `server = "URL"`.'
-            self._report(Warned(text=f"{text}; there are: {', '.join(self._tables)}. {advice}"))
+            there = f"there are: {', '.join(self._tables)}."
+            text = "No table of `tool.hatch-connect.on` is for"
+            advice = 'Name the server by one of them, or give its table `server = "URL"`.'
+            self._report(
+                Note(text=f"{text} {own}: only the main table counts; {there}")
+                if own
+                else Warned(text=f"{text} {server.url} ({server.source}); {there} {advice}")
+            )
         return next(iter(fitting), None)
 
     def _named(self, name: str, source: str, *, of_two: bool = False) -> _ResolvedServer:
@@ -328,12 +333,15 @@ class _Finder:
         if name and self._store.get(name):
             return self._named(name, "the store")
         empty = ", which is empty" if "CONNECT_SERVER" in self._environ else ""
+        known, one = self._store.known_names(), "one"
+        if self._store.servers():
+            known, one = f"Choose one with --name. {known}", "another one"
         raise NoServerError(
             f"No server is named: not by --name or --server, not by CONNECT_SERVER{empty}, not by "
             "`tool.hatch-connect.server`, and none is the only or the default one of "
             f"{self._store.path}.",
-            hint=f"{self._store.known_names()}\n"
-            "Log in to one with: hatch-connect login URL --name NAME\n"
+            hint=f"{known}\n"
+            f"Log in to {one} with: hatch-connect login URL --name NAME\n"
             "or add one with its API key: hatch-connect add --name NAME --server URL\n"
             "or set CONNECT_SERVER.",
         )

@@ -32,8 +32,9 @@ class RecordKeeper:
     """Keeps the record and the history of one deployment.
 
     `record` holds what the server does not tell; it is None if no record is to be written, as for
-    a rollback. `preview` is the branch that the bundle shows, if it is deployed for one. A file
-    that cannot be written is a warning, once: the deployment matters more.
+    a rollback. `preview` is the branch that the bundle shows, if it is deployed for one, and
+    `table` where the GUID may stand in the project. A file that cannot be written is a warning,
+    once: the deployment matters more.
     """
 
     def __init__(
@@ -43,8 +44,11 @@ class RecordKeeper:
         record: DeploymentRecord | None,
         report: Report,
         preview: str | None = None,
+        *,
+        table: str = "tool.hatch-connect",
     ) -> None:
         self._records = records
+        self._table = table
         self._preview = preview
         self._server_url = server_url
         self._record = record
@@ -103,7 +107,7 @@ class RecordKeeper:
         path = records.put(record)
         if created and not old.app_guid:
             text = f'Recorded in {path}. To find it without a record: guid = "{content.guid}"'
-            self._report(Note(text=f"{text} in [tool.hatch-connect]."))
+            self._report(Note(text=f"{text} in [{self._table}]."))
         self._record = record
 
 

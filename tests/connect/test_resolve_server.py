@@ -321,7 +321,11 @@ class TestTables:
 
     def test_where_none_is_for_the_server_a_warning_names_them(self, store: ServerStore) -> None:
         environ = {"CONNECT_SERVER": OTHER, "CONNECT_API_KEY": "ENV-KEY"}
-        for choice, told in ((ServerOptions(), environ), (ServerOptions(name="prod"), {})):
+        calls: tuple[tuple[ServerOptions, dict[str, str], type, str], ...] = (
+            (ServerOptions(), environ, Warned, f"is for {OTHER} (CONNECT_SERVER); "),
+            (ServerOptions(name="prod"), {}, Note, "is for prod: only the main table counts; "),
+        )
+        for choice, told, kind, said in calls:
             heard = Heard()
             chosen = resolve_server(
                 choice,
@@ -333,8 +337,9 @@ class TestTables:
             )
             assert chosen.table is None
             (event,) = heard.events
-            assert isinstance(event, Warned)
-            assert f"is for {chosen.url} (" in event.text
+            assert isinstance(event, (Note, Warned))
+            assert type(event) is kind
+            assert said in event.text
             assert "there are: staging, lab." in event.text
 
     @pytest.mark.parametrize("configured", [None, "staging"])

@@ -95,6 +95,7 @@ def test_one_has_to_say_which_content(server: FakeConnect, project: Path, sandbo
         assert done.code == 2
         assert "orders, stock" in done.stderr
         assert "--content" in done.stderr
+        assert ("--all" in done.stderr) == (command != "info")
     unknown = call(sandbox, server, project, "bundle", "--content", "bills")
     assert unknown.code == 2
     assert "bills" in unknown.stderr
@@ -112,6 +113,17 @@ def test_a_build_that_fails_stops_before_the_first_is_deployed(
     assert server.contents == {}
 
 
+def test_there_is_no_way_back_from_the_only_bundle(
+    server: FakeConnect, project: Path, sandbox: Sandbox
+) -> None:
+    stock = ("--content", "stock")
+    assert call(sandbox, server, project, "deploy", *stock).code == 0
+    back = call(sandbox, server, project, "rollback", *stock)
+    assert back.code == 2
+    assert "There is no other bundle to go back to." in back.stderr
+    assert "Name one" not in back.stderr
+
+
 def test_what_differs_on_one_server_is_not_in_the_bundle(
     server: FakeConnect, project: Path, sandbox: Sandbox
 ) -> None:
@@ -122,6 +134,8 @@ def test_what_differs_on_one_server_is_not_in_the_bundle(
     staging = sandbox.connect("deploy", "--content", "stock", "-n", "staging", cwd=project)
     assert staging.code == 0, staging.said
     [content] = server.contents.values()
+    kept = f'guid = "{content.guid}" in [tool.hatch-connect.content.stock.on.staging].'
+    assert kept in staging.stderr
     assert content.title == "On staging"
     assert content.environment == {"MODE": "stock", "STAGE": "yes"}
     assert content.fields["default_image_name"] == "team/python:2"
