@@ -9,7 +9,7 @@ import pytest
 from support.bundles import write_files
 
 from hatch_connect.commands.call import reworded
-from hatch_connect.errors import BuildError, RefusedError
+from hatch_connect.errors import BuildError, RefusedError, add_facts, facts_of
 from hatch_connect.events import LogLine
 from hatch_connect.secret import Secret, has_credentials, hiding, without_credentials
 
@@ -58,6 +58,7 @@ def test_what_leaves_a_masked_block_shows_no_secret() -> None:
     heard: list[Event] = []
     first = RefusedError(f"first {KEY}", status=400, hint=f"try {KEY}")
     first.add_note(f"noted {KEY}")
+    add_facts(first, log=[f"wrote {KEY}"], diagnosis={"code": 7, "summary": f"found {KEY}"})
 
     def fail() -> None:
         with reworded(hiding((Secret(KEY),)), heard.append, logs=True) as told:
@@ -72,6 +73,10 @@ def test_what_leaves_a_masked_block_shows_no_secret() -> None:
     shown = traceback.format_exception(caught.value)
     assert KEY not in f"{shown} {heard} {first.message} {first.hint} {first.__notes__}"
     assert "".join(shown).count("***") == 4
+    assert facts_of(first) == {
+        "log": ["wrote ***"],
+        "diagnosis": {"code": 7, "summary": "found ***"},
+    }
 
 
 def test_an_interruption_shows_no_secret_either() -> None:

@@ -224,6 +224,15 @@ def reworded(
         raise
 
 
+def _changed(value: object, change: Callable[[str], str]) -> object:
+    """Return what others wrote, each text of it changed."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: _changed(each, change) for key, each in value.items()}
+    return [_changed(each, change) for each in value] if isinstance(value, list) else value
+
+
 def _reword(error: BaseException, change: Callable[[str], str], *, logs: bool) -> None:
     """Change the texts of an exception, of its notes and facts, and of its causes."""
     # Libraries repeat values in what they raise first, and a traceback shows every cause.
@@ -233,9 +242,10 @@ def _reword(error: BaseException, change: Callable[[str], str], *, logs: bool) -
         seen.add(id(one))
         if notes := getattr(one, "__notes__", None):
             one.__notes__ = [change(note) for note in notes]
-        log = facts_of(one).get("log")
-        if logs and isinstance(log, list):
-            add_facts(one, log=[change(line) for line in log])
+        known = facts_of(one)
+        for key in ("log", "diagnosis") if logs else ():
+            if key in known:
+                add_facts(one, **{key: _changed(known[key], change)})
         if isinstance(one, HatchConnectError):
             one.message = change(one.message)
             one.hint = change(one.hint) if one.hint else None
