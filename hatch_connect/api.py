@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, TypeAlias, TypedDict, Unpack
+from typing import Any, Literal, TypeAlias, TypedDict, TypeVar, Unpack
 
 from hatch_connect.bundle.build import build as run_build
 from hatch_connect.bundle.build_protocol import BuildRequest, Built
@@ -27,7 +27,7 @@ from hatch_connect.commands.deploy import run_deploy, run_plan
 from hatch_connect.commands.preview import Preview, Previewed, run_preview
 from hatch_connect.commands.promote import run_promote
 from hatch_connect.commands.prune import run_prune
-from hatch_connect.commands.result import Deployed, Planned, Removed
+from hatch_connect.commands.result import Deployed, Planned, Removed, Result
 from hatch_connect.commands.server import chosen_server
 from hatch_connect.connect.client import ConnectClient
 from hatch_connect.connect.credentials import ApiKey
@@ -167,6 +167,7 @@ class PreviewOptions(TypedDict, total=False):
     no_verify: bool
 
 
+_T = TypeVar("_T")
 _Given: TypeAlias = PromoteOptions | PruneOptions | PreviewOptions
 
 
@@ -236,10 +237,7 @@ def deploy(
     `app_id` takes what other programs know of content: a GUID, a number or a URL.
     """
     with _deployment((directory, server, api_key), environ, report, options) as call:
-        result = run_deploy(call)
-    if not isinstance(result, Deployed):
-        raise UsageError("The project has several pieces of content.", hint="Name one: content=...")
-    return result.deployment
+        return _only(run_deploy(call), Deployed).deployment
 
 
 def promote(
@@ -257,10 +255,7 @@ def promote(
     CONNECT_SERVER.
     """
     given = Options(from_server=from_server, to_server=to_server, **_options(options))
-    result = run_promote(_call(given, directory, environ, report))
-    if isinstance(result, Deployed):
-        return result.deployment
-    raise AssertionError("one bundle is promoted, and a dry run is no option")
+    return _only(run_promote(_call(given, directory, environ, report)), Deployed).deployment
 
 
 def prune(
@@ -275,9 +270,7 @@ def prune(
     """Remove old drafts and bundles, as the command `prune` does with `--yes`; return their ids."""
     with _deployment((directory, server, api_key), environ, report, options) as call:
         result = run_prune(replace(call, options=replace(call.options, yes=True)))
-    if not isinstance(result, Removed):
-        raise UsageError("The project has several pieces of content.", hint="Name one: content=...")
-    return result.removed
+        return _only(result, Removed).removed
 
 
 def preview(
@@ -294,10 +287,7 @@ def preview(
     Without `branch` it is the one that the CI or git names.
     """
     with _deployment((directory, server, api_key), environ, report, options) as call:
-        result = run_preview(call)
-    if isinstance(result, Previewed):
-        return result.preview
-    raise AssertionError("one draft is deployed, and a dry run is no option")
+        return _only(run_preview(call), Previewed).preview
 
 
 def remove_preview(
@@ -312,9 +302,7 @@ def remove_preview(
     """Remove the preview of a branch, as `preview --remove` does; return the ids of its bundles."""
     with _deployment((directory, server, api_key), environ, report, options) as call:
         result = run_preview(replace(call, options=replace(call.options, remove_preview=True)))
-    if isinstance(result, Removed):
-        return result.removed
-    raise AssertionError("a removal removes")
+        return _only(result, Removed).removed
 
 
 def plan(
@@ -334,9 +322,16 @@ def plan(
     """
     with _deployment((directory, server, api_key), environ, report, options) as call:
         result = run_plan(replace(call, options=replace(call.options, check=check)))
-    if not (isinstance(result, Planned) and result.comparison):
-        raise UsageError("The project has several pieces of content.", hint="Name one: content=...")
-    return result.comparison
+        if comparison := _only(result, Planned).comparison:
+            return comparison
+    raise AssertionError("a dry run compares")
+
+
+def _only(result: Result, kind: type[_T]) -> _T:
+    """Return the result of a call about one piece of content, as of its kind."""
+    if isinstance(result, kind):
+        return result
+    raise UsageError("The project has several pieces of content.", hint="Name one: content=...")
 
 
 @contextmanager
