@@ -11,7 +11,6 @@ import shutil
 import stat
 import subprocess
 import sys
-import warnings
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,9 +18,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hatch_connect.errors import BundleError
+from hatch_connect.bundle.patterns import last_word, read_patterns
 from hatch_connect.programs import run_program, text_of
-from hatch_connect.project.reading import encoding_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
 
 _LINK = "120000"
 _OWNER = 0o100
-_FOLDER = "ps_d"  # pathspec's group for the slash after what a pattern fits
 
 _SECONDS = 10
 _SECONDS_OF_A_LISTING = 120
@@ -211,7 +208,7 @@ class _Base:
 
     @cached_property
     def checkout(self) -> _Checkout:
-        _spec(Path(self._folder, ".gitignore"))
+        read_patterns(Path(self._folder, ".gitignore"))
         return _read_checkout(Path(self._folder), self._environ)
 
     def inside(self, real: str) -> str:
@@ -246,7 +243,7 @@ class _Base:
         rule = None
         for place, spec in self._specs_for(os.path.dirname(real)):
             path = path_below(place, real) + ("/" if folder else "")
-            said = _last_word(spec, path)
+            said = last_word(spec, path)
             if said is not None:
                 name = os.path.relpath(place, self._folder).replace(os.sep, "/")
                 where = ".gitignore" if name == "." else f"{name}/.gitignore"
@@ -258,7 +255,7 @@ class _Base:
         if folder not in self._specs:
             top = folder == self._folder
             places = self._above if top else [folder]
-            own = ((place, _spec(Path(place, ".gitignore"))) for place in places)
+            own = ((place, read_patterns(Path(place, ".gitignore"))) for place in places)
             above = () if top else self._specs_for(os.path.dirname(folder))
             self._specs[folder] = (*above, *((place, spec) for place, spec in own if spec))
         return self._specs[folder]
@@ -278,9 +275,9 @@ class _Base:
     def _ignored_as_a_whole(above: list[str]) -> bool:
         for number, folder in enumerate(above[1:], 1):
             for place in above[:number]:
-                spec = _spec(Path(place, ".gitignore"))
+                spec = read_patterns(Path(place, ".gitignore"))
                 path = os.path.relpath(folder, place).replace(os.sep, "/")
-                if spec and _last_word(spec, f"{path}/"):
+                if spec and last_word(spec, f"{path}/"):
                     return True
         return False
 
@@ -301,53 +298,6 @@ class _Base:
 def path_below(folder: str, path: str) -> str:
     """Return the path (POSIX) from a folder to what lies below it."""
     return path[len(folder.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
-
-
-def _last_word(spec: GitIgnoreSpec, path: str) -> bool | None:
-    """Return what the last pattern that matches the path itself says; those of folders not."""
-    for pattern in reversed(list(spec.patterns)):
-        found = pattern.match_file(path) if pattern.include is not None else None
-        if found is not None:
-            at = found.match.groupdict().get(_FOLDER) and found.match.start(_FOLDER)
-            if at in {None, len(path) - 1}:
-                return bool(pattern.include)
-    return None
-
-
-def _spec(file: Path) -> GitIgnoreSpec | None:
-    try:
-        data = file.read_bytes()
-    except OSError:
-        return None
-    if b"\0" in data:
-        raise BundleError(
-            f"git cannot read {file}: it is {encoding_of(data)}, and nothing that it names would"
-            " be ignored.",
-            hint="Save .gitignore as UTF-8.",
-        )
-    text = data.decode("utf-8-sig", "surrogateescape")
-    # As in git, a line that is not a valid pattern ignores nothing.
-    return joined(filter(None, (compiled(line.removesuffix("\r")) for line in text.split("\n"))))
-
-
-def joined(specs: Iterable[GitIgnoreSpec]) -> GitIgnoreSpec:
-    """Return the patterns of all, in their order, as one."""
-    from pathspec import GitIgnoreSpec
-
-    return GitIgnoreSpec([pattern for spec in specs for pattern in spec.patterns])
-
-
-def compiled(line: str) -> GitIgnoreSpec | None:
-    """Return a pattern in gitignore's syntax, or None if the line is none."""
-    from pathspec import GitIgnoreSpec
-
-    with warnings.catch_warnings():
-        # gitignore's `[[]` becomes a regular expression for which Python warns of future changes.
-        warnings.simplefilter("ignore", FutureWarning)
-        try:
-            return GitIgnoreSpec.from_lines([line])
-        except (ValueError, re.error):
-            return None
 
 
 def _ask_git(

@@ -7,7 +7,6 @@ of [tool.hatch-connect], the guard and git decide. What depends on the other fil
 from __future__ import annotations
 
 import os
-import re
 import stat
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,20 +16,20 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.bundle.archive import CIRCLE, is_within, regular_file, shown
 from hatch_connect.bundle.guard import forbidden, forbidden_folder, secret_in
-from hatch_connect.bundle.repository import Repository, compiled, joined, path_below
+from hatch_connect.bundle.patterns import Patterns
+from hatch_connect.bundle.repository import Repository, path_below
 from hatch_connect.errors import BundleError
 from hatch_connect.programs import IDENTITY_FILE
 from hatch_connect.project.walk import BUILD_OUTPUTS, is_hidden, no_content
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from hatch_connect.project.project import ProjectConfig
     from hatch_connect.project.walk import NoContent
 
 _OURS = "connect"  # in dist/, where bundles go
 _ANY = "any"  # stands for whatever a folder may hold
-_WILD = frozenset("*?[!#\\")
 _SMALL = 1 << 16  # files of this size are kept once they are read ...
 _ROOM = 1 << 23  # ... as long as all of them have no more bytes
 
@@ -112,54 +111,6 @@ class SelectedFiles:
         """Return the same with one file that was made in place of all others."""
         file = Candidate(path=made.name, source=str(made), origin=None, even_secret=True)
         return replace(self, files=(file,), left_out=(), tree=True)
-
-
-class Patterns:
-    """Patterns in the syntax of `.gitignore`, which is Hatchling's."""
-
-    def __init__(self, lines: Sequence[str]) -> None:
-        # `./dist` is what people write for `/dist`; gitignore's syntax has no such path.
-        self.lines = tuple(re.sub(r"^(!?)\.(?=/)", r"\1", line) for line in lines)
-        self._each = []
-        for line in self.lines:
-            if (spec := compiled(line)) is None:
-                raise BundleError(
-                    f"`{line}` is no pattern in gitignore's syntax.",
-                    hint="Correct it in `include` or `exclude` of [tool.hatch-connect].",
-                )
-            self._each.append((line, spec))
-        self._spec = joined(spec for _, spec in self._each)
-        self._literal = {line.strip("/") for line in self.lines if not _WILD & set(line)}
-
-    def match(self, path: str) -> bool:
-        """Return whether the last pattern that matches a path includes it."""
-        return bool(self.lines) and self._spec.match_file(path)
-
-    def which(self, path: str) -> str:
-        """Return the last pattern that matches."""
-        return next((line for line, spec in reversed(self._each) if spec.match_file(path)), "")
-
-    def unused(self, paths: Sequence[str]) -> tuple[str, ...]:
-        """Return the patterns that match none of the paths."""
-        return tuple(
-            line
-            for line, spec in self._each
-            if not line.startswith(("!", "#")) and not any(spec.match_file(path) for path in paths)
-        )
-
-    def name(self, path: str) -> bool:
-        """Return whether a pattern is this very path."""
-        return path in self._literal
-
-    def reach_into(self, folder: str) -> bool:
-        """Return whether a pattern names this folder, one above it, or something in it."""
-        name = folder.rpartition("/")[2]
-        if any(name in line.split("/") for line in self.lines if not line.startswith("!")):
-            return True
-        return any(
-            folder == at or folder.startswith(f"{at}/") or at.startswith(f"{folder}/")
-            for at in self._literal
-        )
 
 
 class Selector:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from hatch_connect.bundle.archive import BUNDLE_SUFFIXES, DEFAULT_DIRECTORY, SUFFIX
 from hatch_connect.bundle.bundle import Bundle, read_manifest
 from hatch_connect.bundle.manifest import MANIFEST_NAME, metadata_of
+from hatch_connect.bundle.patterns import Patterns
 from hatch_connect.bundle.repository import git_metadata, same_repository
-from hatch_connect.bundle.selector import Patterns
 from hatch_connect.connect.json_reader import readable
 from hatch_connect.connect.records import FOLDER, RecordStore, record_path
 from hatch_connect.connect.resources import Feature

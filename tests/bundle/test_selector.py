@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hatch_connect.bundle.selector import Patterns
+from hatch_connect.bundle.patterns import Patterns
 from hatch_connect.errors import BundleError
 
 
