@@ -1,8 +1,8 @@
-"""The interface for programs: what `from hatch_connect import ...` gives.
+"""The Python interface: the names of `from hatch_connect import ...`.
 
-It is stable: these names and the fields of these values stay, others may be added. Everything
-raises `HatchConnectError` or one of its kinds (see `hatch_connect.errors`), prints nothing and
-reads the process's environment only as the default of `environ`.
+It is stable: these names and the fields of these values do not change, others may be added.
+Functions raise `HatchConnectError` or a subclass (see `hatch_connect.errors`), print nothing, and
+read the process's environment only as the default of `environ`.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ __all__ = [
 
 
 class PromoteOptions(TypedDict, total=False):
-    """What `promote` takes besides the project and the servers: the options of the command line."""
+    """Options of `promote`, as on the command line."""
 
     content: str
     app_id: str
@@ -141,13 +141,13 @@ class PromoteOptions(TypedDict, total=False):
 
 
 class DeployOptions(PromoteOptions, total=False):
-    """What `deploy` takes: the same, and a bundle."""
+    """Options of `deploy`: those of `promote`, and a bundle."""
 
     file: str | Path
 
 
 class PruneOptions(TypedDict, total=False):
-    """What `prune` takes besides the project and the server: the options of the command line."""
+    """Options of `prune`, as on the command line."""
 
     content: str
     app_id: str
@@ -159,7 +159,7 @@ class PruneOptions(TypedDict, total=False):
 
 
 class PreviewOptions(TypedDict, total=False):
-    """What `preview` takes besides the project and the server: the options of the command line."""
+    """Options of `preview`, as on the command line."""
 
     content: str
     app_id: str
@@ -185,7 +185,7 @@ def build(
     environ: Mapping[str, str] | None = None,
     report: Report = silent,
 ) -> tuple[Built, ...]:
-    """Build the project's bundles into dist/connect/, offline; `contents` names some of several."""
+    """Build the project's bundles into dist/connect/, offline; `contents` limits them."""
     project = read_project(find_root(Path(directory)))
     if unknown := set(contents) - set(project.content_tables):
         raise UsageError(
@@ -202,7 +202,7 @@ def find_server(
     environ: Mapping[str, str] | None = None,
     report: Report = silent,
 ) -> Server:
-    """Return a stored server by its nickname, else CONNECT_SERVER, else the store's default."""
+    """Return the saved server of that nickname, else CONNECT_SERVER, else the default server."""
     with chosen_server(_call(Options(name=name), ".", environ, report), None) as server:
         return server
 
@@ -214,7 +214,7 @@ def client(
     environ: Mapping[str, str] | None = None,
     report: Report = silent,
 ) -> ConnectClient:
-    """Return a client of a server, which is a `Server` or a URL that goes with a key."""
+    """Return a client for a server: a `Server`, or a URL with its API key."""
     if isinstance(server, str):
         key = Secret(api_key) if isinstance(api_key, str) else api_key
         credential = ApiKey(key) if key else None
@@ -234,7 +234,7 @@ def deploy(
     """Build and deploy one piece of content, as the command `deploy` does.
 
     `server` is a `Server`, a URL or a nickname; without one it is chosen as at the command line.
-    `app_id` takes what other programs know of content: a GUID, a number or a URL.
+    `app_id` is the content's GUID, number or URL.
     """
     with _deployment((directory, server, api_key), environ, report, options) as call:
         return _only(run_deploy(call), Deployed).deployment
@@ -251,8 +251,8 @@ def promote(
 ) -> Deployment:
     """Deploy the bundle that is active on one server to another, as the command `promote` does.
 
-    Each is a nickname, a URL or `local`: keys come from the store, or from `environ` for
-    CONNECT_SERVER.
+    Each is a nickname, a URL or `local`. Keys are those of saved servers, or CONNECT_API_KEY in
+    `environ` for CONNECT_SERVER.
     """
     given = Options(from_server=from_server, to_server=to_server, **_options(options))
     return _only(run_promote(_call(given, directory, environ, report)), Deployed).deployment
@@ -282,9 +282,9 @@ def preview(
     report: Report = silent,
     **options: Unpack[PreviewOptions],
 ) -> Preview:
-    """Deploy a draft for a branch in the place of its earlier one, as the command `preview` does.
+    """Deploy a draft for a branch, replacing its earlier one, as the command `preview` does.
 
-    Without `branch` it is the one that the CI or git names.
+    `branch` defaults to the branch of the CI job, or of the git checkout.
     """
     with _deployment((directory, server, api_key), environ, report, options) as call:
         return _only(run_preview(call), Previewed).preview
@@ -317,8 +317,8 @@ def plan(
 ) -> Comparison:
     """Compare one piece of content with what is deployed, and change nothing, as `plan` does.
 
-    With `check` a variable that is nowhere is a difference instead of an error, and the packages
-    that the server has installed are compared too.
+    With `check`, a variable that is set nowhere is a difference instead of an error, and the
+    packages installed on the server are compared too.
     """
     with _deployment((directory, server, api_key), environ, report, options) as call:
         result = run_plan(replace(call, options=replace(call.options, check=check)))

@@ -168,7 +168,7 @@ class PlainDisplay:
     def interrupted(self, error: KeyboardInterrupt) -> None:
         """Show that the user interrupted the work, and what remained."""
         self._group(of_log=False)
-        by = "by SIGTERM" if isinstance(error, Terminated) else "by you"
+        by = "by SIGTERM" if isinstance(error, Terminated) else "by Ctrl-C"
         self._line("interrupted: ", " ".join(_notes_of(error)) or by, style="bold red")
 
     def close(self) -> None:
@@ -179,7 +179,7 @@ class PlainDisplay:
         """Begin or end a group of lines that GitHub folds; the command must begin a line."""
         if self._on_github and of_log != self._in_group:
             self._in_group = of_log
-            self._line("::group::Log of the server" if of_log else "::endgroup::", "")
+            self._line("::group::Server log" if of_log else "::endgroup::", "")
 
     def _message(self, event: Step | Ended | Note | Warned | Detail | LogLine) -> None:
         self._group(of_log=isinstance(event, LogLine))

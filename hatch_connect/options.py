@@ -475,7 +475,7 @@ def _several(given: object) -> Iterable[object]:
 def _filled(spec: OptionSpec, given: str) -> str:
     """Refuse an empty value: most often the shell filled in a variable that is not set."""
     if not given.strip():
-        raise UsageError(f"The option --{spec.long} is given, and its value is empty.")
+        raise UsageError(f"The value of --{spec.long} is empty.")
     return given
 
 

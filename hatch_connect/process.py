@@ -96,7 +96,7 @@ def _show(result: Result, options: Options, display: PlainDisplay) -> int:
         )
         return _printed(show) or result.exit_code
     except KeyboardInterrupt as error:
-        error.add_note(f"Nothing is left to do: {' '.join(result.lines)}")
+        error.add_note(f"Already done: {' '.join(result.lines)}")
         raise
 
 
@@ -303,7 +303,9 @@ def surroundings() -> Surroundings:
         directory = Path.cwd()
     except OSError as error:
         message = f"The working directory cannot be read: {error.strerror}."
-        raise UsageError(message, hint="It may have been removed: change to another.") from error
+        raise UsageError(
+            message, hint="It may have been removed: change to another one."
+        ) from error
     person = sys.stdin.isatty() and sys.stderr.isatty()
     return Surroundings(
         environ=dict(os.environ),

@@ -311,12 +311,12 @@ def test_github_folds_the_log() -> None:
         display.close()
     assert stream.getvalue().splitlines() == [
         "-> Deploying",
-        "::group::Log of the server",
+        "::group::Server log",
         "  | Building",
         "  | Launching",
         "::endgroup::",
         "Deployed Sales 1.5.0 to prod as bundle 106 in 41 s",
-        "::group::Log of the server",
+        "::group::Server log",
         "api:   | Building",
         "  | Launching",
         "::endgroup::",

@@ -89,10 +89,10 @@ def _require_no_tool(
         return " Hatch is installed there, and ships too." if with_hatch else ""
     if not config.force_generate and not config.dependencies:
         raise LockError(
-            f"Nothing is locked, and {interpreter.path} is {tool}: what is installed there is not"
-            " what the project needs.",
-            hint="Lock the project (`uv lock`), or name the interpreter that it runs on:"
-            " --python PATH. `--force-generate` takes that environment all the same.",
+            f"Nothing is locked, and {interpreter.path} is {tool}: its packages are not"
+            " those of the project.",
+            hint="Lock the project (`uv lock`), or choose the project's interpreter with"
+            " --python PATH. To ship that environment anyway, use --force-generate.",
         )
     return f" That is {tool}, not the project's."
 
@@ -112,7 +112,7 @@ def _installed(interpreter: Interpreter, config: ProjectConfig, warning: str) ->
     if missing:
         raise LockError(
             "\n".join((warning, *missing)),
-            hint="Lock the project (`uv lock`), or name the interpreter it runs on: --python PATH",
+            hint="Lock the project (`uv lock`), or choose its interpreter with --python PATH.",
         )
     return replace(frozen, notes=(warning, *_unread(config), *frozen.notes))
 
@@ -130,7 +130,7 @@ def _unread(config: ProjectConfig) -> Iterator[str]:
         name, command = "`tool.poetry.dependencies`", "poetry export -f pylock.toml -o pylock.toml"
     else:
         return
-    yield f"{name} says what the project needs, and is not read: `{command}` makes a list of it."
+    yield f"{name} is not read: lock the dependencies that it declares with `{command}`."
 
 
 def build_request(config: ProjectConfig, call: Call) -> BuildRequest:

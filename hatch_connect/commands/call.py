@@ -109,20 +109,20 @@ class Call:
         """
         options, every = self.options, self.read_project().contents
         if options.all and options.content:
-            raise UsageError("--all is every piece of content, --content some: give one of them.")
+            raise UsageError("--all and --content are mutually exclusive.")
         chosen: tuple[str | None, ...] = every if options.all else options.content
         if not chosen and (None in every or len(every) == 1):
             chosen = every[:1]
         if not chosen:
             raise UsageError(
-                f"The project describes several pieces of content: {', '.join(map(str, every))}.",
-                hint="Name one with --content NAME"
+                f"The project has several pieces of content: {', '.join(map(str, every))}.",
+                hint="Choose one with --content NAME"
                 f"{'' if only_one else ', or all of them with --all'}.",
             )
         if len(chosen) > 1 and (options.title or options.entrypoint or options.app_id):
             raise UsageError(
-                "--title, --entrypoint and --app-id are of one piece of content, and several are "
-                f"asked for: {', '.join(name or 'the main one' for name in chosen)}."
+                "--title, --entrypoint and --app-id take a single piece of content, not several: "
+                f"{', '.join(name or 'the main one' for name in chosen)}."
             )
         return tuple(dict.fromkeys(chosen))
 
@@ -132,7 +132,7 @@ class Call:
         if others:
             raise UsageError(
                 "This command works on one piece of content at a time.",
-                hint="Name it: --content NAME.",
+                hint="Choose it with --content NAME.",
             )
         return first
 
@@ -169,7 +169,7 @@ class Call:
         listed = "\n".join(f"  {number}  {each}" for number, each in enumerate(choices, 1))
         answer = self.surroundings.ask(f"{question}\n{listed}\nNumber: ").strip()
         if not (answer.isdecimal() and 0 < int(answer) <= len(choices)):
-            raise UsageError(f"{answer!r} is not one of 1 to {len(choices)}.")
+            raise UsageError(f"{answer!r} is not a number from 1 to {len(choices)}.")
         return int(answer) - 1
 
     @contextmanager

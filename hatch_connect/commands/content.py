@@ -133,7 +133,7 @@ def run_info(call: Call) -> Result:
     with deployed_content(call) as found:
         server, user, content = found.server, found.user, found.content
         names = variable_names(found.client, content)
-    variables = "not told" if names is None else ", ".join(names) or "none"
+    variables = "not available" if names is None else ", ".join(names) or "none"
     return Result(
         lines=(
             f"Server     {server.url} ({server.source})",
@@ -142,7 +142,7 @@ def run_info(call: Call) -> Result:
             f"Name       {content.name}",
             f"Title      {content.title or ''}",
             f"App mode   {content.app_mode}",
-            f"Bundle     {content.bundle_id or 'none is active'}",
+            f"Bundle     {content.bundle_id or 'none active'}",
             f"Deployed   {content.last_deployed_time or 'never'}",
             f"Variables  {variables}",
             f"URL        {content.content_url}",
@@ -173,8 +173,8 @@ def run_versions(call: Call) -> Result:
             chosen = choose_bundle(client, guid, call.options.remove, history.bundles)
             if chosen.id == history.active:
                 raise UsageError(
-                    f"Bundle {chosen.id} is the active one.",
-                    hint="Activate another first: hatch-connect rollback BUNDLE",
+                    f"Bundle {chosen.id} is active.",
+                    hint="Activate another bundle first: hatch-connect rollback BUNDLE",
                 )
             call.report(Step(text=f"Removing bundle {chosen.id}"))
             client.remove_bundle(guid, chosen.id)
@@ -221,7 +221,7 @@ def choose_bundle(
             return client.bundle(guid, bundle_id)
     raise UsageError(
         f"The content has no bundle {bundle_id}.",
-        hint=f"It has: {', '.join(b.id for b in bundles) or 'none'}.",
+        hint=f"Its bundles: {', '.join(b.id for b in bundles) or 'none'}.",
     )
 
 
@@ -239,13 +239,15 @@ def run_rollback(call: Call) -> Result:
             preview = planned(plan, found.server)
             if call.options.dry_run:
                 return preview
-            call.report(Note(text=f"Going back to bundle {bundle.id} of {bundle.created_time}"))
+            call.report(
+                Note(text=f"Rolling back to bundle {bundle.id}, created {bundle.created_time}")
+            )
         with call.masking(found.hidden) as masked:
             records = found.source.records if found.source else None
             keeper = RecordKeeper(records, found.server.url, None, call.report)
 
             def again(guid: str | None) -> str:
-                return f"call `hatch-connect rollback {bundle.id} --app-id {guid}` again"
+                return f"run `hatch-connect rollback {bundle.id} --app-id {guid}` again"
 
             execution = Execution(found.client, masked.report, polling, keeper, again)
             deployment = execution.run(plan)
@@ -259,7 +261,7 @@ def run_rollback(call: Call) -> Result:
 def _plan(found: DeployedContent, bundle: BundleInfo) -> Plan:
     content, config = found.content, found.source.config if found.source else None
     if bundle.id == content.bundle_id:
-        raise UsageError(f"Bundle {bundle.id} is the active one already.")
+        raise UsageError(f"Bundle {bundle.id} is already active.")
     return make_rollback(
         ContentMatch(content=content, because=found.because),
         bundle.id,
@@ -276,12 +278,12 @@ def _target(found: DeployedContent) -> BundleInfo:
     if wanted is None:
         others = [b for b in history.bundles if b.id != history.active]
         lines = ("  ".join((b.id, b.created_time, *history.remarks(b))) for b in others)
-        unknown = "There is no bundle before the active one that is known to have been active."
-        listed = "\n".join(("There is:", *lines))
+        unknown = "No earlier bundle is known to have been active."
+        listed = "\n".join(("Other bundles:", *lines))
         if not others:
-            raise UsageError("There is no other bundle to go back to.")
+            raise UsageError("There is no other bundle to roll back to.")
         if ask:
-            wanted = ask(f"{unknown}\n{listed}\nActivate which? ").strip()
+            wanted = ask(f"{unknown}\n{listed}\nBundle to activate: ").strip()
         if not wanted:
-            raise UsageError(unknown, hint=f"Name one: hatch-connect rollback BUNDLE\n{listed}")
+            raise UsageError(unknown, hint=f"Choose one: hatch-connect rollback BUNDLE\n{listed}")
     return choose_bundle(found.client, found.content.guid, wanted, history.bundles)

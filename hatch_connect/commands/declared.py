@@ -38,7 +38,7 @@ def with_settings(
     for warning in declared.warnings:
         call.report(Warned(text=warning))
     if wanted.draft:
-        left = "A draft changes nothing but itself: what is declared of the content is not set."
+        left = "A draft leaves the content as it is: declared settings are not applied."
         return replace(found, declared=ComparedSettings(left_out=(left,)))
     from hatch_connect.ship.settings import SettingsRequest, compare_settings
 
@@ -70,7 +70,7 @@ def refuse_shared_paths(placed: Iterable[tuple[str, str | None, Source]]) -> Non
             if not apart and (path.startswith(taken) or taken.startswith(path)):
                 raise UsageError(
                     f"{called} is {taken!r}, and {declared.called} is {path!r}.",
-                    hint="The path of other content must be another, and neither above nor below.",
+                    hint="Each piece of content needs its own path, not above or below another.",
                 )
         known.append((url, guid, declared.called, path))
 
@@ -84,13 +84,13 @@ def confirm_removals(source: Source, changes: Iterable[SettingChange], call: Cal
     allowed = source.config is not None and source.config.declared.allow_removals
     if not removals or allowed or call.options.allow_removals:
         return
-    lost = f"{source.name} would lose what its declared lists do not name:"
+    lost = f"These would be removed from {source.name}, as its declared lists do not name them:"
     listed = "\n".join((lost, *(f"  {removal}" for removal in removals)))
-    if call.agrees(f"{listed}\nRemove this?"):
+    if call.agrees(f"{listed}\nRemove them?"):
         return
     asked = call.surroundings.ask is not None
     raise UsageError(
         "Nothing was removed, and nothing was deployed." if asked else listed,
-        hint="To allow it, give --allow-removals, or set `allow-removals = true` in the table "
-        "`settings`. To keep it, name it there.",
+        hint="To remove them, use --allow-removals, or set `allow-removals = true` in the table "
+        "`settings`. To keep them, add them there.",
     )

@@ -41,7 +41,7 @@ def run_download(call: Call) -> Result:
             with replacing(target) as partial:
                 download(found, bundle, partial)
         else:
-            call.report(Note(text=f"Already downloaded: it has the MD5 of bundle {bundle.id}."))
+            call.report(Note(text=f"Already downloaded: its MD5 is that of bundle {bundle.id}."))
     facts = {
         "path": str(target),
         "guid": guid,
@@ -59,8 +59,8 @@ def active_bundle(found: DeployedContent) -> BundleInfo:
     content = found.content
     if content.bundle_id is None:
         raise UsageError(
-            f"No bundle of content {content.guid} on {found.server.url} is active.",
-            hint="Deploy it first, or see with `hatch-connect versions` what there is.",
+            f"Content {content.guid} on {found.server.url} has no active bundle.",
+            hint="Deploy it first, or list its bundles with `hatch-connect versions`.",
         )
     with _for_collaborators():
         return found.client.bundle(content.guid, content.bundle_id)
@@ -73,7 +73,7 @@ def _for_collaborators() -> Iterator[None]:
         yield
     except RefusedError as error:
         if error.status == _FORBIDDEN:
-            error.hint = "Only collaborators may download bundles: have its owner make you one."
+            error.hint = "Only collaborators can download bundles: ask the owner to make you one."
         raise
 
 
@@ -98,15 +98,14 @@ def download(found: DeployedContent, bundle: BundleInfo, path: Path) -> None:
         is_archive = file.read(len(_GZIP)) == _GZIP
     told = _told(bundle)
     if md5 != (told or md5) or not is_archive:
-        compared = f" (MD5 {md5}, not {told})" if told else ": it is no archive"
+        compared = f" (MD5 {md5}, expected {told})" if told else ": it is not an archive"
         raise AnswerError(
-            f"What was downloaded is not bundle {bundle.id}{compared}.",
-            hint="Something on the way, such as a proxy, changed it. Try again, or ask the "
-            "administrator.",
+            f"The downloaded file is not bundle {bundle.id}{compared}.",
+            hint="A proxy may have changed it. Try again, or ask the administrator.",
         )
     if told is None:
-        text = f"{found.server.url} does not tell the MD5 of bundle {bundle.id}"
-        report(Note(text=f"{text}, so it is not compared."))
+        text = f"{found.server.url} does not provide the MD5 of bundle {bundle.id}"
+        report(Note(text=f"{text}, so it was not checked."))
 
 
 def _told(bundle: BundleInfo) -> str | None:
@@ -141,6 +140,6 @@ def _is_there(target: Path, bundle: BundleInfo) -> bool:
     except OSError as error:
         raise BundleError(f"{target} cannot be read: {error.strerror}.") from error
     raise UsageError(
-        f"{target} already exists, and is not known to be bundle {bundle.id}.",
-        hint="Remove it, or name another file with --output.",
+        f"{target} already exists, and is not bundle {bundle.id}.",
+        hint="Remove it, or choose another file with --output.",
     )

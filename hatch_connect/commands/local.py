@@ -20,8 +20,8 @@ def run_local(call: Call) -> Result:
     state = state_folder(call)
 
     def ready(server: LocalServer) -> None:
-        call.report(Note(text=f"Connect runs at {server.url}, until Ctrl-C. Deploy to it: --local"))
-        call.report(Note(text=f"Its API key is in {server.key_file}"))
+        call.report(Note(text=f"Connect is running at {server.url}. Press Ctrl-C to stop it."))
+        call.report(Note(text=f"Deploy to it with --local. Its API key is in {server.key_file}"))
 
     serve(
         state,

@@ -30,15 +30,18 @@ def run_login(call: Call) -> Result:
     options, store = call.options, server_store(call)
     if options.quiet:
         raise UsageError(
-            "To log in you need the page or the code that --quiet hides.", hint="Leave it out."
+            "Logging in requires the page or the code that --quiet hides.", hint="Omit --quiet."
         )
     server = server_to_log_in(server_options(call), environ=call.environ, report=call.report)
     name = options.name or urlsplit(server.url).hostname or ""
     known = known_server(store, name)
     if known is not None and known.url != server.url:
         if not options.name:
-            raise UsageError(f"{name!r} is {known.url}.", hint="Give another nickname with --name.")
-        call.report(Note(text=f"{name!r} was {known.url} until now."))
+            raise UsageError(
+                f"{name!r} is already the nickname of {known.url}.",
+                hint="Choose another nickname with --name.",
+            )
+        call.report(Note(text=f"{name!r} was {known.url} before."))
     elif known is not None and not server.headers:
         server = replace(server, headers=known.headers)
     server = replace(server, name=name)
@@ -55,9 +58,7 @@ def run_login(call: Call) -> Result:
     server = replace(server, credential=login)
     user = client_of(server, call).user()
     return Result(
-        lines=(
-            f"Logged in to {server.url} as {who(user, server)}; it is stored as {server.name!r}.",
-        ),
+        lines=(f"Logged in to {server.url} as {who(user, server)}; saved as {server.name!r}.",),
         facts={"name": server.name, "url": server.url, "username": user and user.username},
     )
 
@@ -71,7 +72,7 @@ def _allowed(call: Call, oauth: OAuthServer, client_id: str) -> Tokens:
     if open_page is None:
         if oauth.endpoint("device_authorization_endpoint"):
             return by_device(oauth, client_id, sleep=sleep, report=report)
-        report(Note(text="This server has no log-in by a code for machines without a browser."))
+        report(Note(text="This server does not support logging in with a code (--device)."))
     opened = open_page or (lambda _page: False)
     return by_browser(oauth, client_id, open_page=opened, report=report)
 
@@ -89,13 +90,13 @@ def run_logout(call: Call) -> Result:
     try:
         if held and not revoke(_oauth(server, call), entry.client_id, held):
             call.report(
-                Note(text="The server cannot end a login: its tokens stay valid for a while.")
+                Note(text="The server cannot revoke tokens: they remain valid until they expire.")
             )
     except (ServerError, StoreError, UsageError) as error:
-        text = f"The server was not told that the login ends: {error.message}"
+        text = f"The tokens were not revoked on the server: {error.message}"
         call.report(Warned(text=text))
     entry.forget(call.report)
-    line = f"Logged out of {server.url}." if held else f"Nobody was logged in to {server.url}."
+    line = f"Logged out of {server.url}." if held else f"You were not logged in to {server.url}."
     return Result(lines=(line,), facts={"name": server.name, "url": server.url})
 
 

@@ -52,7 +52,7 @@ def _chosen(found: DeployedContent, options: Options) -> Job | None:
         if options.of_bundle not in known:
             raise UsageError(
                 f"The content has no bundle {options.of_bundle}.",
-                hint="`hatch-connect versions` lists those that the server keeps.",
+                hint="List its bundles with `hatch-connect versions`.",
             )
     else:
         jobs = client.jobs(guid)

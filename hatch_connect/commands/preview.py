@@ -67,8 +67,7 @@ def run_preview(call: Call) -> Result:
             return _remove(found, branch)
         if found.content.bundle_id is None:
             raise ContentError(
-                f"Content {found.content.guid} has no active bundle, and a preview is a draft "
-                "beside one.",
+                f"Content {found.content.guid} has no active bundle, which a preview requires.",
                 hint="Deploy it first: hatch-connect deploy",
             )
 
@@ -121,11 +120,11 @@ def _branch(found: DeployedContent) -> str:
     branch = known or (source.commit().get("source_branch") if source else None)
     if branch is None:
         raise UsageError(
-            "The branch is not known: neither the CI's variables nor git name one.",
-            hint="Name it: hatch-connect preview --branch NAME",
+            "Could not determine the branch from the CI's variables or git.",
+            hint="Specify it with: hatch-connect preview --branch NAME",
         )
     if len(branch) > _LONGEST or not branch.isprintable():
-        raise UsageError(f"{readable(branch)!r} is not the name of a branch.")
+        raise UsageError(f"{readable(branch)!r} is not a valid branch name.")
     return branch
 
 
@@ -160,15 +159,15 @@ def _replace(found: DeployedContent, branch: str, new: str) -> list[str]:
         history = found.history
         ours = next((bundle for bundle in history.bundles if bundle.id == new), None)
         if ours and dict(ours.metadata).get(PREVIEW) != branch:
-            text = "The server does not store the branch (Connect 2025.12 and later can): only "
-            text += "the record on this machine tells the next preview what it replaces."
+            text = "The server does not store the branch (Connect 2025.12 and later does): only "
+            text += "a preview from this machine can replace this one."
             found.call.report(Note(text=text))
         older = (b for b in _previews(history, branch) if ours and b.number < ours.number)
         for bundle in older:
             removed += _removed(found, bundle)
     except ServerError as error:
-        text = f"An earlier preview of {branch} may be left. {error.message}"
-        found.call.report(Warned(text=f"{text} The next one replaces it."))
+        text = f"An earlier preview of {branch} may not have been removed. {error.message}"
+        found.call.report(Warned(text=f"{text} The next preview replaces it."))
     return removed
 
 
@@ -183,9 +182,9 @@ def _remove(found: DeployedContent, branch: str) -> Removed:
         for bundle in previews:
             removed += _removed(found, bundle)
         ids = removed
-    would = "would be removed" if found.call.options.dry_run else "removed"
+    would = "Would remove" if found.call.options.dry_run else "Removed"
     return Removed(
-        lines=tuple(f"Bundle {each}, a preview of {branch}: {would}" for each in ids),
+        lines=tuple(f"{would} bundle {each}, a preview of {branch}" for each in ids),
         facts={"guid": guid, "branch": branch, "removed": removed, "previews": ids},
         removed=tuple(removed),
     )
@@ -201,7 +200,7 @@ def _removed(found: DeployedContent, bundle: BundleInfo) -> list[str]:
     """Remove a bundle that nobody has activated meanwhile; return its id if it is gone."""
     guid = found.content.guid
     if found.client.content(guid).bundle_id == bundle.id:
-        found.call.report(Note(text=f"Bundle {bundle.id} stays: it is active now."))
+        found.call.report(Note(text=f"Keeping bundle {bundle.id}: it is active now."))
         return []
     found.call.report(Step(text=f"Removing bundle {bundle.id}"))
     with suppress(NotFoundError):  # by another job
@@ -219,5 +218,5 @@ def _removal(call: Call) -> str:
 def _markdown(branch: str, url: str, removal: str) -> tuple[str, ...]:
     """Return the preview as Markdown; nobody's branch may end the code that its name stands in."""
     name, how = (text.replace("`", "'") for text in (branch, removal))
-    about = f"It runs with the variables of the content itself. `{how}` removes it."
+    about = f"It runs with the content's variables. To remove it: `{how}`"
     return f"**Preview of `{name}`**: <{url}>", "", about

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from hatch_connect.project.project import ProjectConfig
 
 _WHICH = (
-    "Name it by its URL, --from https://SERVER/content/GUID/, or keep its GUID as `guid` in the "
-    "`on` table of that server."
+    "Give its URL, --from https://SERVER/content/GUID/, or set `guid` in the `on` table of that "
+    "server."
 )
 # What is noted of a bundle on its own server alone.
 _THERE = {DRAFT, ACTIVE_BEFORE, IDENTITY, PREVIEW}
@@ -96,8 +96,8 @@ def run_promote(call: Call) -> Result:
     options = call.options
     if not (options.from_server and options.to_server):
         raise UsageError(
-            "--from and --to are both needed.",
-            hint="For instance: hatch-connect promote --from staging --to prod",
+            "--from and --to are both required.",
+            hint="For example: hatch-connect promote --from staging --to prod",
         )
     source = replace(
         call,
@@ -161,8 +161,8 @@ def _refuse_same(server: Server, other: Server) -> None:
     if same_server(server.url, other.url):
         raise UsageError(
             f"--from and --to are the same server: {server.url}.",
-            hint="A nickname that is neither stored nor has a `server` in its `on` table means "
-            "CONNECT_SERVER. Name another server, or add it: hatch-connect add --name NAME",
+            hint="A nickname that is not saved and has no `server` in its `on` table means "
+            "CONNECT_SERVER. Choose another server, or save it: hatch-connect add --name NAME",
         )
 
 
@@ -174,8 +174,8 @@ def _announce(server: Server, other: Server, target: Call) -> None:
         return
     named = target.environ.get("CONNECT_SERVER", "")
     whose = next((url for url in urls if named and same_server(url, named)), None)
-    unused = "CONNECT_API_KEY is not used: CONNECT_SERVER names neither of the two servers."
-    text = f"CONNECT_API_KEY is for {whose}, which CONNECT_SERVER names." if whose else unused
+    unused = "Ignoring CONNECT_API_KEY: CONNECT_SERVER is neither of the two servers."
+    text = f"Using CONNECT_API_KEY for {whose} (CONNECT_SERVER)." if whose else unused
     target.report(Note(text=text))
 
 
@@ -185,14 +185,14 @@ def _check_answer(found: DeployedContent, bundle: BundleInfo) -> None:
     how = how_to_verify(config, found.call.options)
     if how is None:
         return
-    found.call.report(Step(text=f"Visiting it on {found.server.url}"))
+    found.call.report(Step(text=f"Checking that the content answers on {found.server.url}"))
     try:
         what = Visited(content=found.content, bundle_id=bundle.id)
         step = Verify(how=how, final=True)
         verify(found.client, what, step, found.call.report, polling_of(found.call))
     except NotAnsweringError as error:
         raise ContentError(
-            f"Nothing was promoted, because it does not answer on {found.server.url}. "
+            f"Nothing was promoted: the content does not answer on {found.server.url}. "
             f"{error.message}",
-            hint=f"{error.hint}\nTo promote it anyway: --no-verify",
+            hint=f"{error.hint}\nTo promote it anyway, use --no-verify.",
         ) from error

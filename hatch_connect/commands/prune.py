@@ -42,11 +42,11 @@ class _Rule:
         options = call.options
         if not (options.drafts or options.bundles):
             raise UsageError(
-                "Nothing says what to remove.", hint="Give --drafts, --bundles, or both."
+                "Nothing was chosen for removal.", hint="Use --drafts, --bundles, or both."
             )
         keep = _KEEP if options.keep is None else options.keep
         if keep < 0:
-            raise UsageError(f"--keep takes a number from 0, not {keep}.")
+            raise UsageError(f"--keep must be at least 0, not {keep}.")
         return cls(
             drafts=options.drafts,
             bundles=options.bundles,
@@ -80,8 +80,8 @@ def _moment(age: str, call: Call) -> datetime:
     when = call.ago(age, "hdw")
     if when is None:
         raise UsageError(
-            f"--older-than takes an age, not {age!r}.",
-            hint="Write it in hours, days or weeks: 12h, 7d or 2w.",
+            f"--older-than {age!r} is not an age.",
+            hint="Write an age as 12h, 7d or 2w (hours, days or weeks).",
         )
     return when
 
@@ -126,18 +126,18 @@ class _Pruning:
         for bundle in self.chosen:
             if self._is_needed(bundle):
                 self.kept.append(bundle.id)
-                report(Note(text=f"Bundle {bundle.id} stays: it is active or needed now."))
+                report(Note(text=f"Keeping bundle {bundle.id}: it is active or needed now."))
                 continue
             report(Step(text=f"Removing bundle {bundle.id}"))
             try:
                 self.found.client.remove_bundle(self.found.content.guid, bundle.id)
             except NotFoundError:
-                report(Note(text=f"Bundle {bundle.id} is already gone."))
+                report(Note(text=f"Bundle {bundle.id} was already removed."))
             except RefusedError:
                 if not self._is_needed(bundle):  # activated between the question and the removal
                     raise
                 self.kept.append(bundle.id)
-                report(Note(text=f"Bundle {bundle.id} stays: it is active now."))
+                report(Note(text=f"Keeping bundle {bundle.id}: it is active now."))
                 continue
             self.removed.append(bundle.id)
 
@@ -199,9 +199,9 @@ def _pruning(found: DeployedContent, rule: _Rule, *, named: bool) -> _Pruning:
     if unknown:
         report(
             Note(
-                text=f"{len(unknown)} of them stay: neither the history on this machine nor their "
-                "metadata (Connect 2025.12 and later) says that hatch-connect uploaded them, and "
-                "whether they were active. To remove them too, give --any."
+                text=f"Keeping {len(unknown)} of unknown origin: neither the history on this "
+                "machine nor their metadata (Connect 2025.12 and later) shows that hatch-connect "
+                "uploaded them, and whether they were active. To remove them too, use --any."
             )
         )
     name = f"{found.content.name}: " if named else ""
@@ -213,20 +213,22 @@ def _confirm(lines: Sequence[str], call: Call) -> None:
     """Let the person confirm. Raises UsageError if nobody can be asked, or if the answer is no."""
     if call.options.yes:
         return
-    listed = "\n".join(("To be removed:", *(f"  {line}" for line in lines)))
+    listed = "\n".join(("These would be removed:", *(f"  {line}" for line in lines)))
     if call.agrees(f"{listed}\nRemove them?"):
         return
     asked = call.surroundings.ask is not None
     raise UsageError(
-        "Nothing was removed." if asked else f"There is no terminal to confirm it at.\n{listed}",
-        hint="Give --yes to remove them without confirmation, or --dry-run to only show them.",
+        "Nothing was removed."
+        if asked
+        else f"Nothing was removed: there is no terminal to prompt on.\n{listed}",
+        hint="Use --yes to remove them without confirmation, or --dry-run to only show them.",
     )
 
 
 def _explain(error: BaseException, prunings: list[_Pruning]) -> None:
     """Note with an error what was removed, and how to go on."""
     removed = [bundle for pruning in prunings for bundle in pruning.removed]
-    error.add_note(f"Removed for certain: {', '.join(removed) or 'none'}. To go on, prune again.")
+    error.add_note(f"Definitely removed: {', '.join(removed) or 'none'}. To go on, prune again.")
     add_facts(error, contents=[pruning.facts for pruning in prunings])
 
 

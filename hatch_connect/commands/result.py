@@ -185,5 +185,5 @@ def wait_for_person(results: Sequence[Result], call: Call) -> None:
     wait = call.surroundings.wait_for_person
     if wait and not call.options.json:
         where = "\n".join(result.lines[-1] for result in results)
-        call.report(Note(text=f"This runs until you press Ctrl-C:\n{where}"))
+        call.report(Note(text=f"Running until you press Ctrl-C:\n{where}"))
         wait()

@@ -84,7 +84,7 @@ def settings_of(client: ConnectClient, call: Call) -> ServerSettings:
     stated = replace(settings, version=given)
     if stated.supports(Feature.DRAFT) is None:
         raise UsageError(
-            f"CONNECT_SERVER_VERSION is {given!r}, which is no version of Connect.",
+            f"CONNECT_SERVER_VERSION is not a version of Connect: {given!r}.",
             hint="Write it as Connect does, such as 2025.06.0, or unset it.",
         )
     return stated
@@ -123,8 +123,8 @@ def chosen_server(call: Call, config: ProjectConfig | None) -> Iterator[Server]:
         return
     if options.name or options.server:
         raise UsageError(
-            "--local deploys to this machine, and another server is named as well.",
-            hint="Leave out either --local or --name and --server.",
+            "--local cannot be combined with --name or --server.",
+            hint="Omit --local, or --name and --server.",
         )
     from hatch_connect.local.start import make_known, running
 
@@ -184,7 +184,7 @@ def who(user: User | None, server: Server) -> str:
     """Return what to call the owner of what signs the requests to the server."""
     if user is None:
         known = server.credential is None or server.credential.can_list
-        return "valid key without a user" if known else "signed in as: trusted publisher (no user)"
+        return "valid key without a user" if known else "trusted publisher (no user)"
     return f"{user.username} ({user.role})" if user.role else user.username
 
 

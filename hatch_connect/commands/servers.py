@@ -50,11 +50,11 @@ def run_add(call: Call) -> Result:
         server = replace(server, headers=known.headers)
     user = client_of(server, call).user()
     if known is not None and known.url != server.url:
-        call.report(Note(text=f"{options.name!r} was {known.url} until now."))
+        call.report(Note(text=f"{options.name!r} was {known.url} before."))
     store.add(server, default=options.set_default)
-    you = f"there you are {user.username}" if user else f"{who(None, server)} there"
+    you = f"signed in as {user.username}" if user else who(None, server)
     return Result(
-        lines=(f"Stored {server.url} as {server.name!r}; {you}.",),
+        lines=(f"Saved {server.url} as {server.name!r}; {you}.",),
         facts={"name": server.name, "url": server.url, "username": user and user.username},
     )
 
@@ -75,7 +75,7 @@ def _completed(call: Call) -> Options:
             )
         return options
     url, name, key = missing.values()
-    server = server_url(str(url or _answer(around.ask("URL of the server: "), "URL")))
+    server = server_url(str(url or _answer(around.ask("Server URL: "), "URL")))
     if not name:
         host = urlsplit(server).hostname
         name = around.ask(f"Nickname [{host}]: ").strip() or host
@@ -104,8 +104,8 @@ def with_server(call: Call, *, local: bool) -> Call | None:
     if call.options.json or call.surroundings.ask is None:
         return None
     names = [str(server.name) for server in server_store(call).servers()]
-    own = ("Use a Connect on this machine (--local)",) if local else ()
-    chosen = call.choose("Which server?", (*names, "Save a server now (add)", *own)) or 0
+    own = ("Use a Connect server on this machine (--local)",) if local else ()
+    chosen = call.choose("Which server?", (*names, "Save a new server (add)", *own)) or 0
     if chosen == len(names) + 1:
         return replace(call, options=replace(call.options, local=True))
     if chosen < len(names):
@@ -124,7 +124,7 @@ def run_list(call: Call) -> Result:
         call.report(Warned(text=str(error)))
     if not servers:
         call.report(
-            Note(text=f"No server is stored in {store.path}; `hatch-connect add` stores one.")
+            Note(text=f"No saved servers in {store.path}; save one with `hatch-connect add`.")
         )
     default = store.default_name()
     logins = [_login(server, call) for server in servers]
@@ -180,8 +180,8 @@ def run_remove(call: Call) -> Result:
     name = options.name or (stored.name if stored else None)
     if name is None:
         raise UsageError(
-            "Which server?" if not options.server else f"No server {options.server} is stored.",
-            hint="Name it with --name; `hatch-connect list` shows the names.",
+            f"No saved server is {options.server}." if options.server else "No server was given.",
+            hint="Specify it with --name; list the names with `hatch-connect list`.",
         )
     _forget_tokens(store, name, call)
     store.remove(name)
@@ -200,11 +200,13 @@ def _forget_tokens(store: ServerStore, name: str, call: Call) -> None:
     try:
         login.forget(call.report)
     except StoreError as error:
-        call.report(Warned(text=f"Tokens of its login may be left behind. {error.message}"))
+        call.report(
+            Warned(text=f"The tokens of its login may not have been removed. {error.message}")
+        )
 
 
 def _shown(python: PythonInstallation) -> str:
-    return python.version if python.publishable else f"{python.version} (takes no new bundles)"
+    return python.version if python.publishable else f"{python.version} (not for new bundles)"
 
 
 def run_details(call: Call) -> Result:
@@ -214,11 +216,11 @@ def run_details(call: Call) -> Result:
         version = settings_of(client, call).version
         user, pythons = client.user(), client.python_installations()
         images = client.environments() or ()
-    shown = "not told" if pythons is None else ", ".join(map(_shown, pythons)) or "none"
+    shown = "not available" if pythons is None else ", ".join(map(_shown, pythons)) or "none"
     return Result(
         lines=(
             f"Server   {server.url}",
-            f"Because  {server.source}",
+            f"Source   {server.source}",
             *([f"Headers  {', '.join(_names(server))}"] if server.headers else ()),
             f"Version  {version or 'hidden'}",
             f"You      {who(user, server)}",

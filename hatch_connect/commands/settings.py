@@ -67,7 +67,7 @@ class _Reading:
         except NotFoundError:  # an older server, which has no such thing
             return None
         except RefusedError as error:
-            self.report(Note(text=f"The server does not tell {what}: {error.message}"))
+            self.report(Note(text=f"Could not read {what}: {error.message}"))
             return None
 
     def settings(self, app_mode: str) -> Iterator[tuple[str, _Value]]:
@@ -144,7 +144,7 @@ def _table(settings: Mapping[str, _Value], content: str | None, picture: str) ->
             table.add(key, value)
     if picture:
         table.add(
-            tomlkit.comment(f"thumbnail: {picture} on the server; name a file of the project")
+            tomlkit.comment(f"thumbnail: {picture} on the server; set it to a file in the project")
         )
     names = ("tool", "hatch-connect", *(("content", content) if content else ()))
     document = tomlkit.document()

@@ -183,9 +183,9 @@ def _sum_up(pieces: list[Piece], error: BaseException | None, side: SideBySide, 
     lines = (f"{name}: {text}" for name, text, _ in ended)
     left = [piece for piece in pieces if not isinstance(piece.outcome, Deployed)]
     if left:
-        call.report(Warned(text="\n".join(("Not all of it was deployed:", *lines))))
+        call.report(Warned(text="\n".join(("Not all content was deployed:", *lines))))
     else:
-        call.report(Note(text="\n".join(("All of it was deployed:", *lines))))
+        call.report(Note(text="\n".join(("All content was deployed:", *lines))))
     if error:
         add_facts(error, contents=[{"name": name, **known} for name, _, known in ended])
         if left and (side.jobs > 1 or error not in {piece.outcome for piece in left}):

@@ -116,7 +116,7 @@ class Source:
                 known = replace(known, recorded=named, recorded_in=str(path))
             return replace(known, begun=self.records.creating(server.url))
         except StoreError as error:
-            call.report(Warned(text=f"{error.message} The content is looked for without it."))
+            call.report(Warned(text=f"{error.message} Ignoring the deployment record."))
         return known
 
     def _published(self, server: Server, call: Call) -> tuple[tuple[str, str], ...]:
@@ -127,7 +127,7 @@ class Source:
         try:
             known = read_deployments(config.content_root)
         except ConfigurationError as error:
-            call.report(Warned(text=f"{error.message} Records of Posit Publisher do not count."))
+            call.report(Warned(text=f"{error.message} Ignoring the records of Posit Publisher."))
             return ()
         here = (each for each in known if same_server(each.server_url, server.url))
         alone = len(config.project.contents) == 1
@@ -153,8 +153,8 @@ def sources_of(call: Call) -> tuple[Source, ...]:
     _refuse_build_options(options)
     if len(options.file) > 1 and (options.content or options.title or options.app_id):
         raise UsageError(
-            "--content, --title and --app-id are of one piece of content, and several bundles are "
-            f"given: {', '.join(options.file)}."
+            "--content, --title and --app-id take a single bundle, not several: "
+            f"{', '.join(options.file)}."
         )
     contents = _contents(call)
     paths = [call.surroundings.directory / file for file in options.file]
@@ -184,7 +184,7 @@ def _described(config: ProjectConfig) -> dict[str, Any]:
 
 def _prepared(path: Path, contents: tuple[ProjectConfig, ...], call: Call) -> Source:
     if not path.exists():
-        raise UsageError(f"There is no {path}.", hint="Name a bundle, a manifest or its folder.")
+        raise UsageError(f"{path} does not exist.", hint="Give a bundle, a manifest or its folder.")
     archive = None
     if path.is_file() and path.name != MANIFEST_NAME:
         archive = Bundle.open(path, into=path.parent, report=call.report)
@@ -211,8 +211,8 @@ def _refuse_build_options(options: Options) -> None:
     ]
     if given:
         raise UsageError(
-            f"{', '.join(given)}: a prepared bundle is deployed as it is.",
-            hint="Leave the option out, or make the bundle anew.",
+            f"{', '.join(given)} cannot be combined with a prepared bundle.",
+            hint="Omit the option, or build the bundle again.",
         )
 
 
@@ -228,9 +228,9 @@ def warn_of_other_repository(
     known = source.commit() or (git_metadata(config.root, call.environ) if config else {})
     ours = known.get("source_repo")
     if ours and not same_repository(ours, theirs):
-        text = f"Content {located.content.guid} was found by its name alone, and was last deployed "
+        text = f"Content {located.content.guid} was found by name only, and was last deployed "
         text += f"from {without_credentials(readable(theirs))}; this project is {ours}."
-        hint = "If it is other content, deploy with --new, or set `content-name` or `guid`."
+        hint = "If it is not the right content, use --new, or set `content-name` or `guid`."
         call.report(Warned(text=f"{text} {hint}"))
 
 
@@ -248,10 +248,10 @@ def metadata_of_bundle(
     if settings.supports(Feature.BUNDLE_METADATA) is not True:
         sources = {"--metadata": called, "`metadata` in pyproject.toml": table}
         if asked := [named for named, given in sources.items() if given]:
-            hidden = "hides its version, which CONNECT_SERVER_VERSION can tell"
+            hidden = "hides its version (set CONNECT_SERVER_VERSION if you know it)"
             known = f"is Connect {settings.version}" if settings.version else hidden
-            text = f"Not sent: {' and '.join(asked)}. The server {known}; Connect 2025.12 and later"
-            call.report(Warned(text=f"{text} take what is noted."))
+            text = f"Not sent: {' and '.join(asked)}. Bundle metadata requires Connect 2025.12 "
+            call.report(Warned(text=f"{text}or later; the server {known}."))
         return None
     if table is None and not called:
         return None
@@ -414,8 +414,9 @@ def _chosen(config: ProjectConfig, there: list[str], folder: Path) -> str:
         return f"{name}-{config.version}{SUFFIX}"
     version = f" {config.version}" if config.version else ""
     raise UsageError(
-        f"Which bundle of {name}{version}? In {folder} there is: {', '.join(there) or 'none'}.",
-        hint=f"Bundles end in {SUFFIX}. Build it with `hatch build -t connect`, or name one:"
+        f"Could not determine the bundle of {name}{version}. In {folder}: "
+        f"{', '.join(there) or 'none'}.",
+        hint=f"Bundles end in {SUFFIX}. Build it with `hatch build -t connect`, or specify one:"
         " hatch publish -p connect FILE",
     )
 

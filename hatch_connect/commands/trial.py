@@ -63,14 +63,14 @@ class Trial:
         python, entrypoint = self.built.python, self.built.contents.manifest.metadata.entrypoint
         if program is None or python is None or not entrypoint:
             return f"{self.config.app_mode.title} content has nothing to import"
-        self.report(Step(text=f"Making an environment of the lock, with Python {python.minor}"))
+        self.report(Step(text=f"Creating an environment from the lock, with Python {python.minor}"))
         for command in self._commands(python.minor):
-            self._done(command, "The environment of the lock cannot be made here", None)
+            self._done(command, "Could not create an environment from the lock", None)
         self.report(Step(text=f"Running {entrypoint}"))
         self._done(
             (self._python, "-c", program, entrypoint),
-            f"{entrypoint} cannot be run",
-            "It has what the lock lists, and only the variables that `env` and this call give.",
+            f"Could not run {entrypoint}",
+            "It ran with the lock's packages, and the variables of `env` and the command line.",
         )
         return f"{entrypoint} runs on Python {python.minor} with the packages of the lock"
 
@@ -93,8 +93,8 @@ class Trial:
         found = ours or shutil.which(f"python{minor}", path=path)
         if found is None:
             raise BuildError(
-                f"There is no Python {minor} here to run the entrypoint.",
-                hint=f"Install uv, which brings it, or put python{minor} on the PATH.",
+                f"Python {minor}, which would run the entrypoint, was not found.",
+                hint=f"Install uv, which can download it, or put python{minor} on the PATH.",
             )
         yield (found, "-m", "venv", place)
         yield (self._python, "-m", "pip", "--disable-pip-version-check", *packages)
@@ -107,6 +107,6 @@ class Trial:
                 command, folder=where, environ=environ, seconds=_SECONDS, together=True
             )
         except subprocess.TimeoutExpired:
-            raise BuildError(f"{wrong}: it did not end within {_SECONDS:g} s.") from None
+            raise BuildError(f"{wrong}: it did not finish within {_SECONDS:g} s.") from None
         if done.returncode:
             raise BuildError(f"{wrong}:\n{tail(text_of(done.stdout))}", hint=hint)

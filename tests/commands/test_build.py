@@ -163,7 +163,7 @@ def test_what_is_not_read_is_told(
 ) -> None:
     write_files(tmp_path, {"pyproject.toml": '[project]\nname = "a"\nversion = "1"\n', name: text})
     told = json.loads(run(tmp_path, capsys, python=sys.executable, json=True))
-    assert "says what the project needs, and is not read" in told["notes"][1]
+    assert "is not read: lock the dependencies" in told["notes"][1]
 
 
 def test_content_without_its_framework(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

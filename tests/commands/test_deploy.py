@@ -197,11 +197,11 @@ class TestContentOfTheSameName:
         draft = replace(bundle, id="99", metadata={"source_repo": of_others})
         content.bundles[draft.id] = draft  # newer, and not active
         by_record = caller.call("deploy", directory=str(root), dry_run=True)
-        assert "by its name alone" not in by_record.stderr
+        assert "by name only" not in by_record.stderr
         caller.environ["HOME"] = str(caller.folder / "elsewhere")
         done = caller.call("deploy", directory=str(root), force=True)
         assert done.code == 0, done.said
-        assert (f"Content {content.guid} was found by its name alone" in done.stderr) is not same
+        assert (f"Content {content.guid} was found by name only" in done.stderr) is not same
         assert "token" not in done.said
         assert len(content.bundles) == 3
         archive = caller.call("bundle", directory=str(root)).stdout.strip()
@@ -209,7 +209,7 @@ class TestContentOfTheSameName:
         caller.environ["HOME"] = str(caller.folder / "a third")
         done = caller.call("deploy", directory=str(root), file=archive, force=True)
         assert (done.code, len(content.bundles)) == (0, 4), done.said
-        assert (f"Content {content.guid} was found by its name alone" in done.stderr) is not same
+        assert (f"Content {content.guid} was found by name only" in done.stderr) is not same
 
 
 @pytest.mark.parametrize("metadata", [True, False])
@@ -329,8 +329,8 @@ class TestMetadata:
     @pytest.mark.parametrize(
         ("version", "told"),
         [
-            ("", "The server hides its version, which CONNECT_SERVER_VERSION can tell; "),
-            ("2025.11.0", "The server is Connect 2025.11.0; Connect 2025.12 and later"),
+            ("", "hides its version (set CONNECT_SERVER_VERSION if you know it)."),
+            ("2025.11.0", "is Connect 2025.11.0."),
         ],
     )
     def test_what_cannot_be_sent_is_said_as_it_is(
@@ -338,7 +338,8 @@ class TestMetadata:
     ) -> None:
         fake.version = version
         done = self.deploy(caller, root, metadata=("a=b",))
-        assert f"Not sent: --metadata and `metadata` in pyproject.toml. {told}" in done.stderr
+        assert "Not sent: --metadata and `metadata` in pyproject.toml. Bundle" in done.stderr
+        assert f"requires Connect 2025.12 or later; the server {told}" in done.stderr
         assert noted(fake) == {}
         assert "Not sent" in self.deploy(caller, root).stderr
         assert "Not sent" not in self.deploy(caller, root, no_metadata=True).stderr

@@ -94,7 +94,8 @@ def test_a_thumbnail_is_named_in_the_table_without_being_declared(
 
     done = caller.call("settings", app_id=content.guid, export=True)
 
-    text = f"# thumbnail: a picture of {len(PNG)} bytes on the server; name a file of the project\n"
+    picture = f"a picture of {len(PNG)} bytes on the server"
+    text = f"# thumbnail: {picture}; set it to a file in the project\n"
     assert done.stdout == EXPORTED + text
 
 

@@ -120,7 +120,7 @@ def test_there_is_no_way_back_from_the_only_bundle(
     assert call(sandbox, server, project, "deploy", *stock).code == 0
     back = call(sandbox, server, project, "rollback", *stock)
     assert back.code == 2
-    assert "There is no other bundle to go back to." in back.stderr
+    assert "There is no other bundle to roll back to." in back.stderr
     assert "Name one" not in back.stderr
 
 
@@ -223,7 +223,7 @@ def test_versions_are_listed_activated_and_removed(
     assert sorted(content.bundles, key=int) == [first, second]
     oldest = call(sandbox, server, project, "rollback", *stock)
     assert oldest.code == 2
-    assert "no bundle before" in oldest.stderr
+    assert "No earlier bundle" in oldest.stderr
     absent = call(sandbox, server, project, "rollback", "999", *stock)
     assert absent.code == 2
     assert first in absent.stderr
@@ -374,7 +374,7 @@ def test_several_are_under_way_at_once(
     for name in ("shop-orders", "shop-stock"):
         assert f"{name}:   | Building..." in lines
         assert any(line.startswith(f"{name}: Deployed ") for line in lines)
-    assert heading.strip() == "All of it was deployed:"
+    assert heading.strip() == "All content was deployed:"
     assert orders.startswith("   shop-orders: deployed: ")
     assert stock.startswith("   shop-stock: deployed: ")
     seven = ("--jobs", "7", "--force", "--json")
@@ -498,7 +498,7 @@ def test_an_interruption_ends_all_and_tells_how_far_each_has_come(
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + number, err
     assert "Traceback" not in err
-    summary = err[err.index("warning: Not all of it was deployed:") :]
+    summary = err[err.index("warning: Not all content was deployed:") :]
     for name in ("orders", "stock"):
         assert re.search(
             f"shop-{name}: failed: interrupted\n.*On the server: content {three[name]}.*{told}",

@@ -247,7 +247,7 @@ def test_a_person_is_asked_what_it_is_and_whether_to_write_it(caller: Caller) ->
         "Write this? [y/N] ",
     ] * 2
     (project / "pyproject.toml").unlink()
-    assert "'3' is not one of 1 to 2" in caller.call("init", directory="sales").stderr
+    assert "'3' is not a number from 1 to 2" in caller.call("init", directory="sales").stderr
 
 
 def test_a_file_that_changes_while_the_person_thinks_is_left_alone(caller: Caller) -> None:

@@ -179,7 +179,7 @@ def test_while_a_bundle_is_packed(sandbox: Sandbox, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, err
-    assert err.rstrip().endswith("interrupted: by you")
+    assert err.rstrip().endswith("interrupted: by Ctrl-C")
     assert [path.name for path in target.iterdir() if path.name != ".gitignore"] == []
 
 

@@ -99,7 +99,7 @@ def test_a_python_that_takes_no_new_bundles_is_not_planned_for(
     assert refused.code == 2
     assert "has no Python 3.11; it has 3.12.4." in refused.stderr
     assert fake.contents == {}
-    assert "3.11.7 (takes no new bundles), 3.12.4" in caller.call("details").stdout
+    assert "3.11.7 (not for new bundles), 3.12.4" in caller.call("details").stdout
 
 
 def test_what_connect_would_refuse_is_refused_before_anything_changes(

@@ -435,7 +435,7 @@ def test_what_was_changed_by_hand_differs(
     assert {request.method for request in server.requests} == {"GET"}
     told = json.loads(call(sandbox, server, root, "plan", "--json").stdout)
     assert {each["differs"] for each in told["changes"]} == {True}
-    assert "would lose" not in done.said
+    assert "would be removed" not in done.said
 
 
 def test_what_is_not_declared_does_not_differ_and_is_not_asked_for(

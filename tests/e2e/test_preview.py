@@ -133,10 +133,10 @@ def test_it_is_removed(caller: Caller, root: Path, content: FakeContent) -> None
     assert preview(caller, root).code == 0
     new = max(content.bundles, key=int)
     shown = preview(caller, root, remove_preview=True, dry_run=True)
-    assert shown.stdout == f"Bundle {new}, a preview of feature: would be removed\n"
+    assert shown.stdout == f"Would remove bundle {new}, a preview of feature\n"
     assert new in content.bundles
     done = preview(caller, root, remove_preview=True)
-    assert done.stdout == f"Bundle {new}, a preview of feature: removed\n"
+    assert done.stdout == f"Removed bundle {new}, a preview of feature\n"
     assert set(content.bundles) == {content.bundle_id}
     again = preview(caller, root, remove_preview=True)
     assert (again.code, again.stdout) == (0, "")
@@ -169,9 +169,9 @@ def test_a_branch_that_nobody_names_is_an_error(
     caller: Caller, root: Path, content: FakeContent
 ) -> None:
     done = preview(caller, root, None)
-    assert (done.code, "The branch is not known" in done.stderr) == (2, True)
+    assert (done.code, "Could not determine the branch" in done.stderr) == (2, True)
     odd = preview(caller, root, "a\nb")
-    assert (odd.code, "is not the name of a branch" in odd.stderr) == (2, True)
+    assert (odd.code, "is not a valid branch name" in odd.stderr) == (2, True)
     assert len(content.bundles) == 1
 
 

@@ -100,7 +100,7 @@ class TestDownload:
         bundle.told = lambda *, active: told(active=active) | {"metadata": {}}  # type: ignore[method-assign]
         done = caller.call("download", app_id=content.guid, json=True)
         assert done.code == 0, done.said
-        assert "does not tell the MD5" in done.stderr
+        assert "does not provide the MD5" in done.stderr
         assert json.loads(done.stdout)["compared"] is False
 
     def test_without_an_md5_it_must_be_an_archive(
@@ -112,7 +112,7 @@ class TestDownload:
         fake.misbehave("GET", "/download$", html(200, "<p>log in</p>"))
         done = caller.call("download", app_id=content.guid)
         assert done.code == 3, done.said
-        assert ": it is no archive" in done.stderr
+        assert ": it is not an archive" in done.stderr
 
     @pytest.mark.parametrize(
         ("fault", "code"),
@@ -162,7 +162,7 @@ class TestDownload:
         content.bundle_id = None
         done = caller.call("download", app_id=content.guid)
         assert done.code == 2
-        assert "No bundle of content" in done.stderr
+        assert "has no active bundle" in done.stderr
 
     def test_a_folder_that_cannot_be_written(self, caller: Caller, content: FakeContent) -> None:
         (caller.folder / "file").write_bytes(b"")
@@ -364,7 +364,7 @@ class TestPromote:
         two.staging.page = Reply(status, b"broken")
         done = two.promote()
         assert done.code == 3, done.said
-        assert "Nothing was promoted, because it does not answer" in done.stderr
+        assert "Nothing was promoted: the content does not answer" in done.stderr
         assert two.prod.requests == []
         assert two.promote(no_verify=True).code == 0
 
@@ -379,7 +379,7 @@ class TestPromote:
         two.there.bundle_id = None
         done = two.promote()
         assert (done.code, two.prod.requests) == (2, [])
-        assert "No bundle of content" in done.stderr
+        assert "has no active bundle" in done.stderr
 
     def test_it_was_never_deployed_there(self, two: Two) -> None:
         done = two.promote(from_server="prod", to_server="staging")
@@ -399,7 +399,7 @@ class TestPromote:
             assert two.prod.contents == {}
         else:
             assert done.code == 0, done.said
-            assert "does not tell the MD5" in done.stderr
+            assert "does not provide the MD5" in done.stderr
 
     @pytest.mark.parametrize(
         "ends", [{}, {"from_server": "staging"}, {"to_server": "prod"}], ids=["none", "from", "to"]
@@ -505,7 +505,7 @@ class TestKeys:
         two.caller.environ |= {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.api_key}
         done = two.promote()
         assert done.code == 0, done.said
-        assert f"CONNECT_API_KEY is for {server.url}, which CONNECT_SERVER names." in done.stderr
+        assert f"Using CONNECT_API_KEY for {server.url} (CONNECT_SERVER)." in done.stderr
         assert [self.keys(each) for each in servers.values()] == [
             {each.api_key} for each in servers.values()
         ]
@@ -517,7 +517,7 @@ class TestKeys:
         two.caller.environ |= {"CONNECT_API_KEY": KEY} | elsewhere
         done = two.promote()
         assert done.code == 0, done.said
-        assert "CONNECT_API_KEY is not used" in done.stderr
+        assert "Ignoring CONNECT_API_KEY" in done.stderr
         assert KEY not in self.keys(two.staging) | self.keys(two.prod)
 
     def test_a_key_without_a_server_is_not_guessed_to_be_for_one(self, two: Two) -> None:

@@ -162,7 +162,7 @@ def test_an_old_server_keeps_no_notes_and_nothing_is_guessed(
         bundle.metadata.clear()
     done = prune(caller, content, drafts=True, bundles=True)
     assert (done.code, done.stdout, len(content.bundles)) == (0, "", 6), done.said
-    assert "5 of them stay" in done.stderr
+    assert "Keeping 5 of unknown origin" in done.stderr
 
 
 def test_what_becomes_active_meanwhile_stays(
@@ -238,7 +238,7 @@ def test_a_failure_says_what_was_removed(
     fake.misbehave("DELETE", REMOVAL, FAULTS["403"], skip=1)
     done = prune(caller, content, drafts=True, json=True)
     assert done.code == 3
-    assert f"Removed for certain: {first}." in done.stderr
+    assert f"Definitely removed: {first}." in done.stderr
     (told,) = json.loads(done.stdout)["contents"]
     assert told["removed"] == [first]
 
@@ -327,6 +327,6 @@ def test_an_interruption_says_what_was_removed(
     fake.misbehave("DELETE", REMOVAL, Do(_thread.interrupt_main), skip=1)
     done = prune(caller, content, drafts=True)
     assert done.code == 130, done.said
-    assert f"Removed for certain: {first}" in done.stderr
+    assert f"Definitely removed: {first}" in done.stderr
     assert prune(caller, content, drafts=True).code == 0
     assert len(content.bundles) == 3

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from support.sandbox import Sandbox
 
 TABLE = '[tool.hatch-connect]\napp-mode = "static"\nentrypoint = "index.html"\n'
-ADD, LOCAL = "Save a server now (add)", "Use a Connect on this machine (--local)"
+ADD, LOCAL = "Save a new server (add)", "Use a Connect server on this machine (--local)"
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def save(sandbox: Sandbox, folder: Path, name: str, url: str, key: str) -> None:
 def test_add_asks_for_what_is_missing(
     server: FakeConnect, tmp_path: Path, sandbox: Sandbox
 ) -> None:
-    answers = {"URL of the server: ": f"{server.url}/connect/#/apps", "Nickname [127.0.0.1]: ": "x"}
+    answers = {"Server URL: ": f"{server.url}/connect/#/apps", "Nickname [127.0.0.1]: ": "x"}
     done = at_terminal(sandbox, tmp_path, answers | {"API key: ": server.api_key}, "add")
     assert done.code == 0, done.said
     assert server.api_key not in done.said
@@ -71,7 +71,7 @@ def test_add_asks_for_nothing_that_is_given(
 def test_a_url_that_is_none_is_refused_before_more_is_asked(
     tmp_path: Path, sandbox: Sandbox
 ) -> None:
-    done = at_terminal(sandbox, tmp_path, {"URL of the server: ": "nonsense"}, "add")
+    done = at_terminal(sandbox, tmp_path, {"Server URL: ": "nonsense"}, "add")
     assert done.code == 2
     assert "Nickname" not in done.stderr
     assert "is not the URL of a server" in done.stderr
@@ -97,7 +97,7 @@ def test_without_a_server_one_is_saved_and_used(
     server: FakeConnect, site: Path, sandbox: Sandbox
 ) -> None:
     answers = {f"  1  {ADD}\n  2  {LOCAL}\nNumber: ".replace("\n", "\r\n"): "1"}
-    answers |= {"URL of the server: ": server.url, "Nickname": "prod", "API key: ": server.api_key}
+    answers |= {"Server URL: ": server.url, "Nickname": "prod", "API key: ": server.api_key}
     done = at_terminal(sandbox, site, answers, "deploy")
     assert done.code == 0, done.said
     (content,) = server.contents.values()
@@ -116,7 +116,7 @@ def test_one_of_several_servers_is_chosen(
         assert (len(server.contents), len(other.contents)) == (0, 1)
         wrong = at_terminal(sandbox, site, {"Number: ": "5"}, "deploy")
     assert wrong.code == 2
-    assert "'5' is not one of 1 to 4" in wrong.stderr
+    assert "'5' is not a number from 1 to 4" in wrong.stderr
 
 
 def test_details_offers_no_server_of_this_machine_and_doctor_asks_nothing(

@@ -192,7 +192,7 @@ class TestTheWayBack:
         assert (done["bundle_id"], done["previous_bundle_id"]) == (first, second)
         again = self.back(caller, **here)
         assert again.code == 2
-        assert "no bundle before" in again.stderr
+        assert "No earlier bundle" in again.stderr
         assert draft in again.stderr
         assert only(fake).bundle_id == first
 

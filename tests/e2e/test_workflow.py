@@ -312,7 +312,7 @@ class TestWhichCounts:
         done = setting.caller.call("details")
         setting.hold(done)
         assert done.code == 0
-        assert "signed in as: trusted publisher (no user)" in done.stdout
+        assert "trusted publisher (no user)" in done.stdout
         assert (
             "Identity from the workflow (the first of: the call, the environment, the store, "
             "a login, [the workflow])"
@@ -713,7 +713,7 @@ def test_the_other_commands(setting: Setting, github: FakeGitHub) -> None:
         setting.hold(done)
         assert done.code == 0, done.said
     info = setting.caller.call("info", app_id=guid)
-    assert "signed in as: trusted publisher (no user)" in info.stdout
+    assert "trusted publisher (no user)" in info.stdout
     assert github.audiences == ["connect"] * 7
 
 
