@@ -154,10 +154,15 @@ class Call:
         except OverflowError:  # before the year 1
             return None
 
-    def agrees(self, question: str) -> bool:
-        """Return whether the person says yes; nobody does if nobody can be asked."""
+    def confirm(self, question: str, about: str = "", *, refused: str, hint: str) -> None:
+        """Let the person confirm what it is about. Raises UsageError unless the answer is yes."""
         ask = self.surroundings.ask
-        return ask is not None and ask(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+        above = f"{about}\n" if about else ""
+        if ask is None:
+            why = f"{refused}: there is no terminal to prompt on."
+            raise UsageError(f"{why}\n{about}".rstrip(), hint=hint)
+        if ask(f"{above}{question} [y/N] ").strip().lower() not in {"y", "yes"}:
+            raise UsageError(f"{refused}.", hint=hint)
 
     def choose(self, question: str, choices: Sequence[str]) -> int | None:
         """Return which of the choices the person takes; None if nobody can be asked.

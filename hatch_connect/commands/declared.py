@@ -85,12 +85,10 @@ def confirm_removals(source: Source, changes: Iterable[SettingChange], call: Cal
     if not removals or allowed or call.options.allow_removals:
         return
     lost = f"These would be removed from {source.name}, as its declared lists do not name them:"
-    listed = "\n".join((lost, *(f"  {removal}" for removal in removals)))
-    if call.agrees(f"{listed}\nRemove them?"):
-        return
-    asked = call.surroundings.ask is not None
-    raise UsageError(
-        "Nothing was removed, and nothing was deployed." if asked else listed,
+    call.confirm(
+        "Remove them?",
+        "\n".join((lost, *(f"  {removal}" for removal in removals))),
+        refused="Nothing was removed, and nothing was deployed",
         hint="To remove them, use --allow-removals, or set `allow-removals = true` in the table "
         "`settings`. To keep them, add them there.",
     )

@@ -283,13 +283,11 @@ def _finished(start: Start, contents: tuple[StartContent, ...], files: tuple[_Fi
         return Result(facts=facts)
     if not call.options.yes:
         call.report(Note(text="\n".join(diff)))
-        if call.surroundings.ask is None:
-            raise UsageError(
-                "Nothing was written: there is no terminal to prompt on.",
-                hint="To write this, run `hatch-connect init --yes`.",
-            )
-        if not call.agrees("Write this?"):
-            raise UsageError("Nothing was written.")
+        call.confirm(
+            "Write this?",
+            refused="Nothing was written",
+            hint="To write this, run `hatch-connect init --yes`.",
+        )
     _write(files)
     for step in _next(start, contents):
         call.report(Note(text=step))

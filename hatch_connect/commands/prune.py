@@ -213,14 +213,10 @@ def _confirm(lines: Sequence[str], call: Call) -> None:
     """Let the person confirm. Raises UsageError if nobody can be asked, or if the answer is no."""
     if call.options.yes:
         return
-    listed = "\n".join(("These would be removed:", *(f"  {line}" for line in lines)))
-    if call.agrees(f"{listed}\nRemove them?"):
-        return
-    asked = call.surroundings.ask is not None
-    raise UsageError(
-        "Nothing was removed."
-        if asked
-        else f"Nothing was removed: there is no terminal to prompt on.\n{listed}",
+    call.confirm(
+        "Remove them?",
+        "\n".join(("These would be removed:", *(f"  {line}" for line in lines))),
+        refused="Nothing was removed",
         hint="Use --yes to remove them without confirmation, or --dry-run to only show them.",
     )
 
