@@ -76,7 +76,7 @@ def _perform(command: Command, context: Context, given: dict[str, object]) -> No
     section = {k.replace("-", "_"): v for k, v in context.config.get("connect", {}).items()}
     if unknown := sorted(section.keys() - SPECS.keys()):
         names = ", ".join(f"connect.{name}" for name in unknown)
-        raise Exit(f"Invoke's configuration has no such option: {names}.", UsageError.exit_code)
+        raise Exit(f"Invoke's configuration has unknown options: {names}.", UsageError.exit_code)
     merged: dict[str, Any] = {k: v for k, v in section.items() if k in keys and v is not None}
     merged |= typed
     if context.config.run.dry:

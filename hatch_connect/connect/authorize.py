@@ -37,7 +37,7 @@ _IDLE = 10.0  # seconds; browsers open connections that they do not use
 # Seconds between questions; RFC 8628, 3.2 and 3.5.
 _INTERVAL, _SLOWER, _SHORTEST, _LONGEST = 5.0, 5.0, 1.0, 60.0
 _BAD_REQUEST = 400
-_LOGIN = "The log-in"
+_LOGIN = "The login"
 _PAGE = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><title>hatch-connect</title>'
     "<p>{}</p><p>You can close this page, and go back to the terminal.</p></html>"
@@ -55,9 +55,8 @@ class _Redirect(ThreadingHTTPServer):
             super().__init__(("127.0.0.1", 0), _Handler)
         except OSError as error:
             raise UsageError(
-                "No port of this machine can be opened for the browser to come back to: "
-                f"{error.strerror}.",
-                hint="Log in with --device.",
+                f"Cannot open a local port for the browser to return to: {error.strerror}.",
+                hint="Log in with --device instead.",
             ) from None
         self.queries: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.taken = threading.Lock()
@@ -83,9 +82,9 @@ class _Redirect(ThreadingHTTPServer):
             except queue.Empty:
                 continue
         raise RefusedError(
-            f"Nobody logged in within {_PATIENCE / 60:.0f} minutes.",
+            f"The login timed out after {_PATIENCE / 60:g} minutes.",
             status=408,
-            hint="Try again; if the browser is on another machine, with --device.",
+            hint="Try again; use --device if the browser is on another machine.",
         )
 
     def server_bind(self) -> None:
@@ -106,8 +105,8 @@ class _Handler(BaseHTTPRequestHandler):
         parts, own = urlsplit(self.path), f"127.0.0.1:{self.server.server_port}"
         mine = parts.path == "/callback" and self.headers.get("Host") == own
         if not (mine and self.server.taken.acquire(blocking=False)):
-            return self._say(404, "There is nothing here.")
-        self._say(200, "hatch-connect has got the answer.")
+            return self._say(404, "Not found.")
+        self._say(200, "hatch-connect has received the response.")
         self.server.queries.put(parts.query)
         return None
 
@@ -138,7 +137,7 @@ def by_browser(
     """
     verifier, state = secrets.token_urlsafe(64), secrets.token_urlsafe(32)
     digest = hashlib.sha256(verifier.encode()).digest()
-    place = endpoint(server, "authorization_endpoint", "page for logging in")
+    place = endpoint(server, "authorization_endpoint", "login page")
     with _Redirect() as redirect:
         fields = {
             "response_type": "code",
@@ -150,14 +149,14 @@ def by_browser(
         }
         page = f"{place}{'&' if urlsplit(place).query else '?'}{urlencode(fields)}"
         opened = open_page(page)
-        text = "Log in in the browser that opens. If none does, open" if opened else "Open"
+        text = "Log in with your browser. If it does not open, open" if opened else "Open"
         report(Note(text=f"{text} this page on this machine: {page}"))
         answer = redirect.query()
     given = {name: values[0] for name, values in answer.items() if len(values) == 1}
     if not hmac.compare_digest(given.get("state", "").encode(), state.encode()):
         raise AnswerError(
-            "The browser came back with the answer to another log-in; it was not used.",
-            hint="Log in again, in the page that opens then.",
+            "The browser returned the response to another login, which was ignored.",
+            hint="Log in again with the page that opens.",
         )
     if not given.get("code"):
         raise _denied(OAuthAnswer(_BAD_REQUEST, given), server)
@@ -181,7 +180,7 @@ def by_device(
 
     Raises ServerError.
     """
-    place = endpoint(server, "device_authorization_endpoint", "log-in by a device code")
+    place = endpoint(server, "device_authorization_endpoint", "device login")
     asked = server.post(place, {"client_id": client_id}, _LOGIN)
     if not asked.ok:
         raise _denied(asked, server)
@@ -189,8 +188,8 @@ def by_device(
         text_at(asked.fields, key) for key in ("device_code", "user_code", "verification_uri")
     )
     if not (device and code and page and _same_host(page, server.url)):
-        raise AnswerError(f"The answer of {server.url} to a log-in by a device code is broken.")
-    report(Note(text=f"Open {readable(page)} in any browser, and enter the code {readable(code)}"))
+        raise AnswerError(f"The response of {server.url} to the device login is not valid.")
+    report(Note(text=f"Open {readable(page)} in any browser and enter the code {readable(code)}"))
     wait = min(max(asked.seconds("interval") or _INTERVAL, _SHORTEST), _LONGEST)
     left = asked.seconds("expires_in") or _PATIENCE
     form = {"grant_type": DEVICE, "client_id": client_id, "device_code": device}
@@ -215,17 +214,17 @@ def by_device(
 
 def _denied(answer: OAuthAnswer, server: OAuthServer) -> RefusedError:
     why = {
-        "access_denied": "whoever was asked did not consent",
-        "expired_token": "nobody entered the code in time",
-        "invalid_client": "the server does not know this program any more",
+        "access_denied": "the request was denied",
+        "expired_token": "the code was not entered in time",
+        "invalid_client": "the server no longer knows this client",
     }.get(answer.word)
     if why is None:
         return answer.refused(
-            f"The log-in to {server.url}",
-            "Try again; if it stays so, ask its administrator, or use an API key.",
+            f"The login to {server.url}",
+            "Try again; if it keeps failing, ask its administrator, or use an API key.",
         )
     return RefusedError(
-        f"Nobody was logged in to {server.url}: {why} ({answer.word}).",
+        f"The login to {server.url} failed: {why} ({answer.word}).",
         status=answer.status,
         hint="Log in again.",
     )

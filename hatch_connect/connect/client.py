@@ -216,8 +216,8 @@ class ConnectClient:
             return  # Connect answered: a key that may set variables need not be able to see them
         if missing := sorted(wanted - known):
             raise AnswerError(
-                f"{request} was answered, and {', '.join(missing)} is not set all the same.",
-                hint="A proxy or a login page may have answered instead of Connect.",
+                f"{request} succeeded, but {', '.join(missing)} was not set.",
+                hint="Check whether a proxy or a login page responded instead of Connect.",
             )
 
     def upload_bundle(

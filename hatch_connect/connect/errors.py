@@ -44,8 +44,8 @@ def failure(
             return _certificate(cause, at)
     if _any(causes, requests.exceptions.SSLError, ssl.SSLError):
         failed = UnreachableError(
-            f"{at} does not speak TLS as expected: {_reason(causes, ssl.SSLError)}.",
-            hint="Does the server want http:// instead of https://?",
+            f"{at} does not speak TLS: {_reason(causes, ssl.SSLError)}.",
+            hint="Check whether the URL must begin with http:// instead of https://.",
         )
         failed.because_of = "tls"
         return failed
@@ -54,20 +54,20 @@ def failure(
     if _any(causes, requests.exceptions.ProxyError) or (odd and proxy):
         return _proxy(causes, proxy)
     if odd:
-        return UnreachableError(f"{at} is no address of a server.", hint="Check the URL.")
+        return UnreachableError(f"{at} is not a valid server address.", hint="Check the URL.")
     return _unreached(causes, url) or _silence(causes, what, at, timeout)
 
 
 def _unreached(causes: tuple[BaseException, ...], url: str) -> UnreachableError | None:
     if _any(causes, low.NameResolutionError):
         return UnreachableError(
-            f"The name of the server in {_origin(url)} is not known.",
-            hint="Check the URL, and that this machine is in the right network (VPN).",
+            f"The host name in {_origin(url)} cannot be resolved.",
+            hint="Check the URL and the network connection (VPN).",
         )
     if _any(causes, low.NewConnectionError):
         return UnreachableError(
             f"{_origin(url)} cannot be reached: {_reason(causes, OSError)}.",
-            hint="Check the URL and the port, and that the server runs.",
+            hint="Check the URL and the port, and that the server is running.",
         )
     return None
 
@@ -75,47 +75,49 @@ def _unreached(causes: tuple[BaseException, ...], url: str) -> UnreachableError 
 def _silence(
     causes: tuple[BaseException, ...], what: str, at: str, timeout: float
 ) -> UnreachableError:
-    longer = "Try again; for a slow server set CONNECT_REQUEST_TIMEOUT (seconds) higher."
+    longer = (
+        "Try again; if the server is slow, set CONNECT_REQUEST_TIMEOUT (seconds) to a higher value."
+    )
     if _any(causes, requests.exceptions.ConnectTimeout, low.ConnectTimeoutError):
         return UnreachableError(
-            f"{at} did not take the connection in time.",
+            f"The connection to {at} timed out.",
             hint=f"Check the URL and the network. {longer}",
         )
     if _any(causes, low.ReadTimeoutError, requests.exceptions.ReadTimeout, TimeoutError):
-        return TimedOutError(f"{at} did not answer {what} within {timeout:g} s.", hint=longer)
+        return TimedOutError(f"{at} did not respond to {what} within {timeout:g} s.", hint=longer)
     return LostAnswerError(
-        f"The connection to {at} was lost before the whole answer to {what} came.",
+        f"The connection to {at} was lost before the response to {what} was complete.",
         hint="Try again.",
     )
 
 
 def _certificate(error: ssl.SSLCertVerificationError, at: str) -> UnreachableError:
     code = error.verify_code
-    said = error.verify_message or "it was refused"
+    said = error.verify_message or "no reason was given"
     if code in _UNKNOWN_ISSUER:
-        why = f"its issuer is not known here ({said})"
-        hint = "Give the issuer's certificate in PEM form with --cacert; your administrator has it."
+        why = f"its issuer is not trusted ({said})"
+        hint = "Pass the issuer's certificate (PEM) with --cacert; your administrator has it."
     elif code in _OTHER_NAME:
-        why = f"it is made out to another name ({said})"
-        hint = "Use the name that the certificate holds in the server's URL."
+        why = f"it was issued for another name ({said})"
+        hint = "Use a name from the certificate in the server's URL."
     elif code == _EXPIRED:
         why = "it has expired"
-        hint = "The server's administrator has to renew it; is this machine's clock right?"
+        hint = "Ask the server's administrator to renew it, and check this machine's clock."
     elif code == _NOT_YET_VALID:
         why = "it is not valid yet"
-        hint = "Is this machine's clock right?"
+        hint = "Check this machine's clock."
     else:
         why, hint = said, "Ask the server's administrator."
-    failed = UnreachableError(f"The certificate of {at} is not accepted: {why}.", hint=hint)
+    failed = UnreachableError(f"The certificate of {at} was rejected: {why}.", hint=hint)
     failed.because_of = "tls"
     return failed
 
 
 def _proxy(causes: tuple[BaseException, ...], proxy: str | None) -> UnreachableError:
     failed = UnreachableError(
-        f"The proxy {place_of(proxy or '')} does not connect: {_reason(causes, OSError)}.",
-        hint="Check HTTPS_PROXY and HTTP_PROXY (a user name and a password go into the URL), or "
-        "name the server in NO_PROXY.",
+        f"Cannot connect through the proxy {place_of(proxy or '')}: {_reason(causes, OSError)}.",
+        hint="Check HTTPS_PROXY and HTTP_PROXY (a user name and a password go into the URL), or"
+        " add the server to NO_PROXY.",
     )
     failed.because_of = "proxy"
     return failed
@@ -127,7 +129,7 @@ def place_of(proxy: str) -> str:
         parts = urlsplit(proxy if "://" in proxy else f"//{proxy}")
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
-        return "of HTTPS_PROXY or HTTP_PROXY"
+        return "from HTTPS_PROXY or HTTP_PROXY"
     return f"{parts.hostname or ''}{port}"
 
 

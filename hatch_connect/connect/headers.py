@@ -38,8 +38,8 @@ def headers_in(text: str) -> Headers:
         name, colon, value = line.partition(":")
         if line.strip() and not (colon and _NAME.fullmatch(name)):
             raise UsageError(
-                f"Line {number} of CONNECT_HTTP_HEADERS is not `Name: value`.",
-                hint="Write one header a line, without spaces before its name or its colon.",
+                f"Line {number} of CONNECT_HTTP_HEADERS is not of the form `Name: value`.",
+                hint="Write one header per line, without spaces before its name or its colon.",
             )
         if colon:
             found.append((name, Secret(value)))
@@ -52,9 +52,9 @@ def checked_headers(headers: Iterable[tuple[str, Secret]], source: str) -> Heade
     for name, secret in headers:
         value, key = secret.reveal().strip(" \t\r"), name.lower()
         if why := _why_refused(name, value):
-            raise UsageError(f"A header of {source} cannot be sent: {why}.")
+            raise UsageError(f"A header in {source} cannot be sent: {why}.")
         if key in found and key != "cookie":
-            raise UsageError(f"{source} gives the header {name} twice.")
+            raise UsageError(f"{source} contains the header {name} twice.")
         before = f"{found[key][1].rstrip('; ')}; " if key in found else ""
         found[key] = name, before + value
     return tuple((name, Secret(value)) for name, value in found.values())
@@ -62,15 +62,15 @@ def checked_headers(headers: Iterable[tuple[str, Secret]], source: str) -> Heade
 
 def _why_refused(name: str, value: str) -> str:
     if not _NAME.fullmatch(name):
-        return "its name has characters that no such name has"
+        return "its name contains invalid characters"
     if name.lower().startswith("proxy-"):
-        return f"{name} is for a proxy that HTTPS_PROXY names; its password goes into that URL"
+        return f"{name} is for the proxy in HTTPS_PROXY: put its password into that URL"
     if _REFUSED.fullmatch(name):
-        return f"{name} belongs to the request itself"
+        return f"{name} is set by the request itself"
     if absent := why_absent(value):
         return f"the value of {name} is {absent}"
     if not (value.isascii() and value.isprintable()):
-        return f"the value of {name} holds a line break, or another character that no header has"
+        return f"the value of {name} contains a line break or another invalid character"
     return ""
 
 
@@ -94,15 +94,15 @@ def _parts(value: str) -> Iterator[str]:
 
 def login_hint(headers: Headers) -> str:
     """Return what to do if a login page answers a request that was sent with these headers."""
-    wants = "Something in front of Connect may want a login"
+    wants = "Something in front of Connect may require a login"
     if headers:
         return (
-            f"{wants}, and no longer take the headers that go with each request: renew them in "
-            "CONNECT_HTTP_HEADERS or, if they are stored, with `hatch-connect add`."
+            f"{wants} and no longer accept the headers that are sent: renew them in"
+            " CONNECT_HTTP_HEADERS or, if they are saved, with `hatch-connect add`."
         )
     return (
-        f"{wants}: put the headers or cookies that it takes into CONNECT_HTTP_HEADERS, and the "
-        "server's URL into CONNECT_SERVER."
+        f"{wants}: put the headers or cookies that it accepts into CONNECT_HTTP_HEADERS, and the"
+        " server's URL into CONNECT_SERVER."
     )
 
 

@@ -39,10 +39,13 @@ GIVEN_IDENTITY = (_TOKEN, _FILE)
 """Variables that are about one server, as CONNECT_API_KEY is."""
 _ENDPOINT = "ACTIONS_ID_TOKEN_REQUEST_URL"
 _PERMISSION = (
-    "The job needs `permissions: id-token: write`, which jobs for pull requests from forks never "
-    "have. Or give an API key (CONNECT_API_KEY)."
+    "The job needs `permissions: id-token: write`, which jobs for pull requests from forks never"
+    " have. Otherwise, use an API key (CONNECT_API_KEY)."
 )
-_GITHUB_SETS_IT = "GitHub sets it; nothing else must. Or give an API key (CONNECT_API_KEY)."
+_GITHUB_SETS_IT = (
+    "GitHub sets this variable; do not set it yourself. Otherwise, use an API key"
+    " (CONNECT_API_KEY)."
+)
 _SECONDS = 30.0  # for GitHub's answer, which takes less than one
 _LONGEST = 1 << 16
 _SHOWN = 100
@@ -85,14 +88,14 @@ class WorkflowIdentity:
     def lapsed(self) -> tuple[str, str]:
         """Return what a refusal of the key means."""
         hint = (
-            f"{self.identity.name} gives one token only, and a key is given for it once. For tasks "
-            "that outlast it use a source that issues new ones: `permissions: id-token: write` on "
-            "GitHub, or a file that is renewed (CONNECT_IDENTITY_TOKEN_FILE)."
+            f"{self.identity.name} provides one token only, which can be exchanged once. For"
+            " longer tasks, use a source that issues new tokens: `permissions: id-token: write`"
+            " on GitHub, or a file that is renewed (CONNECT_IDENTITY_TOKEN_FILE)."
             if self._spent
-            else "Also a key that the server had just given for a new token was refused: ask its "
-            "administrator to look into its log, or give an API key (CONNECT_API_KEY)."
+            else "The key for a new token was refused as well: ask the server's administrator to"
+            " check its log, or use an API key (CONNECT_API_KEY)."
         )
-        return "the key that this workflow was given is not valid, or no longer", hint
+        return "the key of this workflow is not valid, or has expired", hint
 
     def authorization(self) -> str | None:
         """Return the key as Connect takes it."""
@@ -148,7 +151,7 @@ def identity_source(own: Mapping[str, str], environ: Mapping[str, str]) -> Ident
     token, file = (_present(own, name) for name in (_TOKEN, _FILE))
     if token and file:
         raise UsageError(
-            f"{_TOKEN} and {_FILE} are both set, and only one of them can count.",
+            f"{_TOKEN} and {_FILE} are mutually exclusive.",
             hint="Unset one of them.",
         )
     if token:
@@ -190,17 +193,17 @@ def _present(environ: Mapping[str, str], name: str) -> str | None:
 def _checked(text: str, called: str) -> Secret:
     value = text.strip()
     if not value:
-        raise UsageError(f"{called} is empty: it holds no identity token.")
+        raise UsageError(f"{called} is empty: it must contain an identity token.")
     if value == "-":
         raise UsageError(
-            f"{called} is `-`, and no identity token is read from standard input.",
-            hint=f"Write the token to a file, and name it with {_FILE}.",
+            f"{called} is `-`, but identity tokens are not read from standard input.",
+            hint=f"Write the token to a file, and set {_FILE} to its path.",
         )
     if len(value) > _LONGEST or not (value.isascii() and value.isprintable()) or " " in value:
         raise UsageError(
-            f"{called} holds something else than an identity token.",
-            hint="It must be the token alone, a JSON Web Token: letters and digits in three parts, "
-            "with dots between them.",
+            f"{called} does not contain an identity token.",
+            hint="It must be a JSON Web Token and nothing else: three parts of letters and"
+            " digits, separated by dots.",
         )
     return Secret(value)
 
@@ -211,7 +214,7 @@ def _read(path: Path) -> Secret:
         with path.open("rb") as stream:
             data = stream.read(_LONGEST + 1)
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no path"
+        why = error.strerror if isinstance(error, OSError) else "it is not a valid path"
         raise UsageError(f"{called} cannot be read: {why}.") from None
     return _checked(data.decode("utf-8", "replace"), called)
 
@@ -225,7 +228,7 @@ def _from_github(
     for name, given in ((_ENDPOINT, endpoint), (_BEARER, bearer.reveal())):
         if not (given.isascii() and given.isprintable()) or " " in given:
             raise UsageError(
-                f"{name} holds a line break, a space or another character that cannot be sent.",
+                f"{name} contains a line break, a space or another invalid character.",
                 hint=_GITHUB_SETS_IT,
             )
     what = "the request for an identity token"
@@ -249,18 +252,20 @@ def _from_github(
     except (ValueError, RecursionError):
         value = None
     if not value:
-        raise AnswerError("GitHub's answer holds no identity token.", hint="Run the job again.")
-    return _checked(value, "GitHub's answer")
+        raise AnswerError(
+            "GitHub's response contains no identity token.", hint="Run the job again."
+        )
+    return _checked(value, "GitHub's response")
 
 
 def _not_issued(status: int) -> ServerError:
     if status in _REFUSED:
         return RefusedError(
-            f"GitHub does not issue an identity token to this job (HTTP {status}).",
+            f"GitHub does not issue identity tokens to this job (HTTP {status}).",
             status=status,
             hint=_PERMISSION,
         )
-    redirected = "; its redirect was not followed" if status in _REDIRECTS else ""
+    redirected = "; the redirect was not followed" if status in _REDIRECTS else ""
     return RefusedError(
         f"GitHub issued no identity token (HTTP {status}{redirected}).",
         status=status,
@@ -279,7 +284,7 @@ def _safe(endpoint: str) -> str:
         secure, odd = False, True
     if odd or not secure or parts.fragment:
         raise UsageError(
-            f"{_ENDPOINT} is no https URL: the job's token was not sent there.",
+            f"{_ENDPOINT} is not an https URL: the job's token was not sent to it.",
             hint=_GITHUB_SETS_IT,
         )
     return f"{endpoint}{'&' if parts.query else '?'}"

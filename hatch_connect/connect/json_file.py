@@ -47,7 +47,7 @@ class JsonFile:
         except (ValueError, RecursionError) as error:
             raise self._broken(str(error)) from error
         if not isinstance(value, dict):
-            raise self._broken(f"it holds {json_type(value)} instead of an object")
+            raise self._broken(f"it contains {json_type(value)} instead of an object")
         return value
 
     @contextlib.contextmanager
@@ -90,7 +90,9 @@ class JsonFile:
             aside.hardlink_to(target)
         except OSError:
             target.rename(aside)
-        self._report(Warned(text=f"{why.message} It is kept as {aside}, and a new one is written."))
+        self._report(
+            Warned(text=f"{why.message} It was kept as {aside}, and a new file is written.")
+        )
 
     @contextlib.contextmanager
     def _locked(self, patience: float) -> Iterator[None]:
@@ -104,7 +106,7 @@ class JsonFile:
             except filelock.Timeout as error:
                 raise StoreError(
                     f"{self.path} is being written by another program.",
-                    hint=f"Try again; if nothing else runs, remove {self._lock}.",
+                    hint=f"Try again; if no other program is running, remove {self._lock}.",
                 ) from error
             except (OSError, NotImplementedError):
                 stack.close()  # no place for a lock file; the write is atomic in any case
@@ -136,5 +138,5 @@ class JsonFile:
     def _broken(self, why: str) -> StoreError:
         return BrokenStoreError(
             f"{self.path} is broken: {why}.",
-            hint="Mend the file, or move it out of the way; it was left as it is.",
+            hint="Repair the file, or move it away; it was not changed.",
         )

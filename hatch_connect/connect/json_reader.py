@@ -86,8 +86,8 @@ class JsonObject:
     def __init__(self, value: object, where: str) -> None:
         if not isinstance(value, dict):
             raise AnswerError(
-                f"Unexpected answer to {where}: {json_type(value)} instead of an object.",
-                hint="Is this the URL of a Posit Connect server?",
+                f"Unexpected response to {where}: {json_type(value)} instead of an object.",
+                hint="Check that this is the URL of a Posit Connect server.",
             )
         self._fields = value
         self._where = where
@@ -97,7 +97,9 @@ class JsonObject:
 
     def _wrong(self, key: str, expected: str) -> AnswerError:
         got = json_type(self._fields[key]) if key in self._fields else "nothing"
-        return AnswerError(f"Unexpected answer to {self._where}: `{key}` is {got}, not {expected}.")
+        return AnswerError(
+            f"Unexpected response to {self._where}: `{key}` is {got}, not {expected}."
+        )
 
     def optional_string(self, key: str) -> str | None:
         """Return a string or None; a number counts as its digits (older servers' ids)."""
@@ -217,7 +219,7 @@ def strings(value: object, where: str) -> tuple[str, ...]:
     for n, item in enumerate(_array(value, where)):
         if not isinstance(item, str):
             got = json_type(item)
-            raise AnswerError(f"Unexpected answer to {where}[{n}]: {got}, not a string.")
+            raise AnswerError(f"Unexpected response to {where}[{n}]: {got}, not a string.")
         found.append(_encodable(item))
     return tuple(found)
 
@@ -229,5 +231,7 @@ def _encodable(text: str) -> str:
 
 def _array(value: object, where: str) -> list[object]:
     if not isinstance(value, list):
-        raise AnswerError(f"Unexpected answer to {where}: {json_type(value)} instead of an array.")
+        raise AnswerError(
+            f"Unexpected response to {where}: {json_type(value)} instead of an array."
+        )
     return value

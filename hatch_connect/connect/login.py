@@ -46,7 +46,7 @@ class Login:
     def lapsed(self) -> tuple[str, str]:
         """Return what it means if a token is refused that was renewed just before."""
         return (
-            "the login is not valid there, although it was renewed",
+            "the renewed login is not valid",
             f"Log in again with: {self.entry.again}",
         )
 
@@ -100,7 +100,7 @@ def endpoint(server: OAuthServer, name: str, what: str) -> str:
         raise RefusedError(
             f"{server.url} has no {what}.",
             status=404,
-            hint=f"Its administrator may have turned that off. Ask for it, {_KEY}",
+            hint=f"Ask its administrator to turn it on, {_KEY}",
         )
     return found
 
@@ -108,7 +108,7 @@ def endpoint(server: OAuthServer, name: str, what: str) -> str:
 def register(server: OAuthServer) -> str:
     """Return a new client's id, with which this program may ask for logins (RFC 7591)."""
     what = "the registration of hatch-connect"
-    place = endpoint(server, "registration_endpoint", "registration of programs")
+    place = endpoint(server, "registration_endpoint", "client registration")
     grants = ["authorization_code", "refresh_token"]
     if server.endpoint("device_authorization_endpoint"):
         grants.append(DEVICE)
@@ -124,7 +124,7 @@ def register(server: OAuthServer) -> str:
     if answer.status != _CREATED and not answer.ok:
         raise answer.refused(f"{what} by {server.url}", f"Ask its administrator, {_KEY}")
     if not client_id:
-        raise AnswerError(f"The answer to {what} by {server.url} holds no id.")
+        raise AnswerError(f"The response to {what} by {server.url} contains no ID.")
     return client_id
 
 
@@ -133,7 +133,7 @@ def revoke(server: OAuthServer, client_id: str, held: Iterable[Tokens]) -> bool:
     place = server.endpoint("revocation_endpoint")
     if place is None:
         return False
-    what = f"The end of the login to {server.url}"
+    what = f"The revocation of the login to {server.url}"
     refused = None
     for tokens in held:
         for kind, token in (("refresh_token", tokens.refresh), ("access_token", tokens.access)):
@@ -162,14 +162,14 @@ def refreshed(login: Login, server: OAuthServer, client_id: str, refresh: Secret
         answer = server.post(place, form, what, once=True)  # whoever holds no lock may wait
     except LostAnswerError as error:
         error.hint = (
-            f"{error.hint or 'Try again.'} If it was carried out, its answer is lost, and the "
-            f"login with it: then log in again with: {login.entry.again}"
+            f"{error.hint or 'Try again.'} The login may have been renewed and the response lost:"
+            f" if so, log in again with: {login.entry.again}"
         )
         raise
     if answer.ok:
         return login.known(tokens_in(answer, what, refresh))
     if answer.word == "invalid_grant":
-        raise login.entry.ended("the server no longer takes its refresh token (invalid_grant)")
+        raise login.entry.ended("the server no longer accepts its refresh token (invalid_grant)")
     if answer.word == "invalid_client":
         with contextlib.suppress(ServerError):  # with the old one, the next log-in would fail
             return register(server)
@@ -185,7 +185,7 @@ def tokens_in(answer: OAuthAnswer, what: str, refresh: Secret | None = None) -> 
     access = answer.token("access_token", what)
     kind = text_at(answer.fields, "token_type") or "bearer"
     if access is None or kind.lower() != "bearer":
-        raise AnswerError(f"The answer to {what} holds no access token that can be used.")
+        raise AnswerError(f"The response to {what} contains no usable access token.")
     seconds = answer.seconds("expires_in")
     return Tokens(
         access=access,

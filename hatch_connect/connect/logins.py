@@ -38,13 +38,13 @@ _KEYRING = 30.0  # seconds; a locked keyring waits for somebody to type its pass
 _EARLY = 10.0  # seconds before its end in which a token is not used any more
 
 _WHY = {
-    "": (f"it did not answer within {_KEYRING:.0f} s", "It may be locked: unlock it, and"),
+    "": (f"it did not respond within {_KEYRING:.0f} s", "Unlock it if it is locked, and"),
     "ModuleNotFoundError": (
-        "the package `keyring` is not installed beside hatch-connect",
-        "Install it, `pip install 'hatch-connect[login]'`, and",
+        "the package `keyring` is not installed",
+        "Install it with `pip install 'hatch-connect[login]'`, and",
     ),
     "NoKeyringError": (
-        "this machine has none, as is usual without a desktop",
+        "this machine has no keyring, as is usual without a desktop",
         "Start one (`keyring diagnose` shows what is missing), and",
     ),
 }
@@ -136,13 +136,15 @@ class LoginEntry:
             if not isinstance(fresh, Tokens):
                 raise StoreError(f"{self.file.path} cannot be written: {error.strerror}.") from None
             text = (
-                f"The renewed login to {self.url} cannot be kept: {self.file.path} cannot be "
-                f"written ({error.strerror}). It holds for this call. Then log in again with: "
-                f"{self.again}"
+                f"The renewed login to {self.url} cannot be saved: {self.file.path} cannot be"
+                f" written ({error.strerror}). It is used for this command. Afterwards, log in"
+                f" again with: {self.again}"
             )
             report(Warned(text=text))
         if isinstance(fresh, str):
-            raise self.ended("the server has forgotten the program that it is for (invalid_client)")
+            raise self.ended(
+                "the server no longer knows the client that it is for (invalid_client)"
+            )
         return fresh
 
     def keep(self, tokens: Tokens, report: Report) -> None:
@@ -181,7 +183,7 @@ class LoginEntry:
                 if not in_entry:
                     raise
                 entry[_KEYS[0]] = None  # it still does not have them in the keyring
-                text = f"An earlier login may be left in the keyring. {error.message}"
+                text = f"An earlier login may remain in the keyring. {error.message}"
                 report(Warned(text=text))
 
     def _drop_old(self) -> None:
@@ -200,7 +202,7 @@ class LoginEntry:
     def ended(self, why: str) -> RefusedError:
         """Return the error that this login cannot be renewed."""
         return RefusedError(
-            f"The login to {self.url} has ended, and cannot be renewed: {why}.",
+            f"The login to {self.url} has expired and cannot be renewed: {why}.",
             status=401,
             hint=f"Log in again with: {self.again}",
         )
@@ -217,7 +219,7 @@ class LoginEntry:
         if isinstance(entry, dict) and mine:
             return entry
         raise RefusedError(
-            f"{self.file.path} holds no login to {self.url} under the name `{self.name}` any more.",
+            f"{self.file.path} no longer has a login to {self.url} named `{self.name}`.",
             status=401,
             hint=f"Log in again with: {self.again}",
         )
@@ -242,8 +244,8 @@ class LoginEntry:
     @property
     def _nobody(self) -> RefusedError:
         return RefusedError(
-            f"Nobody is logged in to {self.url}: its tokens are neither in {self.file.path} "
-            "nor in the keyring.",
+            f"Not logged in to {self.url}: its tokens are neither in {self.file.path} nor in the"
+            " keyring.",
             status=401,
             hint=f"Log in with: {self.again}",
         )
@@ -281,7 +283,7 @@ class LoginEntry:
             try:
                 return self._ask_keyring(put)
             except StoreError as error:
-                kept = f"The tokens are kept in {self.file.path}, which only you can read."
+                kept = f"The tokens are saved in {self.file.path}, which only you can read."
                 report(Warned(text=f"{error.message} {kept}"))
         entry |= zip(_KEYS, (*values, tokens.expiry), strict=True)
         return None
@@ -310,9 +312,9 @@ class LoginEntry:
             answer = ""
         if isinstance(answer, tuple):
             return answer[0]
-        why, hint = _WHY.get(answer, (f"it failed ({answer})", "Look whether it works, and"))
+        why, hint = _WHY.get(answer, (f"it failed ({answer})", "Check that it works, and"))
         raise StoreError(
-            f"The keyring with the login to {self.url} cannot be used: {why}.",
+            f"The keyring cannot be used for the login to {self.url}: {why}.",
             hint=f"{hint} try again; or use an API key: set CONNECT_API_KEY.",
         )
 

@@ -39,7 +39,7 @@ _WORDS = {
     *("invalid_redirect_uri", "invalid_client_metadata", "unsupported_token_type"),
 }
 _NEEDS = "Trusted publishing needs Connect 2026.07 or later and a licence that covers it"
-_OR_A_KEY = "or give an API key (CONNECT_API_KEY, --api-key or a stored server)."
+_OR_A_KEY = "or use an API key (CONNECT_API_KEY, --api-key or a saved server)."
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,9 @@ class OAuthAnswer:
         if not value:
             return None
         if not (value.isascii() and value.isprintable()) or " " in value:
-            raise AnswerError(f"The answer to {what} holds a token that cannot be sent: `{key}`.")
+            raise AnswerError(
+                f"The response to {what} contains a token that cannot be sent: `{key}`."
+            )
         return Secret(value)
 
     def seconds(self, key: str) -> float | None:
@@ -103,8 +105,8 @@ class OAuthAnswer:
         word = f", {self.word}" if self.word else ""
         refused = "refused"
         if self.status in _REDIRECTS:
-            refused, word = "redirected", f"{word}; that was not followed"
-            hint = "Use the URL that the server itself has for its users (Server.Address in its "
+            refused, word = "redirected", f"{word}; the redirect was not followed"
+            hint = "Use the URL that the server itself uses (Server.Address in its "
             hint += f"configuration), {_OR_A_KEY}\n{login_hint(())}"
         message = f"{what[:1].upper()}{what[1:]} was {refused} (HTTP {self.status}{word})."
         error = RefusedError(message, status=self.status, hint=hint)
@@ -122,7 +124,7 @@ class OAuthServer:
     def __init__(self, http: Http, url: str) -> None:
         if not (url.startswith("https://") or is_local(url)):
             raise UsageError(
-                f"{url} is not encrypted: no token is sent there.",
+                f"{url} is not encrypted: no token is sent to it.",
                 hint="Use https:// in the server's URL.",
             )
         check_proxy(http, url, url)
@@ -141,10 +143,10 @@ class OAuthServer:
         parts, own = _split(given), urlsplit(self.url)
         if parts is None or _origin(parts) != _origin(own) or "@" in parts.netloc:
             raise AnswerError(
-                f"{self.url} names a sign-in address (`{name}`) that is not on this server: "
-                "nothing was sent there.",
-                hint="Use the URL that the server itself has for its users (Server.Address in its "
-                f"configuration), {_OR_A_KEY}",
+                f"{self.url} names a sign-in address (`{name}`) on another server: nothing was"
+                " sent to it.",
+                hint="Use the URL that the server itself uses (Server.Address in its"
+                f" configuration), {_OR_A_KEY}",
             )
         # Put together anew, so that no spelling can lead elsewhere.
         query = f"?{parts.query}" if parts.query else ""
@@ -196,18 +198,20 @@ class OAuthServer:
     def _unsupported(self, status: int) -> RefusedError:
         if _passes(status):
             return RefusedError(
-                f"{self.url} does not answer how one signs in there (HTTP {status}).",
+                f"The sign-in configuration of {self.url} cannot be read (HTTP {status}).",
                 status=status,
-                hint="Try again later; if it stays so, tell the server's administrator.",
+                hint="Try again later; if it keeps failing, ask the server's administrator.",
             )
         login = "" if status == _NOT_FOUND else f"\n{login_hint(self._http.extra)}"
-        elsewhere = " It redirects; that was not followed." if status in _REDIRECTS else ""
+        elsewhere = (
+            " It redirects, and the redirect was not followed." if status in _REDIRECTS else ""
+        )
         return RefusedError(
-            f"{self.url} knows no sign-in by OAuth (HTTP {status}).{elsewhere}",
+            f"{self.url} does not support sign-in by OAuth (HTTP {status}).{elsewhere}",
             status=status,
-            hint="It is too old (Connect 2026.02 brought it; trusted publishing needs 2026.07), or "
-            "its administrator has turned it off, or this is not the URL of a Connect server with "
-            f"its path prefix. Correct that, {_OR_A_KEY}{login}",
+            hint="It may be too old (sign-in needs Connect 2026.02, trusted publishing 2026.07),"
+            " its administrator may have turned it off, or this is not the URL of a Connect"
+            f" server with its path prefix. Correct that, {_OR_A_KEY}{login}",
         )
 
 
@@ -216,9 +220,9 @@ def check_proxy(http: Http, url: str, called: str) -> None:
     proxy = http.proxy(url)
     if urlsplit(url).scheme == "http" and proxy and not is_local(proxy):
         raise UsageError(
-            f"{called} is not encrypted, and its way leads through a proxy on another machine: "
-            "no token is sent there.",
-            hint=f"Name {urlsplit(url).hostname} in NO_PROXY.",
+            f"{called} is not encrypted and would be reached through a proxy on another machine:"
+            " no token is sent to it.",
+            hint=f"Add {urlsplit(url).hostname} to NO_PROXY.",
         )
 
 
@@ -229,9 +233,9 @@ def exchange(server: OAuthServer, identity: Secret, audience: str) -> Secret:
     """
     if not server.takes(_EXCHANGE):
         raise RefusedError(
-            f"{server.url} has no trusted publishing; the identity token was not sent.",
+            f"{server.url} does not support trusted publishing; the identity token was not sent.",
             status=_OK,
-            hint=f"{_NEEDS}. Have it turned on, {_OR_A_KEY}",
+            hint=f"{_NEEDS}. Ask the administrator to turn it on, {_OR_A_KEY}",
         )
     what = "the exchange of the identity token for a key"
     endpoint = server.endpoint("token_endpoint")
@@ -249,8 +253,8 @@ def exchange(server: OAuthServer, identity: Secret, audience: str) -> Secret:
     key = answer.token("access_token", what)
     if key is None:
         raise AnswerError(
-            f"{server.url} took the identity token and gave no key for it.",
-            hint="Is something in front of Connect answering? Its administrator may know.",
+            f"{server.url} accepted the identity token but returned no key for it.",
+            hint="Ask its administrator whether something in front of Connect responded.",
         )
     return key
 
@@ -259,24 +263,24 @@ def _not_exchanged(answer: OAuthAnswer, url: str, what: str, audience: str) -> R
     if answer.status != _BAD_REQUEST or answer.word != "invalid_grant":
         if answer.word == "unsupported_grant_type":
             return answer.refused(f"{what} by {url}", f"{_NEEDS}; {_OR_A_KEY}")
-        again = "Try again later; if it stays so, ask" if _passes(answer.status) else "Ask"
-        hint = f"{again} the server's administrator to look into its log, {_OR_A_KEY}"
+        again = "Try again later; if it keeps failing, ask" if _passes(answer.status) else "Ask"
+        hint = f"{again} the server's administrator to check its log, {_OR_A_KEY}"
         return answer.refused(f"{what} by {url}", hint)
     if answer.says("ambiguous"):
-        message = f"This identity fits more than one trusted publisher on {url}."
+        message = f"This identity matches more than one trusted publisher on {url}."
         hint = "Remove all but one of them (in the content's settings, under Access)."
     elif answer.says("verif"):
         message = f"{url} could not verify the identity token."
         hint = (
-            "Its administrator can tell why: the server's clock must be right, it must reach the "
-            "token's issuer, and the trusted publisher must name that issuer."
+            "Ask its administrator: the server's clock must be right, it must be able to reach"
+            " the token's issuer, and the trusted publisher must name that issuer."
         )
     else:
         message = f"No content on {url} trusts this identity (its token's audience: {audience})."
         hint = (
-            "Add it as a trusted publisher of the content (in its settings, under Access), with "
-            "this very repository and branch or environment; the audience there must be the "
-            "token's: `connect`, or `identity-audience` in [tool.hatch-connect]."
+            "Add it as a trusted publisher of the content (in its settings, under Access), with"
+            " exactly this repository and branch or environment; the audience there must be the"
+            " token's: `connect`, or `identity-audience` in [tool.hatch-connect]."
         )
     return RefusedError(message, status=answer.status, hint=hint)
 

@@ -47,8 +47,8 @@ _GITHUB = _Site(
     token="GITHUB_TOKEN",  # noqa: S106 - the variable's name
     api="GITHUB_API_URL",
     change="PATCH",
-    job="A comment is for a job of GitHub Actions that `pull_request` has started.",
-    give="Give it to the step: `env: GITHUB_TOKEN: ${{ github.token }}`.",
+    job="Comments require a GitHub Actions job that was started by `pull_request`.",
+    give="Pass it to the step: `env: GITHUB_TOKEN: ${{ github.token }}`.",
     needs="The job needs `permissions: pull-requests: write`.",
 )
 _GITLAB = _Site(
@@ -57,9 +57,9 @@ _GITLAB = _Site(
     api="CI_API_V4_URL",
     change="PUT",
     query="sort=asc&",
-    job="A comment is for a job of a merge request pipeline.",
-    give="Make a project access token with the scope `api`, and set it as a masked CI/CD variable: "
-    "CI_JOB_TOKEN cannot comment.",
+    job="Comments require a job of a merge request pipeline.",
+    give="Create a project access token with the scope `api`, and set it as a masked CI/CD"
+    " variable: CI_JOB_TOKEN cannot comment.",
     needs="GITLAB_TOKEN must be an access token of the project, with the scope `api` and the role "
     "Reporter or above.",
 )
@@ -81,13 +81,13 @@ def refuse_fork(environ: Mapping[str, str]) -> None:
             base = text_at(event, "repository", "full_name")
         theirs = text_at(head, "full_name")
         is_fork = bool(event) and (theirs is None or theirs != base)
-        where = "a repository that is gone" if theirs is None else "another repository"
+        where = "a repository that no longer exists" if theirs is None else "another repository"
     if is_fork:
         raise UsageError(
-            f"This pull request is from a fork ({where}), and gets no preview: its code would run "
-            "with the variables and the data of the content.",
-            hint="Have somebody who may deploy review it and push it as a branch of this "
-            "repository: that gets a preview.",
+            f"This pull request comes from a fork ({where}) and gets no preview: its code would"
+            " run with the variables and the data of the content.",
+            hint="Ask someone who can deploy to review it and push it as a branch of this"
+            " repository, which gets a preview.",
         )
 
 
@@ -102,9 +102,10 @@ def _event(environ: Mapping[str, str]) -> dict[str, object]:
         event = None
     if not isinstance(event, dict):
         raise UsageError(
-            "Whether this pull request is from a fork is not known: GITHUB_EVENT_PATH names no "
-            "file with GitHub's event.",
-            hint="GitHub sets it for each job: give it to the step, or the container, as well.",
+            "It is not known whether this pull request comes from a fork: GITHUB_EVENT_PATH"
+            " names no file with GitHub's event.",
+            hint="GitHub sets this variable for each job: pass it to the step or the container"
+            " as well.",
         )
     return event if name or not {"pull_request", "workflow_run"}.isdisjoint(event) else {}
 
@@ -120,7 +121,9 @@ class PullRequest:
         pull = (_on_gitlab if environ.get("GITLAB_CI") else _on_github)(environ)
         token = environ.get(site.token, "").strip()
         if why_absent(token) or not (token.isascii() and token.isprintable()) or " " in token:
-            raise UsageError(f"{site.token} holds no token to comment with.", hint=site.give)
+            raise UsageError(
+                f"{site.token} is not set: commenting requires a token.", hint=site.give
+            )
         self._api = _api(site, environ)
         self._comments = f"{self._api}{pull}"
         self._token = Secret(token)
@@ -134,7 +137,7 @@ class PullRequest:
         if self._site is _GITLAB:
             me = value_at(self._ask("GET", f"{self._api}/user"), "id")
             if me is None:  # without it each call would make another
-                raise AnswerError("GitLab's answer does not tell whose token it is.")
+                raise AnswerError("GitLab's response does not say whose token it is.")
         for known in self._known():
             number = value_at(known, "id")
             its = (text_at(known, "body") or "").startswith(marker) and _is_ours(known, me)
@@ -152,7 +155,7 @@ class PullRequest:
             query = f"{self._site.query}per_page={_PAGE}&page={page}"
             found = self._ask("GET", f"{self._comments}?{query}")
             if not isinstance(found, list):
-                raise AnswerError(f"{self._site.name}'s answer is no list of comments.")
+                raise AnswerError(f"{self._site.name}'s response is not a list of comments.")
             yield from found
             if len(found) < _PAGE:
                 return
@@ -165,7 +168,7 @@ class PullRequest:
             what, method, url, headers=headers, auth=auth, **given
         )
         if response.status_code not in _DONE:
-            redirected = "; its redirect was not followed" * (response.status_code in _REDIRECTS)
+            redirected = "; the redirect was not followed" * (response.status_code in _REDIRECTS)
             raise RefusedError(
                 f"{name} refused {what} (HTTP {response.status_code}{redirected}).",
                 status=response.status_code,
@@ -174,17 +177,17 @@ class PullRequest:
         try:
             return json.loads(body)
         except (ValueError, RecursionError):
-            raise AnswerError(f"{name}'s answer to {what} is no JSON.") from None
+            raise AnswerError(f"{name}'s response to {what} is not JSON.") from None
 
 
 def _on_github(environ: Mapping[str, str]) -> str:
     """Return where the API has the comments of the job's pull request. Raises UsageError."""
     number = re.fullmatch(r"refs/pull/(\d+)/(?:merge|head)", environ.get("GITHUB_REF", ""))
     if number is None:
-        raise UsageError("GITHUB_REF names no pull request to comment on.", hint=_GITHUB.job)
+        raise UsageError("GITHUB_REF does not name a pull request to comment on.", hint=_GITHUB.job)
     repository = environ.get("GITHUB_REPOSITORY", "")
     if not re.fullmatch(r"(?!\.)[\w.-]+/(?!\.)[\w.-]+", repository, re.ASCII):
-        raise UsageError("GITHUB_REPOSITORY names no repository.", hint=_GITHUB.job)
+        raise UsageError("GITHUB_REPOSITORY does not name a repository.", hint=_GITHUB.job)
     return f"/repos/{repository}/issues/{number[1]}/comments"
 
 
@@ -194,7 +197,9 @@ def _on_gitlab(environ: Mapping[str, str]) -> str:
     project, number = "CI_MERGE_REQUEST_PROJECT_ID", "CI_MERGE_REQUEST_IID"
     for name in (project, number):
         if not re.fullmatch(r"\d+", environ.get(name, ""), re.ASCII):
-            raise UsageError(f"{name} names no merge request to comment on.", hint=_GITLAB.job)
+            raise UsageError(
+                f"{name} does not name a merge request to comment on.", hint=_GITLAB.job
+            )
     return f"/projects/{environ[project]}/merge_requests/{environ[number]}/notes"
 
 
@@ -221,7 +226,7 @@ def _api(site: _Site, environ: Mapping[str, str]) -> str:
         secure, odd = False, True
     if odd or not secure or not (url.isascii() and url.isprintable()):
         raise UsageError(
-            f"{site.api} is no https URL: the token was not sent there.",
-            hint=f"{site.name} sets it for each job.",
+            f"{site.api} is not an https URL: the token was not sent to it.",
+            hint=f"{site.name} sets this variable for each job; do not set it yourself.",
         )
     return url

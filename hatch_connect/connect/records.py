@@ -147,7 +147,7 @@ class RecordStore:
         try:
             return self._write(self._files, lambda file: _put(file, record))
         except StoreError as error:
-            error.hint = f"Name the content next time: --app-id {record.app_guid}"
+            error.hint = f"Name the content with --app-id {record.app_guid} next time."
             raise
 
     def attempts(self, server_url: str, guid: str) -> tuple[Attempt, ...]:
@@ -310,6 +310,6 @@ def _record(path: Path, url: str, entry: object) -> DeploymentRecord:
 
 def _no_record(path: Path, url: str) -> StoreError:
     return StoreError(
-        f"{path} is broken: the record for {url} is not as it should be.",
-        hint="Mend the file, or move it out of the way; it was left as it is.",
+        f"{path} is broken: the record for {url} is not valid.",
+        hint="Repair the file, or move it away; it was not changed.",
     )

@@ -112,13 +112,17 @@ def _report_other_key(
     if given.source == "the environment":
         what = "key" if found.server.credential else "login"
         name = found.server.name
-        report(Note(text=f"CONNECT_API_KEY counts before the {what} that is stored for `{name}`."))
+        report(
+            Note(
+                text=f"CONNECT_API_KEY takes precedence over the {what} that is saved for `{name}`."
+            )
+        )
 
 
 def _check_encrypted(server: Server, what: str) -> None:
     if not (server.url.startswith("https://") or is_local(server.url)):
         raise UsageError(
-            f"{server.url} is not encrypted: no {what} is sent there.",
+            f"{server.url} is not encrypted: no {what} is sent to it.",
             hint="Use https:// in the server's URL.",
         )
 
@@ -159,8 +163,8 @@ def stored_login(
         server = max(here, key=lambda s: s.login is not None, default=None)
     if server is None or server.login is None:
         raise UsageError(
-            "Which login?" if server is None else f"{server.name!r} is no login.",
-            hint="Name one by --name or its URL; `hatch-connect list` shows which there are.",
+            "No login was named." if server is None else f"{server.name!r} is not a login.",
+            hint="Use --name or the URL to name one; `hatch-connect list` shows the logins.",
         )
     completed = _completed(_ResolvedServer(server=server), choice, environ)
     return _with_headers(completed, environ, report), server.login
@@ -169,8 +173,8 @@ def stored_login(
 def _to_store(choice: ServerOptions, environ: Mapping[str, str]) -> _ResolvedServer:
     given = choice.server or environ.get("CONNECT_SERVER")
     if not given:
-        raise UsageError("Which server?", hint="Give its URL with --server.")
-    server = Server(url=server_url(given), name=choice.name, source="the option --server")
+        raise UsageError("No server was named.", hint="Set its URL with --server.")
+    server = Server(url=server_url(given), name=choice.name, source="the --server option")
     return _ResolvedServer(server=server)
 
 
@@ -202,14 +206,14 @@ class _Finder:
     def find(self, choice: ServerOptions, configured: str | None) -> _ResolvedServer:
         if choice.name and choice.server:
             raise UsageError(
-                "Both a nickname (--name) and a URL (--server) are given.",
-                hint="Give one of them.",
+                "--name and --server are mutually exclusive.",
+                hint="Use one of them.",
             )
         if choice.name:
-            source = f"the option {choice.option or '--name'}"
+            source = f"the {choice.option or '--name'} option"
             return self._named(choice.name, source, of_two=choice.option is not None)
         if choice.server:
-            return self._at(choice.server, f"the option {choice.option or '--server'}")
+            return self._at(choice.server, f"the {choice.option or '--server'} option")
         if self._environ.get("CONNECT_SERVER"):
             return self._at(self._environ["CONNECT_SERVER"], "CONNECT_SERVER")
         if configured:
@@ -226,9 +230,9 @@ class _Finder:
         fitting = [n for n, url in self._tables.items() if url and same_server(url, server.url)]
         if len(fitting) > 1:
             raise UsageError(
-                f"Several tables of `tool.hatch-connect.on` are for {server.url}: "
-                f"{', '.join(fitting)}.",
-                hint="Say with --name which one counts.",
+                f"Several tables in `tool.hatch-connect.on` are for {server.url}:"
+                f" {', '.join(fitting)}.",
+                hint="Choose one with --name.",
             )
         own = server.name or ""
         if not fitting and self._tables.get(own, own) is None:
@@ -271,14 +275,14 @@ class _Finder:
         """Report a CONNECT_SERVER that a nickname overrules; if that has a table, refuse it."""
         if not named or same_server(named, server.url):
             return
-        text = f"`{server.name}` is saved for {server.url}, and CONNECT_SERVER says {named}"
+        text = f"`{server.name}` is saved as {server.url}, but CONNECT_SERVER is {named}"
         if known:
-            raise UsageError(f"{text}.", hint="Unset CONNECT_SERVER, or correct one of them.")
-        self._report(Note(text=f"{text}, which is not used."))
+            raise UsageError(f"{text}.", hint="Unset CONNECT_SERVER, or change one of them.")
+        self._report(Note(text=f"{text}. CONNECT_SERVER is ignored."))
 
     def _unknown(self, name: str, source: str) -> UsageError:
-        there = f" Tables of `tool.hatch-connect.on`: {', '.join(self._tables)}."
-        said_by = "" if source == "the option --name" else source
+        there = f" Tables in `tool.hatch-connect.on`: {', '.join(self._tables)}."
+        said_by = "" if source == "the --name option" else source
         error = self._store.unknown(name, said_by, self._tables)
         error.hint = (
             f"{error.hint}{there if self._tables else ''}\n"
@@ -290,15 +294,15 @@ class _Finder:
         url = self._tables.get(name)
         if url and other and not same_server(url, other):
             raise UsageError(
-                f"`{name}` is {url} by `tool.hatch-connect.on.{name}.server` in pyproject.toml, "
-                f"and {source} says {other}.",
-                hint="Correct one of them, or name the table that is for this server (--name).",
+                f"`{name}` is {url} in `tool.hatch-connect.on.{name}.server` in pyproject.toml,"
+                f" but {source} says {other}.",
+                hint="Change one of them, or name the table for this server with --name.",
             )
 
     def _at(self, text: str, source: str) -> _ResolvedServer:
         if "/" not in text and self._stored(self._store.get, text):
             raise UsageError(
-                f"`{text}`, which comes from {source}, is a nickname, not a URL.",
+                f"`{text}` (from {source}) is a nickname, not a URL.",
                 hint=f"Use --name {text}.",
             )
         url = _url_of(text, source)
@@ -325,21 +329,20 @@ class _Finder:
         try:
             return look(text)
         except StoreError as error:
-            self._report(Warned(text=f"{error.message} No server of it is known for now."))
+            self._report(Warned(text=f"{error.message} Saved servers are ignored."))
             return None
 
     def _default(self) -> _ResolvedServer:
         name = self._store.default_name()
         if name and self._store.get(name):
             return self._named(name, "the store")
-        empty = ", which is empty" if "CONNECT_SERVER" in self._environ else ""
+        empty = " (which is empty)" if "CONNECT_SERVER" in self._environ else ""
         known, one = self._store.known_names(), "one"
         if self._store.servers():
             known, one = f"Choose one with --name. {known}", "another one"
         raise NoServerError(
-            f"No server is named: not by --name or --server, not by CONNECT_SERVER{empty}, not by "
-            "`tool.hatch-connect.server`, and none is the only or the default one of "
-            f"{self._store.path}.",
+            f"No server is selected: --name, --server, CONNECT_SERVER{empty} and"
+            f" `tool.hatch-connect.server` are not set, and {self._store.path} has no default.",
             hint=f"{known}\n"
             f"Log in to {one} with: hatch-connect login URL --name NAME\n"
             "or add one with its API key: hatch-connect add --name NAME --server URL\n"
@@ -429,12 +432,12 @@ def _checked_key(credential: Credential | None) -> Credential | None:
         return None
     if why_absent(value):
         raise UsageError(
-            f"The API key is {why_absent(value)}.", hint="Set the variable that it names."
+            f"The API key is {why_absent(value)}.", hint="Check the variable that it comes from."
         )
     if not (value.isascii() and value.isprintable()) or " " in value:
         raise UsageError(
-            "The API key holds characters that no API key has.",
-            hint="Copy it again from the dashboard: your name, then API Keys.",
+            "The API key contains invalid characters.",
+            hint="Copy it again from the dashboard (your name, then API Keys).",
         )
     return replace(credential, key=Secret(value))
 
@@ -443,37 +446,37 @@ def _no_key(
     found: _ResolvedServer, environ: Mapping[str, str], identity: IdentitySource | None
 ) -> NoKeyError:
     url = found.server.url
-    message = f"There is no API key for {url}, which comes from {found.server.source}."
+    message = f"There is no API key for {url} (from {found.server.source})."
     key = environ.get("CONNECT_API_KEY")
     if key is not None and (state := why_absent(key)):
         message += f" CONNECT_API_KEY is {state}."
     elif key:
         other = environ.get("CONNECT_SERVER")
         message += (
-            " CONNECT_API_KEY belongs to CONNECT_SERVER, which is another server."
+            " CONNECT_API_KEY is for CONNECT_SERVER, which is another server."
             if other
-            else " CONNECT_API_KEY alone does not go to a URL that only pyproject.toml names."
+            else " CONNECT_API_KEY is not sent to a URL that only pyproject.toml names."
             if found.only_in_project
-            else " CONNECT_API_KEY is for one of the two servers: CONNECT_SERVER must name it."
+            else " CONNECT_API_KEY is for one of the two servers: set CONNECT_SERVER to say which."
         )
     if environment_of(url, environ) is not environ:
         for name in GIVEN_IDENTITY:
             if not why_absent(environ.get(name)):
-                message += f" {name} belongs to CONNECT_SERVER, which is another server."
+                message += f" {name} is for CONNECT_SERVER, which is another server."
     if identity and found.only_in_project:
         # Its audience is the same on every server: who edits a URL could collect it.
         return NoKeyError(
-            f"{message} The identity of this workflow does not go to a URL that only "
-            "pyproject.toml names either.",
+            f"{message} The identity of this workflow is not sent to a URL that only"
+            " pyproject.toml names, either.",
             server=found.server,
-            hint=f"Name the server outside of the project: set CONNECT_SERVER={url}, or give "
-            f"--server {url}.",
+            hint=f"Name the server outside the project: set CONNECT_SERVER={url}, or use --server"
+            f" {url}.",
         )
     workflow = _workflows_way(url, environ)
-    person = "" if workflow else f"Log in with: hatch-connect login {url} --name NAME\nor store "
+    person = "" if workflow else f"Log in with: hatch-connect login {url} --name NAME\nor save "
     hint = (
-        f"{person or 'Store '}a key with: hatch-connect add --name NAME --server {url}\n"
-        f"or set CONNECT_SERVER={url} together with CONNECT_API_KEY."
+        f"{person or 'Save '}a key with: hatch-connect add --name NAME --server {url}\nor set"
+        f" CONNECT_SERVER={url} together with CONNECT_API_KEY."
     )
     hint = "\n".join(filter(None, (hint, workflow)))
     return NoKeyError(message, server=found.server, hint=hint)
@@ -488,9 +491,9 @@ def _workflows_way(url: str, environ: Mapping[str, str]) -> str:
     elif environ.get("GITHUB_ACTIONS") == "true":
         way = "give this job the permission `id-token: write`"
     elif environ.get("GITLAB_CI"):
-        way = "have `id_tokens` of this job set CONNECT_IDENTITY_TOKEN, with `aud: connect`"
+        way = "let `id_tokens` of this job set CONNECT_IDENTITY_TOKEN, with `aud: connect`"
     elif environ.get("CI") or environ.get("TF_BUILD") or environ.get("JENKINS_URL"):
-        way = "set CONNECT_IDENTITY_TOKEN_FILE to a file that holds the identity token of this job"
+        way = "set CONNECT_IDENTITY_TOKEN_FILE to a file with the identity token of this job"
     else:
         return ""
     return f"To sign in without a key (trusted publishing), {way}."

@@ -122,12 +122,12 @@ def settle(
             lost = True
             found = look()
             if found is not None:
-                report(Detail(text=f"It had arrived all the same: {error.message}"))
+                report(Detail(text=f"The request had arrived: {error.message}"))
                 return found
             asked = error.retry_after if isinstance(error, RefusedError) else None
             if late or not pauses.another(asked):
                 raise
-            report(Note(text=f"Sending it again: {error.message}"))
+            report(Note(text=f"Trying again: {error.message}"))
 
 
 class RetryPolicy(Retry):

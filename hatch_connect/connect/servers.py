@@ -50,7 +50,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 # A user name and a password before the host, which no message may show.
 _USER = re.compile(r"[^/\s]*@")
 _LIKE_A_KEY = re.compile(r"[A-Za-z0-9_-]{24,}")
-_EXAMPLE = "Give the server's URL, such as https://connect.example.com."
+_EXAMPLE = "Use the server's URL, such as https://connect.example.com."
 
 _HEADERS = "http_headers"
 
@@ -60,7 +60,7 @@ class Server:
     """A server, how to reach it, and what signs the requests to it.
 
     `url` is as `server_url` gives it; `ca_cert` is PEM text; `source` says where it was named, to
-    be put into a sentence: "the option --server", "the server 'prod' in .../servers.json"; `table`
+    be put into a sentence: "the --server option", "the server 'prod' in .../servers.json"; `table`
     is the nickname of the `on` table in pyproject.toml that speaks of it; `headers` go with every
     request to it; `login` is a person's, which signs them if there is no other credential; `local`
     is one that runs on this machine, perhaps for one call only.
@@ -156,7 +156,7 @@ class ServerStore:
         With `client_id` it is a login, and neither a key nor older tokens stay in the entry.
         """
         if not server.name:
-            raise UsageError("A server is stored under a nickname.", hint="Give one with --name.")
+            raise UsageError("A saved server needs a nickname.", hint="Set one with --name.")
         with self._changing() as entries:
             old = _objects(entries).get(server.name, {})
             # Other fields of an entry, such as tokens, belong to the URL that they were stored for.
@@ -183,7 +183,7 @@ class ServerStore:
         except OSError as error:
             raise StoreError(
                 f"{self.path} cannot be written: {error.strerror}.",
-                hint="Make its folder writable. HOME and XDG_CONFIG_HOME say where it is.",
+                hint="Make its folder writable; HOME and XDG_CONFIG_HOME determine where it is.",
             ) from error
 
     def add_login(self, server: Server, client_id: str, *, default: bool = False) -> LoginEntry:
@@ -204,14 +204,14 @@ class ServerStore:
 
         known = [*(str(server.name) for server in self.servers()), *others]
         close = get_close_matches(name, known, n=1)
-        by = f", which {said_by} gives" if said_by else ""
+        by = f" (from {said_by})" if said_by else ""
         meant = f" Did you mean `{close[0]}`?" if close else ""
         return UsageError(f"No saved server is named `{name}`{by}.{meant}", hint=self.known_names())
 
     def known_names(self) -> str:
         """Return a sentence that names the nicknames."""
         names = ", ".join(f"`{server.name}`" for server in self.servers())
-        return f"Known servers: {names}." if names else f"{self.path} holds no server."
+        return f"Saved servers: {names}." if names else f"No servers are saved in {self.path}."
 
     @cached_property
     def _entries(self) -> Mapping[str, object]:
@@ -273,7 +273,7 @@ class ServerStore:
             )
         except UsageError as error:
             raise StoreError(
-                error.message, hint="Correct it there, or add the server anew."
+                error.message, hint="Correct it there, or add the server again."
             ) from None
 
     def _read(self, name: str, entry: _Entry, key: str, kind: type[T]) -> T | None:
@@ -282,8 +282,8 @@ class ServerStore:
 
     def _wrong(self, where: str, value: object, expected: str) -> StoreError:
         return StoreError(
-            f"{self.path} is broken: `{where}` is {json_type(value)} instead of {expected}.",
-            hint="Mend the file, or move it out of the way; it was left as it is.",
+            f"{self.path} is broken: `{where}` is {json_type(value)}, not {expected}.",
+            hint="Repair the file, or move it away; it was not changed.",
         )
 
 
@@ -348,11 +348,11 @@ def _split(text: str) -> SplitResult:
         parts = urlsplit(text)
         _ = parts.port
     except ValueError:
-        raise UsageError("The server's URL cannot be understood.", hint=_EXAMPLE) from None
+        raise UsageError("The server's URL is not valid.", hint=_EXAMPLE) from None
     if parts.username is not None or parts.password is not None:
         raise UsageError(
-            f"The URL of {parts.hostname} holds a user name or a password.",
-            hint="Leave it out: Connect wants an API key, which is given on its own.",
+            f"The URL of {parts.hostname} contains a user name or a password.",
+            hint="Remove it: Connect requires an API key, which is passed separately.",
         )
     odd = not text.isprintable() or any(c.isspace() for c in text)
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or odd:
@@ -363,7 +363,7 @@ def _split(text: str) -> SplitResult:
 def _shown(text: str) -> str:
     """Return a text that is not a URL as a message may show it: it may be a password or a key."""
     if _LIKE_A_KEY.fullmatch(text):
-        return "What is given as the server (it looks like an API key)"
+        return "The value for the server (it looks like an API key)"
     shown = _USER.sub("", text)
     return f"`{shown}`" if shown.isprintable() else repr(shown)
 

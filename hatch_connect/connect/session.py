@@ -65,7 +65,7 @@ _UNAUTHORIZED = {401, 403}
 _MISSING = {Code.OBJECT_DOES_NOT_EXIST, Code.TASK_DOES_NOT_EXIST}
 _LOGGED_AS = "X-Correlation-ID"  # identifies the request in the server's log
 _ANOTHER_URL = (
-    "Check the server's URL: if it has moved, use its new one, with an API key that it gave."
+    "Check the server's URL: if it has moved, use its new one, with an API key from there."
 )
 
 
@@ -223,7 +223,7 @@ class Session:
             if not is_gateways(status, code):
                 break
             if visits == 1:
-                text = f"{url} answered {status}, as a gateway does: it is visited again."
+                text = f"{url} answered {status}, as a gateway does: visiting it again."
                 self.report(Note(text=text))
             if not pauses.another(seconds_asked(response.headers)):
                 break
@@ -267,7 +267,7 @@ class Session:
         if not api:
             return response
         raise RefusedError(
-            f"The server redirects {request} in circles.", status=response.status_code
+            f"The server redirects {request} in a loop.", status=response.status_code
         )
 
     def _warn_of_upgrade(self, url: str, target: str) -> None:
@@ -348,11 +348,11 @@ class Session:
     def _no_json(self, request: Request, response: requests.Response) -> AnswerError:
         shown = self._excerpt(response, request, response.content)
         html = "html" in response.headers.get("Content-Type", "")
-        got = f"{'an HTML page' if html else 'not JSON but'}: {shown}" if shown else "empty"
+        got = f"{'an HTML page' if html else 'not JSON'}: {shown}" if shown else "empty"
         return AnswerError(
-            f"The answer to {request} by {self._host} (HTTP {response.status_code}) is {got}",
-            hint="Is this the URL of a Posit Connect server, with its path prefix if it has one?\n"
-            f"{login_hint(self.server.headers)}",
+            f"The response to {request} from {self._host} (HTTP {response.status_code}) is {got}",
+            hint="Check that this is the URL of a Posit Connect server, including its path"
+            f" prefix.\n{login_hint(self.server.headers)}",
         )
 
     def _excerpt(self, response: requests.Response, request: Request, body: bytes) -> str:
@@ -373,10 +373,10 @@ class Session:
     def _warn(self) -> None:
         url = self.server.url
         if self.server.insecure:
-            self.report(Warned(text=f"The certificate of {url} is not checked (--insecure)."))
+            self.report(Warned(text=f"The certificate of {url} is not verified (--insecure)."))
         if url.startswith("http://") and not is_local(url):
             self.report(
-                Warned(text=f"{url} is not encrypted: others on the way can read the API key.")
+                Warned(text=f"{url} is not encrypted: others on the network can read the API key.")
             )
 
 
@@ -451,7 +451,7 @@ def _not_followed(request: str, server: str, target: str) -> tuple[str, str]:
     """Return what is said of a redirect to `target`, and the hint if it is to https only."""
     here, there = urlsplit(server), urlsplit(target)
     shown = readable(f"{there.scheme}://{there.netloc.rpartition('@')[2]}{there.path}")
-    message = f"The server redirects {request} to {shown}; that was not followed."
+    message = f"The server redirects {request} to {shown}; the redirect was not followed."
     only_https = here.hostname == there.hostname and there.scheme == "https"
     return message, f"Use {_moved(server, target)} as the server's URL." if only_https else ""
 

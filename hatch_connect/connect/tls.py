@@ -31,10 +31,14 @@ def stored_certificates(text: str | None, source: str) -> str | None:
             return read_certificates(Path(text.strip()).expanduser())
         _check(text, "It")
     except (UsageError, ValueError) as error:
-        why = error.message if isinstance(error, UsageError) else f"It is no path: {error}."
+        why = (
+            error.message
+            if isinstance(error, UsageError)
+            else (f"It is not a valid path: {error}.")
+        )
         raise UsageError(
-            f"`ca_cert` of {source} cannot be used. {why}",
-            hint="Store the server anew with `hatch-connect add --cacert FILE`, or give --cacert.",
+            f"`ca_cert` in {source} cannot be used. {why}",
+            hint="Save the server again with `hatch-connect add --cacert FILE`, or use --cacert.",
         ) from error
     return text
 
@@ -53,8 +57,9 @@ def read_certificates(path: str | Path) -> str:
         raise UsageError(f"The CA certificate {path} cannot be read: {error.strerror}.") from error
     if _PEM.encode() not in data and data.startswith(_DER):
         raise UsageError(
-            f"The CA certificate {path} is in DER form; PEM is needed.",
-            hint=f"Convert it: openssl x509 -inform der -in {path} -out {path.with_suffix('.pem')}",
+            f"The CA certificate {path} is in DER format; PEM is required.",
+            hint=f"Convert it with: openssl x509 -inform der -in {path} -out"
+            f" {path.with_suffix('.pem')}",
         )
     text = data.decode("utf-8", "replace")
     _check(text, f"The CA certificate {path}")
@@ -66,7 +71,7 @@ def _check(text: str, called: str) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=_ascii(text))
     except (ssl.SSLError, ValueError) as error:
         raise UsageError(
-            f"{called} holds no certificate in PEM form.",
+            f"{called} contains no certificate in PEM format.",
             hint="Such a file has lines that begin with -----BEGIN CERTIFICATE-----.",
         ) from error
 
@@ -111,8 +116,8 @@ def _load_named(context: ssl.SSLContext, environ: Mapping[str, str]) -> bool:
                 context.load_verify_locations(cafile=path)
         except (OSError, ssl.SSLError) as error:
             raise UsageError(
-                f"{name} names {path}, which is no file of certificates in PEM form.",
-                hint=f"Correct {name}, unset it, or give --cacert.",
+                f"{name} names {path}, which is not a file of certificates in PEM format.",
+                hint=f"Correct {name}, unset it, or use --cacert.",
             ) from error
     return bool(named)
 

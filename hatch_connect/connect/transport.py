@@ -67,7 +67,7 @@ class _Until(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - io's signature
         left = self._moment - time.monotonic()
         if left <= 0:
-            raise TimeoutError("the answer takes too long")
+            raise TimeoutError("the response takes too long")
         self._sock.settimeout(left)
         return self._raw.readinto(buffer)
 
@@ -187,7 +187,7 @@ class Http(requests.Session):
         """Return the waits between `attempts`, each so many times as long as usual."""
 
         def wait_asked(seconds: float) -> None:
-            self._report(Note(text=f"{urlsplit(url).netloc} asks to wait {seconds:.0f} s."))
+            self._report(Note(text=f"{urlsplit(url).netloc} asks to wait {seconds:g} s."))
 
         policy = self._retry_policy
         slow = policy.new(backoff_factor=policy.backoff_factor * slower)
@@ -266,7 +266,9 @@ class Http(requests.Session):
                 except (urllib3.exceptions.HTTPError, OSError) as error:
                     raise self.failure(error, what, url, most=_SHORTLY) from None
             if len(body) > _SHORT:
-                raise AnswerError(f"The answer to {what} by {urlsplit(url).netloc} is too long.")
+                raise AnswerError(
+                    f"The response to {what} from {urlsplit(url).netloc} is too long."
+                )
             return body
 
         pauses = self.pauses(url, 1 if once else ATTEMPTS)
@@ -283,7 +285,8 @@ def _read_timeout(environ: Mapping[str, str]) -> float:
         seconds = -1
     if not 0 <= seconds < float("inf"):
         raise UsageError(
-            f"CONNECT_REQUEST_TIMEOUT is `{given}`.", hint="It must be a number of seconds."
+            f"CONNECT_REQUEST_TIMEOUT is not valid: `{given}`.",
+            hint="Set it to a number of seconds.",
         )
     return min(seconds or _NO_TIMEOUT, _NO_TIMEOUT)
 

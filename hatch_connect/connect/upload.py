@@ -68,7 +68,7 @@ class BundleBody:
     def __exit__(self, _kind: object, exception: BaseException | None, _trace: object) -> None:
         self._file.close()
         if isinstance(exception, KeyboardInterrupt):
-            exception.add_note(f"The upload had sent {self.shown_sent}.")
+            exception.add_note(f"{self.shown_sent} had been uploaded.")
 
     def __len__(self) -> int:
         return self._size
@@ -129,7 +129,7 @@ class BundleBody:
                 left = length - offset
                 block = part.read(left if size < 0 else min(size, left))
                 if not block:
-                    raise BundleError(f"{self._path} became shorter while it was uploaded.")
+                    raise BundleError(f"{self._path} was truncated during the upload.")
                 self._handed += len(block)
                 return block
             offset -= length
@@ -163,17 +163,17 @@ def explain(error: ServerError, body: BundleBody, largest: Largest) -> None:
     """Add to an upload's error how much was sent, and the sizes if they may be the reason."""
     files = "".join(f"\n  {_human(count)}  {name}" for name, count in largest)
     smaller = (
-        "Leave out what the content does not need with `exclude` in [tool.hatch-connect], or ask "
-        "the administrator for a higher limit."
+        "Leave out files that the content does not need with `exclude` in [tool.hatch-connect],"
+        " or ask the administrator for a higher limit."
     )
     smaller = f"The largest files:{files}\n{smaller}" if files else smaller
     lead, hint = "", error.hint
     if isinstance(error, RefusedError) and error.status == _CONTENT_TOO_LARGE:
         early = "" if body.sent else f", which stopped it after {_human(body.taken)}"
-        lead = f"The bundle of {_human(len(body))} is too large for the server{early}: "
+        lead = f"The bundle ({_human(len(body))}) is too large for the server{early}: "
         hint = smaller
     elif not body.sent and isinstance(error, LostAnswerError):
-        lead = f"The upload broke off after {body.shown_sent}: "
+        lead = f"The upload was interrupted after {body.shown_sent}: "
         hint = f"{hint} The bundle may also be too large for the server. {smaller}"
     elif not body.sent and body.taken:
         lead = f"The upload was stopped after {body.shown_sent}: "
@@ -190,10 +190,9 @@ def check_received(received: str | None, body: BundleBody) -> None:
     """
     if received is not None and len(received) == len(body.md5) and received != body.md5:
         raise AnswerError(
-            f"The server received another archive than the one that was sent (MD5 {received}, not "
-            f"{body.md5}); it was not deployed.",
-            hint="Something on the way, such as a proxy, changed it: try again, or ask the "
-            "administrator.",
+            f"The server received a different archive from the one that was sent (MD5 {received},"
+            f" not {body.md5}); it was not deployed.",
+            hint="Try again, or ask the administrator: a proxy in between may have changed it.",
         )
 
 

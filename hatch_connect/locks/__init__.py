@@ -136,7 +136,7 @@ def _require_no_other_list(config: ProjectConfig) -> None:
     places = dict.fromkeys((config.root, config.content_root))
     for said, hint in (*_conda(config.root), *_lists(config, places), *_scripts(config)):
         raise LockError(
-            f"{config.root} has no lock, and {said} what it needs.",
+            f"{config.root} has no lock, but {said} what it needs.",
             hint=hint + _INSTEAD,
         )
 
@@ -148,7 +148,7 @@ def _conda(root: Path) -> Iterator[tuple[str, str]]:
             named = re.search(rb"^name:[ \t]*([\w.-]+)", text, re.MULTILINE)
             name = named[1].decode() if named else "NAME"
             run = f"conda run -n {name} python -m pip list --format=freeze > {_REQUIREMENTS.file}"
-            yield f"{path.name} says", f"Make a list of it: {run}"
+            yield f"{path.name} says", f"Convert it to a requirements file: {run}"
 
 
 def _lists(config: ProjectConfig, places: Iterable[Path]) -> Iterator[tuple[str, str]]:
@@ -160,10 +160,16 @@ def _lists(config: ProjectConfig, places: Iterable[Path]) -> Iterator[tuple[str,
         says = "says" if len(names) == 1 else "say"
         said = f"{shortened(names, _SHOWN)} {says}"
         if made:
-            yield said, f"Make a list of it: uv pip compile {names[0]} -o {_REQUIREMENTS.file}"
+            yield (
+                said,
+                (
+                    f"Compile it to a requirements file: uv pip compile {names[0]} -o"
+                    f" {_REQUIREMENTS.file}"
+                ),
+            )
         else:
             line = f'requirements-file = "{names[0]}"'
-            yield said, f"Name the one that counts in [tool.hatch-connect]: {line}"
+            yield said, f"Choose one in [tool.hatch-connect]: {line}"
 
 
 def _scripts(config: ProjectConfig) -> Iterator[tuple[str, str]]:
@@ -174,13 +180,13 @@ def _scripts(config: ProjectConfig) -> Iterator[tuple[str, str]]:
         if _SCRIPT.search(path.read_text("utf-8", "replace")):
             name = path.relative_to(config.root).as_posix()
             command = f"uv export --script {name} -o {_REQUIREMENTS.file}"
-            yield f"{name} says (PEP 723)", f"Make a list of it: {command}"
+            yield f"{name} says (PEP 723)", f"Export it to a requirements file: {command}"
 
 
 def _foreign(path: Path, *, instead: str = "") -> LockError:
     return LockError(
-        f"{path} is a lock that only its own tool reads right.",
-        hint=f"Make a lock of it that can be read here: {_FOREIGN[path.name]}{instead}",
+        f"{path} is a lock that only its own tool can read reliably.",
+        hint=f"Export it to a supported format: {_FOREIGN[path.name]}{instead}",
     )
 
 
@@ -192,8 +198,8 @@ def _named(config: ProjectConfig) -> LockFile | None:
         path = config.root / text
         if not is_file(path):
             raise LockError(
-                f"There is no {excerpt(str(path))}, which `{key}` names.",
-                hint="Write the file's path from the project's root, or make the lock.",
+                f"{excerpt(str(path))}, which `{key}` names, does not exist.",
+                hint="Set the path of the file relative to the project's root, or create the lock.",
             )
         hatch = path == config.root / config.hatch_environment.lock_file
         return LockFile(
@@ -214,7 +220,7 @@ def _found(config: ProjectConfig) -> LockFile | None:
         return LockFile(path=compiled, format=_REQUIREMENTS, because=because)
     for form in _FORMATS:
         if (root / form.file).is_file():
-            because = f"the first of the locks that {root} holds"
+            because = f"the first lock found in {root}"
             return LockFile(path=root / form.file, format=form, because=because)
         if form is _UV and (shared := _workspace_lock(root)) is not None:
             return shared
@@ -249,8 +255,8 @@ def _format_of(path: Path) -> LockFormat:
         if form.names.fullmatch(path.name):
             return form
     raise LockError(
-        f"{path} is no lock that can be read.",
-        hint=f"These can: {', '.join(form.listed for form in _FORMATS)}.",
+        f"{path} is not a supported lock.",
+        hint=f"Supported locks: {', '.join(form.listed for form in _FORMATS)}.",
     )
 
 
@@ -307,7 +313,7 @@ def read_lock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
         lock = found.format.read(found, config, target)
     except RecursionError:
         raise LockError(
-            f"{found.path} has markers that are nested deeper than any tool writes them.",
+            f"{found.path} has markers that are nested too deeply.",
             hint="Lock the project again.",
         ) from None
     return apply_declared_sources(

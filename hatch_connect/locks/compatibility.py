@@ -185,16 +185,19 @@ class Pinner:
         if package.moving is not None:
             return f"{package} names {package.moving}."
         if parse_requirement(package.requirement) is None:
-            return f"{str(package)!r} gives no valid requirement."
+            return f"{str(package)!r} is not a valid requirement."
         if self.config.hashes and any(not _HASH.fullmatch(each) for each in package.hashes):
-            return f"{package} has a hash that is none."
+            return f"{package} has an invalid hash."
         return None
 
     def hash_problem(self, package: LockedPackage) -> str | None:
         """Return that a package has no hash, if each must have one."""
         if not self.config.hashes or package.hashes:
             return None
-        return f"{package} has no hash in {self.place}, and `hashes = true` needs one for each."
+        return (
+            f"{package} has no hash in {self.place}, but `hashes = true` requires one for"
+            " every package."
+        )
 
     def wheel_problem(self, package: LockedPackage) -> str | None:
         """Return why nothing of a package can be installed on the target."""
@@ -207,7 +210,7 @@ class Pinner:
     def _build_note(self, package: LockedPackage) -> str | None:
         if not package.has_sdist or self._fits(package):
             return None
-        return f"{package} has no wheel for the target: the server builds it."
+        return f"{package} has no wheel for the target: the server will build it."
 
     def _fits(self, package: LockedPackage) -> bool:
         return package.wheels is None or is_compatible(package.wheels, self.tags)
@@ -224,7 +227,7 @@ def index_note(index: str | None) -> str | None:
     if index is None or index.rstrip("/") == PUBLIC_INDEX:
         return None
     shown = without_credentials(index)
-    return f"Packages come from {shown}: the index that the server uses must have them."
+    return f"Packages come from {shown}: make sure that the index of the server has them."
 
 
 def written_indexes(indexes: Iterable[str | None]) -> tuple[str, ...]:
@@ -240,12 +243,12 @@ def url_problem(called: str, url: str) -> str | None:
         return f"{called} has credentials in its URL: {shown}."
     parts = parted(url)
     if not parts.scheme:
-        return f"{called} has a URL that is none: {shown}."
+        return f"{called} has an invalid URL: {shown}."
     secret = _SECRET_KEYS & {key.lower() for key, _ in parse_qsl(parts.query)}
     if secret:
         return f"{_without_query(called)} has a `{min(secret)}` in its URL: {_without_query(url)}."
     if parts.scheme.rpartition("+")[2] == "file" or parts.hostname in _LOCAL_HOSTS:
-        return f"{called} comes from a place that only this machine can reach: {shown}."
+        return f"{called} comes from a location that only this machine can reach: {shown}."
     return None
 
 
@@ -291,7 +294,8 @@ def environments_by_patch(
     allowed = parse_specifier(requires_python or "")
     if allowed is None:
         raise LockError(
-            f"{path} is damaged: `{excerpt(str(requires_python))}` is no range of Python versions.",
+            f"{path} is damaged: `{excerpt(str(requires_python))}` is not a valid range of Python"
+            " versions.",
             hint="Lock the project again.",
         )
     every = {patch: target.environment(patch) for patch in first_patches(text, target)}
@@ -302,8 +306,8 @@ def environments_by_patch(
     }
     if not found:
         raise LockError(
-            f"{path} is for Python {requires_python}, and {target.python} was asked for.",
-            hint="Lock for that Python, or ask for another with `python-version`.",
+            f"{path} is for Python {requires_python}, but {target.python} was requested.",
+            hint="Lock for that Python, or request another one with `python-version`.",
         )
     return found
 

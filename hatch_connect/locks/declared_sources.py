@@ -237,16 +237,16 @@ def apply_declared_sources(
                 problems.append(f"{source.where} is {source}, {applied}")
         else:
             problems += [
-                f"{source.where} is {source}, and {lock.called} has {had}."
+                f"{source.where} is {source}, but {lock.called} has {had}."
                 for had in _contradictions(source, pins, lock)
             ]
     if lock.format == UV and asked:
         problems += unsatisfied(config, lock.pins, target, local=lock.local, called=UV)
     raise_if_any(
         Problems(
-            f"{lock.called} has not what {config.path} declares:",
-            "Lock again with the tool that knows these sources (Hatch 1.18 or newer:"
-            " hatch env lock), or let both name the same.",
+            f"{lock.called} does not match the sources that {config.path} declares:",
+            "Lock again with a tool that supports these sources (Hatch 1.18 or newer: hatch env"
+            " lock), or make both name the same source.",
             problems,
         ),
     )
@@ -265,15 +265,15 @@ def _applied(
     """Return the lock with a package that is built in place of its pins, or what speaks against."""
     beside = _beside(lock, source)
     if one is None or not is_there(one.path):
-        return "which is not there." if one is not None or pins else lock
+        return "which does not exist." if one is not None or pins else lock
     if beside is not None:
         same = resolved(beside.path) == resolved(one.path)
-        return lock if same else f"and {lock.called} has {beside.path}."
+        return lock if same else f"but {lock.called} has {beside.path}."
     if pins and lock.verbatim is not None:
         line = excerpt(pins[0].requirement)
         return (
-            f"and {lock.called} has `{line}`, which would be installed"
-            " instead: `compile-requirements = true` builds the one that is meant."
+            f"but {lock.called} has `{line}`, which would be installed instead: set"
+            " `compile-requirements = true` to build the declared one."
         )
     kept = tuple(pin for pin in lock.pins if pin not in pins)
     return replace(lock, pins=kept, local=(*lock.local, one))
@@ -300,7 +300,9 @@ def _contradiction(source: PackageSource, pin: Pin, lock: Lock) -> str | None:
     if source.kind == "index":
         if url is not None or _comes_from(source.place, pin, lock):
             return None
-        return f"{had} from {pin.index}" if pin.index else f"{had} and does not name that index"
+        if pin.index:
+            return f"{had} from {pin.index}"
+        return f"{had}, which does not name that index"
     if url is None:
         return f"{had}, from an index"
     if source.kind == "url":
@@ -402,7 +404,7 @@ def unsatisfied(
     for one in built.values():
         metadata = metadata_in(config.project, one.path)
         texts = metadata.dependencies if metadata else ()
-        wanted += [(text, f" {one.name} asks for it.") for text in texts]
+        wanted += [(text, f" It is required by {one.name}.") for text in texts]
     return [
         f"`{text}` {problem}{by}"
         for text, by in wanted

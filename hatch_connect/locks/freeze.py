@@ -34,7 +34,7 @@ def freeze(interpreter: Interpreter, *, own_name: str, root: Path | None = None)
             "Lock the project (`uv lock`), or list its packages in a requirements.txt.",
             [
                 *filter(None, map(_problem, pinned)),
-                *(f"{folder} gives no name or no version." for folder in interpreter.broken),
+                *(f"{folder} has no name or no version." for folder in interpreter.broken),
             ],
         )
     )
@@ -96,9 +96,9 @@ def _problem(installed: Installed) -> str | None:
     if has_credentials(url.url):
         return f"{called} was installed from a URL with credentials in it."
     if url.vcs == "git" and not is_commit(url.commit or ""):
-        return f"{called} was installed from {url.url}, and no commit of it is known."
+        return f"{called} was installed from {url.url}, but its commit is not known."
     if url.editable or (url.directory and _path(url).is_dir()):
-        return f"{called} was installed from a folder of this machine: {url.url}."
+        return f"{called} was installed from a folder on this machine: {url.url}."
     return None
 
 
@@ -106,8 +106,8 @@ def _note(installed: Installed) -> str | None:
     if not _is_file(installed.direct_url):
         return None
     return (
-        f"{installed.name} {installed.version} was installed from a file: the server takes the one"
-        " of that version from its index."
+        f"{installed.name} {installed.version} was installed from a file: the server will install"
+        " that version from its index."
     )
 
 

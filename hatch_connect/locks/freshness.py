@@ -97,7 +97,7 @@ class Compared:
         return [
             *self._compared(_locked_dist(self.locked), self._project_dist()),
             *(f"The extra `{name}` is not in the lock." for name in sorted(in_project - in_lock)),
-            *(f"The extra `{name}` is in the lock only." for name in sorted(in_lock - in_project)),
+            *(f"The extra `{name}` is only in the lock." for name in sorted(in_lock - in_project)),
         ]
 
     def _compared(
@@ -108,7 +108,7 @@ class Compared:
         in_project = {wanted for wanted in asked if wanted.name not in split}
         return [
             *(f"{wanted} is not in the lock." for wanted in sorted(in_project - in_lock)),
-            *(f"{wanted} is in the lock only." for wanted in sorted(in_lock - in_project)),
+            *(f"{wanted} is only in the lock." for wanted in sorted(in_lock - in_project)),
         ]
 
     def _project_dist(self) -> Iterator[_LockedRequirement]:
@@ -179,7 +179,7 @@ def _python_differences(lock: Table, requires: str | None) -> list[str]:
     if locked == asked or (len(members) > 1 and locked and locked < asked):
         return []
     asked_for = f"`project.requires-python` is `{requires}`"
-    return [f"{asked_for}, and the lock has `{in_lock}`."]
+    return [f"{asked_for}, but the lock has `{in_lock}`."]
 
 
 def _allowed(versions: SpecifierSet) -> frozenset[str]:

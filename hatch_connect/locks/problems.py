@@ -54,7 +54,7 @@ def unknown_names(
         there = ", ".join(sorted(map(str, known))) or "none"
         for name in names:
             if name not in known:
-                yield f"There is no {kind} `{name}`{place} (there are: {there})."
+                yield f"There is no {kind} named `{name}`{place} (available: {there})."
 
 
 def credential_problems(text: str) -> list[str]:
@@ -62,4 +62,4 @@ def credential_problems(text: str) -> list[str]:
     if not has_credentials(text):
         return []
     urls = {excerpt(url) for url in _URL.findall(text) if has_credentials(url)}
-    return [f"There are credentials in the URL {url}." for url in sorted(urls)]
+    return [f"The URL {url} contains credentials." for url in sorted(urls)]

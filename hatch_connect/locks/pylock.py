@@ -107,7 +107,7 @@ def read_pylock(found: LockFile, config: ProjectConfig, target: Target) -> Lock:
     pins = reader.pinner.pins(installed)
     raise_if_any(
         Problems(
-            f"{found.path} holds credentials:",
+            f"{found.path} contains credentials:",
             "Keep them in the configuration of the tool that locks, and lock again.",
             credential_problems(text),
         ),
@@ -169,14 +169,14 @@ def _stale(found: LockFile, reader: _Reader, pins: tuple[Pin, ...]) -> Iterator[
         declared = declared_local(config, reader.target, uv=not found.hatch)
         built = (*declared, *reader.local.values())
         yield Problems(
-            f"{found.path} is stale: it is not what {config.path} asks for.",
+            f"{found.path} is out of date: it does not match {config.path}.",
             f"{_AGAIN}{with_hatch}.",
             unsatisfied(config, pins, reader.target, local=built),
         )
     yield Problems(
-        f"{found.path} is stale: it has what nothing asks for.",
+        f"{found.path} is out of date: it has packages that nothing requires.",
         f"{_AGAIN}.",
-        [f"`{name}` is in the lock only." for name in reader.unasked(pins)],
+        [f"`{name}` is only in the lock." for name in reader.unasked(pins)],
     )
 
 
@@ -190,7 +190,7 @@ def _parsed(found: LockFile) -> Pylock:
         raise LockError(f"{path}: {error}.", hint="Update hatch-connect.") from None
     except PylockValidationError as error:
         raise LockError(
-            f"{path} is no valid lock: {excerpt(str(error))}.", hint=f"{_AGAIN}."
+            f"{path} is not a valid lock: {excerpt(str(error))}.", hint=f"{_AGAIN}."
         ) from None
 
 
@@ -221,13 +221,13 @@ def _asked_problems(pylock: Pylock, found: LockFile, config: ProjectConfig) -> I
     )
     baked_extras, baked_groups = _baked(pylock)
     yield Problems(
-        f"{found.path} has not all that is asked for:",
-        f"{_AGAIN}, with these extras and groups, or do not ask for them.",
+        f"{found.path} does not have everything that was requested:",
+        f"{_AGAIN}, with these extras and groups, or do not request them.",
         list(unknown_names(config, extras | baked_extras, groups | baked_groups, place=" in it")),
     )
     more = (baked_extras - {*config.extras}) | (baked_groups - {"main", *config.groups})
     yield Problems(
-        f"{found.path} has more than is asked for:",
+        f"{found.path} has more than was requested:",
         "Export it again without: poetry export -f pylock.toml -o pylock.toml",
         [f"It was exported with `{name}`." for name in sorted(more)],
     )
@@ -304,8 +304,8 @@ class _Reader:
             place = _place(source)
             here = not package.is_direct and (place.startswith("file:") or "://" not in place)
             note = (
-                f"{self.path.name} names files of this machine: the server takes their versions"
-                " from its own index, which must have them."
+                f"{self.path.name} names files on this machine: the server will install their"
+                " versions from its own index, which must have them."
             )
             yield replace(self._locked(package), note=note if here else None)
 
@@ -368,7 +368,9 @@ class _Reader:
             problem = self._problem(package, environment)
             if package.name in names:
                 versions = f"{_called(names[package.name])} and {_called(package)}"
-                problem = f"{versions} exclude one another, and the lock has both for the target."
+                problem = (
+                    f"{versions} are mutually exclusive, but the lock has both for the target."
+                )
             if problem is None:
                 names[package.name] = package
             yield package, problem
@@ -377,7 +379,9 @@ class _Reader:
         python, requires = environment["python_full_version"], package.requires_python
         # `requires-python` of a single package (PEP 751) must hold for each patch release.
         if requires is not None and not requires.contains(python, prereleases=True):
-            return f"{_called(package)} needs Python {requires}, and {python} may be met."
+            return (
+                f"{_called(package)} requires Python {requires}, but the server may run {python}."
+            )
         wheels = [wheel.filename for wheel in package.wheels or ()]
         # An sdist, a repository or an archive can be built on the server, whatever the wheels are.
         alone = package.sdist is None and not package.is_direct
@@ -395,9 +399,9 @@ class _Reader:
         # A lock is untrusted input: a folder that only it names must lie inside the project.
         if named is None and not resolved(path).is_relative_to(self.config.root.resolve()):
             name = self.config.path.name
-            return None, f"{shown}, which is outside of the project, and {name} does not name it."
+            return None, f"{shown}, which is outside the project and not named in {name}."
         local = LocalPackage(name=package.name, path=path, because=self._because(package))
-        return local, None if is_there(path) else f"{shown}, which is not there."
+        return local, None if is_there(path) else f"{shown}, which does not exist."
 
     def _locked(self, package: Package) -> LockedPackage:
         url, requirement = _source(package)
@@ -416,7 +420,7 @@ class _Reader:
         )
 
     def _because(self, package: Package) -> str:
-        silent = (f"{self.path.name}, which does not say who asks",)
+        silent = (f"{self.path.name}, which does not say what requires it",)
         return ", ".join(self.asking.get(package.name, silent))
 
 
@@ -439,7 +443,7 @@ def _moving(package: Package) -> str | None:
     vcs = package.vcs
     if vcs is None or vcs.type != "git" or is_commit(vcs.commit_id):
         return None
-    return f"`{excerpt(vcs.commit_id)}`, which is no commit: a branch or tag may move"
+    return f"`{excerpt(vcs.commit_id)}`, which is not a commit: a branch or tag may move"
 
 
 def _place(source: Source) -> str:
@@ -526,8 +530,8 @@ def _why_not(package: Package, environment: dict[str, str], chosen: Chosen) -> s
             for kind, variable in (("extra", "extras"), ("group", "dependency_groups"))
             for name in everything[variable] - chosen[variable]
         ]
-        return f"only {' or '.join(sorted(names))} asks for it"
-    return f"the lock has it only where {package.marker}"
+        return f"only required by {' or '.join(sorted(names))}"
+    return f"only in the lock where {package.marker}"
 
 
 def _named(package: Package, variable: str) -> set[str]:

@@ -179,16 +179,16 @@ def read_requirements(found: LockFile, config: ProjectConfig, target: Target) ->
     raise_if_any(
         Problems(
             f"{found.path} cannot be used on Connect:",
-            "Correct these lines, or lock the project (uv lock) and let the lock be used.",
+            "Correct these lines, or lock the project with `uv lock` and use that lock.",
             sorted(problems, key=_by_place),
         ),
         Problems(
-            f"{config.path} has not all that is asked for:",
+            f"{config.path} does not have everything that was requested:",
             "Correct `extras` and `groups`.",
             list(unknown_names(config, extras, groups)),
         ),
         Problems(
-            f"{found.path} is stale: it is not what {config.path} asks for.",
+            f"{found.path} is out of date: it does not match {config.path}.",
             _remedy_if_stale(found, config),
             stale,
         ),
@@ -203,12 +203,12 @@ def _is_choice(config: ProjectConfig) -> bool:
 
 
 def _remedy_if_stale(found: LockFile, config: ProjectConfig) -> str:
-    remedy = "Compile it again, or correct the project's dependencies."
+    remedy = "Compile it again, or change the project's dependencies."
     exact = config.compile_requirements or config.strict or found.hatch
     if exact or found.path.parent != config.root:
         return remedy
     return (
-        f"{remedy}\nIf it was written by hand and is to ship as it is, name it in"
+        f"{remedy}\nIf it was written by hand and should ship as it is, name it in"
         f' [tool.hatch-connect]: requirements-file = "{found.path.name}"'
     )
 
@@ -221,7 +221,7 @@ def _as_written(
     notes = list(_variables(written))
     if config.extras or config.groups:
         notes.append(
-            f"{found.path.name} ships as it is: `extras` and `groups` choose nothing from it."
+            f"{found.path.name} ships as it is: `extras` and `groups` have no effect on it."
         )
     lock = Lock(
         path=found.path,
@@ -306,12 +306,14 @@ def _local_problems(written: _Written) -> Iterator[str]:
             yield f"{line.place}: `-e {shown}` is editable, which the server cannot install."
         elif line.local is not None and line.text.partition("@")[2].strip().startswith("file:"):
             place = excerpt(line.text.partition("@")[2].strip())
-            yield f"{line.place}: it comes from a place that only this machine can reach: {place}."
+            yield (
+                f"{line.place}: it comes from a location that only this machine can reach: {place}."
+            )
         elif line.local is not None:
-            yield f"{line.place}: `{shown}` is a path of this machine."
+            yield f"{line.place}: `{shown}` is a path on this machine."
     for index in written.indexes:
         if "://" not in index.value or index.value.startswith("file:"):
-            yield f"{index.place}: {excerpt(index.value)} is a folder of this machine."
+            yield f"{index.place}: {excerpt(index.value)} is a folder on this machine."
 
 
 def _variables(written: _Written) -> Iterator[str]:
@@ -319,7 +321,7 @@ def _variables(written: _Written) -> Iterator[str]:
     texts = [(line.place, line.text) for line in written.lines]
     for place, text in (*texts, *((index.place, index.value) for index in written.indexes)):
         for name in dict.fromkeys(_VARIABLE.findall(text)):
-            yield f"{place}: {name} must be set where the server installs the packages."
+            yield f"{place}: {name} must be set on the server when it installs the packages."
 
 
 def _unhashed(lines: list[_Line], *, asked: bool) -> Iterator[str]:
@@ -328,11 +330,13 @@ def _unhashed(lines: list[_Line], *, asked: bool) -> Iterator[str]:
     if not asked and not any(line.hashes for line in lines):
         return
     reason = (
-        "`hashes = true` needs one for each" if asked else "other lines have: pip takes all or none"
+        "`hashes = true` requires one on every line"
+        if asked
+        else "other lines have one: pip requires all or none"
     )
     for line in wanted:
         if not line.hashes:
-            yield f"{line.place}: `{excerpt(line.text)}` has no hash, and {reason}."
+            yield f"{line.place}: `{excerpt(line.text)}` has no hash, but {reason}."
 
 
 def _unpinned(lines: list[_Line]) -> Iterator[str]:
@@ -350,14 +354,14 @@ def _open(line: _Line) -> str | None:
     if line.url is None:
         return None if line.version else "is not pinned to one version"
     if line.requirement is None:
-        return "names no package, only a URL"
+        return "is a URL without a package name"
     parts = parted(line.url)
     if "+" not in parts.scheme:
         return None
     named = parts.path.rpartition("@")
     if named[1] and is_commit(named[2]):
         return None
-    return "names no commit, and a branch or tag may move"
+    return "does not name a commit, and a branch or tag may move"
 
 
 def is_pinned(data: bytes) -> bool:
@@ -475,7 +479,7 @@ def _indexes_of(place: str, options: dict[str, Any]) -> Iterator[_Index | str]:
         given = options.get(option) or ()
         for value in (given,) if isinstance(given, str) else given:
             if has_credentials(without_variables(value)):
-                yield f"{place}: the URL {excerpt(value)} has credentials in it."
+                yield f"{place}: the URL {excerpt(value)} contains credentials."
             else:
                 yield _Index(place=place, option=option, value=value)
 
@@ -484,9 +488,9 @@ def _include_problem(path: Path, root: Path, via: tuple[Path, ...]) -> str | Non
     if path in via:
         return f"{path.name} includes itself."
     if not is_file(path):
-        return f"there is no {excerpt(str(path))}, which it includes."
+        return f"it includes {excerpt(str(path))}, which does not exist."
     if not path.is_relative_to(root):
-        return f"{path} is outside of the project and is not shipped."
+        return f"{path} is outside the project and does not ship."
     return None
 
 
@@ -497,7 +501,7 @@ def _line(place: str, written: str, project: Project, *, constraint: bool) -> _L
     local = _local(plain, project.root)
     requirement = parse_requirement(plain) or _named(plain, local, project)
     if requirement is None and local is None and not _URL.match(plain):
-        return f"{place}: `{excerpt(text)}` is no requirement."
+        return f"{place}: `{excerpt(text)}` is not a valid requirement."
     return _Line(
         place=place,
         text=plain,
@@ -545,10 +549,12 @@ def _decoded(path: Path, data: bytes) -> _File:
     try:
         text = data.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     except (LookupError, ValueError):
-        kind = encoding_of(data) if encoding == "utf-8" else f"not the {encoding} that it says"
+        kind = (
+            encoding_of(data) if encoding == "utf-8" else (f"not in {encoding}, which it declares")
+        )
         raise _unreadable(path, f"it is {kind}") from None
     if "\0" in text:
-        raise _unreadable(path, f"it is {encoding_of(data)}, or holds a NUL byte")
+        raise _unreadable(path, f"it is {encoding_of(data)}, or contains a NUL byte")
     return _File(path=path, data=data, text=text)
 
 
@@ -659,7 +665,7 @@ def _reduced_line(
         name = line.name or canonicalize_name(config.project_name)
         return Omitted(name=name, version=line.version, because="the project itself")
     if not _is_wanted(line, config, target):
-        because = f"it is wanted only where {marker}"
+        because = f"it is only required where {marker}"
         return Omitted(name=line.name or "", version=line.version, because=because)
     if line.local is not None:
         return _built(line, line.local)
@@ -682,7 +688,7 @@ def _reduced_line(
 
 def _built(line: _Line, path: Path) -> LocalPackage | str:
     if not is_there(path):
-        return f"{line.place}: there is no {excerpt(str(path))}, which it is built from."
+        return f"{line.place}: it is built from {excerpt(str(path))}, which does not exist."
     if line.name is None:
         return f"{line.place}: `{excerpt(line.text)}` has no name in a [project] table."
     return LocalPackage(name=line.name, path=path, because=line.because)

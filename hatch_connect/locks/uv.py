@@ -149,7 +149,7 @@ class _Graph:
             return found[0]
         told = f"{edge.name} {edge.version or ''}".strip()
         raise LockError(
-            f"The lock is damaged: {len(found)} packages answer to `{excerpt(told)}`.",
+            f"The lock is damaged: {len(found)} packages match `{excerpt(told)}`.",
             hint=_AGAIN,
         )
 
@@ -213,8 +213,8 @@ def _graph(found: LockFile) -> _Graph:
     version = content.get("version")
     if version != _VERSION:
         raise LockError(
-            f"{path} has version {excerpt(str(version))} of uv's format; version {_VERSION} is"
-            " understood.",
+            f"{path} has version {excerpt(str(version))} of uv's format; only version {_VERSION}"
+            " is supported.",
             hint="Update hatch-connect, or lock with an older uv.",
         )
     try:
@@ -233,7 +233,7 @@ def _root(graph: _Graph, path: Path, config: ProjectConfig) -> _Package:
         return root
     if root is None and not config.metadata.has_project and graph.members:
         return _workspace_root(graph)
-    has = f"it has `{excerpt(root.name)}`" if root else "it has none for this folder"
+    has = f"it is for `{excerpt(root.name)}`" if root else "it has no project for this folder"
     raise LockError(
         f"{path} is not the lock of the project `{config.project_name}`: {has}.",
         hint=_AGAIN,
@@ -269,9 +269,9 @@ def _project_problems(
         unknown = [*_unknown(root, config), *_exclusive(graph, root, config)]
     except (KeyError, TypeError, AttributeError):
         raise _damaged(path) from None
-    yield Problems(f"{path} is stale: it does not say what {config.path} says.", _AGAIN, stale)
+    yield Problems(f"{path} is out of date: it does not match {config.path}.", _AGAIN, stale)
     yield Problems(
-        f"{path} has not all that is asked for:",
+        f"{path} does not have everything that was requested:",
         "Correct `extras` and `groups`, or add them to the project and run: uv lock",
         unknown,
     )
@@ -298,13 +298,13 @@ def _local_problems(
         except (KeyError, TypeError, AttributeError):
             raise _damaged(path) from None
         yield Problems(
-            f"{path} is stale: it does not say what {folder / PYPROJECT} says.", _AGAIN, stale
+            f"{path} is out of date: it does not match {folder / PYPROJECT}.", _AGAIN, stale
         )
 
 
 def _text_problems(text: str, graph: _Graph, path: Path, target: Target) -> Iterator[Problems]:
     yield Problems(
-        f"{path} holds credentials:",
+        f"{path} contains credentials:",
         "Keep them in uv's own store (`uv auth login`) or in the environment, and lock again.",
         credential_problems(text),
     )
@@ -315,7 +315,7 @@ def _text_problems(text: str, graph: _Graph, path: Path, target: Target) -> Iter
         for environment in target.environments()
     ):
         yield Problems(
-            f"{path} was made for other machines:",
+            f"{path} was made for other platforms:",
             "Add linux to `tool.uv.environments`, and lock again: uv lock",
             [f"`{marker}` does not hold on {target}." for marker in graph.systems],
         )
@@ -340,7 +340,7 @@ def _exclusive(graph: _Graph, root: _Package, config: ProjectConfig) -> Iterator
             if (kind, entry.get(kind)) in chosen
         ]
         if len(asked) > 1:
-            yield f"Of {' and '.join(asked)} only one can be installed: `tool.uv.conflicts`."
+            yield f"Only one of {' and '.join(asked)} can be installed (`tool.uv.conflicts`)."
 
 
 def _unknown(root: _Package, config: ProjectConfig) -> Iterator[str]:
@@ -478,8 +478,8 @@ def _widened(package: _Package, before: _Ways, through: _Ways) -> _Ways:
     after = shortest(before | through)
     if len(after) > _MOST:
         raise LockError(
-            f"The markers by which {package} is reached are too many to be kept.",
-            hint='Let them be evaluated for the target: markers = "target".',
+            f"The markers that lead to {package} are too many to keep.",
+            hint='Evaluate them for the target instead: markers = "target".',
         )
     return after
 
@@ -515,7 +515,9 @@ def _marker_of(text: str) -> Marker:
 
     marker = parse_marker(_EXTRA.sub(as_set, text))
     if marker is None:
-        raise LockError(f"The lock is damaged: `{excerpt(text)}` is no marker.", hint=_AGAIN)
+        raise LockError(
+            f"The lock is damaged: `{excerpt(text)}` is not a valid marker.", hint=_AGAIN
+        )
     return marker
 
 
@@ -528,7 +530,7 @@ def _target_problems(
     """Return why what the walks reached cannot be installed on the target."""
     return Problems(
         f"{pinner.found.path} cannot be installed on Connect:",
-        "Change what the project depends on, and lock again: uv lock",
+        "Change the project's dependencies, and lock again: uv lock",
         [
             each
             for patch, walk in walks.items()
@@ -550,7 +552,7 @@ def _walk_problems(
         # Forks hold a name in several versions, but their markers exclude one another.
         if len(packages) > 1:
             versions = ", ".join(sorted(str(package.version) for package in packages))
-            yield f"{name} is wanted in more than one version: {versions}."
+            yield f"{name} is required in more than one version: {versions}."
     for package in walk.asked_by:
         if (one := installed.get(package)) is not None:
             problem = (
@@ -559,7 +561,7 @@ def _walk_problems(
             if problem is not None:
                 yield problem
         elif package in local and not local[package].path.exists():
-            yield f"{package} is built from {package.local}, which is not there."
+            yield f"{package} is built from {package.local}, which does not exist."
 
 
 def _local(walk: _DependencyWalk, path: Path) -> dict[_Package, LocalPackage]:
@@ -656,8 +658,8 @@ def _because(
     )
     best = [text for rank, text in reasons if rank == reasons[0][0]]
     if not best and package.folder is not None:
-        return "another member of the workspace"
-    return "; ".join(best) or "nothing asks for it"
+        return "another workspace member"
+    return "; ".join(best) or "not required by anything"
 
 
 def _reasons(
@@ -670,7 +672,7 @@ def _reasons(
         if (package, None) in places:
             yield edge, _not_followed(name, edge)
         else:
-            yield edge, (_LEFT_OUT, f"only {name} asks for it, which is left out")
+            yield edge, (_LEFT_OUT, f"only required by {name}, which is left out")
     for extra, edges in package.extras.items():
         called = f"the extra {extra}" if own else f"{name}[{extra}]"
         active = (own and extra in config.extras) or (package, extra) in places
@@ -685,9 +687,9 @@ def _reasons(
 
 def _not_followed(called: str, edge: _Edge) -> _Reason:
     if edge.marker is None:
-        return _LEFT_OUT, f"{called} asks for another version"
-    return _MARKER, f"{called} asks for it only where {edge.marker}"
+        return _LEFT_OUT, f"{called} requires another version"
+    return _MARKER, f"{called} only requires it where {edge.marker}"
 
 
 def _not_chosen(called: str) -> _Reason:
-    return _NOT_CHOSEN, f"only {called} asks for it"
+    return _NOT_CHOSEN, f"only required by {called}"

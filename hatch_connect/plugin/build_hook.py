@@ -88,15 +88,15 @@ class ConnectBuildHook(BuildHookInterface[BuilderConfig]):
         for note in described.notes:
             self.app.display_warning(note)
         for path in described.secrets:
-            self.app.display_warning(f"{path} looks like a secret: manifest.json leaves it out.")
+            self.app.display_warning(f"{path} looks like a secret: manifest.json does not list it.")
         hooks = build_data.get("build_hooks", ())
         if hooks and hooks[-1] != self.PLUGIN_NAME:
             self.app.display_warning(
-                f"The build hook `connect` describes what is there when it runs: "
-                f"put it after `{hooks[-1]}`."
+                "The build hook `connect` lists the files that exist when it runs: put it after"
+                f" `{hooks[-1]}`."
             )
         if self.target_name != "wheel" and not described.deployable:
             self.app.display_warning(
-                f"The {self.target_name} cannot be deployed as it is: `{config.entrypoint}` is not "
-                "at its root. `hatch build -t connect` makes a bundle that can."
+                f"The {self.target_name} cannot be deployed as it is: `{config.entrypoint}` is"
+                " not at its root. Use `hatch build -t connect` to build a bundle."
             )

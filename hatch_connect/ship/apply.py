@@ -129,13 +129,13 @@ class AppliedSettings:
     def remains(self) -> Iterator[str]:
         """Return what was changed, and what was put back."""
         if self._made:
-            yield f"its settings stay as they were changed ({_listed(self._made)})"
+            yield f"its settings remain changed ({_listed(self._made)})"
         if self._doubtful:
             yield f"its settings may have been changed ({_listed(self._doubtful)})"
         if self._why_not:
-            yield f"they could not be put back ({self._why_not})"
+            yield f"they could not be restored ({self._why_not})"
         if self._put_back:
-            yield f"its settings were put back ({_listed(reversed(self._put_back))})"
+            yield f"its settings were restored ({_listed(reversed(self._put_back))})"
 
     def _carry_out(self, guid: str, action: Action) -> None:  # noqa: C901 - one case an action
         settings = self._client.settings
@@ -167,7 +167,7 @@ class AppliedSettings:
         now = settings.update(guid, action.values).fields
         for name, value in action.values.items():
             if name in now and value is not None and not is_same(now[name], value):
-                text = f"The server has set {name} to {shown(name, now[name])}, not to "
+                text = f"The server set {name} to {shown(name, now[name])}, not to "
                 self._report(Warned(text=f"{text}{shown(name, value)}."))
         self._look_for_changes(now)
 
@@ -184,8 +184,8 @@ class AppliedSettings:
             name = each.name
             if name in now and name not in self._said and not is_same(now[name], each.value):
                 self._said.add(name)
-                text = f"{each.called} was changed on the server meanwhile, to "
-                text += f"{shown(name, now[name])}: the next deployment sets it again."
+                text = f"{each.called} was changed on the server in the meantime, to "
+                text += f"{shown(name, now[name])}: the next deployment will set it again."
                 self._report(Warned(text=text))
 
 

@@ -277,7 +277,7 @@ def compare_bundles(
         return
     parts = () if same else tuple(_parts(ours, theirs, foreign=same is None))
     equal = same or (ours.digest is not None and ours.digest == theirs.digest)
-    unknown = "" if theirs.files is not None else "what it holds is not known"
+    unknown = "" if theirs.files is not None else "its contents are not known"
     if parts or (same is False and not equal):
         yield _other(theirs, ours, unknown)
         yield from parts

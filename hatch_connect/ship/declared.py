@@ -300,7 +300,7 @@ def whole_units(size: float) -> str:
 
 def not_known(called: str) -> str:
     """Return what is said of a setting that is left out."""
-    return f"{called} means nothing to this version of Connect: it is left out."
+    return f"{called} is not supported by this version of Connect and is left out."
 
 
 def is_same(one: Scalar, other: Scalar) -> bool:
@@ -477,7 +477,7 @@ def _thumbnail(wanted: WantedSettings, state: ContentState) -> Iterator[SettingC
     declared, now, then = wanted.thumbnail, state.thumbnail, wanted.image
     if declared and now != then:
         old, new = (
-            "none" if image is None else f"a picture of {len(image):,} bytes"
+            "none" if image is None else f"an image of {len(image):,} bytes"
             for image in (now, then)
         )
         action, undo = SetThumbnail(image=then), SetThumbnail(image=now)

@@ -63,8 +63,9 @@ def _cure(error: str) -> str:
     if "compatible environment" not in error.lower():
         return ""
     return (
-        "The server matches Python as its administrator set it up, exactly or by minor version: "
-        "`hatch-connect details` lists what it has; ask for one with --python-version X.Y.Z.\n"
+        "The server matches Python as its administrator configured it, exactly or by minor"
+        " version: `hatch-connect details` lists what is available; request one with"
+        " --python-version X.Y.Z.\n"
     )
 
 
@@ -272,7 +273,7 @@ class Execution:
                 raise
             if step.needed:
                 raise no_drafts() from error
-            self._report(Note(text="This server knows no drafts: activating without one."))
+            self._report(Note(text="This server does not support drafts: activating directly."))
             for settings in [left for left in self._left if isinstance(left, ApplySettings)]:
                 self._left.remove(settings)
                 self._take(settings)
@@ -288,7 +289,10 @@ class Execution:
         before, way_back = self._active_now(), state.way_back
         if way_back and before != state.previous_bundle_id:
             way_back = None
-            text = f"Bundle {before} was activated meanwhile: none comes back by itself."
+            text = (
+                f"Bundle {before} was activated in the meantime: no bundle will be restored"
+                " automatically."
+            )
             self._report(Note(text=text))
         begun = replace(state, activation="begun", previous_bundle_id=before, way_back=way_back)
         self._record(begun)
@@ -317,7 +321,7 @@ class Execution:
         guid, target = left.known.guid, left.way_back
         # The same bundle with its settings replaces nothing.
         replaced = left.bundle_id if target != left.bundle_id else None
-        self._report(Step(text=f"Going back to bundle {target}"))
+        self._report(Step(text=f"Rolling back to bundle {target}"))
         self._back = WayBack(left=left, bundle_id=target or "")
         self._state = replace(
             left,
@@ -331,7 +335,7 @@ class Execution:
         )
         active = self._asked(guid)
         if active not in {None, left.bundle_id}:
-            why = f"bundle {active} was activated meanwhile"
+            why = f"bundle {active} was activated in the meantime"
             self._back = replace(self._back, active=active, why_not=why)
             return
         try:
@@ -406,7 +410,7 @@ class Execution:
             self._state = replace(self._state, lost=True)
             if not self._visits:
                 logs = where_logs_are(self._client, content, state.bundle, draft=True)
-                raise lost_draft("It is not visited", f"Logs: {logs}")
+                raise lost_draft("The draft was not visited", f"Logs: {logs}")
             return
         if status is None:
             look_for_active(self._client, content, state.bundle, self._report, self._polling)

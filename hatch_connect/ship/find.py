@@ -69,10 +69,10 @@ class ContentMatch:
     by_name: bool = False
 
 
-_LOOKED_FOR = "The content is looked for without the record."
-OTHERWISE = "Name other content with --app-id GUID, or make new content with --new."
+_LOOKED_FOR = "Looking for the content without the record."
+OTHERWISE = "Name other content with --app-id GUID, or create new content with --new."
 _OF_ANOTHER = (
-    "If it is on another server, write it as `guid` in that one's table: "
+    "If it is on another server, set it as `guid` in the table of that server: "
     "[tool.hatch-connect.on.NICKNAME].\n"
 )
 
@@ -112,19 +112,20 @@ def check_reference(reference: ContentReference, server: Server, *, gone: bool =
         return
     recorded = None if gone else reference.recorded
     if reference.new:
-        why = "--new asks for new content"
+        why = "--new creates content"
     elif reference.app_id or recorded or reference.guid or reference.published:
         return
     elif gone:
-        why = "the content that was recorded is gone"
+        why = "the recorded content no longer exists"
     else:
         why = "it is not known which content this is"
     raise UsageError(
-        f"Trusted publishing updates content that is there, and {why}: as a workflow, nobody can "
-        f"create or look for content on {server.url}.",
-        hint="Deploy it once as a person (with an API key, or after `hatch-connect login`), let it "
-        'trust this workflow (in its settings, under Access), and keep its GUID: `guid = "..."` in '
-        "[tool.hatch-connect] (of this server: in its `on` table), or --app-id GUID.",
+        f"Trusted publishing can only update existing content, and {why}: a workflow cannot"
+        f" create or look up content on {server.url}.",
+        hint="Deploy it once as a person (with an API key, or after `hatch-connect login`), let"
+        " it trust this workflow (in its settings, under Access), and keep its GUID: `guid ="
+        ' "..."` in [tool.hatch-connect] (in the `on` table of this server), or --app-id'
+        " GUID.",
     )
 
 
@@ -156,7 +157,7 @@ def _published(
         named = "\n".join(f"  {guid}  {path}" for guid, path in reference.published)
         raise UsageError(
             f"Posit Publisher's records name different content on {client.server.url}:\n{named}",
-            hint="Choose one with --app-id GUID, or keep it as `guid` in pyproject.toml.",
+            hint="Choose one with --app-id GUID, or set `guid` in pyproject.toml.",
         )
     for guid, path in reference.published[:1]:
         try:
@@ -184,7 +185,7 @@ def _begun(
     for content in client.own_content(reference.begun, user):
         empty = content.bundle_id is None and not client.bundles(content.guid)
         if content.guid == reference.recorded or empty:
-            because = "an earlier call created it and did not come to an end"
+            because = "an earlier deployment created it and did not finish"
             return ContentMatch(content=content, because=because)
     return None
 
@@ -193,24 +194,24 @@ def _named(client: ConnectClient, named: str, because: str, where: str = "") -> 
     app_id = content_guid(named) or named
     if "://" in named and not same_server(server_url(named), client.server.url):
         raise UsageError(
-            f"{named} is on another server than {client.server.url}, which the call is about.",
-            hint="Name the server too (--name, --server), or give the GUID alone.",
+            f"{named} is on a different server from {client.server.url}.",
+            hint="Name that server too (--name, --server), or use the GUID alone.",
         )
     try:
         number = app_id.isdecimal()  # as older clients and records name content
         content = client.content_by_number(app_id) if number else client.content(app_id)
     except NotFoundError as error:
         raise ContentError(
-            f"There is no content {app_id} on the server, or this key may not see it; "
-            f"{because} names it.",
+            f"Content {app_id} (from {because}) does not exist on the server, or this API key"
+            " cannot see it.",
             hint=_remedy(client, where),
         ) from error
     except RefusedError as error:
         if error.code not in _FORBIDDEN:
             raise
         raise ContentError(
-            f"This key may not see content {app_id}, which {because} names.",
-            hint=_remedy(client, "Have its owner make you a collaborator. "),
+            f"This API key cannot see content {app_id} (from {because}).",
+            hint=_remedy(client, "Ask its owner to add you as a collaborator. "),
         ) from error
     owner = client.owner_of(content) if content.app_role in _NOT_MINE else ""
     return ContentMatch(content=content, because=because, owner=owner)
@@ -238,13 +239,14 @@ def check_content(located: ContentMatch, role: str) -> None:
         why = f" ({content.locked_message})" if content.locked_message else ""
         raise ContentError(
             f"Content {content.guid} is locked{why}.",
-            hint="Have it unlocked in Connect's dashboard, in the content's settings.",
+            hint="Unlock it in Connect's dashboard, in the content's settings.",
         )
     if role != "administrator" and content.app_role in _NOT_MINE:
         raise ContentError(
-            f"Content {content.guid} belongs to {located.owner or 'another user'} and is not yours "
-            f"to change (your role there: {content.app_role}); {located.because} names it.",
-            hint=f"Have its owner make you a collaborator. {OTHERWISE}",
+            f"Content {content.guid} ({located.because}) belongs to"
+            f" {located.owner or 'another user'}, and you cannot change it (your role there:"
+            f" {content.app_role}).",
+            hint=f"Ask its owner to add you as a collaborator. {OTHERWISE}",
         )
 
 
@@ -264,21 +266,21 @@ def _by_name(client: ConnectClient, user: User | None, name: str, report: Report
     if mine:
         return ContentMatch(content=mine[0], because=f"your content named {name!r}", by_name=True)
     shared = tuple(content for content in visible if content.is_editable)
-    who = "You" if user else "This key"
+    who = "You" if user else "This API key"
     if len(shared) > 1:
         listed = "\n".join(f"  {c.guid}  {c.title or c.name}" for c in shared)
         raise UsageError(
-            f"{who} may edit several pieces of content named {name!r}:\n{listed}",
-            hint="Say which one with --app-id GUID, or keep it as `guid` in pyproject.toml.",
+            f"{who} can edit several pieces of content named {name!r}:\n{listed}",
+            hint="Choose one with --app-id GUID, or set `guid` in pyproject.toml.",
         )
     if shared:
-        because = f"the only content named {name!r} that {who.lower()} may edit"
-        because += " (it is another person's)" if user else ""
+        because = f"the only content named {name!r} that {who[0].lower()}{who[1:]} can edit"
+        because += " (it belongs to someone else)" if user else ""
         return ContentMatch(content=shared[0], because=because, by_name=True)
     for content in visible[:_MOST_NAMED]:
-        text = f"Content {content.guid} is named {name!r} as well and belongs to "
-        text += f"{client.owner_of(content)}; it is not taken for this project's. "
-        report(Warned(text=f"{text}To deploy to it, have its owner make you a collaborator."))
+        text = f"Content {content.guid} is also named {name!r} but belongs to "
+        text += f"{client.owner_of(content)}; it is not used for this project. "
+        report(Warned(text=f"{text}To deploy to it, ask its owner to add you as a collaborator."))
     return ContentMatch(content=None, because=f"no content named {name!r} on the server")
 
 

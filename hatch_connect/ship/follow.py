@@ -30,8 +30,8 @@ _ASKED_AGAIN = 15  # how often in a row a task may be unknown, as in a cluster .
 _LOOKS_AT_ACTIVE = 5  # ... before the active bundle is read this often, ...
 _PAUSE = 4.0  # ... with so many seconds in between
 STICKY = (
-    "Load balancers without sticky sessions have this effect: they send each request to another "
-    "server of a cluster. Ask the administrator for sticky sessions."
+    "This happens with load balancers without sticky sessions, which send each request to"
+    " another server of a cluster. Ask the administrator for sticky sessions."
 )
 
 
@@ -86,7 +86,8 @@ def follow(
         if polling.now() - began > polling.timeout:
             raise DeploymentFailedError(
                 f"Task {task_id} has not finished after {polling.timeout:.0f} seconds.",
-                hint="It goes on on the server; CONNECT_TASK_TIMEOUT is how long we wait for it.",
+                hint="It continues on the server; CONNECT_TASK_TIMEOUT sets how long to wait for"
+                " it.",
             )
         if polling.now() - asked < _BREATH:
             polling.sleep(_BREATH)
@@ -102,7 +103,7 @@ def _known(
         except NotFoundError as error:
             if left == _ASKED_AGAIN - 1:
                 text = f"The server does not know task {task_id} ({error.message.rstrip('.')})."
-                report(Note(text=f"{text} It is asked again for up to a minute."))
+                report(Note(text=f"{text} Asking again for up to a minute."))
             if polling.now() > until:
                 break
     return None
@@ -129,7 +130,7 @@ def bearing_silence(
             if not bearable or not left or polling.now() - since > seconds:
                 raise
             if left == seconds:
-                text = f"No news of {what} ({error.message.rstrip('.')})."
+                text = f"No response about {what} ({error.message.rstrip('.')})."
                 report(Note(text=f"{text} Asking again for up to {seconds} seconds."))
     raise AssertionError("the last look returns or raises")
 
@@ -143,9 +144,10 @@ def look_for_active(
     """
     for _ in polling.looks(polling.times(_LOOKS_AT_ACTIVE)):
         if client.content(content.guid).bundle_id == bundle_id:
-            report(Note(text=f"The task is lost, and bundle {bundle_id} is active."))
+            report(Note(text=f"The task is lost, but bundle {bundle_id} is active."))
             return
     raise DeploymentFailedError(
-        f"The server does not know the task, and bundle {bundle_id} is not active so far.",
-        hint=f"{STICKY}\nThe deployment may go on: look at {content.logs_url}, then deploy again.",
+        f"The server does not know the task, and bundle {bundle_id} is not active yet.",
+        hint=f"{STICKY}\nThe deployment may still be running: check {content.logs_url}, then"
+        " deploy again.",
     )

@@ -89,8 +89,10 @@ class RecordKeeper:
                 self._attempt = attempt
         except StoreError as error:
             self._records = None
-            name = f"Name the content next time: --app-id {content.guid}"
-            self._report(Warned(text=f"Nothing more is recorded. {error.message} {name}"))
+            name = f"Name the content with --app-id {content.guid} next time."
+            self._report(
+                Warned(text=f"This deployment is no longer recorded. {error.message} {name}")
+            )
 
     def _put(
         self, records: RecordStore, old: DeploymentRecord, content: Content, *, created: bool
@@ -128,7 +130,7 @@ def read_history(
         if records:
             attempts = records.attempts(client.server.url, content.guid)
     except StoreError as error:
-        report(Warned(text=f"{error.message} What it says of bundles does not count."))
+        report(Warned(text=f"{error.message} What it says about bundles is ignored."))
     bundles = client.bundles(content.guid)
     return History(active=content.bundle_id, attempts=attempts, bundles=bundles)
 
@@ -215,7 +217,7 @@ class History:
         if bundle.id in self._broken():
             answers = "did not answer"
         elif bundle.id == self.active and self.unsettled:
-            answers = f"not known to answer, {self.unsettled} was to come back"
+            answers = f"not known to answer, {self.unsettled} was to be restored"
         branch = readable(self.preview_of(bundle) or "")
         preview = branch and f"preview of {branch}"
         return tuple(filter(None, ("draft" if _is_draft(bundle) else "", preview, said, answers)))

@@ -36,7 +36,7 @@ class CreateContent:
     title: str
 
     def __str__(self) -> str:
-        return f"create content named {self.name!r}, with the title {self.title!r}"
+        return f"create content named {self.name!r} with the title {self.title!r}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,7 @@ class DeployDraft:
     needed: bool
 
     def __str__(self) -> str:
-        return "deploy it as a draft" + ("" if self.needed else " first, if the server can")
+        return "deploy it as a draft" + ("" if self.needed else " if the server supports drafts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +111,7 @@ class Verify:
         how = self.how
         at = " and ".join(f"/{path.lstrip('/')}" for path in how.paths)
         status = f" with {' or '.join(map(str, how.status))}" if how.status else ""
-        text = f", and says {how.text!r}" if how.text else ""
+        text = f", and contains {how.text!r}" if how.text else ""
         again = f", and once more after {how.pause:g} s" if self.final and how.again else ""
         return f"verify that it answers at {at}{status}{text}{again}"
 
@@ -298,24 +298,25 @@ def _not_changed(
     """Return what a deployment without --draft would change."""
     if content is None or not _is_beside(wanted, content):
         return
-    left = "The draft leaves the active content as it is"
+    left = "The draft does not change the active content"
     there = found.variable_names
     for name, value in wanted.variables.values.items():
         if value is not None:
             known = "may have another value there" if there is None or name in there else "is new"
-            yield f"{left}: the variable {name} is not set, and {known}."
+            yield f"{left}: the variable {name} is not set, and it {known}."
         elif there is None or name in there:
             yield f"{left}: the variable {name} is not removed."
     if wanted.title and content.title != wanted.title:
-        yield f"{left}: the title stays {content.title!r} and does not become {wanted.title!r}."
+        yield f"{left}: the title stays {content.title!r} instead of {wanted.title!r}."
     if wanted.image and content.image != wanted.image:
-        yield f"{left}: the image stays {content.image!r} and does not become {wanted.image!r}."
+        image = repr(content.image) if content.image else "unset"
+        yield f"{left}: the image stays {image} instead of {wanted.image!r}."
 
 
 def _not_verified(wanted: DeploymentRequest, found: ServerFacts) -> Iterator[str]:
     visible = found.settings.supports(Feature.DRAFT_URL)
     if wanted.draft and wanted.verify is not None and visible is False:
-        yield "The draft is not verified: drafts can be visited on Connect 2025.07 and later."
+        yield "The draft is not verified: visiting drafts requires Connect 2025.07 or later."
 
 
 def _way_back(found: ServerFacts, kept: str | None) -> str | None:
@@ -335,11 +336,11 @@ def _what_comes_back(
     if kept and way_back in {None, kept}:
         return
     if way_back:
-        yield f"If it does not answer once it is active, bundle {way_back} comes back."
+        yield f"If it does not answer after activation, bundle {way_back} is restored."
     else:
         yield (
-            "If it does not answer once it is active, no bundle comes back by itself: none that "
-            "was active before is known to have answered."
+            "If it does not answer after activation, no bundle is restored automatically: none"
+            " that was active before is known to have answered."
         )
 
 
@@ -372,12 +373,12 @@ def _keep(wanted: DeploymentRequest, before: list[PlanStep], found: ServerFacts)
     verify = Verify(how=wanted.verify, final=True) if wanted.verify else None
     because = ""
     if wanted.app_mode.endswith("-static"):  # Connect's modes of documents
-        because = "since that renders it"
+        because = "which renders it"
     # A title shows at once, but processes start with their variables, in their image.
     elif _settings(found, Phase.START) or any(
         not (isinstance(step, UpdateContent) and step.field == "title") for step in before
     ):
-        because = "so that it starts with what was changed"
+        because = "to apply the changes"
     return [DeployAgain(because=because, verify=verify)] if because or verify else []
 
 

@@ -98,8 +98,8 @@ def check_role(role: str) -> None:
     """Refuse a user who cannot deploy. Raises ContentError."""
     if role == "viewer":
         raise ContentError(
-            "The user of this key is a viewer on this server, and viewers cannot deploy.",
-            hint="Ask an administrator for the publisher's role, or use another key.",
+            "The user of this API key is a viewer on this server, and viewers cannot deploy.",
+            hint="Ask an administrator for the publisher role, or use another API key.",
         )
 
 
@@ -113,10 +113,10 @@ def _check_content(wanted: DeploymentRequest, found: ServerFacts) -> None:
 def _check_server(wanted: DeploymentRequest, found: ServerFacts) -> None:
     if since := found.settings.runs_since(wanted.app_mode):
         raise ContentError(
-            f"This server runs no content of app mode {wanted.app_mode!r}: Connect {since} and "
-            "later do.",
-            hint="Deploy to a newer server. CONNECT_SERVER_VERSION, if it is set, says the version "
-            "instead of the server.",
+            f"This server does not support app mode {wanted.app_mode!r}: it requires Connect"
+            f" {since} or later.",
+            hint="Deploy to a newer server. CONNECT_SERVER_VERSION, if set, overrides the"
+            " server's version.",
         )
     if wanted.draft and found.settings.supports(Feature.DRAFT) is False:
         raise no_drafts()
@@ -125,8 +125,8 @@ def _check_server(wanted: DeploymentRequest, found: ServerFacts) -> None:
 def no_drafts() -> ContentError:
     """Return the error for a draft that is asked for and cannot be."""
     return ContentError(
-        "This server cannot deploy a draft (Connect 2025.06 and later can).",
-        hint="Deploy without --draft; a preview is a draft, and needs a server that can.",
+        "This server does not support drafts (Connect 2025.06 or later does).",
+        hint="Deploy without --draft. Previews are drafts, and need a server that supports them.",
     )
 
 
@@ -134,18 +134,19 @@ def _check_kind(content: Content, wanted: DeploymentRequest, found: ServerFacts)
     known = content.app_mode not in {None, "", "unknown"}
     if known and content.app_mode != wanted.app_mode:
         raise ContentError(
-            f"Content {content.guid} ({found.located.because}) is of app mode "
-            f"{content.app_mode!r}, and this bundle of {wanted.app_mode!r}; Connect does not "
-            "change the one into the other.",
+            f"Content {content.guid} ({found.located.because}) has app mode {content.app_mode!r},"
+            f" but this bundle has {wanted.app_mode!r}; Connect cannot change the app mode of"
+            " content.",
             hint=OTHERWISE,
         )
     if known and None not in {content.category, wanted.category}:
         _check_category(content, wanted)
     if found.git_managed:
         raise ContentError(
-            f"Content {content.guid} is fetched from git by the server: it takes no uploads.",
-            hint="Push to its repository (`hatch-connect manifest --in-place` writes what the "
-            "server reads there), or deploy with --new.",
+            f"Content {content.guid} is fetched from git by the server: it does not accept"
+            " uploads.",
+            hint="Push to its repository (`hatch-connect manifest --in-place` writes what the"
+            " server reads), or deploy with --new.",
         )
 
 
@@ -153,8 +154,8 @@ def _check_category(content: Content, wanted: DeploymentRequest) -> None:
     """Refuse what Connect would refuse only after the upload, with code 110 or 111."""
     if content.category not in {wanted.category, "mcp"}:  # which is set on the content itself
         raise ContentError(
-            f"Content {content.guid} is of category {content.category or 'none'}, and this bundle "
-            f"of {wanted.category or 'none'}; Connect does not change the one into the other.",
+            f"Content {content.guid} has category {content.category or 'none'}, but this bundle"
+            f" has {wanted.category or 'none'}; Connect cannot change the category of content.",
             hint=Code.CONTENT_CATEGORY_CHANGED.next_step,
         )
     # Connect reports parameters for R Markdown only.
@@ -162,8 +163,8 @@ def _check_category(content: Content, wanted: DeploymentRequest) -> None:
     if known and content.parameterized is not wanted.parameterized:
         has, bundles = ("has", "has none") if content.parameterized else ("has no", "has some")
         raise ContentError(
-            f"Content {content.guid} {has} parameters, and this bundle {bundles}; Connect does not "
-            "change that.",
+            f"Content {content.guid} {has} parameters, but this bundle {bundles}; Connect cannot"
+            " change that.",
             hint=Code.HAS_PARAMETERS_CHANGED.next_step,
         )
 
@@ -171,24 +172,32 @@ def _check_category(content: Content, wanted: DeploymentRequest) -> None:
 def _check_variables(wanted: DeploymentRequest, found: ServerFacts) -> None:
     on_server = found.variable_names
     if missing := () if wanted.check else wanted.variables.missing(on_server or ()):
-        listed = "".join(f"\n  {u.name}: {u.state} here; named by {u.asked_by}" for u in missing)
-        known = "does not tell which it has" if on_server is None else "has none either"
+        listed = "".join(f"\n  {u.name}: {u.state}; named by {u.asked_by}" for u in missing)
+        known = (
+            "does not report its variables"
+            if on_server is None
+            else ("has no values for them either")
+        )
         raise UsageError(
-            f"These environment variables have no value here, and the server {known}:{listed}",
-            hint="Set them where this runs and deploy again. `NAME=` sets one to nothing.",
+            f"These environment variables have no value, and the server {known}:{listed}",
+            hint="Set them in the environment of this command and deploy again. `NAME=` sets one"
+            " to nothing.",
         )
 
 
 def _check_python(wanted: DeploymentRequest, found: ServerFacts) -> None:
     if wanted.python is None or found.pythons is None or pythons_for(wanted, found):
         return
-    asked, hint = "", "It was prepared for that Python: prepare it again for one of these."
+    asked, hint = (
+        "",
+        ("It was prepared for that Python: prepare it again for one of these versions."),
+    )
     if wanted.python_because:
         asked = f" ({wanted.python_because})"
-        hint = "Ask for one of these with --python-version, and lock for it."
+        hint = "Request one of these versions with --python-version, and lock for it."
     raise PythonVersionError(
-        f"The server has no Python {_minor(wanted.python)}{asked}; "
-        f"it has {', '.join(found.pythons) or 'none for new bundles'}.",
+        f"The server does not have Python {_minor(wanted.python)}{asked}; available:"
+        f" {', '.join(found.pythons) or 'none for new bundles'}.",
         hint=hint,
     )
 

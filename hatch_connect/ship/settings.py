@@ -100,7 +100,7 @@ def compare_settings(client: ConnectClient, request: SettingsRequest) -> Compare
     comparison = _Comparison(client, request)
     changes = comparison.changes()
     if comparison.problems:
-        where = f"What is declared cannot be had on {client.server.url}"
+        where = f"Declared settings cannot be applied on {client.server.url}"
         raise ConfigurationError(tuple(comparison.problems), where=where)
     return ComparedSettings(
         changes=changes,
@@ -165,7 +165,7 @@ class _Comparison:
                 continue
             if wanted.own not in {each.guid for each in resolved.entries}:
                 self.left_out.append(
-                    f"{resolved.called} does not name the user of this key, who stays all the same."
+                    f"{resolved.called} does not name the user of this API key, who keeps access."
                 )
 
     def _check_own(self, wanted: WantedSettings, state: ContentState) -> None:
@@ -178,8 +178,8 @@ class _Comparison:
         alone = user.guid == wanted.owner or user.guid in may | stay
         if not alone and "group" in may.values() and "group" not in stay.values():
             self.problems.append(
-                f"{people.called} names neither {user.username} nor a group, and the user of this "
-                "key may change the content by a group only."
+                f"{people.called} names neither {user.username} nor a group, but the user of this"
+                " API key can change the content only through a group."
             )
 
     def _known_features(self, declared: DeclaredSettings) -> DeclaredSettings:
@@ -195,7 +195,9 @@ class _Comparison:
 
     def _leave_out(self, called: str) -> None:
         if self._request.strict:
-            self.problems.append(f"{called} means nothing to this version of Connect (`strict`).")
+            self.problems.append(
+                f"{called} is not supported by this version of Connect (`strict`)."
+            )
         else:
             self.left_out.append(not_known(called))
 
@@ -247,7 +249,7 @@ class _Comparison:
                 found += fits
                 continue
             kind = "group" if what == "user" and name.startswith(_GROUP) else what
-            known = "; it knows people who have logged in once" if kind == "user" else ""
+            known = "; it knows only users who have logged in before" if kind == "user" else ""
             ids = ", ".join(each.id if isinstance(each, Tag) else each.guid for each in fits)
             has = f"has several: {ids}" if fits else f"has no such {kind}{known}"
             self.problems.append(f"{declared.called} names {name!r}, and the server {has}.")
@@ -261,7 +263,7 @@ class _Comparison:
         with about(declared.called):
             found = self._meant(declared, "user", self._principals)
         self.problems += [
-            f"{declared.called} names {str(each)!r}, whose account may view content only."
+            f"{declared.called} names {str(each)!r}, whose account can only view content."
             for each in found
             if collaborate and each.user_role == "viewer"
         ]
@@ -295,7 +297,7 @@ class _Comparison:
             return None
         found = self._meant(declared, "tag", tree.named)
         self.problems += [
-            f"{declared.called} names {each.name!r}, a category and no tag."
+            f"{declared.called} names {each.name!r}, which is a category, not a tag."
             for each in found
             if each.parent_id is None
         ]
@@ -318,7 +320,7 @@ class _Comparison:
         )
         several = self._request.server.supports(Feature.SEVERAL_INTEGRATIONS)
         if len(found) > 1 and several is False:
-            later = "Connect 2025.07 and later take that"
+            later = "this requires Connect 2025.07 or later"
             self.problems.append(f"{declared.called} names several; {later}.")
         return _resolved(declared, found)
 
@@ -370,8 +372,8 @@ class _Comparison:
     def _not_allowed(self, field: DeclaredField) -> Iterator[str]:
         user = self._request.user
         if field.name in _ADMINISTRATORS and user and user.role not in {"administrator", ""}:
-            who = f"{user.username} is a {user.role} there"
-            yield f"{field.called} can be changed by administrators only, and {who}."
+            who = f"{user.username} is a {user.role}"
+            yield f"{field.called} can only be changed by administrators, and {who}."
 
     def _name_of(self, principal: Principal) -> Principal:
         try:
@@ -392,16 +394,18 @@ def _refused(field: DeclaredField, limits: ServerLimits) -> Iterator[str]:
     told, types = limits.settings, limits.access_types
     most = limits.scheduler.get(_LIMITS.get(name, ""), 0)
     if most and isinstance(value, int | float) and value > most:
-        yield f"{called} is {shown(name, value)}, and this server allows {shown(name, most)}."
+        yield (
+            f"{called} is {shown(name, value)}, but this server allows at most {shown(name, most)}."
+        )
     if name == ACCESS and types is not None and value not in types:
         known = ", ".join(shown(ACCESS, each) for each in types)
-        yield f"{called} is {shown(name, value)}, and this server allows {known}."
+        yield f"{called} is {shown(name, value)}, but this server only allows {known}."
     if name == "run_as_current_user" and value and told.get("current-user-execution") is False:
-        yield f"{called} is nothing that the server's licence covers."
+        yield f"{called} is not covered by the server's licence."
     if name in _OFF_HOST and str(told.get("execution_type")).lower() in _ON_HOST:
         yield f"{called} has no effect on this server, which runs content on its own machine."
     elif name == "default_image_name" and told.get("default_image_selection_enabled") is False:
-        yield f"{called} cannot be set, because this server lets nobody choose an image."
+        yield f"{called} cannot be set: this server does not allow an image to be chosen."
 
 
 def _resolved(declared: DeclaredNames, found: list[N]) -> Resolved[N]:

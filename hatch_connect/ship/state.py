@@ -167,12 +167,12 @@ def remains(
     facts = (*_on_server(state, doubtful=may_be_active(state, error)), *settings, *doubts)
     line = f"On the server: {'; '.join(facts)}." if facts else "Nothing was changed on the server."
     if under_way is None and (state.active or state.draft):
-        return f"{line} Nothing is left to do."
+        return f"{line} There is nothing left to do."
     guid = state.content.guid if state.content else None
     if state.active and state.verified is False and state.previous_bundle_id:
-        line += f" To go back: hatch-connect rollback {state.previous_bundle_id} --app-id {guid}."
+        line += f" To roll back: hatch-connect rollback {state.previous_bundle_id} --app-id {guid}."
     again = go_on(guid)
-    return f"{line} To go on, {again}." if again else line
+    return f"{line} To continue, {again}." if again else line
 
 
 def remains_of_way_back(back: WayBack, now: State, go_on: GoOn, settings: Iterable[str]) -> str:
@@ -184,21 +184,21 @@ def remains_of_way_back(back: WayBack, now: State, go_on: GoOn, settings: Iterab
         facts.append(f"bundle {now.bundle_id} is active again {answers[now.verified]}".strip())
     else:
         why = f": {back.why_not.rstrip('.')}" if back.why_not else ""
-        facts.append(f"going back to bundle {back.bundle_id} did not succeed{why}")
+        facts.append(f"rolling back to bundle {back.bundle_id} failed{why}")
         facts.append(
             f"bundle {back.active} is active"
             if back.active
-            else "which bundle is active is not known"
+            else "it is not known which bundle is active"
         )
     if left.bundle_id not in {back.bundle_id, back.active}:
-        facts.append(f"bundle {left.bundle_id} is there and did not answer")
+        facts.append(f"bundle {left.bundle_id} was uploaded but did not answer")
     if left.variables:
-        facts.append(f"its variables stay as they were changed ({left.variables})")
+        facts.append(f"its variables remain changed ({left.variables})")
     line = f"On the server: {'; '.join((*facts, *settings))}."
     if not now.active:
-        line += f" To go back: hatch-connect rollback {back.bundle_id} --app-id {guid}."
+        line += f" To roll back: hatch-connect rollback {back.bundle_id} --app-id {guid}."
     again = go_on(guid)
-    return f"{line} To go on, {again}." if again else line
+    return f"{line} To continue, {again}." if again else line
 
 
 def _on_server(state: State, *, doubtful: bool) -> Iterator[str]:
@@ -207,19 +207,21 @@ def _on_server(state: State, *, doubtful: bool) -> Iterator[str]:
         return
     yield f"content {content.guid}" + (" was created" if state.created else "")
     if state.variables:
-        yield f"its variables stay as they were changed ({state.variables})"
+        yield f"its variables remain changed ({state.variables})"
     if state.running:
-        yield f"task {state.task_id} has not ended and may go on"
+        yield f"task {state.task_id} has not finished and may still be running"
     if doubtful:
-        before = f", {state.previous_bundle_id} was before" if state.previous_bundle_id else ""
+        before = (
+            f" ({state.previous_bundle_id} was active before)" if state.previous_bundle_id else ""
+        )
         yield f"bundle {state.bundle_id} may be active by now{before}"
         return
     if state.bundle_id and not state.active:
-        yield f"bundle {state.bundle_id} is there and not active"
+        yield f"bundle {state.bundle_id} was uploaded but not activated"
     if state.active and state.previous_bundle_id:
-        yield f"bundle {state.bundle_id} is active, {state.previous_bundle_id} was before"
+        yield f"bundle {state.bundle_id} is active ({state.previous_bundle_id} was active before)"
     elif state.previous_bundle_id:
-        yield f"bundle {state.previous_bundle_id} is still the active one"
+        yield f"bundle {state.previous_bundle_id} is still active"
     elif state.active:
         yield f"bundle {state.bundle_id} is active"
 
@@ -232,11 +234,11 @@ def _doubts(state: State, under_way: PlanStep | None, error: BaseException) -> I
             yield f"its variables may have been changed ({under_way})"
         case DeployDraft() | Activate():
             if not (state.running or state.active):
-                yield f"the deployment of bundle {state.bundle_id} may have begun"
+                yield f"the deployment of bundle {state.bundle_id} may have started"
         case Upload():
             # An upload that ends notes how much it had sent; one that is left behind still waits.
             if isinstance(error, KeyboardInterrupt) and not hasattr(error, "__notes__"):
-                yield "a part of the bundle was sent, or all of it"
+                yield "part or all of the bundle was sent"
         # Of settings, `AppliedSettings` says it.
         case CreateContent() | UpdateContent() | ApplySettings() | Verify() | None:
             pass

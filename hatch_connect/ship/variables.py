@@ -67,9 +67,9 @@ def collect_variables(
     if odd := sorted(name for name in unset if not name or re.search(r"[\s=]", name)):
         # Show the name only: a `=` would be followed by the value.
         shown = ", ".join(repr(name.partition("=")[0]) for name in odd)
-        raise UsageError(f"--unset takes names of variables alone: {shown}.")
+        raise UsageError(f"--unset takes only names of variables: {shown}.")
     if both := sorted({name for entries in called for name in entries} & set(unset)):
-        raise UsageError(f"Asked to set and to remove: {', '.join(both)}.")
+        raise UsageError(f"Variables cannot be both set and removed: {', '.join(both)}.")
     asked = [
         (name, value if value is not None else _look_up(name, environ, source))
         for source, entries in sources.items()
@@ -104,7 +104,7 @@ def _look_up(name: str, environ: Mapping[str, str], asked_by: str) -> Secret | U
 def _split(given: Secret) -> tuple[str, Secret | None]:
     name, separator, value = given.reveal().partition("=")
     if not name or re.search(r"[\s\0]", name) or "\0" in value:
-        raise UsageError("-E takes NAME=VALUE or NAME, with a name that has no space in it.")
+        raise UsageError("-E takes NAME or NAME=VALUE, without spaces in the name.")
     return name, Secret(value) if separator else None
 
 
@@ -118,9 +118,9 @@ def _read_env_file(path: Path) -> dict[str, Secret | None]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(
-            f"Cannot read the variables of {path}: {reason}.", hint=f"Save {path.name} as UTF-8."
+            f"The variables in {path} cannot be read: {reason}.", hint=f"Save {path.name} as UTF-8."
         ) from None
     broken = [str(binding.original.line) for binding in bindings if binding.error]
     if broken:
-        raise UsageError(f"{path} is not understood at line {', '.join(broken)}.")
+        raise UsageError(f"{path} cannot be parsed at line {', '.join(broken)}.")
     return {b.key: None if b.value is None else Secret(b.value) for b in bindings if b.key}

@@ -36,11 +36,11 @@ _LOGIN = re.compile(
     r"|auth(ori[sz]e|entica(te|tion))?)([/_.#-]|$)",
     re.IGNORECASE,
 )
-_LEAVE_OUT = "`--no-verify` leaves the visit out."
+_LEAVE_OUT = "Use `--no-verify` to skip the visit."
 _NO_DRAFT_URL = (
-    "it answered 404. This server hides its version: before Connect 2025.07 a draft cannot be "
-    "visited, which may be the reason. CONNECT_SERVER_VERSION=2025.06 tells so; if the content has "
-    "nothing at that path, name one that it has with `verify-path`."
+    "it answered 404. This server hides its version: before Connect 2025.07 drafts cannot be"
+    " visited, which may be the reason. If so, set CONNECT_SERVER_VERSION=2025.06; if the"
+    " content has nothing at that path, set `verify-path` to a path that it has."
 )
 
 
@@ -160,7 +160,7 @@ class _Look:
         if not doubt:
             self.report(Note(text=said))
             return visit
-        self.report(Warned(text=f"{where} is not verified: {doubt}"))
+        self.report(Warned(text=f"{where} was not verified: {doubt}"))
         return replace(visit, doubt=doubt)
 
     def _is_unclear(self, visit: Visit) -> bool:
@@ -177,10 +177,10 @@ class _Look:
 def lost_draft(seen: str, log: str) -> DeploymentFailedError:
     """Return the error for a draft that may or may not have been deployed."""
     return DeploymentFailedError(
-        f"The server does not know the task of the draft. {seen}: that does not show whether it "
-        "was deployed, so it is not activated.",
-        hint=f"{STICKY}\nIf the content has nothing at that path, name one that it has with "
-        f"`verify-path`. {log}",
+        f"The server does not know the task of the draft. {seen}: it is not clear whether it was"
+        " deployed, so it was not activated.",
+        hint=f"{STICKY}\nIf the content has nothing at that path, set `verify-path` to a path"
+        f" that it has. {log}",
     )
 
 
@@ -188,14 +188,17 @@ def _doubt(visit: Visit, server: Server, content: Content) -> str:
     """Return why something other than the content seems to have answered; "" if nothing does."""
     own, end = urlsplit(server.url), urlsplit(visit.url)
     if end.hostname != own.hostname:
-        return f"the visit was sent on to {end.hostname}, perhaps to sign in. {_LEAVE_OUT}"
+        return f"the visit was redirected to {end.hostname}, perhaps to sign in. {_LEAVE_OUT}"
     path = end.path.removeprefix(own.path)
     if not path.startswith(f"/content/{content.guid}") and _LOGIN.search(f"{path}#{end.fragment}"):
-        return f"the visit ended at {path}, which is no part of the content. {_LEAVE_OUT}"
+        return f"the visit ended at {path}, which is not part of the content. {_LEAVE_OUT}"
     if visit.code is not None and visit.status in _REFUSED:
         why = f"Connect itself answered {visit.status} (code {visit.code}): {visit.text}"
-        return f"{why}\nThe key may not visit it, or the content is not there. {_LEAVE_OUT}"
+        return (
+            f"{why}\nThe API key may not be allowed to visit it, or the content does not"
+            f" exist. {_LEAVE_OUT}"
+        )
     if visit.status in _REDIRECTS:
         to = f"{end.scheme}://{end.netloc.rpartition('@')[2]}{end.path}"
-        return f"the visit was sent on to {to}, in circles or away from https. {_LEAVE_OUT}"
+        return f"the visit was redirected to {to}, in a loop or away from https. {_LEAVE_OUT}"
     return ""

@@ -64,7 +64,7 @@ def test_it_tells_programs_everything(capsys: pytest.CaptureFixture[str]) -> Non
     assert told["requirements"].startswith("# Made by hatch-connect")
     assert told["lock"] == str(DATA / "forked" / "uv.lock")
     assert told["format"] == "uv.lock"
-    assert told["because"] == f"the first of the locks that {DATA / 'forked'} holds"
+    assert told["because"] == f"the first lock found in {DATA / 'forked'}"
     assert told["target"] == {"python": "3.12", "system": "linux", "machine": "x86_64"}
     assert told["python"] == {
         "version": "3.12.0",
@@ -74,7 +74,7 @@ def test_it_tells_programs_everything(capsys: pytest.CaptureFixture[str]) -> Non
     packages = {one["name"]: one for one in told["packages"]}
     assert packages["jinja2"]["because"] == "the project"
     left_out = {one["name"]: one["because"] for one in told["left_out"]}
-    assert left_out["pytest"] == "only the group dev asks for it"
+    assert left_out["pytest"] == "only required by the group dev"
     assert told["bundled"] == []
     assert told["notes"] == []
 

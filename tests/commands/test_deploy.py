@@ -66,9 +66,8 @@ class TestRecordThatDoesNotHelp:
         assert done.code == 0, done.said
         (guid,) = fake.contents
         assert guid != gone
-        warning = f"warning: There is no content {gone} on the server"
+        warning = f"warning: Content {gone} (from the record {path}) does not exist on the server"
         assert done.stderr.count(warning) == 1
-        assert f"the record {path} names it" in done.stderr
         assert json.loads(path.read_text(encoding="utf-8"))[fake.url]["app_guid"] == guid
         assert "warning" not in caller.deploy().stderr
 
@@ -95,8 +94,10 @@ class TestRecordThatDoesNotHelp:
         for dry_run in (True, False):
             done = caller.deploy(dry_run=dry_run)
             assert done.code == 3, done.said
-            assert f"Content {content.guid} belongs to bob" in done.stderr
-            assert f"your role there: {role}" in done.stderr
+            assert f"Content {content.guid} (the record" in done.stderr
+            assert (
+                f"belongs to bob, and you cannot change it (your role there: {role})" in done.stderr
+            )
             assert str(path) in done.stderr
             assert "--app-id" in done.stderr
             assert "--new" in done.stderr
@@ -110,7 +111,7 @@ class TestRecordThatDoesNotHelp:
         content.owner, content.hidden = "b0b", True
         done = caller.deploy()
         assert done.code == 3, done.said
-        assert f"This key may not see content {content.guid}" in done.stderr
+        assert f"This API key cannot see content {content.guid}" in done.stderr
         assert str(path) in done.stderr
         assert "--app-id" in done.stderr
         assert "--new" in done.stderr
@@ -122,7 +123,7 @@ class TestRecordThatDoesNotHelp:
         content.app_mode = "static"
         done = caller.deploy()
         assert done.code == 3, done.said
-        assert f"(the record {path}) is of app mode 'static'" in done.stderr
+        assert f"(the record {path}) has app mode 'static'" in done.stderr
 
     @pytest.mark.parametrize("number", [True, False])
     def test_with_a_number_and_no_guid_is_used(
@@ -140,7 +141,7 @@ class TestRecordThatDoesNotHelp:
         record(caller, fake, app_guid=None, app_id="987654")
         done = caller.deploy(dry_run=True)
         assert done.code == 0, done.said
-        assert "There is no content 987654" in done.stderr
+        assert "Content 987654 (from the record" in done.stderr
 
     def test_with_neither_is_as_none(self, caller: Caller, fake: FakeConnect) -> None:
         record(caller, fake, app_guid=None, app_id=None)
@@ -164,11 +165,11 @@ class TestContentOfTheSameName:
         unseen = fake.add_content("sales-api", owner="eve", role="none", hidden=True)
         fake.people = {"b0b": "bob"}
         info = caller.call("info", directory=str(root))
-        assert (info.code, f"Content {theirs.guid} is named" in info.stderr) == (2, True)
+        assert (info.code, f"Content {theirs.guid} is also named" in info.stderr) == (2, True)
         for options in ({"dry_run": True}, {}):
             done = caller.call("deploy", directory=str(root), **options)
             assert done.code == 0, done.said
-            assert f"Content {theirs.guid} is named 'sales-api' as well" in done.stderr
+            assert f"Content {theirs.guid} is also named 'sales-api'" in done.stderr
             assert "belongs to bob" in done.stderr
             assert unseen.guid not in done.said
         assert (theirs.bundles, len(fake.contents)) == ({}, 3)

@@ -134,7 +134,7 @@ def test_who_may_set_variables_need_not_see_them(client: ConnectClient, fake: Fa
     fake.misbehave("GET", "environment$", Say(403, b'{"code": 22, "error": "no"}'))
     client.set_environment(guid, {"MODE": Secret("production")})
     fake.misbehave("PATCH", "environment$", Say(204, b""))
-    with pytest.raises(AnswerError, match="MODE is not set all the same"):
+    with pytest.raises(AnswerError, match="MODE was not set"):
         client.set_environment(guid, {"MODE": Secret("production")})
 
 

@@ -224,7 +224,7 @@ def test_an_entry_that_is_gone_is_no_login_any_more(
 ) -> None:
     entry.file.path.write_text(json.dumps(change))
     for ask in (entry.tokens, lambda: entry.renewed(OLD, Server(), events.append)):
-        with pytest.raises(RefusedError, match="no login to"):
+        with pytest.raises(RefusedError, match="no longer has a login to"):
             ask()
     assert json.loads(entry.file.path.read_text()) == change
 
@@ -257,7 +257,7 @@ def test_a_folder_that_cannot_be_written_is_said(entry: LoginEntry, events: list
         assert entry.renewed(OLD, Server(), events.append) == NEW
     finally:
         entry.file.path.parent.chmod(0o700)
-    assert "cannot be kept" in said(events)
+    assert "cannot be saved" in said(events)
 
 
 def test_a_full_disk_is_said(
@@ -270,7 +270,7 @@ def test_a_full_disk_is_said(
 
     monkeypatch.setattr(os, "fsync", full)
     assert entry.renewed(OLD, Server(), events.append) == NEW
-    assert "cannot be kept" in said(events)
+    assert "cannot be saved" in said(events)
     assert "rsconnect login --name prod" in said(events) or "hatch-connect login" in said(events)
     assert entry.tokens() == OLD
 
@@ -279,8 +279,8 @@ def test_a_full_disk_is_said(
     ("backend", "said"),
     [
         (RaisingKeyring, "it failed (RuntimeError)"),
-        (HangingKeyring, "did not answer within"),
-        (NoKeyring, "this machine has none"),
+        (HangingKeyring, "did not respond within"),
+        (NoKeyring, "this machine has no keyring"),
         (None, "is not installed"),
     ],
 )
@@ -305,7 +305,7 @@ def test_a_keyring_that_fails_says_what_to_do(
 
 def test_nobody_is_logged_in(entry: LoginEntry, values: Path) -> None:
     values.write_text("{}")
-    with pytest.raises(RefusedError, match="Nobody is logged in"):
+    with pytest.raises(RefusedError, match="Not logged in"):
         entry.tokens()
 
 

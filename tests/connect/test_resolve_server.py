@@ -45,7 +45,7 @@ def test_the_call_wins_over_the_environment_over_the_project_over_the_store(
     by_url = resolve_server(
         ServerOptions(server=PROD), environ=environ, configured=LAB, store=store
     )
-    assert (by_url.url, by_url.source) == (PROD, "the option --server")
+    assert (by_url.url, by_url.source) == (PROD, "the --server option")
     by_environ = resolve_server(ServerOptions(), environ=environ, configured="prod", store=store)
     assert (by_environ.url, by_environ.credential) == (LAB, ApiKey(Secret("ENV-KEY")))
     assert by_environ.source == "CONNECT_SERVER"
@@ -120,7 +120,7 @@ class TestKeys:
             assert isinstance(chosen.credential, ApiKey)
             key = chosen.credential.key.reveal()
             assert (key, chosen.credential.source) == ("ENV-KEY", "the environment")
-            text = "CONNECT_API_KEY counts before the key that is stored for `prod`."
+            text = "CONNECT_API_KEY takes precedence over the key that is saved for `prod`."
             assert heard.events == [Note(text=text)]
         heard = Heard()
         for environ in ({"CONNECT_API_KEY": "PROD-KEY"}, {}, {"CONNECT_API_KEY": ""}):
@@ -156,20 +156,18 @@ class TestKeys:
 
     def test_connect_servers_key_does_not_go_to_another(self, store: ServerStore) -> None:
         environ = {"CONNECT_SERVER": PROD, "CONNECT_API_KEY": "ENV-KEY"}
-        assert "belongs to CONNECT_SERVER" in self.refusal(
-            store, ServerOptions(server=OTHER), environ
-        )
+        assert "is for CONNECT_SERVER" in self.refusal(store, ServerOptions(server=OTHER), environ)
         assert self.key(store, ServerOptions(name="lab"), environ) == "LAB-KEY"
 
     def test_none_at_all(self, empty: ServerStore) -> None:
         said = self.refusal(empty, ServerOptions(server=OTHER), {})
-        assert f"There is no API key for {OTHER}, which comes from the option --server." in said
+        assert f"There is no API key for {OTHER} (from the --server option)." in said
 
     @pytest.mark.parametrize(
         ("environ", "way"),
         [
             ({"GITHUB_ACTIONS": "true"}, "the permission `id-token: write`"),
-            ({"GITLAB_CI": "true"}, "have `id_tokens` of this job set CONNECT_IDENTITY_TOKEN"),
+            ({"GITLAB_CI": "true"}, "let `id_tokens` of this job set CONNECT_IDENTITY_TOKEN"),
             ({"CI": "true"}, "set CONNECT_IDENTITY_TOKEN_FILE"),
         ],
     )
@@ -191,7 +189,7 @@ class TestKeys:
         assert f"CONNECT_API_KEY is {state}" in self.refusal(empty, ServerOptions(), environ)
         assert self.key(store, ServerOptions(), environ) == "PROD-KEY"
         environ = {"CONNECT_SERVER": ""}
-        assert "by CONNECT_SERVER, which is empty" in self.refusal(empty, ServerOptions(), environ)
+        assert "CONNECT_SERVER (which is empty)" in self.refusal(empty, ServerOptions(), environ)
 
     def test_one_that_the_call_names_and_does_not_give(self, empty: ServerStore) -> None:
         choice = ServerOptions(server=PROD, api_key=Secret("$(CONNECT_API_KEY)"))
@@ -204,7 +202,7 @@ class TestKeys:
     def test_what_cannot_be_one(self, empty: ServerStore, value: str) -> None:
         choice = ServerOptions(server=PROD, api_key=Secret(value))
         said = self.refusal(empty, choice, {})
-        assert "characters that no API key has" in said
+        assert "contains invalid characters" in said
         assert value not in said
 
 
@@ -226,7 +224,7 @@ class TestTables:
                 )
                 assert (chosen.url, chosen.credential) == (OTHER, ApiKey(Secret("ENV-KEY")))
                 assert (chosen.table, chosen.source) == ("staging", "CONNECT_SERVER")
-        with pytest.raises(UsageError, match=r"Tables of `tool.hatch-connect.on`: staging\."):
+        with pytest.raises(UsageError, match=r"Tables in `tool.hatch-connect.on`: staging\."):
             resolve_server(
                 ServerOptions(name="stagin"),
                 environ=environ,
@@ -240,7 +238,7 @@ class TestTables:
         self, store: ServerStore, empty: ServerStore, *, stored: bool
     ) -> None:
         environ = {"CONNECT_SERVER": OTHER, "CONNECT_API_KEY": "ENV-KEY"}
-        with pytest.raises(UsageError, match=f"`prod` is {PROD} by .*on.prod.server.*CONNECT_SERV"):
+        with pytest.raises(UsageError, match=f"`prod` is {PROD} in .*on.prod.server.*CONNECT_SERV"):
             resolve_server(
                 ServerOptions(name="prod"),
                 environ=environ,
@@ -253,7 +251,7 @@ class TestTables:
         self, store: ServerStore
     ) -> None:
         environ = {"CONNECT_SERVER": OTHER, "CONNECT_API_KEY": "ENV-KEY"}
-        said, heard = f"`prod` is saved for {PROD}, and CONNECT_SERVER says {OTHER}", Heard()
+        said, heard = f"`prod` is saved as {PROD}, but CONNECT_SERVER is {OTHER}", Heard()
         with pytest.raises(UsageError, match=said):
             resolve_server(
                 ServerOptions(name="prod"),
@@ -271,11 +269,11 @@ class TestTables:
         )
         assert chosen.url == PROD
         assert chosen.credential != ApiKey(Secret("ENV-KEY"))
-        assert heard.events == [Note(text=f"{said}, which is not used.")]
+        assert heard.events == [Note(text=f"{said}. CONNECT_SERVER is ignored.")]
 
     def test_the_store_and_the_table_must_agree(self, store: ServerStore) -> None:
         for choice, configured in ((ServerOptions(name="prod"), None), (ServerOptions(), "prod")):
-            with pytest.raises(UsageError, match=f"is {OTHER} by .*'prod' in .* says {PROD}"):
+            with pytest.raises(UsageError, match=f"is {OTHER} in .*'prod' in .* says {PROD}"):
                 resolve_server(
                     choice,
                     environ={},
@@ -358,9 +356,7 @@ class TestTables:
                     tables=tables,
                     store=known,
                 )
-            assert f"for {OTHER}, which comes from `tool.hatch-connect.on.staging.server`" in str(
-                caught.value
-            )
+            assert f"for {OTHER} (from `tool.hatch-connect.on.staging.server`" in str(caught.value)
         given = ServerOptions(name=name, api_key=Secret("CALL-KEY"))
         chosen = resolve_server(
             given, environ=environ, configured=configured, tables=tables, store=empty
@@ -402,12 +398,12 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("choice", "environ", "configured", "expected"),
         [
-            (ServerOptions(name="a", server=PROD), {}, None, "Both a nickname"),
+            (ServerOptions(name="a", server=PROD), {}, None, "mutually exclusive"),
             (ServerOptions(name="nope"), {}, None, "No saved server is named `nope`."),
-            (ServerOptions(), {}, "nope", r"`nope`, which `tool\.hatch-connect\.server`"),
-            (ServerOptions(), {}, None, "No server is named"),
+            (ServerOptions(), {}, "nope", r"`nope` .from `tool\.hatch-connect\.server`"),
+            (ServerOptions(), {}, None, "No server is selected"),
             (ServerOptions(server="prod"), {}, None, "is a nickname, not a URL"),
-            (ServerOptions(server="host"), {}, None, "comes from the option --server"),
+            (ServerOptions(server="host"), {}, None, "comes from the --server option"),
             (ServerOptions(), {"CONNECT_SERVER": "x"}, None, "comes from CONNECT_SERVER"),
             (ServerOptions(), {}, "ftp://x", "comes from `tool.hatch-connect.server`"),
         ],
@@ -430,7 +426,7 @@ class TestRefusals:
             resolve_server(ServerOptions(name="odd"), environ={}, configured=None, store=store)
 
     def test_name_the_servers_there_are(self, store: ServerStore, empty: ServerStore) -> None:
-        with pytest.raises(UsageError, match="Known servers: `lab`, `prod`"):
+        with pytest.raises(UsageError, match="Saved servers: `lab`, `prod`"):
             resolve_server(ServerOptions(name="x"), environ={}, configured=None, store=store)
         with pytest.raises(UsageError, match="hatch-connect add --name NAME --server URL"):
             resolve_server(ServerOptions(), environ={}, configured=None, store=empty)
@@ -484,12 +480,12 @@ class TestTrust:
         [
             ("/no/such/file.pem", "The CA certificate /no/such/file.pem cannot be read"),
             ("PEM", "The CA certificate PEM cannot be read"),
-            ("a\0b", "It is no path"),
-            (str(CERTIFICATES / "ca.der"), "in DER form"),
-            ("two\nlines", "It holds no certificate in PEM form"),
+            ("a\0b", "It is not a valid path"),
+            (str(CERTIFICATES / "ca.der"), "in DER format"),
+            ("two\nlines", "It contains no certificate in PEM format"),
             (
                 "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-                "It holds no certificate in PEM form",
+                "It contains no certificate in PEM format",
             ),
         ],
     )
@@ -500,7 +496,7 @@ class TestTrust:
         for choice in (ServerOptions(name="own"), ServerOptions(server=OTHER)):
             with pytest.raises(UsageError, match=re.escape(expected)) as caught:
                 resolve_server(choice, environ={}, configured=None, store=store)
-            assert "`ca_cert` of the saved server `own`" in str(caught.value)
+            assert "`ca_cert` in the saved server `own`" in str(caught.value)
         for choice in (
             ServerOptions(name="prod"),
             ServerOptions(name="own", cacert=CERTIFICATES / "ca.pem"),
@@ -517,7 +513,7 @@ class TestTrust:
             (
                 "broken.pem",
                 b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-                "holds no certificate",
+                "contains no certificate",
             ),
         ],
     )
@@ -549,7 +545,7 @@ class TestAdding:
         assert server_to_add(ServerOptions(name="prod"), environ=environ).url == PROD
 
     def test_nothing(self) -> None:
-        with pytest.raises(UsageError, match="Which server"):
+        with pytest.raises(UsageError, match="No server was named"):
             server_to_add(ServerOptions(name="prod"), environ={})
 
     def test_no_key(self) -> None:

@@ -213,23 +213,23 @@ def test_a_file_that_windows_wrote(store: ServerStore, encoding: str) -> None:
 @pytest.mark.parametrize(
     ("entry", "why"),
     [
-        ([], "`odd` is an array instead of an object"),
-        (None, "`odd` is null instead of an object"),
-        ({"url": 5}, "`odd.url` is an integer instead of a string"),
-        ({"url": "https://odd", "api_key": 5}, "`odd.api_key` is an integer instead of a string"),
-        ({"url": "https://odd", "ca_cert": []}, "`odd.ca_cert` is an array instead of a string"),
-        ({"url": "https://odd", "insecure": "no"}, "`odd.insecure` is a string instead of true"),
+        ([], "`odd` is an array, not an object"),
+        (None, "`odd` is null, not an object"),
+        ({"url": 5}, "`odd.url` is an integer, not a string"),
+        ({"url": "https://odd", "api_key": 5}, "`odd.api_key` is an integer, not a string"),
+        ({"url": "https://odd", "ca_cert": []}, "`odd.ca_cert` is an array, not a string"),
+        ({"url": "https://odd", "insecure": "no"}, "`odd.insecure` is a string, not true"),
         (
             {"url": "https://odd", "http_headers": "A: b"},
-            "`odd.http_headers` is a string instead of an object",
+            "`odd.http_headers` is a string, not an object",
         ),
         (
             {"url": "https://odd", "http_headers": {"A": 5}},
-            "`odd.http_headers.A` is an integer instead of a string",
+            "`odd.http_headers.A` is an integer, not a string",
         ),
         (
             {"url": "https://odd", "http_headers": {"A": "b", "Host": "c"}},
-            "Host belongs to the request itself",
+            "Host is set by the request itself",
         ),
     ],
 )

@@ -34,15 +34,17 @@ class TestReach:
             connecting(f"http://127.0.0.1:{closed_port()}").create_content("sales")
 
     def test_certificates_that_are_none(self, connecting: Connecting) -> None:
-        with pytest.raises(UsageError, match="certificate holds no certificate in PEM form"):
+        with pytest.raises(UsageError, match="certificate contains no certificate in PEM format"):
             connecting("https://127.0.0.1", ca_cert="PEM").me()
 
     def test_no_such_name(self, connecting: Connecting) -> None:
-        with pytest.raises(UnreachableError, match=r"name .* is not known"):
+        with pytest.raises(UnreachableError, match=r"host name .* cannot be resolved"):
             connecting("http://no-such-host.invalid").me()
 
     def test_a_name_that_is_none(self, connecting: Connecting) -> None:
-        with pytest.raises(UnreachableError, match=r"no address|not known"):
+        with pytest.raises(
+            UnreachableError, match=r"not a valid server address|cannot be resolved"
+        ):
             connecting(f"http://{'a' * 70}.example").me()
 
     def test_something_else_listens(self, connecting: Connecting) -> None:
@@ -74,7 +76,10 @@ class TestReach:
     ) -> None:
         connecting("http://connect.example.com")
         assert [e.text for e in events if isinstance(e, Warned)] == [
-            "http://connect.example.com is not encrypted: others on the way can read the API key."
+            (
+                "http://connect.example.com is not encrypted: others on the network can read the"
+                " API key."
+            )
         ]
 
     def test_local_http_is_not(self, connecting: Connecting, events: list[Event]) -> None:
@@ -116,7 +121,7 @@ class TestTls:
             assert client.me().username
             assert client.me().username
         assert [e.text for e in events if isinstance(e, Warned)] == [
-            f"The certificate of {fake.url} is not checked (--insecure)."
+            f"The certificate of {fake.url} is not verified (--insecure)."
         ]
 
     @pytest.mark.parametrize(
@@ -124,8 +129,8 @@ class TestTls:
         [
             ("expired", True, "it has expired", "renew"),
             ("not-yet", True, "not valid yet", "clock"),
-            ("other-name", True, "made out to another name", "name that the certificate holds"),
-            ("server", False, "issuer is not known", "--cacert"),
+            ("other-name", True, "issued for another name", "a name from the certificate"),
+            ("server", False, "issuer is not trusted", "--cacert"),
         ],
     )
     def test_a_failure_says_why_and_what_to_do(

@@ -143,7 +143,7 @@ def test_a_failed_task_shows_its_last_lines_and_where_the_rest_is(
     assert "no matching version" in done.stderr
     assert f"/connect/#/apps/{content.guid}/draft/2" in done.stderr
     assert "set TOKEN" in done.stderr
-    assert "bundle 2 is there and not active" in done.stderr
+    assert "bundle 2 was uploaded but not activated" in done.stderr
 
 
 def test_a_task_that_takes_too_long(caller: Caller, fake: FakeConnect) -> None:
@@ -153,7 +153,7 @@ def test_a_task_that_takes_too_long(caller: Caller, fake: FakeConnect) -> None:
     assert done.code == 4
     error = error_in(done)
     assert "CONNECT_TASK_TIMEOUT" in str(error["hint"])
-    assert "has not ended and may go on" in str(error["notes"])
+    assert "has not finished and may still be running" in str(error["notes"])
 
 
 @pytest.mark.parametrize("given", ["no", "-1", "0", "nan"])
@@ -185,7 +185,7 @@ def test_certificates(caller: Caller, name: str) -> None:
         assert "--cacert" in unknown.stderr or told in unknown.stderr
         insecure = caller.deploy(insecure=True)
         assert insecure.code == 0
-        assert "is not checked (--insecure)" in insecure.stderr
+        assert "is not verified (--insecure)" in insecure.stderr
         der = caller.deploy(cacert=str(CERTIFICATES / "ca.der"))
         assert (der.code, "openssl x509" in der.stderr) == (2, True)
         for variable in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CONNECT_CA_CERTIFICATE"):

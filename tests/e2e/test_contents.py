@@ -436,7 +436,7 @@ def test_the_first_failure_in_the_order_of_the_call_counts(
     assert "shop-stock: failed: " in done.stderr
     assert f"           On the server: content {stock}; " in done.stderr
     every = "--content orders --content stock --content bills"
-    assert done.stderr.endswith(f"       To go on, deploy again with {every}.\n")
+    assert done.stderr.endswith(f"       To continue, deploy again with {every}.\n")
 
 
 def test_what_is_under_way_when_another_fails_is_finished(
@@ -452,7 +452,7 @@ def test_what_is_under_way_when_another_fails_is_finished(
     told = json.loads(done.stdout)["contents"]
     assert [each["status"] for each in told] == ["failed", "deployed"]
     assert server.contents[stock].bundle_id == told[1]["bundle_id"]
-    assert done.stderr.endswith("       To go on, deploy again with --content orders.\n")
+    assert done.stderr.endswith("       To continue, deploy again with --content orders.\n")
 
 
 def started(
@@ -470,8 +470,8 @@ def started(
 
 
 WAITS = {
-    "uploads": ("POST", "bundles$", "a part of the bundle was sent, or all of it"),
-    "tasks": ("GET", "v1/tasks/", "has not ended and may go on"),
+    "uploads": ("POST", "bundles$", "part or all of the bundle was sent"),
+    "tasks": ("GET", "v1/tasks/", "has not finished and may still be running"),
 }
 
 
@@ -506,7 +506,7 @@ def test_an_interruption_ends_all_and_tells_how_far_each_has_come(
         )
     assert "shop-bills: not tried" in summary
     every = "--content orders --content stock --content bills"
-    assert err.endswith(f"interrupted: To go on, deploy again with {every}.\n")
+    assert err.endswith(f"interrupted: To continue, deploy again with {every}.\n")
     statuses = [each["status"] for each in json.loads(out)["contents"]]
     assert statuses == ["failed", "failed", "not tried"]
     assert list(temporary.iterdir()) == []

@@ -299,7 +299,7 @@ def test_a_draft_that_fails_gives_its_memory_back(bed: Bed, version: str) -> Non
     assert bed.content.bundle_id == active
     assert bed.content.fields["memory_limit"] == 1 << 30
     assert bed.content.fields["min_processes"] == 1
-    assert "put back (memory-limit 1 GiB -> 2 GiB" in done.stderr
+    assert "restored (memory-limit 1 GiB -> 2 GiB" in done.stderr
 
 
 def test_a_draft_that_does_not_answer_gives_everything_back(bed: Bed) -> None:
@@ -326,7 +326,7 @@ def test_what_was_narrowed_is_widened_again_if_the_activation_fails(
     assert done.code == 3, done.said
     assert (bed.content.fields["access_type"], bed.who()) == before
     assert bed.content.fields.get("memory_limit") is None
-    assert "settings were put back" in done.stderr
+    assert "settings were restored" in done.stderr
 
 
 def test_what_may_be_active_keeps_what_it_needs(bed: Bed) -> None:
@@ -336,8 +336,8 @@ def test_what_may_be_active_keeps_what_it_needs(bed: Bed) -> None:
     done = bed.deploy()
     assert done.code == 3, done.said
     assert bed.content.fields["memory_limit"] == 2 << 30
-    assert "its settings stay as they were changed (memory-limit" in done.stderr
-    assert "may have begun" in done.stderr
+    assert "its settings remain changed (memory-limit" in done.stderr
+    assert "may have started" in done.stderr
 
 
 def test_what_cannot_be_put_back_is_said(bed: Bed) -> None:
@@ -349,8 +349,8 @@ def test_what_cannot_be_put_back_is_said(bed: Bed) -> None:
     done = bed.deploy()
     assert done.code == 4
     assert bed.content.fields["memory_limit"] == 2 << 30
-    assert "its settings stay as they were changed (memory-limit" in done.stderr
-    assert "they could not be put back" in done.stderr
+    assert "its settings remain changed (memory-limit" in done.stderr
+    assert "they could not be restored" in done.stderr
     assert "not yours any more" in done.stderr
 
 
@@ -363,7 +363,7 @@ def test_what_runs_is_put_back_before_those_who_were_let_in(bed: Bed) -> None:
     assert bed.content.fields["memory_limit"] is None
     assert bed.content.fields["access_type"] == "logged_in"
     assert bed.who() == {"eve": "viewer", "ann": "viewer"}
-    assert "could not be put back" in done.stderr
+    assert "could not be restored" in done.stderr
 
 
 def test_after_an_activation_nothing_is_put_back_and_what_was_done_is_said(bed: Bed) -> None:
@@ -378,7 +378,7 @@ def test_after_an_activation_nothing_is_put_back_and_what_was_done_is_said(bed: 
     assert "`tool.hatch-connect.settings.vanity-path`: " in done.stderr
     assert "the path is in use" in done.stderr
     assert f"bundle {content.bundle_id} is active" in done.stderr
-    assert "stay as they were changed (memory-limit the server's default -> 2 GiB)" in done.stderr
+    assert "remain changed (memory-limit the server's default -> 2 GiB)" in done.stderr
     other.vanity = None
     again = bed.caller.call("deploy", directory=str(bed.root))
     assert again.code == 0, again.said
@@ -458,7 +458,7 @@ def test_a_fault_that_stays_leaves_the_active_bundle_its_settings(
         assert "`tool.hatch-connect.settings." in done.stderr
         if write_of in LATE:
             assert bed.content.bundle_id != active
-            assert "stay as they were changed" in done.stderr
+            assert "remain changed" in done.stderr
         else:
             assert bed.content.bundle_id == active
             assert state_of(bed) == before, done.said
@@ -483,9 +483,9 @@ def test_a_server_that_is_gone_gets_nothing_back_and_that_is_said(bed: Bed, last
     assert done.code == 3, done.said
     error = json.loads(done.stdout)["error"]
     (note,) = error["notes"]
-    assert "its settings stay as they were changed (memory-limit" in note
+    assert "its settings remain changed (memory-limit" in note
     # After the last request before the activation, the activation itself is in doubt.
-    assert ("may have begun" if last == "revoke" else "they could not be put back") in note
+    assert ("may have started" if last == "revoke" else "they could not be restored") in note
     default = "the server's default"
     assert {"key": "memory-limit", "before": default, "after": "2 GiB"} in error["settings"]
     bed.fake.recover()
@@ -553,9 +553,12 @@ REFUSED = {
     "no group": ('viewers = ["group:no"]', "names 'group:no', and the server has no such group"),
     "no tag": ('tags = ["Department/No"]', "names 'Department/No', and the server has no such tag"),
     "no integration": ('integrations = ["No"]', "the server has no such OAuth integration"),
-    "limit": ('memory-limit = "1 TiB"', "memory-limit` is 1024 GiB, and this server allows 8 GiB"),
+    "limit": (
+        'memory-limit = "1 TiB"',
+        "memory-limit` is 1024 GiB, but this server allows at most 8 GiB",
+    ),
     "order": ("min-processes = 4", "min_processes would be 4, and max_processes 3"),
-    "administrators": ('run-as = "analysts"', "run-as` can be changed by administrators only"),
+    "administrators": ('run-as = "analysts"', "run-as` can only be changed by administrators"),
 }
 
 
@@ -579,17 +582,17 @@ KINDS: dict[str, tuple[Callable[[FakeConnect], object], str, str]] = {
     "image": (
         lambda fake: setattr(fake.settings, "image_selection", False),
         'image = "posit/base:1"',
-        "image` cannot be set, because this server lets nobody choose an image",
+        "image` cannot be set: this server does not allow an image to be chosen",
     ),
     "licence": (
         lambda fake: fake.settings.licence.update({"current-user-execution": False}),
         "run-as-current-user = true",
-        "run-as-current-user` is nothing that the server's licence covers",
+        "run-as-current-user` is not covered by the server's licence",
     ),
     "one integration": (
         lambda fake: setattr(fake, "version", "2025.06.0"),
         'integrations = ["Databricks", "Snowflake"]',
-        "integrations` names several; Connect 2025.07 and later take that",
+        "integrations` names several; this requires Connect 2025.07 or later",
     ),
 }
 
@@ -638,7 +641,7 @@ def test_an_older_server_that_hides_its_version_has_no_integrations(bed: Bed) ->
     bed.declare('integrations = ["Databricks"]\ndescription = "Sales"')
     done = bed.deploy()
     assert done.code == 0, done.said
-    assert "integrations` means nothing to this version of Connect" in done.stderr
+    assert "integrations` is not supported by this version of Connect" in done.stderr
     bed.declare("integrations = []")
     assert bed.deploy().code == 0
 
@@ -649,7 +652,7 @@ def test_an_older_server_that_hides_its_version_has_no_thumbnails(bed: Bed) -> N
     write(bed.root, 'thumbnail = "picture.png"\ndescription = "Sales"')
     done = bed.deploy()
     assert done.code == 0, done.said
-    assert "thumbnail` means nothing to this version of Connect" in done.stderr
+    assert "thumbnail` is not supported by this version of Connect" in done.stderr
 
 
 def test_what_the_server_has_set_otherwise_is_said(bed: Bed) -> None:
@@ -660,7 +663,7 @@ def test_what_the_server_has_set_otherwise_is_said(bed: Bed) -> None:
     bed.fake.misbehave("PATCH", f"{CONTENT}$", answer)
     done = bed.deploy()
     assert done.code == 0, done.said
-    assert "The server has set idle_timeout to 10, not to 5." in done.stderr
+    assert "The server set idle_timeout to 10, not to 5." in done.stderr
 
 
 def test_everything_can_be_removed_again(bed: Bed) -> None:
@@ -723,7 +726,7 @@ def test_a_viewer_is_no_collaborator(bed: Bed) -> None:
     write(bed.root, 'collaborators = ["vic"]')
     done = bed.deploy()
     assert done.code == 2
-    assert "collaborators` names 'vic', whose account may view content only" in done.stderr
+    assert "collaborators` names 'vic', whose account can only view content" in done.stderr
 
 
 def test_people_that_may_not_be_listed_are_named_by_guid(bed: Bed) -> None:
@@ -794,7 +797,7 @@ def test_the_own_user_stays_a_collaborator_of_the_content_of_others(bed: Bed) ->
     done = bed.deploy(app_id=content.guid)
     assert done.code == 0, done.said
     assert bed.who() == {"ada": "owner", "bob": "owner"}
-    assert "collaborators` does not name the user of this key, who stays" in done.stderr
+    assert "collaborators` does not name the user of this API key, who keeps access" in done.stderr
 
 
 def test_a_list_does_not_take_the_group_by_which_the_key_may_change_the_content(bed: Bed) -> None:
@@ -806,7 +809,7 @@ def test_a_list_does_not_take_the_group_by_which_the_key_may_change_the_content(
     bed.declare('collaborators = ["bob"]')
     done = bed.deploy(app_id=content.guid, allow_removals=True)
     assert done.code == 2, done.said
-    assert "may change the content by a group only" in done.stderr
+    assert "only through a group" in done.stderr
     assert bed.writes == []
     bed.declare('collaborators = ["bob", "ada"]')
     done = bed.deploy(app_id=content.guid, allow_removals=True)
@@ -824,7 +827,7 @@ def test_fields_that_the_version_does_not_know_are_left_out(bed: Bed) -> None:
     done = bed.deploy()
     assert done.code == 0, done.said
     for key in ("nvidia-gpu-limit", "thumbnail", "integrations"):
-        assert f"{key}` means nothing to this version of Connect" in done.stderr
+        assert f"{key}` is not supported by this version of Connect" in done.stderr
     assert bed.writes == ['PATCH {"description": "x"}']
 
 
@@ -857,7 +860,7 @@ def test_new_content_shows_what_its_version_knows_when_it_is_there(bed: Bed) -> 
     write(bed.root, settings)
     done = bed.deploy()
     assert done.code == 0, done.said
-    assert "nvidia-gpu-limit` means nothing to this version of Connect" in done.stderr
+    assert "nvidia-gpu-limit` is not supported by this version of Connect" in done.stderr
     assert bed.content.fields["memory_limit"] == 1 << 30
     strict = f"{TABLE}strict = true\n[tool.hatch-connect.settings]\n{settings}"
     (bed.root / "pyproject.toml").write_text(strict, encoding="utf-8")
@@ -912,7 +915,7 @@ def test_what_was_as_declared_and_was_changed_meanwhile_is_said(bed: Bed) -> Non
     bed.fake.misbehave("POST", f"{CONTENT}/bundles$", hand)
     done = bed.deploy()
     assert done.code == 0, done.said
-    told = "description` was changed on the server meanwhile, to by hand"
+    told = "description` was changed on the server in the meantime, to by hand"
     assert done.stderr.count(told) == 1
     assert bed.deploy().code == 0
     assert fields["description"] == "Sales"
@@ -926,7 +929,7 @@ def test_it_is_said_as_well_if_nothing_had_to_be_set(bed: Bed) -> None:
     bed.fake.misbehave("POST", f"{CONTENT}/bundles$", hand)
     done = bed.deploy()
     assert done.code == 0, done.said
-    assert "description` was changed on the server meanwhile, to by hand" in done.stderr
+    assert "description` was changed on the server in the meantime, to by hand" in done.stderr
     assert bed.writes == []
     assert bed.content.bundle_id == max(bed.content.bundles, key=int)
 

@@ -1,4 +1,4 @@
-"""Whether content answers, and what comes back if it does not."""
+"""Whether content answers, and what is restored if it does not."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_content_that_wants_a_login_is_not_verified_and_stays(bed: Bed, answer: 
     done = bed.deploy()
     assert done.code == 0, done.said
     assert bed.content.bundle_id == max(bed.content.bundles, key=int)
-    assert "is not verified" in done.stderr
+    assert "was not verified" in done.stderr
 
 
 def test_rollback_asks_in_the_same_way(bed: Bed) -> None:
@@ -207,8 +207,8 @@ def test_the_plan_says_what_is_asked(bed: Bed) -> None:
     bed.change()
     done = bed.call("deploy", dry_run=True, json=True)
     steps = json.loads(done.stdout)["steps"]
-    assert "verify that it answers at /health with 200 or 204, and says 'up'" in steps
-    assert steps[-1].endswith("says 'up', and once more after 3 s")
+    assert "verify that it answers at /health with 200 or 204, and contains 'up'" in steps
+    assert steps[-1].endswith("contains 'up', and once more after 3 s")
 
 
 BACK = 'on-failure = "rollback"\npause = 0'
@@ -232,10 +232,10 @@ def test_what_was_active_before_comes_back(bed: Bed) -> None:
     done = bed.deploy(json=True)
     assert done.code == 5, done.said
     assert bed.content.bundle_id == before
-    assert f"If it does not answer once it is active, bundle {before} comes back" in done.stderr
+    assert f"If it does not answer after activation, bundle {before} is restored" in done.stderr
     assert f"bundle {before} is active again and answers" in done.stderr
     left = max(bed.content.bundles, key=int)
-    assert f"bundle {left} is there and did not answer" in done.stderr
+    assert f"bundle {left} was uploaded but did not answer" in done.stderr
     error = error_of(done)
     assert (error["bundle_id"], error["active_bundle_id"]) == (left, before)
     listed = bed.call("versions")
@@ -254,7 +254,7 @@ def test_without_being_asked_for_nothing_comes_back(bed: Bed) -> None:
     done = bed.deploy(json=True)
     assert done.code == 5, done.said
     assert bed.content.bundle_id != before
-    assert f"To go back: hatch-connect rollback {before}" in done.stderr
+    assert f"To roll back: hatch-connect rollback {before}" in done.stderr
     assert error_of(done)["active_bundle_id"] == bed.content.bundle_id
 
 
@@ -269,7 +269,7 @@ def test_settings_come_back_too_and_start_with_it(bed: Bed) -> None:
     assert done.code == 5, done.said
     assert bed.content.bundle_id == before
     assert {k: v for k, v in bed.content.fields.items() if k in had} == had
-    assert "its settings were put back" in done.stderr
+    assert "its settings were restored" in done.stderr
     calls = [call for call in bed.fake.calls() if not call.startswith("GET")]
     patch, deploy, access = (call.rpartition("/")[2] for call in calls[-3:])
     assert (patch, deploy, access) == (bed.content.guid, "deploy", bed.content.guid)
@@ -324,9 +324,9 @@ def test_what_is_not_known_to_have_answered_does_not_come_back(bed: Bed, known: 
     fail(bed)
     done = bed.deploy()
     assert done.code == 5, done.said
-    assert "no bundle comes back by itself: none that was active before" in done.stderr
+    assert "no bundle is restored automatically: none that was active before" in done.stderr
     assert bed.content.bundle_id == max(bed.content.bundles, key=int)
-    assert "To go back: hatch-connect rollback 2 " in done.stderr
+    assert "To roll back: hatch-connect rollback 2 " in done.stderr
 
 
 def test_the_metadata_of_bundles_know_it_where_no_history_is(bed: Bed) -> None:
@@ -391,7 +391,7 @@ def test_what_somebody_else_activated_meanwhile_is_not_passed_over(bed: Bed) -> 
     fail(bed)
     done = bed.deploy()
     assert done.code == 5, done.said
-    assert f"Bundle {other} was activated meanwhile" in done.stderr
+    assert f"Bundle {other} was activated in the meantime" in done.stderr
     assert bed.content.bundle_id == max(bed.content.bundles, key=int)
 
 
@@ -409,7 +409,7 @@ def test_what_somebody_activates_after_it_stays(bed: Bed) -> None:
     done = bed.deploy(json=True)
     assert done.code == 5, done.said
     assert bed.content.bundle_id == error_of(done)["active_bundle_id"] == other
-    assert f"going back to bundle {before} did not succeed: bundle {other} was" in done.stderr
+    assert f"rolling back to bundle {before} failed: bundle {other} was" in done.stderr
     assert "is active again" not in done.stderr
 
 
@@ -435,8 +435,8 @@ def test_it_is_not_claimed_to_know_what_is_active(bed: Bed) -> None:
     done = bed.deploy(json=True)
     assert done.code == 3, done.said
     new = max(bed.content.bundles, key=int)
-    assert f"bundle {new} may be active by now, {before} was before" in done.stderr
-    assert "still the active one" not in done.stderr
+    assert f"bundle {new} may be active by now ({before} was active before)" in done.stderr
+    assert "is still active" not in done.stderr
     assert error_of(done)["active_bundle_id"] is None
 
 
@@ -446,7 +446,7 @@ def test_no_visit_no_way_back(bed: Bed) -> None:
     fail(bed, times=9)
     done = bed.deploy(no_verify=True)
     assert done.code == 0, done.said
-    assert "comes back" not in done.stderr
+    assert "is restored" not in done.stderr
 
 
 ON_THE_WAY = {
@@ -485,9 +485,9 @@ def test_a_fault_on_the_way_back_is_told(
     if "is active again" in done.stderr:
         assert active == before
     else:
-        assert f"going back to bundle {before} did not succeed" in done.stderr
+        assert f"rolling back to bundle {before} failed" in done.stderr
         assert f"hatch-connect rollback {before}" in done.stderr
-    settings = "put back" in done.stderr
+    settings = "restored" in done.stderr
     assert settings == (bed.content.fields["init_timeout"] == 90) or "could not" in done.stderr
 
 
@@ -546,7 +546,7 @@ def test_an_interrupted_way_back_says_so(bed: Bed, sandbox: Sandbox) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, err
-    assert f"going back to bundle {before} did not succeed" in err
+    assert f"rolling back to bundle {before} failed" in err
     assert f"hatch-connect rollback {before}" in err
     done = bed.call("rollback")
     assert done.code == 0, done.said
@@ -558,7 +558,7 @@ MOMENTS = {
     "the first look": ("GET", ACTIVE, 0, False),
     "the second look": ("GET", ACTIVE, 1, False),
     "its log": ("GET", "jobs$", 0, False),
-    "going back": ("POST", "/deploy$", 2, False),
+    "rolling back": ("POST", "/deploy$", 2, False),
     "back, not followed": ("POST", "/deploy$", 2, True),
     "back": ("GET", ACTIVE, 2, False),
 }

@@ -510,7 +510,10 @@ def test_a_guid_of_another_server_is_to_be_written_in_its_table(
     keys = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.api_key}
     done = sandbox.connect("plan", cwd=project, **keys, DATABASE_PASSWORD="hunter2")
     assert done.code == 3, done.said
-    assert "write it as `guid` in that one's table: [tool.hatch-connect.on.NICKNAME]" in done.said
+    assert (
+        "set it as `guid` in the table of that server: [tool.hatch-connect.on.NICKNAME]"
+        in done.said
+    )
 
 
 def test_saved_servers_keep_their_nicknames(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -728,8 +731,8 @@ def test_content_of_a_record_of_publisher_that_is_gone_is_looked_for_by_name(
     keys = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": server.api_key}
     done = sandbox.connect("deploy", "--json", cwd=project, **keys)
     assert done.code == 0, done.said
-    assert f"There is no content {GUID}" in done.stderr
-    assert "deployment-C3D4.toml names it" in done.stderr
+    assert f"Content {GUID} (from " in done.stderr
+    assert "deployment-C3D4.toml) does not exist" in done.stderr
     assert json.loads(done.stdout)["guid"] == content.guid
 
 

@@ -65,8 +65,8 @@ MOMENTS = {
     "create": ("POST", "v1/content$", "content named 'sales' may have been created"),
     "variables": ("PATCH", f"{GUID}/environment$", "variables may have been changed (set TOKEN)"),
     "upload": ("POST", f"{GUID}/bundles$", "The upload had sent all"),
-    "deploy": ("POST", f"{GUID}/deploy$", "the deployment of bundle 2 may have begun"),
-    "visit": ("GET", f"^/content/{GUID[11:]}/", "bundle 2 is there and not active"),
+    "deploy": ("POST", f"{GUID}/deploy$", "the deployment of bundle 2 may have started"),
+    "visit": ("GET", f"^/content/{GUID[11:]}/", "bundle 2 was uploaded but not activated"),
 }
 
 
@@ -111,7 +111,7 @@ def test_while_the_server_thinks(
     assert process.returncode == 128 + number, err
     (line,) = [line for line in err.splitlines() if line.startswith("interrupted: ")]
     assert told in line
-    assert "To go on, deploy again" in line
+    assert "To continue, deploy again" in line
     assert "Traceback" not in err
     assert "hunter2" not in out + err
     assert json.loads(out)["error"]["exit_code"] == 128 + number
@@ -128,7 +128,7 @@ def test_while_a_task_runs(server: FakeConnect, sandbox: Sandbox, tmp_path: Path
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, err
-    assert "task task-3 has not ended and may go on" in err
+    assert "task task-3 has not finished and may still be running" in err
     told = re.search(r"deploy again with (--app-id) ([0-9a-f-]+)\.", err)
     assert told is not None, err
     again = sandbox.connect("deploy", "sales.tar.gz", *told.groups(), cwd=tmp_path, **environ)
@@ -163,7 +163,7 @@ def test_what_was_declared_is_put_back(
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, err
-    assert "its settings were put back (memory-limit" in err
+    assert "its settings were restored (memory-limit" in err
     assert content.fields["memory_limit"] is None
 
 
@@ -230,7 +230,7 @@ def test_a_hatch_script_passes_the_exit_code_on(
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, err
-    assert "To go on, deploy again" in err
+    assert "To continue, deploy again" in err
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for the parent of a process")
@@ -264,7 +264,7 @@ def test_sigterm_ends_a_publication(server: FakeConnect, sandbox: Sandbox, tmp_p
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143, err
-    assert "To go on, deploy again" in err
+    assert "To continue, deploy again" in err
 
 
 def test_sigterm_twice_at_once_is_one(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_a_person_logs_in_works_and_logs_out(person: Person, oauth: FakeOAuth) -
     assert person.in_keyring() == {}
     assert not oauth.leaks_below(person.sandbox.home)
     assert "(logged out)" in person.call("list").stdout
-    assert "Nobody is logged in" in person.call("details", code=3).stderr
+    assert "Not logged in" in person.call("details", code=3).stderr
     person.call("login", url, "--name", "prod")
     person.call("details")
 
@@ -180,13 +180,13 @@ def test_logging_out_twice_without_a_keyring(person: Person, oauth: FakeOAuth) -
     person.call("login", person.connect.url)
     done = person.call("logout", person.connect.url)
     assert done.stdout == f"Logged out of {person.connect.url}.\n"
-    assert "An earlier login may be left in the keyring." in done.stderr
+    assert "An earlier login may remain in the keyring." in done.stderr
     assert oauth.logins[0].revoked
     assert "(logged out)" in person.call("list").stdout
-    assert "Nobody is logged in" in person.call("details", code=3).stderr
+    assert "Not logged in" in person.call("details", code=3).stderr
     done = person.call("logout", person.connect.url)
     assert done.stdout == f"Nobody was logged in to {person.connect.url}.\n"
-    assert "An earlier login may be left in the keyring." in done.stderr
+    assert "An earlier login may remain in the keyring." in done.stderr
     person.call("login", person.connect.url)
     person.call("details")
 
@@ -199,7 +199,7 @@ def test_logging_out_without_the_keyring_that_has_the_tokens(
     person.sandbox.environ["PYTHON_KEYRING_BACKEND"] = NO_KEYRING
     for _ in range(2):
         done = person.call("logout", person.connect.url, code=2)
-        assert "The keyring with the login" in done.stderr
+        assert "The keyring cannot be used" in done.stderr
     person.sandbox.environ["PYTHON_KEYRING_BACKEND"] = backend
     person.call("logout", person.connect.url)
     assert oauth.logins[0].revoked
@@ -259,7 +259,7 @@ def test_a_machine_without_a_browser_shows_a_code(
             person.sandbox.environ.pop(name, None)
         person.sandbox.environ["SSH_CONNECTION"] = "10.0.0.1 1 10.0.0.2 22"
     done = person.call(*asked)
-    assert f"Open {person.connect.url}/device in any browser, and enter the code WDJB-MJHT" in (
+    assert f"Open {person.connect.url}/device in any browser and enter the code WDJB-MJHT" in (
         done.stderr
     )
     assert not person.page.exists()
@@ -269,9 +269,9 @@ def test_a_machine_without_a_browser_shows_a_code(
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("access_denied", "did not consent (access_denied)"),
-        ("expired_token", "nobody entered the code in time (expired_token)"),
-        ("invalid_client", "does not know this program any more (invalid_client)"),
+        ("access_denied", "the request was denied (access_denied)"),
+        ("expired_token", "the code was not entered in time (expired_token)"),
+        ("invalid_client", "the server no longer knows this client (invalid_client)"),
         ("server_error", "was refused (HTTP 400, server_error)"),
     ],
 )
@@ -285,14 +285,14 @@ def test_a_code_that_is_refused(person: Person, oauth: FakeOAuth, word: str, sai
 def test_somebody_who_does_not_consent(person: Person, oauth: FakeOAuth) -> None:
     oauth.consents = False
     done = person.call("login", person.connect.url, code=3)
-    assert "did not consent (access_denied)" in done.stderr
+    assert "the request was denied (access_denied)" in done.stderr
     assert not person.store.exists()
 
 
 def test_an_answer_to_another_login_is_not_used(person: Person, oauth: FakeOAuth) -> None:
     oauth.forges_state = True
     done = person.call("login", person.connect.url, code=3)
-    assert "the answer to another log-in; it was not used" in done.stderr
+    assert "the response to another login, which was ignored" in done.stderr
     assert not [call for call in person.connect.calls() if call.startswith("POST /oauth/token")]
 
 
@@ -305,9 +305,9 @@ def test_a_code_that_the_server_refuses(person: Person, oauth: FakeOAuth) -> Non
 @pytest.mark.parametrize(
     ("missing", "option", "said"),
     [
-        ("registration_endpoint", [], "has no registration of programs"),
-        ("authorization_endpoint", [], "has no page for logging in"),
-        ("device_authorization_endpoint", ["--device"], "has no log-in by a device code"),
+        ("registration_endpoint", [], "has no client registration"),
+        ("authorization_endpoint", [], "has no login page"),
+        ("device_authorization_endpoint", ["--device"], "has no device login"),
     ],
 )
 def test_what_a_server_does_not_have(
@@ -321,7 +321,7 @@ def test_what_a_server_does_not_have(
 def test_a_server_without_oauth(person: Person, oauth: FakeOAuth) -> None:
     oauth.discovery = "off"
     done = person.call("login", person.connect.url, code=3)
-    assert "knows no sign-in by OAuth" in done.stderr
+    assert "does not support sign-in by OAuth" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -331,12 +331,12 @@ def test_nothing_goes_to_another_host(person: Person, oauth: FakeOAuth, name: st
     with Trap() as trap:
         oauth.endpoints[name] = f"{trap.other_host}/oauth"
         done = person.call("login", person.connect.url, code=3)
-        assert "is not on this server" in done.stderr
+        assert "on another server" in done.stderr
 
 
 def test_nothing_goes_anywhere_unencrypted(person: Person) -> None:
     done = person.call("login", "http://connect.invalid", code=2)
-    assert "is not encrypted: no token is sent there" in done.stderr
+    assert "is not encrypted: no token is sent to it" in done.stderr
 
 
 def test_a_server_that_cannot_end_a_login(person: Person, oauth: FakeOAuth) -> None:
@@ -361,8 +361,8 @@ def test_only_a_login_is_logged_out_of(person: Person) -> None:
     entry = {"name": "prod", "url": person.connect.url, "api_key": "Old-key-0123456789"}
     person.store.parent.mkdir(parents=True)
     person.store.write_text(json.dumps({"prod": entry}))
-    assert "'prod' is no login" in person.call("logout", "--name", "prod", code=2).stderr
-    assert "Which login?" in person.call("logout", code=2).stderr
+    assert "'prod' is not a login" in person.call("logout", "--name", "prod", code=2).stderr
+    assert "No login was named." in person.call("logout", code=2).stderr
 
 
 def test_a_port_that_cannot_be_opened(
@@ -377,7 +377,7 @@ def test_a_port_that_cannot_be_opened(
     server = OAuthServer(Http({}), person.connect.url)
     with pytest.raises(UsageError, match="Address already in use") as caught:
         authorize.by_browser(server, client, open_page=lambda _page: True, report=silent)
-    assert caught.value.hint == "Log in with --device."
+    assert caught.value.hint == "Log in with --device instead."
 
 
 def test_two_people_log_in_at_once(person: Person, oauth: FakeOAuth) -> None:

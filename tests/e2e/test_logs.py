@@ -193,7 +193,7 @@ def test_no_line_is_lost_or_repeated_while_the_server_is_away(
     done = _logs(caller, content, follow=True)
     assert done.code == 0
     assert done.stdout.splitlines() == [f"line {n}" for n in range(9)]
-    assert "No news of job k" in done.stderr
+    assert "No response about job k" in done.stderr
 
 
 def test_a_server_that_stays_away_ends_it(fake: FakeConnect, caller: Caller) -> None:

@@ -128,7 +128,7 @@ def test_one_odd_entry_of_the_store_does_no_harm(caller: Caller, fake: FakeConne
     assert "`odd` is an integer instead of an object" in listed.stderr
     assert "prod" in listed.stdout
     assert caller.deploy().code == 0
-    for name, why in (("odd", "`odd` is an integer"), ("bad", "It holds no certificate in PEM")):
+    for name, why in (("odd", "`odd` is an integer"), ("bad", "It contains no certificate in PEM")):
         done = caller.deploy(name=name)
         assert done.code == 2, done.said
         assert why in done.stderr

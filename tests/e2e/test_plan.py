@@ -271,7 +271,7 @@ def test_a_bundle_that_cannot_be_seen_is_unknown_and_no_difference(
     server.misbehave("GET", "/files/|/download$", Say(403, b'{"code": 22, "error": "no"}'), times=9)
     done = call(sandbox, server, root, "plan", "--check")
     assert done.code == 0, done.said
-    assert "(what it holds is not known)" in done.stdout
+    assert "(its contents are not known)" in done.stdout
     assert "Plan: 1 to update, 0 to create. Nothing was changed." in done.stdout
 
 
@@ -285,7 +285,7 @@ def test_a_large_bundle_is_not_downloaded(
     server.misbehave("GET", rf"bundles/{content.bundle_id}$", said)
     done = call(sandbox, server, root, "plan", "--check")
     assert done.code == 6, done.said  # it is one of ours, and another
-    assert "(what it holds is not known)     -67 MB" in done.stdout
+    assert "(its contents are not known)     -67 MB" in done.stdout
     assert not any(each.endswith("/download") for each in server.calls())
 
 
@@ -324,7 +324,7 @@ def test_several_pieces_of_content_have_one_summary(
     first, again, variables, second, *_, end = done.stdout.splitlines()
     where = f"on {server.url}"
     assert (first, second) == (f"~ orders ({orders.guid}) {where}", f"+ stock {where}")
-    because = "so that it starts with what was changed"
+    because = "to apply the changes"
     assert again == f"  bundle     {orders.bundle_id} is deployed again, {because}"
     assert variables == "  variables  MODE is set again"
     assert end == "Plan: 1 to update, 1 to create. Nothing was changed."
@@ -343,8 +343,8 @@ def test_a_draft_changes_no_more_than_its_bundle(
     header, bundle, variable, title, _ = done.stdout.splitlines()
     assert header.startswith("~ Changed (")
     assert bundle.startswith(f"  bundle  {content.bundle_id} (")
-    left = "  The draft leaves the active content as it is:"
-    assert variable == f"{left} the variable MODE is not set, and is new."
+    left = "  The draft does not change the active content:"
+    assert variable == f"{left} the variable MODE is not set, and it is new."
     assert title.startswith(f"{left} the title stays 'Changed'")
 
 
@@ -534,7 +534,7 @@ def test_what_only_informs_never_aborts(
     done = caller.call("plan", **noted)
     assert "Traceback" not in done.said
     assert done.code == (0 if "packages" in path else 6), done.said
-    assert ("what it holds is not known" in done.stdout) is ("files" in path)
+    assert ("its contents are not known" in done.stdout) is ("files" in path)
     assert {request.method for request in fake.requests[-5:]} == {"GET"}
 
 

@@ -218,7 +218,7 @@ def test_a_server_without_drafts_is_refused(
     fake.version = "2025.05.0"
     done = preview(caller, root)
     assert done.code, done.said
-    assert "This server cannot deploy a draft" in done.stderr
+    assert "This server does not support drafts" in done.stderr
     assert len(content.bundles) == 1
 
 
@@ -302,7 +302,7 @@ class TestForks:
         for option in ("json", "dry_run", "remove_preview"):
             done = preview(caller, root, None, **{option: True})
             assert done.code == 2, done.said
-            assert "This pull request is from a fork" in done.stderr
+            assert "This pull request comes from a fork" in done.stderr
         assert not fake.requests
 
     def test_a_workflow_that_it_started_as_well(
@@ -310,14 +310,14 @@ class TestForks:
     ) -> None:
         self.event(caller, self.run_of("stranger/repo"), "workflow_run")
         done = preview(caller, root)
-        assert (done.code, "is from a fork" in done.stderr) == (2, True), done.said
+        assert (done.code, "comes from a fork" in done.stderr) == (2, True), done.said
         assert len(content.bundles) == 1
 
     @pytest.mark.usefixtures("content")
     def test_in_gitlab(self, caller: Caller, root: Path) -> None:
         caller.environ |= {"CI_PROJECT_ID": "7", "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "8"}
         done = preview(caller, root)
-        assert (done.code, "is from a fork (project 8)" in done.stderr) == (2, True), done.said
+        assert (done.code, "comes from a fork (project 8)" in done.stderr) == (2, True), done.said
         caller.environ["CI_PROJECT_ID"] = "8"
         assert preview(caller, root).code == 0
 

@@ -200,7 +200,7 @@ def test_ctrl_c_says_what_remains_and_exits_with_130(
     _, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
-    assert "is there and not active" in stderr
+    assert "was uploaded but not activated" in stderr
 
 
 def bundle_of(sandbox: Sandbox, project: Path, name: str) -> Path:

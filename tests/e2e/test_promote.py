@@ -345,7 +345,7 @@ class TestPromote:
         two.prod.pythons, two.prod.kept_pythons = ("3.11.2", *kept), kept
         done = two.promote()
         assert done.code == 2, done.said
-        assert "The server has no Python 3.12" in done.stderr
+        assert "The server does not have Python 3.12" in done.stderr
         assert changes(two.prod) == []
 
     def test_limits_of_the_other_server_are_refused_first(self, two: Two) -> None:
@@ -525,7 +525,7 @@ class TestKeys:
         two.caller.environ |= {"CONNECT_API_KEY": PROD_KEY}
         done = two.promote(to_server=two.prod.url)
         assert done.code == 2
-        assert "CONNECT_SERVER must name it" in done.stderr
+        assert "set CONNECT_SERVER to say which" in done.stderr
 
     def test_a_nickname_that_only_a_table_has_means_connect_server(self, two: Two) -> None:
         two.caller.call("remove", name="prod")
@@ -554,7 +554,7 @@ class TestKeys:
     def test_a_name_that_nobody_knows(self, two: Two) -> None:
         done = two.promote(to_server="prdo")
         assert done.code == 2
-        assert "which the option --to gives" in done.stderr
+        assert "(from the --to option)" in done.stderr
 
 
 FAULTS: dict[str, Fault] = {

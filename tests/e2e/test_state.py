@@ -113,7 +113,7 @@ def test_a_record_whose_lock_is_held_does_not_fail_the_deployment(
     with filelock.FileLock(record.with_name(f"{record.name}.lock")):
         done = caller.deploy()
     assert done.code == 0, done.said
-    assert "Nothing more is recorded" not in done.stderr  # it says the same as before
+    assert "This deployment is no longer recorded" not in done.stderr  # it says the same as before
     record.unlink()
     with filelock.FileLock(record.with_name(f"{record.name}.lock")):
         done = caller.deploy(app_id=only(fake).guid)
@@ -338,7 +338,7 @@ python-version = "3.12"
         done = caller.call("deploy", file=(str(first), str(other)))
         assert done.code == 3
         assert "sales: deployed: " in done.stderr
-        assert done.stderr.splitlines()[-1].endswith(f"To go on, deploy again: {other}.")
+        assert done.stderr.splitlines()[-1].endswith(f"To continue, deploy again: {other}.")
 
     def test_an_error_has_what_programs_want_to_know(
         self, caller: Caller, fake: FakeConnect

@@ -126,7 +126,7 @@ def test_the_plan_says_so(
     variable = ("TOKEN=1",)
     options = {"dry_run": True, "environment": variable}
     lines = deploy(caller, root, **options).stdout.splitlines()
-    again = "deployed again, so that it starts with what was changed"
+    again = "deployed again, to apply the changes"
     assert lines[1:] == [
         f"  bundle     {deployed.bundle_id} is {again}",
         "  variables  + TOKEN",
@@ -219,7 +219,7 @@ def test_what_the_server_renders_is_rendered_again(
         done = caller.call("deploy", file="report.tar.gz")
         assert done.code == 0, done.said
         assert changes(fake) == expected
-    assert "since that renders it" in done.stderr
+    assert "which renders it" in done.stderr
 
 
 @pytest.mark.parametrize("mode", ["jupyter-voila", "quarto-shiny", "static"])

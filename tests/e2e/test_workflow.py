@@ -129,9 +129,9 @@ class TestSources:
         [
             (
                 {"CONNECT_IDENTITY_TOKEN": "a.b.c", "CONNECT_IDENTITY_TOKEN_FILE": "/x"},
-                "are both set",
+                "are mutually exclusive",
             ),
-            ({"CONNECT_IDENTITY_TOKEN": "-----BEGIN\nKEY"}, "something else than an identity"),
+            ({"CONNECT_IDENTITY_TOKEN": "-----BEGIN\nKEY"}, "does not contain an identity"),
             ({"CONNECT_IDENTITY_TOKEN_FILE": "/not/there"}, "/not/there, which CONNECT_IDENTITY"),
             ({"CONNECT_IDENTITY_TOKEN_FILE": "/not/there"}, "cannot be read: No such file"),
             ({"CONNECT_IDENTITY_TOKEN_FILE": "/dev/null"}, "is empty"),
@@ -150,7 +150,7 @@ class TestSources:
         github.refusal = status, b"Plant3d-words-of-an-answer"
         done = setting.deploy()
         assert done.code == 3
-        assert f"does not issue an identity token to this job (HTTP {status})" in done.stderr
+        assert f"does not issue identity tokens to this job (HTTP {status})" in done.stderr
         assert "`permissions: id-token: write`" in done.stderr
 
     @pytest.mark.parametrize(
@@ -178,8 +178,8 @@ class TestSources:
     ) -> None:
         setting.caller.environ[name] = value
         done = setting.deploy()
-        assert (done.code, f"{name} holds a line break, a space" in done.stderr) == (2, True)
-        assert "GitHub sets it; nothing else must" in done.stderr
+        assert (done.code, f"{name} contains a line break, a space" in done.stderr) == (2, True)
+        assert "GitHub sets this variable" in done.stderr
         assert "Plant3d" not in done.said
         assert not github.audiences
 
@@ -193,13 +193,13 @@ class TestSources:
         done = setting.deploy()
         assert (done.code, "a proxy on another machine: no token" in done.stderr) == (2, True)
         assert "The URL in ACTIONS_ID_TOKEN_REQUEST_URL is not encrypted" in done.stderr
-        assert "Name 127.0.0.1 in NO_PROXY" in done.stderr
+        assert "Add 127.0.0.1 to NO_PROXY" in done.stderr
         assert not github.audiences
 
     def test_github_redirects(self, setting: Setting, github: FakeGitHub) -> None:
         github.refusal = 302, b""
         done = setting.deploy()
-        assert (done.code, "HTTP 302; its redirect was not followed" in done.stderr) == (3, True)
+        assert (done.code, "HTTP 302; the redirect was not followed" in done.stderr) == (3, True)
 
     def test_github_is_away(self, setting: Setting, github: FakeGitHub) -> None:
         with FakeConnect() as gone:
@@ -220,7 +220,7 @@ class TestSources:
     ) -> None:
         setting.caller.environ["ACTIONS_ID_TOKEN_REQUEST_URL"] = url
         done = setting.deploy()
-        assert (done.code, "is no https URL" in done.stderr) == (2, True), done.said
+        assert (done.code, "is not an https URL" in done.stderr) == (2, True), done.said
         assert not github.audiences
 
 
@@ -297,7 +297,7 @@ class TestWhichCounts:
                 "deploy", directory=str(root), app_id=setting.content.guid, **name
             )
         assert done.code == 2
-        assert "does not go to a URL that only pyproject.toml names" in done.stderr
+        assert "is not sent to a URL that only pyproject.toml names" in done.stderr
         assert f"set CONNECT_SERVER={trap.url}" in done.stderr
         assert not github.audiences
 
@@ -337,7 +337,7 @@ class TestWhichCounts:
 
 TEMPORARILY = Say(503, b'{"error": "temporarily_unavailable"}')
 REFUSALS: dict[str, tuple[OAuthRefusal, str]] = {
-    "ambiguous": (AMBIGUOUS, "fits more than one trusted publisher"),
+    "ambiguous": (AMBIGUOUS, "matches more than one trusted publisher"),
     "verification": (VERIFICATION, "could not verify the identity token"),
     "no grant": (NO_GRANT, "No content on .* trusts this identity .*audience: connect"),
     "audience": (WRONG_AUDIENCE, "`identity-audience` in"),
@@ -370,7 +370,9 @@ class TestRefusals:
     ) -> None:
         setting.oauth.discovery = discovery  # type: ignore[assignment] # a parameter is a str
         done = setting.deploy()
-        assert (done.code, "knows no sign-in by OAuth" in done.stderr) == (3, True), done.said
+        assert (done.code, "does not support sign-in by OAuth" in done.stderr) == (3, True), (
+            done.said
+        )
         assert "2026.07" in done.stderr
         assert not setting.calls("oauth/token")
         assert github.audiences
@@ -381,7 +383,7 @@ class TestRefusals:
             busy = Say(status, b"Plant3d-words")
             setting.connect.misbehave("GET", "well-known", busy, times=times)
             done = setting.deploy()
-            assert (done.code, "does not answer how one signs in" in done.stderr) == (3, True)
+            assert (done.code, "sign-in configuration of" in done.stderr) == (3, True)
         assert github.audiences
 
     @pytest.mark.parametrize(
@@ -432,7 +434,7 @@ class TestRefusals:
         setting.caller.environ["CONNECT_IDENTITY_TOKEN"] = setting.oauth.identity()
         setting.connect.misbehave("POST", "oauth/token", LoseAnswer())
         done = setting.deploy()
-        assert (done.code, "was lost before the whole answer" in done.stderr) == (3, True)
+        assert (done.code, "was lost before the response" in done.stderr) == (3, True)
         assert len(setting.calls("oauth/token")) == 1
 
     def test_a_server_without_trusted_publishing(
@@ -440,7 +442,9 @@ class TestRefusals:
     ) -> None:
         setting.oauth.metadata["grant_types_supported"] = ["authorization_code"]
         done = setting.deploy()
-        assert (done.code, "has no trusted publishing" in done.stderr) == (3, True), done.said
+        assert (done.code, "does not support trusted publishing" in done.stderr) == (3, True), (
+            done.said
+        )
         assert not setting.calls("oauth/token")
         assert github.audiences
 
@@ -456,7 +460,7 @@ class TestRefusals:
                 setting.oauth.endpoints["token_endpoint"] = place
                 done = setting.deploy()
                 assert done.code == 3
-                assert "is not on this server: nothing was sent there" in done.stderr
+                assert "on another server: nothing was sent to it" in done.stderr
         assert not setting.calls("token")
         assert github.audiences
 
@@ -468,8 +472,8 @@ class TestRefusals:
                 done = setting.deploy()
                 assert (done.code, "HTTP 307" in done.stderr) == (3, True), done.said
                 assert "not followed" in done.stderr
-        assert "was redirected (HTTP 307; that was not followed)." in done.stderr
-        assert "Something in front of Connect may want a login" in done.stderr
+        assert "was redirected (HTTP 307; the redirect was not followed)." in done.stderr
+        assert "Something in front of Connect may require a login" in done.stderr
         assert github.audiences
 
     def test_no_endless_answer_is_read(self, setting: Setting, github: FakeGitHub) -> None:
@@ -492,7 +496,7 @@ class TestContent:
             where = {"directory": str(root)}
         done = setting.caller.call("deploy", **where, **options)
         assert done.code == 2
-        assert "Trusted publishing updates content that is there" in done.stderr
+        assert "Trusted publishing can only update existing content" in done.stderr
         assert '`guid = "..."`' in done.stderr
         assert not setting.connect.calls()
         assert not github.audiences
@@ -507,7 +511,9 @@ class TestContent:
         setting.oauth._publishers.clear()  # noqa: SLF001 - the one for content that is gone
         setting.oauth.trust(other.guid)
         done = setting.caller.call("deploy", file="sales.tar.gz", force=True)
-        assert (done.code, "that was recorded is gone" in done.stderr) == (2, True), done.said
+        assert (done.code, "the recorded content no longer exists" in done.stderr) == (2, True), (
+            done.said
+        )
         assert not setting.calls(r"GET v1/content(\?|$)|v1/users")
         setting.hold(done)
         assert github.audiences
@@ -572,8 +578,8 @@ class TestExpiry:
         setting.connect.misbehave("GET", "v1/tasks", Do(setting.oauth.expire))
         done = setting.deploy()
         assert done.code == 3
-        assert "the key that this workflow was given is not valid, or no longer" in done.stderr
-        assert "CONNECT_IDENTITY_TOKEN gives one token only" in done.stderr
+        assert "the key of this workflow is not valid, or has expired" in done.stderr
+        assert "CONNECT_IDENTITY_TOKEN provides one token only" in done.stderr
         assert len(setting.calls("oauth/token")) == 1
 
     def test_a_file_that_was_renewed_counts(self, setting: Setting) -> None:
@@ -595,8 +601,8 @@ class TestExpiry:
         setting.oauth.key_lasts = 0
         done = setting.deploy()
         assert done.code == 3
-        assert "had just given for a new token was refused" in done.stderr
-        assert "gives one token only" not in done.stderr
+        assert "for a new token was refused" in done.stderr
+        assert "provides one token only" not in done.stderr
         assert github.audiences == ["connect"] * 2
 
 
@@ -630,7 +636,7 @@ def test_a_token_that_is_given_is_for_one_server(setting: Setting) -> None:
     setting.caller.environ["CONNECT_IDENTITY_TOKEN"] = setting.oauth.identity()
     with Trap() as trap:
         done = setting.deploy(server=trap.url)
-    said = "CONNECT_IDENTITY_TOKEN belongs to CONNECT_SERVER, which is another server."
+    said = "CONNECT_IDENTITY_TOKEN is for CONNECT_SERVER, which is another server."
     assert (done.code, said in done.stderr) == (2, True), done.said
 
 

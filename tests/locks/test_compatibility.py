@@ -79,7 +79,7 @@ def test_a_wheel_fits_by_its_tags(wheel: str, *, wanted: bool) -> None:
     [
         ("https://h.example/a.whl", None),
         ("git+ssh://git@h.example/a@0123456", None),
-        ("https://[/a.whl", "has a URL that is none"),
+        ("https://[/a.whl", "has an invalid URL"),
         ("https://me@h.example/a.whl", "has credentials in its URL: https://***@h.example/a.whl"),
         (
             "https://h.example/a.whl?Token=x&y=z",

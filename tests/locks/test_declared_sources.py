@@ -60,7 +60,7 @@ def test_a_path_is_built_in_place_of_what_an_index_has(
     assert [(one.name, one.path.resolve()) for one in lock.local] == [("ours", tmp_path / "ours")]
     without = read(tmp_path, settings, "six==1\n")
     assert [one.name for one in without.local] == ["ours"]
-    with pytest.raises(LockError, match=r"sources\.ours` is \.\./ours, and requirements\.txt has"):
+    with pytest.raises(LockError, match=r"sources\.ours` is \.\./ours, but requirements\.txt has"):
         read(tmp_path, settings, "ours==1\nsix==1\n")
 
 
@@ -72,7 +72,9 @@ def test_what_a_declared_path_needs_must_be_locked(tmp_path: Path) -> None:
     config = configuration(tmp_path / "app")
     found = find_lock(config)
     assert found is not None
-    with pytest.raises(LockError, match=r"`idna` is not in requirements\.txt\. ours asks for it"):
+    with pytest.raises(
+        LockError, match=r"`idna` is not in requirements\.txt\. It is required by ours"
+    ):
         read_lock(found, config, Target(python="3.12", machine="x86_64"))
 
 
@@ -99,8 +101,8 @@ def test_what_a_declared_path_needs_must_be_locked(tmp_path: Path) -> None:
             "--index-url https://other.example/simple\nours==1",
             "does not name that index",
         ),
-        ("{ workspace = true }", "ours==1", "which is not there"),
-        ('{ path = "../gone" }', "ours==1", "which is not there"),
+        ("{ workspace = true }", "ours==1", "which does not exist"),
+        ('{ path = "../gone" }', "ours==1", "which does not exist"),
     ],
 )
 @pytest.mark.parametrize("table", TABLES[:2])

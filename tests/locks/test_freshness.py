@@ -18,13 +18,13 @@ class TestStale:
         ("old", "new", "said"),
         [
             ('"jinja2",', '"jinja2", "flask",', "`flask` is not in the lock"),
-            ('"jinja2",', "", "`jinja2` is in the lock only"),
+            ('"jinja2",', "", "`jinja2` is only in the lock"),
             ('"jinja2",', '"jinja2>3",', "`jinja2>3` is not in the lock"),
             ("httpx[socks]", "httpx", "`httpx>=0.27` is not in the lock"),
             ("== 'win32'", "== 'linux'", "`colorama` (with a marker) is not in the lock"),
             (">=3.11", ">=3.12", "`project.requires-python` is `>=3.12`"),
             ('["cycler"]', '["cycler>0"]', "`cycler>0` in the extra plot is not in the lock"),
-            ("empty = []", "", "The extra `empty` is in the lock only"),
+            ("empty = []", "", "The extra `empty` is only in the lock"),
             ("empty = []", "empty = []\nmore = []", "The extra `more` is not in the lock"),
             ('["pyflakes"]', '["ruff"]', "`ruff` in the group lint is not in the lock"),
             ('"jinja2",', '"jinja2 @ https://h/j.whl",', "from https://h/j.whl is not in the lock"),
@@ -34,7 +34,7 @@ class TestStale:
         self, tmp_path: Path, old: str, new: str, said: str
     ) -> None:
         root = copy("forked", tmp_path, ("pyproject.toml", old, new))
-        with pytest.raises(LockError, match="is stale") as caught:
+        with pytest.raises(LockError, match="is out of date") as caught:
             read(root, "3.12")
         assert said in str(caught.value)
         assert "uv lock" in str(caught.value.hint)
@@ -56,12 +56,12 @@ class TestStale:
     )
     def test_another_repository_or_revision(self, tmp_path: Path, old: str, new: str) -> None:
         root = copy("repository", tmp_path, ("pyproject.toml", old, new))
-        with pytest.raises(LockError, match="is stale"):
+        with pytest.raises(LockError, match="is out of date"):
             read(root)
 
     def test_a_workspace_dependency_that_became_one_of_an_index(self, tmp_path: Path) -> None:
         change = ("pyproject.toml", "member = { workspace = true }", "")
-        with pytest.raises(LockError, match="`member` from a folder or file is in the lock only"):
+        with pytest.raises(LockError, match="`member` from a folder or file is only in the lock"):
             read(copy("workspace", tmp_path, change))
 
     def test_what_only_a_build_can_tell_is_not_compared(self, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_one_that_is_named_must_be_there(tmp_path: Path) -> None:
 
 def test_one_that_is_named_must_be_a_lock(tmp_path: Path) -> None:
     (tmp_path / "Cargo.lock").touch()
-    with pytest.raises(LockError, match="no lock that can be read"):
+    with pytest.raises(LockError, match="not a supported lock"):
         find_lock(project(tmp_path, "lock = 'Cargo.lock'\n"))
 
 

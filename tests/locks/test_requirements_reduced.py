@@ -132,7 +132,7 @@ def test_neighbours_go_into_the_bundle_and_the_project_is_no_line(tmp_path: Path
 
 def test_what_a_neighbour_needs_must_be_in_the_list(tmp_path: Path) -> None:
     neighbour(tmp_path)
-    assert "`six` is not in requirements.txt. near-by asks for it." in refused(
+    assert "`six` is not in requirements.txt. It is required by near-by." in refused(
         tmp_path, "./libs/near\n"
     )
 
@@ -156,9 +156,9 @@ def test_repositories_and_urls_get_their_names(tmp_path: Path) -> None:
     [
         ("six\n", "requirements.txt:1: `six` is not pinned"),
         ("six==1\nsix==2\n", "requirements.txt:2: `six==2` contradicts `six==1`"),
-        ("./nowhere\n", "there is no"),
+        ("./nowhere\n", "does not exist"),
         ("./empty\n", "has no name in a [project] table"),
-        ("a @ git+https://h.example/a@main\n", "names no commit"),
+        ("a @ git+https://h.example/a@main\n", "does not name a commit"),
         ("a @ https://h.example/a-1-cp311-cp311-win32.whl\n", "has no wheel for CPython 3.11"),
         ("a @ https://h.example/a-1.tar.gz?token=hunter2\n", "has a `token` in its URL"),
         ("-c limits.txt\nidna==4\n", "`idna==4` contradicts `idna==3.10` of limits.txt:1"),

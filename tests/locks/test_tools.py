@@ -62,7 +62,7 @@ def test_pdm_has_the_groups_and_extras_that_are_asked_for() -> None:
     lock = read(DATA, "pylock.pdm.toml", "3.13", groups=["prod"], extras=["xl"])
     assert [pin.name for pin in lock.pins] == ["click", "et-xmlfile", "six", "toolz"]
     assert {one.name: one.because for one in lock.omitted}["iniconfig"] == (
-        "only the group dev asks for it"
+        "only required by the group dev"
     )
 
 
@@ -71,10 +71,10 @@ def test_poetry_notes_what_it_put_in(tmp_path: Path) -> None:
     path = tmp_path / "pylock.poetry.toml"
     text = path.read_text().replace('groups = ["main"]', 'groups = ["main", "dev", "prod"]')
     path.write_text(text.replace("extras = []", 'extras = ["xl"]'))
-    with pytest.raises(LockError, match="has more than is asked for") as caught:
+    with pytest.raises(LockError, match="has more than was requested") as caught:
         read(tmp_path, "pylock.poetry.toml", "3.11", groups=["prod"])
     assert "with `dev`" in str(caught.value)
     assert "with `xl`" in str(caught.value)
     assert "with `prod`" not in str(caught.value)
-    with pytest.raises(LockError, match="There is no extra `xl` in it"):
+    with pytest.raises(LockError, match="There is no extra named `xl` in it"):
         read(DATA, "pylock.poetry.toml", "3.11", extras=["xl"])

@@ -221,7 +221,7 @@ class TestRefused:
         root = copy("workspace", tmp_path)
         shutil.rmtree(root / "libs")
         with pytest.raises(
-            LockError, match=r"pathdep 0\.1 is built from libs/pathdep, which is not"
+            LockError, match=r"pathdep 0\.1 is built from libs/pathdep, which does not"
         ):
             read(root)
 
@@ -242,21 +242,21 @@ class TestRefused:
 
     def test_conflicting_extras(self) -> None:
         with pytest.raises(
-            LockError, match=r"markupsafe is wanted in more than one version: 2\.1\.5, 3"
+            LockError, match=r"markupsafe is required in more than one version: 2\.1\.5, 3"
         ) as caught:
             read(DATA / "forked", extras=["old", "new"])
-        assert "Of the extra `new` and the extra `old` only one can be installed" in str(
+        assert "Only one of the extra `new` and the extra `old` can be installed" in str(
             caught.value
         )
 
     def test_unknown_extras_and_groups(self) -> None:
         with pytest.raises(LockError) as caught:
             read(DATA / "forked", extras=["nope"], groups=["nada"])
-        assert "no extra `nope` (there are: all, empty, new, old, plot)" in str(caught.value)
-        assert "no dependency group `nada` (there are: dev, docs, lint)" in str(caught.value)
+        assert "no extra named `nope` (available: all, empty, new, old, plot)" in str(caught.value)
+        assert "no dependency group named `nada` (available: dev, docs, lint)" in str(caught.value)
 
     def test_a_python_that_it_was_not_made_for(self) -> None:
-        with pytest.raises(LockError, match=r"for Python >=3\.11, and 3\.10 was asked for"):
+        with pytest.raises(LockError, match=r"for Python >=3\.11, but 3\.10 was requested"):
             read(DATA / "forked", "3.10")
 
     def test_a_newer_format(self, tmp_path: Path) -> None:
@@ -268,11 +268,11 @@ class TestRefused:
         ("old", "new", "said"),
         [
             ('name = "six"\nversion', 'title = "six"\nversion', "is damaged"),
-            (EDGE, EDGE.replace("six", "seven"), "0 packages answer to `seven`"),
-            (EDGE, EDGE.replace('"six"', '"six", marker = "x y"'), "is no marker"),
+            (EDGE, EDGE.replace("six", "seven"), "0 packages match `seven`"),
+            (EDGE, EDGE.replace('"six"', '"six", marker = "x y"'), "is not a valid marker"),
             ("requires-dist = [", "requires-dist = [3, ", "is damaged"),
             ('name = "windows"', 'name = "doors"', "is not the lock of the project `windows`"),
-            ('virtual = "."', 'virtual = "other"', "it has none for this folder"),
+            ('virtual = "."', 'virtual = "other"', "it has no project for this folder"),
         ],
     )
     def test_a_damaged_lock(self, tmp_path: Path, old: str, new: str, said: str) -> None:
@@ -287,17 +287,17 @@ class TestLeftOut:
     def test_each_says_why(self) -> None:
         found = self.because(read(DATA / "forked"))
         assert found["forked-project 1.0"] == "the project itself"
-        assert found[f"pytest {_version('pytest')}"] == ("only the group dev asks for it")
+        assert found[f"pytest {_version('pytest')}"] == ("only required by the group dev")
         assert (
             found[f"colorama {_version('colorama')}"]
-            == "the project asks for it only where sys_platform == 'win32'"
+            == "the project only requires it where sys_platform == 'win32'"
         )
-        assert found[f"toolz {_version('toolz')}"] == "only the extra all asks for it"
+        assert found[f"toolz {_version('toolz')}"] == "only required by the extra all"
         assert found["six 1.17.0"] == (
-            "the project asks for it only where python_full_version >= '3.12'"
+            "the project only requires it where python_full_version >= '3.12'"
         )
         assert found[f"pluggy {_version('pluggy')}"] == (
-            "only pytest asks for it, which is left out"
+            "only required by pytest, which is left out"
         )
 
     def test_what_is_kept_with_its_marker_is_not_left_out(self) -> None:
@@ -308,8 +308,8 @@ class TestLeftOut:
 
     def test_another_member_of_the_workspace(self) -> None:
         found = self.because(read(DATA / "workspace" / "member"))
-        assert found["leader 1.0"] == "another member of the workspace"
-        assert found["pathdep 0.1"] == "only leader asks for it, which is left out"
+        assert found["leader 1.0"] == "another workspace member"
+        assert found["pathdep 0.1"] == "only required by leader, which is left out"
 
 
 def _version(name: str) -> str:
@@ -348,7 +348,7 @@ class TestNeighbours:
         kept = [line for line in text.splitlines() if not line.startswith("dependencies")]
         path.write_text("\n".join(kept).replace(change[1], more))
         with pytest.raises(
-            LockError, match=r"stale: .*libs/pathdep/pyproject\.toml says"
+            LockError, match=r"out of date: .*libs/pathdep/pyproject\.toml"
         ) as caught:
             read(root)
         assert "`flask` is not in the lock" in str(caught.value)
@@ -388,7 +388,7 @@ class TestRefusedAtOnce:
             read(root, "3.12", extras=["nothing"])
         for said in (
             "`flask` is not in the lock",
-            "There is no extra `nothing`",
+            "There is no extra named `nothing`",
             "https://***@h.example/simple",
             "has no wheel for CPython 3.12",
         ):
@@ -404,15 +404,19 @@ class TestRefusedAtOnce:
         (root / "uv.lock").write_text(
             first.replace("conflicts = ", f"{line}conflicts = ", 1) + "".join(rest)
         )
-        with pytest.raises(LockError, match="was made for other machines"):
+        with pytest.raises(LockError, match="was made for other platforms"):
             read(root)
 
     @pytest.mark.parametrize(
         ("old", "new", "said"),
         [
             ('name = "six"', 'name = "six==1\\n--index-url https://h"', "damaged|valid"),
-            ('version = "1.17.0"', 'version = "1.17.0\\nevil==1"', "gives no valid requirement"),
-            ('requires-python = ">=3.11"', 'requires-python = "never"', "no range of Python"),
+            ('version = "1.17.0"', 'version = "1.17.0\\nevil==1"', "is not a valid requirement"),
+            (
+                'requires-python = ">=3.11"',
+                'requires-python = "never"',
+                "not a valid range of Python",
+            ),
             ('requires-python = ">=3.11"', "requires-python = 3", "is damaged"),
         ],
     )
@@ -431,5 +435,5 @@ class TestRefusedAtOnce:
     def test_what_is_nested_without_end(self, tmp_path: Path) -> None:
         root = copy("windows", tmp_path)
         (root / "uv.lock").write_text(f"version = 1\nx = {'[' * 4000}{']' * 4000}\n")
-        with pytest.raises(LockError, match="nested deeper"):
+        with pytest.raises(LockError, match="nested too deeply"):
             read(root)

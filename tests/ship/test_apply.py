@@ -153,7 +153,7 @@ def test_whatever_was_changed_is_put_back(bed: Bed, data: st.DataObject) -> None
     applied.put_back(content.guid)
     assert comparable(content) == before
     assert applied.changes == ()
-    assert [line for line in applied.remains() if "put back" not in line] == []
+    assert [line for line in applied.remains() if "restored" not in line] == []
 
 
 def test_all_fields_go_in_one_request_and_all_integrations_in_another(bed: Bed) -> None:

@@ -186,9 +186,9 @@ def test_the_packages_of_another_program_differ_with_their_list() -> None:
 
 def test_what_cannot_be_read_is_unknown_and_no_difference() -> None:
     (change,) = compare_bundles(view({"a": "1"}, python="3.12"), ACTIVE, same=None)
-    assert (change.differs, change.remark) == (None, "what it holds is not known")
+    assert (change.differs, change.remark) == (None, "its contents are not known")
     (change,) = compare_bundles(view({"a": "1"}, python="3.12"), ACTIVE, same=False)
-    assert (change.differs, change.remark) == (True, "what it holds is not known")
+    assert (change.differs, change.remark) == (True, "its contents are not known")
     (change,) = compare_bundles(view({"a": "1"}, python="3.12"), ACTIVE, same=True)
     assert (change.differs, change.remark) == (False, "is uploaded again")
 
@@ -214,7 +214,7 @@ def test_the_first_bundle_is_added_whole() -> None:
 
 
 def test_what_is_done_again_is_no_difference() -> None:
-    keep = Keep(bundle_id="103"), DeployAgain(because="since that renders it", verify=None)
+    keep = Keep(bundle_id="103"), DeployAgain(because="which renders it", verify=None)
     changes = changes_of(
         plan(SetVariables(values={"A": Secret("1"), "GONE": None}), *keep, bundle_id="103"),
         view({}),
@@ -224,7 +224,7 @@ def test_what_is_done_again_is_no_difference() -> None:
     )
     comparison = Comparison(title="Sales", guid="0b9c", server="prod", changes=changes)
     assert comparison.lines()[1:] == (
-        "  bundle     103 is deployed again, since that renders it",
+        "  bundle     103 is deployed again, which renders it",
         "  variables  A is set again",
     )
     assert (comparison.differs, comparison.action) == (False, "update")

@@ -134,7 +134,7 @@ def test_what_a_process_needs_comes_first_and_texts_come_last() -> None:
         ("description none -> Sales", "AFTER"),
         ("vanity-path none -> /sales/", "AFTER"),
         ("tags + Department/Finance/Budget", "AFTER"),
-        ("thumbnail none -> a picture of 4 bytes", "AFTER"),
+        ("thumbnail none -> an image of 4 bytes", "AFTER"),
     ]
 
 

@@ -170,7 +170,7 @@ def test_a_task_that_fails_leaves_what_is_active_and_says_so(
     with pytest.raises(DeploymentFailedError, match="pip failed") as caught:
         ship(server, wanted(tmp_path))
     [note] = caught.value.__notes__
-    assert f"bundle {first.bundle_id} is still the active one" in note
+    assert f"bundle {first.bundle_id} is still active" in note
     assert "(set TOKEN)" in note
     assert "/draft/" in str(caught.value.hint)
     assert only(server).bundle_id == first.bundle_id
@@ -302,7 +302,7 @@ def test_a_server_that_hides_its_age_is_asked_for_a_draft(
     server.misbehave("POST", "/deploy$", Say(400, unknown))
     assert ship(server, wanted(tmp_path), events).active
     notes = [e.text for e in events if isinstance(e, Note)]
-    assert any("no drafts" in text for text in notes)
+    assert any("not support drafts" in text for text in notes)
 
 
 def test_what_does_not_answer_after_activation_names_the_way_back(
@@ -313,8 +313,8 @@ def test_what_does_not_answer_after_activation_names_the_way_back(
     server.page = Reply(502, b"", "text/html")
     with pytest.raises(NotAnsweringError) as caught:
         ship(server, wanted(tmp_path))
-    assert f"{first.bundle_id} was before" in caught.value.__notes__[0]
-    assert f"To go back: hatch-connect rollback {first.bundle_id}" in caught.value.__notes__[0]
+    assert f"({first.bundle_id} was active before)" in caught.value.__notes__[0]
+    assert f"To roll back: hatch-connect rollback {first.bundle_id}" in caught.value.__notes__[0]
 
 
 def test_a_refused_upload_says_what_remains(server: FakeConnect, tmp_path: Path) -> None:
@@ -328,7 +328,7 @@ def test_a_refused_upload_says_what_remains(server: FakeConnect, tmp_path: Path)
 @pytest.mark.parametrize(
     ("kind", "text", "told"),
     [
-        (LogLine, "Building", "bundle 2 is there and not active."),
+        (LogLine, "Building", "bundle 2 was uploaded but not activated."),
         (Step, "Created content", " was created."),
     ],
 )
@@ -353,7 +353,7 @@ def test_an_interruption_says_what_remains(
         Execution(
             client, interrupt, Clock().polling(), RecordKeeper(None, server.url, None, silent)
         ).run(plan)
-    assert f"{told} To go on, deploy again" in caught.value.__notes__[0]
+    assert f"{told} To continue, deploy again" in caught.value.__notes__[0]
 
 
 def test_an_interruption_after_the_last_step_says_that_nothing_is_left(
@@ -377,7 +377,7 @@ def test_an_interruption_after_the_last_step_says_that_nothing_is_left(
     plan = make_plan(what, found, what.upload)
     with pytest.raises(KeyboardInterrupt) as caught:
         Execution(client, silent, Clock().polling(), keeper).run(plan)
-    assert caught.value.__notes__[0].endswith("bundle 2 is active. Nothing is left to do.")
+    assert caught.value.__notes__[0].endswith("bundle 2 is active. There is nothing left to do.")
 
 
 def test_nothing_is_said_to_remain_where_nothing_was_done(
@@ -386,7 +386,9 @@ def test_nothing_is_said_to_remain_where_nothing_was_done(
     server.misbehave("POST", "v1/content$", html(403, "no"), times=9)
     with pytest.raises(RefusedError) as caught:
         ship(server, wanted(tmp_path))
-    assert caught.value.__notes__ == ["Nothing was changed on the server. To go on, deploy again."]
+    assert caught.value.__notes__ == [
+        "Nothing was changed on the server. To continue, deploy again."
+    ]
 
 
 def test_each_line_of_a_long_log_is_shown_once(server: FakeConnect) -> None:
@@ -463,7 +465,7 @@ def test_content_of_others_that_one_may_edit_is_found(server: FakeConnect) -> No
     located = find_content(client, client.me(), ContentReference(name="sales"))
     assert located.content is not None
     assert located.content.guid == shared.guid
-    assert "another person's" in located.because
+    assert "belongs to someone else" in located.because
     server.add_content("sales", owner="somebody else", role="editor")
     with pytest.raises(UsageError, match=shared.guid):
         find_content(client, client.me(), ContentReference(name="sales"))
@@ -523,19 +525,19 @@ def test_a_draft_whose_task_is_lost_is_not_activated_unless_it_answers(
         server.misbehave("GET", "_bundle", page, times=99)
     else:  # the task fails on the machine that nobody asks
         server.next_task = FakeTask(code=1)
-    with pytest.raises(DeploymentFailedError, match="does not show whether") as caught:
+    with pytest.raises(DeploymentFailedError, match="not clear whether") as caught:
         ship(server, wanted(tmp_path))
     assert "sticky sessions" in (caught.value.hint or "")
     assert only(server).bundle_id == before
     (note,) = caught.value.__notes__
-    assert "has not ended" in note
+    assert "has not finished" in note
 
 
 def test_a_draft_that_is_not_visited_and_whose_task_is_lost_is_not_said_to_be_there(
     server: FakeConnect, tmp_path: Path
 ) -> None:
     server.lost_polls = FOR_EVER
-    with pytest.raises(DeploymentFailedError, match="It is not visited"):
+    with pytest.raises(DeploymentFailedError, match="The draft was not visited"):
         ship(server, replace(wanted(tmp_path), draft=True, verify=None))
 
 
@@ -578,10 +580,10 @@ def test_an_activation_whose_task_is_lost_is_looked_for_more_than_once(
     if looks == 1:
         assert execution.run(make_plan(what, found, what.upload)).active
         return
-    with pytest.raises(DeploymentFailedError, match="is not active so far") as caught:
+    with pytest.raises(DeploymentFailedError, match="is not active yet") as caught:
         execution.run(make_plan(what, found, what.upload))
     assert "sticky sessions" in (caught.value.hint or "")
-    assert "has not ended" in caught.value.__notes__[0]
+    assert "has not finished" in caught.value.__notes__[0]
 
 
 def test_a_lost_task_is_not_asked_for_longer_than_a_task_may_take(server: FakeConnect) -> None:

@@ -155,7 +155,7 @@ def test_a_call_that_did_not_end_leaves_its_way_back() -> None:
     begun = Attempt(bundle_id="2", activation="done", replaced="1", verified=True, way_back="1")
     left = history("2", activated("1", None), begun)
     assert (left.unsettled, left.known_good()) == ("1", "1")
-    assert left.remarks(bundle("2")) == ("active", "not known to answer, 1 was to come back")
+    assert left.remarks(bundle("2")) == ("active", "not known to answer, 1 was to be restored")
     assert history("1", activated("1", None), begun).unsettled is None
     settled = replace(begun, way_back=None)
     assert history("2", activated("1", None), settled).unsettled is None

@@ -54,7 +54,7 @@ WANTED = DeploymentRequest(
     python_because=".python-version",
 )
 NEW = ServerFacts(
-    located=ContentMatch(content=None, because="no content"),
+    located=ContentMatch(content=None, because="does not exist"),
     settings=ServerSettings(version="2025.07.0"),
     pythons=("3.11.7", "3.12.1"),
     variable_names=frozenset(),
@@ -98,7 +98,7 @@ def test_a_category_that_connect_would_not_change_is_refused(
     if not refused:
         assert planned(asked, found).steps
         return
-    with pytest.raises(ContentError, match=r"is of category (site|none), and this bundle of"):
+    with pytest.raises(ContentError, match=r"has category (site|none), but this bundle has"):
         planned(asked, found)
 
 
@@ -113,12 +113,12 @@ def test_parameters_that_come_or_go_are_refused_where_connect_tells_of_them(
     if app_mode != "rmd-static" or there is None:
         assert planned(asked, found).steps
         return
-    with pytest.raises(ContentError, match="parameters, and this bundle"):
+    with pytest.raises(ContentError, match="parameters, but this bundle"):
         planned(asked, found)
 
 
 def test_a_server_without_a_python_for_new_bundles_is_refused() -> None:
-    with pytest.raises(PythonVersionError, match="it has none for new bundles"):
+    with pytest.raises(PythonVersionError, match="available: none for new bundles"):
         planned(WANTED, replace(NEW, pythons=()))
 
 
@@ -176,11 +176,11 @@ def test_a_draft_beside_an_active_bundle_changes_nothing_and_lists_what_differs(
     assert [type(step) for step in plan.steps] == [Upload, DeployDraft, Verify]
     told = "\n".join(plan.notes)
     assert len(plan.notes) == 5
-    assert "A is not set, and may have another value" in told
-    assert "B is not set, and is new" in told
+    assert "A is not set, and it may have another value" in told
+    assert "B is not set, and it is new" in told
     assert "C is not removed" in told
-    assert "title stays 'Sales' and does not become 'Other'" in told
-    assert "image stays None and does not become 'team/python:2'" in told
+    assert "title stays 'Sales' instead of 'Other'" in told
+    assert "image stays unset instead of 'team/python:2'" in told
     assert plan.lines()[-5:] == plan.notes
     unknown = planned(DIFFERENT, replace(EXISTING, variable_names=None))
     assert len(unknown.notes) == 6
@@ -250,9 +250,11 @@ def test_a_variable_that_is_nowhere_stops_the_plan() -> None:
     token = Unset(name="TOKEN", state="empty", asked_by="-E")
     wanted = replace(WANTED, variables=Variables(values={}, relied_on=(token,)))
     for found in (EXISTING, NEW):
-        with pytest.raises(UsageError, match="has none either:\n  TOKEN: empty here; named by -E"):
+        with pytest.raises(
+            UsageError, match="has no values for them either:\n  TOKEN: empty; named by -E"
+        ):
             planned(wanted, found)
-    with pytest.raises(UsageError, match="does not tell which it has:\n  TOKEN"):
+    with pytest.raises(UsageError, match="does not report its variables:\n  TOKEN"):
         planned(wanted, replace(EXISTING, variable_names=None))
     assert planned(WANTED, replace(EXISTING, variable_names=None)).content == CONTENT
     plan = planned(wanted, replace(EXISTING, variable_names=frozenset({"TOKEN"})))
@@ -328,13 +330,13 @@ def test_an_administrator_may_change_content_of_others(role: str) -> None:
     found = replace(EXISTING, located=located)
     assert planned(WANTED, replace(found, role="administrator")).content
     assert make_rollback(located, "1", visible=True, verify=None, role="administrator").steps
-    with pytest.raises(ContentError, match="not yours"):
+    with pytest.raises(ContentError, match="you cannot change it"):
         planned(WANTED, replace(found, role="publisher"))
 
 
 def test_a_server_that_is_too_old_for_the_app_mode_is_told_at_once() -> None:
     old = replace(NEW, settings=ServerSettings(version="2024.11.0"))
-    with pytest.raises(ContentError, match=r"'python-gradio': Connect 2024\.12"):
+    with pytest.raises(ContentError, match=r"'python-gradio': it requires Connect 2024\.12"):
         planned(replace(WANTED, app_mode="python-gradio"), old)
 
 

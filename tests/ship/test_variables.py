@@ -136,7 +136,7 @@ def test_a_file_that_cannot_be_read_is_an_error_that_names_it(tmp_path: Path) ->
 def test_a_variable_can_be_removed_but_not_set_as_well() -> None:
     found = collect("A=1", table={"B": "2"}, unset=("B", "C"))
     assert dict(found.values) == {"A": Secret("1"), "B": None, "C": None}
-    with pytest.raises(UsageError, match="to set and to remove: A"):
+    with pytest.raises(UsageError, match="both set and removed: A"):
         collect("A=1", unset=("A",))
     with pytest.raises(UsageError) as caught:
         collect(unset=("A=hunter2",))
