@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.reference import DOCS, PART, PARTS, renewed
 from support.site import problems
-from test_import_table import MAY_IMPORT, WORDS
+from test_import_table import BASE, MAY_IMPORT
 
 from hatch_connect import errors
 from hatch_connect.commands import COMMANDS
@@ -31,7 +31,7 @@ PAGES = sorted(
     for path in (*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "tests" / "README.md")
 )
 
-NAMED = ", ".join(f"`{word}`" for word in sorted(WORDS))
+NAMED = ", ".join(f"`{name}`" for name in sorted(BASE))
 IMPORTS = f"part | may import, besides itself and the base modules ({NAMED})"
 
 

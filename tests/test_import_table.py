@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
-WORDS = {"errors", "events", "programs", "secret", "typed"}
+BASE = {"errors", "events", "programs", "secret", "typed"}
 ENTRIES = {"cli", "plugin", "invoke_tasks", "api"}
 OUTSIDE = ENTRIES | {"process", "display", "local", "__main__"}
 
-# Besides themselves and the words, which import nothing.
+# Besides themselves and the base modules, which import nothing.
 MAY_IMPORT: dict[str, set[str]] = {
     "project": set(),
     "connect": set(),
@@ -107,16 +107,16 @@ def _nodes(tree: ast.AST, *, typing: bool) -> Iterator[ast.AST]:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_room_imports_only_those_it_may(path: str) -> None:
+def test_a_part_imports_only_those_it_may(path: str) -> None:
     own = part(path)
-    assert used_parts(path) <= (set() if own in WORDS else MAY_IMPORT[own] | WORDS)
+    assert used_parts(path) <= (set() if own in BASE else MAY_IMPORT[own] | BASE)
 
 
 def test_the_table_allows_no_more_than_is_used() -> None:
     used: dict[str, set[str]] = {name: set() for name in MAY_IMPORT}
     for path in PATHS:
-        if part(path) not in WORDS:
-            used[part(path)] |= used_parts(path) - WORDS
+        if part(path) not in BASE:
+            used[part(path)] |= used_parts(path) - BASE
     assert used == MAY_IMPORT
 
 

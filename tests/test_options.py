@@ -67,7 +67,7 @@ def test_help_shows_defaults_and_variables_as_they_are_declared() -> None:
         assert "default" not in spec.help.lower(), f"{spec.key} repeats its default in words"
 
 
-def test_options_are_made_of_text_from_doors_that_know_only_text() -> None:
+def test_options_are_made_of_text_from_ways_that_know_only_text() -> None:
     options = Options.of({"draft": "true", "verbose": "off", "exclude": "*.csv", "port": "80"})
     assert options.draft is True
     assert options.verbose is False

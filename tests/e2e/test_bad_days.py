@@ -74,7 +74,7 @@ def test_a_day_on_which_everything_fails_once(way: str, project: Path, sandbox: 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("reason", ENDS)
-def test_every_door_gives_the_same_exit_code(
+def test_every_way_to_run_it_gives_the_same_exit_code(
     way: str, reason: str, project: Path, sandbox: Sandbox
 ) -> None:
     path, fault, code, told = ENDS[reason]

@@ -539,7 +539,7 @@ def test_what_only_informs_never_aborts(
 
 
 @pytest.mark.parametrize("way", ["hatch run", "hatch run connect:", "invoke", "hatch publish"])
-def test_every_door_ends_with_six(
+def test_every_way_to_run_it_ends_with_six(
     server: FakeConnect, root: Path, sandbox: Sandbox, way: str
 ) -> None:
     collect = (
