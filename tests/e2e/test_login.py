@@ -451,7 +451,7 @@ def test_a_store_that_cannot_be_written_is_found_before_anybody_logs_in(person: 
     person.store.parent.parent.mkdir(parents=True, exist_ok=True)
     person.store.parent.write_text("a file where the folder should be")
     done = person.call("login", person.connect.url, code=2)
-    assert f"{person.store} cannot be written: " in done.stderr
+    assert f"{person.store.name} cannot be written: " in done.stderr
     assert person.connect.calls() == []
     assert not person.page.exists()
 
