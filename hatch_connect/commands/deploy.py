@@ -317,7 +317,7 @@ def _deploy(
             record,
             call.report,
             source.preview,
-            table=_guid_table(source, client.server.table),
+            table=_guid_table(source, client.server),
         )
         piece.execution = Execution(client, masked.report, polling, keeper, go_on)
         done = piece.execution.run(planned.plan)
@@ -331,11 +331,12 @@ def _deploy(
     )
 
 
-def _guid_table(source: Source, server: str | None) -> str:
+def _guid_table(source: Source, server: Server) -> str:
     """Return the name of the table where the GUID is right: it counts for no other content."""
-    content = source.config.content if source.config else None
-    names = ("content", content) if content else (), ("on", server) if server else ()
-    return ".".join(("tool", "hatch-connect", *names[0], *names[1]))
+    config = source.config
+    on = server.table or (server.name if config and config.servers else None)
+    names = ("content", config.content) if config and config.content else ()
+    return ".".join(("tool", "hatch-connect", *names, *(("on", on) if on else ())))
 
 
 def _summary(checked: _Checked, done: Deployment, command: str) -> str:

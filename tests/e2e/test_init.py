@@ -497,6 +497,8 @@ def test_content_on_one_of_several_servers_is_not_looked_for_on_the_others(
             words = ("deploy", "--all", "--name", name)
             done = sandbox.connect(*words, cwd=project, DATABASE_PASSWORD="hunter2")
             assert done.code == 0, done.said
+            new = "in [tool.hatch-connect.content.stock.on.staging]." in done.stderr
+            assert new == (name == "staging")
         assert all(each.bundle_id for each in (one, two, only))
         assert len(server.contents) == 2
         assert len(staging.contents) == 2
