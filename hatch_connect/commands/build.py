@@ -67,7 +67,9 @@ def _inputs(config: ProjectConfig, call: Call) -> PackageInputs:
     warning = f"{shipping} what is installed in {path} ({because})."
     if because == FALLBACK:
         warning += _require_no_tool(interpreter, config, call.environ)
-    installed = _installed(interpreter, config, warning)
+    unlocked = "" if config.force_generate else "Nothing is locked, and "
+    refusal = f"{unlocked}{path} ({because}) does not have what the project needs:"
+    installed = _installed(interpreter, config, warning, refusal)
     return PackageInputs(installed=installed, inspect=lambda: interpreter)
 
 
@@ -97,11 +99,11 @@ def _require_no_tool(
     return f" That is {tool}, not the project's."
 
 
-def _installed(interpreter: Interpreter, config: ProjectConfig, warning: str) -> Lock:
+def _installed(interpreter: Interpreter, config: ProjectConfig, warning: str, refusal: str) -> Lock:
     """Return what is installed as a lock.
 
-    Its notes, which are reported if it ships, begin with the warning. Raises LockError if a
-    requirement of the project is not installed.
+    Its notes, which are reported if it ships, begin with the warning. Raises LockError, which
+    begins with `refusal`, if a requirement of the project is not installed.
     """
     frozen = freeze(interpreter, own_name=config.project_name, root=config.root)
     target = Target(python=interpreter.minor, machine=config.architecture)
@@ -111,7 +113,7 @@ def _installed(interpreter: Interpreter, config: ProjectConfig, warning: str) ->
     )
     if missing:
         raise LockError(
-            "\n".join((warning, *missing)),
+            "\n".join((refusal, *missing)),
             hint="Lock the project (`uv lock`), or choose its interpreter with --python PATH.",
         )
     return replace(frozen, notes=(warning, *_unread(config), *frozen.notes))

@@ -104,7 +104,8 @@ def _files(start: Start, contents: tuple[StartContent, ...]) -> tuple[_File, ...
         flow = _workflow(start, contents)
         files.append(flow)
         added += flow.after.decode().splitlines() if flow else []
-    if any("@ file:" in line for line in added):
+        added += start.data(PYPROJECT).decode("utf-8-sig").splitlines()
+    if any("hatch-connect" in line and "@ file:" in line for line in added):
         start.notes.append(_FROM_HERE)
     return tuple(each for each in files if each is not None)
 

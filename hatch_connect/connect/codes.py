@@ -15,6 +15,15 @@ _AGAIN = "Try again; if it keeps failing, ask the server's administrator to chec
 _NOT_FOUND = 404
 _ALWAYS_THERE = {"server_settings", "v1/user"}  # paths that every version of Connect has
 
+SERVERS_URL = (
+    "Check that this is the URL of a Posit Connect server, including its path prefix, but without"
+    " the `/connect/` of its dashboard"
+)
+_NEW_KEY = (
+    "Create a new one in the dashboard and save it with `hatch-connect add`; if CONNECT_API_KEY is"
+    " set, put it there instead."
+)
+
 
 class Code(enum.IntEnum):
     """The codes that our requests can meet: number, what it means, and what to do next.
@@ -86,12 +95,12 @@ class Code(enum.IntEnum):
     TOKEN_EXPIRED = (
         29,
         "The API key has expired.",
-        "Create a new one in the dashboard and save it with `hatch-connect add`.",
+        _NEW_KEY,
     )
     INVALID_LOGIN = (
         30,
         "The API key is not valid on this server.",
-        "Create a new one in the dashboard and save it with `hatch-connect add`.",
+        _NEW_KEY,
     )
     INVALID_COLLABORATOR = (
         33,
@@ -366,8 +375,7 @@ _BY_STATUS = {
     " `hatch-connect add`.",
     403: "Ask an administrator for the publisher role: the user of this API key has no"
     " permission to do that.",
-    404: "Check that this is the URL of a Posit Connect server: something else may be at that"
-    " address.",
+    404: f"{SERVERS_URL}: something else may be at that address.",
     407: "Put a user name and a password into HTTPS_PROXY: the proxy requires them.",
     409: "Try again: something else changed it at the same time.",
     413: "Leave files out with `exclude`, or ask the administrator for a higher limit: the"

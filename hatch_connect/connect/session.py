@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 import requests
 import urllib3.exceptions
 
-from hatch_connect.connect.codes import Code, next_step
+from hatch_connect.connect.codes import SERVERS_URL, Code, next_step
 from hatch_connect.connect.errors import is_gateways, place_of
 from hatch_connect.connect.headers import login_hint
 from hatch_connect.connect.json_reader import (
@@ -351,8 +351,7 @@ class Session:
         got = f"{'an HTML page' if html else 'not JSON'}: {shown}" if shown else "empty"
         return AnswerError(
             f"The response to {request} from {self._host} (HTTP {response.status_code}) is {got}",
-            hint="Check that this is the URL of a Posit Connect server, including its path"
-            f" prefix.\n{login_hint(self.server.headers)}",
+            hint=f"{SERVERS_URL}.\n{login_hint(self.server.headers)}",
         )
 
     def _excerpt(self, response: requests.Response, request: Request, body: bytes) -> str:

@@ -194,7 +194,10 @@ def _check_python(wanted: DeploymentRequest, found: ServerFacts) -> None:
     )
     if wanted.python_because:
         asked = f" ({wanted.python_because})"
-        hint = "Request one of these versions with --python-version, and lock for it."
+        hint = (
+            "Request one of these versions with --python-version (`requires-python` must allow it)"
+            f" and lock for it, or ask the server's administrator for {_minor(wanted.python)}."
+        )
     raise PythonVersionError(
         f"The server does not have Python {_minor(wanted.python)}{asked}; available:"
         f" {', '.join(found.pythons) or 'none for new bundles'}.",

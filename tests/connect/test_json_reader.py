@@ -163,7 +163,12 @@ def test_connects_own_code_says_more_than_the_status() -> None:
     assert next_step("v1/content", 409, 99999) is None
     assert "same time" in (next_step("v1/content", 409, None) or "")
     assert next_step("v1/content", 418, None) is None
-    assert "URL of a Posit Connect server" in (next_step("v1/user", 404, 4) or "")
+    assert "without the `/connect/` of its dashboard" in (next_step("v1/user", 404, 4) or "")
+
+
+@pytest.mark.parametrize("number", [29, 30])
+def test_a_key_of_the_environment_is_replaced_where_it_is(number: int) -> None:
+    assert "if CONNECT_API_KEY is set, put it there" in (next_step("v1/user", 401, number) or "")
 
 
 @pytest.mark.parametrize(("told", "number"), [("12", 12), (12, 12), ("a1b2", 0), (None, 0)])

@@ -75,6 +75,18 @@ def test_without_a_lock_the_environment_at_hand_ships_with_a_warning(
     assert len({b.archive for b in only(server).bundles.values()}) == 1
 
 
+def test_without_a_lock_an_environment_that_lacks_something_does_not_ship(
+    server: FakeConnect, tree: Path, sandbox: Sandbox
+) -> None:
+    needs = 'name = "tree"\nversion = "1"\ndependencies = ["not-there-at-all"]\n'
+    (tree / "pyproject.toml").write_text(f"[project]\n{needs}{TABLE}", encoding="utf-8")
+    done = deploy(sandbox, server, tree)
+    assert done.code == 2, done.said
+    assert "does not have what the project needs:\n" in done.stderr
+    assert "shipping" not in done.stderr
+    assert server.contents == {}
+
+
 def test_an_interpreter_that_is_not_there_is_an_error(
     server: FakeConnect, tree: Path, sandbox: Sandbox
 ) -> None:
