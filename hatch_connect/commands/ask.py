@@ -119,8 +119,8 @@ def _image(source: Source) -> str | None:
         return None
     if source.image is not None:
         raise UsageError(
-            f"The bundle names the image {source.image!r}, and this server's table {wanted!r}.",
-            hint="Name images in the tables of the servers only: the bundle is the same for all.",
+            f"The bundle sets the image {source.image!r}, and this server's table {wanted!r}.",
+            hint="Set images in the tables of the servers only: the bundle is the same for all.",
         )
     return wanted
 
@@ -177,7 +177,7 @@ def _history(
         return None
     history = read_history(client, content, source.records, report)
     if history.unsettled:
-        text = f"An earlier call ended before it knew whether bundle {content.bundle_id} answers"
+        text = f"An earlier call ended before bundle {content.bundle_id} was verified"
         report(Note(text=f"{text}; bundle {history.unsettled} was active before."))
     return history
 

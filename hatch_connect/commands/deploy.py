@@ -150,14 +150,14 @@ def run_publish(call: Call) -> Result:
 
 def _check_options(options: Options) -> None:
     if options.new and options.app_id:
-        raise UsageError("--new makes other content, --app-id names content: give one of them.")
+        raise UsageError("--new and --app-id are mutually exclusive.")
     if options.jobs is not None and options.jobs < 1:
-        raise UsageError(f"--jobs takes a number from 1, not {options.jobs}.")
+        raise UsageError(f"--jobs must be at least 1, not {options.jobs}.")
     if options.metadata and options.no_metadata:
-        raise UsageError("--metadata notes something, --no-metadata nothing: give one of them.")
+        raise UsageError("--metadata and --no-metadata are mutually exclusive.")
     for given in options.metadata:
         if not given.partition("=")[0] or "=" not in given:
-            raise UsageError(f"--metadata takes KEY=VALUE, not {given!r}.")
+            raise UsageError(f"--metadata must be KEY=VALUE, not {given!r}.")
 
 
 def _check(source: Source, server: Server, call: Call) -> _Checked:
@@ -298,7 +298,7 @@ def _refuse_same(checked: list[_Checked], plans: list[Planned]) -> None:
             names = f"{other.source.name} and {each.source.name}"
             raise UsageError(
                 f"{names} are the same content on the server: {content}.",
-                hint="Leave out --jobs to deploy them one after the other.",
+                hint="Omit --jobs to deploy them one after the other.",
             )
 
 
@@ -360,11 +360,11 @@ def _announce(plan: Plan, report: Report) -> None:
     if plan.content:
         report(Note(text=f"Updating {plan.content.guid}: {plan.because}"))
     else:
-        report(Note(text=f"Making new content: {plan.because}"))
+        report(Note(text=f"Creating new content: {plan.because}"))
     for note in plan.notes:
         report(Note(text=note))
     for unset in plan.kept:
-        text = f"{unset.name} is {unset.state} here: the server keeps the value that it has."
+        text = f"{unset.name} is {unset.state} here: the server keeps its value."
         report(Note(text=text))
 
 
@@ -376,5 +376,5 @@ def _done(results: list[Result]) -> Iterator[None]:
     except KeyboardInterrupt as error:
         if results and not getattr(error, "__notes__", ()):
             lines = (line for result in results for line in result.lines)
-            error.add_note(f"Nothing is left to do: {' '.join(lines)}")
+            error.add_note(f"Already done: {' '.join(lines)}")
         raise

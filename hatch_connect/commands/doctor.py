@@ -147,10 +147,10 @@ def _check_server(checks: Checks, server: Server, no_key: NoKeyError | None) -> 
         able = _check_connection(checks, client)
     if no_key:
         checks.failed("user", no_key)
-        checks.skipped("there is no key", *_NEEDS_KEY[1:])
+        checks.skipped("there is no API key", *_NEEDS_KEY[1:])
         return False
     if not able:
-        checks.skipped("the server is not reached", *_NEEDS_KEY)
+        checks.skipped("the server cannot be reached", *_NEEDS_KEY)
         return False
     user = checks.look("user", lambda _: _user(client), lambda user: _who(user, server))
     if user is None:
@@ -206,14 +206,14 @@ def _tls(server: Server) -> str:
     if server.insecure:
         return ""
     if server.url.startswith("http://"):
-        return "none: it stays on this machine" if is_local(server.url) else ""
+        return "none: the server is on this machine" if is_local(server.url) else ""
     return "accepted, by your own certificate" if server.ca_cert else "accepted"
 
 
 def _version(settings: ServerSettings) -> str | Remark:
     if not settings.version:
         hint = "Set CONNECT_SERVER_VERSION if you know it, such as 2025.06.0."
-        return Remark("The server hides its version: what it can do is tried.", hint)
+        return Remark("The server hides its version: its features are tried as needed.", hint)
     if settings.supports(Feature.DRAFT_URL):
         return settings.version
     since = "Connect 2025.07 and later show a draft before it is active"
@@ -244,7 +244,7 @@ def _licence(told: Mapping[str, Scalar]) -> str | Remark:
             f"It expires in {counted(ceil(left), 'day')}.", "Tell the server's administrator."
         )
     covered = sorted(name for name, value in told.items() if name in _PARTS and value in _YES)
-    text = status or ("it covers" if covered else "not told")
+    text = status or ("includes" if covered else "not available")
     return f"{text}: {', '.join(covered)}" if covered else text
 
 
@@ -256,10 +256,10 @@ def _number(value: object) -> float | None:
 
 def _pythons(found: tuple[PythonInstallation, ...] | None) -> str | Remark:
     if found is None:
-        return "not told"
+        return "not available"
     versions = [each.version for each in found if each.publishable]
     if not versions:
-        return Remark("It takes no new content of Python.", "Ask the server's administrator.")
+        return Remark("It does not accept new Python content.", "Ask the server's administrator.")
     return ", ".join(dict.fromkeys(versions))
 
 
@@ -276,7 +276,7 @@ def _limits(limits: ServerLimits) -> str:
         if name.startswith("max_") and name != "max_processes"
     ]
     access = f"access: {', '.join(limits.access_types)}" if limits.access_types else ""
-    return "; ".join(filter(None, (", ".join(of_size), access))) or "none told"
+    return "; ".join(filter(None, (", ".join(of_size), access))) or "not available"
 
 
 def _configs(checks: Checks) -> tuple[ProjectConfig, ...]:
@@ -320,7 +320,7 @@ def _check_content(checks: Checks, config: ProjectConfig, server: Server | None)
         else:
             _check_files(masking, request, variables)
         if server is None or variables is None:
-            masking.skipped("see variables" if server else "no server was asked", "content")
+            masking.skipped("see variables" if server else "no server is known", "content")
             return
         asked = masking.look(
             "content",
@@ -333,7 +333,7 @@ def _check_content(checks: Checks, config: ProjectConfig, server: Server | None)
 
 def _variables(variables: Variables) -> str:
     relied_on = (
-        f", {len(variables.relied_on)} that only the server has" if variables.relied_on else ""
+        f", {len(variables.relied_on)} set only on the server" if variables.relied_on else ""
     )
     return f"{len(variables.values)} to set{relied_on}" if variables.values or relied_on else "none"
 
@@ -341,7 +341,7 @@ def _variables(variables: Variables) -> str:
 def _lock(request: BuildRequest) -> str | Remark:
     packages = request.packages
     if packages is None:
-        return "no packages, unless the build finds that it needs some"
+        return "no packages, unless the build needs some"
     pinned = counted(len(packages.lock.pins), "package")
     said = f"{packages.lock.called}, {pinned if packages.lock.verbatim is None else 'as written'}"
     if packages.lock.path is None:
@@ -356,7 +356,7 @@ def _python(python: PythonTarget) -> str | Remark:
     if python.is_stated:
         return said
     return Remark(
-        said, f'State it in the project: `python-version = "{python.minor}"`, or .python-version.'
+        said, f'Set it in the project: `python-version = "{python.minor}"`, or .python-version.'
     )
 
 
@@ -409,8 +409,8 @@ def _located(asked: Asked, source: Source) -> str | Remark:
     said = f"{guid}: {located.because}"
     if config and config.guid and config.guid.lower() != guid:
         return Remark(
-            f"{said}\n`guid` in pyproject.toml is {config.guid}, and does not count.",
-            "Correct `guid`, or name the content with --app-id.",
+            f"{said}\n`guid` in pyproject.toml is {config.guid}, and is ignored.",
+            "Correct `guid`, or choose the content with --app-id.",
         )
     return said
 

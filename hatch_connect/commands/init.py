@@ -128,8 +128,7 @@ def _extended(start: Start, name: str, additions: list[Addition]) -> bytes:
     except CannotAddError:
         lines = "\n\n".join("\n".join(each.lines) for each in additions)
         raise UsageError(
-            f"{name} is written in a way that cannot be extended without changing the rest of it."
-            " Nothing was written.",
+            f"Cannot extend {name} without changing the rest of it. Nothing was written.",
             hint=f"Add these lines yourself:\n\n{lines}",
         ) from None
 
@@ -203,7 +202,7 @@ def _interpreters(start: Start, deployed: str) -> Iterator[tuple[Interpreter, st
     """Return the one deployed, that of the project's virtual environment, our own, and others."""
     ours = start.call.surroundings.interpreter
     if deployed:
-        yield _interpreter(ours, deployed), "the one that it was deployed with"
+        yield _interpreter(ours, deployed), "the version that it was deployed with"
     active = start.call.environ.get("VIRTUAL_ENV")
     for folder in (start.root / ".venv", start.root / "venv", *([Path(active)] if active else [])):
         with suppress(OSError, UnicodeDecodeError):
@@ -226,7 +225,9 @@ def _same(interpreter: Interpreter) -> Interpreter:
 
 def _report_found(start: Start, contents: tuple[StartContent, ...]) -> None:
     if not contents:
-        start.notes.append(f"{PYPROJECT} has [tool.hatch-connect] already: it stays as it is.")
+        start.notes.append(
+            f"{PYPROJECT} already has [tool.hatch-connect], which was left unchanged."
+        )
     for content in reversed(contents):  # each goes before all
         called = f"{content.name}: " if content.name else ""
         shown = ", ".join(
@@ -242,7 +243,8 @@ def _workflow(start: Start, contents: tuple[StartContent, ...]) -> _File | None:
     service = start.call.options.ci
     if service not in SERVICES:
         raise UsageError(
-            f"There is no workflow for `{service}`.", hint=f"Use one of: {', '.join(SERVICES)}."
+            f"`{service}` is not a supported CI service.",
+            hint=f"Use one of: {', '.join(SERVICES)}.",
         )
     top = next((f for f in (start.root, *start.root.parents) if (f / ".git").exists()), start.root)
     server, names = server_and_variables(start, contents)
@@ -255,7 +257,7 @@ def _workflow(start: Start, contents: tuple[StartContent, ...]) -> _File | None:
     )
     path = top / SERVICES[str(service)]
     if path.exists():
-        start.notes.append(f"{path} is there already, and stays as it is. What it needs:\n{text}")
+        start.notes.append(f"{path} already exists, and was left unchanged. It needs:\n{text}")
         return None
     if server is None:
         start.notes.append(
@@ -280,7 +282,7 @@ def _finished(start: Start, contents: tuple[StartContent, ...], files: tuple[_Fi
     if call.options.dry_run:
         return Result(lines=diff, facts=facts, marked=True)
     if not files:
-        call.report(Note(text="Nothing is left to be written."))
+        call.report(Note(text="Already set up: nothing to write."))
         return Result(facts=facts)
     if not call.options.yes:
         call.report(Note(text="\n".join(diff)))
@@ -301,7 +303,7 @@ def _write(files: tuple[_File, ...]) -> None:
     for each in files:
         if each.before != (read_bytes(each.path) if each.path.exists() else None):
             raise UsageError(
-                f"{each.path} was changed meanwhile. Nothing was written.", hint="Try again."
+                f"{each.path} was changed in the meantime. Nothing was written.", hint="Try again."
             )
     for number, each in enumerate(files):
         target = each.path.resolve()

@@ -112,7 +112,7 @@ def project_folder(call: Call) -> Path:
     """Return the project's folder: the nearest with a pyproject.toml, or what says as much."""
     directory = (call.surroundings.directory / (call.options.directory or "")).absolute()
     if not directory.is_dir():
-        raise UsageError(f"There is no folder {directory}.", hint="Check --directory.")
+        raise UsageError(f"Folder {directory} does not exist.", hint="Check --directory.")
     if any((directory / name).exists() for name in (PYPROJECT, *_LEFT)):
         return directory
     above = (f for f in directory.parents if (f / PYPROJECT).is_file())
@@ -215,7 +215,7 @@ def _guids(start: Start, other: OtherContent) -> dict[str, str]:
         if len(guids) > 1:
             named = " and ".join(f"{path} ({guid})" for guid, path in guids.items())
             text = f"Two records name different content on {url}: {named}."
-            start.call.report(Warned(text=f"{text} Write the right one as `guid`."))
+            start.call.report(Warned(text=f"{text} Set the right one as `guid`."))
     return {url: next(iter(guids)) for url, guids in found.items() if len(guids) == 1}
 
 
@@ -234,19 +234,19 @@ def _nicknames(start: Start, urls: tuple[str, ...]) -> dict[str, str]:
 def _found(start: Start, given: Mapping[str, object]) -> StartContent:
     """Return the content that the project's files tell of, as far as the call does not."""
     if {"app-mode", "entrypoint"} <= {*given}:
-        return _plain(given, "as the options say")
+        return _plain(given, "as given by the options")
     found = discover_content(start.root, start.packages)
     if mode := given.get("app-mode"):
         like = [each for each in found if each.mode.name == mode]
         if len(like) != 1:  # `Project.content` says what is wrong
-            return _plain(given, "as --app-mode says")
+            return _plain(given, "as given by --app-mode")
         found = tuple(like)
     if entrypoint := given.get("entrypoint"):
         found = tuple(each for each in found if str(each.entrypoint) == entrypoint) or found
     if not found:
-        hint = "Say what it is: hatch-connect init --app-mode fastapi --entrypoint MODULE:OBJECT"
+        hint = "Specify it with: hatch-connect init --app-mode fastapi --entrypoint MODULE:OBJECT"
         if (start.root / "manifest.json").is_file():
-            hint = "Deploy what is prepared as it is: hatch-connect deploy manifest.json"
+            hint = "Deploy the prepared content with: hatch-connect deploy manifest.json"
         raise UsageError(
             f"No Python app, notebook, document or page was found in {start.root}.", hint=hint
         )

@@ -204,7 +204,7 @@ def test_proxies(server: FakeConnect, root: Path, sandbox: Sandbox) -> None:
 def test_a_server_that_is_not_there(root: Path, sandbox: Sandbox) -> None:
     code, found = examine(sandbox, root, f"http://127.0.0.1:{closed_port()}")
     assert (code, found["server.reachable"]["state"]) == (3, "failed")
-    assert found["project.content"]["text"] == "Not checked: no server was asked."
+    assert found["project.content"]["text"] == "Not checked: no server is known."
 
 
 def test_what_is_wrong_with_a_project_does_not_hide_the_server(

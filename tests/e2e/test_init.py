@@ -260,7 +260,7 @@ def test_a_file_that_changes_while_the_person_thinks_is_left_alone(caller: Calle
     caller.answers = answer
     done = caller.call("init", directory="sales")
     assert done.code == 2
-    assert "was changed meanwhile" in done.stderr
+    assert "was changed in the meantime" in done.stderr
     assert (project / "pyproject.toml").read_text(encoding="utf-8") == f"{PROJECT}# mine\n"
 
 
@@ -304,7 +304,7 @@ def test_a_table_that_is_there_stays(sandbox: Sandbox, tmp_path: Path) -> None:
     text = '[tool.hatch-connect]\napp-mode = "flask" # mine\n'
     project = project_of(tmp_path, {**KINDS["flask"][0], "pyproject.toml": text})
     done = init(sandbox, project)
-    assert "[tool.hatch-connect] already" in done.stderr
+    assert "already has [tool.hatch-connect]" in done.stderr
     assert (project / "pyproject.toml").read_text(encoding="utf-8") == text
 
 
@@ -466,7 +466,7 @@ def test_a_python_that_nothing_states_is_the_one_deployed_last(
         )
     project = project_of(tmp_path, files)
     told = init(sandbox, project).stderr
-    assert 'python-version = "3.10": the one that it was deployed with' in told
+    assert 'python-version = "3.10": the version that it was deployed with' in told
     found = table(project)
     assert found["python-version"] == "3.10"
     assert found["on"].keys() == {"connect-example-com", "staging-example-com"}
@@ -687,7 +687,7 @@ def test_a_workflow_is_written_and_none_is_overwritten(
     assert "CONNECT_SERVER: https://connect.example.com\n" in text
     assert "sales" in text
     (tmp_path / path).write_text("mine\n", encoding="utf-8")
-    assert "stays as it is" in init(sandbox, project, "--ci", service).stderr
+    assert "was left unchanged" in init(sandbox, project, "--ci", service).stderr
     assert (tmp_path / path).read_text(encoding="utf-8") == "mine\n"
 
 
