@@ -204,7 +204,7 @@ def nothing_changed(again: str = "deploy") -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        error.add_note(f"Nothing was changed on the server. To go on, {again} again.")
+        error.add_note(f"Nothing was changed on the server. To continue, {again} again.")
         raise
 
 

@@ -224,7 +224,7 @@ def _confirm(lines: Sequence[str], call: Call) -> None:
 def _explain(error: BaseException, prunings: list[_Pruning]) -> None:
     """Note with an error what was removed, and how to go on."""
     removed = [bundle for pruning in prunings for bundle in pruning.removed]
-    error.add_note(f"Definitely removed: {', '.join(removed) or 'none'}. To go on, prune again.")
+    error.add_note(f"Definitely removed: {', '.join(removed) or 'none'}. To continue, prune again.")
     add_facts(error, contents=[pruning.facts for pruning in prunings])
 
 

@@ -189,7 +189,7 @@ def _sum_up(pieces: list[Piece], error: BaseException | None, side: SideBySide, 
     if error:
         add_facts(error, contents=[{"name": name, **known} for name, _, known in ended])
         if left and (side.jobs > 1 or error not in {piece.outcome for piece in left}):
-            error.add_note(f"To go on, {_again(left)}.")
+            error.add_note(f"To continue, {_again(left)}.")
 
 
 def _ended(piece: Piece, shown: BaseException | None = None) -> tuple[str, dict[str, object]]:
