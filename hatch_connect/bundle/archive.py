@@ -48,7 +48,7 @@ _LONGEST_COMPONENT = 255
 _FIRST_PRINTABLE, _DELETE = " ", "\x7f"
 # What most paths are made of: all rules of `unsafe` hold for them.
 _PLAIN = re.compile(r"(?:\w[\w .-]{0,60}/)*\w[\w .-]{0,60}", re.ASCII)
-CIRCLE = "a link to a folder that holds it"
+CIRCLE = "a link to a folder that contains it"
 
 # 2020-02-02, as in Hatchling: zip cannot hold times before 1980, and some tools distrust 1970.
 DEFAULT_EPOCH = 1580601600
@@ -88,10 +88,10 @@ def unsafe(path: str) -> str | None:
         return "its name is not UTF-8"
     parts = path.split("/")
     rules = (
-        ("\\" in path, "its name holds a backslash"),
+        ("\\" in path, "its name contains a backslash"),
         (
             any(c < _FIRST_PRINTABLE or c == _DELETE for c in path),
-            "its name holds a line break or another control character",
+            "its name contains a line break or another control character",
         ),
         # `C:` is a drive on Windows, where the bundle may be unpacked too.
         (path.startswith("/") or path[1:2] == ":", "its path is absolute"),
@@ -119,7 +119,7 @@ def check_names(paths: Iterable[str]) -> None:
     problems.extend(_collisions(paths))
     if problems:
         raise BundleError(
-            f"These files cannot go into a bundle:\n{itemized(problems)}",
+            f"These files cannot be in a bundle:\n{itemized(problems)}",
             hint="Rename them, or leave them out with `exclude` in [tool.hatch-connect].",
         )
 
@@ -130,7 +130,7 @@ def _collisions(paths: Iterable[str]) -> Iterable[str]:
     for path in paths:
         key = _folded(path)
         if key in seen:
-            yield f"{shown(path)}: some systems cannot tell it from {shown(seen[key])}"
+            yield f"{shown(path)}: some systems cannot tell it apart from {shown(seen[key])}"
         seen[key] = path
         folder = path.rpartition("/")[0]
         while folder and folder not in above:
@@ -140,7 +140,7 @@ def _collisions(paths: Iterable[str]) -> Iterable[str]:
     for folder, path in above.items():
         folders.setdefault(_folded(folder), path)
     for key in seen.keys() & folders.keys():
-        yield f"{shown(seen[key])}: it is a file, and a folder of {shown(folders[key])}"
+        yield f"{shown(seen[key])}: it is a file, and also a folder of {shown(folders[key])}"
 
 
 def _folded(path: str) -> str:
@@ -159,8 +159,8 @@ def regular_file(path: str, source: Path, roots: tuple[str, ...], *, outside: bo
         near = folder.drive == Path(roots[0]).drive
         named = _quoted(os.path.relpath(folder, roots[0]) if near else str(folder))
         raise BundleError(
-            f"{shown(path)} is a link that leaves the project.",
-            hint=f"Name the folder if it may be followed: `follow-links = [{named}]` in"
+            f"{shown(path)} is a link that leads out of the project.",
+            hint=f"To follow it, name the folder: `follow-links = [{named}]` in"
             f" [tool.hatch-connect]. {advice}",
         )
     try:
@@ -171,8 +171,8 @@ def regular_file(path: str, source: Path, roots: tuple[str, ...], *, outside: bo
         ) from error
     if stat.S_ISDIR(status.st_mode):
         raise BundleError(
-            f"{shown(path)} is {CIRCLE}, and `follow-links` in [tool.hatch-connect] may not lead in"
-            " a circle.",
+            f"{shown(path)} is {CIRCLE}, and `follow-links` in [tool.hatch-connect] must not lead"
+            " in a circle.",
             hint=advice,
         )
     if not stat.S_ISREG(status.st_mode):
@@ -411,8 +411,8 @@ def _blocks(path: str, stream: BinaryIO | IO[bytes], size: int) -> Iterator[byte
         left -= len(data)
         if left < 0 or (left and not data):
             raise BundleError(
-                f"{shown(path)} changed while it was read.",
-                hint="Run the build again when nothing writes to the project's files.",
+                f"{shown(path)} changed while it was being read.",
+                hint="Build again when nothing is writing to the project's files.",
             )
         if data:
             yield data

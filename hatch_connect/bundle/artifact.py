@@ -85,8 +85,8 @@ def describe_artifact(
     """
     if config.rendered:
         raise BuildError(
-            f"`static = true` has {config.rendered} rendered, and only a bundle holds its HTML.",
-            hint="Use the build target `connect`, not the build hook.",
+            f"`static = true` renders {config.rendered}, but only a bundle contains its HTML.",
+            hint="Use the build target `connect` instead of the build hook.",
         )
     inspection = inspect_quarto(config, environ)
     needed = needs_packages(config, inspection)
@@ -129,8 +129,8 @@ def _missing(packages: Packages) -> Iterator[str]:
     """Return what the artifact lacks, since it holds one project and a bundle may hold more."""
     for one in packages.lock.local:
         yield (
-            f"{one.name} is built from {one.path} and is in no index: the bundle that"
-            " `hatch build -t connect` makes holds it, this artifact does not."
+            f"{one.name} is built from {one.path} and is in no index: the bundle that `hatch"
+            " build -t connect` builds contains it, but this artifact does not."
         )
 
 
@@ -186,7 +186,7 @@ def _require_same_paths(
     if moved:
         names = shortened([shown(path) for path in moved], _SHOWN)
         raise BundleError(
-            f"The bundle is not the tree of {root}: its build makes or moves {names}.",
+            f"The bundle is not the tree of {root}: its build creates or moves {names}.",
             hint="Without --in-place, `manifest` writes a complete folder that can be committed.",
         )
 
@@ -207,7 +207,7 @@ def _is_our_manifest(path: Path, new: bytes) -> bool:
 
 def _in_the_way(path: Path) -> BundleError:
     return BundleError(
-        f"{path} is there already, and hatch-connect did not write it.",
+        f"{path} already exists and was not written by hatch-connect.",
         hint="Move it away, or use `manifest` without --in-place.",
     )
 

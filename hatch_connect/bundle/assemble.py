@@ -98,9 +98,15 @@ def _without_effect(request: BuildRequest, *, installs: bool) -> Iterator[str]:
     config = request.config
     title = "a rendered notebook" if config.rendered else f"{config.app_mode.title} content"
     if not installs and (keys := (*config.keys_of_packages, *request.options_of_python)):
-        yield f"No effect for {title}, for which no packages are installed: {', '.join(keys)}."
+        yield (
+            f"These settings have no effect for {title}, for which no packages are installed:"
+            f" {', '.join(keys)}."
+        )
     if config.unused_keys:
-        yield f"No effect for {title}, which is no notebook: {', '.join(config.unused_keys)}."
+        yield (
+            f"These settings have no effect for {title}, which is not a notebook:"
+            f" {', '.join(config.unused_keys)}."
+        )
 
 
 def _made(

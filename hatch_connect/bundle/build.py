@@ -172,7 +172,7 @@ def _elsewhere(
         last = tail(text_of(done.stdout))
         raise BuildError(
             f"The project's build ended with exit code {done.returncode}:\n{last}",
-            hint="`hatch build -t connect` shows all of it.",
+            hint="Run `hatch build -t connect` for the full output.",
         )
 
 

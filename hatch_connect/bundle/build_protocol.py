@@ -153,8 +153,8 @@ def decode_request(text: str, project: Project) -> tuple[BuildRequest, Path | No
         options = tuple(request.get("options_of_python") or ())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise errors.UsageError(
-            f"{VARIABLE} does not hold what this version of hatch-connect writes there: {error}.",
-            hint="Unset it: it is for hatch-connect's own use.",
+            f"{VARIABLE} is not what this version of hatch-connect writes to it: {error}.",
+            hint="Unset it: it is reserved for hatch-connect.",
         ) from error
     return BuildRequest(
         config=project.content(content, overrides=overrides),

@@ -145,8 +145,9 @@ class Bundle(BundleContents):
             names = shortened([shown(name) for name in changed], _SHOWN)
             report(
                 Warned(
-                    text=f"Edited since manifest.json was written: {names}. The files ship as they"
-                    " are now; if packages or entrypoint changed too, write the manifest again."
+                    text=f"Changed since manifest.json was written: {names}. The files ship as"
+                    " they are now; if the packages or the entrypoint changed too, write the"
+                    " manifest again."
                 )
             )
         return bundle
@@ -253,8 +254,8 @@ def _refuse_other_content(folder: Path) -> None:
     if not folder.is_dir() or there - listed:
         first = next(iter(sorted(there - listed)), ".")
         raise BundleError(
-            f"{folder} holds something that no bundle left there ({first}).",
-            hint="Name another folder, or remove this one.",
+            f"{folder} contains files that are not from a bundle ({first}).",
+            hint="Use another folder, or remove this one.",
         )
 
 
@@ -318,7 +319,7 @@ def _contents_of(path: Path) -> tuple[_ArchiveContents, Tally]:
         for member in archive:
             _take(archive, member, found)
             if len(found.checksums) + len(found.links) > _MOST_MEMBERS:
-                raise BundleError(f"{path} holds more than {_MOST_MEMBERS:,} files.")
+                raise BundleError(f"{path} contains more than {_MOST_MEMBERS:,} files.")
     _follow_links(found, path)
     return found, raw
 
@@ -339,7 +340,7 @@ def _follow_links(found: _ArchiveContents, path: Path) -> None:
             break
         else:
             raise BundleError(
-                f"{path}: the link {shown(min(pending))} does not lead to a file of the archive."
+                f"{path}: the link {shown(min(pending))} does not lead to a file in the archive."
             )
 
 
@@ -361,7 +362,7 @@ def reading(path: Path) -> Iterator[tuple[tarfile.TarFile, Tally]]:
                     pass
     except (tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile) as error:
         raise BundleError(
-            f"{path} is not a whole gzip-compressed tar archive: {error}.",
+            f"{path} is not a complete gzip-compressed tar archive: {error}.",
             hint="Build it again, or download it again.",
         ) from error
     except OSError as error:
@@ -382,7 +383,7 @@ class _Limited:
         if self._size > _FREE and self._size > _RATIO * self._raw.size:
             raise BundleError(
                 f"The archive unpacks to more than {_RATIO} times its size.",
-                hint="It looks like one that was made to fill a disk; nothing was unpacked.",
+                hint="It may have been made to fill a disk; nothing was unpacked.",
             )
         return data
 
@@ -432,7 +433,7 @@ def _link_target(name: str, member: tarfile.TarInfo) -> str:
 
 def _refuse(name: str, why: str | None) -> None:
     if why:
-        raise BundleError(f"The archive is refused: {shown(name)}: {why}.")
+        raise BundleError(f"The archive was rejected: {shown(name)}: {why}.")
 
 
 def _refuse_files_in_files(found: _ArchiveContents) -> None:
@@ -440,7 +441,7 @@ def _refuse_files_in_files(found: _ArchiveContents) -> None:
         folder = posixpath.dirname(name)
         while folder:
             if folder in found.checksums:
-                _refuse(folder, "it is a file and a folder")
+                _refuse(folder, "it is both a file and a folder")
             folder = posixpath.dirname(folder)
 
 
@@ -451,8 +452,8 @@ def _top(found: _ArchiveContents, path: Path) -> str:
     if len(tops) == 1 and (top := tops.pop()) + MANIFEST_NAME in found.manifests:
         return top
     raise BundleError(
-        f"{path} holds no manifest.json at its root, so it is not a bundle.",
-        hint="Deploy a bundle that `manifest` or `bundle` made, or one downloaded from Connect.",
+        f"{path} is not a bundle: there is no manifest.json at its root.",
+        hint="Deploy a bundle made by `manifest` or `bundle`, or downloaded from Connect.",
     )
 
 
@@ -460,8 +461,8 @@ def _refuse_missing(missing: Iterable[str], path: Path) -> None:
     if names := sorted(missing):
         lines = itemized([shown(name) for name in names], _SHOWN)
         raise BundleError(
-            f"{path} does not hold {len(names)} file(s) that its manifest.json lists:\n{lines}",
-            hint="It was changed after it was made, or damaged: make it again.",
+            f"{path} does not contain {len(names)} file(s) that its manifest.json lists:\n{lines}",
+            hint="It was changed or damaged after it was made: make it again.",
         )
 
 
@@ -496,7 +497,8 @@ def _read(manifest: Path) -> bytes:
     except OSError as error:
         raise BundleError(
             f"{manifest} cannot be read: {error.strerror}.",
-            hint=f"Name a bundle ({SUFFIX}, .tar.gz), a manifest.json, or a folder that holds one.",
+            hint=f"Use a bundle ({SUFFIX}, .tar.gz), a manifest.json, or a folder that contains"
+            " one.",
         ) from error
 
 
@@ -506,9 +508,9 @@ def _find(root: Path, listed: ListedFile) -> ContentFile | str:
     try:
         source = root.joinpath(*listed.path.split("/")).resolve(strict=True)
     except (OSError, RuntimeError):
-        return f"{shown(listed.path)} is not there"
+        return f"{shown(listed.path)} does not exist"
     if not source.is_relative_to(root):
-        return f"{shown(listed.path)} is a link that leaves the folder"
+        return f"{shown(listed.path)} is a link that leads out of the folder"
     if not source.is_file():
         return f"{shown(listed.path)} is not a file"
     size, executable = source.stat().st_size, on_disk_executable(source)
@@ -518,7 +520,7 @@ def _find(root: Path, listed: ListedFile) -> ContentFile | str:
 def _refuse_listed(problems: list[str], root: Path) -> None:
     if problems:
         raise BundleError(
-            f"{root / MANIFEST_NAME} lists what its folder does not hold "
-            f"({len(problems)} problem(s)):\n{itemized(problems)}",
-            hint="Put the files back, or write the manifest again with the program that wrote it.",
+            f"{root / MANIFEST_NAME} lists files that its folder does not contain"
+            f" ({len(problems)} problem(s)):\n{itemized(problems)}",
+            hint="Restore the files, or write the manifest again with the program that wrote it.",
         )

@@ -317,19 +317,19 @@ def _hint(config: ProjectConfig, wanted: tuple[str, ...], left_out: Iterable[Lef
     for item in left_out:
         if any(_is_or_holds(item.path, path) for path in wanted):
             return (
-                f"It was left out ({item.rule}); name it in `include` of [tool.hatch-connect] "
-                "if it must ship."
+                f"It was left out ({item.rule}); add it to `include` in [tool.hatch-connect] if"
+                " it must ship."
             )
     if any((config.root / "src" / path).is_file() for path in wanted):
         top = wanted[0].partition("/")[0].removesuffix(".py")
         return (
-            "It is below src/, and the build makes no package of it: for Hatchling, write "
-            f'packages = ["src/{top}"] into [tool.hatch.build.targets.wheel].'
+            "It is in src/, but the build does not package it: for Hatchling, set packages ="
+            f' ["src/{top}"] in [tool.hatch.build.targets.wheel].'
         )
     from hatch_connect.project.entrypoints import entrypoint_candidates
 
     candidates = ", ".join(entrypoint_candidates(config.root))
-    found = f" Modules that may hold it: {candidates}." if candidates else ""
+    found = f" Possible modules: {candidates}." if candidates else ""
     return f"Correct `entrypoint` in [tool.hatch-connect], or add the file to `include`.{found}"
 
 

@@ -94,10 +94,10 @@ class _Rules:
                 return f"the content `{name}` of this project"
         if self.is_document and (describes_project(file.path) or is_lock(file.path)):
             listed = self.packages is not None and file.path in self.packages.paths
-            return None if listed else "about the project, no part of a document"
+            return None if listed else "about the project, not part of a document"
         if self.is_quarto_document and _is_document_at_top(file.path):
             own = self.context.config.entrypoint
-            return None if file.path == own else f"another document than {own}"
+            return None if file.path == own else f"a document other than {own}"
         return None
 
     def _is_output(self, file: Candidate) -> bool:
@@ -145,8 +145,8 @@ def select(
     files = tuple(file for file in selected.files if file.path not in listed)
     if not files:
         raise BundleError(
-            f"Nothing of {config.root} would ship.",
-            hint="Name files in `include` of [tool.hatch-connect].",
+            f"No files of {config.root} would ship.",
+            hint="Add files to `include` in [tool.hatch-connect].",
         )
     by_path = {item.path: item for item in selected.left_out}
     return replace(selected, files=files, left_out=tuple(by_path[path] for path in sorted(by_path)))
@@ -206,8 +206,9 @@ def _warnings(
     for path in (item.path for item in selected.left_out if item.rule == "guard: a private key"):
         if path.endswith(".py"):
             yield (
-                f"{shown(path)} holds a private key and does not ship. Read the key from a variable"
-                f' (`env`), or name the file: `include = ["/{path}"]` in [tool.hatch-connect].'
+                f"{shown(path)} contains a private key and does not ship. Read the key from a"
+                f' variable (`env`), or include the file: `include = ["/{path}"]` in'
+                " [tool.hatch-connect]."
             )
     if names := missing_files(config, selected, listed):
         yield _warning_of_missing(config, names)
@@ -267,7 +268,7 @@ def with_additions(
     for folder in config.follow_links:
         if not (config.root / folder).exists():
             context.report(
-                Warned(text=f"`follow-links` in [tool.hatch-connect]: {folder!r} is not there.")
+                Warned(text=f"`follow-links` in [tool.hatch-connect]: {folder!r} does not exist.")
             )
     have = {file.path for file in selected.files}
     proposed = list(_included(context, have))
@@ -287,8 +288,9 @@ def _warning_of_missing(config: ProjectConfig, names: Mapping[str, str]) -> str:
     some = shortened([f"{path} (in {by})" for path, by in names.items()], _SHOWN)
     lines = [*config.include, *(path if "/" in path else f"/{path}" for path in names)]
     return (
-        f"Named in files that ship, but not shipping: {some}. If the content reads them,"
-        f" write into [tool.hatch-connect]: include = {json.dumps(lines, ensure_ascii=False)}"
+        f"These files are named in files that ship, but do not ship themselves: {some}. If the"
+        " content reads them, set in [tool.hatch-connect]: include ="
+        f" {json.dumps(lines, ensure_ascii=False)}"
     )
 
 
@@ -314,7 +316,9 @@ def _included(context: BuildContext, have: Collection[str]) -> Iterator[Candidat
                 even_secret=patterns.name(path),
             )
     for line in patterns.unused(seen):
-        context.report(Warned(text=f"`include` in [tool.hatch-connect]: {line!r} matches no file."))
+        context.report(
+            Warned(text=f"`include` in [tool.hatch-connect]: {line!r} does not match any file.")
+        )
 
 
 def _files(root: Path, selector: Selector) -> Iterator[str]:

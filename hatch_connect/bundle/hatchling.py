@@ -310,9 +310,9 @@ def _not_utf8(root: Path, error: UnicodeDecodeError) -> BuildError:
     files = (path for path in sorted(root.iterdir()) if path.is_file())
     found = next((path for path in files if _begins(path, beginning)), None)
     if found is None:
-        return BuildError(f"Hatchling reads files of {root} as UTF-8, and one is not: {error}.")
+        return BuildError(f"Hatchling reads files in {root} as UTF-8, but one is not: {error}.")
     return BuildError(
-        f"Hatchling reads {found} as UTF-8, and it is {encoding_of(error.object)}.",
+        f"Hatchling reads {found} as UTF-8, but it is {encoding_of(error.object)}.",
         hint=f"Save {found.name} as UTF-8.",
     )
 

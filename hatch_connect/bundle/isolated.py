@@ -85,7 +85,7 @@ def _environment(report: Report, said: list[str]) -> Iterator[DefaultIsolatedEnv
     from build import BuildBackendException, BuildException, FailedProcessError
     from build.env import DefaultIsolatedEnv
 
-    report(Detail(text="Making an environment for the build"))
+    report(Detail(text="Creating an environment for the build"))
     try:
         with DefaultIsolatedEnv() as isolated:
             yield isolated
@@ -97,8 +97,8 @@ def _environment(report: Report, said: list[str]) -> Iterator[DefaultIsolatedEnv
     ) as error:
         output = "".join(said) or _output(getattr(error, "exception", error)) or str(error)
         raise BuildError(
-            f"The project cannot be built in an environment of its own:\n{tail(output)}",
-            hint="`python -m build --wheel` shows all of it.",
+            f"The project cannot be built in an isolated environment:\n{tail(output)}",
+            hint="Run `python -m build --wheel` for the full output.",
         ) from error
 
 

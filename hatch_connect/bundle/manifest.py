@@ -317,7 +317,7 @@ def parse(text: bytes) -> dict[str, object]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"manifest.json is not JSON: {error}.") from error
+        raise BundleError(f"manifest.json is not valid JSON: {error}.") from error
     if not isinstance(data, dict):
         raise BundleError("manifest.json must hold a JSON object.")
     return data

@@ -90,7 +90,7 @@ def decide_packages(config: ProjectConfig, inputs: PackageInputs) -> Packages:
         python=python,
         target=target,
         lock=lock,
-        because=found.because if found else "nothing is locked",
+        because=found.because if found else "no packages are locked",
         path=path,
         content=requirements_txt(lock),
         included=included,
@@ -118,10 +118,10 @@ def _check_framework(config: ProjectConfig, lock: Lock) -> None:
         return
     hint = f"Add {wanted[0]} to the project's dependencies, and lock again."
     if lock.verbatim is not None:
-        hint = f"Add {wanted[0]} to {lock.called}, even where another package brings it along."
+        hint = f"Add {wanted[0]} to {lock.called}, even if another package depends on it."
     raise LockError(
-        f"{config.app_mode.title} content needs {' or '.join(wanted)}, which {lock.called} does"
-        " not have.",
+        f"{config.app_mode.title} content requires {' or '.join(wanted)}, which is not in"
+        f" {lock.called}.",
         hint=hint,
     )
 
@@ -129,13 +129,14 @@ def _check_framework(config: ProjectConfig, lock: Lock) -> None:
 def _nothing_installed(config: ProjectConfig) -> LockError:
     if config.force_generate:
         return LockError(
-            f"The packages of {config.root} are to be those of an interpreter; none was asked.",
-            hint="`force-generate` is for calls that inspect one: see --python.",
+            f"The packages of {config.root} should come from an interpreter, but none was"
+            " inspected.",
+            hint="Use `force-generate` only where an interpreter is inspected: see --python.",
         )
     return LockError(
-        f"{config.root} has no lock that says which packages to install.",
-        hint="Make one: `uv lock`, `hatch env lock` or `pip freeze > requirements.txt`; "
-        "`lock` in [tool.hatch-connect] names one that lies elsewhere.",
+        f"{config.root} has no lock with the packages to install.",
+        hint="Create one with `uv lock`, `hatch env lock` or `pip freeze > requirements.txt`, or"
+        " set `lock` in [tool.hatch-connect] to one that is elsewhere.",
     )
 
 

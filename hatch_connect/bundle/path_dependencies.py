@@ -45,7 +45,7 @@ def with_path_dependencies(
         built = built.add(chosen.files, (*chosen.left_out, *unpacked.left_out))
     own = {file.path for file in selected.files}
     common = (file for file in built.files if file.path in own)
-    _refuse_common("The project and its neighbours", common)
+    _refuse_common("The project and its path dependencies", common)
     return selected.add(built.files, built.left_out)
 
 
@@ -106,5 +106,5 @@ def _require_fit(package: LocalPackage, wheel: Path, target: Target) -> None:
         return
     raise BuildError(
         f"{package.name} ({package.path}) is built as {wheel.name}, which {target} cannot install.",
-        hint="Build on such a machine (in CI, for instance), or publish wheels of it to an index.",
+        hint="Build on such a machine (in CI, for example), or publish wheels of it to an index.",
     )

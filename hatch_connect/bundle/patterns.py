@@ -29,8 +29,8 @@ class Patterns:
         for line in self.lines:
             if (spec := _compiled(line)) is None:
                 raise BundleError(
-                    f"`{line}` is no pattern in gitignore's syntax.",
-                    hint="Correct it in `include` or `exclude` of [tool.hatch-connect].",
+                    f"`{line}` is not a valid pattern in gitignore's syntax.",
+                    hint="Correct it in `include` or `exclude` in [tool.hatch-connect].",
                 )
             self._each.append((line, spec))
         self._spec = _joined(spec for _, spec in self._each)
@@ -86,8 +86,8 @@ def read_patterns(file: Path) -> GitIgnoreSpec | None:
         return None
     if b"\0" in data:
         raise BundleError(
-            f"git cannot read {file}: it is {encoding_of(data)}, and nothing that it names would"
-            " be ignored.",
+            f"git cannot read {file}: it is {encoding_of(data)}, and none of its patterns would"
+            " be applied.",
             hint="Save .gitignore as UTF-8.",
         )
     text = data.decode("utf-8-sig", "surrogateescape")

@@ -94,9 +94,9 @@ def inspect_quarto(config: ProjectConfig, environ: Mapping[str, str]) -> Inspect
     foreign = sorted(set(inspection.engines) - _ENGINES)
     if foreign:
         raise BuildError(
-            f"{target} is rendered by {', '.join(foreign)}, which is not Python.",
-            hint="Let its own tools write a manifest.json, and deploy that: "
-            "`hatch-connect deploy path/to/manifest.json`.",
+            f"{target} is rendered by {', '.join(foreign)}, not by Python.",
+            hint="Write a manifest.json with its own tools and deploy it: `hatch-connect deploy"
+            " path/to/manifest.json`.",
         )
     return inspection
 
@@ -112,8 +112,7 @@ def _ask(target: Path, environ: Mapping[str, str]) -> object:
     lines = text_of(done.stderr or done.stdout).strip().splitlines()
     said = "\n".join(lines[-_LINES_OF_QUARTO:])
     raise BuildError(
-        f"`quarto inspect {target}` ended with exit code {done.returncode} and without an"
-        f" answer:\n{said}",
+        f"`quarto inspect {target}` ended with exit code {done.returncode} and no result:\n{said}",
         hint="Correct the document; `quarto render` must work here before it can on Connect.",
     )
 
@@ -125,7 +124,7 @@ def _executable(environ: Mapping[str, str]) -> Path:
             return Path(found)
     where = f"at {named}, which QUARTO_PATH names" if named else "on the PATH"
     raise InterpreterError(
-        f"There is no Quarto {where}, and only Quarto can say what a document needs.",
+        f"Quarto was not found {where}, and it is needed to inspect the document.",
         hint=f"Install it: {_INSTALL}, or `pip install quarto-cli`.",
     )
 
@@ -181,7 +180,7 @@ def render(context: BuildContext, folder: Path) -> Path:
     config, environ = context.config, context.environ
     notebook = config.root / str(config.rendered)
     if not notebook.is_file():
-        raise BuildError(f"There is no notebook {notebook}.")
+        raise BuildError(f"The notebook {notebook} does not exist.")
     python = _python(context)
     context.report(Step(text=f"Running {notebook.name} with {python}"))
     target = folder / str(config.entrypoint)
@@ -227,11 +226,11 @@ def _failure(notebook: Path, python: Path, said: str) -> InterpreterError | Buil
             return InterpreterError(
                 f"{notebook.name} cannot be rendered: {packages.split()[0]} is not installed for"
                 f" {python}.",
-                hint=f"Install it: {python} -m pip install {packages}; or name another"
-                " interpreter with --python.",
+                hint=f"Install it with `{python} -m pip install {packages}`, or use --python to"
+                " name another interpreter.",
             )
     last = "\n".join(said.strip().splitlines()[-_LINES_OF_NOTEBOOK:])
     return BuildError(
         f"{notebook.name} cannot be rendered:\n{last}",
-        hint="Run all cells of it in Jupyter first.",
+        hint="Run all of its cells in Jupyter first.",
     )

@@ -391,7 +391,7 @@ def _read_checkout(folder: Path, environ: Mapping[str, str]) -> _Checkout:
     if isinstance(listed, str):
         return _Checkout(unknown=listed)
     if not listed and not (folder / ".git").exists() and _is_ignored(folder, environ):
-        return _Checkout(unknown="a repository around it ignores it as a whole")
+        return _Checkout(unknown="ignored as a whole by a repository around it")
     tracked: dict[str, str] = {}
     links: list[str] = []
     for entry in listed:
@@ -414,7 +414,7 @@ def _listing(folder: Path, environ: Mapping[str, str], *question: str) -> list[s
     """Return the entries of an answer, or why there is none."""
     answer = _ask_git(folder, environ, *question, seconds=_SECONDS_OF_A_LISTING)
     if answer is None:
-        return "git is not there, or does not answer"
+        return "git was not found or did not respond"
     if answer.returncode != 0:
         said = text_of(answer.stderr).strip().splitlines()
         return said[0].removeprefix("fatal: ") if said else "git failed"
@@ -432,7 +432,7 @@ def _ignored(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
     )
     found = [] if isinstance(listed, str) else listed
     rules = dict(_rules(folder, found, environ)) if found else {}
-    return {path: rules.get(path, "git ignores all that is in it") for path in found}
+    return {path: rules.get(path, "git ignores everything in it") for path in found}
 
 
 def _rules(

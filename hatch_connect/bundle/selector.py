@@ -171,8 +171,8 @@ class Selector:
         if path in self.repository.missing and not self.exclude.match(f"{path}/{_ANY}"):
             raise BundleError(
                 f"The submodule {shown(path)} is not checked out, so its files cannot ship.",
-                hint="`git submodule update --init --recursive` checks it out; or leave it out: "
-                f'`exclude = ["/{path}/"]` in [tool.hatch-connect].',
+                hint="Run `git submodule update --init --recursive` to check it out, or leave it"
+                f' out: `exclude = ["/{path}/"]` in [tool.hatch-connect].',
             )
 
     def note(self) -> str | None:
@@ -181,14 +181,14 @@ class Selector:
         if why is None or not (self._guessed or self.repository.is_there):
             return None
         trust = (
-            f" Git answers after `git config --global --add safe.directory {self.root}`."
+            f" To let git read it: `git config --global --add safe.directory {self.root}`."
             if "ownership" in why
             else ""
         )
         return (
-            f"Git does not say which files of {self.root} it tracks ({why}): `.gitignore` was read,"
-            " `.streamlit`, `.well-known` and `.chainlit` ship, and neither build outputs (`dist`,"
-            f" `build`) nor other folders whose names begin with a dot do.{trust}"
+            f"git could not list the tracked files of {self.root} ({why}): `.gitignore` was"
+            " applied, `.streamlit`, `.well-known` and `.chainlit` ship, but build outputs"
+            f" (`dist`, `build`) and other folders whose names begin with a dot do not.{trust}"
         )
 
     def enter(self, path: str, source: Path, *, even_ignored: bool = False) -> str | None:

@@ -35,9 +35,9 @@ class BuildStrategy(Enum):
 
     HERE = "in this process"
     HATCH = "through `hatch build -t connect`"
-    ISOLATED = "in an environment of its own, by Hatchling"
-    WHEEL = "a wheel by the project's own back end"
-    TREE = "the tree alone"
+    ISOLATED = "in an isolated environment, by Hatchling"
+    WHEEL = "a wheel from the project's own back end"
+    TREE = "only the tree"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ def choose_strategy(config: ProjectConfig, environ: Mapping[str, str]) -> Chosen
     reasons = list(hatch.foreign())
     if not reasons:
         return ChosenStrategy(
-            strategy=BuildStrategy.HERE, because="nothing but hatchling is needed"
+            strategy=BuildStrategy.HERE, because="nothing but hatchling is required"
         )
     command = _hatch_command(environ)
     if command and hatch.knows_target():
@@ -95,8 +95,8 @@ def _without_backend(config: ProjectConfig) -> ChosenStrategy:
             strategy=BuildStrategy.WHEEL, because="without [build-system], setuptools builds"
         )
     raise BundleError(
-        f"The entrypoint `{config.entrypoint}` is not in {config.root}: "
-        f"there is neither {' nor '.join(wanted)}, and no back end that would build a package.",
+        f"The entrypoint `{config.entrypoint}` is not in {config.root}: there is no"
+        f" {' or '.join(wanted)}, and no back end to build a package.",
         hint="Correct `entrypoint` in [tool.hatch-connect], or add the tables [project] and "
         "[build-system].",
     )

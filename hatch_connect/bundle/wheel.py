@@ -57,7 +57,7 @@ def unpack_wheel(wheel: Path, folder: Path) -> SelectedFiles:
                     )
                 )
     except zipfile.BadZipFile as error:
-        raise BuildError(f"The build made a broken wheel, {wheel.name}: {error}.") from error
+        raise BuildError(f"The build produced a broken wheel, {wheel.name}: {error}.") from error
     return SelectedFiles(files=tuple(files), left_out=tuple(left_out), version=version)
 
 
@@ -78,7 +78,7 @@ def _shipped_as(path: str) -> str | None:
 
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: str, folder: Path) -> Path:
     if why := unsafe(path):
-        raise BundleError(f"The wheel holds {shown(path)}: {why}.")
+        raise BundleError(f"The wheel contains {shown(path)}: {why}.")
     target = folder.joinpath(*path.split("/"))
     target.parent.mkdir(parents=True, exist_ok=True)
     if path.endswith(f".dist-info/{_METADATA}"):

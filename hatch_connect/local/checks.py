@@ -79,7 +79,7 @@ def parse_manifest(text: bytes) -> Manifest:
     try:
         whole = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"manifest.json is not JSON: {error}") from error
+        raise BundleError(f"manifest.json is not valid JSON: {error}") from error
     if not isinstance(whole, dict):
         raise BundleError("manifest.json is not a JSON object.")
     version = whole.get("version", 1)

@@ -88,7 +88,7 @@ def test_a_manifest_of_others_is_not_overwritten(
 ) -> None:
     root = locked(tmp_path / "p")
     (root / "manifest.json").write_text(text, encoding="utf-8")
-    with pytest.raises(BundleError, match=r"manifest\.json is there already"):
+    with pytest.raises(BundleError, match=r"manifest\.json already exists"):
         write(root, sandbox)
     assert (root / "manifest.json").read_text("utf-8") == text
     assert not (root / "requirements.txt").exists()
@@ -97,7 +97,7 @@ def test_a_manifest_of_others_is_not_overwritten(
 def test_a_package_list_of_others_is_not_overwritten(tmp_path: Path, sandbox: Sandbox) -> None:
     root = locked(tmp_path / "p")
     (root / "requirements.txt").write_text("fastapi\n", encoding="utf-8")
-    with pytest.raises(BundleError, match=r"requirements\.txt is there already"):
+    with pytest.raises(BundleError, match=r"requirements\.txt already exists"):
         write(root, sandbox)
     assert not (root / "manifest.json").exists()
 
@@ -106,7 +106,7 @@ def test_a_package_in_src_cannot_be_in_place(tmp_path: Path, sandbox: Sandbox) -
     files = {**PACKAGE, **{f"src/sales_api/m{n}.py": "" for n in range(9)}}
     with pytest.raises(BundleError) as caught:
         write(project(tmp_path / "p", files), sandbox)
-    assert "makes or moves" in caught.value.message
+    assert "creates or moves" in caught.value.message
     assert "and 6 more" in caught.value.message
     assert "Without --in-place" in str(caught.value)
 

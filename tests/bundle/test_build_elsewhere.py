@@ -236,7 +236,7 @@ def test_another_back_end(tmp_path: Path, sandbox: Sandbox, name: str) -> None:
 def test_a_back_end_that_fails(tmp_path: Path, environ: dict[str, str]) -> None:
     system = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
     root = project(tmp_path / "p", PACKAGE, system=system, more="[tool.setuptools]\npackages = 3\n")
-    with pytest.raises(BuildError, match="in an environment of its own") as caught:
+    with pytest.raises(BuildError, match="in an isolated environment") as caught:
         build_one(root, environ)
     assert "File " not in caught.value.message
 
@@ -244,7 +244,7 @@ def test_a_back_end_that_fails(tmp_path: Path, environ: dict[str, str]) -> None:
 def test_a_requirement_that_is_none(tmp_path: Path, environ: dict[str, str]) -> None:
     system = '[build-system]\nrequires = ["no requirement!"]\nbuild-backend = "x"\n'
     root = project(tmp_path / "p", PACKAGE, system=system)
-    with pytest.raises(BuildError, match="in an environment of its own"):
+    with pytest.raises(BuildError, match="in an isolated environment"):
         build_one(root, environ)
 
 

@@ -87,7 +87,7 @@ def test_a_link_to_a_file_of_the_archive_is_that_file(tmp_path: Path) -> None:
         ("a\\b", {}, "backslash"),
         ("a\nb", {}, "line break"),
         ("index.html", {}, "twice"),
-        ("index.html/x", {}, "it is a file and a folder"),
+        ("index.html/x", {}, "it is both a file and a folder"),
         ("dev", {"type": tarfile.CHRTYPE}, "neither a file nor a folder"),
         ("fifo", {"type": tarfile.FIFOTYPE}, "neither a file nor a folder"),
         ("l", {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"}, "does not lead to a file"),
@@ -106,7 +106,7 @@ def test_files_that_are_not_what_was_listed(tmp_path: Path) -> None:
     archive.members = [m for m in archive.members if m[0].name not in {"gone", "index.html"}]
     archive.add("index.html", b"changed")
     said = refused(archive.write(tmp_path / "b.tar.gz"), tmp_path)
-    assert "does not hold 1 file(s) that its manifest.json lists:\n  - gone" in said
+    assert "does not contain 1 file(s) that its manifest.json lists:\n  - gone" in said
 
 
 @pytest.mark.parametrize("top", ["", "project-1.0/"])
@@ -121,7 +121,7 @@ def test_an_archive_is_taken_as_the_server_takes_it(tmp_path: Path, top: str) ->
     bundle = Bundle.open(path, into=tmp_path, report=heard)
     assert bundle.path == path
     assert bundle.manifest == same.manifest
-    assert "Edited since manifest.json was written: index.html." in heard.text
+    assert "Changed since manifest.json was written: index.html." in heard.text
     assert "extra" not in heard.text
     assert bundle.digest != same.digest
     listed = {file.path: file.checksum for file in bundle.manifest.files}
@@ -143,7 +143,7 @@ def test_a_link_to_a_folder_or_another_link_is_followed(tmp_path: Path) -> None:
 
 def test_no_manifest(tmp_path: Path) -> None:
     path = Archive().add("x/a").add("y/manifest.json", b"{}").write(tmp_path / "b.tar.gz")
-    assert "holds no manifest.json at its root" in refused(path, tmp_path)
+    assert "there is no manifest.json at its root" in refused(path, tmp_path)
 
 
 def test_a_damaged_archive(tmp_path: Path) -> None:
@@ -151,11 +151,11 @@ def test_a_damaged_archive(tmp_path: Path) -> None:
     path = tmp_path / "c.tar.gz"
     for damage in (whole[:-2000], whole[:-1], whole + b"junk", b"", b"no archive", whole[:50]):
         path.write_bytes(damage)
-        assert "not a whole gzip-compressed tar archive" in refused(path, tmp_path)
+        assert "not a complete gzip-compressed tar archive" in refused(path, tmp_path)
     flipped = bytearray(whole)
     flipped[-6] ^= 255
     path.write_bytes(flipped)
-    assert "not a whole" in refused(path, tmp_path)
+    assert "not a complete" in refused(path, tmp_path)
 
 
 def test_an_archive_that_cannot_be_read(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_a_folder_stays_if_a_file_cannot_be_read(tmp_path: Path) -> None:
 
 def test_a_folder_of_others_is_not_overwritten(tmp_path: Path) -> None:
     out = write_files(tmp_path / "out", {"mine.txt": ""})
-    with pytest.raises(BundleError, match=r"holds something that no bundle left there \(mine"):
+    with pytest.raises(BundleError, match=r"contains files that are not from a bundle \(mine"):
         Bundle.write_folder(out, MANIFEST, in_memory(FILES))
     assert [path.name for path in out.iterdir()] == ["mine.txt"]
     (tmp_path / "file").write_bytes(b"")
@@ -279,7 +279,7 @@ def test_what_was_unpacked_before_is_replaced(tmp_path: Path) -> None:
 @pytest.mark.parametrize("files", [{"mine.txt": ""}, {"manifest.json": "{}", "mine.txt": ""}])
 def test_files_of_others_are_not_overwritten(tmp_path: Path, files: dict[str, str]) -> None:
     out = write_files(tmp_path / "out", files)
-    with pytest.raises(BundleError, match=r"holds something that no bundle left there \(mine"):
+    with pytest.raises(BundleError, match=r"contains files that are not from a bundle \(mine"):
         written(tmp_path).extract(out)
     assert (out / "mine.txt").exists()
     assert not (out / "index.html").exists()
@@ -350,8 +350,8 @@ def test_listed_files_must_be_there_and_inside(tmp_path: Path) -> None:
     (root / "report.Rmd").unlink()
     said = refused_folder(root, tmp_path)
     assert "2 problem(s)" in said
-    assert "report.Rmd is not there" in said
-    assert "data/x.csv is a link that leaves the folder" in said
+    assert "report.Rmd does not exist" in said
+    assert "data/x.csv is a link that leads out of the folder" in said
 
 
 def test_a_file_that_was_edited_since_ships_and_is_named(tmp_path: Path) -> None:
@@ -361,7 +361,7 @@ def test_a_file_that_was_edited_since_ships_and_is_named(tmp_path: Path) -> None
     heard = Heard()
     after = Bundle.open(root, into=tmp_path / "2", report=heard)
     assert members_of(after.path)["report.Rmd"] == b"changed"
-    assert "Edited since manifest.json was written: report.Rmd." in heard.text
+    assert "Changed since manifest.json was written: report.Rmd." in heard.text
     assert before.manifest == after.manifest
     assert before.digest != after.digest
 
@@ -392,10 +392,10 @@ def test_a_path_that_leads_elsewhere(tmp_path: Path, path: str) -> None:
     data = json.loads((root / "manifest.json").read_text("utf-8"))
     data["files"][path] = {"checksum": "0" * 32}
     (root / "manifest.json").write_text(json.dumps(data), encoding="utf-8")
-    assert "lists what its folder does not hold" in refused_folder(root, tmp_path)
+    assert "lists files that its folder does not contain" in refused_folder(root, tmp_path)
 
 
 def test_a_folder_without_a_manifest(tmp_path: Path) -> None:
     said = refused_folder(write_files(tmp_path / "x", {"a": ""}), tmp_path)
     assert "cannot be read" in said
-    assert "Name a bundle" in said
+    assert "Use a bundle" in said

@@ -64,7 +64,7 @@ def test_what_is_about_the_project_is_no_part_of_a_document_though_the_wheel_hol
     root = project(tmp_path / "p", {**PACKAGE, **files}, connect=connect, more=more)
     built = build_one(root, sandbox.environ)
     assert "n.ipynb" in paths(built)
-    assert rules(built)["uv.lock"] == "about the project, no part of a document"
+    assert rules(built)["uv.lock"] == "about the project, not part of a document"
 
 
 def test_bundles_may_go_into_a_folder_around_the_project(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -144,7 +144,7 @@ class TestGenerated:
 
     def test_an_interpreter_must_be_asked(self, tmp_path: Path, sandbox: Sandbox) -> None:
         root = project(tmp_path / "p", PACKAGE)
-        with pytest.raises(LockError, match="of an interpreter; none was asked"):
+        with pytest.raises(LockError, match="from an interpreter, but none was inspected"):
             build_one(root, sandbox.environ, overrides={"force-generate": True})
 
 
@@ -178,7 +178,7 @@ class TestFolders:
         root = project(tmp_path / "p", files, connect=HTML, system="")
         built = build_one(root, sandbox.environ)
         assert paths(built) == ["a.css", "index.html"]
-        assert rules(built)["pyproject.toml"] == "about the project, no part of a document"
+        assert rules(built)["pyproject.toml"] == "about the project, not part of a document"
 
     def test_what_is_named_ships_all_the_same(self, tmp_path: Path, sandbox: Sandbox) -> None:
         connect = HTML + 'include = ["/pyproject.toml"]\n'
@@ -288,6 +288,7 @@ def test_options_that_mean_nothing_without_packages_are_said(
         options_of_python=("--python",),
     )
     said = "`requirements-file` (set by an option), `tool.hatch-connect.python-version`, --python."
-    assert f"No effect for static HTML content, for which no packages are installed: {said}" in (
-        heard.text
+    why = (
+        "These settings have no effect for static HTML content, for which no packages are installed"
     )
+    assert f"{why}: {said}" in heard.text

@@ -131,7 +131,9 @@ def test_two_may_not_overwrite_each_other(tmp_path: Path, sandbox: Sandbox) -> N
 def test_nor_the_project(tmp_path: Path, sandbox: Sandbox) -> None:
     root = shop(tmp_path / "p", "./a-1-py3-none-any.whl\n")
     wheel(root / "a-1-py3-none-any.whl", {"sales_api/main.py": ""})
-    with pytest.raises(BundleError, match=r"The project and its neighbours .*\n  - sales_api/main"):
+    with pytest.raises(
+        BundleError, match=r"The project and its path dependencies .*\n  - sales_api/main"
+    ):
         build_one(root, sandbox.environ)
 
 

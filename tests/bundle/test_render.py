@@ -82,7 +82,7 @@ def test_a_project_in_a_folder_becomes_the_root(tmp_path: Path, environ: dict[st
 
 
 def test_code_of_r_is_for_other_tools(tmp_path: Path, environ: dict[str, str]) -> None:
-    with pytest.raises(BuildError, match="knitr, which is not Python") as caught:
+    with pytest.raises(BuildError, match="knitr, not by Python") as caught:
         built(tmp_path, {"a.qmd": "```{r}\n1\n```\n"}, environ)
     assert "deploy path/to/manifest.json" in str(caught.value)
 
@@ -91,7 +91,7 @@ def test_without_quarto_the_way_to_install_it_is_said(
     tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_ELSEWHERE", ())
-    with pytest.raises(InterpreterError, match="no Quarto on the PATH") as caught:
+    with pytest.raises(InterpreterError, match="Quarto was not found on the PATH") as caught:
         built(tmp_path, {"a.qmd": ""}, {**sandbox.environ, "PATH": str(tmp_path)})
     assert "quarto.org" in str(caught.value)
 
@@ -120,7 +120,7 @@ def test_what_quarto_says_of_a_broken_document(
     tmp_path: Path, sandbox: Sandbox, program: str, said: str
 ) -> None:
     environ = sandbox.environ | install_quarto(tmp_path / "bin", program)
-    with pytest.raises(BuildError, match="without an answer") as caught:
+    with pytest.raises(BuildError, match="and no result") as caught:
         built(tmp_path, {"a.qmd": ""}, environ)
     assert said in caught.value.message
 
@@ -140,7 +140,7 @@ def test_a_document_ships_without_its_neighbours(tmp_path: Path, environ: dict[s
     root = write_files(tmp_path / "p", {"pyproject.toml": connect, **files})
     result = build_one(root, environ)
     assert paths(result) == ["_part.qmd", "a.qmd", "c.qmd", "data/d.qmd", "x.csv"]
-    assert rules(result)["b.qmd"] == "another document than a.qmd"
+    assert rules(result)["b.qmd"] == "a document other than a.qmd"
 
 
 @pytest.mark.parametrize("system", [HATCHLING, SETUPTOOLS])
@@ -212,7 +212,7 @@ def test_what_is_only_inherited_asks_for_no_python(tmp_path: Path, environ: dict
         assert "no packages are installed: `tool.hatch-connect.python-version`" in heard.text
         assert ("`tool.hatch-connect.image`" in heard.text) is (name == "page")
         assert (manifest.environment.image is None) is (name == "page")
-        assert "content, which is no notebook: `tool.hatch-connect.static`." in heard.text
+        assert "content, which is not a notebook: `tool.hatch-connect.static`." in heard.text
 
 
 @pytest.mark.parametrize("system", [HATCHLING, SETUPTOOLS])

@@ -105,7 +105,7 @@ def test_a_cell_that_fails_is_quoted(tmp_path: Path, sandbox: Sandbox) -> None:
     path = python(tmp_path / "bin", "import sys\nsys.exit('ZeroDivisionError: division by zero')")
     with pytest.raises(BuildError, match="ZeroDivisionError") as caught:
         build_one(project(tmp_path), sandbox.environ, inspect=lambda: interpreter(path))
-    assert "Run all cells" in str(caught.value)
+    assert "Run all of its cells" in str(caught.value)
 
 
 def test_a_notebook_that_is_not_there(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -114,13 +114,13 @@ def test_a_notebook_that_is_not_there(tmp_path: Path, sandbox: Sandbox) -> None:
         '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
         + (root / "pyproject.toml").read_text("utf-8")
     )
-    with pytest.raises(BuildError, match="no notebook"):
+    with pytest.raises(BuildError, match="does not exist"):
         build_one(root, sandbox.environ)
 
 
 def test_an_artifact_of_another_target_cannot_hold_it(tmp_path: Path, sandbox: Sandbox) -> None:
     config = configuration(project(tmp_path))
-    with pytest.raises(BuildError, match="only a bundle holds its HTML"):
+    with pytest.raises(BuildError, match="only a bundle contains its HTML"):
         describe_artifact(config, {}, sandbox.environ)
 
 

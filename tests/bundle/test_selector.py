@@ -64,6 +64,8 @@ def test_any_pattern_gets_an_answer(lines: list[str], path: str) -> None:
 
 @pytest.mark.parametrize("line", ["!", "a\\", "[z-a]"])
 def test_what_is_no_pattern_is_named(line: str) -> None:
-    with pytest.raises(BundleError, match=r"is no pattern in gitignore's syntax") as caught:
+    with pytest.raises(
+        BundleError, match=r"is not a valid pattern in gitignore's syntax"
+    ) as caught:
         Patterns(["*.md", line])
     assert line in caught.value.message

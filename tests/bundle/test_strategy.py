@@ -137,5 +137,5 @@ def test_no_back_end_and_a_package_below_src(tmp_path: Path) -> None:
 
 def test_neither_a_back_end_nor_a_project(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(CONNECT, encoding="utf-8")
-    with pytest.raises(BundleError, match=r"neither sales_api/main\.py nor"):
+    with pytest.raises(BundleError, match=r"there is no sales_api/main\.py or"):
         choose_strategy(configuration(tmp_path), {})

@@ -169,7 +169,9 @@ def test_what_is_not_read_is_told(
 def test_content_without_its_framework(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = '[tool.hatch-connect]\napp-mode = "streamlit"\n'
     write_files(tmp_path, {"pyproject.toml": BARE + table, "requirements.txt": "six==1.17\n"})
-    with pytest.raises(LockError, match=r"content needs streamlit, which requirements\.txt does"):
+    with pytest.raises(
+        LockError, match=r"content requires streamlit, which is not in requirements\.txt"
+    ):
         run(tmp_path, capsys, python_version="3.12")
     (tmp_path / "pyproject.toml").write_text(BARE + table + "environment-management = false\n")
     assert run(tmp_path, capsys, python_version="3.12") == "six==1.17\n"

@@ -169,7 +169,7 @@ def test_what_the_server_does_not_tell_is_left_out(
     done = caller.call("settings", app_id=content.guid, export=True)
 
     assert done.code == 0
-    assert "The server does not tell who may view it: " in done.stderr
+    assert "Could not read who may view it: " in done.stderr
     assert "The server does not tell its integrations: " in done.stderr
     assert {"viewers", "collaborators", "integrations"}.isdisjoint(
         tomllib.loads(done.stdout)["tool"]["hatch-connect"]["settings"]

@@ -167,7 +167,7 @@ def test_a_prepared_folder_is_packed_after_the_server_was_asked(
     refused = sandbox.connect("deploy", str(tmp_path), cwd=tmp_path, **environ)
     assert (refused.code, "key is not valid" in refused.stderr) == (3, True), refused.said
     incomplete = sandbox.connect("deploy", str(tmp_path), cwd=tmp_path, **keys(server))
-    assert (incomplete.code, "index.html is not there" in incomplete.stderr) == (2, True)
+    assert (incomplete.code, "index.html does not exist" in incomplete.stderr) == (2, True)
     assert untouched(server, tmp_path)
 
 

@@ -377,7 +377,7 @@ def test_prepared_content_is_judged_as_by_the_server(
     (tmp_path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     done = deploy(sandbox, server, tmp_path, "manifest.json")
     assert done.code == 0, done.said
-    assert "Edited since manifest.json was written: index.html." in done.stderr
+    assert "Changed since manifest.json was written: index.html." in done.stderr
     (bundle,) = only(server).bundles.values()
     assert set(names_in(bundle.archive)) == {"index.html", "manifest.json"}
     del manifest["files"]

@@ -71,7 +71,7 @@ def test_hatch_build_gives_the_same_bytes_and_leaves_the_rest_alone(
     ("connect", "said"),
     [
         (CONNECT + "title = 3\n", "`tool.hatch-connect.title`"),
-        (CONNECT.replace("main", "mian"), "Modules that may hold it: sales_api.main"),
+        (CONNECT.replace("main", "mian"), "Possible modules: sales_api.main"),
     ],
 )
 def test_an_error_ends_the_build_with_2_and_no_traceback(
