@@ -203,7 +203,7 @@ def test_hooks_run_once_and_in_the_wheel(tmp_path: Path, sandbox: Sandbox) -> No
 def test_a_warning_of_ours_is_seen(tmp_path: Path, sandbox: Sandbox) -> None:
     root = project(tmp_path, PACKAGE, connect=CONNECT + 'include = ["nothing"]\n')
     done = hatchling(sandbox, root, "-t", "connect")
-    assert "'nothing' matches no file" in done.stderr
+    assert "'nothing' does not match any file" in done.stderr
 
 
 FROM_THE_BUNDLE = """
