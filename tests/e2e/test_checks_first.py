@@ -143,7 +143,7 @@ def test_a_server_without_drafts_or_the_python_is_found_out_before_the_build(
     assert (draft.code, "does not support drafts" in draft.stderr) == (3, True)
     server.pythons = ("3.13.1",)
     python = sandbox.connect("deploy", cwd=project, **keys(server))
-    assert (python.code, "no Python 3.11 (.python-version)" in python.stderr) == (2, True)
+    assert (python.code, "have Python 3.11 (.python-version)" in python.stderr) == (2, True)
     assert untouched(server, project)
 
 

@@ -314,7 +314,7 @@ def test_content_that_is_named_needs_no_project(
     elsewhere = f"https://other.example.com/content/{content.guid}/"
     refused = call(sandbox, server, tmp_path, "info", "--app-id", elsewhere)
     assert refused.code == 2
-    assert "another server" in refused.stderr
+    assert "a different server" in refused.stderr
     empty = call(sandbox, server, project, *stock, "--app-id", "")
     assert empty.code == 2
     assert "--app-id" in empty.stderr

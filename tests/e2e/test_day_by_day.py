@@ -115,7 +115,7 @@ def test_promote(team: Team, tmp_path: Path) -> None:
     team.user = Sandbox.make(tmp_path / "a job")
     for _ in range(2):  # the second job has nothing to upload
         done = team.succeed(in_ci, STAGING_KEY=KEYS[0], PRODUCTION_KEY=KEYS[1])
-    assert f"CONNECT_API_KEY is for {team.prod.url}" in done.stderr
+    assert f"Using CONNECT_API_KEY for {team.prod.url}" in done.stderr
     assert set(team.content.bundles) == {team.active}
 
 

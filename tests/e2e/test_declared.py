@@ -228,7 +228,7 @@ def test_a_draft_changes_no_setting(bed: Bed) -> None:
     bed.declare(ALL)
     done = bed.deploy(draft=True)
     assert (done.code, bed.writes) == (0, []), done.said
-    assert "what is declared of the content is not set" in done.stderr
+    assert "declared settings are not applied" in done.stderr
     assert bed.order() == ["POST /bundles", "POST /deploy"]
 
 

@@ -131,7 +131,7 @@ def viewer(fake: FakeConnect) -> None:
     [
         (expired, "server.licence", "has expired"),
         (viewer, "server.user", "viewers cannot deploy"),
-        (no_python_for_us, "project.python", "has no Python 3.12"),
+        (no_python_for_us, "project.python", "does not have Python 3.12"),
     ],
 )
 def test_what_the_server_lacks(

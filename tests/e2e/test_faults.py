@@ -169,14 +169,14 @@ CODES = [
     (404, 4, "--new"),
     (403, 21, "no permission to change"),
     (403, 222, "locked"),
-    (403, 274, "only lets administrators"),
+    (403, 274, "only allows administrators"),
     (400, 38, "manifest.json"),
     (500, 134, "disk"),
     (502, 105, "TensorFlow"),
     (409, 144, "git repository"),
     (400, 104, "Try again"),
     (400, 125, "--list"),
-    (400, 121, "older"),
+    (400, 121, "too old"),
     (418, None, "no"),
 ]
 

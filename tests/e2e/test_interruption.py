@@ -64,7 +64,7 @@ MOMENTS = {
     "settings": ("GET", "server_settings$", "Nothing was changed"),
     "create": ("POST", "v1/content$", "content named 'sales' may have been created"),
     "variables": ("PATCH", f"{GUID}/environment$", "variables may have been changed (set TOKEN)"),
-    "upload": ("POST", f"{GUID}/bundles$", "The upload had sent all"),
+    "upload": ("POST", f"{GUID}/bundles$", "had been uploaded"),
     "deploy": ("POST", f"{GUID}/deploy$", "the deployment of bundle 2 may have started"),
     "visit": ("GET", f"^/content/{GUID[11:]}/", "bundle 2 was uploaded but not activated"),
 }
@@ -253,7 +253,7 @@ def test_sigterm_ends_what_hatch_runs(
         os.killpg(process.pid, signal.SIGTERM)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == (143 if whom == "the script" else -signal.SIGTERM), err
-    assert err.rstrip().splitlines()[-1].startswith("interrupted: The upload had sent all ")
+    assert err.rstrip().splitlines()[-1].startswith("interrupted: all ")
     assert list(temporary(tmp_path).iterdir()) == []
 
 

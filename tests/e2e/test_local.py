@@ -125,7 +125,7 @@ def test_the_server_runs_until_it_is_stopped(project: Path, sandbox: Sandbox) ->
     try:
         assert process.stderr is not None
         line = process.stderr.readline()
-        url = next(word for word in line.split() if word.startswith("http://")).rstrip(",")
+        url = next(word for word in line.split() if word.startswith("http://")).rstrip(".")
         with urllib.request.urlopen(f"{url}/__api__/server_settings", timeout=PATIENCE) as answer:
             assert json.load(answer)["version"]
         done = sandbox.connect("deploy", "--local", cwd=project)

@@ -185,7 +185,7 @@ def test_logging_out_twice_without_a_keyring(person: Person, oauth: FakeOAuth) -
     assert "(logged out)" in person.call("list").stdout
     assert "Not logged in" in person.call("details", code=3).stderr
     done = person.call("logout", person.connect.url)
-    assert done.stdout == f"Nobody was logged in to {person.connect.url}.\n"
+    assert done.stdout == f"You were not logged in to {person.connect.url}.\n"
     assert "An earlier login may remain in the keyring." in done.stderr
     person.call("login", person.connect.url)
     person.call("details")
@@ -203,7 +203,7 @@ def test_logging_out_without_the_keyring_that_has_the_tokens(
     person.sandbox.environ["PYTHON_KEYRING_BACKEND"] = backend
     person.call("logout", person.connect.url)
     assert oauth.logins[0].revoked
-    assert "Nobody was logged in" in person.call("logout", person.connect.url).stdout
+    assert "You were not logged in" in person.call("logout", person.connect.url).stdout
 
 
 @pytest.mark.parametrize("away", [True, False])

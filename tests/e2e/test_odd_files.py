@@ -125,7 +125,7 @@ def test_one_odd_entry_of_the_store_does_no_harm(caller: Caller, fake: FakeConne
     store.write_text("\ufeff" + json.dumps(odd), encoding="utf-8")
     listed = caller.call("list")
     assert listed.code == 0, listed.said
-    assert "`odd` is an integer instead of an object" in listed.stderr
+    assert "`odd` is an integer, not an object" in listed.stderr
     assert "prod" in listed.stdout
     assert caller.deploy().code == 0
     for name, why in (("odd", "`odd` is an integer"), ("bad", "It contains no certificate in PEM")):

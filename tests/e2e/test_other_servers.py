@@ -85,7 +85,8 @@ def test_a_draft_is_not_activated_where_the_server_knows_none(
 def test_what_is_no_version_is_refused(caller: Caller, fake: FakeConnect) -> None:
     caller.environ["CONNECT_SERVER_VERSION"] = "newest"
     done = caller.deploy()
-    assert (done.code, "CONNECT_SERVER_VERSION is 'newest'" in done.stderr) == (2, True)
+    said = "CONNECT_SERVER_VERSION is not a version of Connect: 'newest'"
+    assert (done.code, said in done.stderr) == (2, True)
     caller.environ["CONNECT_SERVER"] = "http://elsewhere.example"
     of_another = caller.deploy(server=fake.url, api_key=fake.api_key)
     assert of_another.code == 0, of_another.said

@@ -125,7 +125,7 @@ def test_an_earlier_one_that_cannot_be_removed_is_a_warning(
     fake.misbehave("DELETE", "bundles", Say(403, b'{"code": 22, "error": "no"}'))
     done = preview(caller, root)
     assert done.code == 0, done.said
-    assert "An earlier preview of feature may be left." in done.stderr
+    assert "An earlier preview of feature may not have been removed." in done.stderr
     assert len(content.bundles) == 3
 
 
@@ -188,7 +188,7 @@ def test_it_says_how_to_remove_it(caller: Caller, root: Path) -> None:
     said = "To remove it: hatch-connect preview --remove"
     named = preview(caller, root, "a branch", markdown=True)
     assert f"{said} --branch 'a branch'\n" in named.stderr
-    assert "`hatch-connect preview --remove --branch 'a branch'` removes it." in named.stdout
+    assert "To remove it: `hatch-connect preview --remove --branch 'a branch'`" in named.stdout
     caller.environ["GITHUB_REF_NAME"] = "feature"
     ci = preview(caller, root, branch=None)
     assert f"{said}\n" in ci.stderr, ci.said

@@ -146,7 +146,7 @@ class TestDownload:
         content.role = "viewer"
         done = caller.call("download", app_id=content.guid)
         assert done.code == 3
-        assert "have its owner make you one" in done.stderr
+        assert "ask the owner to make you one" in done.stderr
 
     @pytest.mark.parametrize("bundle_id", [None, "1"])
     def test_a_server_that_shows_them_no_bundle_at_all(
@@ -156,7 +156,7 @@ class TestDownload:
         fake.misbehave("GET", r"/bundles(/\d+)?$", refused, times=9)
         done = caller.call("download", app_id=content.guid, bundle_id=bundle_id)
         assert done.code == 3
-        assert "have its owner make you one" in done.stderr
+        assert "ask the owner to make you one" in done.stderr
 
     def test_nothing_is_active(self, caller: Caller, content: FakeContent) -> None:
         content.bundle_id = None

@@ -384,7 +384,7 @@ def test_output_that_cannot_be_written_is_no_traceback(
 ) -> None:
     ended = shell(sandbox, project, "hatch_connect", f"{words} {output}").stderr
     *lines, last = ended.splitlines(keepends=True)
-    shown = "".join(line for line in lines if "No server is stored" not in line)
+    shown = "".join(line for line in lines if "No saved servers" not in line)
     assert (last.strip(), shown) == (code, said)
 
 
