@@ -257,7 +257,9 @@ def _workflow(start: Start, contents: tuple[StartContent, ...]) -> _File | None:
     )
     path = top / SERVICES[str(service)]
     if path.exists():
-        start.notes.append(f"{path} already exists, and was left unchanged. It needs:\n{text}")
+        start.notes.append(f"{path} already exists, and was left unchanged. Add what is printed.")
+        # Not in a note: the commands of a workflow are not this call's.
+        start.to_add.extend(text.splitlines())
         return None
     if server is None:
         start.notes.append(
@@ -280,10 +282,10 @@ def _finished(start: Start, contents: tuple[StartContent, ...], files: tuple[_Fi
         "written": False,
     }
     if call.options.dry_run:
-        return Result(lines=diff, facts=facts, marked=True)
+        return Result(lines=(*diff, *start.to_add), facts=facts, marked=True)
     if not files:
         call.report(Note(text="Already set up: nothing to write."))
-        return Result(facts=facts)
+        return Result(lines=tuple(start.to_add), facts=facts)
     if not call.options.yes:
         call.report(Note(text="\n".join(diff)))
         call.confirm(
@@ -295,7 +297,8 @@ def _finished(start: Start, contents: tuple[StartContent, ...], files: tuple[_Fi
     for step in _next(start, contents):
         call.report(Note(text=step))
     names = [Path(os.path.relpath(each.path, start.root)).as_posix() for each in files]
-    return Result(lines=tuple(f"Wrote {name}" for name in names), facts=facts | {"written": True})
+    wrote = (f"Wrote {name}" for name in names)
+    return Result(lines=(*wrote, *start.to_add), facts=facts | {"written": True})
 
 
 def _write(files: tuple[_File, ...]) -> None:

@@ -39,12 +39,17 @@ _REQUIREMENT = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)", re.MULTILINE)
 
 @dataclass(kw_only=True)
 class Start:
-    """A project before it is set up; `notes` are for the person, `todo` what remains to be done."""
+    """A project before it is set up.
+
+    `notes` are for the person, `todo` is what remains to be done, and `to_add` what the person must
+    add to a file that exists.
+    """
 
     call: Call
     root: Path
     notes: list[str] = field(default_factory=list)
     todo: list[str] = field(default_factory=list)
+    to_add: list[str] = field(default_factory=list)
 
     @cached_property
     def tables(self) -> ProjectTables:

@@ -687,7 +687,9 @@ def test_a_workflow_is_written_and_none_is_overwritten(
     assert "CONNECT_SERVER: https://connect.example.com\n" in text
     assert "sales" in text
     (tmp_path / path).write_text("mine\n", encoding="utf-8")
-    assert "was left unchanged" in init(sandbox, project, "--ci", service).stderr
+    again = init(sandbox, project, "--ci", service)
+    assert "was left unchanged" in again.stderr
+    assert text.splitlines() == again.stdout.splitlines()[-len(text.splitlines()) :]
     assert (tmp_path / path).read_text(encoding="utf-8") == "mine\n"
 
 
