@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.commands.call import Surroundings
     from hatch_connect.commands.result import Result
+    from hatch_connect.commands.way import Way
     from hatch_connect.display import PlainDisplay
     from hatch_connect.options import Options
     from hatch_connect.secret import Secret
@@ -324,8 +325,12 @@ def surroundings() -> Surroundings:
 
 
 def _spelled(text: str) -> str:
-    if "hatch-connect" not in text:
-        return text
+    return _way().spelled(text) if "hatch-connect" in text else text
+
+
+@cache
+def _way() -> Way:
+    """Return how this process was run, which the installed package and PATH are asked for."""
     from hatch_connect.commands.way import way_of
     from hatch_connect.programs import own_url
 
@@ -333,8 +338,7 @@ def _spelled(text: str) -> str:
     # Windows has no shell that could set that for the scripts.
     if sys.platform == "win32" and "HATCH_ENV_ACTIVE" in os.environ:
         hatch = sys.argv[0].endswith("__main__.py")
-    way = way_of(sys.argv, os.environ, Path(sys.executable), by_hatch=hatch, url=own_url())
-    return way.spelled(text)
+    return way_of(sys.argv, os.environ, Path(sys.executable), by_hatch=hatch, url=own_url())
 
 
 def _has_browser() -> bool:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hatch_connect.commands.call import Call
+    from hatch_connect.project.metadata import Metadata
 OURS = ("tool", "hatch-connect")
 RUNNERS = ("hatch", "invoke", "none")
 TASKS = "tasks.py"
@@ -69,9 +70,14 @@ class Start:
         return self.tables.table(*OURS) is not None
 
     @cached_property
+    def metadata(self) -> Metadata:
+        """What it says of itself; what is wrong with that is said when it is configured."""
+        return read_metadata(self.tables, [])
+
+    @property
     def backend(self) -> str:
         """The build back end."""
-        return read_metadata(self.tables, []).build_backend or ""
+        return self.metadata.build_backend or ""
 
     @cached_property
     def runner(self) -> str:
@@ -91,8 +97,7 @@ class Start:
     @cached_property
     def packages(self) -> frozenset[str]:
         """The names of the packages that it says it needs."""
-        metadata = read_metadata(self.tables, [])
-        parsed = map(parse_requirement, metadata.dependencies)
+        parsed = map(parse_requirement, self.metadata.dependencies)
         listed = _REQUIREMENT.findall(self.data("requirements.txt").decode(errors="replace"))
         poetry = table_at(self.tables.pyproject, "tool", "poetry", "dependencies")
         names = (*(each.name for each in parsed if each), *listed, *poetry)
