@@ -57,6 +57,8 @@ ONE_EDGE: dict[str, tuple[str, ...]] = {
     "starlette": ("hatch_connect/local/",),
     "uvicorn": ("hatch_connect/local/",),
     "httpx2": ("hatch_connect/local/",),
+    "itsdangerous": ("hatch_connect/local/",),
+    "jinja2": ("hatch_connect/local/",),
 }
 
 FILES = sorted(

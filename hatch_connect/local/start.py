@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
     from hatch_connect.events import Report
 
-_NEEDED = ("a2wsgi", "httpx2", "python_multipart", "starlette", "uv", "uvicorn", "websockets")
+_NEEDED = (
+    *("a2wsgi", "httpx2", "itsdangerous", "jinja2", "python_multipart", "starlette", "uv"),
+    *("uvicorn", "websockets"),
+)
 READY = "ready"
 BUSY = 75  # the exit code of a server process that finds another one on its state
 _LOG = "server.log"
