@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -93,7 +94,11 @@ def _of_uv(environ: Mapping[str, str]) -> list[Python]:
     import uv
 
     command = (uv.find_uv_bin(), "python", "list", "--only-installed", "--output-format", "json")
-    listing = run_program(command, environ=uv_environ(environ))
+    # Each of pyenv's launchers starts a shell, and `_of_pyenv` finds what they would start.
+    shims = str(_pyenv_root(environ) / "shims")
+    folders = environ.get("PATH", "").split(os.pathsep)
+    path = os.pathsep.join(folder for folder in folders if os.path.normpath(folder) != shims)
+    listing = run_program(command, environ=uv_environ({**environ, "PATH": path}))
     entries = json.loads(listing.stdout) if listing.returncode == 0 else []
     return [
         Python(version=entry["version"], path=Path(entry["path"]))
@@ -103,12 +108,16 @@ def _of_uv(environ: Mapping[str, str]) -> list[Python]:
 
 
 def _of_pyenv(environ: Mapping[str, str]) -> list[Python]:
-    root = environ.get("PYENV_ROOT") or Path(environ.get("HOME") or "~").expanduser() / ".pyenv"
     return [
         Python(version=python.parent.parent.name, path=python)
-        for python in Path(root).glob("versions/3.*/bin/python")
+        for python in _pyenv_root(environ).glob("versions/3.*/bin/python")
         if _is_version(python.parent.parent.name)
     ]
+
+
+def _pyenv_root(environ: Mapping[str, str]) -> Path:
+    home = environ.get("HOME") or "~"
+    return Path(environ.get("PYENV_ROOT") or Path(home).expanduser() / ".pyenv")
 
 
 def _is_version(text: str) -> bool:

@@ -67,6 +67,19 @@ def test_pythons_of_pyenv_are_found(tmp_path: Path) -> None:
     assert "3.9.18" in ours
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="launchers of POSIX")
+def test_the_launchers_of_pyenv_are_not_asked(tmp_path: Path) -> None:
+    shims, beside, asked = tmp_path / "shims", tmp_path / "bin", tmp_path / "asked"
+    for folder in (shims, beside):
+        folder.mkdir()
+        (folder / "python3.9").write_text(f"#!/bin/sh\necho {folder.name} >> {asked}\nexit 1\n")
+        (folder / "python3.9").chmod(0o755)
+
+    find_pythons({"PYENV_ROOT": str(tmp_path), "PATH": f"{shims}/{os.pathsep}{beside}"})
+
+    assert set(asked.read_text().split()) == {"bin"}
+
+
 def test_uv_learns_of_indexes_and_of_no_secret() -> None:
     environ = {
         "PATH": "/bin",
