@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.commands.result import Result
 from hatch_connect.commands.server import state_folder
 from hatch_connect.events import Note
+from hatch_connect.local.folder import LocalOptions
 from hatch_connect.local.start import serve
 from hatch_connect.programs import without_identity
 
@@ -25,7 +26,7 @@ def run_local(call: Call) -> Result:
 
     serve(
         state,
-        port=call.options.port or 0,
+        options=LocalOptions(port=call.options.port or 0),
         environ=without_identity(call.environ),
         report=call.report,
         ready=ready,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import UsageError
 from hatch_connect.events import silent
-from hatch_connect.local.folder import exclusive
+from hatch_connect.local.folder import LocalOptions, exclusive
 from hatch_connect.local.serving import serve_state
 from hatch_connect.local.start import BUSY, READY
 
@@ -21,12 +22,23 @@ if TYPE_CHECKING:
 def main(state: Path) -> int:
     """Serve `state`, announce on stdout when it is ready, and return the exit code."""
     logging.basicConfig(level=logging.WARNING)
-    try:
-        with exclusive(state):
-            serve_state(state, while_used=True, environ=os.environ, report=silent, ready=_ready)
-    except UsageError as error:
-        sys.stderr.write(f"{error}\n")
-        return BUSY
+    with ExitStack() as locked:
+        try:
+            locked.enter_context(exclusive(state))
+        except UsageError:
+            return BUSY
+        try:
+            serve_state(
+                state,
+                options=LocalOptions(),
+                while_used=True,
+                environ=os.environ,
+                report=silent,
+                ready=_ready,
+            )
+        except UsageError as error:
+            sys.stderr.write(f"{error}\n")
+            return error.exit_code
     return 0
 
 

@@ -10,17 +10,24 @@ import asyncio
 import secrets
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 
 from hatch_connect.local.api import bundles, content, declared, deployments, server
-from hatch_connect.local.api.requests import BAD_KEY, ApiError, nobody_listens, refuse, refuse_http
+from hatch_connect.local.api.requests import (
+    BAD_KEY,
+    ApiError,
+    key_of,
+    nobody_listens,
+    refuse,
+    refuse_http,
+)
 from hatch_connect.local.folder import HOST_NAMES
 from hatch_connect.local.machine import Machine
 from hatch_connect.local.pages import overview
@@ -35,34 +42,70 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from hatch_connect.local.machine import Setup
+    from hatch_connect.local.users import User
 
 FIRST_LEASE_SECONDS = 30.0
+_REFUSALS: dict[type[Exception], Callable[[Request, Exception], Response]] = {
+    ApiError: refuse,
+    HTTPException: refuse_http,
+    ClientDisconnect: nobody_listens,
+}
 
 
 class _KeyRequired:
     """Refuse requests without an API key, except those for the server's settings.
 
-    The key of a content's process is good for Connect's API only, not for ours.
+    Only the developer's key is good for what is not Connect's API.
     """
 
     def __init__(self, app: ASGIApp, machine: Machine) -> None:
         self._app = app
         self._machine = machine
-        self._expected = f"Key {machine.setup.api_key.reveal()}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or refuse."""
-        given = dict(scope["headers"]).get(b"authorization", b"")
         path = scope["path"].removeprefix(scope["root_path"])
-        known = path == server.SETTINGS.path or secrets.compare_digest(given, self._expected)
-        if not known and not path.startswith("/__local__/"):
-            known = self._machine.knows(given)
-        if not known:
+        user = self._user(scope, path)
+        if user is None and path != server.SETTINGS.path:
             raise ApiError(401, BAD_KEY, "The API key is missing or not valid.")
+        scope["user"] = user
         await self._app(scope, receive, send)
 
+    def _user(self, scope: Scope, path: str) -> User | None:
+        key = key_of(scope)
+        own = key is not None and secrets.compare_digest(
+            key.encode(), self._machine.setup.api_key.reveal().encode()
+        )
+        if own or path.startswith("/__local__/"):
+            return self._machine.users.own if own else None
+        return None if key is None else self._machine.user_of_key(key)
 
-def create_app(setup: Setup, leases: Leases) -> Starlette:
+
+class _Origins:
+    """Send each request to the application whose origin its Host header names.
+
+    A page of another origin must not reach this server under a name of its own.
+    """
+
+    def __init__(self, dashboard: Starlette, content: Starlette, setup: Setup) -> None:
+        self._lifespan = dashboard
+        port = urlsplit(setup.url).port
+        self._apps = {
+            **{f"{name}:{port}": dashboard for name in HOST_NAMES},
+            urlsplit(setup.content_origin).netloc: content,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return
+        host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+        refusal = PlainTextResponse("This server has another name.", status_code=400)
+        await self._apps.get(host, refusal)(scope, receive, send)
+
+
+def create_app(setup: Setup, leases: Leases) -> ASGIApp:
     """Return the application that serves the state of `setup` while its lifespan lasts."""
     machine = Machine(setup)
     visits = Visits()
@@ -90,28 +133,26 @@ def create_app(setup: Setup, leases: Leases) -> Starlette:
         ],
         middleware=[Middleware(_KeyRequired, machine=machine)],
     )
-    app = Starlette(
+    visiting = (
+        Route("/content/{guid}/__thumbnail__", declared.picture),
+        Route("/content/{guid}", visits.visit, methods=list(visits.methods)),
+        Route("/content/{guid}/{path:path}", visits.visit, methods=list(visits.methods)),
+        WebSocketRoute("/content/{guid}/{path:path}", visit_socket),
+    )
+    dashboard = Starlette(
         routes=[
             api,
-            Route("/content/{guid}/__thumbnail__", declared.picture),
-            Route("/content/{guid}", visits.visit, methods=list(visits.methods)),
-            Route("/content/{guid}/{path:path}", visits.visit, methods=list(visits.methods)),
-            WebSocketRoute("/content/{guid}/{path:path}", visit_socket),
+            *visiting,
             Route("/connect/", overview),
             Route("/", overview),
             Route("/{path:path}", visits.go_on, methods=list(visits.methods)),
         ],
-        # A page of another origin must not reach this server under a name of its own.
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOST_NAMES)],
-        exception_handlers={
-            ApiError: refuse,
-            HTTPException: refuse_http,
-            ClientDisconnect: nobody_listens,
-        },
+        exception_handlers=_REFUSALS,
         lifespan=lifespan,
     )
-    app.state.machine = machine
-    return app
+    content_only = Starlette(routes=visiting, exception_handlers=_REFUSALS)
+    dashboard.state.machine = content_only.state.machine = machine
+    return _Origins(dashboard, content_only, setup)
 
 
 class Leases:

@@ -7,7 +7,7 @@ import os
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from hatch_connect.errors import UsageError
 from hatch_connect.secret import Secret
@@ -19,8 +19,19 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
 HOST = "127.0.0.1"
-HOST_NAMES = (HOST, "localhost")
+CONTENT_HOST = "localhost"
+"""The name by which browsers get content, since cookies do not tell ports apart."""
+
+HOST_NAMES = (HOST, CONTENT_HOST)
 _GLANCE_SECONDS = 0.5  # more than a look at the lock takes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalOptions:
+    """What a server is asked to be: its port (0 is the one of last time), and its users.toml."""
+
+    port: int = 0
+    users: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,18 +110,19 @@ def read_key(folder: Path) -> Secret:
         return Secret(key)
 
 
-def read_url(folder: Path) -> str | None:
-    """Return the URL that the last server of a state folder had."""
+def read_url(folder: Path, which: Literal["url", "content_origin"] = "url") -> str | None:
+    """Return the URL that the last server of a state folder had, or where its content was."""
     try:
-        url: str = json.loads((folder / "server.json").read_text(encoding="utf-8"))["url"]
+        url: str = json.loads((folder / "server.json").read_text(encoding="utf-8"))[which]
     except (OSError, ValueError, KeyError):
         return None
     return url
 
 
-def save_url(folder: Path, url: str) -> None:
-    """Write down the URL of the server that begins to answer."""
+def save_url(folder: Path, url: str, content_origin: str) -> None:
+    """Write down the URLs of the server that begins to answer."""
     path = folder / "server.json"
     fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps({"url": url, "pid": os.getpid()}), encoding="utf-8")
+    known = {"url": url, "content_origin": content_origin, "pid": os.getpid()}
+    fresh.write_text(json.dumps(known), encoding="utf-8")
     fresh.replace(path)

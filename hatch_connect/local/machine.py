@@ -25,6 +25,7 @@ from hatch_connect.local.processes import (
 from hatch_connect.local.pythons import OWN, Python, find_pythons, uv_environ
 from hatch_connect.local.state import JobLog, State, StoredBundle, StoredContent, StoredJob, now
 from hatch_connect.local.tasks import Tasks
+from hatch_connect.local.users import Users
 from hatch_connect.secret import Secret, hiding
 
 if TYPE_CHECKING:
@@ -33,21 +34,25 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
     from hatch_connect.events import Report
+    from hatch_connect.local.users import Declared, User
 
 VERSION = "2026.06.0"
-USER_GUID = "5f2c6a3e-0d0b-4c8e-9a51-6d7c1b0f4e21"
-USER_NAME = "local"
 _INIT_SECONDS = 60
 _OF_ANY_PROGRAM = ("SYSTEMROOT", "SYSTEMDRIVE", "PATHEXT", "COMSPEC")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """Where a server keeps its state, under which URL it is reached, and with which key."""
+    """Where a server keeps its state, under which URLs it is reached, and by whom.
+
+    `url` is the origin of the API and the dashboard, `content_origin` that of content in a browser.
+    """
 
     folder: Path
     url: str
+    content_origin: str
     api_key: Secret
+    users: Declared
     environ: Mapping[str, str]
     report: Report
 
@@ -65,7 +70,7 @@ class Machine:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.state = State(setup.folder)
-        self.state.add_name("user", USER_NAME, guid=USER_GUID)
+        self.users = Users(self.state, setup.users, setup.api_key)
         self.tasks = Tasks()
         self.environments = Environments(setup.folder / "environments", setup.environ)
         self.processes = Processes()
@@ -169,10 +174,15 @@ class Machine:
         self._keys.pop(job.key, None)
         self.state.save_job(replace(job, ended=now(), exit_code=exit_code))
 
-    def knows(self, authorization: bytes) -> bool:
-        """Return whether a header has the key of a process of content that has not ended."""
-        known = [f"Key {key.reveal()}".encode() for key in self._keys.values()]
-        return any(secrets.compare_digest(authorization, each) for each in known)
+    def user_of_key(self, key: str) -> User | None:
+        """Return whose key it is; that of a process of content acts for the content's owner."""
+        if user := self.users.of_key(key):
+            return user
+        for job_key, known in self._keys.items():
+            if secrets.compare_digest(known.reveal().encode(), key.encode()):
+                content = self.state.content_of_job(job_key)
+                return self.users.of_guid(content.owner) if content else None
+        return None
 
     def process_context(
         self, content: StoredContent, bundle: StoredBundle, job: StoredJob
@@ -221,8 +231,12 @@ class Machine:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     def content_url(self, content: StoredContent) -> str:
-        """Return where content is visited."""
+        """Return where content is visited, as Connect tells it."""
         return f"{self.setup.url}/content/{content.guid}/"
+
+    def frame_url(self, content: StoredContent) -> str:
+        """Return where a browser gets content, apart from the dashboard."""
+        return f"{self.setup.content_origin}/content/{content.guid}/"
 
     def dashboard_url(self, content: StoredContent) -> str:
         """Return where content is described for a person."""

@@ -13,17 +13,26 @@ import uvicorn
 
 from hatch_connect.errors import UsageError
 from hatch_connect.local.app import Leases, create_app
-from hatch_connect.local.folder import HOST, LocalServer, read_key, read_url, save_url
+from hatch_connect.local.folder import (
+    CONTENT_HOST,
+    HOST,
+    LocalServer,
+    read_key,
+    read_url,
+    save_url,
+)
 from hatch_connect.local.machine import Setup
+from hatch_connect.local.users import read_users, users_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
     from types import FrameType
 
-    from starlette.applications import Starlette
+    from starlette.types import ASGIApp
 
     from hatch_connect.events import Report
+    from hatch_connect.local.folder import LocalOptions
 
 _GRACE_SECONDS = 2
 _LARGEST_MESSAGE = 1 << 28  # bytes of one WebSocket message; the content may set a lower limit
@@ -32,7 +41,7 @@ _LARGEST_MESSAGE = 1 << 28  # bytes of one WebSocket message; the content may se
 def serve_state(
     state: Path,
     *,
-    port: int = 0,
+    options: LocalOptions,
     while_used: bool = False,
     environ: Mapping[str, str],
     report: Report,
@@ -41,19 +50,28 @@ def serve_state(
     """Serve until a signal comes or, with `while_used`, until the last lease ends.
 
     The caller holds the lock of the state folder. `ready` gets the server. Raises UsageError if the
-    port is taken.
+    port is taken, or if the users.toml (that of the state unless another is asked for) is wrong.
     """
-    with _bind(state, port) as listening:
-        url = f"http://{HOST}:{listening.getsockname()[1]}"
+    declared = read_users(options.users or users_file(state))
+    with (
+        _bind(options.port, read_url(state)) as listening,
+        _bind(0, read_url(state, "content_origin")) as for_content,
+    ):
         setup = Setup(
-            folder=state, url=url, api_key=read_key(state), environ=environ, report=report
+            folder=state,
+            url=f"http://{HOST}:{listening.getsockname()[1]}",
+            content_origin=f"http://{CONTENT_HOST}:{for_content.getsockname()[1]}",
+            api_key=read_key(state),
+            users=declared,
+            environ=environ,
+            report=report,
         )
-        asyncio.run(_serve(setup, listening, ready, while_used=while_used))
+        asyncio.run(_serve(setup, [listening, for_content], ready, while_used=while_used))
 
 
 async def _serve(
     setup: Setup,
-    listening: socket.socket,
+    listening: list[socket.socket],
     ready: Callable[[LocalServer], None],
     *,
     while_used: bool,
@@ -66,18 +84,18 @@ async def _serve(
     leases = Leases(unused if while_used else None)
     server = _LeasedServer(create_app(setup, leases), leases, lambda: _announce(setup, ready))
     waiting = asyncio.create_task(leases.wait_first())
-    await server.serve(sockets=[listening])
+    await server.serve(sockets=listening)
     waiting.cancel()
 
 
 def _announce(setup: Setup, ready: Callable[[LocalServer], None]) -> None:
-    save_url(setup.folder, setup.url)
+    save_url(setup.folder, setup.url, setup.content_origin)
     ready(LocalServer(url=setup.url, api_key=setup.api_key, state=setup.folder))
 
 
-def _bind(state: Path, asked: int) -> socket.socket:
-    """Bind the port asked for, else the one of last time, so that URLs stay the same."""
-    last = (read_url(state) or "").rpartition(":")[2]
+def _bind(asked: int, before: str | None) -> socket.socket:
+    """Bind the port asked for, else the one of the URL before, so that URLs stay the same."""
+    last = (before or "").rpartition(":")[2]
     wanted = [asked] if asked else [int(last) if last.isdigit() else 0, 0]
     for port in wanted:
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -102,7 +120,7 @@ def _bind(state: Path, asked: int) -> socket.socket:
 
 
 class _LeasedServer(uvicorn.Server):
-    def __init__(self, app: Starlette, leases: Leases, started: Callable[[], None]) -> None:
+    def __init__(self, app: ASGIApp, leases: Leases, started: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
                 app,

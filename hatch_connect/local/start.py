@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hatch_connect.events import Report
+    from hatch_connect.local.folder import LocalOptions
 
 _NEEDED = (
     *("a2wsgi", "httpx2", "itsdangerous", "jinja2", "python_multipart", "starlette", "uv"),
@@ -98,7 +99,7 @@ def make_known(server: LocalServer, names: Mapping[str, Iterable[str]]) -> None:
 def serve(
     state: Path,
     *,
-    port: int = 0,
+    options: LocalOptions,
     environ: Mapping[str, str],
     report: Report,
     ready: Callable[[LocalServer], None],
@@ -106,14 +107,15 @@ def serve(
     """Serve in this process; returns after SIGINT or SIGTERM, when all that it started has ended.
 
     Port 0 takes the port of last time if that is free. Raises UsageError if the extra
-    `local` is not installed, the port is taken, or a server already runs on `state`.
+    `local` is not installed, the port is taken, a server already runs on `state`, or a
+    users.toml is wrong.
     """
     _check_extra()
     state = state.absolute()
     from hatch_connect.local.serving import serve_state
 
     with exclusive(state):
-        serve_state(state, port=port, environ=environ, report=report, ready=ready)
+        serve_state(state, options=options, environ=environ, report=report, ready=ready)
 
 
 def _check_extra() -> None:

@@ -42,18 +42,26 @@ CREATE TABLE IF NOT EXISTS link (
     role TEXT NOT NULL, PRIMARY KEY (content, named));
 """
 _TAIL = 50
+OWN_GUID = "5f2c6a3e-0d0b-4c8e-9a51-6d7c1b0f4e21"
+OWN_NAME = "local"
+"""The developer's own user, who administers the server with the key of its state folder."""
+
 NameKind: TypeAlias = Literal["user", "group", "tag", "integration"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredContent:
-    """One piece of content; `settings` holds what a client may change, by Connect's names."""
+    """One piece of content; `settings` holds what a client may change, by Connect's names.
+
+    `owner` is a user's GUID.
+    """
 
     id: int
     guid: str
     name: str
     settings: Mapping[str, object]
     created: str
+    owner: str = OWN_GUID
     deployed: str | None = None
     app_mode: str = "unknown"
     python: str | None = None
@@ -153,6 +161,14 @@ class State:
         """Return the content of that number."""
         query = "SELECT id, document FROM content WHERE id = ?"
         return next(self._rows(StoredContent, query, number), None)
+
+    def content_of_job(self, key: str) -> StoredContent | None:
+        """Return the content that a job worked for; a job is stored before its process starts."""
+        query = (
+            "SELECT content.id, content.document FROM content JOIN job ON job.content = content.id"
+            " WHERE job.key = ?"
+        )
+        return next(self._rows(StoredContent, query, key), None)
 
     def content_by_name(self, name: str) -> StoredContent | None:
         """Return the content of that name."""

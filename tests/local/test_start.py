@@ -49,6 +49,7 @@ def _program(text: str, *arguments: object) -> subprocess.Popen[str]:
         import os, sys, time
         from pathlib import Path
         from hatch_connect.events import silent
+        from hatch_connect.local.folder import LocalOptions
         from hatch_connect.local.start import running, serve
         state = Path(sys.argv[1])
         def say(*words):
@@ -76,7 +77,9 @@ def ended() -> Iterator[list[subprocess.Popen[str]]]:
 def _serve(state: Path) -> subprocess.Popen[str]:
     return _program(
         """
-        serve(state, environ=os.environ, report=silent, ready=lambda s: say(s.url))
+        def ready(server):
+            say(server.url)
+        serve(state, options=LocalOptions(), environ=os.environ, report=silent, ready=ready)
         say("ended")
         """,
         state,

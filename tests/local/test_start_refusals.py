@@ -10,10 +10,17 @@ import pytest
 from hatch_connect.errors import HatchConnectError, UsageError
 from hatch_connect.events import silent
 from hatch_connect.local import start
+from hatch_connect.local.folder import LocalOptions
 from hatch_connect.local.start import running, serve
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from hatch_connect.local.folder import LocalServer
+
+
+def _nothing(_server: LocalServer) -> None:
+    pass
 
 
 def test_a_missing_extra_names_the_cure(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,7 +30,7 @@ def test_a_missing_extra_names_the_cure(state: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(start, "find_spec", find)
 
     with pytest.raises(UsageError) as caught:
-        serve(state, environ={}, report=silent, ready=lambda _server: None)
+        serve(state, options=LocalOptions(), environ={}, report=silent, ready=_nothing)
 
     assert "starlette, uv" in caught.value.message
     assert caught.value.hint == "Install them with: pip install 'hatch-connect[local]'"
@@ -33,7 +40,13 @@ def test_a_port_that_is_taken(state: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(UsageError, match=f"port {port}"):
-            serve(state, port=port, environ={}, report=silent, ready=lambda _server: None)
+            serve(
+                state,
+                options=LocalOptions(port=port),
+                environ={},
+                report=silent,
+                ready=lambda _server: None,
+            )
 
 
 def test_a_server_that_does_not_start(state: Path) -> None:
@@ -53,4 +66,10 @@ def test_a_state_has_one_server(state: Path) -> None:
         running(state, environ=os.environ, report=silent),
         pytest.raises(UsageError, match="already running"),
     ):
-        serve(state, environ=os.environ, report=silent, ready=lambda _server: None)
+        serve(
+            state,
+            options=LocalOptions(),
+            environ=os.environ,
+            report=silent,
+            ready=lambda _server: None,
+        )

@@ -23,7 +23,8 @@ from hatch_connect.local.api.requests import (
     read_json,
     read_object,
 )
-from hatch_connect.local.machine import USER_GUID, machine_of
+from hatch_connect.local.machine import machine_of
+from hatch_connect.local.state import OWN_GUID
 from hatch_connect.project.validators import validate_content_name, validate_title
 from hatch_connect.secret import Secret
 
@@ -85,7 +86,7 @@ def _name(name: object) -> str:
 
 def _settings(given: dict[str, object]) -> dict[str, object]:
     """Return settings that a client gave; raises ApiError if one has a wrong type or value."""
-    if given.pop("owner_guid", USER_GUID) != USER_GUID:
+    if given.pop("owner_guid", OWN_GUID) != OWN_GUID:
         raise ApiError(403, NO_RIGHTS, "The owner does not exist on this server.")
     for name, value in given.items():
         kind = _TYPES[name]
@@ -157,7 +158,7 @@ def _content_json(machine: Machine, content: StoredContent) -> dict[str, object]
         "quarto_version": None,
         "r_environment_management": None,
         "py_environment_management": active.managed if active else None,
-        "owner_guid": USER_GUID,
+        "owner_guid": content.owner,
         "content_url": machine.content_url(content),
         "dashboard_url": machine.dashboard_url(content),
         "vanity_url": None,
@@ -170,7 +171,7 @@ async def find(request: Request) -> Response:
     machine = machine_of(request)
     name, owner = (request.query_params.get(key) for key in ("name", "owner_guid"))
     asked = _asked(request)
-    found = machine.state.contents() if owner in {None, USER_GUID} else ()
+    found = machine.state.contents() if owner in {None, OWN_GUID} else ()
     return JSONResponse(
         [
             _content_json(machine, content) | _included(machine, content, asked)

@@ -25,8 +25,8 @@ from hatch_connect.local.api.requests import (
     read_number,
     read_object,
 )
-from hatch_connect.local.machine import USER_NAME, machine_of
-from hatch_connect.local.state import now
+from hatch_connect.local.machine import machine_of
+from hatch_connect.local.state import OWN_NAME, now
 from hatch_connect.project.validators import validate_vanity_path
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ _BAD_INTEGRATION, _TWICE, _BAD_USER, _BAD_GROUP = 207, 258, 261, 262
 
 def user_json(user: StoredName) -> dict[str, object]:
     """Return a user as Connect describes one; the one of the key administers this server."""
-    own = user.name == USER_NAME
+    own = user.name == OWN_NAME
     return {
         "guid": user.guid,
         "username": user.name,
@@ -206,7 +206,7 @@ def _granted(state: State, given: dict[str, object]) -> tuple[StoredName, str]:
         raise invalid(f"The role must be one of: {', '.join(_ROLES)}.")
     for one in state.names(kind):
         if one.guid == given.get("principal_guid"):
-            if one.kind == "user" and one.name == USER_NAME:
+            if one.kind == "user" and one.name == OWN_NAME:
                 raise ApiError(400, _IS_OWNER, "This user is the owner of the content.")
             return one, role
     code = _BAD_USER if kind == "user" else _BAD_GROUP

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse, Response
 
 from hatch_connect.local.machine import Machine, machine_of
+from hatch_connect.local.users import User
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from starlette.requests import Request
+    from starlette.types import Scope
 
     from hatch_connect.local.state import StoredBundle, StoredContent, StoredJob
     from hatch_connect.local.tasks import Task
@@ -111,6 +113,20 @@ def read_number(request: Request, name: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise invalid(f"The parameter {name!r} must be a whole number, not {text!r}.")
     return int(text)
+
+
+def key_of(scope: Scope) -> str | None:
+    """Return the API key of a request: `Authorization: Key ...`, as Connect's clients send it."""
+    given = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+    scheme, _, key = given.partition(" ")
+    return key.strip() if scheme.lower() == "key" else None
+
+
+def user_of(request: Request) -> User:
+    """Return whose key a request has."""
+    user = request.scope["user"]
+    assert isinstance(user, User)  # noqa: S101 - no request gets here without a key
+    return user
 
 
 def content_of(request: Request, *, changing: bool = False) -> StoredContent:
