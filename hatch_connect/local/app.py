@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 
-from hatch_connect.local.api import bundles, content, declared, deployments, server
+from hatch_connect.local.api import server, thumbnails
 from hatch_connect.local.api.requests import (
     BAD_KEY,
     ApiError,
@@ -28,6 +28,7 @@ from hatch_connect.local.api.requests import (
     refuse,
     refuse_http,
 )
+from hatch_connect.local.api.routes import ROUTES as API_ROUTES
 from hatch_connect.local.folder import HOST_NAMES
 from hatch_connect.local.machine import Machine
 from hatch_connect.local.pages import overview
@@ -122,19 +123,14 @@ def create_app(setup: Setup, leases: Leases) -> ASGIApp:
     api = Mount(
         "/__api__",
         routes=[
-            server.SETTINGS,
-            *server.ROUTES,
-            *content.ROUTES,
-            *declared.ROUTES,
-            *bundles.ROUTES,
-            *deployments.ROUTES,
+            *API_ROUTES,
             Route("/__local__/lease", leases),
             Route("/__local__/leases", leases.count),
         ],
         middleware=[Middleware(_KeyRequired, machine=machine)],
     )
     visiting = (
-        Route("/content/{guid}/__thumbnail__", declared.picture),
+        Route("/content/{guid}/__thumbnail__", thumbnails.picture),
         Route("/content/{guid}", visits.visit, methods=list(visits.methods)),
         Route("/content/{guid}/{path:path}", visits.visit, methods=list(visits.methods)),
         WebSocketRoute("/content/{guid}/{path:path}", visit_socket),

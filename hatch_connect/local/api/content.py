@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hatch_connect.local.api.declared import tags_of, user_json
+from hatch_connect.local.api.declared import user_json
 from hatch_connect.local.api.requests import (
     BAD_INCLUDE,
     BAD_LOAD_FACTOR,
@@ -23,6 +23,7 @@ from hatch_connect.local.api.requests import (
     read_json,
     read_object,
 )
+from hatch_connect.local.api.tags import tags_of
 from hatch_connect.local.machine import machine_of
 from hatch_connect.local.state import OWN_GUID
 from hatch_connect.project.validators import validate_content_name, validate_title

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hatch_connect.local.state import StoredBundle, StoredContent, StoredJob
     from hatch_connect.local.tasks import Task
 
+SINCE = "2026-01-01T00:00:00Z"  # of what was always there
 BAD_REQUEST = 2  # of those that have no code of their own
 NOT_FOUND = 4
 NO_RIGHTS = 22

@@ -8,7 +8,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hatch_connect.local.api.content import ACCESS_TYPES
-from hatch_connect.local.api.declared import SINCE, user_json
+from hatch_connect.local.api.declared import user_json
+from hatch_connect.local.api.requests import SINCE
 from hatch_connect.local.machine import VERSION, machine_of
 
 if TYPE_CHECKING:
