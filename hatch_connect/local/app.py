@@ -23,12 +23,14 @@ from hatch_connect.local.api import server, thumbnails
 from hatch_connect.local.api.requests import (
     BAD_KEY,
     ApiError,
+    Correlated,
     key_of,
     nobody_listens,
     refuse,
+    refuse_failure,
     refuse_http,
 )
-from hatch_connect.local.api.routes import ROUTES as API_ROUTES
+from hatch_connect.local.api.routes import Api
 from hatch_connect.local.folder import HOST_NAMES
 from hatch_connect.local.machine import Machine
 from hatch_connect.local.pages import overview
@@ -122,11 +124,10 @@ def create_app(setup: Setup, leases: Leases) -> ASGIApp:
 
     api = Mount(
         "/__api__",
-        routes=[
-            *API_ROUTES,
+        app=Api(
             Route("/__local__/lease", leases),
             Route("/__local__/leases", leases.count),
-        ],
+        ),
         middleware=[Middleware(_KeyRequired, machine=machine)],
     )
     visiting = (
@@ -143,7 +144,8 @@ def create_app(setup: Setup, leases: Leases) -> ASGIApp:
             Route("/", overview),
             Route("/{path:path}", visits.go_on, methods=list(visits.methods)),
         ],
-        exception_handlers=_REFUSALS,
+        middleware=[Middleware(Correlated)],
+        exception_handlers={**_REFUSALS, Exception: refuse_failure},
         lifespan=lifespan,
     )
     content_only = Starlette(routes=visiting, exception_handlers=_REFUSALS)

@@ -55,6 +55,9 @@ def test_the_interpreters_are_listed(api: Api) -> None:
     }
     for other in ("r", "nodejs"):
         assert api.ask("GET", f"v1/server_settings/{other}") == {"installations": []}
+    (here,) = environments
+    assert api.ask("GET", f"v1/environments/{here['guid']}") == here
+    assert api.refused("GET", "v1/environments/x") == (404, 4)
 
 
 def test_content_is_created_found_changed_and_deleted(api: Api) -> None:
@@ -88,11 +91,6 @@ def test_content_is_created_found_changed_and_deleted(api: Api) -> None:
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 def test_what_is_not_there_is_not_found(api: Api, method: str) -> None:
     assert api.refused(method, "v1/content/5f2c6a3e-0000", json={}) == (404, 4)
-
-
-def test_no_path_of_connect(api: Api) -> None:
-    assert api.refused("GET", "v1/nothing") == (404, 4)
-    assert api.refused("PUT", "v1/user") == (405, 4)
 
 
 @pytest.mark.parametrize("name", [None, 3, "", "ab", "a" * 65, "a b c", "ä-ö-ü", "abc\n"])

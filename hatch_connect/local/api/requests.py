@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from hatch_connect.local.machine import Machine, machine_of
 from hatch_connect.local.users import User
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from starlette.requests import Request
-    from starlette.types import Scope
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from hatch_connect.local.state import StoredBundle, StoredContent, StoredJob
     from hatch_connect.local.tasks import Task
 
 SINCE = "2026-01-01T00:00:00Z"  # of what was always there
+INTERNAL = 1
 BAD_REQUEST = 2  # of those that have no code of their own
 NOT_FOUND = 4
 NO_RIGHTS = 22
@@ -37,31 +42,67 @@ BAD_LOAD_FACTOR = 150
 BAD_INCLUDE = 161
 LOCKED = 222
 
+_CORRELATION = "X-Correlation-ID"
+_FIT_TO_ECHO = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+
 
 class ApiError(Exception):
     """A refusal that is sent to the client."""
 
-    def __init__(self, status: int, code: int, error: str) -> None:
+    def __init__(
+        self, status: int, code: int, error: str, *, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(error)
         self.status = status
         self.code = code
         self.error = error
+        self.headers = headers
 
 
 def refuse(_request: Request, error: Exception) -> Response:
     """Answer with an ApiError."""
     assert isinstance(error, ApiError)  # noqa: S101 - registered for nothing else
     body = {"code": error.code, "error": error.error, "payload": None}
-    return JSONResponse(body, status_code=error.status)
+    return JSONResponse(body, status_code=error.status, headers=error.headers)
 
 
 def refuse_http(request: Request, error: Exception) -> Response:
-    """Answer to a path or method that is not Connect's."""
-    status: int = getattr(error, "status_code", 404)
-    known = status != HTTPStatus.NOT_FOUND
-    answer = refuse(request, ApiError(status, NOT_FOUND, str(error)) if known else missing())
-    answer.headers.update(getattr(error, "headers", None) or {})
+    """Answer to a path or method that there is not."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return refuse(request, missing())
+    refusal = ApiError(error.status_code, BAD_REQUEST, error.detail, headers=error.headers)
+    return refuse(request, refusal)
+
+
+def refuse_failure(request: Request, _error: Exception) -> Response:
+    """Answer if this server itself fails; the reason is in its output."""
+    answer = refuse(request, ApiError(500, INTERNAL, "The server failed; its output says why."))
+    answer.headers[_CORRELATION] = request.scope["correlation"]
     return answer
+
+
+class Correlated:
+    """Give every answer an `X-Correlation-ID`: that of its request, or a new one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with the id."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(_CORRELATION, "")
+        correlation = given if _FIT_TO_ECHO.fullmatch(given) else str(uuid4())
+        scope["correlation"] = correlation
+
+        async def send_correlated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).setdefault(_CORRELATION, correlation)
+            await send(message)
+
+        await self._app(scope, receive, send_correlated)
 
 
 def nobody_listens(_request: Request, _error: Exception) -> Response:

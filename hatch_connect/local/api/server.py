@@ -9,10 +9,12 @@ from starlette.routing import Route
 
 from hatch_connect.local.api.content import ACCESS_TYPES
 from hatch_connect.local.api.declared import user_json
-from hatch_connect.local.api.requests import SINCE
+from hatch_connect.local.api.requests import SINCE, missing
 from hatch_connect.local.machine import VERSION, machine_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from starlette.requests import Request
 
 _ENVIRONMENT_GUID = "2d0d0f0c-6c2e-4a39-8f5d-3b1f9c7e5a10"
@@ -66,35 +68,48 @@ async def applications(_request: Request) -> Response:
 
 async def environments(request: Request) -> Response:
     """`GET v1/environments`: this machine, and no image."""
+    return JSONResponse([await _environment(request)])
+
+
+async def environment(request: Request) -> Response:
+    """`GET v1/environments/{guid}`."""
+    found = await _environment(request)
+    if request.path_params["guid"] != found["guid"]:
+        raise missing()
+    return JSONResponse(found)
+
+
+async def _environment(request: Request) -> dict[str, object]:
     pythons = await machine_of(request).pythons()
     nothing: dict[str, object] = {"installations": []}
-    return JSONResponse(
-        [
-            {
-                "id": "1",
-                "guid": _ENVIRONMENT_GUID,
-                "created_time": SINCE,
-                "updated_time": SINCE,
-                "title": "Local",
-                "description": None,
-                "cluster_name": "Local",
-                "name": "Local",
-                "environment_type": "Local",
-                "matching": "any",
-                "supervisor": None,
-                "managed_by": None,
-                "python": {
-                    "installations": [
-                        {"version": one.version, "path": str(one.path)} for one in pythons
-                    ]
-                },
-                "quarto": nothing,
-                "r": nothing,
-                "tensorflow": nothing,
-                "volume_mounts": [],
-            }
-        ]
-    )
+    quarto = await machine_of(request).quarto_version()
+    return {
+        "id": "1",
+        "guid": _ENVIRONMENT_GUID,
+        "created_time": SINCE,
+        "updated_time": SINCE,
+        "title": "Local",
+        "description": "This machine, without images",
+        "cluster_name": "Local",
+        "name": "Local",
+        "environment_type": "Local",
+        "matching": "any",
+        "supervisor": None,
+        "managed_by": None,
+        "python": {
+            "installations": [{"version": one.version, "path": str(one.path)} for one in pythons]
+        },
+        "nodejs": nothing,
+        "quarto": _installed(quarto, machine_of(request).quarto),
+        "r": nothing,
+        "tensorflow": nothing,
+        "volume_mounts": [],
+    }
+
+
+def _installed(version: str | None, path: Path | None) -> dict[str, object]:
+    found = [{"version": version, "path": str(path)}] if version else []
+    return {"installations": found}
 
 
 SETTINGS = Route("/server_settings", settings, methods=["GET"])
@@ -110,4 +125,5 @@ ROUTES = (
     Route("/v1/server_settings/scheduler/{mode}", limits, methods=["GET"]),
     Route("/v1/user", user, methods=["GET"]),
     Route("/v1/environments", environments, methods=["GET"]),
+    Route("/v1/environments/{guid}", environment, methods=["GET"]),
 )
