@@ -14,7 +14,7 @@ import asyncio
 import hashlib
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from hatch_connect.errors import BundleError
+from hatch_connect.local.checks import check
 from hatch_connect.local.processes import run_logged
 from hatch_connect.local.pythons import uv_environ
 from hatch_connect.project.target import minor_of
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
     from hatch_connect.local.pythons import Python
+    from hatch_connect.local.state import StoredBundle
 
 _LOCK = "requirements.txt.lock"
 _COMPLETE = ".complete"
@@ -93,7 +95,7 @@ class Environments:
         identity = (python.version.encode(), content, b"setuptools" if _brings(python) else b"")
         key = hashlib.sha256(b"\0".join(identity)).hexdigest()[:24]
         environment = Environment(folder=self.folder / f"{python.version}-{key}")
-        async with self._locks.setdefault(key, asyncio.Lock()):
+        async with self._lock(environment.folder.name):
             if environment.complete:
                 write("The package list is unchanged: reusing its environment.")
             else:
@@ -103,12 +105,50 @@ class Environments:
     async def as_it_is(self, python: Python) -> Environment:
         """Return an interpreter with whatever packages it has; nothing is installed."""
         environment = Environment(folder=self.folder / f"{python.version}-as-it-is")
-        async with self._locks.setdefault(environment.folder.name, asyncio.Lock()):
+        async with self._lock(environment.folder.name):
             environment.folder.mkdir(parents=True, exist_ok=True)
             (environment.folder / _INTERPRETER).write_text(str(python.path), encoding="utf-8")
             await self._freeze(environment)
             (environment.folder / _COMPLETE).touch()
         return environment
+
+    async def present(
+        self, bundle: StoredBundle, root: Path, pythons: tuple[Python, ...]
+    ) -> StoredBundle:
+        """Return a bundle whose environment is there, made again now if it was removed.
+
+        Raises BundleError if it cannot be made.
+        """
+        if not bundle.environment or Environment(folder=self.folder / bundle.environment).complete:
+            return bundle
+        python = next((one for one in pythons if one.version == bundle.python), None)
+        if python is None:
+            raise BundleError(f"Python {bundle.python} is not here any more: deploy again.")
+        if bundle.managed is False:
+            made = await self.as_it_is(python)
+        else:
+            manifest = await asyncio.to_thread(check, root, files=False)
+            requirements = root / manifest.python.package_file if manifest.python else None
+            made = await self.restore(requirements, python, lambda _line: None)
+        return replace(bundle, environment=made.folder.name)
+
+    def versions(self) -> tuple[str, ...]:
+        """Return the versions of Python that there are environments of, the oldest first."""
+        folders = self.folder.iterdir() if self.folder.is_dir() else ()
+        # What was interrupted while it was made is there too, and can be removed.
+        found = {path.name.partition("-")[0] for path in folders if path.is_dir()}
+        return tuple(sorted(found, key=Version))
+
+    async def remove(self, version: str) -> int:
+        """Remove the environments of a version of Python, and return how many there were."""
+        found = sorted(self.folder.glob(f"{version}-*"))
+        for folder in found:
+            async with self._lock(folder.name):
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        return len(found)
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        return self._locks.setdefault(name, asyncio.Lock())
 
     async def _make(
         self,

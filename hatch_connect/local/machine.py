@@ -257,10 +257,15 @@ class Machine:
         self, content: StoredContent, bundle: StoredBundle, job: StoredJob, prefix: str
     ) -> Launch:
         mode = MODES[bundle.app_mode or ""]
-        context = self.process_context(content, bundle, job)
-        runner = context.python or OWN.path
-        version = bundle.python or OWN.version
         try:
+            present = await self.environments.present(
+                bundle, self.root(bundle), await self.pythons()
+            )
+            if present is not bundle:
+                self.state.save_bundle(present)
+            context = self.process_context(content, present, job)
+            runner = context.python or OWN.path
+            version = bundle.python or OWN.version
             runtime = await self.runtime(Python(version=version, path=runner))
         except BundleError as error:
             raise StartError(str(error), ()) from error

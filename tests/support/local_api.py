@@ -58,7 +58,12 @@ class Api:
     def deploy(self, guid: str, bundle_id: str, **fields: Any) -> dict[str, Any]:
         """Deploy and return the finished task, with its whole output."""
         given = {"bundle_id": bundle_id, **fields}
-        task_id = self.ask("POST", f"v1/content/{guid}/deploy", 202, json=given)["task_id"]
+        return self.finished(
+            self.ask("POST", f"v1/content/{guid}/deploy", 202, json=given)["task_id"]
+        )
+
+    def finished(self, task_id: str) -> dict[str, Any]:
+        """Wait for the end of a task, and return it with its whole output."""
         output: list[str] = []
         while True:
             query = {"first": len(output), "wait": 5}

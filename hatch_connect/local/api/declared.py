@@ -18,7 +18,7 @@ from hatch_connect.local.api.requests import (
     content_of,
     invalid,
     missing,
-    read_number,
+    page_of,
     read_object,
 )
 from hatch_connect.local.machine import machine_of
@@ -104,18 +104,8 @@ async def _search(request: Request, kind: NameKind) -> Response:
     """`GET v1/users`, `v1/groups`: those whose names begin with `prefix`, in pages."""
     state = machine_of(request).state
     prefix = request.query_params.get("prefix", "").lower()
-    number, size = read_number(request, "page_number") or 1, read_number(request, "page_size") or 20
-    if size > _MOST:
-        raise invalid(f"A page has at most {_MOST} results.")
     found = [one for one in state.names(kind) if one.name.lower().startswith(prefix)]
-    page = found[(number - 1) * size : number * size]
-    return JSONResponse(
-        {
-            "results": [_principal_json(state, one) for one in page],
-            "current_page": number,
-            "total": len(found),
-        }
-    )
+    return page_of(request, [_principal_json(state, one) for one in found], largest=_MOST)
 
 
 async def _principal(request: Request, kind: NameKind) -> Response:

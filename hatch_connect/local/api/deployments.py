@@ -1,11 +1,11 @@
-"""Deployments and what they leave: tasks, jobs with their logs, installed packages."""
+"""Deployments and what they leave: tasks, jobs with their logs."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hatch_connect.local.api.requests import (
@@ -15,13 +15,11 @@ from hatch_connect.local.api.requests import (
     find_bundle,
     invalid,
     job_of,
-    missing,
     read_number,
     read_object,
     task_of,
 )
 from hatch_connect.local.deploy import deploy as deploy_bundle
-from hatch_connect.local.environments import Environment
 from hatch_connect.local.machine import machine_of
 from hatch_connect.local.state import read_log
 
@@ -107,25 +105,6 @@ async def job_error(request: Request) -> Response:
     return Response(status_code=204)
 
 
-async def lockfile(request: Request) -> Response:
-    """`GET v1/content/{guid}/lockfile`: what was installed for the active bundle."""
-    environment, bundle = _installed(request)
-    generated_by = f"connect; python={bundle.python}"
-    return PlainTextResponse(environment.lock, headers={"Generated-By": generated_by})
-
-
-async def packages(request: Request) -> Response:
-    """`GET v1/content/{guid}/packages`."""
-    environment, _bundle = _installed(request)
-    pins = (line.partition("==") for line in environment.lock.splitlines() if "==" in line)
-    return JSONResponse(
-        [
-            {"language": "python", "name": name, "version": version, "hash": None}
-            for name, _equal, version in pins
-        ]
-    )
-
-
 def _bundle(machine: Machine, content: StoredContent, bundle_id: object) -> StoredBundle:
     if isinstance(bundle_id, str):
         return find_bundle(machine, content, bundle_id)
@@ -135,15 +114,6 @@ def _bundle(machine: Machine, content: StoredContent, bundle_id: object) -> Stor
     if not bundles:
         raise invalid("This content has no bundle to deploy.")
     return bundles[0]
-
-
-def _installed(request: Request) -> tuple[Environment, StoredBundle]:
-    machine = machine_of(request)
-    content = content_of(request)
-    bundle = machine.state.bundle(content.active_bundle or 0)
-    if bundle is None or bundle.environment is None:
-        raise missing()
-    return Environment(folder=machine.environments.folder / bundle.environment), bundle
 
 
 def _job_json(job: StoredJob, content: StoredContent) -> dict[str, object]:
@@ -174,8 +144,6 @@ def _job_json(job: StoredJob, content: StoredContent) -> dict[str, object]:
 _JOBS = "/v1/content/{guid}/jobs"
 ROUTES = (
     Route("/v1/content/{guid}/deploy", deploy, methods=["POST"]),
-    Route("/v1/content/{guid}/lockfile", lockfile, methods=["GET"]),
-    Route("/v1/content/{guid}/packages", packages, methods=["GET"]),
     Route("/v1/tasks/{task}", task, methods=["GET"]),
     Route(_JOBS, jobs, methods=["GET"]),
     Route(_JOBS + "/{key}", job, methods=["GET"]),

@@ -16,7 +16,7 @@ from hatch_connect.local.machine import Machine, machine_of
 from hatch_connect.local.users import User
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -169,6 +169,17 @@ def user_of(request: Request) -> User:
     user = request.scope["user"]
     assert isinstance(user, User)  # noqa: S101 - no request gets here without a key
     return user
+
+
+def page_of(
+    request: Request, results: Sequence[dict[str, object]], *, largest: int | None = None
+) -> Response:
+    """Return the page of results that a request asks for, and how many there are in all."""
+    number, size = read_number(request, "page_number") or 1, read_number(request, "page_size") or 20
+    if largest is not None and size > largest:
+        raise invalid(f"A page has at most {largest} results.")
+    page = results[(number - 1) * size : number * size]
+    return JSONResponse({"results": page, "current_page": number, "total": len(results)})
 
 
 def content_of(request: Request, *, changing: bool = False) -> StoredContent:

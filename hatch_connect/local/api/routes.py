@@ -13,6 +13,7 @@ from hatch_connect.local.api import (
     declared,
     deployments,
     oauth,
+    packages,
     server,
     tags,
     thumbnails,
@@ -36,6 +37,7 @@ ROUTES = (
     *oauth.ROUTES,
     *bundles.ROUTES,
     *deployments.ROUTES,
+    *packages.ROUTES,
 )
 _WRONG_METHOD = 405
 
