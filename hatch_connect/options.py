@@ -405,6 +405,13 @@ class Options:
         metavar="N",
         default="a free one",
     )
+    users: str | None = _text(
+        "--users",
+        "local",
+        "Take the people of the server, their roles, keys and groups from this TOML file.",
+        metavar="FILE",
+        default="users.toml in the server's state folder",
+    )
     json: bool = _flag("--json", "all", "Print the result as JSON.")
     verbose: bool = _flag("-v --verbose", "all", "Verbose output.")
     quiet: bool = _flag("-q --quiet", "all", "Show only warnings and errors.")

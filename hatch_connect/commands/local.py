@@ -19,14 +19,19 @@ if TYPE_CHECKING:
 def run_local(call: Call) -> Result:
     """Serve until the person, or a signal, ends it. Raises UsageError."""
     state = state_folder(call)
+    users = call.options.users
+    options = LocalOptions(
+        port=call.options.port or 0, users=call.surroundings.directory / users if users else None
+    )
 
     def ready(server: LocalServer) -> None:
         call.report(Note(text=f"Connect is running at {server.url}. Press Ctrl-C to stop it."))
         call.report(Note(text=f"Deploy to it with --local. Its API key is in {server.key_file}"))
+        call.report(Note(text=f"Try it as somebody else with a key of {options.users_file(state)}"))
 
     serve(
         state,
-        options=LocalOptions(port=call.options.port or 0),
+        options=options,
         environ=without_identity(call.environ),
         report=call.report,
         ready=ready,

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hatch_connect.errors import UsageError
+from hatch_connect.errors import ProjectError, UsageError
 from hatch_connect.events import silent
 from hatch_connect.local.folder import LocalOptions, exclusive
 from hatch_connect.local.serving import serve_state
@@ -36,7 +36,7 @@ def main(state: Path) -> int:
                 report=silent,
                 ready=_ready,
             )
-        except UsageError as error:
+        except ProjectError as error:
             sys.stderr.write(f"{error}\n")
             return error.exit_code
     return 0

@@ -33,6 +33,10 @@ class LocalOptions:
     port: int = 0
     users: Path | None = None
 
+    def users_file(self, state: Path) -> Path:
+        """Return the users.toml of a server on that state folder."""
+        return self.users or state / "users.toml"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalServer:

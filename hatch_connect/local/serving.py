@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from hatch_connect.errors import UsageError
+from hatch_connect.events import Warned
 from hatch_connect.local.app import Leases, create_app
 from hatch_connect.local.folder import (
     CONTENT_HOST,
@@ -22,7 +23,7 @@ from hatch_connect.local.folder import (
     save_url,
 )
 from hatch_connect.local.machine import Setup
-from hatch_connect.local.users import read_users, users_file
+from hatch_connect.local.users import make_users, others_may_read, read_users
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -50,9 +51,14 @@ def serve_state(
     """Serve until a signal comes or, with `while_used`, until the last lease ends.
 
     The caller holds the lock of the state folder. `ready` gets the server. Raises UsageError if the
-    port is taken, or if the users.toml (that of the state unless another is asked for) is wrong.
+    port is taken, and ConfigurationError if the users.toml is wrong.
     """
-    declared = read_users(options.users or users_file(state))
+    key, users = read_key(state), options.users_file(state)
+    if options.users is None:
+        make_users(users)
+    declared = read_users(users, key)
+    if others_may_read(users):
+        report(Warned(text=f"Others on this machine can read the keys in {users}"))
     with (
         _bind(options.port, read_url(state)) as listening,
         _bind(0, read_url(state, "content_origin")) as for_content,
@@ -61,7 +67,7 @@ def serve_state(
             folder=state,
             url=f"http://{HOST}:{listening.getsockname()[1]}",
             content_origin=f"http://{CONTENT_HOST}:{for_content.getsockname()[1]}",
-            api_key=read_key(state),
+            api_key=key,
             users=declared,
             environ=environ,
             report=report,

@@ -12,7 +12,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
-from hatch_connect.errors import UsageError
+from hatch_connect.errors import ConfigurationError, UsageError
 from hatch_connect.local.state import OWN_GUID, OWN_NAME
 from hatch_connect.secret import Secret
 from hatch_connect.typed import toml_type
@@ -61,68 +61,102 @@ class Declared:
     groups: Mapping[str, tuple[str, ...]]
 
 
-def users_file(folder: Path) -> Path:
-    """Return the users.toml of a state folder, made now with made-up people if there is none."""
-    path = folder / "users.toml"
+def make_users(path: Path) -> None:
+    """Write a users.toml with made-up people if there is none."""
     if not path.exists():
         keys = {name: secrets.token_urlsafe(24) for name in ("ann", "bob")}
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(_MADE_UP.format(**keys))
-    return path
 
 
-def read_users(path: Path) -> Declared:
-    """Read a users.toml. Raises UsageError with the file and the key that is wrong."""
+def others_may_read(path: Path) -> bool:
+    """Return whether others on this machine may read a users.toml, and so use its keys."""
+    return os.name == "posix" and bool(path.stat().st_mode & 0o077)
+
+
+def read_users(path: Path, own_key: Secret) -> Declared:
+    """Read a users.toml; `own_key` is the developer's, which nobody else may have.
+
+    Raises UsageError if it cannot be read, and ConfigurationError with all that is wrong in it.
+    """
     try:
-        whole = tomllib.loads(path.read_text(encoding="utf-8"))
+        whole = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"Cannot read {path}: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of TOML, and of what is not UTF-8
         raise UsageError(f"{path} is not valid TOML: {error}.") from error
-    if unknown := sorted(whole.keys() - {"users", "groups"}):
-        raise UsageError(f"{path}: unknown key {unknown[0]!r}; the keys are users and groups.")
-    users = {name: _user(path, name, given) for name, given in _table(path, whole, "users").items()}
-    keys = [key.reveal() for _role, key in users.values() if key]
-    if len(set(keys)) < len(keys):
-        raise UsageError(f"{path}: two users have the same key.")
-    groups = {
-        name: _members(path, name, given, users)
-        for name, given in _table(path, whole, "groups").items()
-    }
-    return Declared(users=users, groups=groups)
+    reading = _Reading(own_key)
+    declared = reading.whole(whole)
+    if reading.problems:
+        raise ConfigurationError(tuple(reading.problems), where=str(path))
+    return declared
 
 
-def _table(path: Path, whole: Mapping[str, object], key: str) -> Mapping[str, object]:
-    given = whole.get(key, {})
-    if not isinstance(given, dict):
-        raise UsageError(f"{path}: {key} must be a table, not {toml_type(given)}.")
-    return given
+class _Reading:
+    """Takes what is right in a users.toml, and notes what is not."""
 
+    def __init__(self, own_key: Secret) -> None:
+        self.problems: list[str] = []
+        self._keys = {own_key.reveal(): "the server's own `api-key` file"}
 
-def _user(path: Path, name: str, given: object) -> tuple[Role, Secret | None]:
-    where = f"{path}: users.{name}"
-    if name == OWN_NAME:
-        raise UsageError(f"{where}: this name is that of the server's own administrator.")
-    if not isinstance(given, dict):
-        raise UsageError(f"{where} must be a table, not {toml_type(given)}.")
-    if unknown := sorted(given.keys() - {"role", "key"}):
-        raise UsageError(f"{where}.{unknown[0]} is unknown; the keys are role and key.")
-    role = next((role for role in ROLES if role == given.get("role", "publisher")), None)
-    if role is None:
-        raise UsageError(f"{where}.role must be one of: {', '.join(ROLES)}.")
-    key = given.get("key")
-    if key is not None and not (isinstance(key, str) and key.isascii() and key.isprintable()):
-        raise UsageError(f"{where}.key must be a string of printable ASCII characters.")
-    return role, Secret(key.strip()) if key and key.strip() else None
+    def whole(self, given: Mapping[str, object]) -> Declared:
+        self._unknown(given, "", ("users", "groups"))
+        tables = {key: self._table(key, given.get(key, {})) for key in ("users", "groups")}
+        for key, table in tables.items():
+            for name in table:
+                if not name or name != name.strip() or not name.isprintable():
+                    self.problems.append(f"`{key}` has a name that is not usable: {name!r}.")
+        users = {name: self._user(name, one) for name, one in tables["users"].items()}
+        known = {*users, OWN_NAME}
+        groups = {name: self._members(name, one, known) for name, one in tables["groups"].items()}
+        return Declared(users=users, groups=groups)
 
+    def _table(self, where: str, given: object) -> Mapping[str, object]:
+        if isinstance(given, dict):
+            return given
+        self.problems.append(f"`{where}` must be a table, not {toml_type(given)}.")
+        return {}
 
-def _members(path: Path, name: str, given: object, users: Mapping[str, object]) -> tuple[str, ...]:
-    where = f"{path}: groups.{name}"
-    if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
-        raise UsageError(f"{where} must be an array of users' names.")
-    if missing := [one for one in given if one not in users and one != OWN_NAME]:
-        raise UsageError(f"{where}: there is no [users.{missing[0]}].")
-    return tuple(given)
+    def _unknown(self, given: Mapping[str, object], where: str, known: tuple[str, ...]) -> None:
+        self.problems.extend(
+            f"`{where}{key}` is unknown; the keys are {' and '.join(known)}."
+            for key in given
+            if key not in known
+        )
+
+    def _user(self, name: str, given: object) -> tuple[Role, Secret | None]:
+        where = f"users.{name}"
+        if name == OWN_NAME:
+            self.problems.append(f"`{where}`: this is the name of the server's own administrator.")
+        table = self._table(where, given)
+        self._unknown(table, f"{where}.", ("role", "key"))
+        role = next((role for role in ROLES if role == table.get("role", "publisher")), None)
+        if role is None:
+            self.problems.append(f"`{where}.role` must be one of: {', '.join(ROLES)}.")
+        return role or "viewer", self._key(f"{where}.key", table.get("key", ""))
+
+    def _key(self, where: str, given: object) -> Secret | None:
+        if not isinstance(given, str) or not given.isascii() or not given.isprintable():
+            self.problems.append(f"`{where}` must be a string of printable ASCII characters.")
+            return None
+        key = given.strip()
+        if key and key in self._keys:
+            self.problems.append(f"`{where}` is the same key as in {self._keys[key]}.")
+        if key:
+            self._keys[key] = f"`{where}`"
+        return Secret(key) if key else None
+
+    def _members(self, name: str, given: object, known: set[str]) -> tuple[str, ...]:
+        where = f"groups.{name}"
+        if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
+            self.problems.append(f"`{where}` must be an array of users' names.")
+            return ()
+        self.problems.extend(
+            f"`{where}` names {one!r}, but there is no table `users.{one}`."
+            for one in given
+            if one not in known
+        )
+        return tuple(dict.fromkeys(given))
 
 
 class Users:

@@ -113,10 +113,21 @@ def test_a_number_that_is_no_port_is_refused(project: Path, sandbox: Sandbox, po
     )
 
 
+def test_a_users_toml_that_is_wrong_is_refused(project: Path, sandbox: Sandbox) -> None:
+    (project / "people.toml").write_text('[users.ann]\nrole = "boss"\n', encoding="utf-8")
+    done = sandbox.connect("local", "--users", "people.toml", cwd=project)
+    assert done.code == 2, done.said
+    assert "people.toml:\n" in done.stderr
+    assert "- `users.ann.role` must be one of: administrator, publisher, viewer." in done.stderr
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_the_server_runs_until_it_is_stopped(project: Path, sandbox: Sandbox) -> None:
+    people = project / "people.toml"
+    people.write_text('[users.ann]\nkey = "key-of-ann"\n', encoding="utf-8")
+    people.chmod(0o644)
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "hatch_connect", "local"],
+        [sys.executable, "-P", "-m", "hatch_connect", "local", "--users", "people.toml"],
         cwd=project,
         env=sandbox.environ,
         stderr=subprocess.PIPE,
@@ -124,7 +135,8 @@ def test_the_server_runs_until_it_is_stopped(project: Path, sandbox: Sandbox) ->
     )
     try:
         assert process.stderr is not None
-        line = process.stderr.readline()
+        warning, line = process.stderr.readline(), process.stderr.readline()
+        assert "Others on this machine can read the keys in " in warning
         url = next(word for word in line.split() if word.startswith("http://")).rstrip(".")
         with urllib.request.urlopen(f"{url}/__api__/server_settings", timeout=PATIENCE) as answer:
             assert json.load(answer)["version"]
