@@ -412,6 +412,20 @@ class Options:
         metavar="FILE",
         default="users.toml in the server's state folder",
     )
+    connect_version: str | None = _text(
+        "--connect-version",
+        "local",
+        "Answer as this release of Connect does.",
+        metavar="X.Y",
+        default="2026.06",
+    )
+    pythons: tuple[str, ...] = _texts(
+        "--python",
+        "local",
+        "Offer only this Python; X.Y:unpublishable takes no new deployments.",
+        metavar="X.Y",
+        default="all that are found",
+    )
     json: bool = _flag("--json", "all", "Print the result as JSON.")
     verbose: bool = _flag("-v --verbose", "all", "Verbose output.")
     quiet: bool = _flag("-q --quiet", "all", "Show only warnings and errors.")

@@ -36,6 +36,7 @@ from hatch_connect.local.machine import Machine
 from hatch_connect.local.pages import overview
 from hatch_connect.local.sockets import visit_socket
 from hatch_connect.local.tasks import until_first
+from hatch_connect.local.versions import AsRelease
 from hatch_connect.local.visits import Visits
 
 if TYPE_CHECKING:
@@ -150,7 +151,8 @@ def create_app(setup: Setup, leases: Leases) -> ASGIApp:
     )
     content_only = Starlette(routes=visiting, exception_handlers=_REFUSALS)
     dashboard.state.machine = content_only.state.machine = machine
-    return _Origins(dashboard, content_only, setup)
+    release, report = setup.claims.release, setup.report
+    return AsRelease(_Origins(dashboard, content_only, setup), release=release, report=report)
 
 
 class Leases:

@@ -111,12 +111,19 @@ async def _with_python(
     if wanted is None:
         return bundle
     machine, task = deployment.machine, deployment.task
-    python = choose_installed(wanted.version, environment.python_requires, await machine.pythons())
+    release = machine.setup.claims.release
+    pythons = await machine.pythons()
+    # What is already installed for a bundle stays good.
+    usable = [one for one in pythons if one.publishable or one.version == bundle.python]
+    requires = environment.python_requires if release.has("behaviour", "python requires") else None
+    python = choose_installed(wanted.version, requires, usable)
     task.write(
         f"Bundle created with Python version {wanted.version} is compatible with environment"
         f" Local with Python version {python.version} from {python.path}"
     )
     managed = environment.manage_python
+    if not release.has("behaviour", "environment management"):
+        managed = None
     if managed is None:
         managed = deployment.content.settings.get("default_py_environment_management") is not False
     if managed:

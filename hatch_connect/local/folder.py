@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from hatch_connect.errors import UsageError
+from hatch_connect.local.versions import AS_IT_IS, Claims
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
@@ -28,10 +29,14 @@ _GLANCE_SECONDS = 0.5  # more than a look at the lock takes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalOptions:
-    """What a server is asked to be: its port (0 is the one of last time), and its users.toml."""
+    """What a server is asked to be: its port (0 is the one of last time), and its users.toml.
+
+    `claims` are the release and the Pythons that it says it is of and has.
+    """
 
     port: int = 0
     users: Path | None = None
+    claims: Claims = AS_IT_IS
 
     def users_file(self, state: Path) -> Path:
         """Return the users.toml of a server on that state folder."""

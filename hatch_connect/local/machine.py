@@ -26,6 +26,7 @@ from hatch_connect.local.pythons import OWN, Python, find_pythons, uv_environ
 from hatch_connect.local.state import JobLog, State, StoredBundle, StoredContent, StoredJob, now
 from hatch_connect.local.tasks import Tasks
 from hatch_connect.local.users import Users
+from hatch_connect.local.versions import AS_IT_IS, Claims
 from hatch_connect.secret import Secret, hiding
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
     from hatch_connect.local.users import Declared, User
 
-VERSION = "2026.06.0"
 _INIT_SECONDS = 60
 _OF_ANY_PROGRAM = ("SYSTEMROOT", "SYSTEMDRIVE", "PATHEXT", "COMSPEC")
 
@@ -55,6 +55,7 @@ class Setup:
     users: Declared
     environ: Mapping[str, str]
     report: Report
+    claims: Claims = AS_IT_IS
 
 
 def machine_of(connection: HTTPConnection) -> Machine:
@@ -85,7 +86,9 @@ class Machine:
     async def start(self) -> None:
         """Begin; to be called in the event loop that serves."""
         self.state.end_jobs()
-        self._pythons = asyncio.ensure_future(asyncio.to_thread(find_pythons, self.setup.environ))
+        if not self.setup.claims.pythons:
+            finding = asyncio.to_thread(find_pythons, self.setup.environ)
+            self._pythons = asyncio.ensure_future(finding)
 
     async def stop(self) -> None:
         """End all that was started."""
@@ -96,8 +99,8 @@ class Machine:
         self.state.close()
 
     async def pythons(self) -> tuple[Python, ...]:
-        """Return the interpreters found when the server started."""
-        return await asyncio.shield(self._pythons) if self._pythons else ()
+        """Return the interpreters that content may have: those found when the server started."""
+        return await asyncio.shield(self._pythons) if self._pythons else self.setup.claims.pythons
 
     async def quarto_version(self) -> str | None:
         """Return the version of the machine's Quarto; None if it has none."""
@@ -257,6 +260,10 @@ class Machine:
         self, content: StoredContent, bundle: StoredBundle, job: StoredJob, prefix: str
     ) -> Launch:
         mode = MODES[bundle.app_mode or ""]
+        offered = {python.version for python in self.setup.claims.pythons}
+        if offered and bundle.python and bundle.python not in offered:
+            error = f"This server does not have Python {bundle.python}, on which this was deployed."
+            raise StartError(error, ())
         try:
             present = await self.environments.present(
                 bundle, self.root(bundle), await self.pythons()

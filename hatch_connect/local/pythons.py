@@ -6,14 +6,14 @@ import json
 import os
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from hatch_connect.errors import BundleError
+from hatch_connect.errors import BundleError, UsageError
 from hatch_connect.programs import run_program
 from hatch_connect.project.target import minor_of
 
@@ -21,14 +21,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _OLDEST = Version("3.8")  # no release of what serves content runs on an older one
+_UNPUBLISHABLE = ":unpublishable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Python:
-    """One interpreter, such as 3.11.7 at /usr/bin/python3.11."""
+    """One interpreter, such as 3.11.7 at /usr/bin/python3.11.
+
+    One that is not `publishable` is kept for what was deployed on it earlier.
+    """
 
     version: str
     path: Path
+    publishable: bool = True
 
 
 OWN = Python(version=".".join(map(str, sys.version_info[:3])), path=Path(sys.executable))
@@ -46,6 +51,35 @@ def find_pythons(environ: Mapping[str, str]) -> tuple[Python, ...]:
         found[OWN.version] = OWN
     by_age = sorted(found.values(), key=lambda python: Version(python.version))
     return tuple(python for python in by_age if Version(python.version) >= _OLDEST)
+
+
+def choose_offered(asked: Iterable[str], found: Iterable[Python]) -> tuple[Python, ...]:
+    """Return the interpreters that a person asked for, oldest first; the newest of each X.Y.
+
+    Each is X.Y or X.Y.Z, with `:unpublishable` if it is not to take new deployments. Raises
+    UsageError for one that is not among those found, or that is asked for twice.
+    """
+    newest_first = sorted(found, key=lambda python: Version(python.version), reverse=True)
+    chosen: dict[str, Python] = {}
+    for each in asked:
+        version = each.removesuffix(_UNPUBLISHABLE)
+        if not re.fullmatch(r"\d+\.\d+(\.\d+)?", version):
+            raise UsageError(
+                f"--python: {each!r} is not a version of Python.",
+                hint="Write it as 3.12 or 3.12.1; 3.12:unpublishable takes no new deployments.",
+            )
+        same = (one for one in newest_first if f"{one.version}.".startswith(f"{version}."))
+        python = next(same, None)
+        if python is None:
+            names = ", ".join(one.version for one in reversed(newest_first))
+            raise UsageError(
+                f"--python: Python {version} was not found on this machine.",
+                hint=f"Found: {names}. `uv python install {version}` adds it.",
+            )
+        if python.version in chosen:
+            raise UsageError(f"--python: Python {python.version} is asked for twice.")
+        chosen[python.version] = replace(python, publishable=version == each)
+    return tuple(chosen[one.version] for one in reversed(newest_first) if one.version in chosen)
 
 
 def choose_installed(version: str, requires: str | None, pythons: Iterable[Python]) -> Python:

@@ -71,6 +71,7 @@ def serve_state(
             users=declared,
             environ=environ,
             report=report,
+            claims=options.claims,
         )
         asyncio.run(_serve(setup, [listening, for_content], ready, while_used=while_used))
 

@@ -53,7 +53,7 @@ def running(state: Path, *, environ: Mapping[str, str], report: Report) -> Itera
     block's process is killed. Raises UsageError if the extra `local` is not installed, and
     HatchConnectError with the end of the server's log if it does not start.
     """
-    _check_extra()
+    check_extra()
     state = state.absolute()
     make_private(state)
     deadline = time.monotonic() + _SETTLE_SECONDS
@@ -110,7 +110,7 @@ def serve(
     `local` is not installed, the port is taken, a server already runs on `state`, or a
     users.toml is wrong.
     """
-    _check_extra()
+    check_extra()
     state = state.absolute()
     from hatch_connect.local.serving import serve_state
 
@@ -118,7 +118,7 @@ def serve(
         serve_state(state, options=options, environ=environ, report=report, ready=ready)
 
 
-def _check_extra() -> None:
+def check_extra() -> None:
     """Raise UsageError if a package of the extra `local` is missing."""
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
         names = ", ".join(missing).replace("_", "-")

@@ -7,8 +7,14 @@ from pathlib import Path
 import pytest
 from support.connect_content import PYTHON
 
-from hatch_connect.errors import BundleError
-from hatch_connect.local.pythons import Python, choose_installed, find_pythons, uv_environ
+from hatch_connect.errors import BundleError, UsageError
+from hatch_connect.local.pythons import (
+    Python,
+    choose_installed,
+    choose_offered,
+    find_pythons,
+    uv_environ,
+)
 
 _HERE = tuple(
     Python(version=version, path=Path("/python") / version)
@@ -45,6 +51,37 @@ def test_no_python_for_a_bundle(python: str, requires: str | None, named: str) -
         "Cannot find compatible environment: no compatible Local environment with Python version"
         f" {named}"
     )
+
+
+def test_pythons_that_a_person_asks_for() -> None:
+    offered = choose_offered(("3.13", "3.11:unpublishable", "3.9.1", "3.11.2"), _HERE)
+
+    assert [(one.version, one.publishable) for one in offered] == [
+        ("3.9.1", True),
+        ("3.11.2", True),
+        ("3.11.10", False),
+        ("3.13.0", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "because"),
+    [
+        (("3.1",), "Python 3.1 was not found"),
+        (("3.11.1",), "Python 3.11.1 was not found"),
+        (("3.12:unpublishable",), "Python 3.12 was not found"),
+        (("3.11", "3.11.10:unpublishable"), "Python 3.11.10 is asked for twice"),
+        (("3",), "'3' is not a version of Python"),
+        (("3.11:old",), "'3.11:old' is not a version of Python"),
+        (("/usr/bin/python3",), "is not a version of Python"),
+    ],
+)
+def test_pythons_that_cannot_be_offered(asked: tuple[str, ...], because: str) -> None:
+    with pytest.raises(UsageError, match=because) as caught:
+        choose_offered(asked, _HERE)
+
+    if "not found" in because:
+        assert "Found: 3.9.1, 3.10.13, 3.11.2, 3.11.10, 3.13.0." in str(caught.value.hint)
 
 
 def test_the_running_python_is_found() -> None:

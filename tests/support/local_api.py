@@ -5,6 +5,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 from websockets.sync.client import ClientConnection, connect
 
+from hatch_connect.local.folder import LocalServer, read_key
 from support.connect_content import bundle
 from support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from hatch_connect.local.folder import LocalServer
+    from pathlib import Path
 
 _numbers = itertools.count(1)
 
@@ -103,3 +106,25 @@ def asking(server: LocalServer) -> Iterator[Api]:
     headers = {"Authorization": f"Key {server.api_key.reveal()}"}
     with httpx2.Client(headers=headers, trust_env=False, timeout=PATIENCE) as client:
         yield Api(server, client)
+
+
+@contextmanager
+def serving(home: Path, *arguments: str) -> Iterator[tuple[LocalServer, list[str]]]:
+    """Run `hatch-connect local`, with its state below `home`; yield what it said at its start."""
+    state = home / "hatch-connect" / "local"
+    with subprocess.Popen(
+        (sys.executable, "-P", "-m", "hatch_connect", "local", *arguments),
+        env={**os.environ, "XDG_STATE_HOME": str(home), "NO_COLOR": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        said: list[str] = []
+        try:
+            while not said or not said[-1].startswith("Deploy to it"):
+                said.append(process.stderr.readline().strip())
+                assert said[-1], said
+            url = next(word for word in said[0].split() if word.startswith("http")).rstrip(".")
+            yield LocalServer(url=url, api_key=read_key(state), state=state), said
+        finally:
+            process.terminate()

@@ -20,6 +20,7 @@ from hatch_connect.bundle.archive import Tally
 from hatch_connect.errors import BundleError
 from hatch_connect.local.api.requests import (
     ACTIVE_BUNDLE,
+    BAD_ARCHIVE,
     BAD_CHECKSUM,
     EMPTY_BUNDLE,
     ApiError,
@@ -61,6 +62,9 @@ async def _receive(request: Request, path: Path) -> tuple[int, dict[str, str]]:
     not what `X-Content-Checksum` announces.
     """
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        if not machine_of(request).setup.claims.release.has("behaviour", "bundle metadata"):
+            # It takes any body for an archive.
+            raise ApiError(400, BAD_ARCHIVE, "The bundle cannot be unpacked.")
         async with request.form() as form:
             archive = form.get("archive")
             if not isinstance(archive, UploadFile):

@@ -120,7 +120,9 @@ def _in_order(settings: dict[str, object]) -> dict[str, object]:
 def _asked(request: Request) -> frozenset[str]:
     """Return what a request wants to know of content besides its fields; raises ApiError."""
     asked = frozenset(filter(None, request.query_params.get("include", "").split(",")))
-    if unknown := asked - _INCLUDED:
+    release = machine_of(request).setup.claims.release
+    known = {name for name in _INCLUDED if release.has("include", name)}
+    if unknown := asked - known:
         raise ApiError(400, BAD_INCLUDE, f"The parameter 'include' does not know {min(unknown)!r}.")
     return asked
 

@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hatch_connect.local.api.requests import (
+    BAD_MANIFEST,
     OTHER_APP_MODE,
     ApiError,
     content_of,
@@ -43,6 +44,9 @@ async def deploy(request: Request) -> Response:
     if not isinstance(activate, bool):
         raise invalid("The field 'activate' must be true or false.")
     bundle = _bundle(machine, content, given.get("bundle_id"))
+    if not machine.setup.claims.release.has("app mode", bundle.app_mode or ""):
+        error = f"Cannot process manifest: Unrecognized app mode {bundle.app_mode}"
+        raise ApiError(400, BAD_MANIFEST, error)
     # A bundle whose manifest cannot be read fails in its task, whose log can say why.
     modes = {content.app_mode, bundle.app_mode} - {"unknown", None}
     if len(modes) > 1:

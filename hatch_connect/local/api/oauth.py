@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hatch_connect.local.machine import Machine
     from hatch_connect.local.state import StoredContent
 
-_BAD_INTEGRATION, _TWICE = 207, 258
+_BAD_INTEGRATION, _TOO_MANY, _TWICE = 207, 257, 258
 
 
 async def integrations(request: Request) -> Response:
@@ -82,6 +82,9 @@ async def _associate(request: Request, machine: Machine, content: StoredContent)
         raise ApiError(400, _BAD_INTEGRATION, "The integration does not exist.")
     if len(set(wanted)) < len(wanted):
         raise ApiError(400, _TWICE, "An integration is listed twice.")
+    release = machine.setup.claims.release
+    if len(wanted) > 1 and not release.has("behaviour", "several integrations"):
+        raise ApiError(400, _TOO_MANY, "Content can have one integration only.")
     machine.state.unlink(content, *machine.state.links(content, "integration"))
     for guid in wanted:
         machine.state.link(content, known[str(guid)])

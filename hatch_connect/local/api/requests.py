@@ -31,12 +31,14 @@ NOT_FOUND = 4
 NO_RIGHTS = 22
 NAME_TAKEN = 26
 BAD_KEY = 30
+BAD_MANIFEST = 38
 OTHER_APP_MODE = 48
 ACTIVE_BUNDLE = 75
 FOREIGN_BUNDLE = 82
 BAD_CHECKSUM = 104
 UNKNOWN_FIELD = 121
 EMPTY_BUNDLE = 125
+BAD_ARCHIVE = 135
 UNKNOWN_TASK = 141
 BAD_LOAD_FACTOR = 150
 BAD_INCLUDE = 161
@@ -132,7 +134,9 @@ async def read_json(request: Request) -> object:
 async def read_object(request: Request, known: Collection[str]) -> dict[str, object]:
     """Return the JSON object in a request; raises ApiError for a field that is not known."""
     parsed = await read_json(request)
-    return as_object(parsed, known)
+    path = request.url.path.removeprefix(request.scope["root_path"])
+    release = machine_of(request).setup.claims.release
+    return as_object(parsed, [name for name in known if release.has("field", name, path)])
 
 
 def as_object(parsed: object, known: Collection[str]) -> dict[str, object]:

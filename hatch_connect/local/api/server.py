@@ -10,7 +10,7 @@ from starlette.routing import Route
 from hatch_connect.local.api.content import ACCESS_TYPES
 from hatch_connect.local.api.declared import user_json
 from hatch_connect.local.api.requests import SINCE, missing
-from hatch_connect.local.machine import VERSION, machine_of
+from hatch_connect.local.machine import machine_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,16 +24,23 @@ _LIMITS = (
 )
 
 
-async def settings(_request: Request) -> Response:
+async def settings(request: Request) -> Response:
     """`GET server_settings`, which needs no key."""
-    return JSONResponse({"version": VERSION, "hostname": "localhost", "build": "hatch-connect"})
+    version = str(machine_of(request).setup.claims.release)
+    return JSONResponse({"version": version, "hostname": "localhost", "build": "hatch-connect"})
 
 
 async def python(request: Request) -> Response:
     """`GET v1/server_settings/python`."""
     pythons = await machine_of(request).pythons()
     installations = [
-        {"version": one.version, "cluster_name": "Local", "image_name": "Local"} for one in pythons
+        {
+            "version": one.version,
+            "cluster_name": "Local",
+            "image_name": "Local",
+            "publishable": one.publishable,
+        }
+        for one in pythons
     ]
     return JSONResponse({"installations": installations, "api_enabled": True})
 
