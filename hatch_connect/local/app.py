@@ -10,15 +10,15 @@ import asyncio
 import secrets
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 
+from hatch_connect.local import sessions
 from hatch_connect.local.api import server, thumbnails
 from hatch_connect.local.api.requests import (
     BAD_KEY,
@@ -31,8 +31,8 @@ from hatch_connect.local.api.requests import (
     refuse_http,
 )
 from hatch_connect.local.api.routes import Api
-from hatch_connect.local.folder import HOST_NAMES
 from hatch_connect.local.machine import Machine
+from hatch_connect.local.origins import Origins, Protected
 from hatch_connect.local.pages import overview
 from hatch_connect.local.sockets import visit_socket
 from hatch_connect.local.tasks import until_first
@@ -53,6 +53,7 @@ _REFUSALS: dict[type[Exception], Callable[[Request, Exception], Response]] = {
     ApiError: refuse,
     HTTPException: refuse_http,
     ClientDisconnect: nobody_listens,
+    **sessions.REFUSALS,
 }
 
 
@@ -85,30 +86,6 @@ class _KeyRequired:
         return None if key is None else self._machine.user_of_key(key)
 
 
-class _Origins:
-    """Send each request to the application whose origin its Host header names.
-
-    A page of another origin must not reach this server under a name of its own.
-    """
-
-    def __init__(self, dashboard: Starlette, content: Starlette, setup: Setup) -> None:
-        self._lifespan = dashboard
-        port = urlsplit(setup.url).port
-        self._apps = {
-            **{f"{name}:{port}": dashboard for name in HOST_NAMES},
-            urlsplit(setup.content_origin).netloc: content,
-        }
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it."""
-        if scope["type"] == "lifespan":
-            await self._lifespan(scope, receive, send)
-            return
-        host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
-        refusal = PlainTextResponse("This server has another name.", status_code=400)
-        await self._apps.get(host, refusal)(scope, receive, send)
-
-
 def create_app(setup: Setup, leases: Leases) -> ASGIApp:
     """Return the application that serves the state of `setup` while its lifespan lasts."""
     machine = Machine(setup)
@@ -128,6 +105,7 @@ def create_app(setup: Setup, leases: Leases) -> ASGIApp:
         app=Api(
             Route("/__local__/lease", leases),
             Route("/__local__/leases", leases.count),
+            sessions.MAKE_LOGIN,
         ),
         middleware=[Middleware(_KeyRequired, machine=machine)],
     )
@@ -137,22 +115,36 @@ def create_app(setup: Setup, leases: Leases) -> ASGIApp:
         Route("/content/{guid}/{path:path}", visits.visit, methods=list(visits.methods)),
         WebSocketRoute("/content/{guid}/{path:path}", visit_socket),
     )
-    dashboard = Starlette(
+    for_browsers = Mount(
+        "",
         routes=[
-            api,
             *visiting,
-            Route("/connect/", overview),
-            Route("/", overview),
+            sessions.LOGIN,
+            Route(sessions.DASHBOARD, _overview),
+            Route("/", _to_dashboard),
             Route("/{path:path}", visits.go_on, methods=list(visits.methods)),
         ],
-        middleware=[Middleware(Correlated)],
+        middleware=[Middleware(sessions.Sessions, machine=machine)],
+    )
+    dashboard = Starlette(
+        routes=[api, for_browsers],
+        middleware=[Middleware(Correlated), Middleware(Protected, setup=setup)],
         exception_handlers={**_REFUSALS, Exception: refuse_failure},
         lifespan=lifespan,
     )
     content_only = Starlette(routes=visiting, exception_handlers=_REFUSALS)
     dashboard.state.machine = content_only.state.machine = machine
     release, report = setup.claims.release, setup.report
-    return AsRelease(_Origins(dashboard, content_only, setup), release=release, report=report)
+    return AsRelease(Origins(dashboard, content_only, setup), release=release, report=report)
+
+
+async def _to_dashboard(_request: Request) -> Response:
+    return RedirectResponse(sessions.DASHBOARD)
+
+
+async def _overview(request: Request) -> Response:
+    sessions.require_session(request)
+    return await overview(request)
 
 
 class Leases:

@@ -14,6 +14,14 @@ from hatch_connect.errors import BundleError
 from hatch_connect.events import Detail
 from hatch_connect.local.environments import Environment, Environments, prepare_runtime
 from hatch_connect.local.modes import MODES, Mount, serving_command
+from hatch_connect.local.one_time import (
+    LOGIN_SECONDS,
+    TICKET_SECONDS,
+    Login,
+    OneTime,
+    SigningSecret,
+    Ticket,
+)
 from hatch_connect.local.processes import (
     ContentProcess,
     Launch,
@@ -72,6 +80,9 @@ class Machine:
         self.setup = setup
         self.state = State(setup.folder)
         self.users = Users(self.state, setup.users, setup.api_key)
+        self.secret = SigningSecret(setup.folder)
+        self.logins: OneTime[Login] = OneTime(LOGIN_SECONDS)
+        self.tickets: OneTime[Ticket] = OneTime(TICKET_SECONDS)
         self.tasks = Tasks()
         self.environments = Environments(setup.folder / "environments", setup.environ)
         self.processes = Processes()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from hashlib import sha256
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -19,16 +21,20 @@ if TYPE_CHECKING:
     from hatch_connect.local.machine import Machine
     from hatch_connect.local.state import StoredContent
 
+_STYLE = """
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: auto; padding: 1rem }
+pre { background: #f4f4f4; padding: 1rem; overflow: auto }
+section { border-top: 1px solid #ccc; margin-top: 1.5rem }
+"""
+STYLE_HASH = b64encode(sha256(_STYLE.encode()).digest()).decode()
+"""What a Content-Security-Policy allows the style by."""
+
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
-<style>
-body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: auto; padding: 1rem }}
-pre {{ background: #f4f4f4; padding: 1rem; overflow: auto }}
-section {{ border-top: 1px solid #ccc; margin-top: 1.5rem }}
-</style>
+<style>{style}</style>
 <h1>{title}</h1>
 {body}
 </html>
@@ -38,7 +44,9 @@ _LOG_LINES = 50
 
 def page(title: str, body: str, *, status: int = 200) -> Response:
     """Return a page; `body` is HTML."""
-    return HTMLResponse(_PAGE.format(title=escape(title), body=body), status_code=status)
+    return HTMLResponse(
+        _PAGE.format(style=_STYLE, title=escape(title), body=body), status_code=status
+    )
 
 
 def _log_lines(lines: Iterable[str]) -> str:

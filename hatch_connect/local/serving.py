@@ -134,6 +134,7 @@ class _LeasedServer(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                http="h11",  # others hide a host in a request's target, see origins.py
                 # Anybody can send X-Forwarded-For: no proxy stands in front of this server.
                 proxy_headers=False,
                 timeout_graceful_shutdown=_GRACE_SECONDS,

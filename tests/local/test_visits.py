@@ -302,10 +302,12 @@ def test_a_person_sees_what_is_here(api: Api) -> None:
     api.visit(guid, "from-a-browser")
     api.create(title="Nothing yet")
 
-    for path in ("/", "/connect/"):
-        text = httpx2.get(api.server.url + path, trust_env=False, timeout=PATIENCE).text
-        assert "A &lt;b&gt;title" in text
-        assert f'id="/apps/{guid}"' in text
-        assert f"{api.server.url}/content/{guid}/" in text
-        assert "visited /from-a-browser" in text
-        assert "No bundle is active." in text
+    login = api.ask("POST", "__local__/login")["url"]
+    with httpx2.Client(trust_env=False, timeout=PATIENCE, follow_redirects=True) as browser:
+        for url in (login, api.server.url):
+            text = browser.get(url).text
+            assert "A &lt;b&gt;title" in text
+            assert f'id="/apps/{guid}"' in text
+            assert f"{api.server.url}/content/{guid}/" in text
+            assert "visited /from-a-browser" in text
+            assert "No bundle is active." in text
