@@ -59,6 +59,23 @@ def manifest_bytes(archive: Path) -> bytes | None:
     return None
 
 
+def sizes(archive: Path) -> tuple[tuple[str, int], ...]:
+    """Return the regular files of an archive, by name; raises BundleError if it is broken."""
+    with _reading(archive) as tar:
+        found = {posixpath.normpath(member.name): member.size for member in tar if member.isreg()}
+    return tuple(sorted(found.items()))
+
+
+def beginning(archive: Path, name: str, most: int) -> tuple[int, bytes] | None:
+    """Return the size of a regular file in an archive and its first bytes; None if it has none."""
+    with _reading(archive) as tar:
+        for member in tar:
+            if member.isreg() and posixpath.normpath(member.name) == name:
+                stream = tar.extractfile(member)
+                return member.size, stream.read(most) if stream else b""
+    return None
+
+
 def safe_name(name: str) -> str:
     """Return a member's name in its normal form; raises BundleError if it leads outside."""
     normal = posixpath.normpath(name)

@@ -43,6 +43,59 @@ def test_bundles_are_uploaded_listed_downloaded_and_deleted(api: Api) -> None:
     assert api.refused("GET", f"{path}/{first['id']}") == (404, 4)
 
 
+def test_bundles_come_in_pages(api: Api) -> None:
+    path = f"v1/content/{api.create()}/bundles"
+    numbers = [api.ask("POST", path, content=bundle())["id"] for _ in range(3)][::-1]
+
+    def listed(**query: object) -> list[str]:
+        return [one["id"] for one in api.ask("GET", path, params=query)]
+
+    assert listed() == numbers
+    assert listed(page_number=1, page_size=2) == numbers[:2]
+    assert listed(page_number=2, page_size=2) == numbers[2:]
+    assert listed(page_number=3, page_size=2) == []
+    assert listed(asc_order="true", page_size=2) == numbers[:0:-1]
+    assert listed(asc_order="false") == numbers
+    assert api.refused("GET", path, params={"page_size": "many"}) == (400, 2)
+
+
+def test_the_files_of_a_bundle_are_read(api: Api) -> None:
+    guid = api.create()
+    large = b"e" * (1 << 20) + b"+"
+    given = {"a/b c.txt": "ü".encode(), "no.bin": b"a\0b", "no.txt": b"\xff", "large": large}
+    number = api.upload(guid, bundle(given))
+    path = f"v1/content/{guid}/bundles/{number}/files"
+
+    listed = {one["path"]: one["size"] for one in api.ask("GET", path)["files"]}
+    assert listed.keys() == {"app.py", "manifest.json", "requirements.txt", *given}
+    assert {name: listed[name] for name in given} == {k: len(v) for k, v in given.items()}
+    read = {name: api.ask("GET", f"{path}/{name}") for name in given}
+    assert read["a/b c.txt"] == {
+        "path": "a/b c.txt",
+        "size": 2,
+        "is_binary": False,
+        "is_too_large": False,
+        "content": "ü",
+    }
+    flags = {name: (one["is_binary"], one["is_too_large"]) for name, one in read.items()}
+    assert flags["no.bin"] == flags["no.txt"] == (True, False)
+    assert flags["large"] == (False, True)
+    assert {one["content"] for one in read.values()} == {"ü", None}
+    for name in ("none", "a", "a/", "/app.py"):
+        assert api.refused("GET", f"{path}/{name}") == (404, 278)
+
+
+def test_an_archive_that_is_gone_or_broken(api: Api) -> None:
+    guid = api.create()
+    path = f"v1/content/{guid}/bundles"
+    broken, gone = api.upload(guid, b"no archive"), api.upload(guid)
+    (api.server.state / "bundles" / f"{gone}.tar.gz").unlink()
+
+    assert api.refused("GET", f"{path}/{broken}/files") == (400, 135)
+    for what in ("download", "files", "files/app.py"):
+        assert api.refused("GET", f"{path}/{gone}/{what}") == (404, 28)
+
+
 def test_a_form_carries_metadata(api: Api) -> None:
     path = f"v1/content/{api.create()}/bundles"
     content = bundle()

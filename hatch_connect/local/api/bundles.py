@@ -8,9 +8,9 @@ import hashlib
 import json
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from starlette.datastructures import UploadFile
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -27,20 +27,25 @@ from hatch_connect.local.api.requests import (
     bundle_of,
     content_of,
     invalid,
+    read_page,
 )
-from hatch_connect.local.archives import manifest_bytes
+from hatch_connect.local.archives import beginning, manifest_bytes, sizes
 from hatch_connect.local.checks import parse_manifest
 from hatch_connect.local.machine import machine_of
 from hatch_connect.local.state import StoredBundle, now
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from starlette.requests import Request
 
     from hatch_connect.local.state import StoredContent
 
 _CHUNK = 1 << 20
+_PREVIEW = 1 << 20  # of a file in an archive
+_NO_ARCHIVE, _BROKEN, _NO_SUCH_FILE = 28, 135, 278
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -155,10 +160,14 @@ async def upload(request: Request) -> Response:
 
 
 async def listing(request: Request) -> Response:
-    """`GET`: all bundles, newest first."""
+    """`GET`: newest first; a page of them if `page_size` or `page_number` is asked for."""
     content = content_of(request)
-    bundles = machine_of(request).state.bundles(content)
-    return JSONResponse([_bundle_json(bundle, content) for bundle in bundles])
+    found = [_bundle_json(bundle, content) for bundle in machine_of(request).state.bundles(content)]
+    if request.query_params.get("asc_order") == "true":
+        found.reverse()
+    if request.query_params.keys() & {"page_number", "page_size"}:
+        found = list(read_page(request, found))
+    return JSONResponse(found)
 
 
 async def get(request: Request) -> Response:
@@ -169,13 +178,57 @@ async def get(request: Request) -> Response:
 
 async def download(request: Request) -> Response:
     """`GET .../{id}/download`."""
-    content = content_of(request)
-    bundle = bundle_of(request, content)
+    bundle, archive = _archive(request)
     return FileResponse(
-        machine_of(request).archive(bundle),
-        media_type="application/gzip",
-        filename=f"bundle-{bundle.id}.tar.gz",
+        archive, media_type="application/gzip", filename=f"bundle-{bundle.id}.tar.gz"
     )
+
+
+async def files(request: Request) -> Response:
+    """`GET .../{id}/files`: the regular files in the archive, with their sizes."""
+    _bundle, archive = _archive(request)
+    found = await _read(sizes, archive)
+    return JSONResponse({"files": [{"path": name, "size": size} for name, size in found]})
+
+
+async def file(request: Request) -> Response:
+    """`GET .../{id}/files/{path}`: its text; null if it is binary, or longer than 1 MiB."""
+    _bundle, archive = _archive(request)
+    name = request.path_params["path"]
+    found = await _read(beginning, archive, name, _PREVIEW)
+    if found is None:
+        raise ApiError(404, _NO_SUCH_FILE, f"The bundle has no file {name!r}.")
+    size, start = found
+    large, binary = size > _PREVIEW, b"\0" in start
+    text: str | None = None
+    if not large and not binary:
+        with suppress(UnicodeDecodeError):
+            text = start.decode()
+    described = {
+        "path": name,
+        "size": size,
+        "is_binary": binary or (text is None and not large),
+        "is_too_large": large,
+        "content": text,
+    }
+    return JSONResponse(described)
+
+
+async def _read(
+    how: Callable[Parameters, Result], *given: Parameters.args, **named: Parameters.kwargs
+) -> Result:
+    try:
+        return await asyncio.to_thread(how, *given, **named)
+    except BundleError as error:
+        raise ApiError(400, _BROKEN, str(error)) from error
+
+
+def _archive(request: Request) -> tuple[StoredBundle, Path]:
+    bundle = bundle_of(request, content_of(request))
+    archive = machine_of(request).archive(bundle)
+    if not archive.is_file():
+        raise ApiError(404, _NO_ARCHIVE, "The archive of this bundle is gone.")
+    return bundle, archive
 
 
 async def delete(request: Request) -> Response:
@@ -206,4 +259,6 @@ ROUTES = (
     Route(_PATH + "/{bundle}", get, methods=["GET"]),
     Route(_PATH + "/{bundle}", delete, methods=["DELETE"]),
     Route(_PATH + "/{bundle}/download", download, methods=["GET"]),
+    Route(_PATH + "/{bundle}/files", files, methods=["GET"]),
+    Route(_PATH + "/{bundle}/files/{path:path}", file, methods=["GET"]),
 )

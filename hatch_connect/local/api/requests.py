@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hatch_connect.local.state import StoredBundle, StoredContent, StoredJob
     from hatch_connect.local.tasks import Task
 
+Result = TypeVar("Result")
 SINCE = "2026-01-01T00:00:00Z"  # of what was always there
 INTERNAL = 1
 BAD_REQUEST = 2  # of those that have no code of their own
@@ -176,14 +177,22 @@ def user_of(request: Request) -> User:
     return user
 
 
-def page_of(
-    request: Request, results: Sequence[dict[str, object]], *, largest: int | None = None
-) -> Response:
-    """Return the page of results that a request asks for, and how many there are in all."""
+def read_page(
+    request: Request, results: Sequence[Result], *, largest: int | None = None
+) -> Sequence[Result]:
+    """Return the page of results that a request asks for; raises ApiError."""
     number, size = read_number(request, "page_number") or 1, read_number(request, "page_size") or 20
     if largest is not None and size > largest:
         raise invalid(f"A page has at most {largest} results.")
-    page = results[(number - 1) * size : number * size]
+    return results[(number - 1) * size : number * size]
+
+
+def page_of(
+    request: Request, results: Sequence[dict[str, object]], *, largest: int | None = None
+) -> Response:
+    """Answer with a page of results, and how many there are in all."""
+    page = read_page(request, results, largest=largest)
+    number = read_number(request, "page_number") or 1
     return JSONResponse({"results": page, "current_page": number, "total": len(results)})
 
 
