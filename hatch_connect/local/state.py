@@ -288,6 +288,16 @@ class State:
         wanted = name, parent
         return next(one for one in self.names(kind) if (one.name, one.parent) == wanted)
 
+    def change_name(self, named: StoredName, name: str, *, parent: int) -> None:
+        """Give a tag another name or place, which the caller has seen to be free."""
+        self._database.execute(
+            "UPDATE named SET name = ?, parent = ? WHERE id = ?", (name, parent, named.id)
+        )
+
+    def remove_names(self, *named: StoredName) -> None:
+        """Remove names, from all content too."""
+        self._database.executemany("DELETE FROM named WHERE id = ?", [(one.id,) for one in named])
+
     def links(self, content: StoredContent, *kinds: NameKind) -> dict[StoredName, str]:
         """Return the users, groups, tags or integrations of content, with their roles."""
         rows = dict(

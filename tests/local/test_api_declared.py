@@ -177,11 +177,48 @@ def test_tags_are_found_and_created(api: Api, people: dict[str, dict[str, Any]])
     region = api.ask("POST", "v1/tags", json={"name": "Region"})
     north = api.ask("POST", "v1/tags", json={"name": "North", "parent_id": region["id"]})
     assert api.ask("GET", "v1/tags", params={"parent_id": region["id"]}) == [north]
-    assert api.refused("POST", "v1/tags", json={"name": "Region"}) == (409, 81)
+    assert api.refused("POST", "v1/tags", json={"name": "Region"}) == (400, 81)
     assert api.refused("POST", "v1/tags", json={"name": " "}) == (400, 78)
-    assert api.refused("POST", "v1/tags", json={"name": "x", "parent_id": "0"}) == (400, 158)
+    assert api.refused("POST", "v1/tags", json={"name": "x" * 256}) == (400, 77)
+    assert api.refused("POST", "v1/tags", json={"name": "x", "parent_id": "0"}) == (400, 157)
     assert api.refused("GET", "v1/tags/0") == (404, 4)
     assert api.refused("GET", "v1/tags/Sales") == (404, 4)
+
+
+def test_tags_are_changed_and_deleted(api: Api) -> None:
+    def create(name: str, parent: str | None = None) -> str:
+        number: str = api.ask("POST", "v1/tags", json={"name": name, "parent_id": parent})["id"]
+        return number
+
+    top, other = create("To change"), create("To change too")
+    one = create("One", top)
+    two = create("Two", one)
+    guid = api.create()
+    api.ask("POST", f"v1/content/{guid}/tags", json={"tag_id": two})
+
+    changed = api.ask("PATCH", f"v1/tags/{one}", json={"name": "First", "parent_id": other})
+
+    assert (changed["name"], changed["parent_id"]) == ("First", other)
+    assert api.ask("GET", f"v1/tags/{one}") == changed
+    assert api.ask("PATCH", f"v1/tags/{one}", json={}) == changed
+    above = [tag["id"] for tag in api.ask("GET", f"v1/content/{guid}/tags")]
+    assert above == [other, one, two]
+    for body, code in (
+        ({"name": ""}, 78),
+        ({"name": None}, 78),
+        ({"parent_id": two}, 157),
+        ({"parent_id": one}, 157),
+        ({"parent_id": "0"}, 157),
+    ):
+        assert api.refused("PATCH", f"v1/tags/{one}", json=body) == (400, code)
+    assert api.refused("PATCH", f"v1/tags/{two}", json={"parent_id": None}) == (400, 157)
+    assert api.refused("PATCH", f"v1/tags/{top}", json={"name": "To change too"}) == (400, 81)
+    assert api.refused("PATCH", "v1/tags/0", json={}) == (404, 4)
+    api.ask("DELETE", f"v1/tags/{other}", 204)
+    assert api.ask("GET", f"v1/content/{guid}/tags") == []
+    for gone in (other, one, two):
+        assert api.refused("DELETE", f"v1/tags/{gone}") == (404, 4)
+    api.ask("DELETE", f"v1/tags/{top}", 204)
 
 
 def test_a_thumbnail_is_kept(api: Api) -> None:

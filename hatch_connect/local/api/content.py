@@ -117,7 +117,7 @@ def _in_order(settings: dict[str, object]) -> dict[str, object]:
     return settings
 
 
-def _asked(request: Request) -> frozenset[str]:
+def read_include(request: Request) -> frozenset[str]:
     """Return what a request wants to know of content besides its fields; raises ApiError."""
     asked = frozenset(filter(None, request.query_params.get("include", "").split(",")))
     release = machine_of(request).setup.claims.release
@@ -127,7 +127,8 @@ def _asked(request: Request) -> frozenset[str]:
     return asked
 
 
-def _included(machine: Machine, content: StoredContent, asked: frozenset[str]) -> dict[str, object]:
+def included(machine: Machine, content: StoredContent, asked: frozenset[str]) -> dict[str, object]:
+    """Return what was asked for of content besides its fields."""
     path, owner = content.vanity_path, user_json(machine.state.names("user")[0])
     told = {
         "tags": tags_of(machine.state, content),
@@ -139,7 +140,7 @@ def _included(machine: Machine, content: StoredContent, asked: frozenset[str]) -
     return {key: value for key, value in told.items() if key in asked}
 
 
-def _content_json(machine: Machine, content: StoredContent) -> dict[str, object]:
+def content_json(machine: Machine, content: StoredContent) -> dict[str, object]:
     """Return content as Connect describes it."""
     active = machine.state.bundle(content.active_bundle or 0)
     return {
@@ -173,11 +174,11 @@ async def find(request: Request) -> Response:
     """`GET v1/content`, all or those of a name and owner."""
     machine = machine_of(request)
     name, owner = (request.query_params.get(key) for key in ("name", "owner_guid"))
-    asked = _asked(request)
+    asked = read_include(request)
     found = machine.state.contents() if owner in {None, OWN_GUID} else ()
     return JSONResponse(
         [
-            _content_json(machine, content) | _included(machine, content, asked)
+            content_json(machine, content) | included(machine, content, asked)
             for content in found
             if name in {None, content.name}
         ]
@@ -191,14 +192,14 @@ async def create(request: Request) -> Response:
     name = _name(given.pop("name", None))
     settings = _in_order(DEFAULTS | _settings(given))
     _check_free(machine, name)
-    return JSONResponse(_content_json(machine, machine.state.add_content(name, settings)))
+    return JSONResponse(content_json(machine, machine.state.add_content(name, settings)))
 
 
 async def get(request: Request) -> Response:
     """`GET v1/content/{guid}`."""
     machine, content = machine_of(request), content_of(request)
-    included = _included(machine, content, _asked(request))
-    return JSONResponse(_content_json(machine, content) | included)
+    more = included(machine, content, read_include(request))
+    return JSONResponse(content_json(machine, content) | more)
 
 
 async def update(request: Request) -> Response:
@@ -214,7 +215,7 @@ async def update(request: Request) -> Response:
     settings = _in_order({**content.settings, **_settings(given)})
     changed = replace(content, name=name, settings=settings)
     machine.state.save_content(changed)
-    return JSONResponse(_content_json(machine, changed))
+    return JSONResponse(content_json(machine, changed))
 
 
 async def delete(request: Request) -> Response:
@@ -229,7 +230,7 @@ async def application(request: Request) -> Response:
     wanted = request.path_params["id"]
     for content in machine.state.contents():
         if wanted in {str(content.id), content.guid}:
-            described = _content_json(machine, content)
+            described = content_json(machine, content)
             url = machine.content_url(content)
             return JSONResponse(described | {"id": content.id, "url": url})
     raise missing()

@@ -9,11 +9,11 @@ from starlette.routing import Route
 
 from hatch_connect.local.access import may_see
 from hatch_connect.local.api.requests import (
-    NO_RIGHTS,
     NOT_FOUND,
     ApiError,
     content_of,
     invalid,
+    need_administrator,
     page_of,
     read_object,
     user_of,
@@ -111,7 +111,7 @@ def _lock(machine: Machine, bundle: StoredBundle) -> str | None:
 
 async def caches(request: Request) -> Response:
     """`GET v1/system/caches/runtime`: the environments that are here, by version of Python."""
-    _administering(request)
+    need_administrator(request)
     versions = machine_of(request).environments.versions()
     return JSONResponse({"caches": [_cache(version) for version in versions]})
 
@@ -121,7 +121,7 @@ async def remove_cache(request: Request) -> Response:
 
     A visit or a deployment makes again what it needs. With `dry_run` nothing is removed.
     """
-    _administering(request)
+    need_administrator(request)
     machine = machine_of(request)
     given = await read_object(request, ("language", "version", "image_name", "dry_run"))
     language, version = given.get("language"), given.get("version")
@@ -154,11 +154,6 @@ async def _stop_users(machine: Machine, version: str) -> None:
 
 def _cache(version: str) -> dict[str, object]:
     return {"language": "Python", "version": version, "image_name": _LOCAL}
-
-
-def _administering(request: Request) -> None:
-    if user_of(request).role != "administrator":
-        raise ApiError(403, NO_RIGHTS, "Only administrators may do this.")
 
 
 _CONTENT = "/v1/content/{guid}"

@@ -188,12 +188,23 @@ def read_page(
 
 
 def page_of(
-    request: Request, results: Sequence[dict[str, object]], *, largest: int | None = None
+    request: Request,
+    results: Sequence[dict[str, object]],
+    *,
+    largest: int | None = None,
+    more: Mapping[str, object] | None = None,
 ) -> Response:
-    """Answer with a page of results, and how many there are in all."""
+    """Answer with a page of results, how many there are in all, and what else there is to say."""
     page = read_page(request, results, largest=largest)
     number = read_number(request, "page_number") or 1
-    return JSONResponse({"results": page, "current_page": number, "total": len(results)})
+    paged = {"results": page, "current_page": number, "total": len(results)}
+    return JSONResponse({**paged, **(more or {})})
+
+
+def need_administrator(request: Request) -> None:
+    """Refuse a request of a user who does not administer the server."""
+    if user_of(request).role != "administrator":
+        raise ApiError(403, NO_RIGHTS, "Only administrators may do this.")
 
 
 def content_of(request: Request, *, changing: bool = False) -> StoredContent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse, Response
@@ -12,6 +13,7 @@ from hatch_connect.local.api.requests import (
     ApiError,
     content_of,
     missing,
+    need_administrator,
     read_object,
 )
 from hatch_connect.local.machine import machine_of
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
 
     from hatch_connect.local.state import State, StoredContent, StoredName
 
-_NO_TAG_NAME, _CATEGORY, _TAG_TAKEN, _BAD_TAG = 78, 79, 81, 158
+_LONG_TAG_NAME, _NO_TAG_NAME, _CATEGORY, _TAG_TAKEN = 77, 78, 79, 81
+_BAD_PARENT, _BAD_TAG = 157, 158
+_LONGEST = 255
+_FIELDS = ("name", "parent_id")
 
 
 def tag_json(tag: StoredName) -> dict[str, object]:
@@ -42,16 +47,15 @@ def tags_of(state: State, content: StoredContent) -> list[dict[str, object]]:
     known = {tag.id: tag for tag in state.names("tag")}
     found: dict[int, StoredName] = {}
     for tag in state.links(content, "tag"):
-        found |= {each.id: each for each in _upwards(tag, known)}
+        found |= {each.id: each for each in upwards(tag, known)}
     return [tag_json(found[number]) for number in sorted(found)]
 
 
-def _upwards(tag: StoredName, known: dict[int, StoredName]) -> Iterator[StoredName]:
+def upwards(tag: StoredName | None, known: dict[int, StoredName]) -> Iterator[StoredName]:
     """Yield a tag and those above it, the nearest first."""
-    above: StoredName | None = tag
-    while above:
-        yield above
-        above = known.get(above.parent)
+    while tag:
+        yield tag
+        tag = known.get(tag.parent)
 
 
 async def tags(request: Request) -> Response:
@@ -64,29 +68,78 @@ async def tags(request: Request) -> Response:
 
 
 async def create_tag(request: Request) -> Response:
-    """`POST v1/tags`."""
+    """`POST v1/tags`: a category, or a tag below another; administrators only."""
+    need_administrator(request)
     state = machine_of(request).state
-    given = await read_object(request, ("name", "parent_id"))
-    name, parent = given.get("name"), 0
-    if not isinstance(name, str) or not name.strip():
-        raise ApiError(400, _NO_TAG_NAME, "The tag has no name.")
-    if given.get("parent_id") is not None:
-        parent = _tag(state, given["parent_id"]).id
-    if any((tag.name, tag.parent) == (name, parent) for tag in state.names("tag")):
-        raise ApiError(409, _TAG_TAKEN, f"The tag {name!r} already exists.")
+    given = await read_object(request, _FIELDS)
+    name, parent = _name(given.get("name")), _parent(state, given.get("parent_id"))
+    _check_free(state, name, parent)
     return JSONResponse(tag_json(state.add_name("tag", name, parent=parent)))
+
+
+async def change_tag(request: Request) -> Response:
+    """`PATCH v1/tags/{id}`: its name, and what it is below; administrators only."""
+    need_administrator(request)
+    state = machine_of(request).state
+    given = await read_object(request, _FIELDS)
+    changed = _tag(state, request.path_params["id"], missing())
+    name = _name(given.get("name", changed.name))
+    parent = _parent(state, given.get("parent_id", str(changed.parent or "") or None))
+    known = {tag.id: tag for tag in state.names("tag")}
+    if changed in upwards(known.get(parent), known):
+        raise ApiError(400, _BAD_PARENT, "A tag cannot be below itself.")
+    if not parent and any(changed in state.links(each, "tag") for each in state.contents()):
+        raise ApiError(400, _BAD_PARENT, "A tag of content cannot become a category.")
+    if (name, parent) != (changed.name, changed.parent):
+        _check_free(state, name, parent)
+    state.change_name(changed, name, parent=parent)
+    return JSONResponse(tag_json(replace(changed, name=name, parent=parent)))
+
+
+async def delete_tag(request: Request) -> Response:
+    """`DELETE v1/tags/{id}`, with all below it; administrators only."""
+    need_administrator(request)
+    state = machine_of(request).state
+    removed = _tag(state, request.path_params["id"], missing())
+    known = {tag.id: tag for tag in state.names("tag")}
+    state.remove_names(*(tag for tag in known.values() if removed in upwards(tag, known)))
+    return Response(status_code=204)
+
+
+def _name(given: object) -> str:
+    if not isinstance(given, str) or not given.strip():
+        raise ApiError(400, _NO_TAG_NAME, "The tag has no name.")
+    if len(given) > _LONGEST:
+        raise ApiError(400, _LONG_TAG_NAME, f"A tag's name has at most {_LONGEST} characters.")
+    return given
+
+
+def _parent(state: State, given: object) -> int:
+    if given is None:
+        return 0
+    return _tag(state, given, ApiError(400, _BAD_PARENT, "The parent tag does not exist.")).id
+
+
+def _check_free(state: State, name: str, parent: int) -> None:
+    if any((tag.name, tag.parent) == (name, parent) for tag in state.names("tag")):
+        raise ApiError(400, _TAG_TAKEN, f"The tag {name!r} already exists.")
 
 
 async def tag(request: Request) -> Response:
     """`GET v1/tags/{id}`: an id, or the names on the way to it, joined by commas."""
+    return JSONResponse(tag_json(tag_of(request)))
+
+
+def tag_of(request: Request) -> StoredName:
+    """Return the tag that the path names; raises ApiError."""
     state, wanted = machine_of(request).state, request.path_params["id"]
     if wanted.isdigit():
-        return JSONResponse(tag_json(_tag(state, wanted, missing())))
+        return _tag(state, wanted, missing())
     known = {tag.id: tag for tag in state.names("tag")}
     for each in known.values():
-        names = [tag.name for tag in _upwards(each, known)]
+        names = [tag.name for tag in upwards(each, known)]
         if ",".join(reversed(names)) == wanted:
-            return JSONResponse(tag_json(each))
+            return each
     raise missing()
 
 
@@ -116,7 +169,7 @@ async def remove_tag(request: Request) -> Response:
     state, content = machine_of(request).state, content_of(request, changing=True)
     removed = _tag(state, request.path_params["id"], missing())
     known = {tag.id: tag for tag in state.names("tag")}
-    below = (one for one in state.links(content, "tag") if removed in _upwards(one, known))
+    below = (one for one in state.links(content, "tag") if removed in upwards(one, known))
     state.unlink(content, *below)
     return Response()
 
@@ -126,6 +179,8 @@ ROUTES = (
     Route("/v1/tags", tags, methods=["GET"]),
     Route("/v1/tags", create_tag, methods=["POST"]),
     Route("/v1/tags/{id}", tag, methods=["GET"]),
+    Route("/v1/tags/{id}", change_tag, methods=["PATCH"]),
+    Route("/v1/tags/{id}", delete_tag, methods=["DELETE"]),
     Route(_CONTENT, content_tags, methods=["GET", "POST"]),
     Route(_CONTENT + "/{id}", remove_tag, methods=["DELETE"]),
 )
