@@ -13,6 +13,11 @@ _LOWER = "Lower it, or ask the server's administrator to raise the limit."
 _AGAIN = "Try again; if it keeps failing, ask the server's administrator to check its log."
 
 _NOT_FOUND = 404
+_NO_SUCH_PATH = "404 page not found"  # how Connect answers a path that it does not have
+_TOO_OLD = (
+    "The server seems to be too old to know this request; `hatch-connect details` shows its"
+    " version."
+)
 _ALWAYS_THERE = {"server_settings", "v1/user"}  # paths that every version of Connect has
 
 SERVERS_URL = (
@@ -388,10 +393,15 @@ _BY_STATUS = {
 }
 
 
-def next_step(path: str, status: int, number: int | None) -> str | None:
-    """Return what a refusal of a request to `path` means and what to do, as far as it is known."""
+def next_step(path: str, status: int, number: int | None, text: str = "") -> str | None:
+    """Return what a refusal of a request to `path` means and what to do, as far as it is known.
+
+    `text` is the whole answer of a server that gave no code.
+    """
     if status == _NOT_FOUND and path in _ALWAYS_THERE:
         return _BY_STATUS[status]
+    if status == _NOT_FOUND and number is None and text == _NO_SUCH_PATH:
+        return _TOO_OLD
     if number is None:
         return _BY_STATUS.get(status)
     code = next((code for code in Code if code == number), None)

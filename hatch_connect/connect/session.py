@@ -334,7 +334,7 @@ class Session:
         number = ", ".join(filter(None, known))
         missing = status == _NOT_FOUND or code in _MISSING
         found = NotFoundError if missing else RefusedError
-        hint = next_step(request.path, status, code)
+        hint = next_step(request.path, status, code, why)
         credential = self.server.credential
         if status == _EXPIRED and credential and credential.lapsed:
             why, hint = credential.lapsed

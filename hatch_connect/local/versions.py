@@ -82,6 +82,7 @@ Of those before it the official clients tell nothing any more.
 NEWEST = Release(2026, 6)
 """The release that this server is modelled on."""
 
+_DEPLOY = "/v1/content/{guid}/deploy"
 _CONTENT = ("/v1/content", "/v1/content/{guid}")
 _BUNDLES = ("/v1/content/{guid}/bundles", "/v1/content/{guid}/bundles/{id}")
 _JOBS = ("/v1/content/{guid}/jobs", "/v1/content/{guid}/jobs/{key}")
@@ -176,7 +177,7 @@ ADDITIONS: tuple[Addition, ...] = (
         since=Release(2025, 6),
         kind="field",
         names=("activate",),
-        paths=("/v1/content/{guid}/deploy", "/v1/content/{guid}/build"),
+        paths=(_DEPLOY, "/v1/content/{guid}/build"),
         source="rsconnect-python",
     ),
     Addition(
@@ -289,6 +290,9 @@ class AsRelease:
         self._report(Detail(text=text))
         if scope["type"] == "websocket":
             return WebSocketClose()
+        if missing.kind == "behaviour" and self._release.has("field", "activate", _DEPLOY):
+            # rsconnect-python takes less than 500 for alive, and failed with drafts of 2025.06.
+            return PlainTextResponse("The draft cannot be shown.", status_code=500)
         # As a real server answers; its own errors are JSON.
         return PlainTextResponse("404 page not found", status_code=404)
 

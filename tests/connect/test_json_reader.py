@@ -161,6 +161,9 @@ def test_late_app_modes(version: str, mode: str, since: str | None) -> None:
 def test_connects_own_code_says_more_than_the_status() -> None:
     assert "git" in (next_step("v1/content", 409, 144) or "")
     assert next_step("v1/content", 409, 99999) is None
+    assert "too old" in (next_step("v1/x", 404, None, "404 page not found") or "")
+    assert "something else" in (next_step("v1/x", 404, None, "<html>") or "")
+    assert "something else" in (next_step("v1/user", 404, None, "404 page not found") or "")
     assert "same time" in (next_step("v1/content", 409, None) or "")
     assert next_step("v1/content", 418, None) is None
     assert "without the `/connect/` of its dashboard" in (next_step("v1/user", 404, 4) or "")

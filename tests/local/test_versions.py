@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from hatch_connect.local.versions import (
     NEWEST,
     OLDEST,
     Addition,
+    AsRelease,
     Release,
     read_release,
 )
@@ -28,6 +30,8 @@ from hatch_connect.local.versions import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from starlette.types import Message, Receive, Scope, Send
 
 MINOR = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -242,3 +246,48 @@ def test_such_a_server_is_stored_nowhere(tmp_path: Path) -> None:
     with running(server.state, environ=os.environ, report=silent) as again, asking(again) as api:
         assert again.url == url
         assert api.ask("GET", "server_settings")["version"] == str(NEWEST)
+
+
+def _answered(release: Release, path: str, *messages: Message) -> list[Message]:
+    """Return what a server of a release sends if its application sends these messages."""
+    sent: list[Message] = []
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        for message in messages:
+            await send(message)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    scope = {"type": "http", "path": path, "root_path": ""}
+    asyncio.run(AsRelease(app, release, silent)(scope, receive, send))
+    return sent
+
+
+def test_a_release_with_drafts_that_cannot_be_shown() -> None:
+    fine = {"type": "http.response.start", "status": 200, "headers": []}
+
+    def status(month: int, path: str) -> int:
+        return int(_answered(Release(2025, month), path, fine)[0]["status"])
+
+    draft = "/content/a-guid/_bundle12/some/page"
+    assert [status(month, draft) for month in (5, 6, 7)] == [404, 500, 200]
+    assert status(5, "/content/a-guid/_bundles") == 200
+
+
+def test_a_field_is_left_out_of_an_answer_that_comes_in_parts() -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"37"), (b"x-a", b"b")]
+    start = {"type": "http.response.start", "status": 200, "headers": headers}
+    parts = (b'[{"key": "k", "content_', b'id": "1"}, 7]')
+    bodies = [{"type": "http.response.body", "body": part, "more_body": True} for part in parts]
+    path = "/__api__/v1/content/a-guid/jobs"
+
+    old = _answered(Release(2024, 12), path, start, *bodies, {"type": "http.response.body"})
+    new = _answered(Release(2025, 1), path, start, *bodies)
+
+    assert [one.get("body") for one in old] == [None, b'[{"key": "k"}, 7]']
+    assert old[0]["headers"] == [headers[0], headers[2], (b"content-length", b"17")]
+    assert [one.get("body") for one in new] == [None, *parts]
