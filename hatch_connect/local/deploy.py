@@ -18,7 +18,7 @@ from hatch_connect.local.checks import check
 from hatch_connect.local.modes import KNOWN, MODES
 from hatch_connect.local.processes import run_logged
 from hatch_connect.local.pythons import choose_installed
-from hatch_connect.local.state import now
+from hatch_connect.local.state import StoredDeployment, now
 from hatch_connect.project.content_kind import QUARTO_PROJECTS
 from hatch_connect.project.discovery import is_quarto_project
 
@@ -46,6 +46,24 @@ class _Deployment:
     machine: Machine
     content: StoredContent
     task: Task
+
+
+def start_deployment(machine: Machine, bundle: StoredBundle, *, activate: bool) -> Task:
+    """Return the task that deploys a bundle; it is known to later servers as well."""
+
+    async def work(task: Task) -> None:
+        await deploy(machine, bundle, task, activate=activate)
+
+    def ended(task: Task) -> None:
+        finished = replace(begun, ended=now(), code=task.code, error=task.error)
+        machine.state.save_deployment(finished)
+
+    task = machine.tasks.start(work, ended)
+    begun = StoredDeployment(
+        id=task.id, content=bundle.content, bundle=bundle.id, activate=activate, started=now()
+    )
+    machine.state.save_deployment(begun)
+    return task
 
 
 async def deploy(machine: Machine, bundle: StoredBundle, task: Task, *, activate: bool) -> None:
@@ -85,6 +103,7 @@ async def _prepare(deployment: _Deployment, bundle: StoredBundle) -> StoredBundl
         bundle,
         app_mode=manifest.metadata.app_mode,
         entrypoint=manifest.metadata.entrypoint or "",
+        failed="",
         folder=root.relative_to(machine.unpacked(bundle).parent).as_posix(),
     )
     ready = await _with_python(deployment, ready, manifest)
@@ -162,6 +181,7 @@ async def _unpacked(deployment: _Deployment, bundle: StoredBundle) -> tuple[Path
 
 async def _activate(machine: Machine, content: StoredContent, bundle: StoredBundle) -> None:
     before = content.active_bundle
+    machine.state.save_bundle(replace(bundle, activated=now()))
     machine.state.save_content(
         replace(
             content,

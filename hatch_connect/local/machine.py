@@ -13,6 +13,7 @@ from uuid import uuid4
 from hatch_connect.errors import BundleError
 from hatch_connect.events import Detail
 from hatch_connect.local.environments import Environment, Environments, prepare_runtime
+from hatch_connect.local.logs import JobLog, Logs
 from hatch_connect.local.modes import MODES, Mount, serving_command
 from hatch_connect.local.one_time import (
     LOGIN_SECONDS,
@@ -31,7 +32,8 @@ from hatch_connect.local.processes import (
     run_logged,
 )
 from hatch_connect.local.pythons import OWN, Python, find_pythons, uv_environ
-from hatch_connect.local.state import JobLog, State, StoredBundle, StoredContent, StoredJob, now
+from hatch_connect.local.state import State, StoredBundle, StoredContent, StoredJob, now
+from hatch_connect.local.status import Status, status_of
 from hatch_connect.local.tasks import Tasks
 from hatch_connect.local.users import Users
 from hatch_connect.local.versions import AS_IT_IS, Claims
@@ -83,7 +85,8 @@ class Machine:
         self.secret = SigningSecret(setup.folder)
         self.logins: OneTime[Login] = OneTime(LOGIN_SECONDS)
         self.tickets: OneTime[Ticket] = OneTime(TICKET_SECONDS)
-        self.tasks = Tasks()
+        self.logs = Logs(setup.folder / "logs")
+        self.tasks = Tasks(self.logs)
         self.environments = Environments(setup.folder / "environments", setup.environ)
         self.processes = Processes()
         found = shutil.which("quarto", path=setup.environ.get("PATH", ""))
@@ -96,7 +99,7 @@ class Machine:
 
     async def start(self) -> None:
         """Begin; to be called in the event loop that serves."""
-        self.state.end_jobs()
+        self.state.end_unfinished()
         if not self.setup.claims.pythons:
             finding = asyncio.to_thread(find_pythons, self.setup.environ)
             self._pythons = asyncio.ensure_future(finding)
@@ -123,6 +126,10 @@ class Machine:
         await run_logged(command, environ=environ, folder=self.setup.folder, write=output.append)
         return output[-1].strip() if output else None
 
+    def status(self, content: StoredContent) -> Status:
+        """Return the state of content."""
+        return status_of(self.state, self.processes, content)
+
     def content_lock(self, content: StoredContent) -> asyncio.Lock:
         """Return what serializes the deployments of one piece of content."""
         return self._content_locks.setdefault(content.id, asyncio.Lock())
@@ -142,10 +149,6 @@ class Machine:
     def rendered(self, bundle: StoredBundle) -> Path:
         """Return the folder for the pages that were rendered of a bundle."""
         return self.setup.folder / "rendered" / str(bundle.id)
-
-    def log_path(self, key: str) -> Path:
-        """Return where the log of a job is."""
-        return self.setup.folder / "logs" / f"{key}.jsonl"
 
     def thumbnail(self, content: StoredContent) -> Path:
         """Return where the thumbnail of content is."""
@@ -168,12 +171,14 @@ class Machine:
         if serving := self.processes.serving(bundle.id, mounted_at):
             return serving
         job = self._job(content, bundle, "run_app")
-        return await self.processes.ensure(
+        process = await self.processes.ensure(
             bundle.id,
             await self._launch(content, bundle, job, mounted_at),
             make_log=lambda: self._log(job),
             started=lambda process: self._watch(process, job, content),
         )
+        self._note_failure(bundle, "")
+        return process
 
     def begin_job(
         self, content: StoredContent, bundle: StoredBundle, tag: str
@@ -228,13 +233,14 @@ class Machine:
         """Forget content, end its processes and remove its files."""
         async with self.content_lock(content):
             bundles = self.state.bundles(content)
-            jobs = self.state.jobs(content)
+            logs = [job.key for job in self.state.jobs(content)]
+            logs += [deployment.id for deployment in self.state.deployments(content)]
             await self.restart(content)
             self.state.remove_content(content)
         for bundle in bundles:
             await self.remove_files(bundle)
-        for job in jobs:
-            self.log_path(job.key).unlink(missing_ok=True)
+        for key in logs:
+            self.logs.remove(key)
         self.thumbnail(content).unlink(missing_ok=True)
         await asyncio.to_thread(shutil.rmtree, self._home(content), ignore_errors=True)
 
@@ -260,7 +266,7 @@ class Machine:
         return self.setup.folder / "home" / content.guid
 
     def _log(self, job: StoredJob) -> JobLog:
-        return JobLog(self.log_path(job.key), hiding((self._keys[job.key],)))
+        return self.logs.open(job.key, hiding((self._keys[job.key],)))
 
     def _job(self, content: StoredContent, bundle: StoredBundle, tag: str) -> StoredJob:
         key = uuid4().hex[:16]
@@ -305,6 +311,11 @@ class Machine:
         # A content process has a search path of its own.
         return (str(self.quarto), *command[1:]) if command[0] == "quarto" else command
 
+    def _note_failure(self, bundle: StoredBundle, reason: str) -> None:
+        current = self.state.bundle(bundle.id)
+        if current and current.failed != reason:
+            self.state.save_bundle(replace(current, failed=reason))
+
     def _watch(self, process: ContentProcess, job: StoredJob, content: StoredContent) -> None:
         self.setup.report(Detail(text=f"{content.name}: started process {process.pid}"))
         started = replace(job, pid=process.pid)
@@ -314,6 +325,9 @@ class Machine:
             code = await process.wait_end()
             process.log.close()
             self.end_job(started, code)
+            bundle = self.state.bundle(job.bundle)
+            if bundle and process.failure:
+                self._note_failure(bundle, process.failure)
             self.setup.report(Detail(text=f"{content.name}: process {process.pid} ended ({code})"))
 
         watching = asyncio.create_task(watch())

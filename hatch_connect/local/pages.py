@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from starlette.responses import HTMLResponse
 
 from hatch_connect.local.machine import machine_of
-from hatch_connect.local.state import read_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,7 +71,7 @@ def _section(machine: Machine, content: StoredContent) -> str:
     anchor = f"/apps/{content.guid}"
     title = str(content.settings["title"] or content.name)
     jobs = machine.state.jobs(content)
-    entries = read_log(machine.log_path(jobs[0].key)) if jobs else ()
+    entries = machine.logs.read(jobs[0].key) if jobs else ()
     tail = _log_lines(entry.data for entry in entries[-_LOG_LINES:])
     where = "No bundle is active."
     if content.active_bundle is not None:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import AsyncIterator, Callable, Mapping
 
+    from hatch_connect.local.logs import JobLog
     from hatch_connect.local.modes import Interface
-    from hatch_connect.local.state import JobLog
     from hatch_connect.secret import Secret
 
 _CHUNK = 1 << 16
@@ -169,7 +169,9 @@ class ContentProcess:
     def __init__(self, process: asyncio.subprocess.Process, log: JobLog) -> None:
         self.log = log
         self.port: int | None = None
+        self.failure = ""
         self._process = process
+        self._asked_to_end = False
         self._token = token_hex(16)
         self._ready = asyncio.Event()
         self._reading = asyncio.create_task(self._read())
@@ -213,12 +215,11 @@ class ContentProcess:
         try:
             await asyncio.wait_for(self._ready.wait(), seconds)
         except TimeoutError:
+            self.failure = f"It did not start within {seconds:g} s."
             await self.stop()
-            raise StartError(f"It did not start within {seconds:g} s.", self.log.tail) from None
         if self.port is None:
             await asyncio.shield(self._reading)
-            code = self._process.returncode
-            raise StartError(f"Its process ended with exit code {code}.", self.log.tail)
+            raise StartError(self.failure, self.log.tail)
 
     async def wait_end(self) -> int:
         """Return its exit code when it has ended and all of its output is in the log."""
@@ -227,6 +228,7 @@ class ContentProcess:
 
     async def stop(self) -> None:
         """End it and all that it has started; first with a request, then without."""
+        self._asked_to_end = True
         _signal_group(self._process, "SIGTERM")
         await self._wait_a_little()
         _signal_group(self._process, "SIGKILL")  # also for what it started and left behind
@@ -252,7 +254,9 @@ class ContentProcess:
     async def _read(self) -> None:
         try:
             await asyncio.gather(self._read_one("stdout"), self._read_one("stderr"))
-            await self._process.wait()
+            code = await self._process.wait()
+            if not self._asked_to_end:
+                self.failure = f"Its process ended with exit code {code}."
         finally:
             self._ready.set()
 
@@ -294,6 +298,10 @@ class Processes:
         process = self._running.get((bundle, prefix))
         ready = process is not None and process.alive and process.port is not None
         return process if ready else None
+
+    def runs(self, bundle: int) -> bool:
+        """Return whether a process of a bundle can be visited right now."""
+        return any(self.serving(*key) for key in self._running if key[0] == bundle)
 
     async def ensure(
         self,

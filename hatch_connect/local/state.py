@@ -1,7 +1,7 @@
 """What the server remembers, below one folder.
 
-Content, environment variables, bundles and jobs are in one SQLite file, used from the thread of
-the event loop only; the log of a job is a file that outlives the server.
+Content, environment variables, bundles, deployments and jobs are in one SQLite file, used from the
+thread of the event loop only.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections import deque
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
@@ -18,7 +17,7 @@ from uuid import uuid4
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 _SCHEMA = """
@@ -33,6 +32,9 @@ CREATE TABLE IF NOT EXISTS bundle (
 CREATE TABLE IF NOT EXISTS job (
     key TEXT PRIMARY KEY,
     content INTEGER NOT NULL REFERENCES content ON DELETE CASCADE, document TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS deployment (
+    id TEXT PRIMARY KEY,
+    content INTEGER NOT NULL REFERENCES content ON DELETE CASCADE, document TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS named (
     id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL,
     parent INTEGER NOT NULL, guid TEXT NOT NULL UNIQUE, UNIQUE (kind, name, parent));
@@ -41,7 +43,6 @@ CREATE TABLE IF NOT EXISTS link (
     named INTEGER NOT NULL REFERENCES named ON DELETE CASCADE,
     role TEXT NOT NULL, PRIMARY KEY (content, named));
 """
-_TAIL = 50
 OWN_GUID = "5f2c6a3e-0d0b-4c8e-9a51-6d7c1b0f4e21"
 OWN_NAME = "local"
 """The developer's own user, who administers the server with the key of its state folder."""
@@ -76,7 +77,8 @@ class StoredBundle:
 
     `environment` is the folder of the restored packages, and `pages` that of what is shown without
     a process, below the state's; both are None until a deployment succeeded. `managed` is False
-    if the interpreter was taken as it is.
+    if the interpreter was taken as it is. `activated` is when it last became the active one, and
+    `failed` why its last process ended that nobody had asked to end.
     """
 
     id: int
@@ -91,6 +93,8 @@ class StoredBundle:
     pages: str | None = None
     python: str | None = None
     managed: bool | None = None
+    activated: str | None = None
+    failed: str = ""
 
     @property
     def deployed(self) -> bool:
@@ -102,6 +106,7 @@ class StoredBundle:
 class StoredJob:
     """One process that worked for a piece of content; its log is a file of that key."""
 
+    id: int = 0
     key: str
     content: int
     bundle: int
@@ -110,6 +115,23 @@ class StoredJob:
     pid: int = 0
     ended: str | None = None
     exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDeployment:
+    """One deployment: the task of that id, whose log is a file of that key.
+
+    `code` and `error` are the task's; they are None and empty until it has ended.
+    """
+
+    id: str
+    content: int
+    bundle: int
+    activate: bool
+    started: str
+    ended: str | None = None
+    code: int | None = None
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +148,8 @@ class StoredName:
     guid: str
 
 
-_Row = TypeVar("_Row", StoredContent, StoredBundle, StoredJob)
+_Row = TypeVar("_Row", StoredContent, StoredBundle, StoredJob, StoredDeployment)
+_INTERRUPTED = "The server ended before the deployment was complete. Deploy again."
 
 
 def now() -> str:
@@ -262,12 +285,35 @@ class State:
             (job.key, job.content, _document(job)),
         )
 
-    def end_jobs(self) -> None:
-        """Mark jobs as ended that an earlier server did not see the end of."""
+    def deployments(self, content: StoredContent) -> tuple[StoredDeployment, ...]:
+        """Return the deployments of content, newest first."""
+        query = "SELECT id, document FROM deployment WHERE content = ? ORDER BY rowid DESC"
+        return tuple(self._rows(StoredDeployment, query, content.id))
+
+    def deployment(self, task_id: str) -> StoredDeployment | None:
+        """Return the deployment of that task."""
+        query = "SELECT id, document FROM deployment WHERE id = ?"
+        return next(self._rows(StoredDeployment, query, task_id), None)
+
+    def save_deployment(self, deployment: StoredDeployment) -> None:
+        """Write a deployment; one whose content is gone by now is not written."""
+        self._database.execute(
+            "INSERT INTO deployment (id, content, document) SELECT ?1, ?2, ?3"
+            " WHERE EXISTS (SELECT 1 FROM content WHERE id = ?2)"
+            " ON CONFLICT (id) DO UPDATE SET document = excluded.document",
+            (deployment.id, deployment.content, _document(deployment)),
+        )
+
+    def end_unfinished(self) -> None:
+        """Mark jobs and deployments as ended that an earlier server did not see the end of."""
         for content in self.contents():
             for job in self.jobs(content):
                 if job.ended is None:
                     self.save_job(replace(job, ended=now()))
+            for one in self.deployments(content):
+                if one.ended is None:
+                    ended = replace(one, ended=now(), code=1, error=_INTERRUPTED)
+                    self.save_deployment(ended)
 
     def names(self, kind: NameKind) -> tuple[StoredName, ...]:
         """Return all that there is of a kind, oldest first."""
@@ -322,55 +368,10 @@ class State:
     def _rows(self, kind: type[_Row], query: str, *values: object) -> Iterator[_Row]:
         for number, document in self._database.execute(query, values):
             fields: dict[str, Any] = json.loads(document)
-            yield kind(**fields) if kind is StoredJob else kind(**fields | {"id": number})
+            # A later version may have written fields that this one does not know.
+            known = {name: fields[name] for name in kind.__dataclass_fields__ if name in fields}
+            yield kind(**known | {"id": number})
 
 
-def _document(row: StoredContent | StoredBundle | StoredJob) -> str:
+def _document(row: StoredContent | StoredBundle | StoredJob | StoredDeployment) -> str:
     return json.dumps(asdict(row))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogEntry:
-    """One line that a content process wrote."""
-
-    source: Literal["stdout", "stderr"]
-    timestamp: str
-    data: str
-
-
-class JobLog:
-    """Takes the lines of one job, and hides in them what must not show."""
-
-    def __init__(self, path: Path, hide: Callable[[str], str] = str) -> None:
-        self._hide = hide
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._file = os.fdopen(descriptor, "a", encoding="utf-8")
-        self._tail: deque[str] = deque(maxlen=_TAIL)
-
-    def write(self, source: Literal["stdout", "stderr"], line: str) -> str:
-        """Add one line, and return it as it may be shown."""
-        line = self._hide(line)
-        self._tail.append(line)
-        entry = LogEntry(source=source, timestamp=now(), data=line)
-        self._file.write(json.dumps(asdict(entry)) + "\n")
-        self._file.flush()
-        return line
-
-    @property
-    def tail(self) -> tuple[str, ...]:
-        """The last lines."""
-        return tuple(self._tail)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-
-def read_log(path: Path) -> tuple[LogEntry, ...]:
-    """Return what a job wrote; nothing if its file is gone."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return ()
-    return tuple(LogEntry(**json.loads(line)) for line in text.splitlines())

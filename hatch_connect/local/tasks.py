@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -12,50 +13,43 @@ from hatch_connect.errors import HatchConnectError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
+    from hatch_connect.local.logs import JobLog, Logs
+
 log = logging.getLogger(__name__)
+_KEPT = 100
 
 
 class Task:
-    """One piece of work: its output so far, and how it ended."""
+    """One piece of work: its log, which grows until it is finished, and how it ended."""
 
-    def __init__(self) -> None:
-        self.id = uuid4().hex
-        self.output: list[str] = []
+    def __init__(self, task_id: str, log: JobLog) -> None:
+        self.id = task_id
+        self.log = log
         self.finished = False
         self.code = 0
         self.error = ""
-        self._news = asyncio.Event()
 
     def write(self, line: str) -> None:
         """Add a line to the output."""
-        self.output.append(line)
-        self._wake()
+        self.log.write("stdout", line)
 
     def finish(self, error: str = "") -> None:
         """End the task, with code 1 if there is an error."""
         self.finished = True
         self.error = error
         self.code = 1 if error else 0
-        self._wake()
 
     async def wait(self, first: int, seconds: float) -> None:
         """Return when there is a line from number `first` on, or an end, or after `seconds`."""
-        try:
-            async with asyncio.timeout(seconds):
-                while not self.finished and len(self.output) <= first:
-                    await self._news.wait()
-        except TimeoutError:
-            return
-
-    def _wake(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.log.wait(first), seconds)
 
 
 class Tasks:
-    """All tasks since the server started."""
+    """The tasks that run, and the last ones that have finished."""
 
-    def __init__(self) -> None:
+    def __init__(self, logs: Logs) -> None:
+        self._logs = logs
         self._tasks: dict[str, Task] = {}
         self._running: set[asyncio.Task[None]] = set()
 
@@ -63,11 +57,22 @@ class Tasks:
         """Return the task of that id."""
         return self._tasks.get(task_id)
 
-    def start(self, work: Callable[[Task], Awaitable[None]]) -> Task:
-        """Begin work in the background; an error of ours that it raises ends its task."""
-        task = Task()
+    def start(
+        self,
+        work: Callable[[Task], Awaitable[None]],
+        ended: Callable[[Task], None] = lambda _task: None,
+    ) -> Task:
+        """Begin work in the background; an error of ours that it raises ends its task.
+
+        `ended` is called with the finished task, before anybody else learns of its end.
+        """
+        task_id = uuid4().hex
+        task = Task(task_id, self._logs.open(task_id))
+        finished = [known for known, one in self._tasks.items() if one.finished]
+        for known in finished[:-_KEPT]:
+            del self._tasks[known]
         self._tasks[task.id] = task
-        running = asyncio.create_task(self._run(task, work))
+        running = asyncio.create_task(self._run(task, work, ended))
         self._running.add(running)
         running.add_done_callback(self._running.discard)
         return task
@@ -78,7 +83,12 @@ class Tasks:
             running.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def _run(self, task: Task, work: Callable[[Task], Awaitable[None]]) -> None:
+    async def _run(
+        self,
+        task: Task,
+        work: Callable[[Task], Awaitable[None]],
+        ended: Callable[[Task], None],
+    ) -> None:
         try:
             await work(task)
         except HatchConnectError as error:
@@ -92,6 +102,9 @@ class Tasks:
             task.finish("Internal error of the server; see its log.")
         else:
             task.finish()
+        finally:
+            ended(task)
+            task.log.close()
 
 
 async def until_first(*works: Coroutine[None, None, object]) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -7,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hatch_connect.local.api.content import DEFAULTS
+from hatch_connect.local.logs import JobLog, read_log
 from hatch_connect.local.state import (
-    JobLog,
     State,
     StoredBundle,
     StoredContent,
+    StoredDeployment,
     StoredJob,
-    read_log,
 )
 from hatch_connect.secret import Secret
 
@@ -44,33 +45,44 @@ def _job(content: StoredContent, key: str) -> StoredJob:
     return StoredJob(key=key, content=content.id, bundle=1, tag="run_app", started="then")
 
 
+def _deployment(content: StoredContent, task_id: str) -> StoredDeployment:
+    return StoredDeployment(id=task_id, content=content.id, bundle=1, activate=True, started="then")
+
+
 def test_everything_is_on_disk_at_once(kept: State, content: StoredContent, tmp_path: Path) -> None:
     bundle = kept.add_bundle(StoredBundle(id=0, content=content.id, created="then", size=3))
     kept.set_variables(content, {"A": Secret("1")})
     kept.save_content(replace(content, active_bundle=bundle.id))
     kept.save_bundle(replace(bundle, environment="e", metadata={"a": "b"}))
     kept.save_job(_job(content, "k"))
+    kept.save_deployment(_deployment(content, "t"))
 
     again = _reopened(kept, tmp_path)
 
     assert again.contents() == (replace(content, active_bundle=bundle.id),)
     assert again.bundle(bundle.id) == replace(bundle, environment="e", metadata={"a": "b"})
     assert again.variables(content) == {"A": Secret("1")}
-    assert again.jobs(content) == (_job(content, "k"),)
+    assert again.jobs(content) == (replace(_job(content, "k"), id=1),)
+    assert again.deployments(content) == (_deployment(content, "t"),)
+    assert again.deployment("t") == _deployment(content, "t")
+    assert again.deployment("none") is None
 
 
 def test_what_belongs_to_content_goes_with_it(kept: State, content: StoredContent) -> None:
     bundle = kept.add_bundle(StoredBundle(id=0, content=content.id, created="then", size=3))
     kept.set_variables(content, {"A": Secret("1")})
     kept.save_job(_job(content, "k"))
+    kept.save_deployment(_deployment(content, "t"))
 
     kept.remove_content(content)
     kept.save_job(_job(content, "late"))
+    kept.save_deployment(_deployment(content, "late"))
 
     assert kept.content(content.guid) is None
     assert kept.bundle(bundle.id) is None
     assert kept.variables(content) == {}
     assert kept.jobs(content) == ()
+    assert kept.deployments(content) == ()
 
 
 def test_numbers_are_not_given_twice(kept: State, content: StoredContent) -> None:
@@ -79,15 +91,35 @@ def test_numbers_are_not_given_twice(kept: State, content: StoredContent) -> Non
     assert kept.add_content("one", DEFAULTS).id > content.id
 
 
+def test_fields_of_a_later_version_are_left_out(
+    kept: State, content: StoredContent, tmp_path: Path
+) -> None:
+    kept.save_content(content)
+    database = sqlite3.connect(tmp_path / "state.sqlite3")
+    with database:
+        database.execute("UPDATE content SET document = json_set(document, '$.later', 1)")
+    database.close()
+
+    assert kept.contents() == (content,)
+
+
 def test_jobs_that_nobody_saw_the_end_of(kept: State, content: StoredContent) -> None:
     kept.save_job(_job(content, "open"))
     kept.save_job(replace(_job(content, "done"), ended="once"))
 
-    kept.end_jobs()
+    kept.save_deployment(_deployment(content, "begun"))
+    done = replace(_deployment(content, "done"), ended="once", code=0)
+    kept.save_deployment(done)
+
+    kept.end_unfinished()
 
     ended = {job.key: job.ended for job in kept.jobs(content)}
     assert ended["done"] == "once"
     assert ended["open"] not in {None, "once"}
+    begun = kept.deployment("begun")
+    assert begun
+    assert (begun.code, bool(begun.ended), "Deploy again" in begun.error) == (1, True, True)
+    assert kept.deployment("done") == done
 
 
 def test_a_log_keeps_its_lines(tmp_path: Path) -> None:

@@ -1,35 +1,47 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 from support.waiting import PATIENCE
 
 from hatch_connect.errors import BundleError
+from hatch_connect.local.logs import Logs
 from hatch_connect.local.processes import lines
 from hatch_connect.local.tasks import Task, Tasks
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def test_who_waits_is_woken_by_a_line() -> None:
+
+def test_who_waits_is_woken_by_a_line(tmp_path: Path) -> None:
     async def work(task: Task) -> None:
         await asyncio.sleep(0.05)
         task.write("one")
-        await asyncio.sleep(60)
+        await asyncio.sleep(3600)
 
-    async def follow() -> list[str]:
-        tasks = Tasks()
+    async def follow() -> None:
+        logs = Logs(tmp_path)
+        tasks = Tasks(logs)
         task = tasks.start(work)
         assert tasks.get(task.id) is task
-        await task.wait(0, 30)
+        await task.wait(0, PATIENCE)
+        assert [entry.data for entry in logs.read(task.id)] == ["one"]
         await tasks.stop()
         assert (task.finished, task.code, task.error) == (True, 1, "The server is stopping.")
-        return task.output
 
-    assert asyncio.run(follow()) == ["one"]
+    asyncio.run(follow())
 
 
-def test_waiting_ends_in_time() -> None:
-    asyncio.run(asyncio.wait_for(Task().wait(0, 0.05), PATIENCE))
+def test_waiting_ends_in_time(tmp_path: Path) -> None:
+    async def follow() -> None:
+        task = Task("t", Logs(tmp_path).open("t"))
+        await asyncio.wait_for(task.wait(0, 0.05), PATIENCE)
+        assert not task.finished
+        task.log.close()
+
+    asyncio.run(follow())
 
 
 @pytest.mark.parametrize(
@@ -40,19 +52,81 @@ def test_waiting_ends_in_time() -> None:
         (ValueError("a bug"), "Internal error of the server; see its log."),
     ],
 )
-def test_how_a_task_ends(raised: Exception | None, error: str) -> None:
+def test_how_a_task_ends(tmp_path: Path, raised: Exception | None, error: str) -> None:
     async def work(_task: Task) -> None:
         if raised:
             raise raised
 
     async def follow() -> Task:
-        task = Tasks().start(work)
-        await task.wait(0, 30)
+        told: list[Task] = []
+        task = Tasks(Logs(tmp_path)).start(work, told.append)
+        await task.wait(0, PATIENCE)
+        assert told == [task]
         return task
 
     task = asyncio.run(follow())
 
     assert (task.finished, task.code, task.error) == (True, 1 if error else 0, error)
+
+
+def test_only_the_last_tasks_are_remembered(tmp_path: Path) -> None:
+    async def work(_task: Task) -> None:
+        return
+
+    async def follow() -> list[bool]:
+        tasks = Tasks(Logs(tmp_path))
+        started = []
+        for _number in range(150):
+            started.append(tasks.start(work))
+            await started[-1].wait(0, PATIENCE)
+        return [tasks.get(task.id) is not None for task in started]
+
+    known = asyncio.run(follow())
+
+    assert known.count(True) < 150
+    assert known == sorted(known)  # the first ones are forgotten
+
+
+def test_a_log_is_followed_until_it_ends(tmp_path: Path) -> None:
+    async def follow() -> None:
+        logs = Logs(tmp_path)
+        log = logs.open("k")
+        for number in range(3):
+            log.write("stdout", f"{number}")
+        seen: list[str] = []
+        behind = asyncio.Event()
+
+        async def read(first: int) -> None:
+            async for entry in logs.follow("k", first):
+                seen.append(entry.data)
+                if entry.data == "2":
+                    log.write("stderr", "while it is read")
+                if entry.data == "while it is read":
+                    behind.set()
+                if entry.data == "late":
+                    log.close()
+
+        reading = asyncio.create_task(read(1))
+        ahead = asyncio.create_task(read(5))
+        await behind.wait()
+        log.write("stdout", "late")
+        await asyncio.wait_for(asyncio.gather(reading, ahead), PATIENCE)
+        assert seen == ["1", "2", "while it is read", "late"]
+        assert [entry.data async for entry in logs.follow("k", 3)] == seen[2:]
+        assert [entry async for entry in logs.follow("none")] == []
+
+    asyncio.run(follow())
+
+
+def test_half_a_line_of_a_killed_server_is_left_out(tmp_path: Path) -> None:
+    logs = Logs(tmp_path)
+    log = logs.open("k")
+    log.write("stdout", "whole")
+    log.close()
+    with logs.path("k").open("a") as file:
+        file.write('{"source": "stdo')
+
+    assert [entry.data for entry in logs.read("k")] == ["whole"]
 
 
 @pytest.mark.parametrize(

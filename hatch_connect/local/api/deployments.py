@@ -20,16 +20,15 @@ from hatch_connect.local.api.requests import (
     read_object,
     task_of,
 )
-from hatch_connect.local.deploy import deploy as deploy_bundle
+from hatch_connect.local.deploy import start_deployment
 from hatch_connect.local.machine import machine_of
-from hatch_connect.local.state import read_log
+from hatch_connect.local.tasks import Task
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from hatch_connect.local.machine import Machine
     from hatch_connect.local.state import StoredBundle, StoredContent, StoredJob
-    from hatch_connect.local.tasks import Task
 
 _LONGEST_WAIT = 30
 _LOG_LINES = 5000
@@ -57,27 +56,30 @@ async def deploy(request: Request) -> Response:
             " cannot be deployed to it.",
         )
 
-    async def work(running: Task) -> None:
-        await deploy_bundle(machine, bundle, running, activate=activate)
-
-    return JSONResponse({"task_id": machine.tasks.start(work).id}, status_code=202)
+    begun = start_deployment(machine, bundle, activate=activate)
+    return JSONResponse({"task_id": begun.id}, status_code=202)
 
 
 async def task(request: Request) -> Response:
     """`GET v1/tasks/{id}`: the output from line `first` on, or an end, after `wait` s at most."""
     first = read_number(request, "first")
     wait = min(read_number(request, "wait"), _LONGEST_WAIT)
-    found = task_of(request)
-    await found.wait(first, wait)
+    machine, found = machine_of(request), task_of(request)
+    if isinstance(found, Task):
+        await found.wait(first, wait)
+        finished = found.finished
+    else:
+        finished = found.ended is not None
+    lines = [entry.data for entry in machine.logs.read(found.id)]
     return JSONResponse(
         {
             "id": found.id,
-            "output": found.output[first:],
+            "output": lines[first:],
             "result": None,
-            "finished": found.finished,
-            "code": found.code,
+            "finished": finished,
+            "code": found.code or 0,
             "error": found.error,
-            "last": len(found.output),
+            "last": len(lines),
         }
     )
 
@@ -99,7 +101,7 @@ async def job_log(request: Request) -> Response:
     """`GET v1/content/{guid}/jobs/{key}/log`: the last 5,000 lines, or `maxLogLines`."""
     found = job_of(request, content_of(request))
     most = read_number(request, "maxLogLines") or _LOG_LINES
-    entries = read_log(machine_of(request).log_path(found.key))
+    entries = machine_of(request).logs.read(found.key)
     return JSONResponse({"entries": [asdict(entry) for entry in entries[-most:]]})
 
 

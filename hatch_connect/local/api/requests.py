@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from hatch_connect.local.state import StoredBundle, StoredContent, StoredJob
+    from hatch_connect.local.state import (
+        StoredBundle,
+        StoredContent,
+        StoredDeployment,
+        StoredJob,
+    )
     from hatch_connect.local.tasks import Task
 
 Result = TypeVar("Result")
@@ -234,9 +239,10 @@ def find_bundle(machine: Machine, content: StoredContent, bundle_id: str) -> Sto
     return bundle
 
 
-def task_of(request: Request) -> Task:
-    """Return the task that the path names; raises ApiError."""
-    task = machine_of(request).tasks.get(request.path_params["task"])
+def task_of(request: Request) -> Task | StoredDeployment:
+    """Return the task that the path names, or what is left of an earlier one; raises ApiError."""
+    machine, task_id = machine_of(request), request.path_params["task"]
+    task = machine.tasks.get(task_id) or machine.state.deployment(task_id)
     if task is None:
         raise ApiError(404, UNKNOWN_TASK, "The task does not exist.")
     return task
