@@ -1,0 +1,76 @@
+"""What a state folder cannot take: a full disk, a folder that is read-only or gone."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import sqlite3
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hatch_connect.errors import HatchConnectError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}
+_LITTLE = 1 << 20  # bytes free; SQLite may call a full disk an input/output error
+_NO_SPACE = "No space left on device"  # as the C library words it, and all that print its words
+
+
+class DiskError(HatchConnectError):
+    """The state folder cannot be written."""
+
+
+def no_space(state: Path) -> DiskError:
+    """Return the error for a full disk."""
+    return DiskError(
+        f"No space left in {state}.",
+        hint="Free some: `hatch-connect local --prune` removes what no content needs any more.",
+    )
+
+
+def tells_no_space(line: str) -> bool:
+    """Return whether a line of a program's output says that the disk is full."""
+    return _NO_SPACE in line
+
+
+def disk_error(error: BaseException, state: Path) -> DiskError | None:
+    """Return what an exception means for the state folder; None if it has another reason."""
+    if not state.is_dir():
+        gone = isinstance(error, OSError | sqlite3.OperationalError)
+        hint = "Stop the local server and start it again."
+        return DiskError(f"The state folder {state} was removed.", hint=hint) if gone else None
+    if isinstance(error, sqlite3.OperationalError):
+        return _of_database(error, state)
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in _FULL:
+        return no_space(state)
+    inside = isinstance(error.filename, str) and Path(error.filename).is_relative_to(state)
+    if error.errno in _CLOSED and inside:
+        return DiskError(f"{error.filename} cannot be written: {error.strerror}.")
+    return None
+
+
+def _of_database(error: sqlite3.OperationalError, state: Path) -> DiskError | None:
+    name: str = getattr(error, "sqlite_errorname", "")
+    failed = name.startswith("SQLITE_IOERR")
+    if name == "SQLITE_FULL" or (failed and shutil.disk_usage(state).free < _LITTLE):
+        return no_space(state)
+    if failed or name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
+        return DiskError(f"The state in {state} cannot be written: {error}.")
+    return None
+
+
+@contextmanager
+def writing(state: Path) -> Iterator[None]:
+    """Raise DiskError instead of what fails because of the state folder."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        if (told := disk_error(error, state)) is not None:
+            raise told from error
+        raise
