@@ -22,6 +22,7 @@ from hatch_connect.local import sessions
 from hatch_connect.local.api import server, thumbnails
 from hatch_connect.local.api.requests import (
     BAD_KEY,
+    UNWRITTEN,
     ApiError,
     Correlated,
     key_of,
@@ -29,6 +30,7 @@ from hatch_connect.local.api.requests import (
     refuse,
     refuse_failure,
     refuse_http,
+    refuse_unwritten,
 )
 from hatch_connect.local.api.routes import Api
 from hatch_connect.local.machine import Machine
@@ -52,6 +54,7 @@ FIRST_LEASE_SECONDS = 30.0
 _REFUSALS: dict[type[Exception], Callable[[Request, Exception], Response]] = {
     ApiError: refuse,
     HTTPException: refuse_http,
+    **dict.fromkeys(UNWRITTEN, refuse_unwritten),
     ClientDisconnect: nobody_listens,
     **sessions.REFUSALS,
 }

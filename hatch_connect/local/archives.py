@@ -21,7 +21,7 @@ from hatch_connect.bundle.manifest import MANIFEST_NAME
 from hatch_connect.errors import BundleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sized
     from pathlib import Path
 
 _Kind: TypeAlias = Literal["file", "folder", "link"]
@@ -113,20 +113,23 @@ def manifest_too_large() -> BundleError:
     return BundleError(f"manifest.json is larger than {LARGEST_MANIFEST >> 20} MiB.")
 
 
-def sizes(archive: Path) -> tuple[tuple[str, int], ...]:
+def sizes(archive: Path, stop: Event) -> tuple[tuple[str, int], ...]:
     """Return the regular files of an archive, by name; raises BundleError if it is broken."""
-    with _reading(archive) as tar:
-        found = {posixpath.normpath(member.name): member.size for member in tar if member.isreg()}
+    found: dict[str, int] = {}
+    with _reading(archive, stop) as source:
+        for member, content in source.members():
+            if content is not None:
+                found[posixpath.normpath(member.name)] = member.size
+                _check_number(found)
     return tuple(sorted(found.items()))
 
 
-def beginning(archive: Path, name: str, most: int) -> tuple[int, bytes] | None:
+def beginning(archive: Path, name: str, most: int, stop: Event) -> tuple[int, bytes] | None:
     """Return the size of a regular file in an archive and its first bytes; None if it has none."""
-    with _reading(archive) as tar:
-        for member in tar:
-            if member.isreg() and posixpath.normpath(member.name) == name:
-                stream = tar.extractfile(member)
-                return member.size, stream.read(most) if stream else b""
+    with _reading(archive, stop) as source:
+        for member, content in source.members():
+            if content is not None and posixpath.normpath(member.name) == name:
+                return member.size, content.read(most)
     return None
 
 
@@ -154,6 +157,11 @@ def _short(name: str) -> str:
 
 def _unreadable(reason: object) -> BundleError:
     return BundleError(f"The archive is not a readable .tar.gz: {reason}.")
+
+
+def _check_number(names: Sized) -> None:
+    if len(names) > MOST_NAMES:
+        raise BundleError(f"The archive contains more than {MOST_NAMES:,} files.")
 
 
 class _Member(tarfile.TarInfo):
@@ -301,8 +309,7 @@ class _Unpacking:
                 both = " and a ".join(sorted((there, kind)))
                 raise BundleError(f"{_short(name)} in the archive is both a {both}.")
             self.kinds[name] = kind
-            if len(self.kinds) > MOST_NAMES:
-                raise BundleError(f"The archive contains more than {MOST_NAMES:,} files.")
+            _check_number(self.kinds)
             name, kind = posixpath.dirname(name), "folder"
             if not name:
                 return

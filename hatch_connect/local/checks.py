@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import replace
@@ -21,8 +20,9 @@ from hatch_connect.bundle.manifest import (
     ManifestPython,
 )
 from hatch_connect.errors import BundleError, shortened
-from hatch_connect.local.archives import safe_name
+from hatch_connect.local.archives import LARGEST_MANIFEST, manifest_too_large, safe_name
 from hatch_connect.local.modes import KNOWN, MODES
+from hatch_connect.local.strict_json import parse_json
 from hatch_connect.project.content_kind import EntrypointKind
 from hatch_connect.project.discovery import SAVED_MODELS, express_script, is_quarto_project
 from hatch_connect.typed import optional
@@ -77,9 +77,9 @@ def parse_manifest(text: bytes) -> Manifest:
     what must be there.
     """
     try:
-        whole = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"manifest.json is not valid JSON: {error}") from error
+        whole = parse_json(text)
+    except ValueError as error:
+        raise BundleError(f"manifest.json is not valid JSON: {error}.") from error
     if not isinstance(whole, dict):
         raise BundleError("manifest.json is not a JSON object.")
     version = whole.get("version", 1)
@@ -115,7 +115,11 @@ def parse_manifest(text: bytes) -> Manifest:
 
 
 def _read(path: Path) -> bytes:
+    if path.is_symlink():
+        raise BundleError("manifest.json must be a file, not a link.")
     try:
+        if path.stat().st_size > LARGEST_MANIFEST:
+            raise manifest_too_large()
         return path.read_bytes()
     except OSError as error:
         raise BundleError("The bundle has no manifest.json at its root.") from error

@@ -19,6 +19,7 @@ from hatch_connect.local.modes import KNOWN, MODES
 from hatch_connect.local.processes import run_logged
 from hatch_connect.local.pythons import choose_installed
 from hatch_connect.local.state import StoredDeployment, now
+from hatch_connect.local.tasks import in_thread
 from hatch_connect.project.content_kind import QUARTO_PROJECTS
 from hatch_connect.project.discovery import is_quarto_project
 
@@ -170,8 +171,11 @@ async def _unpacked(deployment: _Deployment, bundle: StoredBundle) -> tuple[Path
         return root, manifest
     deployment.task.write(f"Unpacking and checking bundle {bundle.id}")
     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+    archive = machine.archive(bundle)
+    if not archive.is_file():
+        raise BundleError("The archive of this bundle no longer exists: upload it again.")
     try:
-        root = await asyncio.to_thread(unpack, machine.archive(bundle), folder)
+        root = await in_thread(lambda stop: unpack(archive, folder, stop))
         manifest = await asyncio.to_thread(check, root)
     except BaseException:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

@@ -14,6 +14,8 @@ from hatch_connect.errors import HatchConnectError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+RESERVE = 16 << 20
+"""Bytes of the disk that no upload takes, for what else the server writes."""
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}
 _LITTLE = 1 << 20  # bytes free; SQLite may call a full disk an input/output error

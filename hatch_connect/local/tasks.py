@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from threading import Event
+from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
 from hatch_connect.errors import HatchConnectError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _KEPT = 100
+_Done = TypeVar("_Done")
 
 
 class Task:
@@ -105,6 +107,22 @@ class Tasks:
         finally:
             ended(task)
             task.log.close()
+
+
+async def in_thread(work: Callable[[Event], _Done]) -> _Done:
+    """Return what `work` returns in a thread.
+
+    It gets an event that is set when the task that waits for it is cancelled, and must end soon
+    then: nothing goes on behind the back of a task that has ended.
+    """
+    stop = Event()
+    running = asyncio.create_task(asyncio.to_thread(work, stop))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.wait((running,))
+        raise
 
 
 async def until_first(*works: Coroutine[None, None, object]) -> None:

@@ -9,6 +9,7 @@ import tarfile
 import tempfile
 import threading
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -141,7 +142,10 @@ def test_a_safe_name_stays_inside(name: str) -> None:
         ([_member("a", tarfile.SYMTYPE, "a")], "is not in the archive"),
         ([_member("a", tarfile.LNKTYPE, "../x")], "is not allowed"),
         ([_member("a", tarfile.LNKTYPE, "nowhere")], "does not point to a file"),
-        ([_member("a", tarfile.LNKTYPE, "b"), _member("b", tarfile.LNKTYPE, "a")], "does not poin"),
+        (
+            [_member("a", tarfile.LNKTYPE, "b"), _member("b", tarfile.LNKTYPE, "a")],
+            "not point to a",
+        ),
         ([_member("a"), _member("a/b")], "'a' in the archive is both a file and a folder"),
         ([_member("a/b"), _member("a")], "'a' in the archive is both a file and a folder"),
         ([_member("a/b/c"), _member("./a/b")], "'a/b' in the archive is both a file and a folder"),
@@ -355,7 +359,8 @@ def test_any_archive(
             real = [file.resolve(strict=True) for file in folder.rglob("*")]
             assert all(file.is_relative_to(folder.resolve()) for file in real)
         assert {each.name for each in Path(name).iterdir()} <= {"unpacked", path.name}
-        manifest_bytes(path)
+        with suppress(BundleError):
+            manifest_bytes(path)
 
 
 def test_the_manifest_is_read_at_any_position(tmp_path: Path) -> None:

@@ -1,122 +1,43 @@
-"""`v1/content/{guid}/bundles`; an archive is streamed to disk, its digests taken on the way."""
+"""`v1/content/{guid}/bundles`: archives that were uploaded."""
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import hashlib
-import json
-import os
-import tempfile
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
 
-from starlette.datastructures import UploadFile
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from hatch_connect.bundle.archive import Tally
 from hatch_connect.errors import BundleError
+from hatch_connect.local.api.receiving import receive, temporary
 from hatch_connect.local.api.requests import (
     ACTIVE_BUNDLE,
     BAD_ARCHIVE,
-    BAD_CHECKSUM,
-    EMPTY_BUNDLE,
+    BAD_MANIFEST,
+    BUNDLE_GONE,
     ApiError,
     bundle_of,
     content_of,
-    invalid,
     read_page,
 )
 from hatch_connect.local.archives import beginning, manifest_bytes, sizes
 from hatch_connect.local.checks import parse_manifest
 from hatch_connect.local.machine import machine_of
 from hatch_connect.local.state import StoredBundle, now
+from hatch_connect.local.tasks import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
+    from threading import Event
 
     from starlette.requests import Request
 
     from hatch_connect.local.state import StoredContent
 
-_CHUNK = 1 << 20
 _PREVIEW = 1 << 20  # of a file in an archive
-_NO_ARCHIVE, _BROKEN, _NO_SUCH_FILE = 28, 135, 278
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
-
-
-@contextmanager
-def _temporary(folder: Path) -> Iterator[Path]:
-    """Yield a file to receive into, which is gone afterwards unless it was moved."""
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=folder, prefix="upload-")
-    os.close(descriptor)
-    try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-async def _receive(request: Request, path: Path) -> tuple[int, dict[str, str]]:
-    """Write the archive of a request to `path`, and return its size and what is noted of it.
-
-    It is the body itself, or the part `archive` of a form. Raises ApiError if it is empty, or
-    not what `X-Content-Checksum` announces.
-    """
-    if request.headers.get("content-type", "").startswith("multipart/form-data"):
-        if not machine_of(request).setup.claims.release.has("behaviour", "bundle metadata"):
-            # It takes any body for an archive.
-            raise ApiError(400, BAD_ARCHIVE, "The bundle cannot be unpacked.")
-        async with request.form() as form:
-            archive = form.get("archive")
-            if not isinstance(archive, UploadFile):
-                raise invalid("The form has no file 'archive'.")
-            metadata = _metadata(form.get("metadata"))
-            tally, sha1 = await _store(_parts(archive), path)
-    else:
-        metadata = {}
-        tally, sha1 = await _store(request.stream(), path)
-    if not tally.size:
-        raise ApiError(400, EMPTY_BUNDLE, "The bundle is empty.")
-    announced = request.headers.get("x-content-checksum")
-    if announced and announced != base64.b64encode(tally.md5.digest()).decode():
-        raise ApiError(400, BAD_CHECKSUM, "The bundle does not match the announced checksum.")
-    return tally.size, {
-        **metadata,
-        "archive_md5": tally.md5.hexdigest(),
-        "archive_sha1": sha1,
-    }
-
-
-async def _parts(archive: UploadFile) -> AsyncIterator[bytes]:
-    while chunk := await archive.read(_CHUNK):
-        yield chunk
-
-
-async def _store(chunks: AsyncIterator[bytes], path: Path) -> tuple[Tally, str]:
-    """Write what arrives to `path`, and return its size and MD5, and its SHA-1."""
-    sha1 = hashlib.sha1(usedforsecurity=False)
-    with path.open("wb") as file:
-        tally = Tally(file)
-        async for chunk in chunks:
-            sha1.update(chunk)
-            await asyncio.to_thread(tally.write, chunk)
-    return tally, sha1.hexdigest()
-
-
-def _metadata(text: object) -> dict[str, str]:
-    if text is None:
-        return {}
-    try:
-        parsed = json.loads(text if isinstance(text, str) else "")
-    except ValueError as error:
-        raise invalid(f"The part 'metadata' is not JSON: {error}") from error
-    if not isinstance(parsed, dict) or not all(isinstance(v, str) for v in parsed.values()):
-        raise invalid("The part 'metadata' is not a JSON object of strings.")
-    return parsed
+_NO_SUCH_FILE = 278
+_Read = TypeVar("_Read")
 
 
 def _bundle_json(bundle: StoredBundle, content: StoredContent) -> dict[str, object]:
@@ -141,21 +62,27 @@ def _bundle_json(bundle: StoredBundle, content: StoredContent) -> dict[str, obje
 async def upload(request: Request) -> Response:
     """`POST`: the archive as the body, or in a form with metadata."""
     machine = machine_of(request)
-    content = content_of(request, changing=True)
-    with _temporary(machine.setup.folder / "bundles") as path:
-        size, metadata = await _receive(request, path)
-        app_mode = await asyncio.to_thread(_app_mode, path)
+    content_of(request, changing=True)
+    with temporary(machine.setup.folder / "bundles") as path:
+        received = await receive(request, path)
+        app_mode = await in_thread(lambda stop: _app_mode(path, stop))
+        # It may have been changed, or removed, while the archive arrived.
+        content = content_of(request, changing=True)
         bundle = machine.state.add_bundle(
             StoredBundle(
                 id=0,
                 content=content.id,
                 created=now(),
-                size=size,
-                metadata=metadata,
+                size=received.size,
+                metadata=received.metadata,
                 app_mode=app_mode,
             )
         )
-        path.replace(machine.archive(bundle))
+        try:
+            path.replace(machine.archive(bundle))
+        except OSError:
+            machine.state.remove_bundle(bundle)
+            raise
     return JSONResponse(_bundle_json(bundle, content))
 
 
@@ -187,7 +114,7 @@ async def download(request: Request) -> Response:
 async def files(request: Request) -> Response:
     """`GET .../{id}/files`: the regular files in the archive, with their sizes."""
     _bundle, archive = _archive(request)
-    found = await _read(sizes, archive)
+    found = await _read(lambda stop: sizes(archive, stop))
     return JSONResponse({"files": [{"path": name, "size": size} for name, size in found]})
 
 
@@ -195,7 +122,7 @@ async def file(request: Request) -> Response:
     """`GET .../{id}/files/{path}`: its text; null if it is binary, or longer than 1 MiB."""
     _bundle, archive = _archive(request)
     name = request.path_params["path"]
-    found = await _read(beginning, archive, name, _PREVIEW)
+    found = await _read(lambda stop: beginning(archive, name, _PREVIEW, stop))
     if found is None:
         raise ApiError(404, _NO_SUCH_FILE, f"The bundle has no file {name!r}.")
     size, start = found
@@ -214,20 +141,18 @@ async def file(request: Request) -> Response:
     return JSONResponse(described)
 
 
-async def _read(
-    how: Callable[Parameters, Result], *given: Parameters.args, **named: Parameters.kwargs
-) -> Result:
+async def _read(how: Callable[[Event], _Read]) -> _Read:
     try:
-        return await asyncio.to_thread(how, *given, **named)
+        return await in_thread(how)
     except BundleError as error:
-        raise ApiError(400, _BROKEN, str(error)) from error
+        raise ApiError(400, BAD_ARCHIVE, str(error)) from error
 
 
 def _archive(request: Request) -> tuple[StoredBundle, Path]:
     bundle = bundle_of(request, content_of(request))
     archive = machine_of(request).archive(bundle)
     if not archive.is_file():
-        raise ApiError(404, _NO_ARCHIVE, "The archive of this bundle is gone.")
+        raise ApiError(404, BUNDLE_GONE, "The archive of this bundle is gone.")
     return bundle, archive
 
 
@@ -244,8 +169,11 @@ async def delete(request: Request) -> Response:
     return Response(status_code=204)
 
 
-def _app_mode(archive: Path) -> str | None:
-    text = manifest_bytes(archive)
+def _app_mode(archive: Path, stop: Event) -> str | None:
+    try:
+        text = manifest_bytes(archive, stop)
+    except BundleError as error:
+        raise ApiError(400, BAD_MANIFEST, str(error)) from error
     try:
         return None if text is None else parse_manifest(text).metadata.app_mode
     except BundleError:

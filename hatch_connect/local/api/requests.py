@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
+import sqlite3
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
@@ -12,7 +12,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from hatch_connect.local.disk import DiskError, disk_error
 from hatch_connect.local.machine import Machine, machine_of
+from hatch_connect.local.strict_json import parse_json
 from hatch_connect.local.users import User
 
 if TYPE_CHECKING:
@@ -36,21 +38,26 @@ BAD_REQUEST = 2  # of those that have no code of their own
 NOT_FOUND = 4
 NO_RIGHTS = 22
 NAME_TAKEN = 26
+BUNDLE_GONE = 28
 BAD_KEY = 30
 BAD_MANIFEST = 38
 OTHER_APP_MODE = 48
 ACTIVE_BUNDLE = 75
 FOREIGN_BUNDLE = 82
+NOT_PARSED = 87
 XSRF = 92
 BAD_CHECKSUM = 104
 UNKNOWN_FIELD = 121
-EMPTY_BUNDLE = 125
+BAD_LENGTH = 125  # a bundle that is empty, or a body that is too large
+NOT_WRITTEN = 134
 BAD_ARCHIVE = 135
 UNKNOWN_TASK = 141
 BAD_LOAD_FACTOR = 150
 BAD_INCLUDE = 161
 LOCKED = 222
 
+_LARGEST_JSON = 2 << 20  # bytes: more than all variables that Linux gives a process
+_LONGEST_NUMBER = 18  # digits: a longer number is none that SQLite could hold
 _CORRELATION = "X-Correlation-ID"
 _FIT_TO_ECHO = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
@@ -91,6 +98,19 @@ def refuse_failure(request: Request, _error: Exception) -> Response:
     return answer
 
 
+def refuse_unwritten(request: Request, error: Exception) -> Response:
+    """Answer if the state folder could not be written; raises what has another reason."""
+    folder = machine_of(request).setup.folder
+    told = error if isinstance(error, DiskError) else disk_error(error, folder)
+    if told is None:
+        raise error
+    return refuse(request, ApiError(507, NOT_WRITTEN, str(told)))
+
+
+UNWRITTEN = (OSError, sqlite3.OperationalError, DiskError)
+"""What `refuse_unwritten` answers."""
+
+
 class Correlated:
     """Give every answer an `X-Correlation-ID`: that of its request, or a new one."""
 
@@ -129,13 +149,23 @@ def invalid(error: str) -> ApiError:
     return ApiError(400, BAD_REQUEST, error)
 
 
+async def read_body(request: Request, most: int) -> bytes:
+    """Return the body of a request; raises ApiError if it has more than `most` bytes."""
+    body = bytearray()
+    async for chunk in request.stream():
+        if len(body) <= most:
+            body += chunk
+    if len(body) > most:
+        raise ApiError(413, BAD_LENGTH, f"The request's body is larger than {most >> 20} MiB.")
+    return bytes(body)
+
+
 async def read_json(request: Request) -> object:
     """Return the body of a request; raises ApiError if it is not JSON."""
     try:
-        parsed: object = json.loads(await request.body(), parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        raise invalid(f"The request's body is not JSON: {error}") from error
-    return parsed
+        return parse_json(await read_body(request, _LARGEST_JSON))
+    except ValueError as error:
+        raise ApiError(400, NOT_PARSED, f"The request's body is not JSON: {error}.") from error
 
 
 async def read_object(request: Request, known: Collection[str]) -> dict[str, object]:
@@ -156,15 +186,12 @@ def as_object(parsed: object, known: Collection[str]) -> dict[str, object]:
     return parsed
 
 
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is not a number in JSON")
-
-
 def read_number(request: Request, name: str) -> int:
     """Return a whole number of a request's query, 0 if it is missing; raises ApiError."""
     text = request.query_params.get(name, "0")
-    if not text.isascii() or not text.isdigit():
-        raise invalid(f"The parameter {name!r} must be a whole number, not {text!r}.")
+    if not text.isascii() or not text.isdigit() or len(text) > _LONGEST_NUMBER:
+        shown = repr(text[: _LONGEST_NUMBER + 1])
+        raise invalid(f"The parameter {name!r} must be a whole number, not {shown}.")
     return int(text)
 
 
@@ -229,8 +256,7 @@ def bundle_of(request: Request, content: StoredContent) -> StoredBundle:
 
 def find_bundle(machine: Machine, content: StoredContent, bundle_id: str) -> StoredBundle:
     """Return the bundle of that id; raises ApiError if it is none, or another content's."""
-    # A longer number is none that SQLite could hold.
-    known = bundle_id.isascii() and bundle_id.isdigit() and len(bundle_id) <= 18  # noqa: PLR2004
+    known = bundle_id.isascii() and bundle_id.isdigit() and len(bundle_id) <= _LONGEST_NUMBER
     bundle = machine.state.bundle(int(bundle_id)) if known else None
     if bundle is None:
         raise missing()

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from hatch_connect.local.api.requests import content_of, invalid, missing
+from hatch_connect.local.api.requests import content_of, invalid, missing, read_body
 from hatch_connect.local.machine import machine_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+_LARGEST = 5 << 20  # bytes
 _PICTURES = {
     b"\x89PNG": "image/png",
     b"\xff\xd8": "image/jpeg",
@@ -27,7 +28,7 @@ async def thumbnail(request: Request) -> Response:
     content = content_of(request, changing=request.method != "GET")
     path = machine_of(request).thumbnail(content)
     if request.method == "PUT":
-        if not (body := await request.body()):
+        if not (body := await read_body(request, _LARGEST)):
             raise invalid("The thumbnail is empty.")
         path.parent.mkdir(exist_ok=True)
         await asyncio.to_thread(path.write_bytes, body)
