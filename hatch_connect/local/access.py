@@ -22,12 +22,13 @@ def app_role(state: State, content: StoredContent, user: User | None) -> AppRole
     if user is not None and content.owner == user.guid:
         return "owner"
     roles = _listed(state, content, user)
-    if "owner" in roles:  # the permissions' word for a collaborator
+    # The permissions' word for a collaborator, which an account of viewers cannot be.
+    if user is not None and "owner" in roles and user.role != "viewer":
         return "editor"
     allowed = {
         "all": True,
         "logged_in": user is not None,
-        "acl": "viewer" in roles,
+        "acl": bool(roles),
     }
     return "viewer" if allowed[str(content.settings["access_type"])] else "none"
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS content (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, document TEXT NOT NULL);
+    id INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, name TEXT NOT NULL,
+    document TEXT NOT NULL, UNIQUE (owner, name));
 CREATE TABLE IF NOT EXISTS variable (
     content INTEGER NOT NULL REFERENCES content ON DELETE CASCADE,
     name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (content, name));
@@ -42,10 +43,37 @@ CREATE TABLE IF NOT EXISTS link (
     content INTEGER NOT NULL REFERENCES content ON DELETE CASCADE,
     named INTEGER NOT NULL REFERENCES named ON DELETE CASCADE,
     role TEXT NOT NULL, PRIMARY KEY (content, named));
+CREATE TABLE IF NOT EXISTS account (
+    named INTEGER PRIMARY KEY REFERENCES named ON DELETE CASCADE, document TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS member (
+    team INTEGER NOT NULL REFERENCES named ON DELETE CASCADE,
+    user INTEGER NOT NULL REFERENCES named ON DELETE CASCADE, PRIMARY KEY (team, user));
 """
 OWN_GUID = "5f2c6a3e-0d0b-4c8e-9a51-6d7c1b0f4e21"
 OWN_NAME = "local"
 """The developer's own user, who administers the server with the key of its state folder."""
+
+_VERSION = 1
+# To 1: names of content were unique on the whole server, not for each owner.
+_TO_1 = """
+BEGIN;
+CREATE TABLE owned (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, name TEXT NOT NULL,
+    document TEXT NOT NULL, UNIQUE (owner, name));
+INSERT INTO owned
+    SELECT id,
+        coalesce(json_extract(document, '$.owner'), '5f2c6a3e-0d0b-4c8e-9a51-6d7c1b0f4e21'),
+        name, document
+    FROM content;
+INSERT INTO sqlite_sequence (name, seq) SELECT 'owned', 0
+    WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'owned');
+UPDATE sqlite_sequence SET seq = (SELECT max(seq) FROM sqlite_sequence
+    WHERE name IN ('content', 'owned')) WHERE name = 'owned';
+DROP TABLE content;
+ALTER TABLE owned RENAME TO content;
+PRAGMA user_version = 1;
+COMMIT;
+"""
 
 NameKind: TypeAlias = Literal["user", "group", "tag", "integration"]
 
@@ -165,8 +193,18 @@ class State:
         # The values of variables are in it: SQLite gives its journal the mode of its file.
         os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
         self._database = sqlite3.connect(file, isolation_level=None)
+        self._migrate()
+        # Not before: what refers to a table would go while the table is made anew.
         self._database.execute("PRAGMA foreign_keys = ON")
+
+    def _migrate(self) -> None:
+        """Make the tables, or make those of an earlier version what they are now."""
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        there = self._database.execute("SELECT 1 FROM sqlite_master WHERE name = 'content'")
+        if there.fetchone() and version < 1:
+            self._database.executescript(_TO_1)
         self._database.executescript(_SCHEMA)
+        self._database.execute(f"PRAGMA user_version = {max(version, _VERSION)}")
 
     def close(self) -> None:
         """Close the file."""
@@ -193,26 +231,29 @@ class State:
         )
         return next(self._rows(StoredContent, query, key), None)
 
-    def content_by_name(self, name: str) -> StoredContent | None:
-        """Return the content of that name."""
-        query = "SELECT id, document FROM content WHERE name = ?"
-        return next(self._rows(StoredContent, query, name), None)
+    def content_by_name(self, owner: str, name: str) -> StoredContent | None:
+        """Return the content of that owner and name."""
+        query = "SELECT id, document FROM content WHERE owner = ? AND name = ?"
+        return next(self._rows(StoredContent, query, owner, name), None)
 
-    def add_content(self, name: str, settings: Mapping[str, object]) -> StoredContent:
-        """Add content; the caller has seen that the name is free."""
+    def add_content(
+        self, name: str, settings: Mapping[str, object], owner: str = OWN_GUID
+    ) -> StoredContent:
+        """Add content; the caller has seen that its owner has no other of that name."""
         content = StoredContent(
-            id=0, guid=str(uuid4()), name=name, settings=settings, created=now()
+            id=0, guid=str(uuid4()), name=name, settings=settings, created=now(), owner=owner
         )
         cursor = self._database.execute(
-            "INSERT INTO content (name, document) VALUES (?, ?)", (name, _document(content))
+            "INSERT INTO content (owner, name, document) VALUES (?, ?, ?)",
+            (owner, name, _document(content)),
         )
         return replace(content, id=cursor.lastrowid or 0)
 
     def save_content(self, content: StoredContent) -> None:
         """Write changed content."""
         self._database.execute(
-            "UPDATE content SET name = ?, document = ? WHERE id = ?",
-            (content.name, _document(content), content.id),
+            "UPDATE content SET owner = ?, name = ?, document = ? WHERE id = ?",
+            (content.owner, content.name, _document(content), content.id),
         )
 
     def remove_content(self, content: StoredContent) -> None:
@@ -343,6 +384,31 @@ class State:
     def remove_names(self, *named: StoredName) -> None:
         """Remove names, from all content too."""
         self._database.executemany("DELETE FROM named WHERE id = ?", [(one.id,) for one in named])
+
+    def accounts(self) -> dict[int, dict[str, Any]]:
+        """Return what is known of users and groups, by their numbers."""
+        rows = self._database.execute("SELECT named, document FROM account")
+        return {number: json.loads(document) for number, document in rows}
+
+    def save_account(self, named: StoredName, known: Mapping[str, object]) -> None:
+        """Write what is known of a user or a group."""
+        self._database.execute(
+            "INSERT OR REPLACE INTO account VALUES (?, ?)", (named.id, json.dumps(known))
+        )
+
+    def members(self) -> tuple[tuple[int, int], ...]:
+        """Return the numbers of groups, each with that of one of its users."""
+        return tuple(self._database.execute("SELECT team, user FROM member ORDER BY team, user"))
+
+    def add_member(self, group: StoredName, user: StoredName) -> None:
+        """Let a user be in a group."""
+        self._database.execute("INSERT OR IGNORE INTO member VALUES (?, ?)", (group.id, user.id))
+
+    def remove_member(self, group: StoredName, user: StoredName) -> None:
+        """Take a user from a group."""
+        self._database.execute(
+            "DELETE FROM member WHERE team = ? AND user = ?", (group.id, user.id)
+        )
 
     def links(self, content: StoredContent, *kinds: NameKind) -> dict[StoredName, str]:
         """Return the users, groups, tags or integrations of content, with their roles."""

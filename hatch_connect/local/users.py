@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from hatch_connect.local.state import State, StoredName
+    from hatch_connect.local.state import NameKind, State, StoredName
 
 Role: TypeAlias = Literal["administrator", "publisher", "viewer"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -51,6 +51,23 @@ class User:
     role: Role = "publisher"
     groups: tuple[str, ...] = ()
     key: Secret | None = None
+    email: str = ""
+    first_name: str = ""
+    last_name: str = ""
+    locked: bool = False
+
+
+_KNOWN = ("role", "email", "first_name", "last_name", "locked")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A group of users; `owner` and `members` hold GUIDs."""
+
+    guid: str
+    name: str
+    owner: str
+    members: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,22 +177,47 @@ class _Reading:
 
 
 class Users:
-    """All users: the developer, those of a users.toml, and those that projects have named."""
+    """All users and groups: those of a users.toml, and those that were named or created since.
+
+    At each start, a users.toml counts for whom and what it names. Keys are only there.
+    """
 
     def __init__(self, state: State, declared: Declared, own_key: Secret) -> None:
         """Add to `state` who is declared and not there yet, so that each keeps one GUID."""
         self._state = state
-        self._declared = declared
-        self._own_key = own_key
-        state.add_name("user", OWN_NAME, guid=OWN_GUID)
-        for name in declared.users:
-            state.add_name("user", name)
+        keys = {name: key for name, (_role, key) in declared.users.items()}
+        self._keys = keys | {OWN_NAME: own_key}
+        own = state.add_name("user", OWN_NAME, guid=OWN_GUID)
+        self._know(own, role="administrator")
+        for name, (role, _key) in declared.users.items():
+            self._know(state.add_name("user", name), role=role)
+        users = {one.name: one for one in state.names("user")}
         for name in declared.groups:
             state.add_name("group", name)
+        earlier = state.accounts()
+        for group in state.names("group"):
+            here = group.name in declared.groups
+            if here or earlier.get(group.id, {}).get("declared"):
+                for one in users.values():
+                    state.remove_member(group, one)
+                for member in declared.groups.get(group.name, ()):
+                    state.add_member(group, users[member])
+                self._know(group, declared=here)
 
     def __iter__(self) -> Iterator[User]:
-        """Yield all, in the order in which they came to be known."""
-        return map(self._user, self._state.names("user"))
+        """Yield all users, in the order in which they came to be known."""
+        known, named = self._state.accounts(), {one.id: one for one in self._state.names("group")}
+        groups: dict[int, list[str]] = {}
+        for group, user in self._state.members():
+            groups.setdefault(user, []).append(named[group].name)
+        for one in self._state.names("user"):
+            yield User(
+                guid=one.guid,
+                name=one.name,
+                groups=tuple(groups.get(one.id, ())),
+                key=self._keys.get(one.name),
+                **{key: value for key, value in known.get(one.id, {}).items() if key in _KNOWN},
+            )
 
     def of_guid(self, guid: object) -> User | None:
         """Return the user of that GUID."""
@@ -186,13 +228,13 @@ class Users:
         return next((user for user in self if user.name == name), None)
 
     def of_key(self, key: str) -> User | None:
-        """Return whose key it is."""
+        """Return whose key it is; nobody's if the account is locked."""
         found = None
-        for user in self:
-            known = user.key.reveal() if user.key else ""
-            if known and secrets.compare_digest(known.encode(), key.encode()):
-                found = user
-        return found
+        for name, known in self._keys.items():
+            if known and secrets.compare_digest(known.reveal().encode(), key.encode()):
+                found = name
+        user = self.named(found)
+        return None if user is None or user.locked else user
 
     @property
     def own(self) -> User:
@@ -201,10 +243,54 @@ class Users:
         assert found is not None  # noqa: S101 - added when this was made
         return found
 
-    def _user(self, stored: StoredName) -> User:
-        name = stored.name
-        role, key = self._declared.users.get(name, ("publisher", None))
-        if stored.guid == OWN_GUID:
-            role, key = "administrator", self._own_key
-        groups = tuple(group for group, names in self._declared.groups.items() if name in names)
-        return User(guid=stored.guid, name=name, role=role, groups=groups, key=key)
+    def create(self, name: str, **known: object) -> User:
+        """Add a user, who has no key."""
+        self._know(self._state.add_name("user", name), **known)
+        found = self.named(name)
+        assert found is not None  # noqa: S101 - just added
+        return found
+
+    def change(self, user: User, **known: object) -> User:
+        """Note other details of a user: a role, names, or whether the account is locked."""
+        return self.create(user.name, **known)
+
+    def groups(self) -> tuple[Group, ...]:
+        """Return all groups, in the order in which they came to be known."""
+        known, members = self._state.accounts(), self._state.members()
+        users = {one.id: one.guid for one in self._state.names("user")}
+        return tuple(
+            Group(
+                guid=one.guid,
+                name=one.name,
+                owner=known.get(one.id, {}).get("owner", OWN_GUID),
+                members=tuple(users[user] for group, user in members if group == one.id),
+            )
+            for one in self._state.names("group")
+        )
+
+    def create_group(self, name: str, owner: User) -> Group:
+        """Add a group that has no members yet."""
+        self._know(self._state.add_name("group", name), owner=owner.guid)
+        return next(one for one in self.groups() if one.name == name)
+
+    def remove_group(self, group: Group) -> None:
+        """Forget a group."""
+        self._state.remove_names(self._stored("group", group.guid))
+
+    def join(self, group: Group, user: User) -> None:
+        """Let a user be in a group."""
+        self._state.add_member(self._stored("group", group.guid), self._stored("user", user.guid))
+
+    def leave(self, group: Group, user: User) -> None:
+        """Take a user from a group."""
+        self._state.remove_member(
+            self._stored("group", group.guid), self._stored("user", user.guid)
+        )
+
+    def _stored(self, kind: NameKind, guid: str) -> StoredName:
+        return next(one for one in self._state.names(kind) if one.guid == guid)
+
+    def _know(self, named: StoredName, **known: object) -> None:
+        before = self._state.accounts().get(named.id, {})
+        if before | known != before:
+            self._state.save_account(named, before | known)

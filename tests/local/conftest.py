@@ -31,5 +31,19 @@ def api(server: LocalServer) -> Iterator[Api]:
 
 
 @pytest.fixture
+def ann(server: LocalServer) -> Iterator[Api]:
+    """One who asks with the key of a publisher."""
+    with asking(server, "ann") as api:
+        yield api
+
+
+@pytest.fixture
+def bob(server: LocalServer) -> Iterator[Api]:
+    """One who asks with the key of a viewer."""
+    with asking(server, "bob") as api:
+        yield api
+
+
+@pytest.fixture
 def state(tmp_path: Path) -> Path:
     return tmp_path / "a state"

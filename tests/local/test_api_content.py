@@ -142,8 +142,52 @@ def test_a_value_that_cannot_be_one(api: Api, fields: dict[str, Any]) -> None:
     assert api.ask("GET", f"v1/content/{guid}") == before
 
 
-def test_another_owner_is_refused(api: Api) -> None:
-    assert api.refused("POST", "v1/content", json={"name": "abcd", "owner_guid": "x"}) == (403, 22)
+def test_what_only_exists_later_cannot_be_created_with(api: Api) -> None:
+    for field in ({"owner_guid": "x"}, {"locked": True}):
+        assert api.refused("POST", "v1/content", json={"name": "abcd", **field}) == (400, 121)
+
+
+def test_a_name_is_free_for_each_owner(api: Api, ann: Api) -> None:
+    theirs = ann.create(name="of-both")
+    mine = api.create(name="of-both")
+    found = api.ask("GET", "v1/content", params={"name": "of-both"})
+
+    assert {one["guid"] for one in found} == {theirs, mine}
+    assert ann.refused("POST", "v1/content", json={"name": "of-both"}) == (409, 26)
+    me = ann.ask("GET", "v1/user")["guid"]
+    own = api.ask("GET", "v1/content", params={"name": "of-both", "owner_guid": me})
+    assert [one["guid"] for one in own] == [theirs]
+    assert api.refused("PATCH", f"v1/content/{mine}", json={"owner_guid": me}) == (409, 26)
+
+
+def test_administrators_give_content_to_another_owner(api: Api, ann: Api, bob: Api) -> None:
+    guids = {
+        one.ask("GET", "v1/user")["username"]: one.ask("GET", "v1/user")["guid"]
+        for one in (api, ann, bob)
+    }
+    path = f"v1/content/{api.create()}"
+    grant = {"principal_guid": guids["ann"], "principal_type": "user", "role": "owner"}
+    api.ask("POST", f"{path}/permissions", json=grant)
+
+    assert ann.refused("PATCH", path, json={"owner_guid": guids["ann"]}) == (403, 22)
+    nobodies: tuple[object, ...] = (guids["bob"], "x", 1, [])
+    for nobody in nobodies:
+        assert api.refused("PATCH", path, json={"owner_guid": nobody}) == (400, 156)
+    changed = api.ask("PATCH", path, json={"owner_guid": guids["ann"]})
+
+    assert (changed["owner_guid"], changed["app_role"]) == (guids["ann"], "none")
+    assert ann.ask("GET", path, params={"include": "owner"})["owner"]["username"] == "ann"
+    assert ann.ask("GET", f"{path}/permissions") == []
+
+
+def test_what_only_administrators_may_set(api: Api, ann: Api) -> None:
+    guid = ann.create(run_as=None, run_as_current_user=False)
+
+    for field in ({"run_as": "root"}, {"run_as_current_user": True}, {"service_account_name": "a"}):
+        assert ann.refused("PATCH", f"v1/content/{guid}", json=field) == (403, 22)
+        assert ann.refused("POST", "v1/content", json={"name": "abcd", **field}) == (403, 22)
+        api.ask("PATCH", f"v1/content/{guid}", json=field)
+        ann.ask("PATCH", f"v1/content/{guid}", json=field)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +198,8 @@ def test_a_body_that_is_no_object(api: Api, body: bytes) -> None:
 
 
 def test_locked_content_can_only_be_unlocked(api: Api) -> None:
-    guid = api.create(locked=True)
+    guid = api.create()
+    api.ask("PATCH", f"v1/content/{guid}", json={"locked": True})
     path = f"v1/content/{guid}"
 
     assert api.refused("PATCH", path, json={"title": "Another"}) == (403, 222)

@@ -263,7 +263,8 @@ def test_integrations_are_set_as_a_whole(api: Api, people: dict[str, dict[str, A
 
 
 def test_locked_content_keeps_all_of_it(api: Api, people: dict[str, dict[str, Any]]) -> None:
-    path = f"v1/content/{api.create(locked=True)}"
+    path = f"v1/content/{api.create()}"
+    api.ask("PATCH", path, json={"locked": True})
 
     for method, what, body in (
         ("POST", "permissions", _grant(people["ann"], "viewer")),

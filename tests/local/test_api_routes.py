@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         ("GET", "v1/instrumentation/content/hits"),
         ("POST", "v1/experimental/bootstrap"),
         ("GET", "v1/content/x/schedule/history"),
-        ("POST", "v1/users"),
+        ("PUT", "v1/users"),
         ("GET", "v2/anything"),
     ],
 )
@@ -55,7 +55,7 @@ def test_what_is_not_here_is_told_to_those_with_a_key_only(api: Api) -> None:
         ("PUT", "v1/content", "GET, HEAD, POST"),
         ("POST", "server_settings", "GET, HEAD"),
         ("POST", "v1/content/x/environment", "GET, HEAD, PATCH, PUT"),
-        ("PATCH", "v1/users", "GET, HEAD"),
+        ("PATCH", "v1/users", "GET, HEAD, POST"),
         ("INVENTED", "v1/tags", "GET, HEAD, POST"),
     ],
 )

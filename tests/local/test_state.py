@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 from hatch_connect.local.api.content import DEFAULTS
 from hatch_connect.local.logs import JobLog, read_log
 from hatch_connect.local.state import (
+    OWN_GUID,
     State,
     StoredBundle,
     StoredContent,
@@ -151,3 +153,37 @@ def test_a_name_is_added_once_and_linked(kept: State, content: StoredContent) ->
     assert kept.links(content, "tag") == {}
     kept.remove_content(content)
     assert kept.links(content, "user") == {}
+
+
+def test_a_state_of_before_there_were_owners_goes_on(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "state.sqlite3")) as before:
+        before.executescript(
+            """
+            CREATE TABLE content (
+                id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,
+                document TEXT NOT NULL);
+            CREATE TABLE variable (
+                content INTEGER NOT NULL REFERENCES content ON DELETE CASCADE,
+                name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (content, name));
+            INSERT INTO content VALUES (1, 'one', '{"id": 0, "guid": "g", "name": "one",
+                "settings": {"access_type": "all"}, "created": "then"}'), (7, 'gone', '{}');
+            DELETE FROM content WHERE id = 7;
+            INSERT INTO variable VALUES (1, 'A', '1');
+            """
+        )
+
+    with closing(State(tmp_path)) as kept:
+        (content,) = kept.contents()
+        assert (content.name, content.owner, content.settings) == (
+            "one",
+            OWN_GUID,
+            {"access_type": "all"},
+        )
+        assert kept.variables(content) == {"A": Secret("1")}
+        assert kept.add_content("one", DEFAULTS, "somebody").id == 8
+        with pytest.raises(sqlite3.IntegrityError):
+            kept.add_content("one", DEFAULTS)
+        kept.remove_content(content)
+        assert kept.variables(content) == {}
+    with closing(State(tmp_path)) as again:
+        assert [one.id for one in again.contents()] == [8]

@@ -8,6 +8,7 @@ import itertools
 import os
 import subprocess
 import sys
+import tomllib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -83,8 +84,10 @@ class Api:
         return guid
 
     def visit(self, guid: str, path: str = "", **how: Any) -> httpx2.Response:
-        """Ask for the content itself, without a key."""
+        """Ask for the content itself, with the key of this client unless `headers` has another."""
         url = f"{self.server.url}/content/{guid}/{path}"
+        key = {"Authorization": self.client.headers["Authorization"]}
+        how["headers"] = key | dict(how.get("headers", {}))
         return httpx2.request(
             how.pop("method", "GET"), url, trust_env=False, timeout=PATIENCE, **how
         )
@@ -94,6 +97,8 @@ class Api:
         address = self.server.url.removeprefix("http://")
         url = f"ws://{address}/content/{guid}/{path}"
         how.setdefault("origin", self.server.url)
+        key = {"Authorization": self.client.headers["Authorization"]}
+        how["additional_headers"] = key | dict(how.get("additional_headers", {}))
         socket: ClientConnection = connect(
             url, proxy=None, max_size=None, open_timeout=PATIENCE, **how
         )
@@ -101,9 +106,13 @@ class Api:
 
 
 @contextmanager
-def asking(server: LocalServer) -> Iterator[Api]:
-    """Ask with the key of the server."""
-    headers = {"Authorization": f"Key {server.api_key.reveal()}"}
+def asking(server: LocalServer, user: str = "local") -> Iterator[Api]:
+    """Ask with the key of the server, or with that of somebody in its users.toml."""
+    key = server.api_key.reveal()
+    if user != "local":
+        people = tomllib.loads((server.state / "users.toml").read_text("utf-8"))["users"]
+        key = people[user]["key"]
+    headers = {"Authorization": f"Key {key}"}
     with httpx2.Client(headers=headers, trust_env=False, timeout=PATIENCE) as client:
         yield Api(server, client)
 

@@ -88,7 +88,7 @@ async def upload(request: Request) -> Response:
 
 async def listing(request: Request) -> Response:
     """`GET`: newest first; a page of them if `page_size` or `page_number` is asked for."""
-    content = content_of(request)
+    content = content_of(request, editing=True)
     found = [_bundle_json(bundle, content) for bundle in machine_of(request).state.bundles(content)]
     if request.query_params.get("asc_order") == "true":
         found.reverse()
@@ -99,7 +99,7 @@ async def listing(request: Request) -> Response:
 
 async def get(request: Request) -> Response:
     """`GET .../{id}`."""
-    content = content_of(request)
+    content = content_of(request, editing=True)
     return JSONResponse(_bundle_json(bundle_of(request, content), content))
 
 
@@ -149,7 +149,7 @@ async def _read(how: Callable[[Event], _Read]) -> _Read:
 
 
 def _archive(request: Request) -> tuple[StoredBundle, Path]:
-    bundle = bundle_of(request, content_of(request))
+    bundle = bundle_of(request, content_of(request, editing=True))
     archive = machine_of(request).archive(bundle)
     if not archive.is_file():
         raise ApiError(404, BUNDLE_GONE, "The archive of this bundle is gone.")

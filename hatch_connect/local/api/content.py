@@ -8,34 +8,41 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hatch_connect.local.api.declared import user_json
+from hatch_connect.local.access import app_role, may_see
+from hatch_connect.local.api.people import user_json
 from hatch_connect.local.api.requests import (
     BAD_INCLUDE,
     BAD_LOAD_FACTOR,
     LOCKED,
     NAME_TAKEN,
-    NO_RIGHTS,
+    NO_REMOVAL,
+    NO_UPDATE,
+    NO_VIEW,
     ApiError,
     as_object,
     content_of,
     invalid,
     missing,
+    not_allowed,
+    publisher_of,
     read_json,
     read_object,
+    user_of,
 )
 from hatch_connect.local.api.tags import tags_of
 from hatch_connect.local.machine import machine_of
-from hatch_connect.local.state import OWN_GUID
 from hatch_connect.project.validators import validate_content_name, validate_title
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import UnionType
 
     from starlette.requests import Request
 
     from hatch_connect.local.machine import Machine
     from hatch_connect.local.state import StoredContent
+    from hatch_connect.local.users import User
 
 ACCESS_TYPES = ("all", "logged_in", "acl")
 _TYPES: dict[str, type | UnionType] = {
@@ -69,14 +76,17 @@ _ORDER = {  # with Connect's codes
 }
 _NEVER_NULL: dict[str, object] = {
     "description": "",
-    "access_type": "all",
+    "access_type": "acl",
     "run_as_current_user": False,
     "locked": False,
     "locked_message": "",
 }
 DEFAULTS: dict[str, object] = dict.fromkeys(_TYPES) | _NEVER_NULL
 _INCLUDED = frozenset(("tags", "owner", "vanity_url", "bookmarked", "schedule"))
+_CREATABLE = frozenset(("name", *DEFAULTS)) - {"locked", "locked_message"}
 _WRITABLE = frozenset(("name", "owner_guid", *DEFAULTS))
+_BY_ADMINISTRATORS = ("run_as", "run_as_current_user", "service_account_name")
+_NO_LOCKING, _BAD_OWNER = 49, 156
 
 
 def _name(name: object) -> str:
@@ -87,8 +97,6 @@ def _name(name: object) -> str:
 
 def _settings(given: dict[str, object]) -> dict[str, object]:
     """Return settings that a client gave; raises ApiError if one has a wrong type or value."""
-    if given.pop("owner_guid", OWN_GUID) != OWN_GUID:
-        raise ApiError(403, NO_RIGHTS, "The owner does not exist on this server.")
     for name, value in given.items():
         kind = _TYPES[name]
         # JSON's true is no number, though Python's is.
@@ -103,13 +111,20 @@ def _settings(given: dict[str, object]) -> dict[str, object]:
     title = given.get("title")
     if isinstance(title, str) and title and validate_title(title):
         raise invalid("The title must have 3 to 1,024 characters.")
-    if given.get("access_type", "all") not in ACCESS_TYPES:
+    if given.get("access_type", "acl") not in ACCESS_TYPES:
         raise invalid(f"The field 'access_type' must be one of: {', '.join(ACCESS_TYPES)}.")
     return given
 
 
-def _in_order(settings: dict[str, object]) -> dict[str, object]:
-    """Return settings of which none is above its limit; raises ApiError."""
+def _merged(
+    user: User, before: Mapping[str, object], given: dict[str, object]
+) -> dict[str, object]:
+    """Return changed settings, of which none is above its limit; raises ApiError."""
+    settings = {**before, **_settings(given)}
+    if user.role != "administrator":
+        for name in _BY_ADMINISTRATORS:
+            if settings[name] != before[name]:
+                raise not_allowed()
     for (low, high), code in _ORDER.items():
         least, most = settings[low], settings[high]
         if isinstance(least, int | float) and isinstance(most, int | float) and least > most:
@@ -129,7 +144,8 @@ def read_include(request: Request) -> frozenset[str]:
 
 def included(machine: Machine, content: StoredContent, asked: frozenset[str]) -> dict[str, object]:
     """Return what was asked for of content besides its fields."""
-    path, owner = content.vanity_path, user_json(machine.state.names("user")[0])
+    path = content.vanity_path
+    owner = user_json(machine.users.of_guid(content.owner) or machine.users.own)
     told = {
         "tags": tags_of(machine.state, content),
         "owner": {key: owner[key] for key in ("guid", "username", "first_name", "last_name")},
@@ -140,8 +156,8 @@ def included(machine: Machine, content: StoredContent, asked: frozenset[str]) ->
     return {key: value for key, value in told.items() if key in asked}
 
 
-def content_json(machine: Machine, content: StoredContent) -> dict[str, object]:
-    """Return content as Connect describes it."""
+def content_json(machine: Machine, content: StoredContent, user: User) -> dict[str, object]:
+    """Return content as Connect describes it to a user."""
     active = machine.state.bundle(content.active_bundle or 0)
     return {
         "guid": content.guid,
@@ -166,71 +182,93 @@ def content_json(machine: Machine, content: StoredContent) -> dict[str, object]:
         "content_url": machine.content_url(content),
         "dashboard_url": machine.dashboard_url(content),
         "vanity_url": None,
-        "app_role": "owner",
+        "app_role": app_role(machine.state, content, user),
     }
 
 
 async def find(request: Request) -> Response:
-    """`GET v1/content`, all or those of a name and owner."""
-    machine = machine_of(request)
+    """`GET v1/content`: what the user may see of it, all or that of a name and owner."""
+    machine, user = machine_of(request), user_of(request)
     name, owner = (request.query_params.get(key) for key in ("name", "owner_guid"))
     asked = read_include(request)
-    found = machine.state.contents() if owner in {None, OWN_GUID} else ()
     return JSONResponse(
         [
-            content_json(machine, content) | included(machine, content, asked)
-            for content in found
+            content_json(machine, content, user) | included(machine, content, asked)
+            for content in machine.state.contents()
             if name in {None, content.name}
+            and owner in {None, content.owner}
+            and may_see(machine.state, content, user)
         ]
     )
 
 
 async def create(request: Request) -> Response:
     """`POST v1/content`."""
-    machine = machine_of(request)
-    given = await read_object(request, _WRITABLE)
+    machine, user = machine_of(request), publisher_of(request)
+    given = await read_object(request, _CREATABLE)
     name = _name(given.pop("name", None))
-    settings = _in_order(DEFAULTS | _settings(given))
-    _check_free(machine, name)
-    return JSONResponse(content_json(machine, machine.state.add_content(name, settings)))
+    settings = _merged(user, DEFAULTS, given)
+    _check_free(machine, user.guid, name)
+    content = machine.state.add_content(name, settings, user.guid)
+    return JSONResponse(content_json(machine, content, user))
 
 
 async def get(request: Request) -> Response:
     """`GET v1/content/{guid}`."""
     machine, content = machine_of(request), content_of(request)
     more = included(machine, content, read_include(request))
-    return JSONResponse(content_json(machine, content) | more)
+    return JSONResponse(content_json(machine, content, user_of(request)) | more)
 
 
 async def update(request: Request) -> Response:
     """`PATCH v1/content/{guid}`; locked content can only be unlocked."""
-    machine = machine_of(request)
+    machine, user = machine_of(request), user_of(request)
     given = await read_object(request, _WRITABLE)
-    content = content_of(request)
+    locking = "locked" in given or "locked_message" in given
+    content = content_of(request, editing=True, code=_NO_LOCKING if locking else NO_UPDATE)
     if content.settings["locked"] and given.get("locked") is not False:
         raise ApiError(403, LOCKED, "This content is locked.")
     name = _name(given.pop("name", content.name))
-    if name != content.name:
-        _check_free(machine, name)
-    settings = _in_order({**content.settings, **_settings(given)})
-    changed = replace(content, name=name, settings=settings)
+    owner = _owner(machine, content, user, given.pop("owner_guid", None))
+    if (owner, name) != (content.owner, content.name):
+        _check_free(machine, owner, name)
+    settings = _merged(user, content.settings, given)
+    changed = replace(content, owner=owner, name=name, settings=settings)
     machine.state.save_content(changed)
-    return JSONResponse(content_json(machine, changed))
+    if owner != content.owner:  # who is not on the list of those with rights
+        listed = machine.state.links(content, "user")
+        machine.state.unlink(content, *(one for one in listed if one.guid == owner))
+    return JSONResponse(content_json(machine, changed, user))
+
+
+def _owner(machine: Machine, content: StoredContent, user: User, given: object) -> str:
+    """Return whose content it shall be; raises ApiError if that cannot be."""
+    if given in (None, content.owner):
+        return content.owner
+    if user.role != "administrator":
+        raise not_allowed()
+    owner = machine.users.of_guid(given)
+    if owner is None or owner.role == "viewer":
+        raise ApiError(400, _BAD_OWNER, "The owner must be a publisher or an administrator.")
+    return owner.guid
 
 
 async def delete(request: Request) -> Response:
     """`DELETE v1/content/{guid}`."""
-    await machine_of(request).remove_content(content_of(request, changing=True))
+    content = content_of(request, changing=True, code=NO_REMOVAL)
+    await machine_of(request).remove_content(content)
     return Response(status_code=204)
 
 
 async def application(request: Request) -> Response:
     """`GET applications/{id}`, by number or GUID, from before there was `v1/content`."""
-    machine = machine_of(request)
+    machine, user = machine_of(request), user_of(request)
     wanted = request.path_params["id"]
     for content in machine.state.contents():
         if wanted in {str(content.id), content.guid}:
-            described = content_json(machine, content)
+            if not may_see(machine.state, content, user):
+                raise not_allowed(NO_VIEW)
+            described = content_json(machine, content, user)
             url = machine.content_url(content)
             return JSONResponse(described | {"id": content.id, "url": url})
     raise missing()
@@ -238,7 +276,8 @@ async def application(request: Request) -> Response:
 
 async def environment(request: Request) -> Response:
     """`GET v1/content/{guid}/environment`: the names only."""
-    return JSONResponse(list(machine_of(request).state.variables(content_of(request))))
+    content = content_of(request, editing=True)
+    return JSONResponse(list(machine_of(request).state.variables(content)))
 
 
 async def change_environment(request: Request) -> Response:
@@ -269,9 +308,9 @@ def _fits_environment(text: str) -> bool:
     return "\0" not in text and text == text.encode(errors="ignore").decode()
 
 
-def _check_free(machine: Machine, name: str) -> None:
-    if machine.state.content_by_name(name):
-        raise ApiError(409, NAME_TAKEN, f"You already have content named {name!r}.")
+def _check_free(machine: Machine, owner: str, name: str) -> None:
+    if machine.state.content_by_name(owner, name):
+        raise ApiError(409, NAME_TAKEN, f"The owner already has content named {name!r}.")
 
 
 ROUTES = (

@@ -86,20 +86,20 @@ async def task(request: Request) -> Response:
 
 async def jobs(request: Request) -> Response:
     """`GET v1/content/{guid}/jobs`, newest first."""
-    content = content_of(request)
+    content = content_of(request, editing=True)
     found = machine_of(request).state.jobs(content)
     return JSONResponse([_job_json(job, content) for job in found])
 
 
 async def job(request: Request) -> Response:
     """`GET v1/content/{guid}/jobs/{key}`."""
-    content = content_of(request)
+    content = content_of(request, editing=True)
     return JSONResponse(_job_json(job_of(request, content), content))
 
 
 async def job_log(request: Request) -> Response:
     """`GET v1/content/{guid}/jobs/{key}/log`: the last 5,000 lines, or `maxLogLines`."""
-    found = job_of(request, content_of(request))
+    found = job_of(request, content_of(request, editing=True))
     most = read_number(request, "maxLogLines") or _LOG_LINES
     entries = machine_of(request).logs.read(found.key)
     return JSONResponse({"entries": [asdict(entry) for entry in entries[-most:]]})
@@ -107,7 +107,7 @@ async def job_log(request: Request) -> Response:
 
 async def job_error(request: Request) -> Response:
     """`GET v1/content/{guid}/jobs/{key}/error`: this server diagnoses nothing."""
-    job_of(request, content_of(request))
+    job_of(request, content_of(request, editing=True))
     return Response(status_code=204)
 
 

@@ -13,6 +13,7 @@ from hatch_connect.local.api.requests import (
     as_object,
     content_of,
     invalid,
+    publisher_of,
     read_json,
 )
 from hatch_connect.local.machine import machine_of
@@ -28,6 +29,7 @@ _BAD_INTEGRATION, _TOO_MANY, _TWICE = 207, 257, 258
 
 async def integrations(request: Request) -> Response:
     """`GET v1/oauth/integrations`."""
+    publisher_of(request)
     found = machine_of(request).state.names("integration")
     return JSONResponse(
         [
@@ -51,7 +53,7 @@ async def integrations(request: Request) -> Response:
 async def associations(request: Request) -> Response:
     """`GET` or `PUT v1/content/{guid}/oauth/integrations/associations`, which sets all of them."""
     machine = machine_of(request)
-    content = content_of(request, changing=request.method != "GET")
+    content = content_of(request, editing=True, changing=request.method != "GET")
     if request.method == "PUT":
         await _associate(request, machine, content)
         return Response(status_code=204)

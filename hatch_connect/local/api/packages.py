@@ -35,7 +35,7 @@ _LOCAL = "Local"
 
 async def lockfile(request: Request) -> Response:
     """`GET v1/content/{guid}/lockfile`: what was installed for the active bundle, as pins."""
-    machine, content = machine_of(request), content_of(request)
+    machine, content = machine_of(request), content_of(request, editing=True)
     bundle = machine.state.bundle(content.active_bundle or 0)
     if bundle is None:
         raise ApiError(404, NOT_FOUND, "This content has no active bundle.")
@@ -51,7 +51,7 @@ async def lockfile(request: Request) -> Response:
 
 async def packages(request: Request) -> Response:
     """`GET v1/content/{guid}/packages`: those of the active bundle; 204 if there is none."""
-    machine, content = machine_of(request), content_of(request)
+    machine, content = machine_of(request), content_of(request, editing=True)
     bundle = machine.state.bundle(content.active_bundle or 0)
     if bundle is None:
         return Response(status_code=204)

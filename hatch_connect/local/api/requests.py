@@ -12,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from hatch_connect.local.access import may_edit, may_see
 from hatch_connect.local.disk import DiskError, disk_error
 from hatch_connect.local.machine import Machine, machine_of
 from hatch_connect.local.strict_json import parse_json
@@ -36,6 +37,9 @@ SINCE = "2026-01-01T00:00:00Z"  # of what was always there
 INTERNAL = 1
 BAD_REQUEST = 2  # of those that have no code of their own
 NOT_FOUND = 4
+NO_VIEW = 19
+NO_REMOVAL = 20
+NO_UPDATE = 21
 NO_RIGHTS = 22
 NAME_TAKEN = 26
 BUNDLE_GONE = 28
@@ -239,11 +243,38 @@ def need_administrator(request: Request) -> None:
         raise ApiError(403, NO_RIGHTS, "Only administrators may do this.")
 
 
-def content_of(request: Request, *, changing: bool = False) -> StoredContent:
-    """Return the content that the path names; raises ApiError, also for `changing` locked one."""
-    content = machine_of(request).state.content(request.path_params["guid"])
+def not_allowed(code: int = NO_RIGHTS) -> ApiError:
+    """Return the answer to a request that this user may not make."""
+    return ApiError(403, code, "You don't have permission to perform this operation.")
+
+
+def publisher_of(request: Request) -> User:
+    """Return whose key a request has; raises ApiError if its role is that of viewers."""
+    user = user_of(request)
+    if user.role == "viewer":
+        raise not_allowed()
+    return user
+
+
+def content_of(
+    request: Request, *, changing: bool = False, editing: bool = False, code: int = NO_UPDATE
+) -> StoredContent:
+    """Return the content that the path names; raises ApiError if its user may not see it.
+
+    `editing` is for what only the owner, collaborators and administrators may do or read, and
+    `changing` also for what cannot be done while the content is locked; others are refused with
+    `code`.
+    """
+    state, user = machine_of(request).state, user_of(request)
+    content = state.content(request.path_params["guid"])
     if content is None:
         raise missing()
+    if not may_see(state, content, user):
+        raise not_allowed(NO_VIEW)
+    if changing or editing:
+        publisher_of(request)
+        if not may_edit(state, content, user):
+            raise not_allowed(code)
     if changing and content.settings["locked"]:
         raise ApiError(403, LOCKED, "This content is locked.")
     return content
@@ -268,9 +299,13 @@ def find_bundle(machine: Machine, content: StoredContent, bundle_id: str) -> Sto
 def task_of(request: Request) -> Task | StoredDeployment:
     """Return the task that the path names, or what is left of an earlier one; raises ApiError."""
     machine, task_id = machine_of(request), request.path_params["task"]
-    task = machine.tasks.get(task_id) or machine.state.deployment(task_id)
+    deployment = machine.state.deployment(task_id)
+    task = machine.tasks.get(task_id) or deployment
     if task is None:
         raise ApiError(404, UNKNOWN_TASK, "The task does not exist.")
+    content = machine.state.content_by_id(deployment.content) if deployment else None
+    if content is not None and not may_edit(machine.state, content, user_of(request)):
+        raise not_allowed()
     return task
 
 

@@ -10,10 +10,10 @@ from starlette.routing import Match, Route, Router
 from hatch_connect.local.api import (
     bundles,
     content,
-    declared,
     deployments,
     oauth,
     packages,
+    people,
     search,
     server,
     tags,
@@ -31,7 +31,7 @@ ROUTES = (
     server.SETTINGS,
     *server.ROUTES,
     *content.ROUTES,
-    *declared.ROUTES,
+    *people.ROUTES,
     *tags.ROUTES,
     *search.ROUTES,
     *vanity.ROUTES,
@@ -47,11 +47,11 @@ _WRONG_METHOD = 405
 ABSENT = {
     "/v1/environments": ("POST",),
     "/v1/environments/{guid}": ("PUT", "DELETE"),
-    "/v1/groups": ("POST", "PUT"),
-    "/v1/groups/{guid}": ("POST", "DELETE"),
+    "/v1/groups": ("PUT",),
+    "/v1/groups/{guid}": ("POST",),
     "/v1/oauth/integrations": ("POST",),
-    "/v1/users": ("POST", "PUT"),
-    "/v1/users/{guid}": ("PUT", "DELETE"),
+    "/v1/users": ("PUT",),
+    "/v1/users/{guid}": ("DELETE",),
 }
 
 

@@ -44,7 +44,7 @@ async def tagged(request: Request) -> Response:
         for content in _seen(request)
         if any(wanted in upwards(tag, known) for tag in machine.state.links(content, "tag"))
     ]
-    return JSONResponse([content_json(machine, content) for content in found])
+    return JSONResponse([content_json(machine, content, user_of(request)) for content in found])
 
 
 async def search(request: Request) -> Response:
@@ -68,7 +68,8 @@ async def search(request: Request) -> Response:
             found = [content for content in found if fits(content)]
     found.sort(key=_ORDER[order], reverse=request.query_params.get("order") != "asc")
     described = [
-        content_json(machine, content) | included(machine, content, asked) for content in found
+        content_json(machine, content, user_of(request)) | included(machine, content, asked)
+        for content in found
     ]
     return page_of(request, described, more={"warnings": warnings} if warnings else {})
 

@@ -8,8 +8,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hatch_connect.local.api.content import ACCESS_TYPES
-from hatch_connect.local.api.declared import user_json
-from hatch_connect.local.api.requests import SINCE, missing
+from hatch_connect.local.api.people import user_json
+from hatch_connect.local.api.requests import SINCE, missing, publisher_of, user_of
 from hatch_connect.local.machine import machine_of
 
 if TYPE_CHECKING:
@@ -22,6 +22,12 @@ _LIMITS = (
     *("min_processes_limit", "max_processes_limit", "max_cpu_request", "max_cpu_limit"),
     *("max_memory_request", "max_memory_limit", "max_amd_gpu_limit", "max_nvidia_gpu_limit"),
 )
+_PUBLISHING = ("add_content", "publish_content", "edit_content")
+_PRIVILEGES = {
+    "viewer": (),
+    "publisher": _PUBLISHING,
+    "administrator": (*_PUBLISHING, "administer"),
+}
 
 
 async def settings(request: Request) -> Response:
@@ -57,10 +63,10 @@ async def none_installed(_request: Request) -> Response:
 
 
 async def user(request: Request) -> Response:
-    """`GET v1/user`: the one user there is."""
-    own = machine_of(request).state.names("user")[0]
-    privileges = ["add_content", "publish_content", "edit_content"]
-    return JSONResponse(user_json(own) | {"preferences": {}, "privileges": privileges})
+    """`GET v1/user`: whose key it is."""
+    asking = user_of(request)
+    more = {"preferences": {}, "privileges": list(_PRIVILEGES[asking.role])}
+    return JSONResponse(user_json(asking) | more)
 
 
 async def limits(_request: Request) -> Response:
@@ -75,11 +81,13 @@ async def applications(_request: Request) -> Response:
 
 async def environments(request: Request) -> Response:
     """`GET v1/environments`: this machine, and no image."""
+    publisher_of(request)
     return JSONResponse([await _environment(request)])
 
 
 async def environment(request: Request) -> Response:
     """`GET v1/environments/{guid}`."""
+    publisher_of(request)
     found = await _environment(request)
     if request.path_params["guid"] != found["guid"]:
         raise missing()

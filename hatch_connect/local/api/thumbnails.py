@@ -43,7 +43,11 @@ async def thumbnail(request: Request) -> Response:
 
 async def picture(request: Request) -> Response:
     """`GET` beside the content: the thumbnail, or an empty answer."""
-    path = machine_of(request).thumbnail(content_of(request))
+    machine = machine_of(request)
+    content = machine.state.content(request.path_params["guid"])
+    if content is None:
+        raise missing()
+    path = machine.thumbnail(content)
     if not path.is_file():
         return Response(status_code=204)
     with path.open("rb") as file:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from hatch_connect.local.access import may_edit
 from hatch_connect.local.api.requests import (
     ApiError,
     content_of,
     invalid,
     missing,
+    need_administrator,
     read_object,
+    user_of,
 )
 from hatch_connect.local.machine import machine_of
 from hatch_connect.local.state import now
@@ -22,7 +25,7 @@ from hatch_connect.project.validators import validate_vanity_path
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from hatch_connect.local.state import State, StoredContent
+    from hatch_connect.local.state import StoredContent
 
 _PATH_IN_USE, _BAD_PATH = 51, 52
 
@@ -34,7 +37,7 @@ async def vanity(request: Request) -> Response:
     if request.method == "PUT":
         given = await read_object(request, ("path", "force"))
         path = _path(given.get("path"))
-        _free(state, content, path, force=given.get("force") is True)
+        _free(request, content, path, force=given.get("force") is True)
         content = replace(content, vanity_path=path, vanity_since=now())
         state.save_content(content)
     if content.vanity_path is None:
@@ -47,6 +50,7 @@ async def vanity(request: Request) -> Response:
 
 async def vanities(request: Request) -> Response:
     """`GET v1/vanities`: those of all content."""
+    need_administrator(request)
     contents = machine_of(request).state.contents()
     return JSONResponse([_vanity_json(each) for each in contents if each.vanity_path])
 
@@ -59,13 +63,17 @@ def _vanity_json(content: StoredContent) -> dict[str, object]:
     }
 
 
-def _free(state: State, content: StoredContent, path: str, *, force: bool) -> None:
-    """Refuse a path that is other content's, or above or below one; `force` takes it from there."""
+def _free(request: Request, content: StoredContent, path: str, *, force: bool) -> None:
+    """Refuse a path that is other content's, or above or below one.
+
+    `force` takes it from content that the user may change too.
+    """
+    state, user = machine_of(request).state, user_of(request)
     for other in state.contents():
         theirs = other.vanity_path
         if theirs is None or other.id == content.id:
             continue
-        if theirs == path and force:
+        if theirs == path and force and may_edit(state, other, user):
             state.save_content(replace(other, vanity_path=None))
         elif path.startswith(theirs) or theirs.startswith(path):
             raise ApiError(409, _PATH_IN_USE, f"The path {theirs} is used by other content.")
