@@ -226,20 +226,37 @@ def test_a_thumbnail_is_kept(api: Api) -> None:
     path = f"v1/content/{guid}/thumbnail"
 
     assert api.refused("GET", path) == (404, 4)
-    assert api.refused("PUT", path, content=b"")[0] == 400
     api.ask("PUT", path, 204, content=b"\x89PNG")
     answer = api.client.get(f"{api.server.url}/__api__/{path}")
     assert answer.content == b"\x89PNG"
-    for kind, image in (("png", b"\x89PNG"), ("gif", b"GIF89a"), ("svg+xml", b"<svg>")):
+    for kind, image in (
+        ("png", b"\x89PNG"),
+        ("jpeg", b"\xff\xd8\xff"),
+        ("gif", b"GIF89a"),
+        ("webp", b"RIFF\0\n\0\0WEBP"),
+        ("svg+xml", b"<svg>"),
+        ("svg+xml", b'<?xml version="1.0"?>\n<!DOCTYPE svg>\n<!-- a -->\n<svg xmlns="s">'),
+    ):
         api.ask("PUT", path, 204, content=image)
         beside = api.visit(guid, "__thumbnail__")
         assert (beside.content, beside.headers["content-type"]) == (image, f"image/{kind}")
+        assert "sandbox" in beside.headers["content-security-policy"]
     api.ask("DELETE", path, 204)
     assert api.visit(guid, "__thumbnail__").status_code == 204
-    assert api.refused("DELETE", path) == (404, 4)
+    assert api.refused("DELETE", path) == (404, 17)
     api.ask("PUT", path, 204, content=b"\x89PNG")
     api.ask("DELETE", f"v1/content/{guid}", 204)
     assert not (api.server.state / "thumbnails" / guid).exists()
+
+
+@pytest.mark.parametrize(
+    "image", [b"", b"text", b"<html><svg>", b"RIFF1234WAVE", b"\x89PNG" + b" " * 10_000_000]
+)
+def test_what_is_no_thumbnail(api: Api, image: bytes) -> None:
+    path = f"v1/content/{api.create()}/thumbnail"
+
+    assert api.refused("PUT", path, content=image) == (400, 2)
+    assert api.refused("GET", path) == (404, 4)
 
 
 def test_integrations_are_set_as_a_whole(api: Api, people: dict[str, dict[str, Any]]) -> None:
