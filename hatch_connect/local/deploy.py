@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 _INDEX = "index.html"
 _OUTPUT = "_rendered"  # Quarto writes below its document only
-_TAGS = {"jupyter-static": "build_jupyter", "quarto-static": "build_report"}
+RENDERED = {"jupyter-static": "build_jupyter", "quarto-static": "build_report"}
+"""The app modes that are rendered, with the tags of the jobs that do it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +50,16 @@ class _Deployment:
     task: Task
 
 
-def start_deployment(machine: Machine, bundle: StoredBundle, *, activate: bool) -> Task:
-    """Return the task that deploys a bundle; it is known to later servers as well."""
+def start_deployment(
+    machine: Machine, bundle: StoredBundle, *, activate: bool, render: bool = True
+) -> Task:
+    """Return the task that deploys a bundle; it is known to later servers as well.
+
+    Without `render` pages that there are already are kept: Connect calls that building.
+    """
 
     async def work(task: Task) -> None:
-        await deploy(machine, bundle, task, activate=activate)
+        await deploy(machine, bundle, task, activate=activate, render=render)
 
     def ended(task: Task) -> None:
         finished = replace(begun, ended=now(), code=task.code, error=task.error)
@@ -67,7 +73,25 @@ def start_deployment(machine: Machine, bundle: StoredBundle, *, activate: bool) 
     return task
 
 
-async def deploy(machine: Machine, bundle: StoredBundle, task: Task, *, activate: bool) -> None:
+def start_rendering(machine: Machine, bundle: StoredBundle) -> Task:
+    """Return the task that renders a deployed bundle again."""
+
+    async def work(task: Task) -> None:
+        content = machine.state.content_by_id(bundle.content)
+        if content is None:
+            return
+        async with machine.content_lock(content):
+            deployment = _Deployment(machine=machine, content=content, task=task)
+            ready = await _prepare(deployment, bundle)
+            machine.state.save_bundle(ready)
+            task.write(f"Completed the rendering of {content.name}")
+
+    return machine.tasks.start(work)
+
+
+async def deploy(
+    machine: Machine, bundle: StoredBundle, task: Task, *, activate: bool, render: bool = True
+) -> None:
     """Check a bundle, restore its packages and, unless it is a draft, make it the active one.
 
     Raises BundleError if that is not possible: then what is active stays as it was.
@@ -77,7 +101,8 @@ async def deploy(machine: Machine, bundle: StoredBundle, task: Task, *, activate
         return
     async with machine.content_lock(content):
         machine.setup.report(Detail(text=f"{content.name}: deploying bundle {bundle.id}"))
-        ready = await _prepare(_Deployment(machine=machine, content=content, task=task), bundle)
+        deployment = _Deployment(machine=machine, content=content, task=task)
+        ready = await _prepare(deployment, bundle, render=render)
         # It may have been changed, or removed, while the packages were installed.
         content = machine.state.content_by_id(bundle.content)
         if content is None:
@@ -91,7 +116,9 @@ async def deploy(machine: Machine, bundle: StoredBundle, task: Task, *, activate
         task.write(f"Completed the deployment of {content.name}")
 
 
-async def _prepare(deployment: _Deployment, bundle: StoredBundle) -> StoredBundle:
+async def _prepare(
+    deployment: _Deployment, bundle: StoredBundle, *, render: bool = True
+) -> StoredBundle:
     machine = deployment.machine
     root, manifest = await _unpacked(deployment, bundle)
     mode = MODES[manifest.metadata.app_mode]
@@ -111,6 +138,8 @@ async def _prepare(deployment: _Deployment, bundle: StoredBundle) -> StoredBundl
     if mode.kind == "process":
         # Content without Python is launched by ours.
         return ready if ready.environment else replace(ready, pages=f"unpacked/{ready.folder}")
+    if not render and bundle.pages:
+        return replace(ready, entrypoint=bundle.entrypoint)
     return await _prepare_pages(deployment, ready, manifest.jupyter)
 
 
@@ -207,7 +236,7 @@ async def _prepare_pages(
     Raises BundleError if they cannot be rendered; the pages of an earlier deployment stay.
     """
     machine = deployment.machine
-    if bundle.app_mode not in _TAGS:
+    if bundle.app_mode not in RENDERED:
         return replace(bundle, pages=f"unpacked/{bundle.folder}")
     if bundle.app_mode == "quarto-static":
         rendered = machine.root(bundle) / _OUTPUT
@@ -224,7 +253,7 @@ async def _render(
     deployment: _Deployment, bundle: StoredBundle, jupyter: Jupyter, output: Path
 ) -> None:
     machine, task = deployment.machine, deployment.task
-    log, job = machine.begin_job(deployment.content, bundle, _TAGS[bundle.app_mode or ""])
+    log, job = machine.begin_job(deployment.content, bundle, RENDERED[bundle.app_mode or ""])
     context = machine.process_context(deployment.content, bundle, job)
     environ = context.environ()
     command: tuple[str | Path, ...]

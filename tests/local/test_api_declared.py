@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import httpx2
 import pytest
 
 from hatch_connect.local.start import make_known
@@ -250,12 +251,19 @@ def test_a_thumbnail_is_kept(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "image", [b"", b"text", b"<html><svg>", b"RIFF1234WAVE", b"\x89PNG" + b" " * 10_000_000]
+    ("image", "status"),
+    [
+        (b"", 400),
+        (b"text", 400),
+        (b"<html><svg>", 400),
+        (b"RIFF1234WAVE", 400),
+        (b"\x89PNG" + b" " * (10 << 20), 413),
+    ],
 )
-def test_what_is_no_thumbnail(api: Api, image: bytes) -> None:
+def test_what_is_no_thumbnail(api: Api, image: bytes, status: int) -> None:
     path = f"v1/content/{api.create()}/thumbnail"
 
-    assert api.refused("PUT", path, content=image) == (400, 2)
+    assert api.refused("PUT", path, content=image)[0] == status
     assert api.refused("GET", path) == (404, 4)
 
 
@@ -293,11 +301,39 @@ def test_locked_content_keeps_all_of_it(api: Api, people: dict[str, dict[str, An
         assert api.refused(method, f"{path}/{what}", json=body) == (403, 222)
 
 
-def test_there_are_no_limits(api: Api) -> None:
+def test_there_are_defaults_and_no_limits(api: Api) -> None:
     for path in ("server_settings/scheduler", "v1/server_settings/scheduler/python-fastapi"):
-        assert set(api.ask("GET", path).values()) == {0}
-    access = api.ask("GET", "server_settings/applications")["access_types"]
-    assert access == ["all", "logged_in", "acl"]
+        told = api.ask("GET", path)
+        limits = [value for name, value in told.items() if name.startswith("max_")]
+        assert sorted(limits, reverse=True)[:3] == [20, 3, 0]  # conns, processes
+        assert (told["init_timeout"], told["load_factor"]) == (60, 0.5)
+    applications = api.ask("GET", "server_settings/applications")
+    assert applications["access_types"] == ["all", "logged_in", "acl"]
+    assert applications["run_as_current_user"] is False
+
+
+def test_settings_are_told_without_a_key(api: Api) -> None:
+    settings = httpx2.get(f"{api.server.url}/__api__/server_settings", trust_env=False).json()
+
+    assert settings["version"] == "2026.06.0"
+    assert settings["license"]["allow-apis"] is True
+    for off in ("git_enabled", "git_available", "enable_image_management", "mail_configured"):
+        assert settings[off] is False
+    assert settings["license"]["enable-launcher"] is False
+
+
+def test_what_clients_older_than_v1_ask_for(api: Api) -> None:
+    guid = api.create(name="asked-of-old")
+    path = f"v1/content/{guid}"
+
+    assert api.ask("GET", "users/current") == api.ask("GET", "me") == api.ask("GET", "v1/user")
+    query = {"filter": ["account_id:1", "name:asked-of-old"], "count": 100, "start": 0, "cont": ""}
+    found = api.ask("GET", "applications", params=query)
+    assert (found["count"], found["total"]) == (1, 1)
+    assert found["applications"][0]["guid"] == guid
+    assert found["applications"][0]["url"] == api.ask("GET", path)["content_url"]
+    everything = api.ask("GET", "applications", params={"start": 1, "count": 1})
+    assert (everything["count"], everything["total"] > 1) == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_the_app_mode_stays(api: Api) -> None:
     assert api.visit(guid).status_code == 200
 
 
-@pytest.mark.parametrize("given", [{"bundle_id": 3}, {"activate": "no"}, {"activate": None}])
+@pytest.mark.parametrize("given", [{"bundle_id": 3}, {"activate": "no"}, {"activate": 1}])
 def test_a_deployment_that_cannot_be_asked_for(api: Api, given: dict[str, object]) -> None:
     guid = api.create()
     api.upload(guid)

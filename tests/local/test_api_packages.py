@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import os
-import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
-from support.connect_content import PYTHON, bundle
+from support.connect_content import PYTHON, brings, bundle, wheel
 from support.local_api import asking
 
 from hatch_connect.events import silent
@@ -23,21 +21,9 @@ if TYPE_CHECKING:
 CACHE = {"language": "Python", "version": PYTHON, "image_name": "Local"}
 
 
-def _wheel(name: str) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        about = f"{name}-1.0.dist-info"
-        file.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        file.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-        file.writestr(f"{about}/RECORD", "")
-    return buffer.getvalue()
-
-
 def _with(*names: str) -> bytes:
     """Return a bundle that needs packages of these names, which it brings itself."""
-    lines = ("--no-index", "--find-links .", *(f"{name}==1.0" for name in names))
-    wheels = {f"{name}-1.0-py3-none-any.whl": _wheel(name) for name in names}
-    return bundle({"requirements.txt": "\n".join(lines).encode(), **wheels})
+    return bundle(brings(**{name: wheel(name) for name in names}))
 
 
 @pytest.fixture(scope="module")

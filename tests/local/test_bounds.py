@@ -82,7 +82,7 @@ def test_a_body_that_is_too_large(api: Api) -> None:
     assert _refusal(api, "PATCH", path, b" " * (3 << 20)) == too_large
     in_pieces = iter([b" " * (1 << 20)] * 3)
     assert api.refused("PATCH", path, content=in_pieces) == (413, 125)
-    picture = b"\x89PNG" + bytes(6 << 20)
+    picture = b"\x89PNG" + bytes(10 << 20)
     assert api.refused("PUT", f"{path}/thumbnail", content=picture) == (413, 125)
 
 

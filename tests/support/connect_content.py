@@ -10,6 +10,7 @@ import io
 import json
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,26 @@ def bundle_of(files: Mapping[str, bytes], /, **changes: Any) -> bytes:
     described = manifest(files, **changes)
     kept = {key: value for key, value in described.items() if value is not None}
     return archive({**files, "manifest.json": json.dumps(kept).encode()})
+
+
+def wheel(name: str, files: Mapping[str, str] | None = None) -> bytes:
+    """Return a wheel of version 1.0, whose file name must be NAME-1.0-py3-none-any.whl."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        about = f"{name}-1.0.dist-info"
+        file.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        file.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        file.writestr(f"{about}/RECORD", "")
+        for path, text in (files or {}).items():
+            file.writestr(path, text)
+    return buffer.getvalue()
+
+
+def brings(**wheels: bytes) -> dict[str, bytes]:
+    """Return the files of a bundle that needs these wheels and brings them, by their names."""
+    lines = ("--no-index", "--find-links .", *(f"{name}==1.0" for name in wheels))
+    files = {f"{name}-1.0-py3-none-any.whl": content for name, content in wheels.items()}
+    return {"requirements.txt": "\n".join(lines).encode(), **files}
 
 
 def project_bundle(name: str, app_mode: str, entrypoint: str, /, **changes: Any) -> bytes:

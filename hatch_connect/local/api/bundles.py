@@ -15,6 +15,7 @@ from hatch_connect.local.api.requests import (
     BAD_ARCHIVE,
     BAD_MANIFEST,
     BUNDLE_GONE,
+    NOT_FOUND,
     ApiError,
     bundle_of,
     content_of,
@@ -156,6 +157,12 @@ def _archive(request: Request) -> tuple[StoredBundle, Path]:
     return bundle, archive
 
 
+async def repository(request: Request) -> Response:
+    """`GET v1/content/{guid}/repository`: none, since content here is not fetched with git."""
+    content_of(request)
+    raise ApiError(404, NOT_FOUND, "This content is not git-backed.")
+
+
 async def delete(request: Request) -> Response:
     """`DELETE .../{id}`, not of the active one."""
     machine = machine_of(request)
@@ -187,6 +194,7 @@ ROUTES = (
     Route(_PATH + "/{bundle}", get, methods=["GET"]),
     Route(_PATH + "/{bundle}", delete, methods=["DELETE"]),
     Route(_PATH + "/{bundle}/download", download, methods=["GET"]),
+    Route("/v1/content/{guid}/repository", repository, methods=["GET"]),
     Route(_PATH + "/{bundle}/files", files, methods=["GET"]),
     Route(_PATH + "/{bundle}/files/{path:path}", file, methods=["GET"]),
 )

@@ -36,11 +36,22 @@ _LOG_LINES = 5000
 
 async def deploy(request: Request) -> Response:
     """`POST v1/content/{guid}/deploy`; without `bundle_id` it takes the newest bundle."""
+    begun = await _begin(request)
+    return JSONResponse({"task_id": begun.id}, status_code=202)
+
+
+async def build(request: Request) -> Response:
+    """`POST v1/content/{guid}/build`: restores packages, and renders only what never was."""
+    begun = await _begin(request, render=False)
+    return JSONResponse({"task_id": begun.id})
+
+
+async def _begin(request: Request, *, render: bool = True) -> Task:
     machine = machine_of(request)
     given = await read_object(request, ("bundle_id", "activate"))
     content = content_of(request, changing=True)
-    activate = given.get("activate", True)
-    if not isinstance(activate, bool):
+    activate = given.get("activate")
+    if not isinstance(activate, bool | None):
         raise invalid("The field 'activate' must be true or false.")
     bundle = _bundle(machine, content, given.get("bundle_id"))
     if not machine.setup.claims.release.has("app mode", bundle.app_mode or ""):
@@ -55,9 +66,7 @@ async def deploy(request: Request) -> Response:
             f"This content is {content.app_mode}; a bundle of the app mode {bundle.app_mode}"
             " cannot be deployed to it.",
         )
-
-    begun = start_deployment(machine, bundle, activate=activate)
-    return JSONResponse({"task_id": begun.id}, status_code=202)
+    return start_deployment(machine, bundle, activate=activate is not False, render=render)
 
 
 async def task(request: Request) -> Response:
@@ -150,6 +159,7 @@ def _job_json(job: StoredJob, content: StoredContent) -> dict[str, object]:
 _JOBS = "/v1/content/{guid}/jobs"
 ROUTES = (
     Route("/v1/content/{guid}/deploy", deploy, methods=["POST"]),
+    Route("/v1/content/{guid}/build", build, methods=["POST"]),
     Route("/v1/tasks/{task}", task, methods=["GET"]),
     Route(_JOBS, jobs, methods=["GET"]),
     Route(_JOBS + "/{key}", job, methods=["GET"]),

@@ -14,6 +14,7 @@ from hatch_connect.local.api import (
     oauth,
     packages,
     people,
+    rendering,
     search,
     server,
     tags,
@@ -39,12 +40,14 @@ ROUTES = (
     *oauth.ROUTES,
     *bundles.ROUTES,
     *deployments.ROUTES,
+    *rendering.ROUTES,
     *packages.ROUTES,
 )
 _WRONG_METHOD = 405
 
 # What Connect has at paths of the above, with the methods that are not here.
 ABSENT = {
+    "/v1/content/{guid}/repository": ("PUT", "PATCH", "DELETE"),
     "/v1/environments": ("POST",),
     "/v1/environments/{guid}": ("PUT", "DELETE"),
     "/v1/groups": ("PUT",),

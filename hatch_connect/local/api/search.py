@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from hatch_connect.local.access import may_see
 from hatch_connect.local.api.content import content_json, included, read_include
-from hatch_connect.local.api.requests import invalid, page_of, user_of
+from hatch_connect.local.api.requests import invalid, page_of, read_number, user_of
 from hatch_connect.local.api.tags import tag_of, upwards
 from hatch_connect.local.machine import machine_of
 
@@ -45,6 +45,23 @@ async def tagged(request: Request) -> Response:
         if any(wanted in upwards(tag, known) for tag in machine.state.links(content, "tag"))
     ]
     return JSONResponse([content_json(machine, content, user_of(request)) for content in found])
+
+
+async def applications(request: Request) -> Response:
+    """`GET applications`: that of a name, as rsconnect for R asks with `filter=name:NAME`."""
+    machine = machine_of(request)
+    filters = dict(
+        each.split(":", 1) for each in request.query_params.getlist("filter") if ":" in each
+    )
+    found = [one for one in _seen(request) if filters.get("name") in {None, one.name}]
+    start, most = read_number(request, "start"), read_number(request, "count") or len(found)
+    page = [
+        content_json(machine, content, user_of(request))
+        | {"id": content.id, "url": machine.content_url(content)}
+        for content in found[start : start + most]
+    ]
+    more = {"count": len(page), "total": len(found), "continuation": ""}
+    return JSONResponse({"applications": page, **more})
 
 
 async def search(request: Request) -> Response:
@@ -104,6 +121,7 @@ def _filter(request: Request, name: str, value: str) -> Callable[[StoredContent]
 
 
 ROUTES = (
+    Route("/applications", applications, methods=["GET"]),
     Route("/v1/search/content", search, methods=["GET"]),
     Route("/v1/tags/{id}/content", tagged, methods=["GET"]),
 )

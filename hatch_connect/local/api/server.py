@@ -10,6 +10,7 @@ from starlette.routing import Route
 from hatch_connect.local.api.content import ACCESS_TYPES
 from hatch_connect.local.api.people import user_json
 from hatch_connect.local.api.requests import SINCE, missing, publisher_of, user_of
+from hatch_connect.local.api.thumbnails import LARGEST_THUMBNAIL
 from hatch_connect.local.machine import machine_of
 
 if TYPE_CHECKING:
@@ -18,10 +19,58 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 _ENVIRONMENT_GUID = "2d0d0f0c-6c2e-4a39-8f5d-3b1f9c7e5a10"
-_LIMITS = (
-    *("min_processes_limit", "max_processes_limit", "max_cpu_request", "max_cpu_limit"),
-    *("max_memory_request", "max_memory_limit", "max_amd_gpu_limit", "max_nvidia_gpu_limit"),
-)
+# What content may do here. Of images, memory and the user who runs content nothing is told: what a
+# project declares of them is kept, so that it can be tried, and has no effect.
+_SETTINGS: dict[str, object] = {
+    "hostname": "localhost",
+    "build": "hatch-connect",
+    "about": "A Posit Connect for this machine, made by hatch-connect",
+    "system_display_name": "Posit Connect on this machine",
+    "dashboard_path": "/connect",
+    "license": {
+        "status": "activated",
+        "has-key": False,
+        "has-trial": False,
+        "allow-apis": True,
+        "anonymous-servers": True,
+        "enable-launcher": False,
+        "oauth-integrations": True,
+        "public-access": True,
+    },
+    "authentication": {"name": "local", "groups_enabled": True, "handles_login": False},
+    "self_registration": False,
+    "viewers_can_only_see_themselves": False,
+    "mail_configured": False,
+    "mail_all": False,
+    "permission_request": False,
+    "git_enabled": False,
+    "git_available": False,
+    "enable_image_management": False,
+    "enable_runtime_constraints": False,
+    "enable_runtime_cache_management": True,
+    "default_environment_management_selection": True,
+    "default_py_environment_management": True,
+    "default_r_environment_management": False,
+    "oauth_integrations_enabled": True,
+    "maximum_app_image_size": LARGEST_THUMBNAIL,
+    "metrics_instrumentation": False,
+    "tableau_integration_enabled": False,
+}
+_LIMITS: dict[str, float] = {
+    "min_processes": 0,
+    "max_processes": 3,
+    "max_conns_per_process": 20,
+    "load_factor": 0.5,
+    "init_timeout": 60,
+    "idle_timeout": 120,
+    "connection_timeout": 3600,
+    "read_timeout": 3600,
+    **dict.fromkeys(("cpu_request", "cpu_limit", "memory_request", "memory_limit"), 0),
+    **dict.fromkeys(("amd_gpu_limit", "nvidia_gpu_limit"), 0),
+    **dict.fromkeys(("min_processes_limit", "max_processes_limit"), 0),
+    **dict.fromkeys(("max_cpu_request", "max_cpu_limit", "max_memory_request"), 0),
+    **dict.fromkeys(("max_memory_limit", "max_amd_gpu_limit", "max_nvidia_gpu_limit"), 0),
+}
 _PUBLISHING = ("add_content", "publish_content", "edit_content")
 _PRIVILEGES = {
     "viewer": (),
@@ -33,7 +82,9 @@ _PRIVILEGES = {
 async def settings(request: Request) -> Response:
     """`GET server_settings`, which needs no key."""
     version = str(machine_of(request).setup.claims.release)
-    return JSONResponse({"version": version, "hostname": "localhost", "build": "hatch-connect"})
+    quarto = machine_of(request).quarto
+    told = {"version": version, "runtimes": ["python", *(["quarto"] if quarto else [])]}
+    return JSONResponse({**_SETTINGS, **told})
 
 
 async def python(request: Request) -> Response:
@@ -54,11 +105,12 @@ async def python(request: Request) -> Response:
 async def quarto(request: Request) -> Response:
     """`GET v1/server_settings/quarto`."""
     version = await machine_of(request).quarto_version()
-    return JSONResponse({"installations": [{"version": version}] if version else []})
+    found = [{"version": version, "cluster_name": "Local", "image_name": "Local"}]
+    return JSONResponse({"installations": found if version else []})
 
 
 async def none_installed(_request: Request) -> Response:
-    """`GET v1/server_settings/r`, `nodejs`."""
+    """`GET v1/server_settings/r`, `nodejs`, `tensorflow`: nothing of it is used here."""
     return JSONResponse({"installations": []})
 
 
@@ -70,13 +122,15 @@ async def user(request: Request) -> Response:
 
 
 async def limits(_request: Request) -> Response:
-    """`GET server_settings/scheduler/{mode}`: there are none, which Connect writes as 0."""
-    return JSONResponse(dict.fromkeys(_LIMITS, 0))
+    """`GET server_settings/scheduler/{mode}`: defaults; there are no limits, written as 0."""
+    return JSONResponse(_LIMITS)
 
 
 async def applications(_request: Request) -> Response:
     """`GET server_settings/applications`: what access content may have."""
-    return JSONResponse({"access_types": list(ACCESS_TYPES), "run_as_current_user": True})
+    nobody = {"run_as": "", "run_as_group": "", "run_as_current_user": False}
+    reports = {"viewer_ondemand_reports": False, "viewer_customized_reports": False}
+    return JSONResponse({"access_types": list(ACCESS_TYPES), **nobody, **reports})
 
 
 async def environments(request: Request) -> Response:
@@ -133,12 +187,15 @@ ROUTES = (
     Route("/v1/server_settings/r", none_installed, methods=["GET"]),
     Route("/v1/server_settings/quarto", quarto, methods=["GET"]),
     Route("/v1/server_settings/nodejs", none_installed, methods=["GET"]),
+    Route("/v1/server_settings/tensorflow", none_installed, methods=["GET"]),
     Route("/server_settings/applications", applications, methods=["GET"]),
     Route("/server_settings/scheduler", limits, methods=["GET"]),
     Route("/server_settings/scheduler/{mode}", limits, methods=["GET"]),
     Route("/v1/server_settings/scheduler", limits, methods=["GET"]),
     Route("/v1/server_settings/scheduler/{mode}", limits, methods=["GET"]),
     Route("/v1/user", user, methods=["GET"]),
+    Route("/users/current", user, methods=["GET"]),
+    Route("/me", user, methods=["GET"]),
     Route("/v1/environments", environments, methods=["GET"]),
     Route("/v1/environments/{guid}", environment, methods=["GET"]),
 )

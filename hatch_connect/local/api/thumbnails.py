@@ -15,7 +15,7 @@ from hatch_connect.local.machine import machine_of
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-LARGEST_THUMBNAIL = 10_000_000  # the default of Connect's Applications.MaxAppImageSize
+LARGEST_THUMBNAIL = 10 << 20  # bytes: about the default of Connect's Applications.MaxAppImageSize
 _NOTHING_TO_REMOVE = 17
 _START = 1024
 _PICTURES = {
