@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 
+from hatch_connect import __version__
 from hatch_connect.local import sessions
 from hatch_connect.local.api import server, thumbnails
 from hatch_connect.local.api.requests import (
@@ -33,6 +34,7 @@ from hatch_connect.local.api.requests import (
     refuse_unwritten,
 )
 from hatch_connect.local.api.routes import Api
+from hatch_connect.local.folder import ENDS, VERSION
 from hatch_connect.local.machine import Machine
 from hatch_connect.local.origins import Origins, Protected
 from hatch_connect.local.pages import overview
@@ -168,7 +170,9 @@ class Leases:
             return
         self._held += 1
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": []})
+            ends = "yes" if self._unused else "no"
+            headers = [(VERSION.encode(), __version__.encode()), (ENDS.encode(), ends.encode())]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": b"held\n", "more_body": True})
             await until_first(_disconnected(receive), self._stopping.wait())
         finally:
@@ -177,7 +181,9 @@ class Leases:
                 self._end()
 
     async def count(self, _request: Request) -> Response:
-        """Return how many leases are held."""
+        """Return how many leases are held, unless the server is ending."""
+        if self._ending:
+            return PlainTextResponse("The server is ending.", status_code=503)
         return PlainTextResponse(str(self._held))
 
     async def wait_first(self) -> None:

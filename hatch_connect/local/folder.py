@@ -7,7 +7,7 @@ import os
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from hatch_connect.errors import UsageError
 from hatch_connect.local.versions import AS_IT_IS, Claims
@@ -24,6 +24,9 @@ CONTENT_HOST = "localhost"
 """The name by which browsers get content, since cookies do not tell ports apart."""
 
 HOST_NAMES = (HOST, CONTENT_HOST)
+VERSION, ENDS = "x-hatch-connect", "x-ends-with-last"
+"""Headers of a lease: the version of the server, and "yes" if it ends with the last lease."""
+
 _GLANCE_SECONDS = 0.5  # more than a look at the lock takes
 
 
@@ -67,9 +70,10 @@ def exclusive(state: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=_GLANCE_SECONDS)
     except Timeout as error:
+        at = f" at {url}" if (url := read_url(state)) else ""
         raise UsageError(
-            f"A local server is already running in {state}.",
-            hint="Use that server, or stop it first.",
+            f"A local server is already running{at}, with its state in {state}.",
+            hint=f"Use it with --local, or stop it first (process {process_of(state)}).",
         ) from error
     try:
         yield
@@ -119,19 +123,50 @@ def read_key(folder: Path) -> Secret:
         return Secret(key)
 
 
-def read_url(folder: Path, which: Literal["url", "content_origin"] = "url") -> str | None:
-    """Return the URL that the last server of a state folder had, or where its content was."""
+def read_url(folder: Path) -> str | None:
+    """Return the URL of the server that runs on a state folder, or ran there last."""
+    return _url(_known(folder), "url")
+
+
+def begin(folder: Path) -> tuple[str | None, str | None]:
+    """Return the URLs that the last server had, and note that they are not in use.
+
+    Until the new one answers, another program may be there, and must not be sent the key.
+    """
+    known = _known(folder)
+    last = known.get("last")
+    before = last if isinstance(last, dict) else known
+    urls = _url(before, "url"), _url(before, "content_origin")
+    _note(folder, {"last": dict(zip(("url", "content_origin"), urls, strict=True))})
+    return urls
+
+
+def _url(known: dict[str, object], key: str) -> str | None:
+    url = known.get(key)
+    return url if isinstance(url, str) and url.startswith("http://") else None
+
+
+def process_of(folder: Path) -> object:
+    """Return the number of the process of the last server of a state folder."""
+    return _known(folder).get("pid")
+
+
+def _known(folder: Path) -> dict[str, object]:
+    """Return what the last server wrote down of itself; nothing if that cannot be read."""
     try:
-        url: str = json.loads((folder / "server.json").read_text(encoding="utf-8"))[which]
-    except (OSError, ValueError, KeyError):
-        return None
-    return url
+        known: object = json.loads((folder / "server.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def save_url(folder: Path, url: str, content_origin: str) -> None:
     """Write down the URLs of the server that begins to answer."""
+    _note(folder, {"url": url, "content_origin": content_origin})
+
+
+def _note(folder: Path, known: dict[str, object]) -> None:
     path = folder / "server.json"
     fresh = path.with_suffix(".new")
-    known = {"url": url, "content_origin": content_origin, "pid": os.getpid()}
-    fresh.write_text(json.dumps(known), encoding="utf-8")
+    fresh.write_text(json.dumps({**known, "pid": os.getpid()}), encoding="utf-8")
     fresh.replace(path)

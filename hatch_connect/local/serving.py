@@ -18,8 +18,8 @@ from hatch_connect.local.folder import (
     CONTENT_HOST,
     HOST,
     LocalServer,
+    begin,
     read_key,
-    read_url,
     save_url,
 )
 from hatch_connect.local.machine import Setup
@@ -59,9 +59,10 @@ def serve_state(
     declared = read_users(users, key)
     if others_may_read(users):
         report(Warned(text=f"Others on this machine can read the keys in {users}"))
+    url, content_origin = begin(state)
     with (
-        _bind(options.port, read_url(state)) as listening,
-        _bind(0, read_url(state, "content_origin")) as for_content,
+        _bind(options.port, url) as listening,
+        _bind(0, content_origin) as for_content,
     ):
         setup = Setup(
             folder=state,

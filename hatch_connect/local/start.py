@@ -10,17 +10,22 @@ import sys
 import threading
 import time
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from hatch_connect import __version__
 from hatch_connect.errors import HatchConnectError, UsageError
-from hatch_connect.events import Detail, Note
+from hatch_connect.events import Detail, Note, Warned
 from hatch_connect.local.folder import (
+    ENDS,
+    VERSION,
     LocalServer,
     exclusive,
     is_served,
     make_private,
+    process_of,
     read_key,
     read_url,
 )
@@ -68,19 +73,41 @@ def running(state: Path, *, environ: Mapping[str, str], report: Report) -> Itera
             process = process if _is_ready(process, state) else None
         else:
             time.sleep(0.02)
-    server, connection = lease
+    server = lease.server
     report(Detail(text=f"The local server is running at {server.url}"))
+    if lease.version != __version__:
+        theirs = f"hatch-connect {lease.version}" if lease.version else "an earlier hatch-connect"
+        text = f"The local server that runs is of {theirs}: restart it to have what is new."
+        report(Note(text=text))
     try:
         yield server
     finally:
-        last = _users(server) <= 1
-        connection.close()
-        if process is not None and last:
-            report(Note(text="Stopping the local server; `hatch-connect local` keeps one running."))
-            _wait(process)
-        elif process is not None:
-            # Others still use it. Waiting for its end keeps it from becoming a zombie.
-            threading.Thread(target=process.wait, daemon=True).start()
+        _leave(lease, process, report)
+
+
+def _leave(lease: _Lease, process: subprocess.Popen[str] | None, report: Report) -> None:
+    """Give a lease back; the last one waits until the server has ended."""
+    state, number = lease.server.state, process_of(lease.server.state)
+    if process is not None and process.poll() is not None:
+        text = f"The local server ended unexpectedly ({process.returncode}): see {state / _LOG}"
+        report(Warned(text=text))
+    last = lease.ends and _users(lease.server) == 1
+    lease.connection.close()
+    if last:
+        report(Note(text="Stopping the local server; `hatch-connect local` keeps one running."))
+    if process is not None and last:
+        _wait(process)
+    elif process is not None:
+        # Others still use it. Waiting for its end keeps it from becoming a zombie.
+        threading.Thread(target=process.wait, daemon=True).start()
+    elif last:
+        _wait_while(lambda: is_served(state) and process_of(state) == number)
+
+
+def _wait_while(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _STOP_SECONDS
+    while holds() and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def make_known(server: LocalServer, names: Mapping[str, Iterable[str]]) -> None:
@@ -114,6 +141,8 @@ def serve(
     state = state.absolute()
     from hatch_connect.local.serving import serve_state
 
+    # One that is ending is not in the way for long.
+    _wait_while(lambda: is_served(state) and not _stays(state))
     with exclusive(state):
         serve_state(state, options=options, environ=environ, report=report, ready=ready)
 
@@ -128,7 +157,17 @@ def check_extra() -> None:
         )
 
 
-def _lease(state: Path) -> tuple[LocalServer, http.client.HTTPConnection] | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lease:
+    """A server that stays while the connection is open; `ends` if it ends with the last one."""
+
+    server: LocalServer
+    connection: http.client.HTTPConnection
+    ends: bool
+    version: str
+
+
+def _lease(state: Path) -> _Lease | None:
     """Connect to the server of a state folder; None if there is none (yet, or any more)."""
     # Without a holder of the lock, another program may be at the address that was left behind,
     # and would be sent the key.
@@ -144,12 +183,22 @@ def _lease(state: Path) -> tuple[LocalServer, http.client.HTTPConnection] | None
         connection.request("GET", "/__api__/__local__/lease", headers=headers)
         answer = connection.getresponse()
         held = answer.status == http.HTTPStatus.OK and answer.readline() == b"held\n"
-    except OSError:
+    except (OSError, http.client.HTTPException):
         held = False
     if held:
-        return server, connection
+        ends = answer.headers.get(ENDS, "") == "yes"
+        version = answer.headers.get(VERSION, "")
+        return _Lease(server=server, connection=connection, ends=ends, version=version)
     connection.close()
     return None
+
+
+def _stays(state: Path) -> bool:
+    """Return whether the server of a state folder answers, and is not ending."""
+    url = read_url(state)
+    if url is None:
+        return False
+    return _users(LocalServer(url=url, api_key=read_key(state), state=state)) is not None
 
 
 def _spawn(state: Path, environ: Mapping[str, str]) -> subprocess.Popen[str]:
@@ -178,23 +227,23 @@ def _is_ready(process: subprocess.Popen[str], state: Path) -> bool:
             return True
     if process.wait() == BUSY:
         return False
-    log = (state / _LOG).read_text(encoding="utf-8", errors="replace")
+    log = (state / _LOG).read_text(encoding="utf-8", errors="replace")[-_LOG_TAIL:].strip()
     raise HatchConnectError(
-        f"The local server did not start:\n{log[-_LOG_TAIL:].strip()}",
+        f"The local server did not start (exit code {process.returncode}).\n{log}".strip(),
         hint=f"Full log: {state / _LOG}",
     )
 
 
-def _users(server: LocalServer) -> int:
-    """Return how many use the server; 0 if it is gone."""
+def _users(server: LocalServer) -> int | None:
+    """Return how many use the server; None if it is ending, or gone."""
     connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=5)
     with closing(connection):
         try:
             headers = {"Authorization": f"Key {server.api_key.reveal()}"}
             connection.request("GET", "/__api__/__local__/leases", headers=headers)
             return int(connection.getresponse().read())
-        except (OSError, ValueError):
-            return 0
+        except (OSError, ValueError, http.client.HTTPException):
+            return None
 
 
 def _wait(process: subprocess.Popen[str]) -> None:

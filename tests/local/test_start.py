@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -18,14 +19,17 @@ from support.connect_content import ANSWERS, bundle
 from support.local_api import asking
 from support.waiting import PATIENCE, until
 
-from hatch_connect.events import silent
-from hatch_connect.local import folder
+from hatch_connect import __version__
+from hatch_connect.events import Detail, Warned, silent
+from hatch_connect.local import folder, start
 from hatch_connect.local.folder import LocalServer
 from hatch_connect.local.start import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from hatch_connect.events import Event
 
 
 def _answers(url: str) -> bool:
@@ -257,3 +261,111 @@ def test_another_port_where_that_of_last_time_is_taken(state: Path) -> None:
         running(state, environ=os.environ, report=silent) as server,
     ):
         assert server.url != first
+
+
+def test_both_ports_stay_and_are_given_back(state: Path) -> None:
+    def origins() -> list[str]:
+        known = json.loads((state / "server.json").read_text())
+        return [known["url"], known["content_origin"]]
+
+    with running(state, environ=os.environ, report=silent):
+        first = origins()
+        ports = [int(each.rpartition(":")[2]) for each in first]
+    for port in ports:
+        socket.create_server(("127.0.0.1", port)).close()
+    with running(state, environ=os.environ, report=silent):
+        assert origins() == first
+    with (
+        socket.create_server(("127.0.0.1", ports[1])),
+        running(state, environ=os.environ, report=silent) as server,
+    ):
+        assert origins()[0] == server.url == first[0]
+        assert origins()[1] not in first
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"url": 5}', '{"url": "ftp://x"}', "null"])
+def test_a_server_that_noted_its_address_badly(state: Path, text: str) -> None:
+    folder.make_private(state)
+    (state / "server.json").write_text(text)
+
+    assert folder.read_url(state) is None
+    assert folder.begin(state) == (None, None)
+
+
+def test_an_address_that_was_left_behind_is_not_asked(state: Path) -> None:
+    folder.make_private(state)
+    before = ("http://127.0.0.1:4", "http://localhost:5")
+    folder.save_url(state, *before)
+
+    assert folder.begin(state) == before
+    assert folder.read_url(state) is None
+    assert folder.begin(state) == before
+
+
+def test_the_last_one_waits_for_the_end(state: Path, ended: list[subprocess.Popen[str]]) -> None:
+    first = _program(
+        """
+        with running(state, environ=os.environ, report=silent) as server:
+            say(server.url)
+            time.sleep(600)
+        """,
+        state,
+    )
+    ended.append(first)
+    _line(first)
+    said: list[Event] = []
+
+    with running(state, environ=os.environ, report=said.append):
+        first.kill()
+        first.wait()
+        until(lambda: _held(state) == 1)
+
+    assert not folder.is_served(state)
+    assert "Stopping the local server" in str(said[-1])
+    with folder.exclusive(state):
+        pass
+
+
+def _held(state: Path) -> int:
+    """Return how many use the server of a state folder."""
+    headers = {"Authorization": f"Key {folder.read_key(state).reveal()}"}
+    url = f"{folder.read_url(state)}/__api__/__local__/leases"
+    return int(httpx2.get(url, headers=headers, trust_env=False, timeout=PATIENCE).text)
+
+
+def test_serving_waits_for_a_server_that_is_ending(
+    state: Path, ended: list[subprocess.Popen[str]]
+) -> None:
+    with running(state, environ=os.environ, report=silent) as server:
+        pid = json.loads((state / "server.json").read_text())["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        os.kill(pid, signal.SIGTERM)
+        new = _serve(state)
+        ended.append(new)
+        time.sleep(1)
+        assert new.poll() is None
+        os.kill(pid, signal.SIGCONT)
+        assert _line(new) == server.url
+
+
+def test_a_server_of_another_version_is_used_and_named(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[Event] = []
+    with running(state, environ=os.environ, report=silent) as first:
+        monkeypatch.setattr(start, "__version__", "9.9.9")
+        with running(state, environ=os.environ, report=said.append) as used:
+            assert used == first
+
+    assert f"is of hatch-connect {__version__}: restart it" in str(said)
+
+
+def test_a_server_that_was_killed_is_told_apart(state: Path) -> None:
+    said: list[Event] = []
+
+    with running(state, environ=os.environ, report=said.append):
+        os.kill(json.loads((state / "server.json").read_text())["pid"], signal.SIGKILL)
+        until(lambda: not folder.is_served(state))
+
+    assert [type(one) for one in said] == [Detail, Warned]
+    assert f"ended unexpectedly (-9): see {state / 'server.log'}" in str(said[-1])
