@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
 from hatch_connect import __version__
 from hatch_connect.local import sessions
@@ -41,6 +41,7 @@ from hatch_connect.local.pages import overview
 from hatch_connect.local.sockets import visit_socket
 from hatch_connect.local.tasks import until_first
 from hatch_connect.local.versions import AsRelease
+from hatch_connect.local.visitors import AtContent, AtDashboard
 from hatch_connect.local.visits import Visits
 
 if TYPE_CHECKING:
@@ -114,16 +115,10 @@ def create_app(setup: Setup, leases: Leases) -> ASGIApp:
         ),
         middleware=[Middleware(_KeyRequired, machine=machine)],
     )
-    visiting = (
-        Route("/content/{guid}/__thumbnail__", thumbnails.picture),
-        Route("/content/{guid}", visits.visit, methods=list(visits.methods)),
-        Route("/content/{guid}/{path:path}", visits.visit, methods=list(visits.methods)),
-        WebSocketRoute("/content/{guid}/{path:path}", visit_socket),
-    )
     for_browsers = Mount(
         "",
         routes=[
-            *visiting,
+            *_visiting(visits, AtDashboard),
             sessions.LOGIN,
             Route(sessions.DASHBOARD, _overview),
             Route("/", _to_dashboard),
@@ -137,10 +132,23 @@ def create_app(setup: Setup, leases: Leases) -> ASGIApp:
         exception_handlers={**_REFUSALS, Exception: refuse_failure},
         lifespan=lifespan,
     )
-    content_only = Starlette(routes=visiting, exception_handlers=_REFUSALS)
+    content_only = Starlette(routes=_visiting(visits, AtContent), exception_handlers=_REFUSALS)
     dashboard.state.machine = content_only.state.machine = machine
     release, report = setup.claims.release, setup.report
     return AsRelease(Origins(dashboard, content_only, setup), release=release, report=report)
+
+
+def _visiting(visits: Visits, admit: type[AtDashboard | AtContent]) -> list[BaseRoute]:
+    """Return the routes of content; `admit` says who may visit it."""
+    only = [Middleware(admit)]
+    visit, methods = visits.visit, list(visits.methods)
+    whole = "/content/{guid}/{path:path}"
+    return [
+        Route("/content/{guid}/__thumbnail__", thumbnails.picture, middleware=only),
+        Route("/content/{guid}", visit, methods=methods, middleware=only),
+        Route(whole, visit, methods=methods, middleware=only),
+        WebSocketRoute(whole, visit_socket, middleware=only),
+    ]
 
 
 async def _to_dashboard(_request: Request) -> Response:

@@ -23,7 +23,6 @@ HOST = "127.0.0.1"
 CONTENT_HOST = "localhost"
 """The name by which browsers get content, since cookies do not tell ports apart."""
 
-HOST_NAMES = (HOST, CONTENT_HOST)
 VERSION, ENDS = "x-hatch-connect", "x-ends-with-last"
 """Headers of a lease: the version of the server, and "yes" if it ends with the last lease."""
 

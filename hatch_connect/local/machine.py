@@ -8,6 +8,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from hatch_connect.errors import BundleError
@@ -306,7 +307,9 @@ class Machine:
         )
 
     def _command(self, bundle: StoredBundle, prefix: str) -> tuple[str, ...]:
-        mount = Mount(server=self.setup.url, prefix=prefix)
+        origins = self.setup.url, self.setup.content_origin
+        hosts = tuple(urlsplit(origin).netloc for origin in origins)
+        mount = Mount(hosts=hosts, prefix=prefix)
         command = serving_command(bundle.app_mode or "", bundle.entrypoint, mount)
         # A content process has a search path of its own.
         return (str(self.quarto), *command[1:]) if command[0] == "quarto" else command

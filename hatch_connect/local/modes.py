@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
-from urllib.parse import urlsplit
 
 from hatch_connect.local.folder import HOST
 from hatch_connect.project.content_kind import APP_MODES, AppMode
@@ -67,9 +66,9 @@ MODES: dict[str, Mode] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """The URL of the server (such as http://127.0.0.1:3939), and the path of the content on it."""
+    """Where content is visited: the hosts (such as localhost:3940), and its path on each."""
 
-    server: str
+    hosts: tuple[str, ...]
     prefix: str
 
 
@@ -107,13 +106,11 @@ def _streamlit(entrypoint: str, mount: Mount) -> tuple[str, ...]:
 
 
 def _bokeh(module: str, target: str, mount: Mount) -> tuple[str, ...]:
-    port = urlsplit(mount.server).port
     return (
         *("-m", module, "serve", target),
         f"--address={HOST}",
         f"--port={_PORT}",
         f"--prefix={mount.prefix}",
-        f"--allow-websocket-origin={HOST}:{port}",
-        f"--allow-websocket-origin=localhost:{port}",
+        *(f"--allow-websocket-origin={host}" for host in mount.hosts),
         "--use-xheaders",
     )

@@ -38,7 +38,7 @@ COOKIES = "hatch-connect-"
 """What the names of all of our cookies begin with, on each origin and for each port."""
 
 SIGN_IN = "hatch-connect open --local --dashboard"
-_SESSION_SECONDS = 12 * 60 * 60
+SESSION_SECONDS = 12 * 60 * 60
 _OWN_PATHS = (DASHBOARD, "/content/")
 
 
@@ -101,7 +101,7 @@ class Sessions(SessionMiddleware):
             app,
             secret_key=machine.secret.value,
             session_cookie=f"{COOKIES}session-{urlsplit(machine.setup.url).port}",
-            max_age=_SESSION_SECONDS,
+            max_age=SESSION_SECONDS,
             same_site="lax",
         )
         self._secret = machine.secret
@@ -137,12 +137,12 @@ async def log_in(request: Request) -> Response:
     """Open a one-time URL: begin a session, and redirect to where it leads."""
     machine = machine_of(request)
     if not is_opened_by_person(request):
-        return _private(Response(status_code=204))
+        return private(Response(status_code=204))
     login = machine.logins.redeem(request.query_params.get("token", ""))
     if login is None:
         if session_of(request):
-            return _private(RedirectResponse(f"{machine.setup.url}{DASHBOARD}", 303))
-        return _private(_used_up())
+            return private(RedirectResponse(f"{machine.setup.url}{DASHBOARD}", 303))
+        return private(_used_up())
     request.session.clear()
     request.session.update(
         user=machine.users.own.guid,
@@ -150,7 +150,7 @@ async def log_in(request: Request) -> Response:
     )
     if login.printed:
         machine.setup.report(Note(text=f"Signed in. For another URL: {SIGN_IN}"))
-    return _private(RedirectResponse(f"{machine.setup.url}{login.next}", 303))
+    return private(RedirectResponse(f"{machine.setup.url}{login.next}", 303))
 
 
 def is_opened_by_person(request: Request, *shown_in: str) -> bool:
@@ -191,7 +191,8 @@ def _used_up() -> Response:
     return page("This URL no longer works", text, status=403)
 
 
-def _private(response: Response) -> Response:
+def private(response: Response) -> Response:
+    """Return a response that no cache keeps, and whose URL no other site gets to know."""
     response.headers.update({"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"})
     return response
 

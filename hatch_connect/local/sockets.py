@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from starlette.responses import Response
 from starlette.websockets import WebSocketDisconnect
@@ -11,12 +10,12 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Origin
 
-from hatch_connect.local.folder import HOST, HOST_NAMES
+from hatch_connect.local.folder import HOST
 from hatch_connect.local.machine import machine_of
 from hatch_connect.local.pages import not_started, page
 from hatch_connect.local.processes import StartError
 from hatch_connect.local.tasks import until_first
-from hatch_connect.local.visits import find_target, request_headers
+from hatch_connect.local.visits import find_target, request_headers, sets_our_cookie
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
@@ -31,15 +30,10 @@ _UNSENDABLE = {1005: 1000, 1006: 1011, 1015: 1011}
 
 
 async def visit_socket(socket: WebSocket) -> None:
-    """Connect a visitor of `/content/{guid}/` to the content; refuse pages of elsewhere."""
+    """Connect a visitor of `/content/{guid}/` to the content; it may visit it."""
     target = find_target(socket)
     if target is None or target.mode.kind != "process":
         await socket.send_denial_response(page("Content not found", "", status=404))
-    elif not _is_from_here(socket):
-        # Browsers let any page open a WebSocket to this machine.
-        await socket.send_denial_response(
-            page("Connections from this page are not allowed", "", status=403)
-        )
     else:
         await _relay(socket, target)
 
@@ -65,11 +59,6 @@ async def _relay(socket: WebSocket, target: ContentTarget) -> None:
             await _accept(socket, content)
             # Whichever ends first has closed the other side with the code that its own side sent.
             await until_first(_to_content(socket, content), _to_visitor(socket, content))
-
-
-def _is_from_here(socket: WebSocket) -> bool:
-    origin = socket.headers.get("origin")
-    return origin is None or urlsplit(origin).hostname in HOST_NAMES
 
 
 async def _open(socket: WebSocket, target: ContentTarget, port: int) -> ClientConnection:
@@ -98,7 +87,8 @@ async def _open(socket: WebSocket, target: ContentTarget, port: int) -> ClientCo
 async def _accept(socket: WebSocket, content: ClientConnection) -> None:
     answered = content.response.headers.get_all("set-cookie") if content.response else ()
     cookies = [(b"set-cookie", value.encode("latin-1")) for value in answered]
-    await socket.accept(subprotocol=content.subprotocol, headers=cookies)
+    theirs = [one for one in cookies if not sets_our_cookie(*one)]
+    await socket.accept(subprotocol=content.subprotocol, headers=theirs)
 
 
 async def _to_content(socket: WebSocket, content: ClientConnection) -> None:

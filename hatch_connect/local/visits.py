@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -12,19 +13,22 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, StreamingResponse
 from starlette.staticfiles import StaticFiles
 
+from hatch_connect.local.api.requests import key_of
 from hatch_connect.local.checks import saved_models
 from hatch_connect.local.folder import HOST
 from hatch_connect.local.machine import machine_of
 from hatch_connect.local.modes import MODES, Mode
 from hatch_connect.local.pages import not_started, page
 from hatch_connect.local.processes import StartError
+from hatch_connect.local.visitors import is_our_cookie, visitor_of, without_our_cookies
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Collection
     from pathlib import Path
 
     from starlette.requests import HTTPConnection, Request
     from starlette.responses import Response
+    from starlette.types import Receive, Scope, Send
 
     from hatch_connect.local.machine import Machine
     from hatch_connect.local.state import StoredBundle, StoredContent
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
 _HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade".split()
 )
+# What would let content serve the pages of other content.
+_NOT_ANSWERED = _HOP_BY_HOP | {b"service-worker-allowed"}
 _SCHEMES = {"ws": "http", "wss": "https"}
 _Headers = list[tuple[bytes, bytes]]
 _READING = ("GET", "HEAD")
@@ -92,6 +98,7 @@ def request_headers(visit: HTTPConnection, prefix: str) -> _Headers:
     """
     scheme = _SCHEMES.get(visit.url.scheme, visit.url.scheme)
     base = visit.base_url.replace(scheme=scheme)
+    visitor = visitor_of(visit)
     own = {
         b"x-forwarded-for": (visit.client.host if visit.client else HOST).encode(),
         b"x-forwarded-proto": scheme.encode(),
@@ -100,14 +107,31 @@ def request_headers(visit: HTTPConnection, prefix: str) -> _Headers:
         b"rstudio-connect-app-base-url": f"{str(base).rstrip('/')}{prefix}".encode(),
         b"x-rsc-request": str(visit.url.replace(scheme=scheme)).encode(),
     }
-    headers = [
-        (name, value)
+    if visitor:
+        known = {"user": visitor.name, "groups": visitor.groups}
+        own[b"rstudio-connect-credentials"] = json.dumps(known).encode()
+    sent = [
+        (name, _own_cookies(value)) if name == b"cookie" else (name, value)
         for name, value in visit.headers.raw
-        if name not in own.keys() | _HOP_BY_HOP
-        and not name.startswith((b"rstudio-connect-", b"posit-connect-"))
-        and not (name == b"authorization" and value.lower().startswith(b"key "))
+        if _is_of_visitor(name, value, own)
     ]
-    return [*headers, *own.items()]
+    return [*((name, value) for name, value in sent if value or name != b"cookie"), *own.items()]
+
+
+def _is_of_visitor(name: bytes, value: bytes, own: Collection[bytes]) -> bool:
+    """Return whether a header may go from a visitor to content."""
+    # WSGI has one name for both spellings.
+    plain = name.replace(b"_", b"-")
+    return (
+        plain not in own
+        and plain not in _HOP_BY_HOP
+        and not plain.startswith((b"rstudio-connect-", b"posit-connect-"))
+        and not (plain == b"authorization" and value.lower().startswith(b"key "))
+    )
+
+
+def _own_cookies(value: bytes) -> bytes:
+    return without_our_cookies(value.decode("latin-1")).encode("latin-1")
 
 
 def _answer_headers(headers: _Headers, prefix: str, target: str, visit: HTTPConnection) -> _Headers:
@@ -115,8 +139,13 @@ def _answer_headers(headers: _Headers, prefix: str, target: str, visit: HTTPConn
     return [
         (name, _location(value, prefix, target, visit) if name.lower() == b"location" else value)
         for name, value in headers
-        if name.lower() not in _HOP_BY_HOP
+        if name.lower() not in _NOT_ANSWERED and not sets_our_cookie(name, value)
     ]
+
+
+def sets_our_cookie(name: bytes, value: bytes) -> bool:
+    """Return whether a header of content sets a cookie that is ours alone."""
+    return name.lower() == b"set-cookie" and is_our_cookie(value.decode("latin-1"))
 
 
 def _location(value: bytes, prefix: str, target: str, visit: HTTPConnection) -> bytes:
@@ -159,15 +188,18 @@ class Visits:
         show = _show_file if target.mode.kind == "files" else _describe_model
         return await show(folder, target, request)
 
-    async def go_on(self, request: Request) -> Response:
-        """Redirect from the path that content is found by to the content itself."""
+    async def go_on(self, request: Request) -> Response | Onward:
+        """Answer at the path that content is found by: as the content's own URL would."""
         machine, path = machine_of(request), request.scope["path"]
         for content in machine.state.contents():
             found = content.vanity_path
-            if found and f"{path}/".startswith(found):
-                query = f"?{request.url.query}" if request.url.query else ""
-                rest = path[len(found) :]
-                return RedirectResponse(f"{machine.content_url(content)}{rest}{query}")
+            if not found or not f"{path}/".startswith(found):
+                continue
+            if key_of(request.scope) and request.scope["raw_path"].startswith(found.encode()):
+                return Onward(request, f"/content/{content.guid}/", len(found))
+            query = f"?{request.url.query}" if request.url.query else ""
+            rest = path[len(found) :]
+            return RedirectResponse(f"{machine.content_url(content)}{rest}{query}")
         raise HTTPException(404)
 
     async def _answer(self, request: Request, target: ContentTarget) -> Response:
@@ -193,6 +225,21 @@ class Visits:
         response = StreamingResponse(_body(answer), status_code=answer.status_code)
         response.raw_headers = _answer_headers(answer.headers.raw, target.prefix, origin, request)
         return response
+
+
+class Onward:
+    """The answer of this application for another path."""
+
+    def __init__(self, request: Request, start: str, cut: int) -> None:
+        """Replace the first `cut` characters of the path with `start`."""
+        self._app = request.app
+        self._raw = start.encode() + request.scope["raw_path"][cut:]
+        self._path = start + request.scope["path"][cut:]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        onward = {**scope, "path": self._path, "raw_path": self._raw, "root_path": ""}
+        await self._app.router(onward, receive, send)
 
 
 async def _body(answer: httpx2.Response) -> AsyncIterator[bytes]:

@@ -9,7 +9,7 @@ from hatch_connect.local.deploy import notebook_command, quarto_command
 from hatch_connect.local.modes import MODES, Mount, serving_command
 from hatch_connect.project.content_kind import APP_MODES
 
-_MOUNT = Mount(server="http://127.0.0.1:3939", prefix="/content/g")
+_MOUNT = Mount(hosts=("127.0.0.1:3939", "localhost:3940"), prefix="/content/g")
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ _MOUNT = Mount(server="http://127.0.0.1:3939", prefix="/content/g")
             "python-panel",
             "main.py",
             ("-m", "panel", "serve", "main.py"),
-            {"--prefix=/content/g", "--allow-websocket-origin=localhost:3939"},
+            {"--prefix=/content/g", "--allow-websocket-origin=localhost:3940"},
         ),
         (
             "jupyter-voila",

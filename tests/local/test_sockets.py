@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+import httpx2
 import pytest
 from support.connect_content import WSGI_APP, bundle, bundle_of
+from support.waiting import PATIENCE
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
 
 if TYPE_CHECKING:
     from support.local_api import Api
@@ -162,19 +166,72 @@ def test_the_content_refuses(api: Api, guid: str) -> None:
     assert _refusal(api, guid, "refused") == 403
 
 
-@pytest.mark.parametrize(
-    "origin", ["https://evil.example", "http://127.0.0.1.evil.example", "null"]
+_FOREIGN = (
+    *("https://evil.example", "http://127.0.0.1.evil.example", "null", "http://localhost:3000"),
+    *("http://127.0.0.1", "https://{dashboard}", "http://{dashboard}0", "http://{dashboard}/"),
 )
+
+
+def _hosts(api: Api, guid: str) -> dict[str, str]:
+    """Return the host and port of each of the two origins."""
+    to = httpx2.get(f"{api.server.url}/content/{guid}/", trust_env=False).headers["location"]
+    return {"dashboard": urlsplit(api.server.url).netloc, "content": urlsplit(to).netloc}
+
+
+@pytest.mark.parametrize("origin", [*_FOREIGN, "http://{content}"])
 def test_a_page_of_elsewhere_is_refused(api: Api, guid: str, origin: str) -> None:
-    assert _refusal(api, guid, "ws", origin=origin) == 403
+    assert _refusal(api, guid, "ws", origin=origin.format(**_hosts(api, guid))) == 403
 
 
-@pytest.mark.parametrize("origin", [None, "http://localhost:3000"])
-def test_a_program_and_a_page_of_this_machine_are_not(
-    api: Api, guid: str, origin: str | None
-) -> None:
-    with api.connect(guid, "ws", origin=origin) as socket:
+@pytest.mark.parametrize("origin", [None, "http://{dashboard}"])
+def test_a_program_is_not(api: Api, guid: str, origin: str | None) -> None:
+    given = origin and origin.format(**_hosts(api, guid))
+    with api.connect(guid, "ws", origin=given) as socket:
         socket.send("here")
+
+
+@pytest.mark.parametrize("key", ["Key wrong", "Bearer x", ""])
+def test_without_a_good_key_there_is_none_at_the_dashboard(api: Api, guid: str, key: str) -> None:
+    headers = {"Authorization": key}
+    with (
+        pytest.raises(InvalidStatus) as caught,
+        api.connect(guid, "ws", additional_headers=headers, origin=None),
+    ):
+        pass
+    assert caught.value.response.status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        *((None, 101), ("http://{content}", 101), ("http://{dashboard}", 403)),
+        *(("null", 403), ("http://localhost", 403), ("http://127.0.0.1:3000", 403)),
+    ],
+)
+def test_a_page_of_content_connects_as_its_visitor(
+    api: Api, guid: str, origin: str | None, status: int
+) -> None:
+    hosts = _hosts(api, guid)
+    api.ask("PATCH", f"v1/content/{guid}", json={"access_type": "acl"})
+    with api.browse(guid) as browser:
+        cookies = "; ".join(f"{one.name}={one.value}" for one in browser.cookies.jar)
+    url = f"ws://{hosts['content']}/content/{guid}/ws"
+    given: Any = origin and origin.format(**hosts)
+    how: dict[str, Any] = {"origin": given, "proxy": None, "open_timeout": PATIENCE}
+    with pytest.raises(InvalidStatus) as caught, connect(url, **how):
+        pass
+    assert caught.value.response.status_code == (401 if status == 101 else status)
+    how["additional_headers"] = {"Cookie": f"theirs=1; {cookies}"}
+    if status != 101:
+        with pytest.raises(InvalidStatus) as caught, connect(url, **how):
+            pass
+        assert caught.value.response.status_code == status
+        return
+    with connect(url, **how) as socket:
+        asked = dict(json.loads(socket.recv())["headers"])
+    assert json.loads(asked["rstudio-connect-credentials"]) == {"user": "local", "groups": []}
+    assert asked["cookie"] == "theirs=1"
+    assert asked.get("origin") == given
 
 
 @pytest.fixture

@@ -46,6 +46,8 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": key.encode()})
 """
 
+_OWN = ("rstudio-connect-", "posit-connect-", "x-forwarded-prefix")
+
 
 @pytest.fixture(scope="session")
 def shown(server: object) -> dict[str, str]:
@@ -90,12 +92,14 @@ def test_nothing_is_added_that_the_visitor_did_not_send(api: Api, guid: str) -> 
     connection = http.client.HTTPConnection(api.server.url.removeprefix("http://"))
     with contextlib.closing(connection):
         connection.putrequest("GET", f"/content/{guid}/", skip_accept_encoding=True)
+        connection.putheader("Authorization", f"Key {api.server.api_key.reveal()}")
         connection.endheaders()
         headers = json.loads(connection.getresponse().read())["headers"]
 
     assert headers.keys() == {
         "host",
         "rstudio-connect-app-base-url",
+        "rstudio-connect-credentials",
         "x-forwarded-for",
         "x-forwarded-host",
         "x-forwarded-prefix",
@@ -114,22 +118,43 @@ def test_compressed_content_arrives_as_it_is(api: Api) -> None:
 
 
 def test_what_only_the_server_says_cannot_be_sent(api: Api, guid: str) -> None:
-    forged = {"X-Forwarded-Prefix": "/x", "RStudio-Connect-Credentials": '{"user": "root"}'}
+    forged = {
+        "X-Forwarded-Prefix": "/x",
+        "X_Forwarded_Prefix": "/x",
+        "RStudio-Connect-Credentials": '{"user": "root"}',
+        "RStudio_Connect_Credentials": '{"user": "root"}',
+        "rstudio-connect_credentials": '{"user": "root"}',
+        "Posit_Connect_User_Session_Token": "forged",
+    }
     request = api.visit(guid, headers=forged).json()
 
     assert request["root_path"] == f"/content/{guid}"
-    assert "rstudio-connect-credentials" not in request["headers"]
+    assert json.loads(request["headers"].pop("rstudio-connect-credentials")) == {
+        "user": "local",
+        "groups": [],
+    }
+    own = {"x-forwarded-prefix", "rstudio-connect-app-base-url"}
+    assert {n for n in request["headers"] if n.replace("_", "-").startswith(_OWN)} == own
 
 
 def test_the_key_does_not_reach_content(api: Api, guid: str) -> None:
-    key = f"Key {api.server.api_key.reveal()}"
-
-    with_key = api.visit(guid, headers={"Authorization": key})
-    with_token = api.visit(guid, headers={"Authorization": "Bearer of-the-app"})
+    with_key = api.visit(guid, headers={"Authorization": f"kEy  {api.server.api_key.reveal()}"})
+    with api.browse(guid) as browser:
+        with_token = browser.get(
+            _at_content(api, guid), headers={"Authorization": "Bearer of-the-app"}
+        )
 
     assert with_key.status_code == 200
     assert api.server.api_key.reveal() not in with_key.text
     assert with_token.json()["headers"]["authorization"] == "Bearer of-the-app"
+
+
+def _at_content(api: Api, guid: str, path: str = "") -> str:
+    """Return the URL for browsers."""
+    answer = httpx2.get(f"{api.server.url}/content/{guid}/{path}", trust_env=False)
+    url: str = answer.headers["location"]
+    assert url.startswith("http://localhost:")
+    return url
 
 
 def _ask_as(key: str, api: Api, path: str) -> int:
@@ -220,7 +245,7 @@ def test_the_missing_slash_is_added(api: Api, guid: str) -> None:
     number = api.ask("GET", f"v1/content/{guid}")["bundle_id"]
 
     for path in ("", f"/_bundle{number}"):
-        answer = httpx2.get(f"{bare}{path}?x=1", trust_env=False, timeout=PATIENCE)
+        answer = api.client.get(f"{bare}{path}?x=1")
         assert answer.status_code == 307
         assert answer.headers["location"] == f"/content/{guid}{path}/?x=1"
 
@@ -237,7 +262,7 @@ def test_an_answer_is_streamed(api: Api) -> None:
     guid = api.ship(bundle({"app.py": _STREAMING}))
     url = f"{api.server.url}/content/{guid}/"
 
-    with httpx2.stream("GET", url, trust_env=False, timeout=PATIENCE) as answer:
+    with api.client.stream("GET", url) as answer:
         assert next(answer.iter_raw()) == b"first"
 
     assert api.visit(guid, "short").text == "firstlast"
@@ -311,3 +336,45 @@ def test_a_person_sees_what_is_here(api: Api) -> None:
             assert f"{api.server.url}/content/{guid}/" in text
             assert "visited /from-a-browser" in text
             assert "No bundle is active." in text
+
+
+def test_a_browser_gets_content_at_an_origin_of_its_own(api: Api, guid: str) -> None:
+    with api.browse() as browser:
+        request = browser.get(f"{api.server.url}/content/{guid}/a?x=1&y=%26").json()
+
+    assert (request["path"], request["query"]) == ("/a", "x=1&y=%26")
+    headers = request["headers"]
+    assert headers["host"].startswith("localhost:")
+    assert headers["rstudio-connect-app-base-url"] == f"http://{headers['host']}/content/{guid}"
+    assert headers["x-rsc-request"] == f"http://{headers['host']}/content/{guid}/a?x=1&y=%26"
+    assert json.loads(headers["rstudio-connect-credentials"])["user"] == "local"
+    assert "cookie" not in headers
+
+
+def test_content_gets_its_own_cookies_only(api: Api, guid: str) -> None:
+    url = _at_content(api, guid)
+    with api.browse(guid) as browser:
+        names = [cookie.name for cookie in browser.cookies.jar]
+        assert any(name.startswith("hatch-connect-visitor-") for name in names)
+        header = "; ".join(
+            ("a=1", *(f"{cookie.name}={cookie.value}" for cookie in browser.cookies.jar), "b=2")
+        )
+    request = httpx2.get(url, headers={"Cookie": header}, trust_env=False).json()
+    assert request["headers"]["cookie"] == "a=1; b=2"
+
+
+_SETS_COOKIES = b"""
+async def app(scope, receive, send):
+    cookies = [b"hatch-connect-visitor-1=x", b"__Host-hatch-connect-visitor-1=x; Path=/; Secure"]
+    cookies += [b"=hatch-connect-session-1=x", b"= Hatch-Connect-session-1=x; Path=/connect/"]
+    cookies += [b"own=hatch-connect-"]
+    headers = [(b"set-cookie", one) for one in cookies] + [(b"service-worker-allowed", b"/")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+"""
+
+
+def test_content_sets_no_cookie_of_ours(api: Api) -> None:
+    answer = api.visit(api.ship(bundle({"app.py": _SETS_COOKIES})))
+    assert answer.headers.get_list("set-cookie") == ["own=hatch-connect-"]
+    assert "service-worker-allowed" not in answer.headers

@@ -104,6 +104,15 @@ class Api:
         )
         return socket
 
+    @contextmanager
+    def browse(self, guid: str = "") -> Iterator[httpx2.Client]:
+        """Yield a browser, as far as cookies go, that is signed in and has visited the content."""
+        path = f"/content/{guid}/" if guid else "/connect/"
+        url = self.ask("POST", "__local__/login", json={"next": path})["url"]
+        with httpx2.Client(trust_env=False, timeout=PATIENCE, follow_redirects=True) as client:
+            client.get(url)
+            yield client
+
 
 @contextmanager
 def asking(server: LocalServer, user: str = "local") -> Iterator[Api]:

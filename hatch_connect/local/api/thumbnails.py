@@ -64,7 +64,7 @@ async def _picture(request: Request) -> bytes:
 
 
 async def picture(request: Request) -> Response:
-    """`GET` beside the content: the thumbnail, or an empty answer."""
+    """`GET` beside the content, of whoever may visit it: the thumbnail, or an empty answer."""
     machine = machine_of(request)
     content = machine.state.content(request.path_params["guid"])
     if content is None:
