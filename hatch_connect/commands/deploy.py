@@ -132,7 +132,7 @@ def run_deploy(
             for each, plan in zip(checked, plans, strict=True)
         ]
         deploy_each(pieces, results, side, call, began)
-        if any(each.client.server.local for each in checked):
+        if any(each.client.server.ends for each in checked):
             wait_for_person(results, call)
     return one_or_several(results)
 

@@ -24,7 +24,7 @@ def run_open(call: Call) -> Result:
         url = content.logs_url if options.logs else url
         opened = _opened(url, call)
         facts = {"guid": content.guid, "url": url, "opened": opened}
-        if found.server.local:
+        if found.server.ends:
             wait_for_person([Result(lines=(url,))], call)
         return Result(lines=() if opened else (url,), facts=facts)
 

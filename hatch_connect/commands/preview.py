@@ -85,7 +85,7 @@ def run_preview(call: Call) -> Result:
         if pull_request:
             _comment(pull_request, found, branch, result)
         result = _stands(found, branch, result)
-        if found.server.local:
+        if found.server.ends:
             wait_for_person([result], call)
         return result
 

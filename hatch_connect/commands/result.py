@@ -181,7 +181,7 @@ def _url_of(deployment: Deployment, *, draft_urls: bool | None) -> str:
 
 
 def wait_for_person(results: Sequence[Result], call: Call) -> None:
-    """Wait for the person: the server of this machine may run for this call alone."""
+    """Wait for the person: the server of this machine ends with this call."""
     wait = call.surroundings.wait_for_person
     if wait and not call.options.json:
         where = "\n".join(result.lines[-1] for result in results)

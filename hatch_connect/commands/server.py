@@ -140,6 +140,7 @@ def chosen_server(call: Call, config: ProjectConfig | None) -> Iterator[Server]:
             source="the local server",
             table=table,
             local=True,
+            ends=local.ends,
         )
 
 

@@ -63,7 +63,7 @@ class Server:
     be put into a sentence: "the --server option", "the server 'prod' in .../servers.json"; `table`
     is the nickname of the `on` table in pyproject.toml that speaks of it; `headers` go with every
     request to it; `login` is a person's, which signs them if there is no other credential; `local`
-    is one that runs on this machine, perhaps for one call only.
+    is one that runs on this machine, and `ends` tells that it does so with the last call only.
     """
 
     url: str
@@ -76,6 +76,7 @@ class Server:
     table: str | None = None
     headers: Headers = ()
     local: bool = False
+    ends: bool = False
 
     @property
     def label(self) -> str:

@@ -47,11 +47,15 @@ class LocalOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalServer:
-    """A server that answers now; its key is good for this state folder for ever."""
+    """A server that answers now; its key is good for this state folder for ever.
+
+    `ends` tells that it ends with the last one who uses it.
+    """
 
     url: str
     api_key: Secret
     state: Path
+    ends: bool = False
 
     @property
     def key_file(self) -> Path:

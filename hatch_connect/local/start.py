@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -91,7 +91,7 @@ def _leave(lease: _Lease, process: subprocess.Popen[str] | None, report: Report)
     if process is not None and process.poll() is not None:
         text = f"The local server ended unexpectedly ({process.returncode}): see {state / _LOG}"
         report(Warned(text=text))
-    last = lease.ends and _users(lease.server) == 1
+    last = lease.server.ends and _users(lease.server) == 1
     lease.connection.close()
     if last:
         report(Note(text="Stopping the local server; `hatch-connect local` keeps one running."))
@@ -159,11 +159,10 @@ def check_extra() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Lease:
-    """A server that stays while the connection is open; `ends` if it ends with the last one."""
+    """A server that stays while the connection is open, and its version."""
 
     server: LocalServer
     connection: http.client.HTTPConnection
-    ends: bool
     version: str
 
 
@@ -186,9 +185,9 @@ def _lease(state: Path) -> _Lease | None:
     except (OSError, http.client.HTTPException):
         held = False
     if held:
-        ends = answer.headers.get(ENDS, "") == "yes"
+        server = replace(server, ends=answer.headers.get(ENDS) == "yes")
         version = answer.headers.get(VERSION, "")
-        return _Lease(server=server, connection=connection, ends=ends, version=version)
+        return _Lease(server=server, connection=connection, version=version)
     connection.close()
     return None
 

@@ -12,6 +12,7 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
+from support.terminal import at_terminal
 from support.waiting import PATIENCE
 
 if TYPE_CHECKING:
@@ -144,6 +145,10 @@ def test_the_server_runs_until_it_is_stopped(project: Path, sandbox: Sandbox) ->
         assert done.code == 0, done.said
         assert done.stdout.startswith(url)
         assert "Stopping the local" not in done.stderr
+        # A terminal is not kept waiting for a server that runs on by itself.
+        shown = at_terminal(sandbox, project, {}, "deploy", "--local")
+        assert (shown.code, shown.stdout) == (0, done.stdout), shown.said
+        assert "press Ctrl-C" not in shown.stderr
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=PATIENCE)
