@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hatch_connect.errors import ProjectError, UsageError
 from hatch_connect.events import silent
+from hatch_connect.local.disk import DiskError
 from hatch_connect.local.folder import LocalOptions, exclusive
 from hatch_connect.local.serving import serve_state
 from hatch_connect.local.start import BUSY, READY
@@ -27,6 +28,9 @@ def main(state: Path) -> int:
             locked.enter_context(exclusive(state))
         except UsageError:
             return BUSY
+        except DiskError as error:
+            sys.stderr.write(f"{error}\n")
+            return error.exit_code
         try:
             serve_state(
                 state,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from starlette.requests import Request
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from hatch_connect.local.machine import Setup
     from hatch_connect.local.users import User
@@ -135,7 +135,8 @@ def create_app(setup: Setup, leases: Leases) -> ASGIApp:
     content_only = Starlette(routes=_visiting(visits, AtContent), exception_handlers=_REFUSALS)
     dashboard.state.machine = content_only.state.machine = machine
     release, report = setup.claims.release, setup.report
-    return AsRelease(Origins(dashboard, content_only, setup), release=release, report=report)
+    origins = Origins(dashboard, content_only, setup)
+    return _Ending(AsRelease(origins, release=release, report=report))
 
 
 def _visiting(visits: Visits, admit: type[AtDashboard | AtContent]) -> list[BaseRoute]:
@@ -158,6 +159,34 @@ async def _to_dashboard(_request: Request) -> Response:
 async def _overview(request: Request) -> Response:
     sessions.require_session(request)
     return await overview(request)
+
+
+class _Ending:
+    """Ends the answers that are still being given when the server stops waiting for them."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer; only the server cancels a request."""
+        started = False
+
+        async def noticed(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noticed)
+        except asyncio.CancelledError:
+            if scope["type"] != "http":
+                raise
+            with suppress(Exception):  # what was begun may have announced a longer body
+                if started:
+                    await send({"type": "http.response.body", "body": b""})
+                else:
+                    ending = PlainTextResponse("The server is stopping.", status_code=503)
+                    await ending(scope, receive, send)
 
 
 class Leases:

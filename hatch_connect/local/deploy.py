@@ -15,6 +15,7 @@ from hatch_connect.errors import BundleError
 from hatch_connect.events import Detail
 from hatch_connect.local.archives import unpack
 from hatch_connect.local.checks import check
+from hatch_connect.local.disk import writing
 from hatch_connect.local.modes import KNOWN, MODES
 from hatch_connect.local.processes import run_logged
 from hatch_connect.local.pythons import choose_installed
@@ -59,17 +60,18 @@ def start_deployment(
     """
 
     async def work(task: Task) -> None:
-        await deploy(machine, bundle, task, activate=activate, render=render)
+        with writing(machine.setup.folder):
+            await deploy(machine, bundle, task, activate=activate, render=render)
 
     def ended(task: Task) -> None:
         finished = replace(begun, ended=now(), code=task.code, error=task.error)
-        machine.state.save_deployment(finished)
+        machine.note(machine.state.save_deployment, finished)
 
-    task = machine.tasks.start(work, ended)
+    task = machine.tasks.start(work, ended, bundle)
     begun = StoredDeployment(
         id=task.id, content=bundle.content, bundle=bundle.id, activate=activate, started=now()
     )
-    machine.state.save_deployment(begun)
+    machine.note(machine.state.save_deployment, begun)
     return task
 
 
@@ -80,13 +82,14 @@ def start_rendering(machine: Machine, bundle: StoredBundle) -> Task:
         content = machine.state.content_by_id(bundle.content)
         if content is None:
             return
-        async with machine.content_lock(content):
-            deployment = _Deployment(machine=machine, content=content, task=task)
-            ready = await _prepare(deployment, bundle)
-            machine.state.save_bundle(ready)
-            task.write(f"Completed the rendering of {content.name}")
+        with writing(machine.setup.folder):
+            async with machine.content_lock(content):
+                deployment = _Deployment(machine=machine, content=content, task=task)
+                ready = await _prepare(deployment, bundle)
+                machine.state.save_bundle(ready)
+                task.write(f"Completed the rendering of {content.name}")
 
-    return machine.tasks.start(work)
+    return machine.tasks.start(work, about=bundle)
 
 
 async def deploy(
@@ -102,7 +105,12 @@ async def deploy(
     async with machine.content_lock(content):
         machine.setup.report(Detail(text=f"{content.name}: deploying bundle {bundle.id}"))
         deployment = _Deployment(machine=machine, content=content, task=task)
-        ready = await _prepare(deployment, bundle, render=render)
+        try:
+            ready = await _prepare(deployment, bundle, render=render)
+        except BaseException:
+            if bundle.folder is None:  # it would be unpacked again
+                await asyncio.to_thread(shutil.rmtree, machine.unpacked(bundle), ignore_errors=True)
+            raise
         # It may have been changed, or removed, while the packages were installed.
         content = machine.state.content_by_id(bundle.content)
         if content is None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hatch_connect.errors import HatchConnectError
+from hatch_connect.errors import ProjectError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ _LITTLE = 1 << 20  # bytes free; SQLite may call a full disk an input/output err
 _NO_SPACE = "No space left on device"  # as the C library words it, and all that print its words
 
 
-class DiskError(HatchConnectError):
+class DiskError(ProjectError):
     """The state folder cannot be written."""
 
 
@@ -65,6 +65,23 @@ def _of_database(error: sqlite3.OperationalError, state: Path) -> DiskError | No
     if failed or name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
         return DiskError(f"The state in {state} cannot be written: {error}.")
     return None
+
+
+@contextmanager
+def usable(state: Path) -> Iterator[None]:
+    """Raise DiskError if the state folder cannot be made, or what is in it cannot be opened."""
+    try:
+        yield
+    except (OSError, sqlite3.DatabaseError) as error:
+        if getattr(error, "errno", None) in _FULL or (
+            isinstance(error, sqlite3.OperationalError) and _of_database(error, state)
+        ):
+            raise no_space(state) from error
+        reason = getattr(error, "strerror", None) or error
+        raise DiskError(
+            f"The state folder {state} cannot be used: {reason}.",
+            hint="Set XDG_STATE_HOME to a folder that can be written.",
+        ) from error
 
 
 @contextmanager

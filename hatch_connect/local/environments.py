@@ -25,6 +25,7 @@ from packaging.version import Version
 
 from hatch_connect.errors import BundleError
 from hatch_connect.local.checks import check
+from hatch_connect.local.disk import no_space, tells_no_space
 from hatch_connect.local.processes import run_logged
 from hatch_connect.local.pythons import uv_environ
 from hatch_connect.project.target import minor_of
@@ -157,6 +158,19 @@ class Environments:
         python: Python,
         write: Callable[[str], None],
     ) -> None:
+        try:
+            await self._install(environment, requirements, python, write)
+        except BaseException:
+            await asyncio.to_thread(shutil.rmtree, environment.folder, ignore_errors=True)
+            raise
+
+    async def _install(
+        self,
+        environment: Environment,
+        requirements: Path | None,
+        python: Python,
+        write: Callable[[str], None],
+    ) -> None:
         await asyncio.to_thread(shutil.rmtree, environment.folder, ignore_errors=True)
         write(f"Creating a virtual environment with Python {python.version}")
         await self.uv("venv", "--python", python.path, environment.folder, write=write)
@@ -196,16 +210,25 @@ class Environments:
         )
 
     async def uv(self, *arguments: str | Path, write: Callable[[str], None]) -> None:
-        """Run uv; raises BundleError if it fails."""
+        """Run uv; raises BundleError if it fails, and DiskError if that is for want of space."""
         import uv
+
+        full = False
+
+        def watch(line: str) -> None:
+            nonlocal full
+            full = full or tells_no_space(line)
+            write(line)
 
         self.folder.mkdir(parents=True, exist_ok=True)
         code = await run_logged(
             (uv.find_uv_bin(), *arguments),
             environ=self._environ,
             folder=self.folder,  # no configuration of the bundle's or of a developer's project
-            write=write,
+            write=watch,
         )
+        if code and full:
+            raise no_space(self.folder.parent)
         if code:
             raise BundleError(f"Installing the packages failed: uv ended with exit code {code}.")
 

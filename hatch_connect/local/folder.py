@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import UsageError
+from hatch_connect.local.disk import usable
 from hatch_connect.local.versions import AS_IT_IS, Claims
 from hatch_connect.secret import Secret
 
@@ -70,14 +71,15 @@ def exclusive(state: Path) -> Iterator[None]:
 
     make_private(state)
     lock = _lock(state)
-    try:
-        lock.acquire(timeout=_GLANCE_SECONDS)
-    except Timeout as error:
-        at = f" at {url}" if (url := read_url(state)) else ""
-        raise UsageError(
-            f"A local server is already running{at}, with its state in {state}.",
-            hint=f"Use it with --local, or stop it first (process {process_of(state)}).",
-        ) from error
+    with usable(state):
+        try:
+            lock.acquire(timeout=_GLANCE_SECONDS)
+        except Timeout as error:
+            at = f" at {url}" if (url := read_url(state)) else ""
+            raise UsageError(
+                f"A local server is already running{at}, with its state in {state}.",
+                hint=f"Use it with --local, or stop it first (process {process_of(state)}).",
+            ) from error
     try:
         yield
     finally:
@@ -86,8 +88,9 @@ def exclusive(state: Path) -> Iterator[None]:
 
 def make_private(state: Path) -> None:
     """Create the state folder, with access for its owner only."""
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    state.chmod(0o700)
+    with usable(state):
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state.chmod(0o700)
 
 
 def _lock(state: Path) -> FileLock:
@@ -102,10 +105,11 @@ def is_served(state: Path) -> bool:
     from filelock import Timeout
 
     lock = _lock(state)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
+    with usable(state):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
     lock.release()
     return False
 

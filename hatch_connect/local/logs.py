@@ -36,8 +36,11 @@ class JobLog:
 
     def __init__(self, path: Path, hide: Callable[[str], str] = str) -> None:
         self._hide = hide
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError:  # a full disk must not end what writes
+            descriptor = os.open(os.devnull, os.O_WRONLY)
         self._file = os.fdopen(descriptor, "a", encoding="utf-8")
         self._tail: deque[str] = deque(maxlen=_TAIL)
         self._news = asyncio.Event()
@@ -48,10 +51,10 @@ class JobLog:
         line = self._hide(line)
         self._tail.append(line)
         entry = LogEntry(source=source, timestamp=now(), data=line)
-        with suppress(OSError):  # a full disk must not end what writes
+        with suppress(OSError):
             self._file.write(json.dumps(asdict(entry)) + "\n")
             self._file.flush()
-        self.count += 1
+            self.count += 1
         self._wake()
         return line
 

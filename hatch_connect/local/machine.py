@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from sqlite3 import OperationalError
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from hatch_connect.errors import BundleError
+from hatch_connect.errors import HatchConnectError
 from hatch_connect.events import Detail
+from hatch_connect.local.disk import writing
 from hatch_connect.local.environments import Environment, Environments, prepare_runtime
 from hatch_connect.local.logs import JobLog, Logs
 from hatch_connect.local.modes import MODES, Mount, serving_command
@@ -41,7 +44,7 @@ from hatch_connect.local.versions import AS_IT_IS, Claims
 from hatch_connect.secret import Secret, hiding
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from starlette.requests import HTTPConnection
 
@@ -76,6 +79,9 @@ def machine_of(connection: HTTPConnection) -> Machine:
     return machine
 
 
+Noted = TypeVar("Noted")
+
+
 class Machine:
     """One server's state, tasks, environments and processes."""
 
@@ -100,7 +106,8 @@ class Machine:
 
     async def start(self) -> None:
         """Begin; to be called in the event loop that serves."""
-        self.state.end_unfinished()
+        with suppress(OperationalError):  # of a full disk: what is there can be served all the same
+            self.state.end_unfinished()
         if not self.setup.claims.pythons:
             finding = asyncio.to_thread(find_pythons, self.setup.environ)
             self._pythons = asyncio.ensure_future(finding)
@@ -181,18 +188,25 @@ class Machine:
         self._note_failure(bundle, "")
         return process
 
+    def note(self, save: Callable[[Noted], None], what: Noted) -> None:
+        """Write what has happened; a full disk must not undo it."""
+        try:
+            save(what)
+        except OperationalError as error:
+            self.setup.report(Detail(text=f"Not written to the state: {error}"))
+
     def begin_job(
         self, content: StoredContent, bundle: StoredBundle, tag: str
     ) -> tuple[JobLog, StoredJob]:
         """Record a job outside `process`, such as rendering; the caller ends it."""
         job = self._job(content, bundle, tag)
-        self.state.save_job(job)
+        self.note(self.state.save_job, job)
         return self._log(job), job
 
     def end_job(self, job: StoredJob, exit_code: int | None) -> None:
         """Record the end of a job; its key is no longer good for anything."""
         self._keys.pop(job.key, None)
-        self.state.save_job(replace(job, ended=now(), exit_code=exit_code))
+        self.note(self.state.save_job, replace(job, ended=now(), exit_code=exit_code))
 
     def user_of_key(self, key: str) -> User | None:
         """Return whose key it is; that of a process of content acts for the content's owner."""
@@ -232,6 +246,10 @@ class Machine:
 
     async def remove_content(self, content: StoredContent) -> None:
         """Forget content, end its processes and remove its files."""
+        await self.tasks.cancel(
+            lambda task: task.about is not None and task.about.content == content.id,
+            "The content was removed.",
+        )
         async with self.content_lock(content):
             bundles = self.state.bundles(content)
             logs = [job.key for job in self.state.jobs(content)]
@@ -283,16 +301,18 @@ class Machine:
             error = f"This server does not have Python {bundle.python}, on which this was deployed."
             raise StartError(error, ())
         try:
-            present = await self.environments.present(
-                bundle, self.root(bundle), await self.pythons()
-            )
-            if present is not bundle:
-                self.state.save_bundle(present)
-            context = self.process_context(content, present, job)
-            runner = context.python or OWN.path
-            version = bundle.python or OWN.version
-            runtime = await self.runtime(Python(version=version, path=runner))
-        except BundleError as error:
+            with writing(self.setup.folder):
+                present = await self.environments.present(
+                    bundle, self.root(bundle), await self.pythons()
+                )
+                if present is not bundle:
+                    self.state.save_bundle(present)
+                context = self.process_context(content, present, job)
+                context.make_home()
+                runner = context.python or OWN.path
+                version = bundle.python or OWN.version
+                runtime = await self.runtime(Python(version=version, path=runner))
+        except HatchConnectError as error:
             raise StartError(str(error), ()) from error
         patience = content.settings.get("init_timeout")
         return Launch(
@@ -317,12 +337,12 @@ class Machine:
     def _note_failure(self, bundle: StoredBundle, reason: str) -> None:
         current = self.state.bundle(bundle.id)
         if current and current.failed != reason:
-            self.state.save_bundle(replace(current, failed=reason))
+            self.note(self.state.save_bundle, replace(current, failed=reason))
 
     def _watch(self, process: ContentProcess, job: StoredJob, content: StoredContent) -> None:
         self.setup.report(Detail(text=f"{content.name}: started process {process.pid}"))
         started = replace(job, pid=process.pid)
-        self.state.save_job(started)
+        self.note(self.state.save_job, started)
 
         async def watch() -> None:
             code = await process.wait_end()

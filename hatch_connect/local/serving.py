@@ -14,6 +14,7 @@ import uvicorn
 from hatch_connect.errors import UsageError
 from hatch_connect.events import Warned
 from hatch_connect.local.app import Leases, create_app
+from hatch_connect.local.disk import usable
 from hatch_connect.local.folder import (
     CONTENT_HOST,
     HOST,
@@ -53,9 +54,11 @@ def serve_state(
     The caller holds the lock of the state folder. `ready` gets the server. Raises UsageError if the
     port is taken, and ConfigurationError if the users.toml is wrong.
     """
-    key, users = read_key(state), options.users_file(state)
-    if options.users is None:
-        make_users(users)
+    users = options.users_file(state)
+    with usable(state):
+        key = read_key(state)
+        if options.users is None:
+            make_users(users)
     declared = read_users(users, key)
     if others_may_read(users):
         report(Warned(text=f"Others on this machine can read the keys in {users}"))
@@ -90,14 +93,17 @@ async def _serve(
         server.should_exit = True
 
     leases = Leases(unused if while_used else None)
-    server = _LeasedServer(create_app(setup, leases), leases, lambda: _announce(setup, ready))
+    with usable(setup.folder):
+        app = create_app(setup, leases)
+    server = _LeasedServer(app, leases, lambda: _announce(setup, ready))
     waiting = asyncio.create_task(leases.wait_first())
     await server.serve(sockets=listening)
     waiting.cancel()
 
 
 def _announce(setup: Setup, ready: Callable[[LocalServer], None]) -> None:
-    save_url(setup.folder, setup.url, setup.content_origin)
+    with usable(setup.folder):
+        save_url(setup.folder, setup.url, setup.content_origin)
     ready(LocalServer(url=setup.url, api_key=setup.api_key, state=setup.folder))
 
 

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from hatch_connect import __version__
 from hatch_connect.errors import HatchConnectError, UsageError
 from hatch_connect.events import Detail, Note, Warned
+from hatch_connect.local.disk import usable
 from hatch_connect.local.folder import (
     ENDS,
     VERSION,
@@ -69,7 +70,8 @@ def running(state: Path, *, environ: Mapping[str, str], report: Report) -> Itera
                 f"The local server in {state} does not respond, and does not stop either."
             )
         if process is None or process.poll() is not None:
-            process = _spawn(state, environ)
+            with usable(state):
+                process = _spawn(state, environ)
             process = process if _is_ready(process, state) else None
         else:
             time.sleep(0.02)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
     from hatch_connect.local.logs import JobLog, Logs
+    from hatch_connect.local.state import StoredBundle
 
 log = logging.getLogger(__name__)
 _KEPT = 100
@@ -24,9 +25,10 @@ _Done = TypeVar("_Done")
 class Task:
     """One piece of work: its log, which grows until it is finished, and how it ended."""
 
-    def __init__(self, task_id: str, log: JobLog) -> None:
+    def __init__(self, task_id: str, log: JobLog, about: StoredBundle | None = None) -> None:
         self.id = task_id
         self.log = log
+        self.about = about
         self.finished = False
         self.code = 0
         self.error = ""
@@ -53,7 +55,7 @@ class Tasks:
     def __init__(self, logs: Logs) -> None:
         self._logs = logs
         self._tasks: dict[str, Task] = {}
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[str, asyncio.Task[None]] = {}
 
     def get(self, task_id: str) -> Task | None:
         """Return the task of that id."""
@@ -63,27 +65,34 @@ class Tasks:
         self,
         work: Callable[[Task], Awaitable[None]],
         ended: Callable[[Task], None] = lambda _task: None,
+        about: StoredBundle | None = None,
     ) -> Task:
         """Begin work in the background; an error of ours that it raises ends its task.
 
-        `ended` is called with the finished task, before anybody else learns of its end.
+        `about` is the bundle that it works with. `ended` is called with the finished task, before
+        anybody else learns of its end.
         """
         task_id = uuid4().hex
-        task = Task(task_id, self._logs.open(task_id))
+        task = Task(task_id, self._logs.open(task_id), about)
         finished = [known for known, one in self._tasks.items() if one.finished]
         for known in finished[:-_KEPT]:
             del self._tasks[known]
         self._tasks[task.id] = task
         running = asyncio.create_task(self._run(task, work, ended))
-        self._running.add(running)
-        running.add_done_callback(self._running.discard)
+        self._running[task.id] = running
+        running.add_done_callback(lambda _done: self._running.pop(task.id))
         return task
+
+    async def cancel(self, which: Callable[[Task], bool], reason: str) -> None:
+        """Cancel those of the running tasks, and wait for their end."""
+        ending = [one for key, one in self._running.items() if which(self._tasks[key])]
+        for running in ending:
+            running.cancel(reason)
+        await asyncio.gather(*ending, return_exceptions=True)
 
     async def stop(self) -> None:
         """Cancel what is running and wait for its end."""
-        for running in self._running:
-            running.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await self.cancel(lambda _task: True, "The server is stopping.")
 
     async def _run(
         self,
@@ -95,8 +104,8 @@ class Tasks:
             await work(task)
         except HatchConnectError as error:
             task.finish(str(error))
-        except asyncio.CancelledError:
-            task.finish("The server is stopping.")
+        except asyncio.CancelledError as error:
+            task.finish(str(error))
             raise
         except Exception:
             # A client that polls must learn of the end, whatever the reason.
@@ -122,6 +131,7 @@ async def in_thread(work: Callable[[Event], _Done]) -> _Done:
     except asyncio.CancelledError:
         stop.set()
         await asyncio.wait((running,))
+        running.exception()  # asked for, or asyncio would report it
         raise
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -268,3 +269,26 @@ def test_two_deployments_at_once_end_one_after_the_other(api: Api) -> None:
 
     assert [task["code"] for task in tasks] == [0, 0]
     assert api.visit(guid).text in {"first", "second"}
+
+
+@pytest.mark.parametrize("what", ["content", "bundle"])
+def test_a_deployment_ends_when_what_it_is_about_is_removed(api: Api, what: str) -> None:
+    """Here it waits for a package index that never answers."""
+    guid = api.create()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        index = f"--index-url http://127.0.0.1:{silent.getsockname()[1]}/\n"
+        number = api.upload(guid, bundle({"requirements.txt": f"{index}never\n".encode()}))
+        path = f"v1/content/{guid}/deploy"
+        task = api.ask("POST", path, 202, json={"bundle_id": number})["task_id"]
+        connection, _ = silent.accept()
+        with connection:
+            removed = "" if what == "content" else f"/bundles/{number}"
+            api.ask("DELETE", f"v1/content/{guid}{removed}", 204)
+
+    if what == "bundle":
+        error = api.ask("GET", f"v1/tasks/{task}")["error"]
+        assert error == "The bundle was removed."
+    state = api.server.state
+    assert not (state / "unpacked" / number).exists()
+    # What was begun of its environment is gone as well.
+    assert all((one / ".complete").exists() for one in (state / "environments").iterdir())

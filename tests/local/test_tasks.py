@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,7 @@ from support.waiting import PATIENCE
 from hatch_connect.errors import BundleError
 from hatch_connect.local.logs import Logs
 from hatch_connect.local.processes import lines
-from hatch_connect.local.tasks import Task, Tasks
+from hatch_connect.local.tasks import Task, Tasks, in_thread
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -157,3 +158,37 @@ async def _lines(*chunks: bytes) -> list[str]:
         stream.feed_data(chunk)
     stream.feed_eof()
     return [line async for line in lines(stream)]
+
+
+def test_work_in_a_thread_ends_with_the_task_that_waits(tmp_path: Path) -> None:
+    begun, ended = Event(), Event()
+
+    def work(stop: Event) -> None:
+        begun.set()
+        stop.wait()
+        ended.set()
+        raise BundleError("stopped")
+
+    async def follow() -> None:
+        tasks = Tasks(Logs(tmp_path))
+
+        async def waiting(_task: Task) -> None:
+            await in_thread(work)
+
+        task = tasks.start(waiting)
+        await asyncio.to_thread(begun.wait, PATIENCE)
+        await tasks.cancel(lambda one: one is not task, "Another ended.")
+        assert not task.finished
+        await tasks.cancel(lambda one: one is task, "It was enough.")
+        assert (ended.is_set(), task.finished, task.error) == (True, True, "It was enough.")
+
+    asyncio.run(follow())
+
+
+def test_work_in_a_thread_returns_and_raises() -> None:
+    def refuse(_stop: Event) -> None:
+        raise BundleError("no")
+
+    assert asyncio.run(in_thread(lambda stop: not stop.is_set()))
+    with pytest.raises(BundleError, match="no"):
+        asyncio.run(in_thread(refuse))

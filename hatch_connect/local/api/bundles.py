@@ -170,6 +170,10 @@ async def delete(request: Request) -> Response:
     bundle = bundle_of(request, content)
     if bundle.id == content.active_bundle:
         raise ApiError(409, ACTIVE_BUNDLE, "The active bundle cannot be deleted.")
+    await machine.tasks.cancel(
+        lambda task: task.about is not None and task.about.id == bundle.id,
+        "The bundle was removed.",
+    )
     await machine.processes.stop(bundle.id)
     machine.state.remove_bundle(bundle)
     await machine.remove_files(bundle)

@@ -54,7 +54,7 @@ class Received:
 @contextmanager
 def temporary(folder: Path) -> Iterator[Path]:
     """Yield a file to receive into, which is gone afterwards unless it was moved."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=folder, prefix="upload-")
     os.close(descriptor)
     try:
