@@ -31,6 +31,8 @@ _OF_PUBLISHERS = {
     ("GET", "/v1/environments"),
     ("GET", "/v1/environments/{guid}"),
     ("GET", "/v1/oauth/integrations"),
+    ("GET", "/v1/oauth/integrations/{guid}"),
+    ("GET", "/v1/oauth/integrations/{guid}/associations"),
 }
 _CONTENT = ("/v1/content/{guid}", "/applications/{guid}")
 # What whoever sees content may read of it; all else is for those who may change it.

@@ -124,7 +124,10 @@ def test_an_unknown_field_is_refused(api: Api) -> None:
         {"title": "a" * 1025},
         {"title": 3},
         {"access_type": "everybody"},
-        {"locked": None},
+        {"access_type": None},
+        {"description": "d" * 4097},
+        {"content_category": "site"},
+        {"idle_timeout": -1},
         {"locked": "yes"},
         {"max_processes": "3"},
         {"max_processes": True},
@@ -140,6 +143,49 @@ def test_a_value_that_cannot_be_one(api: Api, fields: dict[str, Any]) -> None:
 
     assert api.refused("PATCH", f"v1/content/{guid}", json=fields)[0] == 400
     assert api.ask("GET", f"v1/content/{guid}") == before
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"name": "a b c"}, 5),
+        ({"access_type": "everybody"}, 117),
+        ({"title": "ab"}, 122),
+        ({"description": "d" * 4097}, 123),
+        ({"read_timeout": -1}, 151),
+    ],
+)
+def test_what_is_wrong_has_a_code(api: Api, fields: dict[str, Any], code: int) -> None:
+    assert api.refused("PATCH", f"v1/content/{api.create()}", json=fields) == (400, code)
+
+
+def test_null_is_the_default(api: Api) -> None:
+    path = f"v1/content/{api.create(title='Title', run_as_current_user=True)}"
+    api.ask("PATCH", path, json={"locked": True, "locked_message": "m"})
+
+    assert api.refused("PATCH", path, json={"locked": None}) == (403, 222)
+    api.ask("PATCH", path, json={"locked": False})
+    null = dict.fromkeys(("title", "run_as_current_user", "locked", "locked_message"))
+    content = api.ask("PATCH", path, json=null)
+
+    told = {name: content[name] for name in null}
+    assert told == {**null, "run_as_current_user": False, "locked": False, "locked_message": ""}
+
+
+def test_viewers_are_not_told_of_the_environment(api: Api, bob: Api) -> None:
+    guid = api.ship()
+    api.ask("PATCH", f"v1/content/{guid}", json={"access_type": "all"})
+
+    for content, known in ((api, True), (bob, False)):
+        told = content.ask("GET", f"v1/content/{guid}")
+        assert (told["py_version"] is not None) is known
+        assert (told["cluster_name"] is not None) is known
+
+
+def test_content_has_no_schedules(api: Api) -> None:
+    told = api.ask("GET", f"v1/content/{api.create()}", params={"include": "schedule,bookmarked"})
+
+    assert (told["schedules"], told["bookmarked"]) == ([], False)
 
 
 def test_what_only_exists_later_cannot_be_created_with(api: Api) -> None:

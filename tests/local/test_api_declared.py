@@ -281,6 +281,10 @@ def test_integrations_are_set_as_a_whole(api: Api, people: dict[str, dict[str, A
 
     (told,) = api.ask("GET", path)
     assert told.items() >= {**both[1], "oauth_integration_name": "Snowflake"}.items()
+    one = f"v1/oauth/integrations/{guids['Snowflake']}"
+    assert api.ask("GET", one)["name"] == "Snowflake"
+    assert told in api.ask("GET", f"{one}/associations")
+    assert api.refused("GET", "v1/oauth/integrations/x") == (404, 4)
     assert api.refused("PUT", path, json=both + both) == (400, 258)
     assert api.refused("PUT", path, json=[{"oauth_integration_guid": "x"}]) == (400, 207)
     assert api.refused("PUT", path, json=[{}]) == (400, 207)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from hatch_connect.local.api.people import user_json
 from hatch_connect.local.api.requests import (
     BAD_INCLUDE,
     BAD_LOAD_FACTOR,
+    BAD_REQUEST,
     LOCKED,
     NAME_TAKEN,
     NO_REMOVAL,
@@ -31,11 +33,11 @@ from hatch_connect.local.api.requests import (
 )
 from hatch_connect.local.api.tags import tags_of
 from hatch_connect.local.machine import machine_of
-from hatch_connect.project.validators import validate_content_name, validate_title
+from hatch_connect.project.validators import validate_title
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from types import UnionType
 
     from starlette.requests import Request
@@ -61,6 +63,10 @@ _TYPES: dict[str, type | UnionType] = {
     **dict.fromkeys(("load_factor", "cpu_request", "cpu_limit"), int | float),
     "default_py_environment_management": bool,
     "default_r_environment_management": bool,
+    "default_environment_guid": str,
+    **dict.fromkeys(("metrics_collection_enabled", "notify_on_share"), bool),
+    "otel_enabled": bool,
+    "content_category": str,
     "description": str,
     "access_type": str,
     "run_as_current_user": bool,
@@ -77,21 +83,36 @@ _ORDER = {  # with Connect's codes
 _NEVER_NULL: dict[str, object] = {
     "description": "",
     "access_type": "acl",
+    "content_category": "",
+    "otel_enabled": False,
+}
+_NULL_IS_DEFAULT: dict[str, object] = {
     "run_as_current_user": False,
     "locked": False,
     "locked_message": "",
 }
-DEFAULTS: dict[str, object] = dict.fromkeys(_TYPES) | _NEVER_NULL
+DEFAULTS: dict[str, object] = dict.fromkeys(_TYPES) | _NEVER_NULL | _NULL_IS_DEFAULT
 _INCLUDED = frozenset(("tags", "owner", "vanity_url", "bookmarked", "schedule"))
-_CREATABLE = frozenset(("name", *DEFAULTS)) - {"locked", "locked_message"}
+_CREATABLE = frozenset(("name", *DEFAULTS)) - {"locked", "locked_message", "content_category"}
 _WRITABLE = frozenset(("name", "owner_guid", *DEFAULTS))
 _BY_ADMINISTRATORS = ("run_as", "run_as_current_user", "service_account_name")
-_NO_LOCKING, _BAD_OWNER = 49, 156
+_BAD_NAME, _NO_LOCKING, _BAD_ACCESS, _BAD_TITLE, _BAD_DESCRIPTION = 5, 49, 117, 122, 123
+_BAD_TIMEOUT, _BAD_OWNER = 151, 156
+_NAME = re.compile(r"[A-Za-z0-9._-]{3,64}")
+_CATEGORIES = ("", "mcp")  # that a client may set; the others come with bundles of R
+_LONGEST_DESCRIPTION = 4096
+_ENVIRONMENT = (  # of which viewers are not told
+    *("environment_guid", "cluster_name", "image_name", "r_version", "py_version"),
+    *("quarto_version", "node_version", "r_environment_management", "py_environment_management"),
+    *("default_image_name", "default_environment_guid", "service_account_name"),
+    *("default_r_environment_management", "default_py_environment_management"),
+)
 
 
 def _name(name: object) -> str:
-    if not isinstance(name, str) or validate_content_name(name):
-        raise invalid("The name must have 3 to 64 characters: letters, digits, '-' and '_'.")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        error = "The name must have 3 to 64 characters: letters, digits, '.', '-' and '_'."
+        raise ApiError(400, _BAD_NAME, error)
     return name
 
 
@@ -104,16 +125,45 @@ def _settings(given: dict[str, object]) -> dict[str, object]:
         if not right and (value is not None or name in _NEVER_NULL):
             raise invalid(f"The field {name!r} has the wrong type, {type(value).__name__}.")
         if isinstance(value, int | float) and value < 0:
-            raise invalid(f"The field {name!r} must not be negative.")
-    load = given.get("load_factor")
-    if isinstance(load, int | float) and load > 1:
-        raise ApiError(400, BAD_LOAD_FACTOR, "The field 'load_factor' must be from 0 to 1.")
-    title = given.get("title")
-    if isinstance(title, str) and title and validate_title(title):
-        raise invalid("The title must have 3 to 1,024 characters.")
-    if given.get("access_type", "acl") not in ACCESS_TYPES:
-        raise invalid(f"The field 'access_type' must be one of: {', '.join(ACCESS_TYPES)}.")
-    return given
+            code = _BAD_TIMEOUT if name.endswith("_timeout") else BAD_REQUEST
+            raise ApiError(400, code, f"The field {name!r} must not be negative.")
+    for fits, code, error in _rules(DEFAULTS | given):
+        if not fits:
+            raise ApiError(400, code, error)
+    return {
+        name: _NULL_IS_DEFAULT.get(name) if value is None else value
+        for name, value in given.items()
+    }
+
+
+def _rules(settings: dict[str, object]) -> Iterator[tuple[bool, int, str]]:
+    """Yield whether settings keep each of Connect's rules, with its code and what it says."""
+    title, load = settings["title"], settings["load_factor"]
+    yield (
+        not isinstance(load, int | float) or load <= 1,
+        BAD_LOAD_FACTOR,
+        "The field 'load_factor' must be from 0 to 1.",
+    )
+    yield (
+        not isinstance(title, str) or not title or not validate_title(title),
+        _BAD_TITLE,
+        "The title must have 3 to 1,024 characters.",
+    )
+    yield (
+        len(str(settings["description"])) <= _LONGEST_DESCRIPTION,
+        _BAD_DESCRIPTION,
+        f"The description has at most {_LONGEST_DESCRIPTION:,} characters.",
+    )
+    yield (
+        settings["access_type"] in ACCESS_TYPES,
+        _BAD_ACCESS,
+        f"The field 'access_type' must be one of: {', '.join(ACCESS_TYPES)}.",
+    )
+    yield (
+        settings["content_category"] in _CATEGORIES,
+        BAD_REQUEST,
+        "The field 'content_category' can be 'mcp' or empty.",
+    )
 
 
 def _merged(
@@ -151,24 +201,25 @@ def included(machine: Machine, content: StoredContent, asked: frozenset[str]) ->
         "owner": {key: owner[key] for key in ("guid", "username", "first_name", "last_name")},
         "vanity_url": f"{machine.setup.url}{path}" if path else None,
         "bookmarked": False,
-        "schedule": [],
+        "schedules": [],
     }
-    return {key: value for key, value in told.items() if key in asked}
+    wanted = asked | ({"schedules"} if "schedule" in asked else set())
+    return {key: value for key, value in told.items() if key in wanted}
 
 
 def content_json(machine: Machine, content: StoredContent, user: User) -> dict[str, object]:
     """Return content as Connect describes it to a user."""
     active = machine.state.bundle(content.active_bundle or 0)
-    return {
+    described = {
+        **DEFAULTS,
+        **content.settings,
         "guid": content.guid,
         "id": str(content.id),
         "name": content.name,
-        **content.settings,
         "created_time": content.created,
         "last_deployed_time": content.deployed or content.created,
         "bundle_id": None if content.active_bundle is None else str(content.active_bundle),
         "app_mode": content.app_mode,
-        "content_category": "",
         "parameterized": False,
         "environment_guid": None,
         "cluster_name": "Local" if content.active_bundle else None,
@@ -176,6 +227,7 @@ def content_json(machine: Machine, content: StoredContent, user: User) -> dict[s
         "r_version": None,
         "py_version": content.python,
         "quarto_version": None,
+        "node_version": None,
         "r_environment_management": None,
         "py_environment_management": active.managed if active else None,
         "owner_guid": content.owner,
@@ -183,7 +235,9 @@ def content_json(machine: Machine, content: StoredContent, user: User) -> dict[s
         "dashboard_url": machine.dashboard_url(content),
         "vanity_url": None,
         "app_role": app_role(machine.state, content, user),
+        "public_content_status": "unrestricted",
     }
+    return described | (dict.fromkeys(_ENVIRONMENT) if user.role == "viewer" else {})
 
 
 async def find(request: Request) -> Response:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from hatch_connect.local.access import may_see
 from hatch_connect.local.api.requests import (
     SINCE,
     ApiError,
     as_object,
     content_of,
     invalid,
+    missing,
     publisher_of,
     read_json,
 )
@@ -22,32 +24,63 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from hatch_connect.local.machine import Machine
-    from hatch_connect.local.state import StoredContent
+    from hatch_connect.local.state import StoredContent, StoredName
 
 _BAD_INTEGRATION, _TOO_MANY, _TWICE = 207, 257, 258
 
 
 async def integrations(request: Request) -> Response:
-    """`GET v1/oauth/integrations`."""
+    """`GET v1/oauth/integrations`: those that projects named; nobody can sign in with one here."""
     publisher_of(request)
-    found = machine_of(request).state.names("integration")
-    return JSONResponse(
-        [
-            {
-                "id": str(one.id),
-                "guid": one.guid,
-                "name": one.name,
-                "description": "",
-                "template": "custom",
-                "auth_type": "Viewer",
-                "config": {},
-                "permissions": [],
-                "created_time": SINCE,
-                "updated_time": SINCE,
-            }
-            for one in found
-        ]
-    )
+    return JSONResponse([_json(one) for one in machine_of(request).state.names("integration")])
+
+
+async def integration(request: Request) -> Response:
+    """`GET v1/oauth/integrations/{guid}`."""
+    publisher_of(request)
+    return JSONResponse(_json(_integration(request)))
+
+
+async def users_of(request: Request) -> Response:
+    """`GET v1/oauth/integrations/{guid}/associations`: the content that uses one."""
+    state, user, one = machine_of(request).state, publisher_of(request), _integration(request)
+    using = (each for each in state.contents() if one in state.links(each, "integration"))
+    return JSONResponse([_association(each, one) for each in using if may_see(state, each, user)])
+
+
+def _integration(request: Request) -> StoredName:
+    for one in machine_of(request).state.names("integration"):
+        if one.guid == request.path_params["guid"]:
+            return one
+    raise missing()
+
+
+def _json(one: StoredName) -> dict[str, object]:
+    return {
+        "id": str(one.id),
+        "guid": one.guid,
+        "name": one.name,
+        "description": "",
+        "template": "custom",
+        "auth_type": "Viewer",
+        "config": {},
+        "permissions": [],
+        "created_time": SINCE,
+        "updated_time": SINCE,
+    }
+
+
+def _association(content: StoredContent, one: StoredName) -> dict[str, object]:
+    return {
+        "app_guid": content.guid,
+        "content_guid": content.guid,
+        "oauth_integration_guid": one.guid,
+        "oauth_integration_name": one.name,
+        "oauth_integration_description": "",
+        "oauth_integration_template": "custom",
+        "oauth_integration_auth_type": "Viewer",
+        "created_time": SINCE,
+    }
 
 
 async def associations(request: Request) -> Response:
@@ -57,20 +90,8 @@ async def associations(request: Request) -> Response:
     if request.method == "PUT":
         await _associate(request, machine, content)
         return Response(status_code=204)
-    return JSONResponse(
-        [
-            {
-                "content_guid": content.guid,
-                "oauth_integration_guid": one.guid,
-                "oauth_integration_name": one.name,
-                "oauth_integration_description": "",
-                "oauth_integration_template": "custom",
-                "oauth_integration_auth_type": "Viewer",
-                "created_time": SINCE,
-            }
-            for one in machine.state.links(content, "integration")
-        ]
-    )
+    found = machine.state.links(content, "integration")
+    return JSONResponse([_association(content, one) for one in found])
 
 
 async def _associate(request: Request, machine: Machine, content: StoredContent) -> None:
@@ -95,5 +116,7 @@ async def _associate(request: Request, machine: Machine, content: StoredContent)
 _ASSOCIATIONS = "/v1/content/{guid}/oauth/integrations/associations"
 ROUTES = (
     Route("/v1/oauth/integrations", integrations, methods=["GET"]),
+    Route("/v1/oauth/integrations/{guid}", integration, methods=["GET"]),
+    Route("/v1/oauth/integrations/{guid}/associations", users_of, methods=["GET"]),
     Route(_ASSOCIATIONS, associations, methods=["GET", "PUT"]),
 )

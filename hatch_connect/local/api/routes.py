@@ -53,6 +53,7 @@ ABSENT = {
     "/v1/groups": ("PUT",),
     "/v1/groups/{guid}": ("POST",),
     "/v1/oauth/integrations": ("POST",),
+    "/v1/oauth/integrations/{guid}": ("PATCH", "DELETE"),
     "/v1/users": ("PUT",),
     "/v1/users/{guid}": ("DELETE",),
 }
