@@ -34,10 +34,10 @@ from hatch_connect.local.api.requests import (
     refuse_unwritten,
 )
 from hatch_connect.local.api.routes import Api
+from hatch_connect.local.dashboard.site import create_dashboard
 from hatch_connect.local.folder import ENDS, VERSION
 from hatch_connect.local.machine import Machine
 from hatch_connect.local.origins import Origins, Protected
-from hatch_connect.local.pages import overview
 from hatch_connect.local.sockets import visit_socket
 from hatch_connect.local.tasks import until_first
 from hatch_connect.local.versions import AsRelease
@@ -120,7 +120,7 @@ def create_app(setup: Setup, leases: Leases) -> ASGIApp:
         routes=[
             *_visiting(visits, AtDashboard),
             sessions.LOGIN,
-            Route(sessions.DASHBOARD, _overview),
+            Mount("/connect", create_dashboard(machine)),
             Route("/", _to_dashboard),
             Route("/{path:path}", visits.go_on, methods=list(visits.methods)),
         ],
@@ -154,11 +154,6 @@ def _visiting(visits: Visits, admit: type[AtDashboard | AtContent]) -> list[Base
 
 async def _to_dashboard(_request: Request) -> Response:
     return RedirectResponse(sessions.DASHBOARD)
-
-
-async def _overview(request: Request) -> Response:
-    sessions.require_session(request)
-    return await overview(request)
 
 
 class _Ending:

@@ -321,23 +321,6 @@ def test_content_that_dies_is_started_again(api: Api) -> None:
     assert api.ask("GET", f"v1/content/{guid}/jobs")[1]["exit_code"] == 7
 
 
-def test_a_person_sees_what_is_here(api: Api) -> None:
-    guid = api.ship()
-    api.ask("PATCH", f"v1/content/{guid}", json={"title": "A <b>title</b>"})
-    api.visit(guid, "from-a-browser")
-    api.create(title="Nothing yet")
-
-    login = api.ask("POST", "__local__/login")["url"]
-    with httpx2.Client(trust_env=False, timeout=PATIENCE, follow_redirects=True) as browser:
-        for url in (login, api.server.url):
-            text = browser.get(url).text
-            assert "A &lt;b&gt;title" in text
-            assert f'id="/apps/{guid}"' in text
-            assert f"{api.server.url}/content/{guid}/" in text
-            assert "visited /from-a-browser" in text
-            assert "No bundle is active." in text
-
-
 def test_a_browser_gets_content_at_an_origin_of_its_own(api: Api, guid: str) -> None:
     with api.browse() as browser:
         request = browser.get(f"{api.server.url}/content/{guid}/a?x=1&y=%26").json()

@@ -32,7 +32,13 @@ _OPTIONS = (
     *("--headless=new", "--no-first-run", "--no-default-browser-check", "--disable-extensions"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--disable-gpu", "--disable-dev-shm-usage", "--no-proxy-server", "--hide-scrollbars"),
-    *("--no-sandbox", "--remote-debugging-port=0", "--window-size=1280,800", "about:blank"),
+    *(
+        "--no-sandbox",
+        "--disable-site-isolation-trials",
+        "--remote-debugging-port=0",
+        "--window-size=1280,800",
+        "about:blank",
+    ),
 )
 _KEYS = {
     "Tab": ("Tab", 9, ""),

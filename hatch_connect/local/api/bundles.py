@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from hatch_connect.local.machine import Machine
     from hatch_connect.local.state import StoredContent
 
 _PREVIEW = 1 << 20  # of a file in an archive
@@ -167,7 +168,12 @@ async def delete(request: Request) -> Response:
     """`DELETE .../{id}`, not of the active one."""
     machine = machine_of(request)
     content = content_of(request, changing=True)
-    bundle = bundle_of(request, content)
+    await remove_bundle(machine, content, bundle_of(request, content))
+    return Response(status_code=204)
+
+
+async def remove_bundle(machine: Machine, content: StoredContent, bundle: StoredBundle) -> None:
+    """Delete a bundle with all that was made of it; raises ApiError for the active one."""
     if bundle.id == content.active_bundle:
         raise ApiError(409, ACTIVE_BUNDLE, "The active bundle cannot be deleted.")
     await machine.tasks.cancel(
@@ -177,7 +183,6 @@ async def delete(request: Request) -> Response:
     await machine.processes.stop(bundle.id)
     machine.state.remove_bundle(bundle)
     await machine.remove_files(bundle)
-    return Response(status_code=204)
 
 
 def _app_mode(archive: Path, stop: Event) -> str | None:

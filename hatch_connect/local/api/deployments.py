@@ -54,6 +54,18 @@ async def _begin(request: Request, *, render: bool = True) -> Task:
     if not isinstance(activate, bool | None):
         raise invalid("The field 'activate' must be true or false.")
     bundle = _bundle(machine, content, given.get("bundle_id"))
+    return begin_deployment(machine, content, bundle, activate=activate is not False, render=render)
+
+
+def begin_deployment(
+    machine: Machine,
+    content: StoredContent,
+    bundle: StoredBundle,
+    *,
+    activate: bool,
+    render: bool = True,
+) -> Task:
+    """Return the task that deploys a bundle; raises ApiError if the content cannot become that."""
     if not machine.setup.claims.release.has("app mode", bundle.app_mode or ""):
         error = f"Cannot process manifest: Unrecognized app mode {bundle.app_mode}"
         raise ApiError(400, BAD_MANIFEST, error)
@@ -66,7 +78,7 @@ async def _begin(request: Request, *, render: bool = True) -> Task:
             f"This content is {content.app_mode}; a bundle of the app mode {bundle.app_mode}"
             " cannot be deployed to it.",
         )
-    return start_deployment(machine, bundle, activate=activate is not False, render=render)
+    return start_deployment(machine, bundle, activate=activate, render=render)
 
 
 async def task(request: Request) -> Response:

@@ -1,0 +1,106 @@
+"""Logs as they grow, by server-sent events; what was missed comes again after a reconnect."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.routing import Route
+
+from hatch_connect.local.api.requests import read_number
+from hatch_connect.local.dashboard.described import logs_of
+from hatch_connect.local.dashboard.pages import viewed
+from hatch_connect.local.dashboard.rendering import clock, shown, without_controls
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from hatch_connect.local.dashboard.pages import Viewed
+    from hatch_connect.local.logs import LogEntry
+
+HEARTBEAT_SECONDS = 15.0
+_RETRY = "retry: 1000\n\n"
+_NOTHING = ": nothing new\n\n"
+
+
+async def stream(request: Request) -> Response:
+    """Send the lines of a log from number `first` on, or those after the last that was received."""
+    found = viewed(request, editing=True)
+    key = _key(request)
+    received = request.headers.get("last-event-id", "")
+    first = int(received) if received.isascii() and received.isdigit() else None
+    return StreamingResponse(
+        _events(found, key, read_number(request, "first") if first is None else first),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def download(request: Request) -> Response:
+    """Return a whole log as text."""
+    found = viewed(request, editing=True)
+    key = _key(request)
+    entries = await asyncio.to_thread(found.machine.logs.read, key)
+    text = "".join(f"{entry.timestamp} {entry.source} {entry.data}\n" for entry in entries)
+    name = f'attachment; filename="{found.content.name}-{key}.log"'
+    return PlainTextResponse(text, headers={"Content-Disposition": name})
+
+
+def _key(request: Request) -> str:
+    """Return the key of a log of the content that a path names; raises HTTPException."""
+    found = viewed(request, editing=True)
+    key: str = request.path_params["key"]
+    if key not in {log.key for log in logs_of(found.machine, found.content)}:
+        raise HTTPException(404, "There is no such log.")
+    return key
+
+
+async def _events(found: Viewed, key: str, first: int) -> AsyncIterator[str]:
+    """Yield an event for each line, whose id is the number of lines up to it, and one at the end.
+
+    A comment now and then keeps what lies between from closing the connection.
+    """
+    yield _RETRY
+    entries = aiter(found.machine.logs.follow(key, first))
+    number, waiting = first, asyncio.ensure_future(anext(entries, None))
+    try:
+        while True:
+            done, _pending = await asyncio.wait((waiting,), timeout=HEARTBEAT_SECONDS)
+            if not done:
+                yield _NOTHING
+                continue
+            if (entry := waiting.result()) is None:
+                break
+            number += 1
+            yield f"id: {number}\ndata: {_data(entry)}\n\n"
+            waiting = asyncio.ensure_future(anext(entries, None))
+    finally:
+        waiting.cancel()
+        with suppress(asyncio.CancelledError):
+            await waiting
+    yield f"id: {number}\nevent: end\ndata: {_end(found, key)}\n\n"
+
+
+def _data(entry: LogEntry) -> str:
+    text = shown(without_controls(entry.data))
+    told = {"source": entry.source, "time": entry.timestamp, "clock": clock(entry.timestamp)}
+    return json.dumps({**told, "text": text})
+
+
+def _end(found: Viewed, key: str) -> str:
+    ended = next((log for log in logs_of(found.machine, found.content) if log.key == key), None)
+    return json.dumps({"end": ended.end, "error": ended.error} if ended else {})
+
+
+_LOG = "/apps/{guid}/logs/{key}"
+ROUTES = (
+    Route(_LOG + "/stream", stream, methods=["GET"]),
+    Route(_LOG + "/download", download, methods=["GET"]),
+)

@@ -1,0 +1,334 @@
+"""The pages of the dashboard. Each has a URL of its own, and works without JavaScript."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from hatch_connect import __version__
+from hatch_connect.local.access import may_edit, may_see
+from hatch_connect.local.api.content import DEFAULTS
+from hatch_connect.local.api.requests import bundle_of
+from hatch_connect.local.api.tags import tags_of
+from hatch_connect.local.api.thumbnails import picture
+from hatch_connect.local.dashboard.described import (
+    TAIL,
+    access_of,
+    describe,
+    listed,
+    logs_of,
+    path_of,
+    people_of,
+    versions_of,
+    with_entries,
+)
+from hatch_connect.local.dashboard.rendering import render
+from hatch_connect.local.machine import machine_of
+from hatch_connect.local.sessions import require_session
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from starlette.requests import Request
+
+    from hatch_connect.local.dashboard.described import Described, Log
+    from hatch_connect.local.machine import Machine
+    from hatch_connect.local.state import StoredContent
+    from hatch_connect.local.users import User
+
+_TABS = ("Content", "Versions", "Settings", "Variables", "Access", "Logs")
+_ACTS = frozenset(
+    (
+        *("title", "description", "access_type", "locked", "locked_message", "init_timeout"),
+        "default_py_environment_management",
+    )
+)
+"""The settings that have an effect on this machine."""
+
+
+def show(request: Request, template: str, /, **values: object) -> Response:
+    """Return a page of the dashboard for whoever is signed in."""
+    session = require_session(request)
+    notice = request.session.pop("notice", None)
+    page = render(
+        template,
+        **{"place": "content", "title": "Content", "notice": notice, **values},
+        user=session.user,
+        form_token=session.form_token,
+    )
+    return HTMLResponse(page)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Viewed:
+    """Content that the path of a request names, and who asks for it."""
+
+    machine: Machine
+    content: StoredContent
+    user: User
+    may_edit: bool
+
+    @property
+    def path(self) -> str:
+        """The path of its page."""
+        return path_of(self.content)
+
+
+def viewed(request: Request, *, editing: bool = False) -> Viewed:
+    """Return the content that a path names. Raises HTTPException if the user may not see it."""
+    machine, user = machine_of(request), require_session(request).user
+    wanted = request.path_params["guid"]
+    content = machine.state.content(wanted)
+    if content is None or not may_see(machine.state, content, user):
+        raise HTTPException(404, "There is no such content, or you may not see it.")
+    editor = may_edit(machine.state, content, user)
+    if editing and not editor:
+        raise HTTPException(403, "Only the owner, collaborators and administrators may do this.")
+    return Viewed(machine=machine, content=content, user=user, may_edit=editor)
+
+
+def _show_tab(
+    request: Request, found: Viewed, tab: str, template: str = "", **values: object
+) -> Response:
+    one = describe(found.machine, found.content)
+    tabs = [
+        (name, one.path if name == "Content" else f"{one.path}/{name.lower()}") for name in _TABS
+    ]
+    shown = {"one": one, "tab": tab, "tabs": tabs, "may_edit": found.may_edit}
+    return show(request, template or f"{tab.lower()}.html", **shown, **values)
+
+
+def show_confirmation(
+    request: Request, found: Viewed, *, question: str, explanation: str, back: str
+) -> Response:
+    """Ask whether to do what a form that is sent to the same path does."""
+    words = {"question": question, "explanation": explanation, "back": back}
+    path = request.url.path
+    return _show_tab(request, found, "Versions", "confirm.html", action=path, **words)
+
+
+async def contents(request: Request) -> Response:
+    """Show all content that the user may see, or what a filter leaves of it."""
+    machine, user = machine_of(request), require_session(request).user
+    query = request.query_params.get("q", "").strip()
+    rows = [
+        describe(machine, content)
+        for content in machine.state.contents()
+        if may_see(machine.state, content, user)
+    ]
+    found = [row for row in rows if _matches(row, query)]
+    found.sort(key=lambda row: row.status.deployed or row.content.created, reverse=True)
+    return show(request, "contents.html", rows=found, query=query)
+
+
+def _matches(row: Described, query: str) -> bool:
+    where = (row.title, row.content.name, row.type, row.owner, row.status.state)
+    return query.casefold() in "\n".join(where).casefold()
+
+
+async def by_number(request: Request) -> Response:
+    """Redirect from the number that old clients know content by to its page."""
+    content = machine_of(request).state.content_by_id(request.path_params["number"])
+    if content is None:
+        raise HTTPException(404, "There is no such content.")
+    return RedirectResponse(path_of(content), 303)
+
+
+async def content(request: Request) -> Response:
+    """Show the content itself."""
+    found = viewed(request)
+    machine = found.machine
+    active = machine.state.bundle(found.content.active_bundle or 0)
+    # To show what has failed is to start it again: only on request.
+    failed = machine.status(found.content).state == "failed"
+    shown = active is not None and (not failed or "again" in request.query_params)
+    return _content(request, found, machine.frame_url(found.content) if shown else None)
+
+
+async def draft(request: Request) -> Response:
+    """Show a bundle as a draft."""
+    found = viewed(request)
+    bundle = bundle_of(request, found.content)
+    if bundle.id == found.content.active_bundle:
+        return RedirectResponse(path_of(found.content), 303)
+    frame = f"{found.machine.frame_url(found.content)}_bundle{bundle.id}/"
+    return _content(request, found, frame if bundle.deployed else None, draft=bundle.id)
+
+
+def _content(
+    request: Request, found: Viewed, frame: str | None, draft: int | None = None
+) -> Response:
+    machine = found.machine
+    return _show_tab(
+        request,
+        found,
+        "Content",
+        frame=frame,
+        draft=draft,
+        failure=_failure(found) if found.may_edit else None,
+        has_bundles=bool(machine.state.bundles(found.content)),
+        visitors=[],
+        visiting=None,
+        visiting_text="",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Failure:
+    """What went wrong last, with the end of its log."""
+
+    title: str
+    reason: str
+    log: Log | None
+
+
+def _failure(found: Viewed) -> _Failure | None:
+    machine = found.machine
+    reason = machine.status(found.content).failed
+    if not reason:
+        return None
+    logs = logs_of(machine, found.content)
+    log = next((log for log in logs if log.error == reason), None)
+    title = "The last deployment failed."
+    if log is None:
+        log = next((log for log in logs if log.name == "Process"), None)
+        title = "The content did not start, or its process ended."
+    return _Failure(
+        title=title,
+        reason=reason,
+        log=with_entries(machine, log, TAIL) if log else None,
+    )
+
+
+async def versions(request: Request) -> Response:
+    """Show the bundles."""
+    found = viewed(request)
+    return _show_tab(
+        request, found, "Versions", bundles=list(versions_of(found.machine, found.content))
+    )
+
+
+async def download(request: Request) -> Response:
+    """Return the archive of a bundle."""
+    found = viewed(request, editing=True)
+    bundle = bundle_of(request, found.content)
+    return FileResponse(
+        found.machine.archive(bundle),
+        media_type="application/gzip",
+        filename=f"bundle-{bundle.id}.tar.gz",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Setting:
+    name: str
+    value: str
+    acts: bool
+
+
+async def settings(request: Request) -> Response:
+    """Show the settings, first those that are not the default."""
+    found = viewed(request)
+    changed: list[_Setting] = []
+    default: list[_Setting] = []
+    for name, value in found.content.settings.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        group = default if value == DEFAULTS.get(name) else changed
+        group.append(_Setting(name=name, value=text, acts=name in _ACTS))
+    groups = (("Changed", changed), ("As they are by default", default))
+    return _show_tab(request, found, "Settings", groups=groups)
+
+
+async def variables(request: Request) -> Response:
+    """Show the names of environment variables."""
+    found = viewed(request)
+    names = found.machine.state.variables(found.content) if found.may_edit else ()
+    return _show_tab(request, found, "Variables", names=list(names))
+
+
+async def access(request: Request) -> Response:
+    """Show who may see the content, and under which addresses."""
+    found = viewed(request)
+    machine, content = found.machine, found.content
+    vanity = content.vanity_path
+    return _show_tab(
+        request,
+        found,
+        "Access",
+        access=access_of(content),
+        people=list(people_of(machine, content)),
+        collaborators=listed(machine, content, "owner"),
+        viewers=listed(machine, content, "viewer"),
+        vanity={"path": vanity, "url": f"{machine.setup.url}{vanity}"} if vanity else None,
+        tags=[tag["name"] for tag in tags_of(machine.state, content) if tag["parent_id"]],
+        thumbnail=machine.thumbnail(content).is_file(),
+    )
+
+
+async def logs(request: Request) -> Response:
+    """Show the log that the path names, else the newest, beside a list of all."""
+    found = viewed(request, editing=True)
+    listed = logs_of(found.machine, found.content)
+    key = request.path_params.get("key")
+    chosen = next((log for log in listed if key in {None, log.key}), None)
+    if chosen is None and key is not None:
+        raise HTTPException(404, "There is no such log.")
+    shown = await asyncio.to_thread(with_entries, found.machine, chosen) if chosen else None
+    newest = bool(listed) and chosen == listed[0]
+    return _show_tab(request, found, "Logs", jobs=listed, chosen=shown, newest=newest)
+
+
+async def thumbnail(request: Request) -> Response:
+    """Return the thumbnail."""
+    viewed(request)
+    return await picture(request)
+
+
+async def server(request: Request) -> Response:
+    """Show what there is to know of the server."""
+    machine = machine_of(request)
+    folders = [folder for folder in machine.environments.folder.glob("*") if folder.is_dir()]
+    return show(
+        request,
+        "server.html",
+        title="Server",
+        place="server",
+        setup=machine.setup,
+        version=machine.setup.claims.release,
+        own_version=__version__,
+        environments=folders,
+        size=await asyncio.to_thread(_size, machine.environments.folder),
+        pythons=await machine.pythons(),
+        quarto=await machine.quarto_version(),
+        key_file=machine.setup.folder / "api-key",
+        people=list(machine.users),
+        users_file=machine.setup.folder / "users.toml",
+    )
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+_ONE = "/apps/{guid}"
+ROUTES = (
+    Route("/", contents),
+    Route("/server", server),
+    Route("/apps/{number:int}", by_number),
+    Route(_ONE, content),
+    Route(_ONE + "/draft/{bundle}", draft),
+    Route(_ONE + "/versions", versions),
+    Route(_ONE + "/versions/{bundle}/download", download),
+    Route(_ONE + "/settings", settings),
+    Route(_ONE + "/variables", variables),
+    Route(_ONE + "/access", access),
+    Route(_ONE + "/thumbnail", thumbnail),
+    Route(_ONE + "/logs", logs),
+    Route(_ONE + "/logs/{key}", logs),
+)
