@@ -116,10 +116,20 @@ ADDITIONS: tuple[Addition, ...] = (
         source="rsconnect-python",
     ),
     Addition(
+        since=Release(2024, 5),
+        kind="path",
+        paths=("/v1/server_settings/tensorflow",),
+        source="connectapi",
+    ),
+    Addition(
         since=Release(2024, 6),
         kind="include",
         names=("vanity_url",),
+        paths=("/v1/content",),
         source="connectapi, posit-sdk",
+    ),
+    Addition(
+        since=Release(2024, 6), kind="behaviour", names=("include for one",), source="posit-sdk"
     ),
     Addition(
         since=Release(2024, 8), kind="field", names=_LOCKED, paths=_CONTENT, source="connectapi"
@@ -216,6 +226,13 @@ ADDITIONS: tuple[Addition, ...] = (
         kind="field",
         names=("content_category",),
         paths=_CONTENT,
+        source="Connect's API reference",
+    ),
+    # Its error code, 278, is the newest of all.
+    Addition(
+        since=Release(2026, 6),
+        kind="path",
+        paths=("/v1/content/{guid}/bundles/{id}/files",),
         source="Connect's API reference",
     ),
 )

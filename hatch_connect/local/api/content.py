@@ -26,6 +26,7 @@ from hatch_connect.local.api.requests import (
     invalid,
     missing,
     not_allowed,
+    path_of,
     publisher_of,
     read_json,
     read_object,
@@ -185,8 +186,10 @@ def _merged(
 def read_include(request: Request) -> frozenset[str]:
     """Return what a request wants to know of content besides its fields; raises ApiError."""
     asked = frozenset(filter(None, request.query_params.get("include", "").split(",")))
-    release = machine_of(request).setup.claims.release
-    known = {name for name in _INCLUDED if release.has("include", name)}
+    release, path = machine_of(request).setup.claims.release, path_of(request)
+    if request.path_params and not release.has("behaviour", "include for one"):
+        return frozenset()  # it ignores the parameter
+    known = {name for name in _INCLUDED if release.has("include", name, path)}
     if unknown := asked - known:
         raise ApiError(400, BAD_INCLUDE, f"The parameter 'include' does not know {min(unknown)!r}.")
     return asked

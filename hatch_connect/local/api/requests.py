@@ -164,6 +164,11 @@ async def read_body(request: Request, most: int) -> bytes:
     return bytes(body)
 
 
+def path_of(request: Request) -> str:
+    """Return the path of a request below `__api__`, as a release's table has it."""
+    return request.url.path.removeprefix(request.scope["root_path"])
+
+
 async def read_json(request: Request) -> object:
     """Return the body of a request; raises ApiError if it is not JSON."""
     try:
@@ -175,8 +180,7 @@ async def read_json(request: Request) -> object:
 async def read_object(request: Request, known: Collection[str]) -> dict[str, object]:
     """Return the JSON object in a request; raises ApiError for a field that is not known."""
     parsed = await read_json(request)
-    path = request.url.path.removeprefix(request.scope["root_path"])
-    release = machine_of(request).setup.claims.release
+    release, path = machine_of(request).setup.claims.release, path_of(request)
     return as_object(parsed, [name for name in known if release.has("field", name, path)])
 
 
