@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
-from support.connect_content import PYTHON, bundle, bundle_of
+from support.connect_content import ASGI_APP, PYTHON, bundle, bundle_of
 from support.local_api import Api, asking, serving
+from support.official_client import IS_INSTALLED, SDK_IS_INSTALLED
 from support.waiting import PATIENCE
 
 from hatch_connect.errors import UsageError
@@ -294,3 +296,53 @@ def test_a_field_is_left_out_of_an_answer_that_comes_in_parts() -> None:
     assert [one.get("body") for one in old] == [None, b'[{"key": "k"}, 7]']
     assert old[0]["headers"] == [headers[0], headers[2], (b"content-length", b"17")]
     assert [one.get("body") for one in new] == [None, *parts]
+
+
+_ASKS = """
+import sys
+from posit.connect import Client
+client = Client(*sys.argv[1:3])
+content = client.content.get(sys.argv[3])
+print(client.version, content["name"], len(client.content.find(include="tags")))
+"""
+
+
+@pytest.mark.skipif(not SDK_IS_INSTALLED, reason="posit-sdk is not installed")
+def test_posit_sdk_uses_the_oldest_one(oldest: Api) -> None:
+    guid = oldest.create(name="for-posit-sdk")
+    given = (oldest.server.url, oldest.server.api_key.reveal(), guid)
+
+    done = subprocess.run(
+        (sys.executable, "-c", _ASKS, *given), capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("2022.08.0 for-posit-sdk ")
+
+
+@pytest.mark.skipif(not IS_INSTALLED, reason="rsconnect-python is not installed")
+def test_rsconnect_deploys_to_the_oldest_one(oldest: Api, tmp_path: Path) -> None:
+    project = tmp_path / "a project"
+    project.mkdir()
+    (project / "app.py").write_bytes(ASGI_APP)
+    (project / "requirements.txt").write_text("")
+    server = ("--server", oldest.server.url, "--api-key", oldest.server.api_key.reveal())
+
+    def deploy(*arguments: str) -> subprocess.CompletedProcess[str]:
+        given = ("deploy", "fastapi", *server, "--title", "Old", *arguments, str(project))
+        return subprocess.run(
+            (sys.executable, "-m", "rsconnect.main", *given),
+            env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "config")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    done = deploy()
+    draft = deploy("--draft")
+
+    assert done.returncode == 0, done.stderr
+    (content,) = (one for one in oldest.ask("GET", "v1/content") if one["title"] == "Old")
+    assert oldest.visit(content["guid"]).status_code == 200
+    assert draft.returncode != 0
+    assert "requires Posit Connect 2025.06.0 or later" in draft.stderr + draft.stdout
