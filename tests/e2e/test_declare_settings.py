@@ -149,7 +149,7 @@ EXAMPLE: dict[str, Any] = {
         "load_factor": 0.5,
         "idle_timeout": 120,
     },
-    "permissions": [["ann", "viewer"], ["bob", "owner"], ["group:analysts", "viewer"]],
+    "permissions": [["ann", "owner"], ["bob", "viewer"], ["group:analysts", "viewer"]],
     "tags": ["Department", "Finance"],
     "vanity_path": "/sales/",
     "integrations": ["Databricks"],
@@ -183,7 +183,7 @@ def test_what_the_example_declares_is_there_and_exported_as_it_is(
     changed = caller.call("plan", **here, check=True)
     assert changed.code == 6, changed.said
     assert "min-processes" in changed.stdout
-    assert "+ collaborators bob" in changed.stdout
+    assert "+ collaborators ann" in changed.stdout
 
 
 @pytest.mark.skipif(not SDK_IS_INSTALLED, reason="posit-sdk is not installed")
@@ -205,7 +205,7 @@ def test_the_example_is_deployed_on_this_machine(sandbox: Sandbox, tmp_path: Pat
         assert done.code == 0, done.said
     told = sandbox.connect("settings", "--local", "--json", cwd=project)
     settings = json.loads(told.stdout)["settings"]
-    assert sorted(settings["viewers"]) == ["ann", "group:analysts"]
+    assert sorted(settings["viewers"]) == ["bob", "group:analysts"]
     assert settings["tags"] == ["Department/Finance"]
     assert settings["max-processes"] == 4
     check = sandbox.connect("plan", "--local", "--check", cwd=project)
