@@ -9,15 +9,16 @@ import sqlite3
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx2
 import pytest
+from support.local_api import serving
 from support.terminal import at_terminal
 from support.waiting import PATIENCE
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from support.fake_connect import FakeConnect
     from support.sandbox import Sandbox
 
@@ -120,6 +121,64 @@ def test_a_users_toml_that_is_wrong_is_refused(project: Path, sandbox: Sandbox) 
     assert done.code == 2, done.said
     assert "people.toml:\n" in done.stderr
     assert "- `users.ann.role` must be one of: administrator, publisher, viewer." in done.stderr
+
+
+PEOPLE = """
+[users.ann]
+key = "key-of-ann"
+
+[users.bob]
+role = "viewer"
+key = "key-of-bob"
+
+[groups]
+analysts = ["ann"]
+"""
+SHARED = """
+[tool.hatch-connect.settings]
+access = "acl"
+viewers = ["group:analysts", "eve"]
+"""
+
+
+def test_those_who_are_declared_may_see_the_content(project: Path, sandbox: Sandbox) -> None:
+    people, pyproject = project.parent / "people.toml", project / "pyproject.toml"
+    people.write_text(PEOPLE, encoding="utf-8")
+    people.chmod(0o600)
+    pyproject.write_text(pyproject.read_text("utf-8") + SHARED, encoding="utf-8")
+    home = Path(sandbox.environ["XDG_STATE_HOME"])
+    with serving(home, "--users", str(people)) as (server, _said):
+        done = sandbox.connect("deploy", "--local", cwd=project)
+        assert done.code == 0, done.said
+        url = done.stdout.strip()
+
+        def visit(key: str, path: str = url) -> httpx2.Response:
+            return httpx2.get(path, headers={"Authorization": f"Key {key}"}, timeout=PATIENCE)
+
+        assert visit("key-of-ann").text == "hello from here"
+        assert (visit("key-of-bob").status_code, visit("key-of-eve").status_code) == (403, 401)
+        told = visit("key-of-bob", f"{server.url}/__api__/v1/users").json()["results"]
+        roles = {one["username"]: one["user_role"] for one in told}
+        assert roles == {
+            "local": "administrator",
+            "ann": "publisher",
+            "bob": "viewer",
+            "eve": "publisher",
+        }
+        with_her_key = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": "key-of-ann"}
+        guid = url.rstrip("/").rpartition("/")[2]
+        refused = sandbox.connect("deploy", "--app-id", guid, cwd=project, **with_her_key)
+        assert refused.code == 3, refused.said
+        own = sandbox.connect("deploy", "--new", cwd=project, **with_her_key)
+        assert own.code == 0, own.said
+        shown = sandbox.connect("settings", cwd=project, **with_her_key)
+        assert "group:analysts" in shown.stdout, shown.said
+
+    text = pyproject.read_text("utf-8")
+    pyproject.write_text(f'{text}collaborators = ["bob"]\n', encoding="utf-8")
+    wrong = sandbox.connect("deploy", "--local", cwd=project)
+    assert wrong.code == 2, wrong.said
+    assert "names 'bob', whose account can only view content." in wrong.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
