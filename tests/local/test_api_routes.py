@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -11,6 +12,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
+from support.reference import DOCS
 
 from hatch_connect.local.api.requests import Correlated, refuse_failure
 from hatch_connect.local.api.routes import ABSENT, ROUTES
@@ -73,6 +75,19 @@ def test_what_is_absent_is_absent() -> None:
 
     assert not there & absent
     assert {path for path, _ in there} >= ABSENT.keys()
+
+
+def test_the_documentation_lists_what_is_not_here(api: Api) -> None:
+    page = (DOCS / "reference/local-server.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| .+ \| (`.+`) \|$", page.partition("And all of this")[2], re.MULTILINE)
+    paths = [path for row in rows for path in re.findall(r"`([^`]+)`", row)]
+
+    assert len(paths) > 20
+    for path in paths:
+        for method in ("GET", "POST"):
+            error = f"{method} {path} is not part of the local server."
+            answer = api.client.request(method, f"{api.server.url}/__api__/{path}")
+            assert (answer.status_code, answer.json()["error"]) == (404, error)
 
 
 def test_every_answer_has_an_id_that_its_request_may_bring(api: Api) -> None:

@@ -15,6 +15,7 @@ if __name__ == "__main__":  # pytest puts it there
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from hatch_connect.commands import COMMANDS, Topic
+from hatch_connect.local.api.routes import ABSENT, ROUTES
 from hatch_connect.options import SPECS, Section
 from hatch_connect.project.content_kind import APP_MODES
 from hatch_connect.project.declared import DECLARED
@@ -23,6 +24,8 @@ from support import interface
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from starlette.routing import Route
 
     from hatch_connect.commands import Command
     from hatch_connect.options import OptionSpec
@@ -182,6 +185,38 @@ def companions() -> str:
     )
 
 
+_ASKED = re.compile(r"^(?:`[^`]+`(?:, | or )?)+(?:[:;,] |\.(?: |$))")
+
+
+def endpoints() -> str:
+    routes = (route for route in ROUTES if not route.path.startswith("/__local__/"))
+    told = [
+        (_api_path(route.path), ", ".join(sorted((route.methods or set()) - {"HEAD"})), note(route))
+        for route in routes
+    ]
+    return table(
+        ("path", "method", "note"), *sorted(told, key=lambda row: (row[0].strip("`"), row))
+    )
+
+
+def note(route: Route) -> str:
+    """Return what the docstring of an endpoint says after the requests that it answers."""
+    endpoint = getattr(route.endpoint, "func", route.endpoint)  # of a partial
+    text = " ".join((endpoint.__doc__ or "").partition("\n\n")[0].split())
+    return _ASKED.sub("", text, count=1).removesuffix(".")
+
+
+def absent() -> str:
+    return table(
+        ("path", "method"),
+        *((_api_path(path), ", ".join(methods)) for path, methods in sorted(ABSENT.items())),
+    )
+
+
+def _api_path(path: str) -> str:
+    return f"`{path.removeprefix('/').replace('{path:path}', '{path}')}`"
+
+
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "commands": ("reference/commands.md", commands),
     "options": ("reference/commands.md", options),
@@ -190,6 +225,8 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "function_options": ("reference/python.md", interface.options),
     "exceptions": ("reference/python.md", interface.errors),
     "values": ("reference/python.md", interface.values),
+    "endpoints": ("reference/local-server.md", endpoints),
+    "absent": ("reference/local-server.md", absent),
     "modes": ("reference/content-types.md", modes),
     "companions": ("explanation/which-files-ship.md", companions),
     **{

@@ -106,7 +106,7 @@ async def get(request: Request) -> Response:
 
 
 async def download(request: Request) -> Response:
-    """`GET .../{id}/download`."""
+    """`GET .../{id}/download`: the archive as it was uploaded."""
     bundle, archive = _archive(request)
     return FileResponse(
         archive, media_type="application/gzip", filename=f"bundle-{bundle.id}.tar.gz"

@@ -260,7 +260,7 @@ async def find(request: Request) -> Response:
 
 
 async def create(request: Request) -> Response:
-    """`POST v1/content`."""
+    """`POST v1/content`: the name is unique for its owner."""
     machine, user = machine_of(request), publisher_of(request)
     given = await read_object(request, _CREATABLE)
     name = _name(given.pop("name", None))
@@ -338,7 +338,7 @@ async def environment(request: Request) -> Response:
 
 
 async def change_environment(request: Request) -> Response:
-    """`PATCH` merges variables, a null value removes one; `PUT` replaces them all."""
+    """`PATCH`, `PUT`: the first merges variables, a null value removes one; the other replaces."""
     machine = machine_of(request)
     given = await read_json(request)
     content = content_of(request, changing=True)

@@ -84,7 +84,7 @@ def _association(content: StoredContent, one: StoredName) -> dict[str, object]:
 
 
 async def associations(request: Request) -> Response:
-    """`GET` or `PUT v1/content/{guid}/oauth/integrations/associations`, which sets all of them."""
+    """`GET`, `PUT v1/content/{guid}/oauth/integrations/associations`: the latter sets all."""
     machine = machine_of(request)
     content = content_of(request, editing=True, changing=request.method != "GET")
     if request.method == "PUT":

@@ -80,7 +80,7 @@ _PRIVILEGES = {
 
 
 async def settings(request: Request) -> Response:
-    """`GET server_settings`, which needs no key."""
+    """`GET server_settings`: the version, and what can be done here; no key is needed."""
     version = str(machine_of(request).setup.claims.release)
     quarto = machine_of(request).quarto
     told = {"version": version, "runtimes": ["python", *(["quarto"] if quarto else [])]}

@@ -151,7 +151,7 @@ def _tag(state: State, number: object, error: ApiError | None = None) -> StoredN
 
 
 async def content_tags(request: Request) -> Response:
-    """`GET` or `POST v1/content/{guid}/tags`."""
+    """`GET` or `POST v1/content/{guid}/tags`: with those above; a category cannot be added."""
     state = machine_of(request).state
     if request.method == "GET":
         return JSONResponse(tags_of(state, content_of(request)))
