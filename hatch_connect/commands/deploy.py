@@ -27,7 +27,7 @@ from hatch_connect.commands.result import (
     listing_of,
     one_or_several,
     planned,
-    wait_for_person,
+    show_to_person,
 )
 from hatch_connect.commands.server import chosen_server, polling_of
 from hatch_connect.commands.side_by_side import Piece, SideBySide, deploy_each
@@ -132,8 +132,7 @@ def run_deploy(
             for each, plan in zip(checked, plans, strict=True)
         ]
         deploy_each(pieces, results, side, call, began)
-        if any(each.client.server.ends for each in checked):
-            wait_for_person(results, call)
+        show_to_person([result.lines[-1] for result in results], call, checked[0].client.server)
     return one_or_several(results)
 
 

@@ -31,6 +31,9 @@ def run_local(call: Call) -> Result:
 
     def ready(server: LocalServer) -> None:
         call.report(Note(text=f"Connect is running at {server.url}. Press Ctrl-C to stop it."))
+        if server.login_url and call.surroundings.wait_for_person and not call.environ.get("CI"):
+            text = f"Its dashboard, within ten minutes and once: {server.login_url}"
+            call.report(Note(text=text))
         for line in _pretended(options.claims):
             call.report(Note(text=line))
         call.report(Note(text=f"Deploy to it with --local. Its API key is in {server.key_file}"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hatch_connect.commands.call import nothing_changed
 from hatch_connect.commands.content import deployed_content
 from hatch_connect.commands.deploy import run_deploy
-from hatch_connect.commands.result import Deployed, Removed, wait_for_person
+from hatch_connect.commands.result import Deployed, Removed, show_to_person
 from hatch_connect.commands.source import sources_of
 from hatch_connect.connect.json_reader import readable
 from hatch_connect.connect.pull_request import TOKENS, PullRequest, refuse_fork
@@ -85,8 +85,7 @@ def run_preview(call: Call) -> Result:
         if pull_request:
             _comment(pull_request, found, branch, result)
         result = _stands(found, branch, result)
-        if found.server.ends:
-            wait_for_person([result], call)
+        show_to_person([result.lines[-1]], call, found.server)
         return result
 
 

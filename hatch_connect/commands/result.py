@@ -180,10 +180,20 @@ def _url_of(deployment: Deployment, *, draft_urls: bool | None) -> str:
     return f"{content.content_url.rstrip('/')}/_bundle{deployment.bundle_id}/"
 
 
-def wait_for_person(results: Sequence[Result], call: Call) -> None:
-    """Wait for the person: the server of this machine ends with this call."""
+def show_to_person(urls: Sequence[str], call: Call, server: Server) -> None:
+    """Show the person at the terminal what is on this machine; wait if the server ends after that.
+
+    Nobody else gets to see the URLs that are shown: each is good once, and signs a browser in.
+    """
     wait = call.surroundings.wait_for_person
-    if wait and not call.options.json:
-        where = "\n".join(result.lines[-1] for result in results)
-        call.report(Note(text=f"Running until you press Ctrl-C:\n{where}"))
+    if not (server.local and wait) or call.options.json:
+        return
+    from hatch_connect.commands.server import sign_in_url
+
+    shown = [] if call.environ.get("CI") else [sign_in_url(server, url) for url in urls]
+    if where := "\n".join(filter(None, shown)):
+        call.report(Note(text=f"Open it within ten minutes; this works once:\n{where}"))
+        call.report(Note(text="For another URL: hatch-connect open --local"))
+    if server.ends:
+        call.report(Note(text="Running until you press Ctrl-C."))
         wait()

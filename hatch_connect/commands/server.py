@@ -144,6 +144,19 @@ def chosen_server(call: Call, config: ProjectConfig | None) -> Iterator[Server]:
         )
 
 
+def sign_in_url(server: Server, url: str) -> str | None:
+    """Return a URL that is good once, signs a browser in and leads to a page of this machine.
+
+    It is None for other servers: their people sign in for themselves.
+    """
+    own, credential = server.url.rstrip("/"), server.credential
+    if not server.local or not isinstance(credential, ApiKey) or not url.startswith(f"{own}/"):
+        return None
+    from hatch_connect.local.start import one_time_url
+
+    return one_time_url(own, credential.key, url.removeprefix(own))
+
+
 def _named(config: ProjectConfig) -> dict[str, tuple[str, ...]]:
     """Return the people, tags and integrations that are declared: no others are on this machine."""
     declared = config.declared

@@ -36,7 +36,6 @@ from hatch_connect.local.api.requests import (
 from hatch_connect.local.api.routes import Api
 from hatch_connect.local.dashboard.site import create_dashboard
 from hatch_connect.local.folder import ENDS, VERSION
-from hatch_connect.local.machine import Machine
 from hatch_connect.local.origins import Origins, Protected
 from hatch_connect.local.sockets import visit_socket
 from hatch_connect.local.tasks import until_first
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from hatch_connect.local.machine import Setup
+    from hatch_connect.local.machine import Machine
     from hatch_connect.local.users import User
 
 FIRST_LEASE_SECONDS = 30.0
@@ -92,9 +91,9 @@ class _KeyRequired:
         return None if key is None else self._machine.user_of_key(key)
 
 
-def create_app(setup: Setup, leases: Leases) -> ASGIApp:
-    """Return the application that serves the state of `setup` while its lifespan lasts."""
-    machine = Machine(setup)
+def create_app(machine: Machine, leases: Leases) -> ASGIApp:
+    """Return the application of a machine, which works while its lifespan lasts."""
+    setup = machine.setup
     visits = Visits()
 
     @asynccontextmanager

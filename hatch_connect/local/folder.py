@@ -51,12 +51,14 @@ class LocalServer:
     """A server that answers now; its key is good for this state folder for ever.
 
     `ends` tells that it ends with the last one who uses it.
+    `login_url`, of a server that has just started, opens its dashboard once.
     """
 
     url: str
     api_key: Secret
     state: Path
     ends: bool = False
+    login_url: str | None = None
 
     @property
     def key_file(self) -> Path:

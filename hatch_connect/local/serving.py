@@ -23,7 +23,9 @@ from hatch_connect.local.folder import (
     read_key,
     save_url,
 )
-from hatch_connect.local.machine import Setup
+from hatch_connect.local.machine import Machine, Setup
+from hatch_connect.local.one_time import Login
+from hatch_connect.local.sessions import DASHBOARD, login_url
 from hatch_connect.local.users import make_users, others_may_read, read_users
 
 if TYPE_CHECKING:
@@ -94,17 +96,19 @@ async def _serve(
 
     leases = Leases(unused if while_used else None)
     with usable(setup.folder):
-        app = create_app(setup, leases)
-    server = _LeasedServer(app, leases, lambda: _announce(setup, ready))
+        machine = Machine(setup)
+    server = _LeasedServer(create_app(machine, leases), leases, lambda: _announce(machine, ready))
     waiting = asyncio.create_task(leases.wait_first())
     await server.serve(sockets=listening)
     waiting.cancel()
 
 
-def _announce(setup: Setup, ready: Callable[[LocalServer], None]) -> None:
+def _announce(machine: Machine, ready: Callable[[LocalServer], None]) -> None:
+    setup = machine.setup
     with usable(setup.folder):
         save_url(setup.folder, setup.url, setup.content_origin)
-    ready(LocalServer(url=setup.url, api_key=setup.api_key, state=setup.folder))
+    login = login_url(machine, Login(next=DASHBOARD, printed=True))
+    ready(LocalServer(url=setup.url, api_key=setup.api_key, state=setup.folder, login_url=login))
 
 
 def _bind(asked: int, before: str | None) -> socket.socket:

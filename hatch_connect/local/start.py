@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.events import Report
     from hatch_connect.local.folder import LocalOptions
+    from hatch_connect.secret import Secret
 
 _NEEDED = (
     *("a2wsgi", "httpx2", "itsdangerous", "jinja2", "python_multipart", "starlette", "uv"),
@@ -123,6 +124,23 @@ def make_known(server: LocalServer, names: Mapping[str, Iterable[str]]) -> None:
     with closing(connection), suppress(OSError):
         connection.request("PUT", "/__api__/__local__/known", body=body, headers=headers)
         connection.getresponse().read()
+
+
+def one_time_url(url: str, api_key: Secret, path: str) -> str | None:
+    """Return a URL of the server at `url`, good once, that signs a browser in and leads to `path`.
+
+    It is None if the server does not give one.
+    """
+    headers = {"Authorization": f"Key {api_key.reveal()}"}
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
+    with closing(connection), suppress(OSError, http.client.HTTPException):
+        body = json.dumps({"next": path})
+        connection.request("POST", "/__api__/__local__/login", body=body, headers=headers)
+        answer = connection.getresponse()
+        if answer.status == http.HTTPStatus.OK:
+            made: str = json.loads(answer.read())["url"]
+            return made
+    return None
 
 
 def serve(
