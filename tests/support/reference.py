@@ -16,6 +16,7 @@ if __name__ == "__main__":  # pytest puts it there
 
 from hatch_connect.commands import COMMANDS, Topic
 from hatch_connect.local.api.routes import ABSENT, ROUTES
+from hatch_connect.local.versions import ADDITIONS
 from hatch_connect.options import SPECS, Section
 from hatch_connect.project.content_kind import APP_MODES
 from hatch_connect.project.declared import DECLARED
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from starlette.routing import Route
 
     from hatch_connect.commands import Command
+    from hatch_connect.local.versions import Addition
     from hatch_connect.options import OptionSpec
     from hatch_connect.project.settings import Setting
 
@@ -217,6 +219,43 @@ def _api_path(path: str) -> str:
     return f"`{path.removeprefix('/').replace('{path:path}', '{path}')}`"
 
 
+_BEHAVIOURS = {
+    "environment management": "a manifest may turn off environment management",
+    "include for one": "`include` in requests for a single piece of content; it is ignored before",
+    "python requires": "`environment.python.requires` of a manifest; it is ignored before",
+    "draft URL": "drafts can be visited",
+    "several integrations": "content can have more than one OAuth integration",
+    "bundle metadata": "uploads as a form, with metadata",
+}
+
+
+def releases() -> str:
+    return table(
+        ("release", "what came with it", "known from"),
+        *(
+            (f"{one.since.year}.{one.since.month:02}", _brought(one), one.source)
+            for one in ADDITIONS
+        ),
+    )
+
+
+def _brought(one: Addition) -> str:
+    names, paths = code(one.names), ", ".join(map(_api_path, one.paths))
+    match one.kind:
+        case "path":
+            return paths
+        case "field":
+            return f"{names} in requests to {paths}"
+        case "answer":
+            return f"{names} in answers of {paths}"
+        case "include":
+            return f"`include={one.names[0]}` in requests to {paths}"
+        case "app mode":
+            return f"content of the type {names}"
+        case "behaviour":
+            return ", ".join(_BEHAVIOURS[name] for name in one.names)
+
+
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "commands": ("reference/commands.md", commands),
     "options": ("reference/commands.md", options),
@@ -227,6 +266,7 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "values": ("reference/python.md", interface.values),
     "endpoints": ("reference/local-server.md", endpoints),
     "absent": ("reference/local-server.md", absent),
+    "releases": ("reference/local-server.md", releases),
     "modes": ("reference/content-types.md", modes),
     "companions": ("explanation/which-files-ship.md", companions),
     **{
