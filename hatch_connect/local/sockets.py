@@ -15,7 +15,7 @@ from hatch_connect.local.machine import machine_of
 from hatch_connect.local.pages import not_started, page
 from hatch_connect.local.processes import StartError
 from hatch_connect.local.tasks import until_first
-from hatch_connect.local.visits import find_target, request_headers, sets_our_cookie
+from hatch_connect.local.visits import find_target, log_for, request_headers, sets_our_cookie
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
@@ -42,7 +42,9 @@ async def _relay(socket: WebSocket, target: ContentTarget) -> None:
     try:
         process = await machine_of(socket).process(target.content, target.bundle, target.prefix)
     except StartError as error:
-        await socket.send_denial_response(not_started(error.reason, error.tail))
+        await socket.send_denial_response(
+            not_started(error.reason, log_for(socket, target, error.tail))
+        )
         return
     try:
         content = await _open(socket, target, process.port or 0)
@@ -50,9 +52,8 @@ async def _relay(socket: WebSocket, target: ContentTarget) -> None:
         body, status = bytes(error.response.body or b""), error.response.status_code
         await socket.send_denial_response(Response(body, status))
     except (InvalidHandshake, OSError) as error:
-        denial = not_started(
-            f"It did not accept the WebSocket connection: {error}.", process.log.tail
-        )
+        reason = f"It did not accept the WebSocket connection: {error}."
+        denial = not_started(reason, log_for(socket, target, process.log.tail))
         await socket.send_denial_response(denial)
     else:
         async with content:

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, StreamingResponse
 from starlette.staticfiles import StaticFiles
 
+from hatch_connect.local.access import may_edit
 from hatch_connect.local.api.requests import key_of
 from hatch_connect.local.checks import saved_models
 from hatch_connect.local.folder import HOST
@@ -159,6 +160,13 @@ def _location(value: bytes, prefix: str, target: str, visit: HTTPConnection) -> 
     return parts._replace(scheme="", netloc="", path=path).geturl().encode("latin-1")
 
 
+def log_for(visit: HTTPConnection, target: ContentTarget, tail: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the end of a log for who may read it, and nothing for others."""
+    visitor = visitor_of(visit)
+    reads = visitor is not None and may_edit(machine_of(visit).state, target.content, visitor)
+    return tail if reads else ()
+
+
 class Visits:
     """Forwards the requests for content."""
 
@@ -207,11 +215,12 @@ class Visits:
             machine = machine_of(request)
             process = await machine.process(target.content, target.bundle, target.prefix)
         except StartError as error:
-            return not_started(error.reason, error.tail)
+            return not_started(error.reason, log_for(request, target, error.tail))
         try:
             return await self._forward(request, target, f"http://{HOST}:{process.port}")
         except httpx2.RequestError as error:
-            return not_started(f"Its process did not respond: {error}.", process.log.tail)
+            reason = f"Its process did not respond: {error}."
+            return not_started(reason, log_for(request, target, process.log.tail))
 
     async def _forward(self, request: Request, target: ContentTarget, origin: str) -> Response:
         has_body = not {"content-length", "transfer-encoding"}.isdisjoint(request.headers)

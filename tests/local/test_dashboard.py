@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import httpx2
 import pytest
 from support.connect_content import ANSWERS, bundle, bundle_of
 from support.dashboard import signed_in
+from support.html import read_html
 from support.waiting import until
 
 from hatch_connect.local.dashboard import rendering
@@ -235,6 +237,43 @@ def test_processes_are_restarted_and_stopped(api: Api, dashboard: Dashboard) -> 
     until(lambda: api.ask("GET", f"v1/content/{guid}/jobs/{second}")["end_time"])
 
 
+def test_content_is_shown_as_it_is_for_others(api: Api, dashboard: Dashboard) -> None:
+    guid = api.ship()
+    api.ask("PATCH", f"v1/content/{guid}", json={"access_type": "logged_in"})
+    people = {one["username"]: one["guid"] for one in api.ask("GET", "v1/users")["results"]}
+
+    def visited(page: Element) -> httpx2.Response:
+        return dashboard.client.get(page.one("iframe")["src"])
+
+    page = dashboard.get(f"/apps/{guid}")
+    credentials = visited(page).json()["headers"]["rstudio-connect-credentials"]
+    assert json.loads(credentials)["user"] == "local"
+    page = dashboard.press(page, "Show", visitor=people["ann"])
+    assert page.one("iframe")["title"].endswith(", as ann sees it")
+    (chosen,) = (option for option in page.all("option") if "selected" in option.attributes)
+    assert words(chosen) == "ann (publisher)"
+    credentials = visited(page).json()["headers"]["rstudio-connect-credentials"]
+    assert json.loads(credentials)["user"] == "ann"
+    page = dashboard.press(page, "Show", visitor="")
+    assert visited(page).status_code == 401
+    assert dashboard.client.get(f"{dashboard.url}/connect/apps/{guid}/open").status_code == 401
+    assert dashboard.get(f"/apps/{api.ship()}").one("iframe")["title"].endswith("local sees it")
+
+
+def test_the_end_of_a_log_is_for_who_may_read_logs(api: Api) -> None:
+    guid = api.ship(bundle({"app.py": b"raise RuntimeError('boom')"}))
+    api.ask("PATCH", f"v1/content/{guid}", json={"access_type": "all"})
+    assert "RuntimeError: boom" in api.visit(guid).text
+    anonymous = httpx2.get(
+        api.ask("GET", f"v1/content/{guid}")["content_url"], trust_env=False, follow_redirects=True
+    )
+    assert anonymous.status_code == 502
+    page = read_html(anonymous.text)
+    assert words(page.one("main")) == (
+        "The content did not start Its process ended with exit code 1."
+    )
+
+
 def test_access_is_told_for_everybody(api: Api, dashboard: Dashboard, guid: str) -> None:
     people = {one["username"]: one["guid"] for one in api.ask("GET", "v1/users")["results"]}
     groups = {one["name"]: one["guid"] for one in api.ask("GET", "v1/groups")["results"]}
@@ -293,7 +332,7 @@ def test_old_addresses_lead_to_pages(api: Api, dashboard: Dashboard, guid: str) 
     assert page.one("title").text == "Sales of the quarter - Local Connect"
     frame = page.one("iframe")
     assert (frame["title"], f"/content/{guid}/" in frame["src"]) == (
-        "Sales of the quarter, as deployed",
+        "Sales of the quarter, as local sees it",
         True,
     )
     draft = max(int(each["id"]) for each in api.ask("GET", f"v1/content/{guid}/bundles"))

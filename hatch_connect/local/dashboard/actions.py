@@ -37,6 +37,17 @@ def _go(request: Request, path: str, notice: str) -> Response:
     return RedirectResponse(path, 303)
 
 
+async def visit_as(request: Request) -> Response:
+    """Show the content as somebody else from now on, or as nobody."""
+    async with request.form() as form:
+        check_form(request, form)
+        visitor, bundle = str(form.get("visitor", "")), str(form.get("bundle", ""))
+    found = viewed(request)
+    request.session["visitor"] = found.content.guid, visitor
+    below = f"/draft/{bundle}" if bundle.isascii() and bundle.isdigit() else "?again=1"
+    return RedirectResponse(found.path + below, 303)
+
+
 async def activate(request: Request) -> Response:
     """Deploy a bundle that is there, and show the log of that."""
     found = await _changed(request)
@@ -119,6 +130,7 @@ ROUTES = (
     Route(_BUNDLE + "/activate", activate, methods=["POST"]),
     Route(_BUNDLE + "/delete", ask_delete_bundle, methods=["GET"]),
     Route(_BUNDLE + "/delete", delete_bundle, methods=["POST"]),
+    Route(_ONE + "/visit", visit_as, methods=["POST"]),
     Route(_ONE + "/restart", restart, methods=["POST"]),
     Route(_ONE + "/stop", stop, methods=["POST"]),
     Route(_ONE + "/delete", ask_delete_content, methods=["GET"]),

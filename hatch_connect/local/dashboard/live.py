@@ -37,7 +37,7 @@ async def stream(request: Request) -> Response:
     received = request.headers.get("last-event-id", "")
     first = int(received) if received.isascii() and received.isdigit() else None
     return StreamingResponse(
-        _events(found, key, read_number(request, "first") if first is None else first),
+        events_of(found, key, read_number(request, "first") if first is None else first),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
@@ -62,7 +62,7 @@ def _key(request: Request) -> str:
     return key
 
 
-async def _events(found: Viewed, key: str, first: int) -> AsyncIterator[str]:
+async def events_of(found: Viewed, key: str, first: int) -> AsyncIterator[str]:
     """Yield an event for each line, whose id is the number of lines up to it, and one at the end.
 
     A comment now and then keeps what lies between from closing the connection.

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from hatch_connect import __version__
 from hatch_connect.local.access import may_edit, may_see
 from hatch_connect.local.api.content import DEFAULTS
-from hatch_connect.local.api.requests import bundle_of
+from hatch_connect.local.api.requests import bundle_of, find_bundle
 from hatch_connect.local.api.tags import tags_of
 from hatch_connect.local.api.thumbnails import picture
 from hatch_connect.local.dashboard.described import (
@@ -31,6 +31,7 @@ from hatch_connect.local.dashboard.described import (
 from hatch_connect.local.dashboard.rendering import render
 from hatch_connect.local.machine import machine_of
 from hatch_connect.local.sessions import require_session
+from hatch_connect.local.visitors import visit_url
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     from hatch_connect.local.dashboard.described import Described, Log
     from hatch_connect.local.machine import Machine
-    from hatch_connect.local.state import StoredContent
+    from hatch_connect.local.state import StoredBundle, StoredContent
     from hatch_connect.local.users import User
 
 _TABS = ("Content", "Versions", "Settings", "Variables", "Access", "Logs")
@@ -148,7 +149,7 @@ async def content(request: Request) -> Response:
     # To show what has failed is to start it again: only on request.
     failed = machine.status(found.content).state == "failed"
     shown = active is not None and (not failed or "again" in request.query_params)
-    return _content(request, found, machine.frame_url(found.content) if shown else None)
+    return _content(request, found, visit_as(request, found) if shown else None)
 
 
 async def draft(request: Request) -> Response:
@@ -157,14 +158,38 @@ async def draft(request: Request) -> Response:
     bundle = bundle_of(request, found.content)
     if bundle.id == found.content.active_bundle:
         return RedirectResponse(path_of(found.content), 303)
-    frame = f"{found.machine.frame_url(found.content)}_bundle{bundle.id}/"
-    return _content(request, found, frame if bundle.deployed else None, draft=bundle.id)
+    frame = visit_as(request, found, bundle) if bundle.deployed else None
+    return _content(request, found, frame, draft=bundle.id)
+
+
+async def visit(request: Request) -> Response:
+    """Redirect to the content, or to a bundle of it, as whoever was chosen."""
+    found = viewed(request)
+    number = request.query_params.get("bundle")
+    bundle = find_bundle(found.machine, found.content, number) if number else None
+    return RedirectResponse(visit_as(request, found, bundle), 303)
+
+
+def visit_as(request: Request, found: Viewed, bundle: StoredBundle | None = None) -> str:
+    """Return where the content is shown to whoever was chosen."""
+    user = _visitor(request, found)
+    return visit_url(found.machine, found.content, as_user=user, bundle=bundle)
+
+
+def _visitor(request: Request, found: Viewed) -> User | None:
+    """Return whom the content is shown as: who was chosen for it in this session, or the user."""
+    guid, chosen = request.session.get("visitor", ("", ""))
+    if guid != found.content.guid:
+        return found.user
+    return found.machine.users.of_guid(chosen)
 
 
 def _content(
     request: Request, found: Viewed, frame: str | None, draft: int | None = None
 ) -> Response:
-    machine = found.machine
+    machine, visitor = found.machine, _visitor(request, found)
+    others = (user for user in machine.users if user != found.user)
+    people = {user.guid: f"{user.name} ({user.role})" for user in (found.user, *others)}
     return _show_tab(
         request,
         found,
@@ -173,9 +198,8 @@ def _content(
         draft=draft,
         failure=_failure(found) if found.may_edit else None,
         has_bundles=bool(machine.state.bundles(found.content)),
-        visitors=[],
-        visiting=None,
-        visiting_text="",
+        visitors=people | {"": "nobody (not signed in)"},
+        visitor=visitor,
     )
 
 
@@ -323,6 +347,7 @@ ROUTES = (
     Route("/apps/{number:int}", by_number),
     Route(_ONE, content),
     Route(_ONE + "/draft/{bundle}", draft),
+    Route(_ONE + "/open", visit),
     Route(_ONE + "/versions", versions),
     Route(_ONE + "/versions/{bundle}/download", download),
     Route(_ONE + "/settings", settings),
