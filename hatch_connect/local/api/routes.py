@@ -57,6 +57,11 @@ ABSENT = {
     "/v1/users": ("PUT",),
     "/v1/users/{guid}": ("DELETE",),
 }
+# Absent as well, where there can be a GUID.
+_LIKE_A_GUID = (
+    *("/v1/users/remote", "/v1/groups/remote"),
+    "/v1/oauth/integrations/credentials",
+)
 
 
 class Api(Router):
@@ -64,8 +69,9 @@ class Api(Router):
 
     def __init__(self, *others: Route) -> None:
         """Answer the routes of Connect's API, and others of ours."""
-        absent = (Route(path, _refuse, methods=ways) for path, ways in ABSENT.items())
-        super().__init__((*ROUTES, *others, *absent))
+        absent = [Route(path, _refuse, methods=ways) for path, ways in ABSENT.items()]
+        named = [Route(path, _refuse, methods=("GET", "POST")) for path in _LIKE_A_GUID]
+        super().__init__((*named, *ROUTES, *others, *absent))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
