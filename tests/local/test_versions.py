@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from starlette.types import Message, Receive, Scope, Send
 
+    from hatch_connect.local.folder import LocalServer
+
 MINOR = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -222,6 +224,13 @@ def test_a_python_that_takes_no_new_deployments(tmp_path: Path) -> None:
             )
             assert api.ask("GET", f"v1/content/{guid}")["bundle_id"] == earlier
             assert api.deploy(guid, earlier)["code"] == 0
+        (tmp_path / "app.py").write_bytes(ASGI_APP)
+        (tmp_path / "requirements.txt").write_text("")
+        text = f'[tool.hatch-connect]\napp-mode = "fastapi"\npython-version = "{MINOR}"\n'
+        (tmp_path / "pyproject.toml").write_text(text)
+        done = _ours(server, tmp_path, "deploy")
+        assert done.returncode == 2, done.stderr
+        assert f"The server does not have Python {MINOR}" in done.stderr
 
 
 def test_what_needs_a_python_that_is_not_there(tmp_path: Path) -> None:
@@ -296,6 +305,38 @@ def test_a_field_is_left_out_of_an_answer_that_comes_in_parts() -> None:
     assert [one.get("body") for one in old] == [None, b'[{"key": "k"}, 7]']
     assert old[0]["headers"] == [headers[0], headers[2], (b"content-length", b"17")]
     assert [one.get("body") for one in new] == [None, *parts]
+
+
+def _ours(server: LocalServer, project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `hatch-connect` for a project; `--local` means this server."""
+    home = server.state.parents[1]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CONNECT_")}
+    return subprocess.run(
+        (sys.executable, "-P", "-m", "hatch_connect", *arguments, "--local"),
+        env={**kept, "HOME": str(home), "XDG_STATE_HOME": str(home), "NO_COLOR": "1"},
+        cwd=project,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_ours_deploys_to_the_oldest_one(oldest: Api, tmp_path: Path) -> None:
+    settings = '[tool.hatch-connect]\napp-mode = "static"\nentrypoint = "index.html"\n'
+    (tmp_path / "pyproject.toml").write_text(settings)
+    (tmp_path / "index.html").write_text("<h1>hello</h1>\n")
+
+    done = _ours(oldest.server, tmp_path, "deploy")
+    logs = _ours(oldest.server, tmp_path, "logs")
+    preview = _ours(oldest.server, tmp_path, "preview", "--branch", "one")
+
+    assert (done.returncode, "answered 200: hello" in done.stderr) == (0, True), done.stderr
+    assert "as a draft" not in done.stderr
+    assert logs.returncode == 3, logs.stderr
+    assert "The server seems to be too old to know this request" in logs.stderr
+    assert preview.returncode == 3, preview.stderr
+    assert "does not support drafts (Connect 2025.06 or later does)" in preview.stderr
 
 
 _ASKS = """
