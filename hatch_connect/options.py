@@ -412,6 +412,12 @@ class Options:
         metavar="FILE",
         default="users.toml in the server's state folder",
     )
+    prune: bool = _flag(
+        "--prune", "local", "Remove what no content needs any more, and start no server."
+    )
+    reset: bool = _flag(
+        "--reset", "local", "Remove all content and its state, and start no server."
+    )
     connect_version: str | None = _text(
         "--connect-version",
         "local",

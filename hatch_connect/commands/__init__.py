@@ -239,6 +239,7 @@ COMMANDS: dict[str, Command] = {
             "Run a Connect server on this machine, for trying things out.",
             ("local",),
             writes=True,
+            keys=("yes",),
             topic=Topic.MACHINE,
         ),
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -76,6 +77,13 @@ class Environment:
         """Whether it was finished, and its base interpreter is still there."""
         return (self.folder / _COMPLETE).exists() and self.python.exists()
 
+    def use(self) -> bool:
+        """Return whether it is complete; if so, it counts as used now."""
+        with suppress(OSError):
+            if self.complete:
+                os.utime(self.folder / _COMPLETE)
+        return self.complete
+
 
 class Environments:
     """The environments below one folder."""
@@ -97,7 +105,7 @@ class Environments:
         key = hashlib.sha256(b"\0".join(identity)).hexdigest()[:24]
         environment = Environment(folder=self.folder / f"{python.version}-{key}")
         async with self._lock(environment.folder.name):
-            if environment.complete:
+            if environment.use():
                 write("The package list is unchanged: reusing its environment.")
             else:
                 await self._make(environment, requirements, python, write)
@@ -120,7 +128,7 @@ class Environments:
 
         Raises BundleError if it cannot be made.
         """
-        if not bundle.environment or Environment(folder=self.folder / bundle.environment).complete:
+        if not bundle.environment or Environment(folder=self.folder / bundle.environment).use():
             return bundle
         python = next((one for one in pythons if one.version == bundle.python), None)
         if python is None:

@@ -35,6 +35,7 @@ from hatch_connect.local.processes import (
     StartError,
     run_logged,
 )
+from hatch_connect.local.pruning import set_aside
 from hatch_connect.local.pythons import OWN, Python, find_pythons, uv_environ
 from hatch_connect.local.state import State, StoredBundle, StoredContent, StoredJob, now
 from hatch_connect.local.status import Status, status_of
@@ -103,11 +104,16 @@ class Machine:
         self._keys: dict[str, Secret] = {}
         self._watching: set[asyncio.Task[None]] = set()
         self._pythons: asyncio.Future[tuple[Python, ...]] | None = None
+        self._removing: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
         """Begin; to be called in the event loop that serves."""
         with suppress(OperationalError):  # of a full disk: what is there can be served all the same
             self.state.end_unfinished()
+        with suppress(OSError):
+            aside = set_aside(self.setup.folder, self.state)
+            removing = asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True)
+            self._removing = asyncio.ensure_future(removing)
         if not self.setup.claims.pythons:
             finding = asyncio.to_thread(find_pythons, self.setup.environ)
             self._pythons = asyncio.ensure_future(finding)
@@ -118,6 +124,8 @@ class Machine:
         await self.processes.stop_all()
         await asyncio.gather(*self._watching)
         await self.pythons()
+        if self._removing:
+            await self._removing
         self.state.close()
 
     async def pythons(self) -> tuple[Python, ...]:

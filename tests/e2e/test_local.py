@@ -303,3 +303,44 @@ def test_a_server_that_is_stored_as_local_counts_first(
     assert sandbox.connect("add", *given, cwd=page).code == 0
     done = sandbox.connect("promote", "--from", "local", "--to", "other", cwd=page)
     assert f"was not deployed to {fake.url}" in done.stderr, done.said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
+def test_what_is_not_needed_is_removed_and_all_of_it_on_request(
+    page: Path, sandbox: Sandbox
+) -> None:
+    deploy_page(page, sandbox, "one")
+    (state,) = (path.parent for path in sandbox.home.rglob("state.sqlite3"))
+    (state / "bundles" / "99.tar.gz").write_bytes(bytes(2_000_000))
+
+    pruned = sandbox.connect("local", "--prune", cwd=page)
+    again = sandbox.connect("local", "--prune", "--json", cwd=page)
+
+    assert (pruned.code, pruned.stdout) == (0, ""), pruned.said
+    assert "Removed 1 archive. 2.0 MB were freed in " in pruned.stderr
+    facts = json.loads(again.stdout)
+    assert (facts["state"], facts["freed"], set(facts["removed"].values())) == (str(state), 0, {0})
+    kept = sandbox.connect("local", "--reset", cwd=page)
+    assert (kept.code, "Use --yes to remove it" in kept.stderr) == (2, True), kept.said
+    declined = at_terminal(sandbox, page, {"Remove everything? [y/N]": "n"}, "local", "--reset")
+    assert "This removes 1 piece of content of the local server" in declined.stderr
+    assert (declined.code, "Nothing was removed." in declined.stderr) == (2, True), declined.said
+    reset = sandbox.connect("local", "--reset", "--yes", cwd=page)
+    assert (reset.code, "Removed 1 piece of content: " in reset.stderr) == (0, True), reset.said
+    assert not (state / "state.sqlite3").exists()
+    assert (state / "api-key").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (("--prune", "--reset"), "--prune and --reset are mutually exclusive."),
+        (("--prune", "--port", "3939"), "--prune and --reset start no server, so they take"),
+        (("--yes",), "--yes is only for --reset"),
+    ],
+)
+def test_options_of_cleaning_up(
+    page: Path, sandbox: Sandbox, options: tuple[str, ...], error: str
+) -> None:
+    done = sandbox.connect("local", *options, cwd=page)
+    assert (done.code, error in done.stderr) == (2, True), done.said

@@ -74,7 +74,7 @@ async def receive(request: Request, path: Path) -> Received:
     with path.open("wb") as file:
         archive = _Archive(file)
         try:
-            _check_room(request, path)
+            _check_space(request, path)
             form = _form(request, archive)
             await _pour(chunks, form or archive)
             metadata = form.end() if form else {}
@@ -91,7 +91,7 @@ async def receive(request: Request, path: Path) -> Received:
     return Received(size=archive.tally.size, metadata={**metadata, **digests})
 
 
-def _check_room(request: Request, path: Path) -> None:
+def _check_space(request: Request, path: Path) -> None:
     announced = request.headers.get("content-length", "0")
     if int(announced) + RESERVE > shutil.disk_usage(path.parent).free:
         raise no_space(path.parent.parent)

@@ -1,0 +1,158 @@
+"""Free the disk: remove what no content of a state folder needs any more, or all of it."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from hatch_connect.local.disk import usable
+from hatch_connect.local.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+    from pathlib import Path
+
+MOST_ENVIRONMENTS = 20
+"""Environments that no active bundle has are kept up to this number at the start of a server ..."""
+LONGEST_UNUSED = 60 * 24 * 3600
+"""... and for so many seconds since they were last used."""
+_KEPT_BY_RESET = ("api-key", "users.toml", "server.json", "lock")
+KINDS = {
+    "environments": "environment",
+    "runtime": "runtime",
+    "bundles": "archive",
+    "unpacked": "unpacked bundle",
+    "rendered": "rendered bundle",
+    "logs": "log",
+    "home": "home folder",
+    "thumbnails": "thumbnail",
+}
+"""What is in the folders of a state, by their names."""
+_REMOVING = "removing"
+
+
+@dataclass(slots=True)
+class Freed:
+    """What was removed, by kind, and how many bytes of the disk that freed."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    size: int = 0
+
+    def remove(self, path: Path, kind: str) -> None:
+        """Remove a file or a folder, and count it."""
+        self.size += sum(_sizes(path))
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+
+
+def _sizes(path: Path) -> Iterator[int]:
+    """Yield the bytes of each file that goes with a path; one that has other names stays."""
+    status = path.lstat()
+    if stat.S_ISDIR(status.st_mode):
+        for each in path.iterdir():
+            yield from _sizes(each)
+    elif status.st_nlink == 1:
+        yield status.st_size
+
+
+def prune(state: Path) -> Freed:
+    """Remove what no bundle needs; the caller holds the lock of the state. Raises DiskError."""
+    freed = Freed()
+    with usable(state):
+        database = State(state)
+        try:
+            database.forget_gone()
+            needed = _needed(database)
+        finally:
+            database.close()
+        for folder, names in needed.items():
+            for path in _in(state / folder):
+                if path.name not in names:
+                    freed.remove(path, folder)
+        for path in _in(state / _REMOVING):
+            freed.remove(path, "environments")
+    return freed
+
+
+def reset(state: Path) -> Freed:
+    """Remove all content and what belongs to it; keys, people and ports stay (DiskError)."""
+    freed = Freed()
+    with usable(state):
+        for path in _in(state):
+            if path.name not in _KEPT_BY_RESET:
+                freed.remove(path, path.name)
+    return freed
+
+
+def number_of_contents(state: Path) -> int:
+    """Return how many pieces of content there are; 0 if the database cannot be read."""
+    if not (state / "state.sqlite3").is_file():
+        return 0
+    with usable(state):
+        database = State(state)
+        try:
+            return len(database.contents())
+        finally:
+            database.close()
+
+
+def _in(folder: Path) -> tuple[Path, ...]:
+    return tuple(sorted(folder.iterdir())) if folder.is_dir() else ()
+
+
+def _needed(database: State) -> dict[str, Collection[str]]:
+    """Return the names that are needed, by the folder that they are in."""
+    contents = database.contents()
+    bundles = [bundle for content in contents for bundle in database.bundles(content)]
+    guids = {content.guid for content in contents}
+    logs = {job.key for content in contents for job in database.jobs(content)}
+    logs |= {one.id for content in contents for one in database.deployments(content)}
+    return {
+        "bundles": {f"{bundle.id}.tar.gz" for bundle in bundles},
+        "unpacked": {str(bundle.id) for bundle in bundles if bundle.folder is not None},
+        "rendered": {str(bundle.id) for bundle in bundles if bundle.pages},
+        "environments": {bundle.environment for bundle in bundles if bundle.environment},
+        "runtime": {".".join(one.python.split(".")[:2]) for one in bundles if one.python},
+        "logs": {f"{key}.jsonl" for key in logs},
+        "home": guids,
+        "thumbnails": guids,
+    }
+
+
+def set_aside(state: Path, database: State) -> Path:
+    """Move away what an earlier server left half done, and environments that are long unused.
+
+    That takes no time; the folder that is returned is to be removed. An environment is made again
+    when its bundle is visited or activated; those of active bundles stay.
+    """
+    aside = state / _REMOVING
+    uploads = (state / "bundles").glob("upload-*")
+    half = (path for folder in ("unpacked", "rendered") for path in (state / folder).glob("*.new"))
+    for path in (*uploads, *half, *_unused(state / "environments", database)):
+        aside.mkdir(exist_ok=True)
+        path.rename(aside / f"{path.name}-{uuid4().hex[:8]}")
+    return aside
+
+
+def _unused(folder: Path, database: State) -> Iterable[Path]:
+    active = (database.bundle(content.active_bundle or 0) for content in database.contents())
+    kept = {bundle.environment for bundle in active if bundle is not None}
+    last_used: dict[Path, float] = {}
+    for path in _in(folder):
+        try:
+            used = (path / ".complete").stat().st_mtime
+        except OSError:
+            yield path
+            continue
+        if path.name not in kept:
+            last_used[path] = used
+    for number, path in enumerate(sorted(last_used, key=lambda each: -last_used[each])):
+        if number >= MOST_ENVIRONMENTS or last_used[path] < time.time() - LONGEST_UNUSED:
+            yield path
