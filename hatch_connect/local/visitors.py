@@ -205,7 +205,8 @@ def _by_cookie(visit: HTTPConnection) -> User | None:
     for wanted in (_HOST_ONLY + own, own):
         for name, value in cookies:
             if name == wanted and (known := _read(machine, value)) is not None:
-                return machine.users.of_guid(known.get("user"))
+                user = machine.users.of_guid(known.get("user"))
+                return None if user is None or user.locked else user
     return None
 
 

@@ -175,7 +175,7 @@ def test_quarto_serves_a_document_with_shiny(with_quarto: Api, *, python: bool) 
 def test_quarto_is_listed(with_quarto: Api) -> None:
     listed = with_quarto.ask("GET", "v1/server_settings/quarto")
 
-    assert listed == {"installations": [{"version": "1.6.40"}]}
+    assert [one["version"] for one in listed["installations"]] == ["1.6.40"]
 
 
 def test_a_quarto_that_says_nothing_is_not_listed(tmp_path: Path) -> None:
