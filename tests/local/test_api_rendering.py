@@ -5,23 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.connect_content import brings, bundle_of, wheel
+from support.connect_content import NBCONVERT, brings, bundle_of
 
 if TYPE_CHECKING:
     from support.local_api import Api
 
-_NBCONVERT = """
-import pathlib, sys, time
-output, = (word.partition("=")[2] for word in sys.argv if word.startswith("--output-dir="))
-notebook = pathlib.Path(sys.argv[-1]).read_text()
-assert "fails" not in notebook
-pathlib.Path(output).mkdir(parents=True, exist_ok=True)
-pathlib.Path(output, "index.html").write_text(f"rendered {notebook} at {time.time_ns()}")
-"""
-
 
 def _notebook(text: str = "it") -> bytes:
-    needed = brings(nbconvert=wheel("nbconvert", {"nbconvert/__main__.py": _NBCONVERT}))
+    needed = brings(nbconvert=NBCONVERT)
     metadata = {"appmode": "jupyter-static", "entrypoint": "report.ipynb"}
     return bundle_of({"report.ipynb": text.encode(), **needed}, metadata=metadata)
 

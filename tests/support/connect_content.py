@@ -125,6 +125,22 @@ def wheel(name: str, files: Mapping[str, str] | None = None) -> bytes:
     return buffer.getvalue()
 
 
+# Stands in for the program that renders notebooks, for which packages would be installed.
+NBCONVERT = wheel(
+    "nbconvert",
+    {
+        "nbconvert/__main__.py": """
+import pathlib, sys, time
+output, = (word.partition("=")[2] for word in sys.argv if word.startswith("--output-dir="))
+notebook = pathlib.Path(sys.argv[-1]).read_text()
+assert "fails" not in notebook
+pathlib.Path(output).mkdir(parents=True, exist_ok=True)
+pathlib.Path(output, "index.html").write_text(f"rendered {notebook} at {time.time_ns()}")
+"""
+    },
+)
+
+
 def brings(**wheels: bytes) -> dict[str, bytes]:
     """Return the files of a bundle that needs these wheels and brings them, by their names."""
     lines = ("--no-index", "--find-links .", *(f"{name}==1.0" for name in wheels))
