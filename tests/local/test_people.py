@@ -6,6 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.official_client import SDK_IS_INSTALLED
 
 from hatch_connect.local.state import State
 from hatch_connect.local.users import Declared, User, Users
@@ -166,6 +167,45 @@ def test_the_key_of_content_is_that_of_its_owner(ann: Api) -> None:
 
     assert ann.ask("GET", "v1/user", headers=headers)["username"] == "ann"
     assert ann.refused("GET", "v1/vanities", headers=headers) == (403, 22)
+
+
+@pytest.mark.skipif(not SDK_IS_INSTALLED, reason="posit-sdk is not installed")
+def test_people_of_the_official_sdk(api: Api, ann: Api, bob: Api) -> None:
+    from posit.connect import Client  # type: ignore[import-not-found, unused-ignore]
+    from posit.connect.errors import ClientError  # type: ignore[import-not-found, unused-ignore]
+
+    keys = [
+        str(one.client.headers["Authorization"]).removeprefix("Key ") for one in (api, ann, bob)
+    ]
+    local, mine, theirs = (Client(api.server.url, key) for key in keys)
+    reader = mine.users.find_one(prefix="bob")
+    assert (reader["guid"], reader["user_role"]) == (theirs.me["guid"], "viewer")
+    content = mine.content.create(name=f"of-ann-{next(_numbers)}")
+    assert content["guid"] not in {one["guid"] for one in theirs.content.find()}
+
+    permission = content.permissions.create(reader, role="viewer")
+    seen = theirs.content.get(content["guid"])
+    assert (seen["app_role"], seen["owner_guid"]) == ("viewer", mine.me["guid"])
+    with pytest.raises(ClientError) as refused:
+        permission.update(role="owner")
+    assert refused.value.error_code == 33
+    group = mine.groups.create(name=f"sdk-{next(_numbers)}")
+    group.members.add(reader)
+    assert [one["username"] for one in group.members.find()] == ["bob"]
+    content.permissions.create(group, role="viewer").update(role="owner")
+    assert content.permissions.find_one(role="owner")["principal_guid"] == group["guid"]
+    content.permissions.destroy(reader)
+    content.permissions.destroy(group)
+    group.delete()
+    with pytest.raises(ClientError):
+        theirs.content.get(content["guid"])
+    made = local.users.create(username=f"sdk-{next(_numbers)}", user_role="viewer")
+    made.update(user_role="publisher")
+    made.lock()
+    assert (
+        local.users.get(made["guid"]).items() >= {"locked": True, "user_role": "publisher"}.items()
+    )
+    content.delete()
 
 
 @pytest.fixture
