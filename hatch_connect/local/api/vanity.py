@@ -36,6 +36,7 @@ async def vanity(request: Request) -> Response:
     content = content_of(request, changing=request.method != "GET")
     if request.method == "PUT":
         given = await read_object(request, ("path", "force"))
+        content = content_of(request, changing=True)  # as it is now, after the whole request
         path = _path(given.get("path"))
         _free(request, content, path, force=given.get("force") is True)
         content = replace(content, vanity_path=path, vanity_since=now())
