@@ -17,8 +17,9 @@ from hatch_connect.local.archives import unpack
 from hatch_connect.local.checks import check
 from hatch_connect.local.disk import writing
 from hatch_connect.local.modes import KNOWN, MODES
-from hatch_connect.local.processes import run_logged
+from hatch_connect.local.processes import StartError, run_logged
 from hatch_connect.local.pythons import choose_installed
+from hatch_connect.local.runtime import wants_process
 from hatch_connect.local.state import StoredDeployment, now
 from hatch_connect.local.tasks import in_thread
 from hatch_connect.project.content_kind import QUARTO_PROJECTS
@@ -32,14 +33,17 @@ if TYPE_CHECKING:
         Jupyter,
         Manifest,
     )
+    from hatch_connect.local.environments import Environment
+    from hatch_connect.local.logs import JobLog
     from hatch_connect.local.machine import Machine
-    from hatch_connect.local.state import StoredBundle, StoredContent
+    from hatch_connect.local.pythons import Python
+    from hatch_connect.local.state import StoredBundle, StoredContent, StoredJob
     from hatch_connect.local.tasks import Task
 
 _INDEX = "index.html"
 _OUTPUT = "_rendered"  # Quarto writes below its document only
-RENDERED = {"jupyter-static": "build_jupyter", "quarto-static": "build_report"}
-"""The app modes that are rendered, with the tags of the jobs that do it."""
+RENDERED = ("jupyter-static", "quarto-static")
+"""The app modes that are rendered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +122,8 @@ async def deploy(
         machine.state.save_bundle(ready)
         if activate:
             task.write(f"Activating bundle {bundle.id}")
-            await _activate(machine, content, ready)
+            begun = _Deployment(machine=machine, content=content, task=task)
+            await _activate(begun, ready)
         else:
             task.write(f"Bundle {bundle.id} is a draft: the active bundle is unchanged.")
         task.write(f"Completed the deployment of {content.name}")
@@ -185,7 +190,7 @@ async def _with_python(
         managed = deployment.content.settings.get("default_py_environment_management") is not False
     if managed:
         requirements = machine.root(bundle) / wanted.package_file
-        installed = await machine.environments.restore(requirements, python, task.write)
+        installed = await _restore(deployment, bundle, requirements, python)
     else:
         task.write(
             f"Environment management is off: the content runs on {python.path}, with the packages"
@@ -196,6 +201,25 @@ async def _with_python(
     return replace(
         bundle, environment=installed.folder.name, python=python.version, managed=managed
     )
+
+
+async def _restore(
+    deployment: _Deployment, bundle: StoredBundle, requirements: Path, python: Python
+) -> Environment:
+    """Return the environment for a package list; making it is a job of its own."""
+    restored: list[Environment] = []
+    environments = deployment.machine.environments
+
+    async def work(log: JobLog, _job: StoredJob) -> int:
+        def write(line: str) -> None:
+            deployment.task.write(log.write("stdout", line))
+
+        restored.append(await environments.restore(requirements, python, write))
+        return 0
+
+    if await deployment.machine.run_job(deployment.content, bundle, "python_restore", work):
+        raise BundleError("Installing the packages was stopped.")
+    return restored[0]
 
 
 async def _unpacked(deployment: _Deployment, bundle: StoredBundle) -> tuple[Path, Manifest]:
@@ -220,9 +244,23 @@ async def _unpacked(deployment: _Deployment, bundle: StoredBundle) -> tuple[Path
     return root, manifest
 
 
-async def _activate(machine: Machine, content: StoredContent, bundle: StoredBundle) -> None:
-    before = content.active_bundle
-    machine.state.save_bundle(replace(bundle, activated=now()))
+async def _activate(deployment: _Deployment, bundle: StoredBundle) -> None:
+    machine, task = deployment.machine, deployment.task
+    before = deployment.content.active_bundle
+    replaces = before is not None and before != bundle.id and machine.processes.runs(before)
+    is_process = MODES[bundle.app_mode or ""].kind == "process"
+    if is_process and (replaces or wants_process(deployment.content)):
+        task.write("Starting its process before it takes over")
+        try:
+            await machine.prepare(deployment.content, bundle)
+        except StartError as error:
+            task.write(f"It did not start: {error}")
+    # Both may have been changed, or removed, while it was started.
+    content = machine.state.content_by_id(bundle.content)
+    started = machine.state.bundle(bundle.id)
+    if content is None or started is None:
+        return
+    machine.state.save_bundle(replace(started, activated=now()))
     machine.state.save_content(
         replace(
             content,
@@ -233,7 +271,7 @@ async def _activate(machine: Machine, content: StoredContent, bundle: StoredBund
         )
     )
     if before is not None and before != bundle.id:
-        await machine.processes.stop(before)
+        machine.processes.retire(before)
 
 
 async def _prepare_pages(
@@ -261,28 +299,27 @@ async def _render(
     deployment: _Deployment, bundle: StoredBundle, jupyter: Jupyter, output: Path
 ) -> None:
     machine, task = deployment.machine, deployment.task
-    log, job = machine.begin_job(deployment.content, bundle, RENDERED[bundle.app_mode or ""])
-    context = machine.process_context(deployment.content, bundle, job)
-    environ = context.environ()
-    command: tuple[str | Path, ...]
-    if bundle.app_mode == "jupyter-static":
-        command = notebook_command(_of(context.python), bundle.entrypoint, jupyter, output)
-    else:
-        command = quarto_command(_of(machine.quarto), bundle.entrypoint, output.name)
-        environ |= {"QUARTO_PYTHON": str(context.python)} if context.python else {}
 
-    def write(line: str) -> None:
-        task.write(log.write("stdout", line))
+    async def work(log: JobLog, job: StoredJob) -> int:
+        context = machine.process_context(deployment.content, bundle, job)
+        environ = context.environ()
+        command: tuple[str | Path, ...]
+        if bundle.app_mode == "jupyter-static":
+            command = notebook_command(_of(context.python), bundle.entrypoint, jupyter, output)
+        else:
+            command = quarto_command(_of(machine.quarto), bundle.entrypoint, output.name)
+            environ |= {"QUARTO_PYTHON": str(context.python)} if context.python else {}
+
+        def write(line: str) -> None:
+            task.write(log.write("stdout", line))
+
+        context.make_home()
+        with _as_project(context.root, needed=bundle.app_mode == "quarto-static"):
+            return await run_logged(command, environ=environ, folder=context.root, write=write)
 
     task.write(f"Rendering {bundle.entrypoint}")
-    context.make_home()
-    code: int | None = None
-    try:
-        with _as_project(context.root, needed=bundle.app_mode == "quarto-static"):
-            code = await run_logged(command, environ=environ, folder=context.root, write=write)
-    finally:
-        log.close()
-        machine.end_job(job, code)
+    tag = MODES[bundle.app_mode or ""].tag
+    code = await machine.run_job(deployment.content, bundle, tag, work)
     if code:
         raise BundleError(f"Rendering {bundle.entrypoint!r} failed with exit code {code}.")
 

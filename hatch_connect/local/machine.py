@@ -7,6 +7,7 @@ import secrets
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from sqlite3 import OperationalError
 from typing import TYPE_CHECKING, TypeVar
@@ -29,6 +30,7 @@ from hatch_connect.local.one_time import (
 )
 from hatch_connect.local.processes import (
     ContentProcess,
+    Key,
     Launch,
     ProcessContext,
     Processes,
@@ -37,6 +39,7 @@ from hatch_connect.local.processes import (
 )
 from hatch_connect.local.pruning import set_aside
 from hatch_connect.local.pythons import OWN, Python, find_pythons, uv_environ
+from hatch_connect.local.runtime import seconds, wants_process, without_effect
 from hatch_connect.local.state import State, StoredBundle, StoredContent, StoredJob, now
 from hatch_connect.local.status import Status, status_of
 from hatch_connect.local.tasks import Tasks
@@ -45,14 +48,17 @@ from hatch_connect.local.versions import AS_IT_IS, Claims
 from hatch_connect.secret import Secret, hiding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from starlette.requests import HTTPConnection
 
     from hatch_connect.events import Report
     from hatch_connect.local.users import Declared, User
 
-_INIT_SECONDS = 60
+_TEND_SECONDS = 1.0
+_AGAIN_SECONDS = 30.0
+_KILLED = 9  # as by SIGKILL
 _OF_ANY_PROGRAM = ("SYSTEMROOT", "SYSTEMDRIVE", "PATHEXT", "COMSPEC")
 
 
@@ -102,7 +108,10 @@ class Machine:
         self._content_locks: dict[int, asyncio.Lock] = {}
         self._runtime_lock = asyncio.Lock()
         self._keys: dict[str, Secret] = {}
+        self._enders: dict[str, Callable[[], Awaitable[None]]] = {}
         self._watching: set[asyncio.Task[None]] = set()
+        self._tending: asyncio.Task[None] | None = None
+        self._tried: dict[int, float] = {}
         self._pythons: asyncio.Future[tuple[Python, ...]] | None = None
         self._removing: asyncio.Future[None] | None = None
 
@@ -114,12 +123,15 @@ class Machine:
             aside = set_aside(self.setup.folder, self.state)
             removing = asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True)
             self._removing = asyncio.ensure_future(removing)
+        self._tending = asyncio.create_task(self._tend())
         if not self.setup.claims.pythons:
             finding = asyncio.to_thread(find_pythons, self.setup.environ)
             self._pythons = asyncio.ensure_future(finding)
 
     async def stop(self) -> None:
         """End all that was started."""
+        if self._tending:
+            self._tending.cancel()
         await self.tasks.stop()
         await self.processes.stop_all()
         await asyncio.gather(*self._watching)
@@ -175,25 +187,42 @@ class Machine:
         async with self._runtime_lock:
             return await prepare_runtime(self.setup.folder / "runtime", python, self.environments)
 
-    async def process(
+    def visiting(
         self, content: StoredContent, bundle: StoredBundle, prefix: str
-    ) -> ContentProcess:
-        """Return the process that serves a deployed bundle below `prefix`.
-
-        Raises StartError.
-        """
+    ) -> AbstractAsyncContextManager[ContentProcess]:
+        """Yield the process that serves a deployed bundle below `prefix`; raises StartError."""
         by_request = MODES[bundle.app_mode or ""].learns == "by request"
-        mounted_at = "" if by_request else prefix
-        if serving := self.processes.serving(bundle.id, mounted_at):
-            return serving
-        job = self._job(content, bundle, "run_app")
-        process = await self.processes.ensure(
-            bundle.id,
-            await self._launch(content, bundle, job, mounted_at),
-            make_log=lambda: self._log(job),
-            started=lambda process: self._watch(process, job, content),
-        )
-        self._note_failure(bundle, "")
+        key = bundle.id, "" if by_request else prefix
+        return self.processes.visiting(key, partial(self._start_process, content.id, key))
+
+    async def prepare(self, content: StoredContent, bundle: StoredBundle) -> None:
+        """Start the process of a bundle as that of the active one; raises StartError."""
+        async with self.visiting(content, bundle, f"/content/{content.guid}"):
+            pass
+
+    async def _start_process(self, content_id: int, key: Key) -> ContentProcess:
+        content, bundle = self.state.content_by_id(content_id), self.state.bundle(key[0])
+        if content is None or bundle is None:
+            raise StartError("It was removed.", ())
+        if content.settings["locked"]:
+            raise StartError("This content is locked.", ())
+        job = self._job(content, bundle, MODES[bundle.app_mode or ""].tag)
+        try:
+            launch = await self._launch(content, bundle, job, key[1])
+            log = self._log(job)
+            for line in without_effect(content):
+                log.write("stderr", line)
+            process = await ContentProcess.start(launch, log)
+        except StartError as error:
+            self._keys.pop(job.key, None)
+            self._note_failure(bundle.id, error.reason)
+            raise
+        except BaseException:
+            self._keys.pop(job.key, None)
+            raise
+        self._watch(process, job, content)
+        await process.wait_ready(launch.patience)
+        self._note_failure(bundle.id, "")
         return process
 
     def note(self, save: Callable[[Noted], None], what: Noted) -> None:
@@ -203,17 +232,47 @@ class Machine:
         except OperationalError as error:
             self.setup.report(Detail(text=f"Not written to the state: {error}"))
 
-    def begin_job(
-        self, content: StoredContent, bundle: StoredBundle, tag: str
-    ) -> tuple[JobLog, StoredJob]:
-        """Record a job outside `process`, such as rendering; the caller ends it."""
+    async def run_job(
+        self,
+        content: StoredContent,
+        bundle: StoredBundle,
+        tag: str,
+        work: Callable[[JobLog, StoredJob], Coroutine[None, None, int]],
+    ) -> int:
+        """Return the exit code of work that is a job of its own, such as rendering.
+
+        A job that is killed ends with the negative number of the signal.
+        """
         job = self._job(content, bundle, tag)
         self.note(self.state.save_job, job)
-        return self._log(job), job
+        log = self._log(job)
+        running = asyncio.create_task(work(log, job))
 
-    def end_job(self, job: StoredJob, exit_code: int | None) -> None:
-        """Record the end of a job; its key is no longer good for anything."""
+        async def end() -> None:
+            running.cancel()
+            await asyncio.wait([running])
+
+        self._enders[job.key] = end
+        code: int | None = None
+        error = ""
+        try:
+            code = await running
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            code, error = -_KILLED, "It was ended."
+        except HatchConnectError as failure:
+            code, error = 1, str(failure)
+            raise
+        finally:
+            log.close()
+            self._end_job(replace(job, error=error), code)
+        return code
+
+    def _end_job(self, job: StoredJob, exit_code: int | None) -> None:
         self._keys.pop(job.key, None)
+        self._enders.pop(job.key, None)
         self.note(self.state.save_job, replace(job, ended=now(), exit_code=exit_code))
 
     def user_of_key(self, key: str) -> User | None:
@@ -248,9 +307,72 @@ class Machine:
             },
         )
 
-    async def restart(self, content: StoredContent) -> None:
-        """End the processes of content, so that the next visit starts new ones."""
-        await self.processes.stop(*(bundle.id for bundle in self.state.bundles(content)))
+    def restart(self, content: StoredContent) -> None:
+        """End the processes of content; the next visit gets a new one, an open one may finish."""
+        bundles = [bundle.id for bundle in self.state.bundles(content)]
+        self.processes.retire(*bundles)
+        for bundle in bundles:
+            self._tried.pop(bundle, None)
+
+    def settings_changed(self, content: StoredContent) -> None:
+        """Act on changed settings at once; time-outs are read when they count."""
+        bundles = [bundle.id for bundle in self.state.bundles(content)]
+        if content.settings["locked"]:
+            self.processes.retire(*bundles, seconds=0)
+        for bundle in bundles:
+            self._tried.pop(bundle, None)
+
+    async def kill(self, job: StoredJob) -> bool:
+        """End the process of a job; return False if there is none."""
+        end = self._enders.get(job.key)
+        if end is not None:
+            await end()
+        return end is not None
+
+    async def _tend(self) -> None:
+        """End processes that nobody uses, and start those that run without a visit."""
+        while True:
+            await asyncio.sleep(_TEND_SECONDS)
+            for key, process in self.processes.serving().items():
+                self._end_if_idle(key, process)
+            for content in self.state.contents():
+                if wants_process(content) and not content.settings["locked"]:
+                    self._keep_running(content)
+
+    def _end_if_idle(self, key: Key, process: ContentProcess) -> None:
+        bundle = self.state.bundle(key[0])
+        content = self.state.content_by_id(bundle.content) if bundle else None
+        if content is None:
+            return
+        if content.settings["locked"]:
+            self.processes.retire_one(key, seconds=0)
+            return
+        allowed = seconds(content, "idle_timeout")
+        kept = wants_process(content) and content.active_bundle == key[0]
+        if allowed is not None and not kept and process.idle_seconds > allowed:
+            process.log.write("stderr", f"Nobody used it for {allowed:g} s (idle_timeout): ending.")
+            self.processes.retire_one(key)
+
+    def _keep_running(self, content: StoredContent) -> None:
+        bundle = self.state.bundle(content.active_bundle or 0)
+        loop = asyncio.get_running_loop()
+        if bundle is None or MODES[bundle.app_mode or ""].kind != "process":
+            return
+        tried = self._tried.get(bundle.id)
+        if self.processes.runs(bundle.id) or (tried and loop.time() - tried < _AGAIN_SECONDS):
+            return
+        self._tried[bundle.id] = loop.time()
+
+        async def start() -> None:
+            with suppress(StartError):  # which its log tells, and the state of the content
+                await self.prepare(content, bundle)
+
+        self._in_background(start())
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        running = asyncio.create_task(work)
+        self._watching.add(running)
+        running.add_done_callback(self._watching.discard)
 
     async def remove_content(self, content: StoredContent) -> None:
         """Forget content, end its processes and remove its files."""
@@ -262,7 +384,7 @@ class Machine:
             bundles = self.state.bundles(content)
             logs = [job.key for job in self.state.jobs(content)]
             logs += [deployment.id for deployment in self.state.deployments(content)]
-            await self.restart(content)
+            await self.processes.stop(*(bundle.id for bundle in bundles))
             self.state.remove_content(content)
         for bundle in bundles:
             await self.remove_files(bundle)
@@ -322,7 +444,6 @@ class Machine:
                 runtime = await self.runtime(Python(version=version, path=runner))
         except HatchConnectError as error:
             raise StartError(str(error), ()) from error
-        patience = content.settings.get("init_timeout")
         return Launch(
             context=context,
             runner=runner,
@@ -331,7 +452,7 @@ class Machine:
             entrypoint=bundle.entrypoint,
             command=self._command(bundle, prefix) if mode.interface == "command" else (),
             prefix=prefix,
-            patience=patience if isinstance(patience, int) else _INIT_SECONDS,
+            patience=seconds(content, "init_timeout"),
         )
 
     def _command(self, bundle: StoredBundle, prefix: str) -> tuple[str, ...]:
@@ -342,8 +463,8 @@ class Machine:
         # A content process has a search path of its own.
         return (str(self.quarto), *command[1:]) if command[0] == "quarto" else command
 
-    def _note_failure(self, bundle: StoredBundle, reason: str) -> None:
-        current = self.state.bundle(bundle.id)
+    def _note_failure(self, bundle_id: int, reason: str) -> None:
+        current = self.state.bundle(bundle_id)
         if current and current.failed != reason:
             self.note(self.state.save_bundle, replace(current, failed=reason))
 
@@ -351,16 +472,14 @@ class Machine:
         self.setup.report(Detail(text=f"{content.name}: started process {process.pid}"))
         started = replace(job, pid=process.pid)
         self.note(self.state.save_job, started)
+        self._enders[job.key] = process.stop
 
         async def watch() -> None:
             code = await process.wait_end()
             process.log.close()
-            self.end_job(started, code)
-            bundle = self.state.bundle(job.bundle)
-            if bundle and process.failure:
-                self._note_failure(bundle, process.failure)
+            self._end_job(replace(started, error=process.failure), code)
+            if process.failure:
+                self._note_failure(job.bundle, process.failure)
             self.setup.report(Detail(text=f"{content.name}: process {process.pid} ended ({code})"))
 
-        watching = asyncio.create_task(watch())
-        self._watching.add(watching)
-        watching.add_done_callback(self._watching.discard)
+        self._in_background(watch())

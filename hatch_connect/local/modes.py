@@ -24,13 +24,14 @@ class Mode:
     Content of the kind "process" is served by a process of its own, which `interface` describes;
     that of "files" has pages that lie on disk, rendered or as they are; "model" is only described.
     `learns` is how a process learns the path that it is mounted at: with each request, or when it
-    is started (and if "whole", requests keep that path). `lacking` is why content of this mode
-    cannot be deployed to this machine.
+    is started (and if "whole", requests keep that path). `tag` is Connect's for the jobs of its
+    process. `lacking` is why content of this mode cannot be deployed to this machine.
     """
 
     kind: Literal["process", "files", "model"] = "process"
     interface: Interface = "command"
     learns: Literal["by request", "at start", "at start, whole"] = "at start, whole"
+    tag: str = "run_app"
     lacking: str | None = None
 
 
@@ -40,18 +41,18 @@ _NO_R = "The local server does not run R: deploy {} to a Connect server."
 _R_MODES = {"shiny": "", "rmd-shiny": "", "rmd-static": "", "api": "a "}  # with their articles
 
 MODES: dict[str, Mode] = {
-    "python-api": Mode(interface="wsgi", learns="by request"),
-    "python-fastapi": Mode(interface="asgi", learns="by request"),
-    "python-dash": Mode(interface="dash", learns="at start"),
-    "python-gradio": Mode(interface="gradio", learns="at start"),
-    "python-shiny": Mode(interface="asgi", learns="by request"),
-    "python-streamlit": Mode(),
-    "python-bokeh": Mode(),
-    "python-panel": Mode(),
-    "jupyter-voila": Mode(),
-    "jupyter-static": Mode(kind="files"),
-    "quarto-static": Mode(kind="files"),
-    "quarto-shiny": Mode(learns="by request"),
+    "python-api": Mode(interface="wsgi", learns="by request", tag="run_python_api"),
+    "python-fastapi": Mode(interface="asgi", learns="by request", tag="run_fastapi_app"),
+    "python-dash": Mode(interface="dash", learns="at start", tag="run_dash_app"),
+    "python-gradio": Mode(interface="gradio", learns="at start", tag="run_gradio_app"),
+    "python-shiny": Mode(interface="asgi", learns="by request", tag="run_pyshiny_app"),
+    "python-streamlit": Mode(tag="run_streamlit"),
+    "python-bokeh": Mode(tag="run_bokeh_app"),
+    "python-panel": Mode(tag="run_panel_app"),
+    "jupyter-voila": Mode(tag="run_voila_app"),
+    "jupyter-static": Mode(kind="files", tag="build_jupyter"),
+    "quarto-static": Mode(kind="files", tag="build_report"),
+    "quarto-shiny": Mode(learns="by request", tag="render_shiny"),
     "static": Mode(kind="files"),
     "tensorflow-saved-model": Mode(kind="model"),
     **{

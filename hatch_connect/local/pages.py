@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from starlette.responses import Response
 
+    from hatch_connect.local.state import StoredContent
+
 STYLE_HASH = b64encode(sha256(STYLE.encode()).digest()).decode()
 """What a Content-Security-Policy allows the style by."""
 
@@ -30,6 +32,17 @@ def page(title: str, body: str, *, status: int = 200) -> Response:
 def not_started(reason: str, lines: Iterable[str]) -> Response:
     """Return what a visitor gets of content whose process does not run."""
     return _page("The content did not start", 502, reason=reason, lines=tuple(lines))
+
+
+def too_slow(reason: str, lines: Iterable[str]) -> Response:
+    """Return what a visitor gets of content that does not answer; its process goes on."""
+    return _page("The content did not answer in time", 504, reason=reason, lines=tuple(lines))
+
+
+def locked(content: StoredContent) -> Response:
+    """Return what visitors get of locked content: the message of who locked it."""
+    message = str(content.settings["locked_message"] or "Its owner has locked it.")
+    return _page("This content is locked", 403, reason=message)
 
 
 def _page(title: str, status: int, **values: object) -> Response:

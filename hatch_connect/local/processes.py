@@ -8,17 +8,17 @@ import json
 import os
 import signal
 import sys
-from contextlib import suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from hatch_connect.project.discovery import GUESSED
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 
     from hatch_connect.local.logs import JobLog
     from hatch_connect.local.modes import Interface
@@ -28,6 +28,7 @@ _CHUNK = 1 << 16
 _LONGEST = 1 << 20
 _RUNNER = Path(__file__).parent / "runner"
 _GRACE_SECONDS = 3.0
+_FINISH_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +142,8 @@ class Launch:
     """What to start.
 
     `command` is for the interface of that name; `prefix` is the path under which the process is
-    mounted, if it must know that at its start; it must be ready within `patience` seconds.
+    mounted, if it must know that at its start; it must be ready within `patience` seconds, or
+    whenever it likes for None.
     """
 
     context: ProcessContext
@@ -151,7 +153,7 @@ class Launch:
     entrypoint: str
     command: tuple[str, ...] = ()
     prefix: str = ""
-    patience: float
+    patience: float | None
 
 
 class StartError(Exception):
@@ -170,6 +172,10 @@ class ContentProcess:
         self.log = log
         self.port: int | None = None
         self.failure = ""
+        self._users = 0
+        self._used = asyncio.get_running_loop().time()
+        self._unused = asyncio.Event()
+        self._unused.set()
         self._process = process
         self._asked_to_end = False
         self._token = token_hex(16)
@@ -210,21 +216,59 @@ class ContentProcess:
         """Whether it has not ended."""
         return self._process.returncode is None
 
-    async def wait_ready(self, seconds: float) -> None:
-        """Return when the content can be visited; raises StartError if it does not get there."""
+    @property
+    def idle_seconds(self) -> float:
+        """For how long nobody has used it; 0 while somebody does."""
+        return 0 if self._users else asyncio.get_running_loop().time() - self._used
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Note that a request or a WebSocket needs it for as long as the block lasts."""
+        self._users += 1
+        self._unused.clear()
+        try:
+            yield
+        finally:
+            self._users -= 1
+            self._used = asyncio.get_running_loop().time()
+            if not self._users:
+                self._unused.set()
+
+    async def wait_ready(self, seconds: float | None) -> None:
+        """Return when the content can be visited; raises StartError if it does not get there.
+
+        It does not start either if nobody wants it any more: if this is cancelled.
+        """
         try:
             await asyncio.wait_for(self._ready.wait(), seconds)
         except TimeoutError:
-            self.failure = f"It did not start within {seconds:g} s."
+            self.failure = f"It did not start within {seconds:g} s (init_timeout)."
             await self.stop()
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
         if self.port is None:
             await asyncio.shield(self._reading)
-            raise StartError(self.failure, self.log.tail)
+            raise StartError(self.failure or "It was ended.", self.log.tail)
+        self._used = asyncio.get_running_loop().time()
+
+    async def ends_soon(self) -> bool:
+        """Return whether it has ended, or does within a second."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self._reading), 1)
+        return not self.alive
 
     async def wait_end(self) -> int:
         """Return its exit code when it has ended and all of its output is in the log."""
         await asyncio.shield(self._reading)
         return self._process.returncode or 0
+
+    async def finish(self, seconds: float) -> None:
+        """End it when nobody uses it any more, after `seconds` at the latest."""
+        self._asked_to_end = True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._unused.wait(), seconds)
+        await self.stop()
 
     async def stop(self) -> None:
         """End it and all that it has started; first with a request, then without."""
@@ -286,50 +330,105 @@ def _mount_variables(launch: Launch) -> dict[str, str]:
     return {"QUARTO_PYTHON": str(launch.context.python)} if is_quarto else {}
 
 
+Key: TypeAlias = tuple[int, str]
+"""The number of a bundle, and the prefix that its process was mounted at, if it must know that."""
+
+
 class Processes:
     """The content processes of one server, one for each bundle and prefix at most."""
 
     def __init__(self) -> None:
-        self._running: dict[tuple[int, str], ContentProcess] = {}
-        self._locks: dict[tuple[int, str], asyncio.Lock] = {}
+        self._running: dict[Key, asyncio.Task[ContentProcess]] = {}
+        self._ending: dict[asyncio.Task[None], tuple[Key, asyncio.Task[ContentProcess]]] = {}
+        self._stopping = False
 
-    def serving(self, bundle: int, prefix: str) -> ContentProcess | None:
-        """Return the process of a bundle, if it can be visited right now."""
-        process = self._running.get((bundle, prefix))
-        ready = process is not None and process.alive and process.port is not None
-        return process if ready else None
+    def serving(self) -> dict[Key, ContentProcess]:
+        """Return the processes that can be visited right now."""
+        return {
+            key: starting.result()
+            for key, starting in self._running.items()
+            if starting.done() and not _is_over(starting)
+        }
 
     def runs(self, bundle: int) -> bool:
         """Return whether a process of a bundle can be visited right now."""
-        return any(self.serving(*key) for key in self._running if key[0] == bundle)
+        return any(key[0] == bundle for key in self.serving())
 
-    async def ensure(
-        self,
-        bundle: int,
-        launch: Launch,
-        *,
-        make_log: Callable[[], JobLog],
-        started: Callable[[ContentProcess], None],
-    ) -> ContentProcess:
-        """Return the process of a bundle, started now if there is none.
+    @asynccontextmanager
+    async def visiting(
+        self, key: Key, start: Callable[[], Coroutine[None, None, ContentProcess]]
+    ) -> AsyncIterator[ContentProcess]:
+        """Yield the process of that key, started now if there is none, and keep it meanwhile.
 
-        `started` is called with a new one before it is ready. Raises StartError.
+        Raises StartError if it does not start: the same for all who wait for it.
         """
-        key = (bundle, launch.prefix)
-        async with self._locks.setdefault(key, asyncio.Lock()):
-            process = self._running.get(key)
-            if process is None or not process.alive:
-                process = await ContentProcess.start(launch, make_log())
-                self._running[key] = process
-                started(process)
-            await process.wait_ready(launch.patience)
-            return process
+        process = await self._ready(key, start)
+        with process.in_use():
+            yield process
+
+    async def _ready(
+        self, key: Key, start: Callable[[], Coroutine[None, None, ContentProcess]]
+    ) -> ContentProcess:
+        while not self._stopping:
+            starting = self._running.get(key)
+            if starting is None or _is_over(starting):
+                starting = self._running[key] = asyncio.create_task(start())
+                # If the visitors have left, nobody asks for it.
+                starting.add_done_callback(lambda done: done.cancelled() or done.exception())
+            # It goes on if this visitor leaves: others may wait for it.
+            await asyncio.wait([starting])
+            if self._running.get(key) is starting and not starting.cancelled():
+                process = starting.result()
+                if process.alive:
+                    return process
+                raise StartError(process.failure or "It was ended.", process.log.tail)
+            # It was ended meanwhile, such as for new variables: the next one is for this visitor.
+            if not starting.cancelled() and (error := starting.exception()):
+                raise error
+        raise StartError("The server is stopping.", ())
+
+    def retire(self, *bundles: int, seconds: float = _FINISH_SECONDS) -> None:
+        """Let no further visit reach the processes of these bundles, and end them.
+
+        Open requests may finish, for so many seconds.
+        """
+        for key in [key for key in self._running if key[0] in bundles]:
+            self.retire_one(key, seconds=seconds)
+
+    def retire_one(self, key: Key, *, seconds: float = _FINISH_SECONDS) -> None:
+        """Retire the process of that key."""
+        starting = self._running.pop(key)
+        ending = asyncio.create_task(_end(starting, seconds))
+        self._ending[ending] = key, starting
+        ending.add_done_callback(self._ending.pop)
 
     async def stop(self, *bundles: int) -> None:
-        """End the processes of these bundles."""
-        ending = [self._running.pop(key) for key in tuple(self._running) if key[0] in bundles]
-        await asyncio.gather(*(process.stop() for process in ending))
+        """End the processes of these bundles at once."""
+        self.retire(*bundles, seconds=0)
+        ending = {
+            task: starting for task, (key, starting) in self._ending.items() if key[0] in bundles
+        }
+        begun = (one.result() for one in ending.values() if one.done() and not _is_over(one))
+        await asyncio.gather(*(process.stop() for process in begun))
+        if ending:
+            await asyncio.wait(ending)
 
     async def stop_all(self) -> None:
         """End every process."""
-        await self.stop(*(bundle for bundle, _prefix in self._running))
+        self._stopping = True
+        ending = {key[0] for key, _starting in self._ending.values()}
+        await self.stop(*ending, *(bundle for bundle, _prefix in self._running))
+
+
+def _is_over(starting: asyncio.Task[ContentProcess]) -> bool:
+    """Return whether the process of a start can no longer be visited."""
+    if not starting.done():
+        return False
+    return starting.cancelled() or bool(starting.exception()) or not starting.result().alive
+
+
+async def _end(starting: asyncio.Task[ContentProcess], seconds: float) -> None:
+    starting.cancel()  # if it is still under way
+    await asyncio.wait([starting])
+    if not _is_over(starting):
+        await starting.result().finish(seconds)

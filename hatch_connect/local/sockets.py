@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
@@ -12,8 +13,9 @@ from websockets.typing import Origin
 
 from hatch_connect.local.folder import HOST
 from hatch_connect.local.machine import machine_of
-from hatch_connect.local.pages import not_started, page
+from hatch_connect.local.pages import locked, not_started, page
 from hatch_connect.local.processes import StartError
+from hatch_connect.local.runtime import Connection, QuietError
 from hatch_connect.local.tasks import until_first
 from hatch_connect.local.visits import find_target, log_for, request_headers, sets_our_cookie
 
@@ -21,12 +23,14 @@ if TYPE_CHECKING:
     from starlette.websockets import WebSocket
     from websockets.asyncio.client import ClientConnection
 
+    from hatch_connect.local.processes import ContentProcess
     from hatch_connect.local.visits import ContentTarget
 
 # What the client of `websockets` sets by itself, for a connection of its own.
 _OF_CONNECTION = (b"sec-websocket-", b"host", b"origin", b"user-agent", b"content-length")
 # RFC 6455, section 7.4.1: codes that no peer may send, each with the one to send instead.
 _UNSENDABLE = {1005: 1000, 1006: 1011, 1015: 1011}
+_GOING_AWAY = 1001
 
 
 async def visit_socket(socket: WebSocket) -> None:
@@ -34,18 +38,24 @@ async def visit_socket(socket: WebSocket) -> None:
     target = find_target(socket)
     if target is None or target.mode.kind != "process":
         await socket.send_denial_response(page("Content not found", "", status=404))
+    elif target.content.settings["locked"]:
+        await socket.send_denial_response(locked(target.content))
     else:
         await _relay(socket, target)
 
 
 async def _relay(socket: WebSocket, target: ContentTarget) -> None:
+    visiting = machine_of(socket).visiting(target.content, target.bundle, target.prefix)
     try:
-        process = await machine_of(socket).process(target.content, target.bundle, target.prefix)
+        async with visiting as process:
+            await _relay_to(process, socket, target)
     except StartError as error:
         await socket.send_denial_response(
             not_started(error.reason, log_for(socket, target, error.tail))
         )
-        return
+
+
+async def _relay_to(process: ContentProcess, socket: WebSocket, target: ContentTarget) -> None:
     try:
         content = await _open(socket, target, process.port or 0)
     except InvalidStatus as error:
@@ -58,8 +68,20 @@ async def _relay(socket: WebSocket, target: ContentTarget) -> None:
     else:
         async with content:
             await _accept(socket, content)
+            await _exchange(socket, content, Connection(target.content))
+
+
+async def _exchange(socket: WebSocket, content: ClientConnection, connection: Connection) -> None:
+    try:
+        async with connection.watched():
             # Whichever ends first has closed the other side with the code that its own side sent.
-            await until_first(_to_content(socket, content), _to_visitor(socket, content))
+            await until_first(
+                _to_content(socket, content, connection), _to_visitor(socket, content, connection)
+            )
+    except QuietError as error:
+        await content.close(_GOING_AWAY, str(error))
+        with suppress(RuntimeError, WebSocketDisconnect):  # it may be gone by now
+            await socket.close(_GOING_AWAY, str(error))
 
 
 async def _open(socket: WebSocket, target: ContentTarget, port: int) -> ClientConnection:
@@ -92,17 +114,19 @@ async def _accept(socket: WebSocket, content: ClientConnection) -> None:
     await socket.accept(subprotocol=content.subprotocol, headers=theirs)
 
 
-async def _to_content(socket: WebSocket, content: ClientConnection) -> None:
+async def _to_content(socket: WebSocket, content: ClientConnection, connection: Connection) -> None:
     while (message := await socket.receive())["type"] == "websocket.receive":
+        connection.received()
         text = message.get("text")
         await content.send(message["bytes"] if text is None else text)
     await content.close(_sendable(message.get("code")), message.get("reason") or "")
 
 
-async def _to_visitor(socket: WebSocket, content: ClientConnection) -> None:
+async def _to_visitor(socket: WebSocket, content: ClientConnection, connection: Connection) -> None:
     try:
         while True:
             data = await content.recv()
+            connection.sent()
             if isinstance(data, str):
                 await socket.send_text(data)
             else:

@@ -143,6 +143,7 @@ class StoredJob:
     pid: int = 0
     ended: str | None = None
     exit_code: int | None = None
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

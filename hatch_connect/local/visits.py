@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -19,8 +20,9 @@ from hatch_connect.local.checks import saved_models
 from hatch_connect.local.folder import HOST
 from hatch_connect.local.machine import machine_of
 from hatch_connect.local.modes import MODES, Mode
-from hatch_connect.local.pages import not_started, page
+from hatch_connect.local.pages import locked, not_started, page, too_slow
 from hatch_connect.local.processes import StartError
+from hatch_connect.local.runtime import Connection, QuietError
 from hatch_connect.local.visitors import is_our_cookie, visitor_of, without_our_cookies
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from hatch_connect.local.machine import Machine
+    from hatch_connect.local.processes import ContentProcess
     from hatch_connect.local.state import StoredBundle, StoredContent
 
 # RFC 9110, 7.6.1: these are about one connection.
@@ -43,6 +46,10 @@ _NOT_ANSWERED = _HOP_BY_HOP | {b"service-worker-allowed"}
 _SCHEMES = {"ws": "http", "wss": "https"}
 _Headers = list[tuple[bytes, bytes]]
 _READING = ("GET", "HEAD")
+_ATTEMPTS = 3
+_SILENT = "Its process did not respond: {}."
+# Servers close a connection that is not used for a while: uvicorn does after five seconds.
+_LIMITS = httpx2.Limits(max_connections=None, keepalive_expiry=2)
 _NO_PREDICTIONS = "The model is deployed; the local server does not serve predictions."
 
 
@@ -174,9 +181,7 @@ class Visits:
 
     def __init__(self) -> None:
         # Not a client: that would add headers, and keep the cookies of one visitor for the next.
-        self._transport = httpx2.AsyncHTTPTransport(
-            trust_env=False, limits=httpx2.Limits(max_connections=None)
-        )
+        self._transport = httpx2.AsyncHTTPTransport(trust_env=False, limits=_LIMITS)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -187,6 +192,8 @@ class Visits:
         target = find_target(request)
         if target is None:
             return page("Content not found", "", status=404)
+        if target.content.settings["locked"]:
+            return locked(target.content)
         if request.scope["path"] == target.prefix:
             query = f"?{request.url.query}" if request.url.query else ""
             return RedirectResponse(f"{target.prefix}/{query}")
@@ -211,29 +218,54 @@ class Visits:
         raise HTTPException(404)
 
     async def _answer(self, request: Request, target: ContentTarget) -> Response:
-        try:
-            machine = machine_of(request)
-            process = await machine.process(target.content, target.bundle, target.prefix)
-        except StartError as error:
-            return not_started(error.reason, log_for(request, target, error.tail))
-        try:
-            return await self._forward(request, target, f"http://{HOST}:{process.port}")
-        except httpx2.RequestError as error:
-            reason = f"Its process did not respond: {error}."
-            return not_started(reason, log_for(request, target, process.log.tail))
+        machine, connection = machine_of(request), Connection(target.content)
+        for _attempt in range(_ATTEMPTS):
+            async with AsyncExitStack() as held:
+                visiting = machine.visiting(target.content, target.bundle, target.prefix)
+                try:
+                    process = await held.enter_async_context(visiting)
+                except StartError as error:
+                    return not_started(error.reason, log_for(request, target, error.tail))
+                try:
+                    async with connection.watched():
+                        answer = await self._forward(request, target, process, connection)
+                except httpx2.ConnectError as error:
+                    # Nothing was sent yet: if it has just ended, the next one can answer.
+                    if await process.ends_soon():
+                        continue
+                    return not_started(
+                        _SILENT.format(error), log_for(request, target, process.log.tail)
+                    )
+                except httpx2.RequestError as error:
+                    return not_started(
+                        _SILENT.format(error), log_for(request, target, process.log.tail)
+                    )
+                except QuietError as error:
+                    return too_slow(str(error), log_for(request, target, process.log.tail))
+                held.push_async_callback(answer.aclose)
+                response = _Forwarded(answer, connection, held.pop_all())
+                origin = f"http://{HOST}:{process.port}"
+                headers = _answer_headers(answer.headers.raw, target.prefix, origin, request)
+                response.raw_headers = headers
+                return response
+        reason = "Its process ended as soon as it had started."
+        return not_started(reason, log_for(request, target, process.log.tail))
 
-    async def _forward(self, request: Request, target: ContentTarget, origin: str) -> Response:
+    async def _forward(
+        self,
+        request: Request,
+        target: ContentTarget,
+        process: ContentProcess,
+        connection: Connection,
+    ) -> httpx2.Response:
         has_body = not {"content-length", "transfer-encoding"}.isdisjoint(request.headers)
         outgoing = httpx2.Request(
             request.method,
-            httpx2.URL(origin).copy_with(raw_path=target.path(request)),
+            httpx2.URL(f"http://{HOST}:{process.port}").copy_with(raw_path=target.path(request)),
             headers=request_headers(request, target.prefix),
-            content=request.stream() if has_body else None,
+            content=_received(request, connection) if has_body else None,
         )
-        answer = await self._transport.handle_async_request(outgoing)
-        response = StreamingResponse(_body(answer), status_code=answer.status_code)
-        response.raw_headers = _answer_headers(answer.headers.raw, target.prefix, origin, request)
-        return response
+        return await self._transport.handle_async_request(outgoing)
 
 
 class Onward:
@@ -251,12 +283,34 @@ class Onward:
         await self._app.router(onward, receive, send)
 
 
-async def _body(answer: httpx2.Response) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in answer.aiter_raw():  # as it is, compressed or not
-            yield chunk
-    finally:
-        await answer.aclose()
+async def _received(request: Request, connection: Connection) -> AsyncIterator[bytes]:
+    async for chunk in request.stream():
+        connection.received()
+        yield chunk
+
+
+async def _sent(answer: httpx2.Response, connection: Connection) -> AsyncIterator[bytes]:
+    async for chunk in answer.aiter_raw():  # as it is, compressed or not
+        connection.sent()
+        yield chunk
+
+
+class _Forwarded(StreamingResponse):
+    """An answer of content, whose process is in use until it was sent."""
+
+    def __init__(
+        self, answer: httpx2.Response, connection: Connection, held: AsyncExitStack
+    ) -> None:
+        super().__init__(_sent(answer, connection), status_code=answer.status_code)
+        self._connection = connection
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it; if it gets too quiet, the connection is closed before its end."""
+        async with self._held:
+            with suppress(QuietError):
+                async with self._connection.watched():
+                    await super().__call__(scope, receive, send)
 
 
 async def _show_file(folder: Path, target: ContentTarget, request: Request) -> Response:

@@ -211,10 +211,10 @@ def test_the_python_is_what_the_manifest_requires(api: Api) -> None:
 
 def test_jobs_and_their_logs(api: Api) -> None:
     guid = api.ship()
-    assert api.ask("GET", f"v1/content/{guid}/jobs") == []
+    assert api.jobs(guid) == []
     api.visit(guid, "some/where")
 
-    (job,) = api.ask("GET", f"v1/content/{guid}/jobs")
+    (job,) = api.jobs(guid)
 
     assert job["end_time"] is None
     path = f"v1/content/{guid}/jobs/{job['key']}"

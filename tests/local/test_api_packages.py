@@ -109,7 +109,7 @@ def test_a_cache_is_removed_and_what_needs_it_makes_it_again(alone: Api) -> None
     assert any("Removed" in line for line in lines)
     assert alone.ask("GET", "v1/system/caches/runtime") == {"caches": []}
     assert not list((alone.server.state / "environments").iterdir())
-    (job, *_) = alone.ask("GET", f"v1/content/{guid}/jobs")
+    (job, *_) = alone.jobs(guid)
     assert job["end_time"]
     assert alone.refused("GET", f"v1/content/{guid}/lockfile") == (404, 4)
     assert alone.visit(guid).status_code == 200

@@ -30,7 +30,7 @@ def test_a_notebook_is_rendered_again(api: Api) -> None:
         shown = api.visit(guid).text
 
     assert api.ask("GET", path) == described
-    assert [job["tag"] for job in api.ask("GET", f"{path}/jobs")] == ["build_jupyter"] * 4
+    assert [job["tag"] for job in api.jobs(guid)] == ["build_jupyter"] * 4
     assert api.refused("POST", f"{path}/render", json={"variant_key": "other"}) == (404, 4)
     api.ask("PATCH", path, json={"locked": True})
     assert api.refused("POST", f"{path}/render", json={}) == (403, 222)

@@ -68,7 +68,7 @@ def test_a_notebook_is_rendered_at_each_deployment(api: Api) -> None:
     assert "converting nb.ipynb on" in task["output"]
     assert api.visit(guid).text.startswith("one --execute")
     assert "--no-input" in api.visit(guid).text
-    (job,) = api.ask("GET", f"v1/content/{guid}/jobs")
+    (job,) = api.jobs(guid)
     assert (job["tag"], job["exit_code"]) == ("build_jupyter", 0)
     log = api.ask("GET", f"v1/content/{guid}/jobs/{job['key']}/log")
     assert log["entries"][0]["data"] == "converting nb.ipynb on"

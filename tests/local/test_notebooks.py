@@ -55,7 +55,7 @@ def test_a_notebook_that_fails_leaves_what_was_there(api: Api) -> None:
     assert "Rendering 'report.ipynb' failed" in task["error"]
     assert any("NameError" in line for line in task["output"])
     assert "hello from a notebook" in api.visit(guid).text
-    failed, succeeded = api.ask("GET", f"v1/content/{guid}/jobs")
+    failed, succeeded = api.jobs(guid)
     assert (failed["tag"], failed["exit_code"]) == ("build_jupyter", 1)
     assert succeeded["exit_code"] == 0
     log = api.ask("GET", f"v1/content/{guid}/jobs/{failed['key']}/log")

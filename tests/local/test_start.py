@@ -192,7 +192,7 @@ def _content_process(url: str, key: str, state: Path) -> int:
     with asking(LocalServer(url=url, api_key=Secret(key), state=state)) as api:
         guid = api.ship(bundle({"app.py": ANSWERS % b"x"}))
         assert api.visit(guid).text == "x"
-        (job,) = api.ask("GET", f"v1/content/{guid}/jobs")
+        (job,) = api.jobs(guid)
         return int(job["pid"])
 
 

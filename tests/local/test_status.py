@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from support.connect_content import ANSWERS, bundle, bundle_of
 from support.local_api import Api, asking
+from support.waiting import until
 
 from hatch_connect.events import silent
 from hatch_connect.local.folder import LocalServer, make_private, read_key
@@ -149,6 +150,14 @@ def test_the_state_of_content(state: Path) -> None:
     # What was deployed before goes on, and the failure is told.
     assert _status(state, mended).state == "idle"
     assert "not a readable .tar.gz" in _status(state, mended).failed
+
+
+def test_a_least_number_of_processes_runs_again_after_a_start(state: Path) -> None:
+    with _served(state) as api:
+        guid = api.ship(min_processes=1)
+        until(lambda: api.jobs(guid))
+    with _served(state) as api:
+        until(lambda: len(api.jobs(guid)) == 2)
 
 
 def test_a_bundle_that_was_active_is_no_draft(state: Path) -> None:

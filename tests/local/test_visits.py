@@ -173,7 +173,7 @@ def test_content_may_call_the_api_with_a_key_of_its_own_while_it_runs(api: Api) 
         # What is ours alone, such as how long the server runs, is not for content.
         assert _ask_as(key, api, "__local__/leases") == 401
         path = f"v1/content/{guid}/jobs"
-        (job,) = api.ask("GET", path)
+        (job,) = api.jobs(guid)
         log = api.ask("GET", f"{path}/{job['key']}/log")["entries"]
         assert "my key is ***" in [entry["data"] for entry in log]
     api.visit(guids[0], "die")
@@ -282,7 +282,7 @@ def test_content_that_does_not_start_shows_why(api: Api) -> None:
 
     assert answer.status_code == 502
     assert "ValueError: &lt;no&gt; way" in answer.text
-    (job,) = api.ask("GET", f"v1/content/{guid}/jobs")
+    (job,) = api.jobs(guid)
     assert job["exit_code"] == 1
     assert job["end_time"]
 
@@ -317,8 +317,8 @@ def test_content_that_dies_is_started_again(api: Api) -> None:
 
     assert api.visit(guid).status_code == 200
 
-    until(lambda: any(one["end_time"] for one in api.ask("GET", f"v1/content/{guid}/jobs")))
-    assert api.ask("GET", f"v1/content/{guid}/jobs")[1]["exit_code"] == 7
+    until(lambda: any(one["end_time"] for one in api.jobs(guid)))
+    assert api.jobs(guid)[1]["exit_code"] == 7
 
 
 def test_a_browser_gets_content_at_an_origin_of_its_own(api: Api, guid: str) -> None:

@@ -76,9 +76,17 @@ class Api:
             if task["finished"]:
                 return {**task, "output": output}
 
-    def ship(self, archive: bytes | None = None) -> str:
-        """Create content and deploy a bundle, which must succeed."""
-        guid = self.create()
+    def jobs(self, guid: str) -> list[dict[str, Any]]:
+        """Return the jobs of content, newest first, without those that install packages."""
+        found = self.ask("GET", f"v1/content/{guid}/jobs")
+        return [job for job in found if job["tag"] != "python_restore"]
+
+    def ship(self, archive: bytes | None = None, **fields: Any) -> str:
+        """Create content and deploy a bundle, which must succeed.
+
+        Its process stays, however busy this machine is, unless `fields` say otherwise.
+        """
+        guid = self.create(**{"idle_timeout": 0, **fields})
         task = self.deploy(guid, self.upload(guid, archive))
         assert task["code"] == 0, task
         return guid

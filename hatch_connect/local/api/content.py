@@ -292,6 +292,7 @@ async def update(request: Request) -> Response:
     settings = _merged(user, content.settings, given)
     changed = replace(content, owner=owner, name=name, settings=settings)
     machine.state.save_content(changed)
+    machine.settings_changed(changed)
     if owner != content.owner:  # who is not on the list of those with rights
         listed = machine.state.links(content, "user")
         machine.state.unlink(content, *(one for one in listed if one.guid == owner))
@@ -346,7 +347,7 @@ async def change_environment(request: Request) -> Response:
         raise invalid("The request's body is not a JSON list.")
     changes = dict(_variable(entry) for entry in given)
     machine.state.set_variables(content, changes, only=request.method == "PUT")
-    await machine.restart(content)
+    machine.restart(content)
     return JSONResponse(list(machine.state.variables(content)))
 
 

@@ -1,8 +1,7 @@
-"""Deployments and what they leave: tasks, jobs with their logs."""
+"""Deployments and their tasks."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse, Response
@@ -15,7 +14,6 @@ from hatch_connect.local.api.requests import (
     content_of,
     find_bundle,
     invalid,
-    job_of,
     read_number,
     read_object,
     task_of,
@@ -28,10 +26,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from hatch_connect.local.machine import Machine
-    from hatch_connect.local.state import StoredBundle, StoredContent, StoredJob
+    from hatch_connect.local.state import StoredBundle, StoredContent
 
 _LONGEST_WAIT = 30
-_LOG_LINES = 5000
 
 
 async def deploy(request: Request) -> Response:
@@ -105,33 +102,6 @@ async def task(request: Request) -> Response:
     )
 
 
-async def jobs(request: Request) -> Response:
-    """`GET v1/content/{guid}/jobs`, newest first."""
-    content = content_of(request, editing=True)
-    found = machine_of(request).state.jobs(content)
-    return JSONResponse([_job_json(job, content) for job in found])
-
-
-async def job(request: Request) -> Response:
-    """`GET v1/content/{guid}/jobs/{key}`."""
-    content = content_of(request, editing=True)
-    return JSONResponse(_job_json(job_of(request, content), content))
-
-
-async def job_log(request: Request) -> Response:
-    """`GET v1/content/{guid}/jobs/{key}/log`: the last 5,000 lines, or `maxLogLines`."""
-    found = job_of(request, content_of(request, editing=True))
-    most = read_number(request, "maxLogLines") or _LOG_LINES
-    entries = machine_of(request).logs.read(found.key)
-    return JSONResponse({"entries": [asdict(entry) for entry in entries[-most:]]})
-
-
-async def job_error(request: Request) -> Response:
-    """`GET v1/content/{guid}/jobs/{key}/error`: this server diagnoses nothing."""
-    job_of(request, content_of(request, editing=True))
-    return Response(status_code=204)
-
-
 def _bundle(machine: Machine, content: StoredContent, bundle_id: object) -> StoredBundle:
     if isinstance(bundle_id, str):
         return find_bundle(machine, content, bundle_id)
@@ -143,38 +113,8 @@ def _bundle(machine: Machine, content: StoredContent, bundle_id: object) -> Stor
     return bundles[0]
 
 
-def _job_json(job: StoredJob, content: StoredContent) -> dict[str, object]:
-    return {
-        "id": job.key,
-        "key": job.key,
-        "ppid": None,
-        "pid": str(job.pid),
-        "remote_id": None,
-        "app_id": str(content.id),
-        "app_guid": content.guid,
-        "content_id": str(content.id),
-        "content_guid": content.guid,
-        "variant_id": "0",
-        "bundle_id": str(job.bundle),
-        "start_time": job.started,
-        "end_time": job.ended,
-        "last_heartbeat_time": job.ended or job.started,
-        "queued_time": None,
-        "status": 0 if job.ended is None else 2,
-        "exit_code": job.exit_code,
-        "hostname": "localhost",
-        "run_as": None,
-        "tag": job.tag,
-    }
-
-
-_JOBS = "/v1/content/{guid}/jobs"
 ROUTES = (
     Route("/v1/content/{guid}/deploy", deploy, methods=["POST"]),
     Route("/v1/content/{guid}/build", build, methods=["POST"]),
     Route("/v1/tasks/{task}", task, methods=["GET"]),
-    Route(_JOBS, jobs, methods=["GET"]),
-    Route(_JOBS + "/{key}", job, methods=["GET"]),
-    Route(_JOBS + "/{key}/log", job_log, methods=["GET"]),
-    Route(_JOBS + "/{key}/error", job_error, methods=["GET"]),
 )

@@ -11,6 +11,7 @@ from hatch_connect.local.api import (
     bundles,
     content,
     deployments,
+    jobs,
     oauth,
     packages,
     people,
@@ -41,6 +42,7 @@ ROUTES = (
     *bundles.ROUTES,
     *deployments.ROUTES,
     *rendering.ROUTES,
+    *jobs.ROUTES,
     *packages.ROUTES,
 )
 _WRONG_METHOD = 405

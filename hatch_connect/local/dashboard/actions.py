@@ -59,14 +59,14 @@ async def activate(request: Request) -> Response:
 async def restart(request: Request) -> Response:
     """End the processes; the page that is shown next starts another."""
     found = await _changed(request)
-    await found.machine.restart(found.content)
+    found.machine.restart(found.content)
     return _go(request, f"{found.path}?again=1", "The content was restarted.")
 
 
 async def stop(request: Request) -> Response:
     """End the processes until somebody visits the content."""
     found = await _changed(request)
-    await found.machine.restart(found.content)
+    found.machine.restart(found.content)
     text = "The processes were stopped. The next visit starts the content again."
     return _go(request, f"{found.path}/logs", text)
 

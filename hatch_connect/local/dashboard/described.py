@@ -22,7 +22,7 @@ LINES = 1000
 
 TAIL = 30
 _JOBS = {
-    "run_app": "Process",
+    "python_restore": "Installation of packages",
     "build_jupyter": "Rendering of the notebook",
     "build_report": "Rendering of the document",
 }
@@ -126,7 +126,7 @@ def _of_job(content: StoredContent, job: StoredJob) -> Log:
         end = f"exit code {job.exit_code}"
     return Log(
         key=job.key,
-        name=_JOBS.get(job.tag, job.tag),
+        name=_JOBS.get(job.tag, "Process"),
         url=f"{path_of(content)}/logs/{job.key}",
         bundle=job.bundle,
         started=job.started,

@@ -47,6 +47,7 @@ _TABS = ("Content", "Versions", "Settings", "Variables", "Access", "Logs")
 _ACTS = frozenset(
     (
         *("title", "description", "access_type", "locked", "locked_message", "init_timeout"),
+        *("idle_timeout", "read_timeout", "connection_timeout", "min_processes"),
         "default_py_environment_management",
     )
 )
