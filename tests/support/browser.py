@@ -64,8 +64,10 @@ class Page:
         while True:
             message: dict[str, Any] = json.loads(self.socket.recv(timeout=PATIENCE))
             if message.get("id") == self._number:
-                assert "error" not in message, (method, message["error"])
-                result: dict[str, Any] = message["result"]
+                # A page that is just being left has no values.
+                left = "navigated or closed" in message.get("error", {}).get("message", "")
+                assert left or "error" not in message, (method, message["error"])
+                result: dict[str, Any] = message.get("result", {})
                 return result
             self.events.append(message)
 
