@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 16
 _LONGEST = 1 << 20
 _RUNNER = Path(__file__).parent / "runner"
+_LEASH = Path(__file__).parent / "leash.py"
 _GRACE_SECONDS = 3.0
 _FINISH_SECONDS = 5.0
 
@@ -115,13 +116,15 @@ async def run_logged(
 ) -> int:
     """Run a program in `folder`, give its lines to `write`, and return its exit code.
 
-    It ends, with all that it has started, when the task that waits for it is cancelled.
+    It ends, with all that it has started, when the task that waits for it is cancelled, and when
+    this process ends in whatever way.
     """
     process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", _LEASH),
         *command,
         env=environ,
         cwd=folder,
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,

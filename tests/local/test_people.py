@@ -171,8 +171,8 @@ def test_the_key_of_content_is_that_of_its_owner(ann: Api) -> None:
 
 @pytest.mark.skipif(not SDK_IS_INSTALLED, reason="posit-sdk is not installed")
 def test_people_of_the_official_sdk(api: Api, ann: Api, bob: Api) -> None:
-    from posit.connect import Client  # type: ignore[import-not-found, unused-ignore]
-    from posit.connect.errors import ClientError  # type: ignore[import-not-found, unused-ignore]
+    from posit.connect import Client  # type: ignore[import-not-found, import-untyped, unused-ignore]
+    from posit.connect.errors import ClientError  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
     keys = [
         str(one.client.headers["Authorization"]).removeprefix("Key ") for one in (api, ann, bob)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ from hatch_connect import __version__
 from hatch_connect.events import Detail, Warned, silent
 from hatch_connect.local import folder, start
 from hatch_connect.local.folder import LocalServer
+from hatch_connect.local.processes import run_logged
 from hatch_connect.local.start import running
 
 if TYPE_CHECKING:
@@ -369,3 +371,46 @@ def test_a_server_that_was_killed_is_told_apart(state: Path) -> None:
 
     assert [type(one) for one in said] == [Detail, Warned]
     assert f"ended unexpectedly (-9): see {state / 'server.log'}" in str(said[-1])
+
+
+def test_what_the_server_runs_does_not_outlive_it(
+    tmp_path: Path, ended: list[subprocess.Popen[str]]
+) -> None:
+    work = tmp_path / "work.py"
+    work.write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n")
+    server = _program(
+        """
+        import asyncio
+        from hatch_connect.local.processes import run_logged
+        work = run_logged((sys.executable, state), environ={}, folder=state.parent, write=say)
+        asyncio.run(work)
+        """,
+        work,
+    )
+    ended.append(server)
+    pid = int(_line(server))
+
+    server.kill()
+    server.wait()
+
+    until(lambda: not _exists(pid))
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ((sys.executable, "-c", "import sys; print(sys.stdin.read(), 'x'); sys.exit(3)"), 3),
+        ((sys.executable, "-c", "import os; print('x', flush=True); os.kill(os.getpid(), 9)"), 137),
+        (("/there/is/no/x",), 127),
+    ],
+)
+def test_how_what_the_server_runs_has_ended(
+    command: tuple[str, ...], code: int, tmp_path: Path
+) -> None:
+    said: list[str] = []
+
+    ended = asyncio.run(run_logged(command, environ={}, folder=tmp_path, write=said.append))
+
+    assert ended == code
+    assert "x" in "".join(said)
+    assert len(said) == 1
