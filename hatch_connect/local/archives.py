@@ -139,19 +139,20 @@ def safe_name(name: str) -> str:
     other_separators = {os.sep, "\0"} - {"/"}
     leads_out = name.startswith("/") or ".." in name.split("/") or PurePath(normal).drive
     if not name or leads_out or any(one in name for one in other_separators):
-        raise BundleError(f"The name {_short(name)} is not allowed in a bundle.")
+        raise BundleError(f"The name {shown(name)} is not allowed in a bundle.")
     try:
         parts = normal.encode().split(b"/")
     except UnicodeEncodeError as error:
-        raise BundleError(f"The name {_short(name)} is not UTF-8.") from error
+        raise BundleError(f"The name {shown(name)} is not UTF-8.") from error
     if max(map(len, parts)) > LONGEST_NAME:
-        raise BundleError(f"The name {_short(name)} is longer than {LONGEST_NAME} bytes.")
+        raise BundleError(f"The name {shown(name)} is longer than {LONGEST_NAME} bytes.")
     if len(parts) > DEEPEST:
-        raise BundleError(f"{_short(name)} lies in more than {DEEPEST} folders.")
+        raise BundleError(f"{shown(name)} lies in more than {DEEPEST} folders.")
     return normal
 
 
-def _short(name: str) -> str:
+def shown(name: str) -> str:
+    """Return a name of any length for a message."""
     return repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…")
 
 
@@ -286,9 +287,9 @@ class _Unpacking:
             links = self._symbolic if member.issym() else self._hard
             links[name] = member.linkname if member.issym() else safe_name(member.linkname)
         elif member.issparse():
-            raise BundleError(f"{_short(name)} in the archive is a sparse file; pack it whole.")
+            raise BundleError(f"{shown(name)} in the archive is a sparse file; pack it whole.")
         else:
-            raise BundleError(f"{_short(name)} in the archive is neither a file nor a folder.")
+            raise BundleError(f"{shown(name)} in the archive is neither a file nor a folder.")
 
     def link(self) -> None:
         """Make the links, when all files are there."""
@@ -304,10 +305,10 @@ class _Unpacking:
         """Note a name and the folders above it; raises BundleError if one is something else."""
         while (there := self.kinds.get(name)) != "folder" or kind != "folder":
             if there == kind:
-                raise BundleError(f"The archive contains {_short(name)} twice.")
+                raise BundleError(f"The archive contains {shown(name)} twice.")
             if there is not None:
                 both = " and a ".join(sorted((there, kind)))
-                raise BundleError(f"{_short(name)} in the archive is both a {both}.")
+                raise BundleError(f"{shown(name)} in the archive is both a {both}.")
             self.kinds[name] = kind
             _check_number(self.kinds)
             name, kind = posixpath.dirname(name), "folder"
@@ -329,7 +330,7 @@ class _Unpacking:
             seen.add(target)
             target = self._hard[target]
         if self.kinds.get(target) != "file":
-            raise BundleError(f"The link {_short(name)} does not point to a file in the archive.")
+            raise BundleError(f"The link {shown(name)} does not point to a file in the archive.")
         source = self._folder / target
         with source.open("rb") as content:
             self._source.count(os.fstat(content.fileno()).st_size)
@@ -348,7 +349,7 @@ class _Unpacking:
             found = None
         if found is None or not found.is_relative_to(self._folder.resolve()):
             raise BundleError(
-                f"The target of the link {_short(name)} is not in the archive: {_short(target)}."
+                f"The target of the link {shown(name)} is not in the archive: {shown(target)}."
             )
 
 
@@ -360,7 +361,7 @@ def _writing(name: str) -> Iterator[None]:
     except OSError as error:
         if (why := _NAMES.get(error.errno or 0)) is None:
             raise
-        raise BundleError(f"{_short(name)} in the archive cannot be unpacked: {why}.") from error
+        raise BundleError(f"{shown(name)} in the archive cannot be unpacked: {why}.") from error
 
 
 def _root(folder: Path) -> Path:

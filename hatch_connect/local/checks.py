@@ -20,7 +20,7 @@ from hatch_connect.bundle.manifest import (
     ManifestPython,
 )
 from hatch_connect.errors import BundleError, shortened
-from hatch_connect.local.archives import LARGEST_MANIFEST, manifest_too_large, safe_name
+from hatch_connect.local.archives import LARGEST_MANIFEST, manifest_too_large, safe_name, shown
 from hatch_connect.local.modes import KNOWN, MODES
 from hatch_connect.local.strict_json import parse_json
 from hatch_connect.project.content_kind import EntrypointKind
@@ -60,12 +60,12 @@ def check(root: Path, *, files: bool = True) -> Manifest:
     manifest = parse_manifest(_read(root / MANIFEST_NAME))
     wanted = [file.path for file in manifest.files] if files else ()
     if missing := sorted(name for name in wanted if not os.path.lexists(root / name)):
-        names = shortened([repr(name) for name in missing], 5)
+        names = shortened([shown(name) for name in missing], 5)
         raise BundleError(f"Listed in manifest.json but not in the archive: {names}.")
     if manifest.python is not None and manifest.environment.manage_python is not False:
         packages = manifest.python.package_file
-        if not (root / packages).is_file():
-            raise BundleError(f"The package file {packages!r} is not in the bundle.")
+        if not _is_file(root / packages):
+            raise BundleError(f"The package file {shown(packages)} is not in the bundle.")
     found = find_entrypoint(root, manifest.metadata)
     return replace(manifest, metadata=replace(manifest.metadata, entrypoint=found))
 
@@ -88,7 +88,7 @@ def parse_manifest(text: bytes) -> Manifest:
     name = _need(whole, "metadata.appmode")
     if name not in MODES:
         known = ", ".join(MODES)
-        raise BundleError(f"manifest.json: metadata.appmode {name!r} is not one of: {known}.")
+        raise BundleError(f"manifest.json: metadata.appmode {shown(name)} is not one of: {known}.")
     app_mode = KNOWN[name]
     primary_html = _get(whole, "metadata.primary_html", str)
     version = _python_version(whole, app_mode)
@@ -125,6 +125,10 @@ def _read(path: Path) -> bytes:
         raise BundleError("The bundle has no manifest.json at its root.") from error
 
 
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113 - for a name that is too long, Path raises
+
+
 def _get(whole: Mapping[str, object], key: str, kind: type[T]) -> T | None:
     """Return what a manifest has at a key such as `python.version`; None if it has nothing."""
     table, _, name = key.rpartition(".")
@@ -157,7 +161,7 @@ def _python_version(whole: Mapping[str, object], app_mode: AppMode) -> str | Non
         return None
     version = _need(whole, "python.version")
     if not _VERSION.fullmatch(version):
-        raise BundleError(f"manifest.json: python.version {version!r} is not a version.")
+        raise BundleError(f"manifest.json: python.version {shown(version)} is not a version.")
     return version
 
 
@@ -182,7 +186,7 @@ def _files(whole: Mapping[str, object]) -> tuple[ListedFile, ...]:
     for name, entry in listed.items():
         safe_name(name)
         if not isinstance(entry, dict) or not isinstance(entry.get("checksum", ""), str):
-            raise BundleError(f"manifest.json: files[{name!r}].checksum must be a string.")
+            raise BundleError(f"manifest.json: files[{shown(name)}].checksum must be a string.")
         files.append(ListedFile(path=name, checksum=entry.get("checksum", "")))
     return tuple(file for file in files if file.path != MANIFEST_NAME)
 
@@ -252,11 +256,12 @@ def _notebooks(root: Path, entrypoint: str) -> str:
 
 def _file(root: Path, entrypoint: str, suffixes: tuple[str, ...] = ()) -> str:
     path = safe_name(entrypoint)
-    if not (root / path).is_file():
-        raise BundleError(f"The entrypoint {entrypoint!r} is not a file in the bundle.")
+    if not _is_file(root / path):
+        raise BundleError(f"The entrypoint {shown(entrypoint)} is not a file in the bundle.")
     if suffixes and PurePosixPath(path).suffix not in suffixes:
+        wanted = " or ".join(suffixes)
         raise BundleError(
-            f"The entrypoint {entrypoint!r} must be a file that ends in {' or '.join(suffixes)}."
+            f"The entrypoint {shown(entrypoint)} must be a file that ends in {wanted}."
         )
     return path
 
@@ -267,7 +272,7 @@ def _script(root: Path, entrypoint: str) -> str:
         return _file(root, entrypoint, _SCRIPTS)
     _object(root, entrypoint)
     path = entrypoint.partition(":")[0].replace(".", "/")
-    return f"{path}.py" if (root / f"{path}.py").is_file() else f"{path}/__init__.py"
+    return f"{path}.py" if _is_file(root / f"{path}.py") else f"{path}/__init__.py"
 
 
 def _shiny(root: Path, entrypoint: str) -> str:
@@ -279,14 +284,11 @@ def _shiny(root: Path, entrypoint: str) -> str:
 
 def _object(root: Path, entrypoint: str) -> str:
     # Posit Publisher writes the file's name, the official client the module's.
-    if entrypoint.endswith(".py") and (root / safe_name(entrypoint)).is_file():
+    if entrypoint.endswith(".py") and _is_file(root / safe_name(entrypoint)):
         entrypoint = entrypoint.removesuffix(".py").replace("/", ".")
     if not _OBJECT.fullmatch(entrypoint):
-        raise BundleError(f"The entrypoint {entrypoint!r} must have the form module:object.")
+        raise BundleError(f"The entrypoint {shown(entrypoint)} must have the form module:object.")
     module = root.joinpath(*entrypoint.partition(":")[0].split("."))
-    if (
-        not module.with_name(module.name + ".py").is_file()
-        and not (module / "__init__.py").is_file()
-    ):
-        raise BundleError(f"The entrypoint {entrypoint!r} is not a module in the bundle.")
+    if not _is_file(module.with_name(module.name + ".py")) and not _is_file(module / "__init__.py"):
+        raise BundleError(f"The entrypoint {shown(entrypoint)} is not a module in the bundle.")
     return entrypoint

@@ -119,7 +119,7 @@ def login_url(machine: Machine, login: Login) -> str:
 
 async def make_login(request: Request) -> Response:
     """`POST __local__/login`: return a one-time URL, by way of which `next` is opened."""
-    body = await read_object(request, ("next",)) if await request.body() else {}
+    body = await read_object(request, ("next",), optional=True)
     wanted = body.get("next", DASHBOARD)
     if not isinstance(wanted, str) or not is_own_path(wanted):
         raise invalid("The field 'next' must be a path of the dashboard or of content.")

@@ -1,19 +1,19 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.connect_content import manifest
+from support.connect_content import PYTHON, manifest
 
 from hatch_connect.bundle.manifest import Manifest, ManifestMetadata
 from hatch_connect.errors import BundleError
 from hatch_connect.local.checks import check, find_entrypoint, parse_manifest, saved_models
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from hatch_connect.local.modes import MODES
 
 _FILES = ("app.py", "pkg/__init__.py", "pkg/main.py", "nb.ipynb", "docs/b.ipynb", "a.html")
 _PIP = {"name": "pip", "package_file": "requirements.txt"}
@@ -175,6 +175,59 @@ def test_whatever_a_manifest_holds_is_an_error_of_ours(key: str, value: object) 
         _parse(**{key: value})
     except BundleError:
         return
+
+
+_IMPOSSIBLE = (
+    *("n" * 300, "n" * 300 + ".py", "a\0"),
+    *(".".join(["n" * 200] * 40), "/".join(["n" * 200] * 40)),
+)
+_texts = st.text(max_size=5) | st.sampled_from(["app:app", "app.py", *_IMPOSSIBLE])
+_manifests = st.fixed_dictionaries(
+    {"version": st.just(1)},
+    optional={
+        "metadata": st.fixed_dictionaries(
+            {"appmode": st.sampled_from([*MODES, "x"])},
+            optional={"entrypoint": _texts, "primary_html": _texts},
+        ),
+        "python": st.just({"version": PYTHON, "package_manager": _PIP})
+        | st.fixed_dictionaries(
+            {"version": st.sampled_from(["3.11.2", "3", "x"])},
+            optional={
+                "package_manager": st.fixed_dictionaries(
+                    {"name": st.just("pip")}, optional={"package_file": _texts | _json}
+                )
+            },
+        ),
+        "environment": _json,
+        "files": st.dictionaries(_texts, st.just({"checksum": ""}) | _json, max_size=2),
+    },
+)
+
+
+@pytest.mark.parametrize("name", _IMPOSSIBLE)
+@pytest.mark.parametrize(
+    "app_mode", ["python-fastapi", "python-streamlit", "python-shiny", "static", "jupyter-static"]
+)
+def test_an_entrypoint_that_no_file_can_have(tmp_path: Path, app_mode: str, name: str) -> None:
+    metadata = {"appmode": app_mode, "entrypoint": name}
+    root = _bundle(tmp_path, {"app.py": b"", "requirements.txt": b""}, metadata=metadata)
+
+    with pytest.raises(BundleError) as caught:
+        check(root)
+
+    assert len(str(caught.value)) < 300
+
+
+@given(_manifests)
+def test_whatever_a_bundle_holds_is_an_error_of_ours(whole: dict[str, Any]) -> None:
+    with TemporaryDirectory() as name:
+        (Path(name) / "manifest.json").write_text(json.dumps(whole), encoding="utf-8")
+        for file in ("app.py", "requirements.txt"):
+            (Path(name) / file).touch()
+        try:
+            check(Path(name))
+        except BundleError:
+            return
 
 
 @pytest.fixture

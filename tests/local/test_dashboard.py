@@ -205,6 +205,15 @@ def test_a_form_without_its_token_does_nothing(api: Api, dashboard: Dashboard, g
     api.ask("GET", f"v1/content/{guid}")
 
 
+def test_a_form_is_not_read_without_bound(api: Api, dashboard: Dashboard, guid: str) -> None:
+    question = dashboard.get(f"/apps/{guid}/delete")
+    for extra in ({"x": "x" * 100_000}, {f"x{number}": "" for number in range(30)}):
+        dashboard.press(question, "Delete", 400, **extra)
+    url = f"{dashboard.url}/connect/apps/{guid}/delete"
+    assert dashboard.client.post(url, files={"form_token": b"x" * 3_000_000}).status_code == 400
+    api.ask("GET", f"v1/content/{guid}")
+
+
 def test_pages_and_forms_need_a_session(api: Api, guid: str) -> None:
     below = ("", "apps/" + guid, f"apps/{guid}/logs", "server", "nothing")
     for path in below:

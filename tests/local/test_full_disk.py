@@ -121,18 +121,19 @@ def test_what_is_active_goes_on(api: Api) -> None:
     page, program, fresh = api.ship(_page({})), api.ship(bundle()), api.create()
     assert api.visit(program).status_code == 200
     number = api.upload(page, _page({"more": b"x" * 100_000}))
+    variables = [{"name": "LONG", "value": "v" * 20_000}]
 
     with _full(api.server.state):
         assert api.visit(page).text == "hello"
         assert api.visit(program).status_code == 200
         api.visit(program, "die")
         assert api.visit(program).status_code == 200  # by a new process
-        _refusal(api, "PATCH", f"v1/content/{fresh}", json={"description": "d" * 20_000})
+        _refusal(api, "PATCH", f"v1/content/{fresh}/environment", json=variables)
         _refusal(api, "POST", f"v1/content/{fresh}/bundles", content=_page({}))
         failed = api.deploy(page, number)
         assert failed["error"].startswith(_NO_SPACE.format(api.server.state)), failed
         assert api.visit(page).text == "hello"
 
-    api.ask("PATCH", f"v1/content/{fresh}", json={"description": "d" * 20_000})
+    api.ask("PATCH", f"v1/content/{fresh}/environment", json=variables)
     assert api.deploy(page, number)["code"] == 0
     assert api.visit(program).status_code == 200

@@ -33,7 +33,7 @@ def _rendered(request: Request, content: StoredContent) -> StoredBundle:
 async def render(request: Request) -> Response:
     """`POST v1/content/{guid}/render`: notebooks and documents, in a task."""
     content = content_of(request, changing=True)
-    given = await read_object(request, ("variant_key",)) if await request.body() else {}
+    given = await read_object(request, ("variant_key",), optional=True)
     if given.get("variant_key") not in {None, _VARIANT}:
         raise missing()
     task = start_rendering(machine_of(request), _rendered(request, content))

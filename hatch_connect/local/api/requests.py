@@ -61,7 +61,7 @@ BAD_INCLUDE = 161
 LOCKED = 222
 
 _LARGEST_JSON = 2 << 20  # bytes: more than all variables that Linux gives a process
-_LONGEST_NUMBER = 18  # digits: a longer number is none that SQLite could hold
+LONGEST_NUMBER = 18  # digits: a longer number is none that SQLite could hold
 _CORRELATION = "X-Correlation-ID"
 _FIT_TO_ECHO = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
@@ -169,17 +169,22 @@ def path_of(request: Request) -> str:
     return request.url.path.removeprefix(request.scope["root_path"])
 
 
-async def read_json(request: Request) -> object:
-    """Return the body of a request; raises ApiError if it is not JSON."""
+async def read_json(request: Request, *, optional: bool = False) -> object:
+    """Return the body of a request, {} if it may be empty and is; raises ApiError if not JSON."""
+    body = await read_body(request, _LARGEST_JSON)
+    if optional and not body:
+        return {}
     try:
-        return parse_json(await read_body(request, _LARGEST_JSON))
+        return parse_json(body)
     except ValueError as error:
         raise ApiError(400, NOT_PARSED, f"The request's body is not JSON: {error}.") from error
 
 
-async def read_object(request: Request, known: Collection[str]) -> dict[str, object]:
+async def read_object(
+    request: Request, known: Collection[str], *, optional: bool = False
+) -> dict[str, object]:
     """Return the JSON object in a request; raises ApiError for a field that is not known."""
-    parsed = await read_json(request)
+    parsed = await read_json(request, optional=optional)
     release, path = machine_of(request).setup.claims.release, path_of(request)
     return as_object(parsed, [name for name in known if release.has("field", name, path)])
 
@@ -197,8 +202,8 @@ def as_object(parsed: object, known: Collection[str]) -> dict[str, object]:
 def read_number(request: Request, name: str) -> int:
     """Return a whole number of a request's query, 0 if it is missing; raises ApiError."""
     text = request.query_params.get(name, "0")
-    if not text.isascii() or not text.isdigit() or len(text) > _LONGEST_NUMBER:
-        shown = repr(text[: _LONGEST_NUMBER + 1])
+    if not text.isascii() or not text.isdigit() or len(text) > LONGEST_NUMBER:
+        shown = repr(text[: LONGEST_NUMBER + 1])
         raise invalid(f"The parameter {name!r} must be a whole number, not {shown}.")
     return int(text)
 
@@ -291,7 +296,7 @@ def bundle_of(request: Request, content: StoredContent) -> StoredBundle:
 
 def find_bundle(machine: Machine, content: StoredContent, bundle_id: str) -> StoredBundle:
     """Return the bundle of that id; raises ApiError if it is none, or another content's."""
-    known = bundle_id.isascii() and bundle_id.isdigit() and len(bundle_id) <= _LONGEST_NUMBER
+    known = bundle_id.isascii() and bundle_id.isdigit() and len(bundle_id) <= LONGEST_NUMBER
     bundle = machine.state.bundle(int(bundle_id)) if known else None
     if bundle is None:
         raise missing()

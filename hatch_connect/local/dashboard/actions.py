@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from starlette.responses import RedirectResponse
@@ -15,16 +16,31 @@ from hatch_connect.local.sessions import check_form
 from hatch_connect.local.sessions import sign_out as end_sessions
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.datastructures import FormData
     from starlette.requests import Request
     from starlette.responses import Response
 
     from hatch_connect.local.dashboard.pages import Viewed
 
+_MOST_FIELDS = 20
+_LARGEST_FIELD = 1 << 16  # bytes
+
+
+@asynccontextmanager
+async def _form(request: Request) -> AsyncIterator[FormData]:
+    """Yield the form of a request that comes from a page of this session."""
+    whole = request.form(max_files=0, max_fields=_MOST_FIELDS, max_part_size=_LARGEST_FIELD)
+    async with whole as form:
+        check_form(request, form)
+        yield form
+
 
 async def _changed(request: Request) -> Viewed:
     """Return the content that a form changes; raises what a page is answered with."""
-    async with request.form() as form:
-        check_form(request, form)
+    async with _form(request):
+        pass
     found = viewed(request, editing=True)
     if found.content.settings["locked"]:
         raise ApiError(403, LOCKED, "This content is locked.")
@@ -39,8 +55,7 @@ def _go(request: Request, path: str, notice: str) -> Response:
 
 async def visit_as(request: Request) -> Response:
     """Show the content as somebody else from now on, or as nobody."""
-    async with request.form() as form:
-        check_form(request, form)
+    async with _form(request) as form:
         visitor, bundle = str(form.get("visitor", "")), str(form.get("bundle", ""))
     found = viewed(request)
     request.session["visitor"] = found.content.guid, visitor
@@ -117,8 +132,8 @@ async def delete_content(request: Request) -> Response:
 
 async def sign_out(request: Request) -> Response:
     """End the session."""
-    async with request.form() as form:
-        check_form(request, form)
+    async with _form(request):
+        pass
     end_sessions(request)
     return RedirectResponse("/connect/", 303)
 

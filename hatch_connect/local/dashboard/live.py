@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
-from hatch_connect.local.api.requests import read_number
+from hatch_connect.local.api.requests import LONGEST_NUMBER, read_number
 from hatch_connect.local.dashboard.described import logs_of
 from hatch_connect.local.dashboard.pages import viewed
 from hatch_connect.local.dashboard.rendering import clock, shown, without_controls
@@ -35,7 +35,8 @@ async def stream(request: Request) -> Response:
     found = viewed(request, editing=True)
     key = _key(request)
     received = request.headers.get("last-event-id", "")
-    first = int(received) if received.isascii() and received.isdigit() else None
+    known = received.isascii() and received.isdigit() and len(received) <= LONGEST_NUMBER
+    first = int(received) if known else None
     return StreamingResponse(
         events_of(found, key, read_number(request, "first") if first is None else first),
         media_type="text/event-stream",
