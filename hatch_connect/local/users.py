@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from hatch_connect.errors import ConfigurationError, UsageError
@@ -72,8 +72,9 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """What a users.toml says: for each user a role and a key, for each group its users."""
+    """What the users.toml `file` says: for each user a role and a key, for each group its users."""
 
+    file: Path | None = None
     users: Mapping[str, tuple[Role, Secret | None]]
     groups: Mapping[str, tuple[str, ...]]
 
@@ -103,7 +104,7 @@ def read_users(path: Path, own_key: Secret) -> Declared:
     except (ValueError, RecursionError) as error:  # of TOML, and of what is not UTF-8
         raise UsageError(f"{path} is not valid TOML: {error}.") from error
     reading = _Reading(own_key)
-    declared = reading.whole(whole)
+    declared = replace(reading.whole(whole), file=path)
     if reading.problems:
         raise ConfigurationError(tuple(reading.problems), where=str(path))
     return declared

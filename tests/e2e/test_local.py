@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
-from support.local_api import serving
+from support.local_api import asking, serving
 from support.terminal import at_terminal
 from support.waiting import PATIENCE
 
@@ -165,6 +165,8 @@ def test_those_who_are_declared_may_see_the_content(project: Path, sandbox: Sand
             "bob": "viewer",
             "eve": "publisher",
         }
+        with asking(server) as api, api.browse() as browser:
+            assert str(people) in browser.get(f"{server.url}/connect/server").text
         with_her_key = {"CONNECT_SERVER": server.url, "CONNECT_API_KEY": "key-of-ann"}
         guid = url.rstrip("/").rpartition("/")[2]
         refused = sandbox.connect("deploy", "--app-id", guid, cwd=project, **with_her_key)

@@ -47,6 +47,7 @@ def test_a_role_and_a_key_may_be_missing(file: Path) -> None:
 
     assert declared.users == {"ann": ("publisher", None), "bob": ("publisher", None)}
     assert declared.groups == {"bob": ("ann", "local")}
+    assert declared.file == file
 
 
 def test_every_mistake_is_told_at_once_and_no_key(file: Path) -> None:

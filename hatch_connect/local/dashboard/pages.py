@@ -333,7 +333,7 @@ async def server(request: Request) -> Response:
         quarto=await machine.quarto_version(),
         key_file=machine.setup.folder / "api-key",
         people=list(machine.users),
-        users_file=machine.setup.folder / "users.toml",
+        users_file=machine.setup.users.file,
     )
 
 
