@@ -69,6 +69,8 @@ def test_users_are_searched(api: Api, zed: dict[str, Any]) -> None:
         ({}, 400, 7),
         ({"username": ""}, 400, 7),
         ({"username": "a/b"}, 400, 7),
+        ({"username": "a\nb"}, 400, 7),
+        ({"username": "\u202eann"}, 400, 7),
         ({"username": ["ann"]}, 400, 7),
         ({"username": "ann"}, 409, 8),
         ({"username": "new", "user_role": "boss"}, 400, 23),

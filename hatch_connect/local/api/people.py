@@ -42,7 +42,7 @@ _ORDERS = (*_SEARCHED, "name", "email", "user_role")
 _CONDITIONS = ("locked", "licensed", "inactive")
 _USER = ("username", "email", "first_name", "last_name", "user_role")
 _NOT_KEPT = ("password", "user_must_set_password", "unique_id")  # as nobody logs in
-_NAME = re.compile(r"[^\s/,|](?:[^/,|\r\n\t\0]{0,126}[^\s/,|])?")
+_NAME = re.compile(r"[^\s/,|](?:[^/,|]{0,126}[^\s/,|])?")
 _BAD_USERNAME, _USERNAME_TAKEN, _BAD_GROUP_NAME, _GROUP_NAME_TAKEN = 7, 8, 14, 15
 _MEMBER_TWICE, _BAD_ROLE, _IS_VIEWER, _IS_OWNER, _FIXED_USERNAME = 16, 23, 33, 34, 36
 _SOLE_ADMINISTRATOR, _BAD_PRINCIPAL_TYPE, _BAD_USER, _BAD_GROUP = 61, 152, 261, 262
@@ -160,7 +160,7 @@ async def create_user(request: Request) -> Response:
     known = machine_of(request).users
     given = await read_object(request, (*_USER, *_NOT_KEPT))
     name = given.pop("username", None)
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not _is_name(name):
         raise ApiError(400, _BAD_USERNAME, "The user name is not valid.")
     if known.named(name):
         raise ApiError(409, _USERNAME_TAKEN, f"The user {name!r} already exists.")
@@ -199,6 +199,10 @@ async def lock_user(request: Request) -> Response:
     return Response()
 
 
+def _is_name(name: str) -> bool:
+    return name.isprintable() and _NAME.fullmatch(name) is not None
+
+
 def _details(given: dict[str, object]) -> dict[str, str]:
     """Return what a client says of a user; raises ApiError for a role that there is not."""
     told = {key: value for key, value in given.items() if key not in _NOT_KEPT}
@@ -233,7 +237,7 @@ async def create_group(request: Request) -> Response:
     """`POST v1/groups`: a group of its creator's, without members."""
     owner, known = publisher_of(request), machine_of(request).users
     name = (await read_object(request, ("name", "unique_id"))).get("name")
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not _is_name(name):
         raise ApiError(400, _BAD_GROUP_NAME, "The name of the group is not valid.")
     if any(one.name == name for one in known.groups()):
         raise ApiError(409, _GROUP_NAME_TAKEN, f"The group {name!r} already exists.")
