@@ -119,6 +119,7 @@ def create_app(machine: Machine, leases: Leases) -> ASGIApp:
         routes=[
             *_visiting(visits, AtDashboard),
             sessions.LOGIN,
+            Route("/connect", _to_dashboard),
             Mount("/connect", create_dashboard(machine)),
             Route("/", _to_dashboard),
             Route("/{path:path}", visits.go_on, methods=list(visits.methods)),

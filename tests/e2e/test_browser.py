@@ -74,7 +74,7 @@ def page(opened: Page) -> Iterator[Page]:
 @pytest.fixture(scope="module")
 def guid(api: Api) -> str:
     """Content with two versions and a draft."""
-    guid = api.create(name="sales", title=TITLE)
+    guid = api.create(name="sales", title=TITLE, idle_timeout=0)
     for text in (b"one", b"two"):
         assert api.deploy(guid, api.upload(guid, bundle({"app.py": APP % text})))["code"] == 0
     draft = api.upload(guid, bundle({"app.py": APP % b"three"}))

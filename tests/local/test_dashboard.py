@@ -236,6 +236,7 @@ def test_signing_out_ends_the_session(api: Api) -> None:
 
 def test_processes_are_restarted_and_stopped(api: Api, dashboard: Dashboard) -> None:
     guid = api.ship()
+    api.ask("PATCH", f"v1/content/{guid}", json={"idle_timeout": 0})
     first = api.visit(guid).json()["environ"]["CONNECT_CONTENT_JOB_KEY"]
     page = dashboard.press(dashboard.get(f"/apps/{guid}"), "Stop")
     assert "The processes were stopped." in words(page.one("div", role="status"))
@@ -244,6 +245,25 @@ def test_processes_are_restarted_and_stopped(api: Api, dashboard: Dashboard) -> 
     page = dashboard.press(dashboard.get(f"/apps/{guid}"), "Restart")
     assert "The content was restarted." in words(page.one("div", role="status"))
     until(lambda: api.ask("GET", f"v1/content/{guid}/jobs/{second}")["end_time"])
+    third = api.visit(guid).json()["environ"]["CONNECT_CONTENT_JOB_KEY"]
+    log = dashboard.get(f"/apps/{guid}/logs/{third}")
+    ended = dashboard.press(log, "End the process")
+    assert "The process was ended." in words(ended.one("div", role="status"))
+    again = dashboard.press(log, "End the process")
+    assert "The process has already ended." in words(again.one("div", role="status"))
+    assert "ended by SIG" in words(again.one("section"))
+
+
+def test_settings_say_what_they_do_here(api: Api, dashboard: Dashboard, guid: str) -> None:
+    api.ask("PATCH", f"v1/content/{guid}", json={"memory_limit": 1024, "locked": True})
+    page = dashboard.get(f"/apps/{guid}/settings")
+    told = {row[0]: row[1:] for row in rows(page)}
+    assert told["title"] == ["Sales of the quarter", "has an effect"]
+    assert told["memory_limit"] == ["1024", "only kept"]
+    assert told["locked"] == ["true", "has an effect"]
+    default = page.all("table")[1]
+    unset = {words(row.all("th")[0]): words(row.all("td")[0]) for row in default.all("tr")[1:]}
+    assert (unset["idle_timeout"], unset["max_processes"]) == ("not set: 5 s", "not set")
 
 
 def test_content_is_shown_as_it_is_for_others(api: Api, dashboard: Dashboard) -> None:
@@ -337,6 +357,10 @@ def test_what_failed_shows_the_end_of_its_log(api: Api, dashboard: Dashboard) ->
 def test_old_addresses_lead_to_pages(api: Api, dashboard: Dashboard, guid: str) -> None:
     number = api.ask("GET", f"v1/content/{guid}")["id"]
     assert dashboard.get(f"/apps/{number}").one("h1").text == "Sales of the quarter"
+    assert dashboard.get(f"/apps/{number}/access").one("h1").text == "Sales of the quarter"
+    for nothing in ("999999", "9" * 30):
+        dashboard.get(f"/apps/{nothing}/logs", 404)
+    assert dashboard.get("").one("h1").text == "Content"
     page = dashboard.get(f"/apps/{guid}")
     assert page.one("title").text == "Sales of the quarter - Local Connect"
     frame = page.one("iframe")

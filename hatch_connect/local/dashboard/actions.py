@@ -86,6 +86,16 @@ async def stop(request: Request) -> Response:
     return _go(request, f"{found.path}/logs", text)
 
 
+async def end_job(request: Request) -> Response:
+    """End one process."""
+    found = await _changed(request)
+    key = request.path_params["key"]
+    job = next((job for job in found.machine.state.jobs(found.content) if job.key == key), None)
+    ended = job is not None and await found.machine.kill(job)
+    text = "The process was ended." if ended else "The process has already ended."
+    return _go(request, f"{found.path}/logs/{key}" if job else f"{found.path}/logs", text)
+
+
 async def ask_delete_bundle(request: Request) -> Response:
     """Ask whether to delete a bundle."""
     found = viewed(request, editing=True)
@@ -148,6 +158,7 @@ ROUTES = (
     Route(_ONE + "/visit", visit_as, methods=["POST"]),
     Route(_ONE + "/restart", restart, methods=["POST"]),
     Route(_ONE + "/stop", stop, methods=["POST"]),
+    Route(_ONE + "/logs/{key}/end", end_job, methods=["POST"]),
     Route(_ONE + "/delete", ask_delete_content, methods=["GET"]),
     Route(_ONE + "/delete", delete_content, methods=["POST"]),
 )

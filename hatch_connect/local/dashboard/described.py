@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -49,6 +51,7 @@ class Log:
     ended: str | None
     end: str
     error: str = ""
+    deploys: bool = False
     entries: tuple[LogEntry, ...] = ()
     total: int = 0
 
@@ -121,9 +124,6 @@ def with_entries(machine: Machine, log: Log, most: int = LINES) -> Log:
 
 
 def _of_job(content: StoredContent, job: StoredJob) -> Log:
-    end = "running" if job.ended is None else "ended"
-    if job.exit_code is not None:
-        end = f"exit code {job.exit_code}"
     return Log(
         key=job.key,
         name=_JOBS.get(job.tag, "Process"),
@@ -131,8 +131,20 @@ def _of_job(content: StoredContent, job: StoredJob) -> Log:
         bundle=job.bundle,
         started=job.started,
         ended=job.ended,
-        end=end,
+        end=_end(job),
+        error=job.error,
     )
+
+
+def _end(job: StoredJob) -> str:
+    if job.ended is None:
+        return "running"
+    if job.exit_code is None:
+        return "ended"
+    if job.exit_code < 0:
+        with suppress(ValueError):
+            return f"ended by {signal.Signals(-job.exit_code).name}"
+    return f"exit code {job.exit_code}"
 
 
 def _of_deployment(content: StoredContent, one: StoredDeployment) -> Log:
@@ -146,6 +158,7 @@ def _of_deployment(content: StoredContent, one: StoredDeployment) -> Log:
         ended=one.ended,
         end=end,
         error=one.error,
+        deploys=True,
     )
 
 

@@ -30,6 +30,7 @@ from hatch_connect.local.dashboard.described import (
 )
 from hatch_connect.local.dashboard.rendering import render
 from hatch_connect.local.machine import machine_of
+from hatch_connect.local.runtime import DEFAULT_SECONDS
 from hatch_connect.local.sessions import require_session
 from hatch_connect.local.visitors import visit_url
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from hatch_connect.local.state import StoredBundle, StoredContent
     from hatch_connect.local.users import User
 
+_LONG = 18  # digits of a number that SQLite cannot hold
 _TABS = ("Content", "Versions", "Settings", "Variables", "Access", "Logs")
 _ACTS = frozenset(
     (
@@ -85,8 +87,10 @@ class Viewed:
 def viewed(request: Request, *, editing: bool = False) -> Viewed:
     """Return the content that a path names. Raises HTTPException if the user may not see it."""
     machine, user = machine_of(request), require_session(request).user
-    wanted = request.path_params["guid"]
+    wanted: str = request.path_params["guid"]
     content = machine.state.content(wanted)
+    if content is None and wanted.isascii() and wanted.isdigit() and len(wanted) < _LONG:
+        content = machine.state.content_by_id(int(wanted))  # as old clients name it
     if content is None or not may_see(machine.state, content, user):
         raise HTTPException(404, "There is no such content, or you may not see it.")
     editor = may_edit(machine.state, content, user)
@@ -132,14 +136,6 @@ async def contents(request: Request) -> Response:
 def _matches(row: Described, query: str) -> bool:
     where = (row.title, row.content.name, row.type, row.owner, row.status.state)
     return query.casefold() in "\n".join(where).casefold()
-
-
-async def by_number(request: Request) -> Response:
-    """Redirect from the number that old clients know content by to its page."""
-    content = machine_of(request).state.content_by_id(request.path_params["number"])
-    if content is None:
-        raise HTTPException(404, "There is no such content.")
-    return RedirectResponse(path_of(content), 303)
 
 
 async def content(request: Request) -> Response:
@@ -220,12 +216,10 @@ def _failure(found: Viewed) -> _Failure | None:
         return None
     logs = logs_of(machine, found.content)
     log = next((log for log in logs if log.error == reason), None)
-    title = "The last deployment failed."
-    if log is None:
-        log = next((log for log in logs if log.name == "Process"), None)
-        title = "The content did not start, or its process ended."
+    log = log or next((log for log in logs if not log.deploys), None)
+    deployed = log is None or log.deploys
     return _Failure(
-        title=title,
+        title="The last deployment failed." if deployed else "The content does not run.",
         reason=reason,
         log=with_entries(machine, log, TAIL) if log else None,
     )
@@ -254,6 +248,7 @@ async def download(request: Request) -> Response:
 class _Setting:
     name: str
     value: str
+    is_set: bool
     acts: bool
 
 
@@ -262,10 +257,14 @@ async def settings(request: Request) -> Response:
     found = viewed(request)
     changed: list[_Setting] = []
     default: list[_Setting] = []
+    defaults = {str(name): seconds for name, seconds in DEFAULT_SECONDS.items()}
     for name, value in found.content.settings.items():
         text = value if isinstance(value, str) else json.dumps(value)
+        if value is None:
+            text = f"not set: {defaults[name]} s" if name in defaults else "not set"
         group = default if value == DEFAULTS.get(name) else changed
-        group.append(_Setting(name=name, value=text, acts=name in _ACTS))
+        is_set = value is not None
+        group.append(_Setting(name=name, value=text, is_set=is_set, acts=name in _ACTS))
     groups = (("Changed", changed), ("As they are by default", default))
     return _show_tab(request, found, "Settings", groups=groups)
 
@@ -345,7 +344,6 @@ _ONE = "/apps/{guid}"
 ROUTES = (
     Route("/", contents),
     Route("/server", server),
-    Route("/apps/{number:int}", by_number),
     Route(_ONE, content),
     Route(_ONE + "/draft/{bundle}", draft),
     Route(_ONE + "/open", visit),
