@@ -106,7 +106,7 @@ class StoredBundle:
     `environment` is the folder of the restored packages, and `pages` that of what is shown without
     a process, below the state's; both are None until a deployment succeeded. `managed` is False
     if the interpreter was taken as it is. `activated` is when it last became the active one, and
-    `failed` why its last process ended that nobody had asked to end.
+    `failed` why its last process ended that nobody had asked to end. `creator` is a user's GUID.
     """
 
     id: int
@@ -123,6 +123,7 @@ class StoredBundle:
     managed: bool | None = None
     activated: str | None = None
     failed: str = ""
+    creator: str | None = None
 
     @property
     def deployed(self) -> bool:

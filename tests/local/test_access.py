@@ -38,7 +38,7 @@ _CONTENT = ("/v1/content/{guid}", "/applications/{guid}")
 # What whoever sees content may read of it; all else is for those who may change it.
 _READING = {
     ("GET", below) for below in ("", "/tags", "/vanity", "/thumbnail", "/repository", "/variants")
-}
+} | {("GET", below) for below in ("/bundles", "/bundles/{bundle}")}
 
 
 def _ways() -> tuple[set[_Way], set[_Way]]:

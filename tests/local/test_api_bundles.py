@@ -28,7 +28,8 @@ def test_bundles_are_uploaded_listed_downloaded_and_deleted(api: Api) -> None:
 
     assert first["size"] == len(content)
     assert first["active"] is False
-    assert first["metadata"] == {
+    assert first["created_by"] == api.ask("GET", "v1/user")["guid"]
+    assert {k: v for k, v in first["metadata"].items() if v is not None} == {
         "archive_md5": hashlib.md5(content, usedforsecurity=False).hexdigest(),
         "archive_sha1": hashlib.sha1(content, usedforsecurity=False).hexdigest(),
     }
@@ -94,6 +95,16 @@ def test_an_archive_that_is_gone_or_broken(api: Api) -> None:
     assert api.refused("GET", f"{path}/{broken}/files") == (400, 135)
     for what in ("download", "files", "files/app.py"):
         assert api.refused("GET", f"{path}/{gone}/{what}") == (404, 28)
+
+
+def test_a_bundle_is_not_fetched(api: Api) -> None:
+    path = f"v1/content/{api.create()}/bundles"
+
+    answer = api.client.post(
+        f"{api.server.url}/__api__/{path}", params={"url": "https://x.example"}
+    )
+    assert answer.status_code == 404
+    assert "not part of the local server" in answer.json()["error"]
 
 
 def test_a_form_carries_metadata(api: Api) -> None:

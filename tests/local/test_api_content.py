@@ -153,6 +153,10 @@ def test_a_value_that_cannot_be_one(api: Api, fields: dict[str, Any]) -> None:
         ({"title": "ab"}, 122),
         ({"description": "d" * 4097}, 123),
         ({"read_timeout": -1}, 151),
+        ({"title": 3}, 87),
+        ({"max_processes": 0}, 272),
+        ({"max_conns_per_process": 0}, 239),
+        ({"memory_limit": -1}, 183),
     ],
 )
 def test_what_is_wrong_has_a_code(api: Api, fields: dict[str, Any], code: int) -> None:

@@ -9,6 +9,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from hatch_connect.errors import BundleError
+from hatch_connect.local.api.content import ENVIRONMENT
 from hatch_connect.local.api.receiving import receive, temporary
 from hatch_connect.local.api.requests import (
     ACTIVE_BUNDLE,
@@ -20,6 +21,7 @@ from hatch_connect.local.api.requests import (
     bundle_of,
     content_of,
     read_page,
+    user_of,
 )
 from hatch_connect.local.archives import beginning, manifest_bytes, sizes
 from hatch_connect.local.checks import parse_manifest
@@ -36,18 +38,22 @@ if TYPE_CHECKING:
 
     from hatch_connect.local.machine import Machine
     from hatch_connect.local.state import StoredContent
+    from hatch_connect.local.users import User
 
 _PREVIEW = 1 << 20  # of a file in an archive
 _NO_SUCH_FILE = 278
+_METADATA = ("source", "source_repo", "source_branch", "source_commit")
 _Read = TypeVar("_Read")
 
 
-def _bundle_json(bundle: StoredBundle, content: StoredContent) -> dict[str, object]:
-    """Return a bundle as Connect describes it."""
-    return {
+def _bundle_json(bundle: StoredBundle, content: StoredContent, user: User) -> dict[str, object]:
+    """Return a bundle as Connect describes it to a user."""
+    described: dict[str, object] = {
         "id": str(bundle.id),
         "content_guid": content.guid,
+        "created_by": bundle.creator,
         "created_time": bundle.created,
+        "environment_guid": None,
         "cluster_name": "Local" if bundle.deployed else None,
         "image_name": None,
         "r_version": None,
@@ -57,13 +63,18 @@ def _bundle_json(bundle: StoredBundle, content: StoredContent) -> dict[str, obje
         "quarto_version": None,
         "active": bundle.id == content.active_bundle,
         "size": bundle.size,
-        "metadata": dict(bundle.metadata),
+        "metadata": dict.fromkeys(_METADATA) | dict(bundle.metadata),
     }
+    return described | (
+        dict.fromkeys(ENVIRONMENT & described.keys()) if user.role == "viewer" else {}
+    )
 
 
 async def upload(request: Request) -> Response:
     """`POST`: the archive as the body, or in a form with metadata."""
     machine = machine_of(request)
+    if "url" in request.query_params:
+        raise ApiError(404, NOT_FOUND, "Bundles by URL are not part of the local server.")
     content_of(request, changing=True)
     with temporary(machine.setup.folder / "bundles") as path:
         received = await receive(request, path)
@@ -78,6 +89,7 @@ async def upload(request: Request) -> Response:
                 size=received.size,
                 metadata=received.metadata,
                 app_mode=app_mode,
+                creator=user_of(request).guid,
             )
         )
         try:
@@ -85,13 +97,14 @@ async def upload(request: Request) -> Response:
         except OSError:
             machine.state.remove_bundle(bundle)
             raise
-    return JSONResponse(_bundle_json(bundle, content))
+    return JSONResponse(_bundle_json(bundle, content, user_of(request)))
 
 
 async def listing(request: Request) -> Response:
     """`GET`: newest first; a page of them if `page_size` or `page_number` is asked for."""
-    content = content_of(request, editing=True)
-    found = [_bundle_json(bundle, content) for bundle in machine_of(request).state.bundles(content)]
+    content, user = content_of(request), user_of(request)
+    bundles = machine_of(request).state.bundles(content)
+    found = [_bundle_json(bundle, content, user) for bundle in bundles]
     if request.query_params.get("asc_order") == "true":
         found.reverse()
     if request.query_params.keys() & {"page_number", "page_size"}:
@@ -101,8 +114,8 @@ async def listing(request: Request) -> Response:
 
 async def get(request: Request) -> Response:
     """`GET .../{id}`."""
-    content = content_of(request, editing=True)
-    return JSONResponse(_bundle_json(bundle_of(request, content), content))
+    content = content_of(request)
+    return JSONResponse(_bundle_json(bundle_of(request, content), content, user_of(request)))
 
 
 async def download(request: Request) -> Response:

@@ -20,6 +20,7 @@ from hatch_connect.local.api.requests import (
     NO_REMOVAL,
     NO_UPDATE,
     NO_VIEW,
+    NOT_PARSED,
     ApiError,
     as_object,
     content_of,
@@ -98,15 +99,35 @@ _CREATABLE = frozenset(("name", *DEFAULTS)) - {"locked", "locked_message", "cont
 _WRITABLE = frozenset(("name", "owner_guid", *DEFAULTS))
 _BY_ADMINISTRATORS = ("run_as", "run_as_current_user", "service_account_name")
 _BAD_NAME, _NO_LOCKING, _BAD_ACCESS, _BAD_TITLE, _BAD_DESCRIPTION = 5, 49, 117, 122, 123
-_BAD_TIMEOUT, _BAD_OWNER = 151, 156
+_BAD_OWNER, _NO_PROCESSES, _NO_CONNECTIONS = 156, 272, 239
+_NEGATIVE = {
+    **dict.fromkeys(("connection_timeout", "read_timeout", "init_timeout", "idle_timeout"), 151),
+    "min_processes": 191,
+    "max_processes": 192,
+    "max_conns_per_process": _NO_CONNECTIONS,
+    "load_factor": BAD_LOAD_FACTOR,
+    "memory_request": 181,
+    "memory_limit": 183,
+    "cpu_request": 186,
+    "cpu_limit": 188,
+    "amd_gpu_limit": 196,
+    "nvidia_gpu_limit": 198,
+}
 _NAME = re.compile(r"[A-Za-z0-9._-]{3,64}")
 _CATEGORIES = ("", "mcp")  # that a client may set; the others come with bundles of R
 _LONGEST_DESCRIPTION = 4096
-_ENVIRONMENT = (  # of which viewers are not told
-    *("environment_guid", "cluster_name", "image_name", "r_version", "py_version"),
-    *("quarto_version", "node_version", "r_environment_management", "py_environment_management"),
-    *("default_image_name", "default_environment_guid", "service_account_name"),
-    *("default_r_environment_management", "default_py_environment_management"),
+ENVIRONMENT = frozenset(
+    (  # of which viewers are not told
+        *("environment_guid", "cluster_name", "image_name", "r_version", "py_version"),
+        *(
+            "quarto_version",
+            "node_version",
+            "r_environment_management",
+            "py_environment_management",
+        ),
+        *("default_image_name", "default_environment_guid", "service_account_name"),
+        *("default_r_environment_management", "default_py_environment_management"),
+    )
 )
 
 
@@ -124,10 +145,10 @@ def _settings(given: dict[str, object]) -> dict[str, object]:
         # JSON's true is no number, though Python's is.
         right = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
         if not right and (value is not None or name in _NEVER_NULL):
-            raise invalid(f"The field {name!r} has the wrong type, {type(value).__name__}.")
+            error = f"The field {name!r} has the wrong type, {type(value).__name__}."
+            raise ApiError(400, NOT_PARSED, error)
         if isinstance(value, int | float) and value < 0:
-            code = _BAD_TIMEOUT if name.endswith("_timeout") else BAD_REQUEST
-            raise ApiError(400, code, f"The field {name!r} must not be negative.")
+            raise ApiError(400, _NEGATIVE[name], f"The field {name!r} must not be negative.")
     for fits, code, error in _rules(DEFAULTS | given):
         if not fits:
             raise ApiError(400, code, error)
@@ -144,6 +165,12 @@ def _rules(settings: dict[str, object]) -> Iterator[tuple[bool, int, str]]:
         not isinstance(load, int | float) or load <= 1,
         BAD_LOAD_FACTOR,
         "The field 'load_factor' must be from 0 to 1.",
+    )
+    yield settings["max_processes"] != 0, _NO_PROCESSES, "'max_processes' must not be 0."
+    yield (
+        settings["max_conns_per_process"] != 0,
+        _NO_CONNECTIONS,
+        "'max_conns_per_process' must not be 0.",
     )
     yield (
         not isinstance(title, str) or not title or not validate_title(title),
@@ -240,7 +267,7 @@ def content_json(machine: Machine, content: StoredContent, user: User) -> dict[s
         "app_role": app_role(machine.state, content, user),
         "public_content_status": "unrestricted",
     }
-    return described | (dict.fromkeys(_ENVIRONMENT) if user.role == "viewer" else {})
+    return described | (dict.fromkeys(ENVIRONMENT) if user.role == "viewer" else {})
 
 
 async def find(request: Request) -> Response:
