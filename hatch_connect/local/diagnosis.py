@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _HELP = "https://docs.posit.co/connect/user/troubleshooting/"
 _INSTALLATION = "python-package-install-failed"
-_MODULE = re.compile(r"ModuleNotFoundError: No module named '([^']+)'")
+_MODULE = re.compile(r"No module named '?([\w.]+)'?$", re.MULTILINE)
 _PORT_TAKEN = "address already in use"
 _KILLED = 9
 

@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 
 _TEND_SECONDS = 1.0
 _AGAIN_SECONDS = 30.0
+_PREPARE_SECONDS = 60.0
+_KEPT_JOBS = 200  # of one piece of content
 _KILLED = 9  # as by SIGKILL
 _OF_ANY_PROGRAM = ("SYSTEMROOT", "SYSTEMDRIVE", "PATHEXT", "COMSPEC")
 
@@ -197,8 +199,12 @@ class Machine:
 
     async def prepare(self, content: StoredContent, bundle: StoredBundle) -> None:
         """Start the process of a bundle as that of the active one; raises StartError."""
-        async with self.visiting(content, bundle, f"/content/{content.guid}"):
-            pass
+        visiting = self.visiting(content, bundle, f"/content/{content.guid}")
+        try:
+            async with asyncio.timeout(_PREPARE_SECONDS), visiting:
+                pass
+        except TimeoutError as error:
+            raise StartError("It takes longer than a minute.", ()) from error
 
     async def _start_process(self, content_id: int, key: Key) -> ContentProcess:
         content, bundle = self.state.content_by_id(content_id), self.state.bundle(key[0])
@@ -274,6 +280,9 @@ class Machine:
         self._keys.pop(job.key, None)
         self._enders.pop(job.key, None)
         self.note(self.state.save_job, replace(job, ended=now(), exit_code=exit_code))
+        with suppress(OperationalError):
+            for key in self.state.forget_jobs(job.content, _KEPT_JOBS):
+                self.logs.remove(key)
 
     def user_of_key(self, key: str) -> User | None:
         """Return whose key it is; that of a process of content acts for the content's owner."""
@@ -333,11 +342,12 @@ class Machine:
         """End processes that nobody uses, and start those that run without a visit."""
         while True:
             await asyncio.sleep(_TEND_SECONDS)
-            for key, process in self.processes.serving().items():
-                self._end_if_idle(key, process)
-            for content in self.state.contents():
-                if wants_process(content) and not content.settings["locked"]:
-                    self._keep_running(content)
+            with suppress(OperationalError):  # of a full disk: it is tried again
+                for key, process in self.processes.serving().items():
+                    self._end_if_idle(key, process)
+                for content in self.state.contents():
+                    if wants_process(content) and not content.settings["locked"]:
+                        self._keep_running(content)
 
     def _end_if_idle(self, key: Key, process: ContentProcess) -> None:
         bundle = self.state.bundle(key[0])

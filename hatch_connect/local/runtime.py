@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TimeoutName: TypeAlias = Literal[
     "connection_timeout", "idle_timeout", "init_timeout", "read_timeout"
 ]
-DEFAULT_SECONDS: dict[TimeoutName, int] = {
+DEFAULT_SECONDS: dict[str, float] = {
     "connection_timeout": 3600,
     "idle_timeout": 5,
     "init_timeout": 60,
@@ -36,7 +36,7 @@ _ELSEWHERE = (
 def seconds(content: StoredContent, name: TimeoutName) -> float | None:
     """Return a time-out of content; None if it is 0, which is for ever."""
     value = content.settings.get(name)
-    return (value if isinstance(value, int) else DEFAULT_SECONDS[name]) or None
+    return (value if isinstance(value, int | float) else DEFAULT_SECONDS[name]) or None
 
 
 def wants_process(content: StoredContent) -> bool:

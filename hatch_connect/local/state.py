@@ -336,6 +336,17 @@ class State:
             (job.key, job.content, _document(job)),
         )
 
+    def forget_jobs(self, content: int, kept: int) -> tuple[str, ...]:
+        """Forget the jobs of content that have ended, but for the newest; return their keys."""
+        rows = self._database.execute(
+            "SELECT key, document FROM job WHERE content = ? ORDER BY rowid DESC LIMIT -1 OFFSET ?",
+            (content, kept),
+        )
+        keys = tuple(key for key, document in rows if json.loads(document)["ended"])
+        for key in keys:
+            self._database.execute("DELETE FROM job WHERE key = ?", (key,))
+        return keys
+
     def deployments(self, content: StoredContent) -> tuple[StoredDeployment, ...]:
         """Return the deployments of content, newest first."""
         query = "SELECT id, document FROM deployment WHERE content = ? ORDER BY rowid DESC"

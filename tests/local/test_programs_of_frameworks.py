@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.connect_content import ASGI_APP, bundle_of
+from support.waiting import until
 
 if TYPE_CHECKING:
     from support.local_api import Api
@@ -36,17 +37,19 @@ def _bundle(app_mode: str, entrypoint: str, **files: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("app_mode", "module", "entrypoint"),
+    ("app_mode", "module", "entrypoint", "tag"),
     [
-        ("python-streamlit", "streamlit", "app.py"),
-        ("python-bokeh", "bokeh", "app"),
-        ("python-panel", "panel", "app.py"),
-        ("jupyter-voila", "voila", "nb.ipynb"),
+        ("python-streamlit", "streamlit", "app.py", "run_streamlit"),
+        ("python-bokeh", "bokeh", "app", "run_bokeh_app"),
+        ("python-panel", "panel", "app.py", "run_panel_app"),
+        ("jupyter-voila", "voila", "nb.ipynb", "run_voila_app"),
     ],
 )
-def test_a_program_of_a_framework(api: Api, app_mode: str, module: str, entrypoint: str) -> None:
+def test_a_program_of_a_framework(
+    api: Api, app_mode: str, module: str, entrypoint: str, tag: str
+) -> None:
     files = {"app__dot__py": b"", "nb__dot__ipynb": b"", f"{module}__dot__py": _PROGRAM}
-    guid = api.create()
+    guid = api.create(idle_timeout=0)
     number = api.upload(guid, _bundle(app_mode, entrypoint, **files))
     api.deploy(guid, number)
 
@@ -59,11 +62,9 @@ def test_a_program_of_a_framework(api: Api, app_mode: str, module: str, entrypoi
     assert any(part.rstrip("/").endswith(f"={prefix}") for part in active["argv"])
     assert any(part.rstrip("/").endswith(f"/_bundle{number}") for part in draft["argv"])
     assert {"CONNECT_CONTENT_GUID", "VIRTUAL_ENV"} <= active["environ"].keys()
-    tags = [job["tag"] for job in api.ask("GET", f"v1/content/{guid}/jobs")]
-    assert tags == ["run_app", "run_app"]
+    assert [job["tag"] for job in api.jobs(guid)] == [tag, tag]
     api.deploy(guid, api.upload(guid, _bundle(app_mode, entrypoint, **files)))
-    ended = [job["end_time"] for job in api.ask("GET", f"v1/content/{guid}/jobs")]
-    assert all(ended)
+    until(lambda: all(job["end_time"] for job in api.jobs(guid)[-2:]))
 
 
 def test_a_framework_that_is_not_installed(api: Api) -> None:

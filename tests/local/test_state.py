@@ -138,6 +138,15 @@ def test_a_log_keeps_its_lines(tmp_path: Path) -> None:
     assert read_log(tmp_path / "none") == ()
 
 
+def test_old_jobs_are_forgotten(kept: State, content: StoredContent) -> None:
+    for key in ("runs", "a", "b", "c"):
+        job = _job(content, key)
+        kept.save_job(job if key == "runs" else replace(job, ended="then"))
+
+    assert kept.forget_jobs(content.id, 2) == ("a",)
+    assert [job.key for job in kept.jobs(content)] == ["c", "b", "runs"]
+
+
 def test_a_name_is_added_once_and_linked(kept: State, content: StoredContent) -> None:
     category = kept.add_name("tag", "Region")
     north = kept.add_name("tag", "North", parent=category.id)

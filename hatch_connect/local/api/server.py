@@ -12,6 +12,7 @@ from hatch_connect.local.api.people import user_json
 from hatch_connect.local.api.requests import SINCE, missing, publisher_of, user_of
 from hatch_connect.local.api.thumbnails import LARGEST_THUMBNAIL
 from hatch_connect.local.machine import machine_of
+from hatch_connect.local.runtime import DEFAULT_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,10 +62,7 @@ _LIMITS: dict[str, float] = {
     "max_processes": 3,
     "max_conns_per_process": 20,
     "load_factor": 0.5,
-    "init_timeout": 60,
-    "idle_timeout": 120,
-    "connection_timeout": 3600,
-    "read_timeout": 3600,
+    **DEFAULT_SECONDS,
     **dict.fromkeys(("cpu_request", "cpu_limit", "memory_request", "memory_limit"), 0),
     **dict.fromkeys(("amd_gpu_limit", "nvidia_gpu_limit"), 0),
     **dict.fromkeys(("min_processes_limit", "max_processes_limit"), 0),
