@@ -72,8 +72,8 @@ def _clean(call: Call, state: Path) -> Result:
 def _prune(call: Call, state: Path) -> Result:
     freed = prune(state)
     what = [counted(number, KINDS[kind]) for kind, number in freed.counts.items()]
-    text = f"Removed {', '.join(what)}." if what else "There was nothing to remove."
-    call.report(Note(text=f"{text} {_size(freed)} were freed in {state}"))
+    text = f"Removed {', '.join(what)}: {_size(freed)} were freed" if what else "Nothing to remove"
+    call.report(Note(text=f"{text} in {state}"))
     removed = {kind: freed.counts.get(kind, 0) for kind in KINDS}
     return Result(facts={"state": str(state), "removed": removed, "freed": freed.size})
 

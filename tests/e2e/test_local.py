@@ -319,7 +319,8 @@ def test_what_is_not_needed_is_removed_and_all_of_it_on_request(
     again = sandbox.connect("local", "--prune", "--json", cwd=page)
 
     assert (pruned.code, pruned.stdout) == (0, ""), pruned.said
-    assert "Removed 1 archive. 2.0 MB were freed in " in pruned.stderr
+    assert "Removed 1 archive: 2.0 MB were freed in " in pruned.stderr
+    assert "Nothing to remove in " in again.stderr
     facts = json.loads(again.stdout)
     assert (facts["state"], facts["freed"], set(facts["removed"].values())) == (str(state), 0, {0})
     kept = sandbox.connect("local", "--reset", cwd=page)

@@ -6,7 +6,10 @@ That no test here finds a traceback in the server's log is part of each.
 from __future__ import annotations
 
 import json
+import re
 import socket
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +18,7 @@ from hypothesis import strategies as st
 from support.connect_content import archive, bundle
 from support.waiting import PATIENCE, until
 
+from hatch_connect.local.api.routes import ROUTES
 from hatch_connect.local.archives import LARGEST_MANIFEST
 from hatch_connect.local.strict_json import parse_json
 
@@ -165,6 +169,32 @@ def test_what_else_is_in_a_form_is_not_kept(api: Api, bundles: str) -> None:
     assert uploaded["size"] == len(_FILE[1])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
+@pytest.mark.parametrize("kind", ["form", "body"])
+def test_an_upload_is_never_in_memory_as_a_whole(api: Api, bundles: str, kind: str) -> None:
+    process = Path("/proc") / str(json.loads((api.server.state / "server.json").read_text())["pid"])
+    (process / "clear_refs").write_text("5")  # the peak begins anew
+    before, size = _peak(process), 150 << 20
+
+    def pieces() -> Iterator[bytes]:
+        if kind == "form":
+            yield b'--B\r\nContent-Disposition: form-data; name="archive"; filename="a"\r\n\r\n'
+        yield from (bytes(1 << 20) for _ in range(size >> 20))
+        if kind == "form":
+            yield b"\r\n--B--\r\n"
+
+    uploaded = api.ask("POST", bundles, content=pieces(), headers=_FORM if kind == "form" else {})
+
+    assert uploaded["size"] == size
+    assert _peak(process) - before < 40 << 20
+    api.ask("DELETE", f"{bundles}/{uploaded['id']}", 204)
+
+
+def _peak(process: Path) -> int:
+    lines = (process / "status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) << 10
+
+
 def test_an_upload_of_content_that_was_removed_meanwhile(api: Api) -> None:
     guid = api.create()
     path = f"v1/content/{guid}/bundles"
@@ -233,35 +263,32 @@ _OBJECTS = st.dictionaries(_FIELDS, _VALUES, max_size=3)
 _BODIES = (_OBJECTS | st.lists(_OBJECTS, max_size=3) | _VALUES).map(
     lambda value: json.dumps(value).encode()
 ) | st.binary(max_size=30)
-_REQUESTS = st.sampled_from(
-    [
-        ("POST", "v1/content"),
-        ("PATCH", "v1/content/{}"),
-        ("PATCH", "v1/content/{}/environment"),
-        ("PUT", "v1/content/{}/environment"),
-        ("POST", "v1/content/{}/deploy"),
-        ("POST", "v1/content/{}/permissions"),
-        ("PUT", "v1/content/{}/vanity"),
-        ("POST", "v1/content/{}/tags"),
-        ("PUT", "v1/content/{}/oauth/integrations/associations"),
-        ("PUT", "v1/content/{}/thumbnail"),
-        ("POST", "v1/content/{}/bundles"),
-        ("POST", "v1/tags"),
-        ("PUT", "__local__/known"),
-    ]
+_ROUTES = [(method, route.path) for route in ROUTES for method in sorted(route.methods or ())]
+_IN_PATHS = st.sampled_from(["1", "2", "0", "x", "9" * 30, "²", "%00", "a%2Fb", "..", "ä"])
+_QUERIES = st.dictionaries(
+    st.sampled_from(["page_number", "page_size", "first", "include", "name", "q", "prefix"]),
+    st.sampled_from(["", "1", "0", "-1", "9" * 30, "true", "x", "\0", "tags,owner"]),
+    max_size=2,
 )
 
 
-def test_any_body(api: Api) -> None:
+def test_any_request(api: Api) -> None:
+    """Whatever is asked of any path: an answer, and no failure."""
     guid = api.create()
+    api.upload(guid)
 
-    @settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=60)
-    @given(_REQUESTS, _BODIES)
-    def ask(request: tuple[str, str], body: bytes) -> None:
-        method, path = request
-        url = f"{api.server.url}/__api__/{path.format(guid)}"
-        answer = api.client.request(method, url, content=body)
+    @settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=80)
+    @given(st.sampled_from(_ROUTES), st.data(), _QUERIES)
+    def ask(route: tuple[str, str], data: st.DataObject, query: dict[str, str]) -> None:
+        method, path = route
+        if "/content/{guid}" in path and method != "DELETE":
+            path = path.replace("{guid}", guid)
+        for name in re.findall(r"\{.*?\}", path):
+            path = path.replace(name, data.draw(_IN_PATHS))
+        body = b"" if method in {"GET", "HEAD"} else data.draw(_BODIES)
+        url = f"{api.server.url}/__api__{path}"
+        answer = api.client.request(method, url, content=body, params=query)
         assert answer.status_code < 500, (method, path, body, answer.text)
-        assert api.client.get(f"{api.server.url}/__api__/v1/content/{guid}").status_code == 200
 
     ask()
+    assert api.ask("GET", f"v1/content/{guid}")["guid"] == guid
