@@ -285,7 +285,7 @@ class _Unpacking:
         elif member.issym() or member.islnk():
             self._claim(name, "link")
             links = self._symbolic if member.issym() else self._hard
-            links[name] = member.linkname if member.issym() else safe_name(member.linkname)
+            links[name] = _target(name, member) if member.issym() else safe_name(member.linkname)
         elif member.issparse():
             raise BundleError(f"{shown(name)} in the archive is a sparse file; pack it whole.")
         else:
@@ -348,9 +348,21 @@ class _Unpacking:
         except (OSError, RuntimeError):  # the latter for a loop, until Python 3.13
             found = None
         if found is None or not found.is_relative_to(self._folder.resolve()):
-            raise BundleError(
-                f"The target of the link {shown(name)} is not in the archive: {shown(target)}."
-            )
+            raise _leads_out(name, target)
+
+
+def _target(name: str, member: tarfile.TarInfo) -> str:
+    """Return where a symbolic link leads, if a link can lead there at all."""
+    target = member.linkname
+    if not target or "\0" in target or posixpath.isabs(target):
+        raise _leads_out(name, target)
+    return target
+
+
+def _leads_out(name: str, target: str) -> BundleError:
+    return BundleError(
+        f"The target of the link {shown(name)} is not in the archive: {shown(target)}."
+    )
 
 
 @contextmanager

@@ -140,6 +140,8 @@ def test_a_safe_name_stays_inside(name: str) -> None:
         ([_member("a", tarfile.SYMTYPE, "../../x")], "is not in the archive"),
         ([_member("a", tarfile.SYMTYPE, "nowhere")], "is not in the archive"),
         ([_member("a", tarfile.SYMTYPE, "a")], "is not in the archive"),
+        ([_member("a", tarfile.SYMTYPE, "")], "is not in the archive: ''"),
+        ([_member("a", tarfile.LNKTYPE, "")], "is not allowed"),
         ([_member("a", tarfile.LNKTYPE, "../x")], "is not allowed"),
         ([_member("a", tarfile.LNKTYPE, "nowhere")], "does not point to a file"),
         (
