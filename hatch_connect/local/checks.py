@@ -42,7 +42,8 @@ _WITHOUT_ENTRYPOINT = frozenset(
         EntrypointKind.NONE,
     }
 )
-_VERSION = re.compile(r"(\d+)\.(\d+)(\.\d+)?\S*")
+_VERSION = re.compile(r"\d{1,9}\.\d{1,9}(\.\d{1,9})?\S{0,50}")
+_LONGEST_REQUIRES = 1000
 _NAME = r"[^\W\d]\w*"
 _OBJECT = re.compile(rf"\w[\w-]*(\.\w[\w-]*)*(:{_NAME}(\.{_NAME})*)?")
 _SCRIPTS = (".py", ".ipynb")
@@ -167,6 +168,8 @@ def _python_version(whole: Mapping[str, object], app_mode: AppMode) -> str | Non
 
 def _requires(whole: Mapping[str, object]) -> str | None:
     requires = _get(whole, "environment.python.requires", str)
+    if requires and len(requires) > _LONGEST_REQUIRES:
+        raise BundleError("manifest.json: environment.python.requires is too long.")
     try:
         SpecifierSet(requires or "")
     except InvalidSpecifier as error:

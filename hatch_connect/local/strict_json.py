@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 
 _LONGEST_NUMBER = 20  # characters: those of the largest number of 64 bits, and its sign
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -39,8 +40,7 @@ def parse_json(content: bytes) -> object:
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        names = [name for name, _value in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        ((twice, _number),) = Counter(name for name, _value in pairs).most_common(1)
         raise ValueError(f"the key {twice[:60]!r} is there twice")
     return made
 

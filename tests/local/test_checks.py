@@ -131,6 +131,8 @@ def test_a_manifest_that_is_no_object(text: bytes) -> None:
         ({"metadata": {"appmode": "python-api"}}, r"metadata\.entrypoint is missing"),
         ({"python": None}, r"python\.version is missing"),
         ({"python": {"version": "latest", "package_manager": _PIP}}, "is not a version"),
+        ({"python": {"version": f"3.{'9' * 5000}", "package_manager": _PIP}}, "is not a version"),
+        ({"environment": {"python": {"requires": f">=3.{'9' * 5000}"}}}, "requires is too long"),
         ({"python": {"version": "3.11.7"}}, r"python\.package_manager\.name is missing"),
         (
             {"python": {"version": "3.11", "package_manager": {**_PIP, "name": "conda"}}},

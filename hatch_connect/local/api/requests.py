@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sqlite3
 from http import HTTPStatus
@@ -175,7 +176,7 @@ async def read_json(request: Request, *, optional: bool = False) -> object:
     if optional and not body:
         return {}
     try:
-        return parse_json(body)
+        return await asyncio.to_thread(parse_json, body)  # a large one takes its time
     except ValueError as error:
         raise ApiError(400, NOT_PARSED, f"The request's body is not JSON: {error}.") from error
 
