@@ -407,12 +407,12 @@ class State:
         self._database.executemany("DELETE FROM named WHERE id = ?", [(one.id,) for one in named])
 
     def accounts(self) -> dict[int, dict[str, Any]]:
-        """Return what is known of users and groups, by their numbers."""
+        """Return what is known of users, groups and tags, by their numbers."""
         rows = self._database.execute("SELECT named, document FROM account")
         return {number: json.loads(document) for number, document in rows}
 
     def save_account(self, named: StoredName, known: Mapping[str, object]) -> None:
-        """Write what is known of a user or a group."""
+        """Write what is known of a user, a group or a tag."""
         self._database.execute(
             "INSERT OR REPLACE INTO account VALUES (?, ?)", (named.id, json.dumps(known))
         )

@@ -273,7 +273,7 @@ def content_json(machine: Machine, content: StoredContent, user: User) -> dict[s
 async def find(request: Request) -> Response:
     """`GET v1/content`: what the user may see of it, all or that of a name and owner."""
     machine, user = machine_of(request), user_of(request)
-    name, owner = (request.query_params.get(key) for key in ("name", "owner_guid"))
+    name, owner = (request.query_params.get(key) or None for key in ("name", "owner_guid"))
     asked = read_include(request)
     return JSONResponse(
         [

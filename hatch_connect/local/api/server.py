@@ -119,6 +119,13 @@ async def user(request: Request) -> Response:
     return JSONResponse(user_json(asking) | more)
 
 
+async def older_user(request: Request) -> Response:
+    """`GET users/current`, `me`: the same with a number, as before there was `v1/user`."""
+    asking = user_of(request)
+    numbers = {one.guid: one.id for one in machine_of(request).state.names("user")}
+    return JSONResponse(user_json(asking) | {"id": numbers.get(asking.guid, 0)})
+
+
 async def limits(_request: Request) -> Response:
     """`GET server_settings/scheduler/{mode}`: defaults; there are no limits, written as 0."""
     return JSONResponse(_LIMITS)
@@ -192,8 +199,8 @@ ROUTES = (
     Route("/v1/server_settings/scheduler", limits, methods=["GET"]),
     Route("/v1/server_settings/scheduler/{mode}", limits, methods=["GET"]),
     Route("/v1/user", user, methods=["GET"]),
-    Route("/users/current", user, methods=["GET"]),
-    Route("/me", user, methods=["GET"]),
+    Route("/users/current", older_user, methods=["GET"]),
+    Route("/me", older_user, methods=["GET"]),
     Route("/v1/environments", environments, methods=["GET"]),
     Route("/v1/environments/{guid}", environment, methods=["GET"]),
 )

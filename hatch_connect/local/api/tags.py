@@ -17,6 +17,7 @@ from hatch_connect.local.api.requests import (
     read_object,
 )
 from hatch_connect.local.machine import machine_of
+from hatch_connect.local.state import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,14 +32,15 @@ _LONGEST = 255
 _FIELDS = ("name", "parent_id")
 
 
-def tag_json(tag: StoredName) -> dict[str, object]:
+def tag_json(state: State, tag: StoredName) -> dict[str, object]:
     """Return a tag as Connect describes one."""
+    known = state.accounts().get(tag.id, {})
     return {
         "id": str(tag.id),
         "name": tag.name,
         "parent_id": str(tag.parent) if tag.parent else None,
-        "created_time": SINCE,
-        "updated_time": SINCE,
+        "created_time": known.get("created", SINCE),
+        "updated_time": known.get("updated", SINCE),
     }
 
 
@@ -48,7 +50,7 @@ def tags_of(state: State, content: StoredContent) -> list[dict[str, object]]:
     found: dict[int, StoredName] = {}
     for tag in state.links(content, "tag"):
         found |= {each.id: each for each in upwards(tag, known)}
-    return [tag_json(found[number]) for number in sorted(found)]
+    return [tag_json(state, found[number]) for number in sorted(found)]
 
 
 def upwards(tag: StoredName | None, known: dict[int, StoredName]) -> Iterator[StoredName]:
@@ -61,7 +63,8 @@ def upwards(tag: StoredName | None, known: dict[int, StoredName]) -> Iterator[St
 async def tags(request: Request) -> Response:
     """`GET v1/tags`, all or those of a name and parent."""
     name, parent = (request.query_params.get(key) for key in ("name", "parent_id"))
-    found = map(tag_json, machine_of(request).state.names("tag"))
+    state = machine_of(request).state
+    found = (tag_json(state, tag) for tag in state.names("tag"))
     return JSONResponse(
         [t for t in found if name in {None, t["name"]} and parent in {None, t["parent_id"]}]
     )
@@ -74,7 +77,9 @@ async def create_tag(request: Request) -> Response:
     given = await read_object(request, _FIELDS)
     name, parent = _name(given.get("name")), _parent(state, given.get("parent_id"))
     _check_free(state, name, parent)
-    return JSONResponse(tag_json(state.add_name("tag", name, parent=parent)))
+    created = state.add_name("tag", name, parent=parent)
+    state.save_account(created, dict.fromkeys(("created", "updated"), now()))
+    return JSONResponse(tag_json(state, created))
 
 
 async def change_tag(request: Request) -> Response:
@@ -93,7 +98,8 @@ async def change_tag(request: Request) -> Response:
     if (name, parent) != (changed.name, changed.parent):
         _check_free(state, name, parent)
     state.change_name(changed, name, parent=parent)
-    return JSONResponse(tag_json(replace(changed, name=name, parent=parent)))
+    state.save_account(changed, state.accounts().get(changed.id, {}) | {"updated": now()})
+    return JSONResponse(tag_json(state, replace(changed, name=name, parent=parent)))
 
 
 async def delete_tag(request: Request) -> Response:
@@ -127,7 +133,7 @@ def _check_free(state: State, name: str, parent: int) -> None:
 
 async def tag(request: Request) -> Response:
     """`GET v1/tags/{id}`: an id, or the names on the way to it, joined by commas."""
-    return JSONResponse(tag_json(tag_of(request)))
+    return JSONResponse(tag_json(machine_of(request).state, tag_of(request)))
 
 
 def tag_of(request: Request) -> StoredName:
