@@ -47,7 +47,7 @@ _NEEDED = (
 READY = "ready"
 BUSY = 75  # the exit code of a server process that finds another one on its state
 _LOG = "server.log"
-_SETTLE_SECONDS = 15.0  # for a server that is just starting, or just stopping
+_SETTLE_SECONDS = 30.0  # for a server that is just starting, or just stopping
 _STOP_SECONDS = 20.0
 _LOG_TAIL = 2000
 
@@ -68,14 +68,15 @@ def running(state: Path, *, environ: Mapping[str, str], report: Report) -> Itera
     while (lease := _lease(state)) is None:
         if time.monotonic() > deadline:
             raise HatchConnectError(
-                f"The local server in {state} does not respond, and does not stop either."
+                f"The local server in {state} does not respond, and does not stop either.",
+                hint=f"End its process, {process_of(state)}, and try again.",
             )
-        if process is None or process.poll() is not None:
+        if is_served(state):  # it is starting, or ending
+            time.sleep(0.05)
+        else:
             with usable(state):
                 process = _spawn(state, environ)
             process = process if _is_ready(process, state) else None
-        else:
-            time.sleep(0.02)
     server = lease.server
     report(Detail(text=f"The local server is running at {server.url}"))
     if lease.version != __version__:
