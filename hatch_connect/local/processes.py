@@ -30,6 +30,7 @@ _RUNNER = Path(__file__).parent / "runner"
 _LEASH = Path(__file__).parent / "leash.py"
 _GRACE_SECONDS = 3.0
 _FINISH_SECONDS = 5.0
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,12 +301,23 @@ class ContentProcess:
 
     async def _read(self) -> None:
         try:
+            ending = asyncio.create_task(self._end_what_is_left())
             await asyncio.gather(self._read_one("stdout"), self._read_one("stderr"))
+            ending.cancel()
             code = await self._process.wait()
             if not self._asked_to_end:
                 self.failure = f"Its process ended with exit code {code}."
         finally:
             self._ready.set()
+
+    async def _end_what_is_left(self) -> None:
+        """End what it has started and left behind, which keeps its output open.
+
+        Until that is closed, asyncio does not tell of its end.
+        """
+        while self.alive:  # noqa: ASYNC110 - there is no event
+            await asyncio.sleep(_LOOK_SECONDS)
+        _signal_group(self._process, "SIGKILL")
 
     async def _read_one(self, source: Literal["stdout", "stderr"]) -> None:
         stream = self._process.stdout if source == "stdout" else self._process.stderr

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
-from support.connect_content import ANSWERS, bundle
+from support.connect_content import ANSWERS, ASGI_APP, bundle
 from support.waiting import PATIENCE, until
 from websockets.exceptions import ConnectionClosed
 
@@ -248,9 +248,22 @@ def test_a_visit_in_the_middle_of_an_activation_is_answered(api: Api) -> None:
     second = api.upload(guid, bundle({"app.py": _SLOW + ANSWERS % b"second"}))
     with _visiting(api, guid) as seen:
         until(lambda: "first" in seen)
-        assert api.deploy(guid, second)["code"] == 0
+        task = api.deploy(guid, second)
         until(lambda: "second" in seen)
-    assert seen.index("second") >= seen.count("first") - 2  # what was under way in two threads
+    assert task["code"] == 0
+    assert "Starting its process before it takes over" in task["output"]
+    (before,) = (job for job in api.jobs(guid) if job["bundle_id"] != second)
+    until(lambda: api.ask("GET", f"v1/content/{guid}/jobs/{before['key']}")["end_time"])
+
+
+def test_what_a_process_leaves_behind_ends_with_it(api: Api) -> None:
+    leaving = b"import subprocess; subprocess.Popen(['sleep', '3600'])\n"
+    guid = api.ship(bundle({"app.py": leaving + ASGI_APP}))
+    assert api.visit(guid, "die").status_code == 502
+
+    until(lambda: _has_ended(api, guid))
+
+    assert api.jobs(guid)[0]["exit_code"] == 7
 
 
 def test_a_bundle_that_does_not_start_takes_over_nevertheless(api: Api) -> None:

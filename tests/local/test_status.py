@@ -142,6 +142,12 @@ def test_the_state_of_content(state: Path) -> None:
         unusable = api.upload(mended, b"no archive")
         assert api.deploy(mended, unusable)["code"] == 1
 
+        died = api.ship()
+        api.visit(died, "die")
+        until(lambda: api.jobs(died)[0]["end_time"])
+
+    assert _status(state, died).state == "failed"
+    assert _status(state, died).failed == "Its process ended with exit code 7."
     assert _status(state, never).state == "never deployed"
     assert _status(state, draft).state == "never deployed"
     assert _status(state, draft).draft == int(number)
