@@ -34,6 +34,11 @@ def no_space(state: Path) -> DiskError:
     )
 
 
+def is_full(state: Path) -> bool:
+    """Return whether hardly anything can be written."""
+    return shutil.disk_usage(state).free < _LITTLE
+
+
 def tells_no_space(line: str) -> bool:
     """Return whether a line of a program's output says that the disk is full."""
     return _NO_SPACE in line
@@ -60,7 +65,7 @@ def disk_error(error: BaseException, state: Path) -> DiskError | None:
 def _of_database(error: sqlite3.OperationalError, state: Path) -> DiskError | None:
     name: str = getattr(error, "sqlite_errorname", "")
     failed = name.startswith("SQLITE_IOERR")
-    if name == "SQLITE_FULL" or (failed and shutil.disk_usage(state).free < _LITTLE):
+    if name == "SQLITE_FULL" or (failed and is_full(state)):
         return no_space(state)
     if failed or name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")):
         return DiskError(f"The state in {state} cannot be written: {error}.")

@@ -177,5 +177,13 @@ def save_url(folder: Path, url: str, content_origin: str) -> None:
 def _note(folder: Path, known: dict[str, object]) -> None:
     path = folder / "server.json"
     fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps({**known, "pid": os.getpid()}), encoding="utf-8")
-    fresh.replace(path)
+    text = json.dumps({**known, "pid": os.getpid()})
+    with usable(folder):
+        try:
+            fresh.write_text(text, encoding="utf-8")
+            fresh.replace(path)
+        except OSError:  # on a full disk what is there can still be written over
+            fresh.unlink(missing_ok=True)
+            with path.open("r+", encoding="utf-8") as file:
+                file.write(text)
+                file.truncate()

@@ -68,17 +68,22 @@ def prune(state: Path) -> Freed:
     with usable(state):
         database = State(state)
         try:
+            # Once more after it, since the database cannot be changed on a full disk.
+            _remove_others(state, database, freed)
             database.forget_gone()
-            needed = _needed(database)
+            _remove_others(state, database, freed)
         finally:
             database.close()
-        for folder, names in needed.items():
-            for path in _in(state / folder):
-                if path.name not in names:
-                    freed.remove(path, folder)
-        for path in _in(state / _REMOVING):
-            freed.remove(path, "environments")
     return freed
+
+
+def _remove_others(state: Path, database: State, freed: Freed) -> None:
+    for folder, names in _needed(database).items():
+        for path in _in(state / folder):
+            if path.name not in names:
+                freed.remove(path, folder)
+    for path in _in(state / _REMOVING):
+        freed.remove(path, "environments")
 
 
 def reset(state: Path) -> Freed:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from hatch_connect import __version__
 from hatch_connect.errors import HatchConnectError, UsageError
 from hatch_connect.events import Detail, Note, Warned
-from hatch_connect.local.disk import usable
+from hatch_connect.local.disk import is_full, no_space, usable
 from hatch_connect.local.folder import (
     ENDS,
     VERSION,
@@ -248,6 +248,8 @@ def _is_ready(process: subprocess.Popen[str], state: Path) -> bool:
     if process.wait() == BUSY:
         return False
     log = (state / _LOG).read_text(encoding="utf-8", errors="replace")[-_LOG_TAIL:].strip()
+    if not log and is_full(state):  # its log could not be written either
+        raise no_space(state)
     raise HatchConnectError(
         f"The local server did not start (exit code {process.returncode}).\n{log}".strip(),
         hint=f"Full log: {state / _LOG}",

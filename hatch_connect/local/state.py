@@ -206,7 +206,8 @@ class State:
         if there.fetchone() and version < 1:
             self._database.executescript(_TO_1)
         self._database.executescript(_SCHEMA)
-        self._database.execute(f"PRAGMA user_version = {max(version, _VERSION)}")
+        if version < _VERSION:
+            self._database.execute(f"PRAGMA user_version = {_VERSION}")
 
     def close(self) -> None:
         """Close the file."""

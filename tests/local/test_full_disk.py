@@ -6,6 +6,7 @@ The disk is a small file system in memory, which only an administrator can mount
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -17,6 +18,9 @@ from support.connect_content import bundle, bundle_of
 from support.local_api import Api, asking
 
 from hatch_connect.events import silent
+from hatch_connect.local.disk import DiskError
+from hatch_connect.local.folder import exclusive
+from hatch_connect.local.pruning import prune
 from hatch_connect.local.start import running
 
 if TYPE_CHECKING:
@@ -31,18 +35,23 @@ _NO_SPACE = "No space left in {}.\nFree some: `hatch-connect local --prune`"
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     disk = tmp_path_factory.mktemp("disk")
     mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("no file system can be mounted here")
     try:
-        with running(disk / "state", environ=os.environ, report=silent) as server:
-            with asking(server) as api:
-                yield api
-            assert "Traceback" not in (disk / "state" / "server.log").read_text()
+        yield disk
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.fixture(scope="module")
+def api(disk: Path) -> Iterator[Api]:
+    with running(disk / "state", environ=os.environ, report=silent) as server:
+        with asking(server) as api:
+            yield api
+        assert "Traceback" not in (disk / "state" / "server.log").read_text()
 
 
 @contextmanager
@@ -137,3 +146,22 @@ def test_what_is_active_goes_on(api: Api) -> None:
     api.ask("PATCH", f"v1/content/{fresh}/environment", json=variables)
     assert api.deploy(page, number)["code"] == 0
     assert api.visit(program).status_code == 200
+
+
+def test_a_full_disk_is_said_at_the_start_and_can_be_pruned(disk: Path) -> None:
+    state = disk / "another"
+    with running(state, environ=os.environ, report=silent) as server, asking(server) as api:
+        guid = api.ship(_page({}))
+    (state / "bundles" / "99.tar.gz").write_bytes(bytes(3 * _MIB))
+
+    with _full(state):
+        message = re.escape(_NO_SPACE.format(state))
+        with (
+            pytest.raises(DiskError, match=message),
+            running(state, environ=os.environ, report=silent),
+        ):
+            pytest.fail("it cannot run")
+        with exclusive(state):
+            assert prune(state).counts == {"bundles": 1}
+        with running(state, environ=os.environ, report=silent) as server, asking(server) as api:
+            assert api.visit(guid).text == "hello"
