@@ -180,6 +180,33 @@ def test_versions_are_activated_and_deleted(api: Api, dashboard: Dashboard, guid
     assert "The active bundle cannot be deleted." in words(refused.one("main"))
 
 
+def test_versions_tell_where_they_come_from(api: Api, dashboard: Dashboard) -> None:
+    guid = api.create()
+    commit = "09d04a279c26f42d57ff93e14d959f6c5eb0525b-dirty"
+    metadata = {"source_commit": commit, "source_branch": HOSTILE, "source": "git", "note": "mine"}
+    form = {"metadata": json.dumps({**metadata, "hatch_connect_verify": "true"})}
+    files = {"archive": ("bundle.tar.gz", bundle())}
+    api.ask("POST", f"v1/content/{guid}/bundles", data=form, files=files)
+    ((_number, _time, size, _python, source, _actions),) = rows(
+        dashboard.get(f"/apps/{guid}/versions")
+    )
+    shown = HOSTILE.replace("\u202e", "[U+202E]")
+    assert source == f"commit 09d04a279c-dirtybranch {shown}note mine"
+    assert size.endswith(("kB", "Bytes"))
+
+
+def test_a_bug_of_ours_has_a_page_and_does_not_spread(
+    api: Api, dashboard: Dashboard, guid: str
+) -> None:
+    task = api.deploy(guid, api.upload(guid, b"no archive"))
+    log = api.server.state / "logs" / f"{task['id']}.jsonl"
+    log.unlink()
+    log.mkdir()  # as no program does
+    page = dashboard.get(f"/apps/{guid}/logs/{task['id']}", 500)
+    assert page.one("h1").text == "Something went wrong"
+    dashboard.get(f"/apps/{guid}/versions")
+
+
 def test_content_is_deleted_after_a_question(api: Api, dashboard: Dashboard, guid: str) -> None:
     question = dashboard.get(f"/apps/{guid}/delete")
     page = dashboard.press(question, "Delete")

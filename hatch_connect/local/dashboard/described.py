@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from hatch_connect.local.access import app_role, may_edit, may_view
 from hatch_connect.local.modes import KNOWN, MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from hatch_connect.local.logs import LogEntry
     from hatch_connect.local.machine import Machine
@@ -33,7 +34,15 @@ _ACCESS = {
     "logged_in": "Anyone who is signed in may see it.",
     "acl": "Only its owner and those who are listed may see it.",
 }
-_NOT_SOURCE = ("archive_md5", "archive_sha1")
+_SOURCES = {
+    "source_commit": "commit",
+    "source_branch": "branch",
+    "source_repo": "repository",
+    "hatch_connect_preview": "preview of",
+    "hatch_connect_from_server": "promoted from",
+}
+_NO_SOURCE = ("archive_", "hatch_connect_", "source")
+_COMMIT = re.compile(r"^([0-9a-f]{10})[0-9a-f]{30}(?=$|-)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +124,14 @@ def logs_of(machine: Machine, content: StoredContent) -> list[Log]:
     ]
     # Times are whole seconds: what goes on is newer than what has ended.
     return sorted(found, key=lambda log: (log.started, log.live, log.ended or ""), reverse=True)
+
+
+def newest(logs: Iterable[Log]) -> Log | None:
+    """Return the newest log; what was installed is in that of the deployment, too."""
+    found = list(logs)
+    return next((log for log in found if log.name != _JOBS["python_restore"]), None) or next(
+        iter(found), None
+    )
 
 
 def with_entries(machine: Machine, log: Log, most: int = LINES) -> Log:
@@ -199,9 +216,15 @@ def versions_of(machine: Machine, content: StoredContent) -> Iterator[Version]:
 
 
 def _source(bundle: StoredBundle) -> tuple[tuple[str, str], ...]:
-    """Return what the client noted of where a bundle comes from."""
-    given = {key: value for key, value in bundle.metadata.items() if key not in _NOT_SOURCE}
-    return tuple((key.removeprefix("source_"), value) for key, value in given.items() if value)
+    """Return what the client noted of where a bundle comes from: what we know first."""
+    noted = {key: value for key, value in bundle.metadata.items() if value}
+    known = [(label, noted[key]) for key, label in _SOURCES.items() if key in noted]
+    others = [
+        (key, value)
+        for key, value in noted.items()
+        if key not in _SOURCES and not key.startswith(_NO_SOURCE)
+    ]
+    return tuple((label, _COMMIT.sub(r"\1", value)) for label, value in (*known, *others))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

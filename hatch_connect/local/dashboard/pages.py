@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from hatch_connect.local.dashboard.described import (
     describe,
     listed,
     logs_of,
+    newest,
     path_of,
     people_of,
     versions_of,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from hatch_connect.local.users import User
 
 _LONG = 18  # digits of a number that SQLite cannot hold
+_MOST_LOGS = 100  # of a list
 _TABS = ("Content", "Versions", "Settings", "Variables", "Access", "Logs")
 _ACTS = frozenset(
     (
@@ -215,8 +218,9 @@ def _failure(found: Viewed) -> _Failure | None:
     if not reason:
         return None
     logs = logs_of(machine, found.content)
-    log = next((log for log in logs if log.error == reason), None)
-    log = log or next((log for log in logs if not log.deploys), None)
+    # A deployment has failed with what failed in it, and its log is the longer one.
+    likely = sorted(logs, key=lambda log: (log.error != reason, not log.deploys))
+    log = next((log for log in likely if log.error == reason or not log.deploys), None)
     deployed = log is None or log.deploys
     return _Failure(
         title="The last deployment failed." if deployed else "The content does not run.",
@@ -300,12 +304,20 @@ async def logs(request: Request) -> Response:
     found = viewed(request, editing=True)
     listed = logs_of(found.machine, found.content)
     key = request.path_params.get("key")
-    chosen = next((log for log in listed if key in {None, log.key}), None)
-    if chosen is None and key is not None:
+    first = newest(listed)
+    chosen = next((log for log in listed if log.key == key), None) if key else first
+    if chosen is None and key:
         raise HTTPException(404, "There is no such log.")
     shown = await asyncio.to_thread(with_entries, found.machine, chosen) if chosen else None
-    newest = bool(listed) and chosen == listed[0]
-    return _show_tab(request, found, "Logs", jobs=listed, chosen=shown, newest=newest)
+    return _show_tab(
+        request,
+        found,
+        "Logs",
+        jobs=listed[:_MOST_LOGS],
+        left_out=len(listed[_MOST_LOGS:]),
+        chosen=shown,
+        is_newest=chosen == first,
+    )
 
 
 async def thumbnail(request: Request) -> Response:
@@ -330,7 +342,7 @@ async def server(request: Request) -> Response:
         size=await asyncio.to_thread(_size, machine.environments.folder),
         pythons=await machine.pythons(),
         quarto=await machine.quarto_version(),
-        key_file=machine.setup.folder / "api-key",
+        key_file=shlex.quote(str(machine.setup.folder / "api-key")),
         people=list(machine.users),
         users_file=machine.setup.users.file,
     )
