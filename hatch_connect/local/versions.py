@@ -87,6 +87,7 @@ _CONTENT = ("/v1/content", "/v1/content/{guid}")
 _BUNDLES = ("/v1/content/{guid}/bundles", "/v1/content/{guid}/bundles/{id}")
 _JOBS = ("/v1/content/{guid}/jobs", "/v1/content/{guid}/jobs/{key}")
 _LOCKED = ("locked", "locked_message")
+_BOTH: tuple[Kind, ...] = ("field", "answer")
 
 ADDITIONS: tuple[Addition, ...] = (
     Addition(since=Release(2022, 10), kind="path", paths=_JOBS[:1], source="connectapi"),
@@ -199,6 +200,21 @@ ADDITIONS: tuple[Addition, ...] = (
         names=("several integrations",),
         source="connectapi, posit-sdk",
     ),
+    # Of content, the newest recorded answer has these, and not those of 2026.01 below.
+    Addition(
+        since=Release(2025, 9),
+        kind="field",
+        names=("default_environment_guid",),
+        paths=_CONTENT,
+        source="connectapi",
+    ),
+    Addition(
+        since=Release(2025, 9),
+        kind="answer",
+        names=("default_environment_guid", "environment_guid", "public_content_status"),
+        paths=_CONTENT,
+        source="connectapi",
+    ),
     Addition(
         since=Release(2025, 10), kind="app mode", names=("python-panel",), source="rsconnect-python"
     ),
@@ -213,6 +229,16 @@ ADDITIONS: tuple[Addition, ...] = (
         kind="path",
         paths=("/v1/content/{guid}/lockfile",),
         source="posit-sdk",
+    ),
+    *(
+        Addition(
+            since=Release(2026, 1),
+            kind=kind,
+            names=("metrics_collection_enabled", "notify_on_share", "otel_enabled"),
+            paths=_CONTENT,
+            source="Connect's API reference",
+        )
+        for kind in _BOTH
     ),
     Addition(
         since=Release(2026, 4),

@@ -129,7 +129,7 @@ def test_fields_that_it_does_not_know(oldest: Api) -> None:
     guid = oldest.create()
     number = oldest.upload(guid)
 
-    for fields in ({"locked": True}, {"content_category": "mcp"}):
+    for fields in ({"locked": True}, {"content_category": "mcp"}, {"otel_enabled": True}):
         assert oldest.refused("PATCH", f"v1/content/{guid}", json=fields) == (400, 121)
     given = {"bundle_id": number, "activate": False}
     assert oldest.refused("POST", f"v1/content/{guid}/deploy", json=given) == (400, 121)
@@ -149,7 +149,7 @@ def test_fields_that_it_does_not_tell(oldest: Api) -> None:
     (kept,) = oldest.ask("GET", f"v1/content/{guid}/bundles")
 
     assert content == listed
-    assert "locked" not in content
+    assert content.keys().isdisjoint(("locked", "otel_enabled", "environment_guid"))
     assert content["bundle_id"] == kept["id"]
     assert "active" not in kept
     assert oldest.visit(guid).status_code == 200
