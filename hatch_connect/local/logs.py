@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from collections import deque
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 Source: TypeAlias = Literal["stdout", "stderr"]
 _TAIL = 50
+_TAIL_WIDTH = 10_000  # characters
 _AT_ONCE = 1000  # lines
 
 
@@ -49,7 +51,7 @@ class JobLog:
     def write(self, source: Source, line: str) -> str:
         """Add one line, and return it as it may be shown."""
         line = self._hide(line)
-        self._tail.append(line)
+        self._tail.append(line[:_TAIL_WIDTH])
         entry = LogEntry(source=source, timestamp=now(), data=line)
         with suppress(OSError):
             self._file.write(json.dumps(asdict(entry)) + "\n")
@@ -101,9 +103,25 @@ class Logs:
         log = self._open[key] = JobLog(self.path(key), hide)
         return log
 
-    def read(self, key: str, first: int = 0) -> tuple[LogEntry, ...]:
-        """Return what was written from line `first` on; nothing if the file is gone."""
-        return read_log(self.path(key), first)
+    def read(self, key: str, first: int = 0, *, last: int | None = None) -> tuple[LogEntry, ...]:
+        """Return what was written from line `first` on, or the `last` lines of that."""
+        return read_log(self.path(key), first, last=last)
+
+    def each(self, key: str) -> Iterator[LogEntry]:
+        """Yield what was written so far, however much it is."""
+        with (
+            suppress(FileNotFoundError),
+            self.path(key).open(encoding="utf-8", errors="replace") as file,
+        ):
+            yield from _entries(file)
+
+    def count(self, key: str) -> int:
+        """Return how many lines were written."""
+        try:
+            with self.path(key).open("rb") as file:
+                return sum(1 for _line in file)
+        except FileNotFoundError:
+            return 0
 
     async def follow(self, key: str, first: int = 0) -> AsyncIterator[LogEntry]:
         """Yield the entries of a log from line `first` on, as they come, until it is closed."""
@@ -133,11 +151,16 @@ class Logs:
         self.path(key).unlink(missing_ok=True)
 
 
-def read_log(path: Path, first: int = 0) -> tuple[LogEntry, ...]:
-    """Return what a job wrote from line `first` on; nothing if its file is gone."""
+def read_log(path: Path, first: int = 0, *, last: int | None = None) -> tuple[LogEntry, ...]:
+    """Return what was written from line `first` on, or the `last` lines of that.
+
+    That is nothing if the file is gone.
+    """
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
-            return tuple(_entries(islice(file, first, None)))
+            lines = islice(file, min(first, sys.maxsize), None)
+            kept = lines if last is None else deque(lines, min(last, sys.maxsize))
+            return tuple(_entries(kept))
     except FileNotFoundError:
         return ()
 

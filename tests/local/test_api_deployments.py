@@ -153,6 +153,7 @@ def test_the_log_is_polled_for_news(api: Api) -> None:
     rest = api.ask("GET", f"{path}?first=1&wait=20")
 
     assert rest["output"] == whole["output"][1:]
+    assert api.ask("GET", f"{path}?first={10**9}") == {**whole, "output": []}
     assert time.monotonic() - began < 20  # it does not wait
     assert api.refused("GET", "v1/tasks/none") == (404, 141)
     assert api.refused("GET", f"{path}?first=-1")[0] == 400

@@ -91,6 +91,8 @@ def test_a_log_is_followed_to_its_end(api: Api) -> None:
     assert "visited /second" in seen
     log = api.ask("GET", f"v1/content/{guid}/jobs/{job['key']}/log")["entries"]
     assert seen == [entry["data"] for entry in log]
+    path = f"v1/content/{guid}/jobs/{job['key']}/log"
+    assert api.ask("GET", path, params={"maxLogLines": 2})["entries"] == log[-2:]
 
 
 def test_a_log_is_downloaded(api: Api) -> None:

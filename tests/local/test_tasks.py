@@ -128,6 +128,9 @@ def test_half_a_line_of_a_killed_server_is_left_out(tmp_path: Path) -> None:
         file.write('{"source": "stdo')
 
     assert [entry.data for entry in logs.read("k")] == ["whole"]
+    assert [entry.data for entry in logs.each("k")] == ["whole"]
+    assert logs.read("k", 10**30, last=10**30) == ()
+    assert (logs.count("k"), logs.count("none")) == (2, 0)
 
 
 @pytest.mark.parametrize(

@@ -88,16 +88,16 @@ async def task(request: Request) -> Response:
         finished = found.finished
     else:
         finished = found.ended is not None
-    lines = [entry.data for entry in machine.logs.read(found.id)]
+    lines = [entry.data for entry in machine.logs.read(found.id, first)]
     return JSONResponse(
         {
             "id": found.id,
-            "output": lines[first:],
+            "output": lines,
             "result": None,
             "finished": finished,
             "code": found.code or 0,
             "error": found.error,
-            "last": len(lines),
+            "last": first + len(lines) if lines else machine.logs.count(found.id),
         }
     )
 

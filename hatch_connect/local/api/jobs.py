@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from hatch_connect.local.api.requests import ApiError, content_of, job_of, read_number
@@ -62,8 +62,8 @@ async def log(request: Request) -> Response:
     """`GET .../jobs/{key}/log`: the last 5,000 lines, or `maxLogLines`."""
     found = job_of(request, content_of(request, editing=True))
     most = read_number(request, "maxLogLines") or _LOG_LINES
-    entries = machine_of(request).logs.read(found.key)
-    return JSONResponse({"entries": [asdict(entry) for entry in entries[-most:]]})
+    entries = machine_of(request).logs.read(found.key, last=most)
+    return JSONResponse({"entries": [asdict(entry) for entry in entries]})
 
 
 async def tail(request: Request) -> Response:
@@ -81,12 +81,13 @@ async def _lines(machine: Machine, found: StoredJob) -> AsyncIterator[str]:
 async def download(request: Request) -> Response:
     """`GET .../jobs/{key}/download`: the log as a text file, of the name `filename`."""
     found = job_of(request, content_of(request, editing=True))
-    entries = machine_of(request).logs.read(found.key)
+    entries = machine_of(request).logs.each(found.key)
     name = request.query_params.get("filename") or f"{found.key}.log"
     # Of a name that is not plain, HTTP could make something else.
     plain = re.sub(r"[^A-Za-z0-9_. -]", "_", name)
-    return PlainTextResponse(
-        "".join(f"{entry.data}\n" for entry in entries),
+    return StreamingResponse(
+        (f"{entry.data}\n" for entry in entries),
+        media_type="text/plain",
         headers={"Content-Disposition": f'attachment; filename="{plain}"'},
     )
 
@@ -94,7 +95,7 @@ async def download(request: Request) -> Response:
 async def error(request: Request) -> Response:
     """`GET .../jobs/{key}/error`: why it failed, if that can be said for sure."""
     found = job_of(request, content_of(request, editing=True))
-    entries = machine_of(request).logs.read(found.key)[-_DIAGNOSED_LINES:]
+    entries = machine_of(request).logs.read(found.key, last=_DIAGNOSED_LINES)
     said = diagnosis(found, [entry.data for entry in entries])
     return JSONResponse(asdict(said)) if said else Response(status_code=204)
 

@@ -136,8 +136,8 @@ def newest(logs: Iterable[Log]) -> Log | None:
 
 def with_entries(machine: Machine, log: Log, most: int = LINES) -> Log:
     """Return a log with its last lines."""
-    entries = machine.logs.read(log.key)
-    return replace(log, entries=entries[-most:], total=len(entries))
+    entries = machine.logs.read(log.key, last=most)
+    return replace(log, entries=entries, total=machine.logs.count(log.key))
 
 
 def _of_job(content: StoredContent, job: StoredJob) -> Log:
