@@ -20,7 +20,13 @@ from hatch_connect.bundle.manifest import (
     ManifestPython,
 )
 from hatch_connect.errors import BundleError, shortened
-from hatch_connect.local.archives import LARGEST_MANIFEST, manifest_too_large, safe_name, shown
+from hatch_connect.local.archives import (
+    LARGEST_MANIFEST,
+    MOST_NAMES,
+    manifest_too_large,
+    safe_name,
+    shown,
+)
 from hatch_connect.local.modes import KNOWN, MODES
 from hatch_connect.local.strict_json import parse_json
 from hatch_connect.project.content_kind import EntrypointKind
@@ -44,6 +50,7 @@ _WITHOUT_ENTRYPOINT = frozenset(
 )
 _VERSION = re.compile(r"\d{1,9}\.\d{1,9}(\.\d{1,9})?\S{0,50}")
 _LONGEST_REQUIRES = 1000
+_MOST_OBJECTS = 3 * MOST_NAMES
 _NAME = r"[^\W\d]\w*"
 _OBJECT = re.compile(rf"\w[\w-]*(\.\w[\w-]*)*(:{_NAME}(\.{_NAME})*)?")
 _SCRIPTS = (".py", ".ipynb")
@@ -77,6 +84,9 @@ def parse_manifest(text: bytes) -> Manifest:
     It is stricter than a reader of bundles that only passes a manifest on, and takes no default for
     what must be there.
     """
+    # Each takes many times the memory of its two bytes.
+    if text.count(b"[") + text.count(b"{") > _MOST_OBJECTS:
+        raise BundleError(f"manifest.json has more than {_MOST_OBJECTS:,} objects and arrays.")
     try:
         whole = parse_json(text)
     except ValueError as error:

@@ -220,6 +220,11 @@ def test_an_entrypoint_that_no_file_can_have(tmp_path: Path, app_mode: str, name
     assert len(str(caught.value)) < 300
 
 
+def test_a_manifest_does_not_take_any_memory() -> None:
+    with pytest.raises(BundleError, match="has more than 300,000 objects and arrays"):
+        parse_manifest(b"[" + b"[]," * 300_000 + b"[]]")
+
+
 @given(_manifests)
 def test_whatever_a_bundle_holds_is_an_error_of_ours(whole: dict[str, Any]) -> None:
     with TemporaryDirectory() as name:
