@@ -223,7 +223,8 @@ _BEHAVIOURS = {
     "environment management": "a manifest may turn off environment management",
     "include for one": "`include` in requests for a single piece of content; it is ignored before",
     "python requires": "`environment.python.requires` of a manifest; it is ignored before",
-    "draft URL": "drafts can be visited",
+    "draft URL": "drafts can be visited; 2025.06 has drafts, and answers 500, so that"
+    " `rsconnect deploy` needs `--no-verify` there, as on a real server",
     "several integrations": "content can have more than one OAuth integration",
     "bundle metadata": "uploads as a form, with metadata",
 }
