@@ -17,7 +17,7 @@ from hatch_connect.local.pages import locked, not_started, page
 from hatch_connect.local.processes import StartError
 from hatch_connect.local.runtime import Connection, QuietError
 from hatch_connect.local.tasks import until_first
-from hatch_connect.local.visits import find_target, log_for, request_headers, sets_our_cookie
+from hatch_connect.local.visits import cookie_of, find_target, log_for, request_headers
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
@@ -109,8 +109,8 @@ async def _open(socket: WebSocket, target: ContentTarget, port: int) -> ClientCo
 
 async def _accept(socket: WebSocket, content: ClientConnection) -> None:
     answered = content.response.headers.get_all("set-cookie") if content.response else ()
-    cookies = [(b"set-cookie", value.encode("latin-1")) for value in answered]
-    theirs = [one for one in cookies if not sets_our_cookie(*one)]
+    cookies = [(b"set-cookie", cookie_of(value.encode("latin-1"), socket)) for value in answered]
+    theirs = [(name, value) for name, value in cookies if value is not None]
     await socket.accept(subprotocol=content.subprotocol, headers=theirs)
 
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 _TICKET = "__ticket__"
 _HOST_ONLY = "__Host-"
 _FRAMES = ("iframe", "frame")
+_IN_FRAME = "SameSite=None; Secure; Partitioned"
 
 
 def visit_url(
@@ -60,6 +61,14 @@ def visit_url(
 
 def _ticket(machine: Machine, guid: str, user: User | None) -> str:
     return machine.tickets.issue(Ticket(content=guid, user=user.guid if user else None))
+
+
+def draft_of(visit: HTTPConnection) -> int | None:
+    """Return the number of the bundle that a visit names, which need not be the active one."""
+    first = visit.path_params.get("path", "").partition("/")[0]
+    number = first.removeprefix("_bundle")
+    named = number != first and number.isascii() and number.isdigit()
+    return int(number[:18]) if named else None
 
 
 def visitor_of(visit: HTTPConnection) -> User | None:
@@ -138,8 +147,8 @@ class AtContent:
         if scope["type"] == "websocket" and not _is_from(visit, machine.setup.content_origin):
             # Browsers let any page open a WebSocket to this machine.
             return page("Connections from this page are not allowed", "", status=403)
-        user = machine.user_of_key(key) if key else _by_cookie(visit)
-        scope["visitor"] = user
+        user, scope["framed"] = _by_cookie(visit)
+        scope["visitor"] = user = machine.user_of_key(key) if key else user
         if _may_visit(visit, user) is not False:
             return None
         return private(_stranger(visit.path_params["guid"]) if user is None else _refused(user))
@@ -151,7 +160,7 @@ def _may_visit(visit: HTTPConnection, user: User | None) -> bool | None:
     content = state.content(visit.path_params["guid"])
     if content is None:
         return None
-    if visit.path_params.get("path", "").startswith("_bundle"):
+    if draft_of(visit) is not None:
         return user is not None and may_edit(state, content, user)
     return may_view(state, content, user)
 
@@ -173,16 +182,13 @@ def _redeemed(request: Request) -> Response | None:
     answer = private(RedirectResponse(url, 303))
     ticket = machine.tickets.redeem(tickets[0].partition("=")[2])
     if ticket and ticket.content == request.path_params["guid"]:
-        _remember(answer, machine, ticket.user)
+        framed = request.headers.get("sec-fetch-dest") in _FRAMES
+        value = _signer(machine).dumps({"user": ticket.user, "framed": framed})
+        always = f"={value}; Max-Age={SESSION_SECONDS}; Path=/; HttpOnly"
+        name = _cookie(machine)
+        answer.headers.append("Set-Cookie", f"{_HOST_ONLY}{name}{always}; {_IN_FRAME}")
+        answer.headers.append("Set-Cookie", f"{name}{always}; SameSite=Lax")
     return answer
-
-
-def _remember(answer: Response, machine: Machine, user: str | None) -> None:
-    value, name = _signer(machine).dumps({"user": user}), _cookie(machine)
-    always = f"{value}; Max-Age={SESSION_SECONDS}; Path=/; HttpOnly"
-    framed = f"{_HOST_ONLY}{name}={always}; SameSite=None; Secure; Partitioned"
-    for cookie in (framed, f"{name}={always}; SameSite=Lax"):
-        answer.headers.append("Set-Cookie", str(cookie))
 
 
 def _cookie(machine: Machine) -> str:
@@ -193,21 +199,24 @@ def _signer(machine: Machine) -> URLSafeTimedSerializer:
     return URLSafeTimedSerializer(machine.secret.value, salt="visitor")
 
 
-def _by_cookie(visit: HTTPConnection) -> User | None:
-    """Return whose cookie a browser has; none counts in what pages of other origins ask for."""
+def _by_cookie(visit: HTTPConnection) -> tuple[User | None, bool]:
+    """Return whose cookie a browser has, and whether it shows content in a frame.
+
+    None counts in what pages of other origins ask for.
+    """
     machine = machine_of(visit)
     origin = machine.setup.content_origin
     if not _is_from(visit, origin) and visit.headers.get("sec-fetch-site") != "same-origin":
-        return None
+        return None, False
     own = _cookie(machine)
     cookies = [one for line in visit.headers.getlist("cookie") for one in _cookies(line)]
     # Content can set a cookie of the second name, for its own path: it cannot sign one.
     for wanted in (_HOST_ONLY + own, own):
         for name, value in cookies:
             if name == wanted and (known := _read(machine, value)) is not None:
-                user = machine.users.of_guid(known.get("user"))
-                return None if user is None or user.locked else user
-    return None
+                user, framed = machine.users.of_guid(known.get("user")), known.get("framed") is True
+                return None if user is None or user.locked else user, framed
+    return None, False
 
 
 def _read(machine: Machine, value: str) -> dict[str, object] | None:
@@ -239,6 +248,35 @@ def is_our_cookie(cookie: str) -> bool:
     # Browsers send a cookie without a name as its value alone.
     name = cookie.lstrip("= \t").casefold()
     return name.removeprefix(_HOST_ONLY.casefold()).startswith(COOKIES)
+
+
+def passed_on(cookie: str, visit: HTTPConnection) -> str | None:
+    """Return a cookie that content sets, such that its browser takes it; None for one of ours.
+
+    In a frame of the dashboard, browsers take none but those that say that they are for one.
+    """
+    if is_our_cookie(cookie):
+        return None
+    if not visit.scope.get("framed"):
+        return cookie
+    fields = [
+        field
+        for field in cookie.split(";")
+        if field.partition("=")[0].strip().lower() not in {"samesite", "secure", "partitioned"}
+    ]
+    return f"{';'.join(fields)}; {_IN_FRAME}"
+
+
+def framed_by_us(name: str, value: str, visit: HTTPConnection) -> str | None:
+    """Return a header by which content says who may frame it; None if it is not to be sent.
+
+    On a Connect, the dashboard that frames content has the same origin.
+    """
+    if name == "x-frame-options":
+        own = visit.scope.get("framed") and value.strip().lower() == "sameorigin"
+        return None if own else value
+    ours = machine_of(visit).setup.url
+    return value.replace("frame-ancestors 'self'", f"frame-ancestors 'self' {ours}")
 
 
 def _stranger(guid: str) -> Response:

@@ -23,7 +23,13 @@ from hatch_connect.local.modes import MODES, Mode
 from hatch_connect.local.pages import locked, not_started, page, too_slow
 from hatch_connect.local.processes import StartError
 from hatch_connect.local.runtime import Connection, QuietError
-from hatch_connect.local.visitors import is_our_cookie, visitor_of, without_our_cookies
+from hatch_connect.local.visitors import (
+    draft_of,
+    framed_by_us,
+    passed_on,
+    visitor_of,
+    without_our_cookies,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
@@ -41,8 +47,10 @@ if TYPE_CHECKING:
 _HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade".split()
 )
-# What would let content serve the pages of other content.
-_NOT_ANSWERED = _HOP_BY_HOP | {b"service-worker-allowed"}
+# All content is one origin: these would let one serve the pages of others, or clear what is theirs.
+_NOT_ANSWERED = _HOP_BY_HOP | {b"service-worker-allowed", b"clear-site-data"}
+# What visitors cannot say, whatever follows.
+_OF_SERVER = (b"rstudio-connect-", b"posit-connect-", b"x-forwarded-", b"x-rsc-", b"forwarded")
 _SCHEMES = {"ws": "http", "wss": "https"}
 _Headers = list[tuple[bytes, bytes]]
 _READING = ("GET", "HEAD")
@@ -80,7 +88,7 @@ def find_target(visit: HTTPConnection) -> ContentTarget | None:
     content = machine.state.content(visit.path_params["guid"])
     if content is None:
         return None
-    prefix, bundle = _find(machine, content, visit.path_params.get("path", ""))
+    prefix, bundle = _find(machine, content, visit)
     # If the prefix is percent-encoded needlessly, its length differs: it would be cut wrongly.
     plain = visit.scope["raw_path"].startswith(prefix.encode())
     if bundle is None or not bundle.deployed or not plain:
@@ -88,15 +96,16 @@ def find_target(visit: HTTPConnection) -> ContentTarget | None:
     return ContentTarget(content=content, bundle=bundle, prefix=prefix)
 
 
-def _find(machine: Machine, content: StoredContent, path: str) -> tuple[str, StoredBundle | None]:
-    prefix = f"/content/{content.guid}"
-    first = path.partition("/")[0]
-    number = first.removeprefix("_bundle")
-    if first.startswith("_bundle") and number.isascii() and number.isdigit():
-        bundle = machine.state.bundle(int(number[:18]))
-        own = bundle is not None and bundle.content == content.id
-        return f"{prefix}/{first}", bundle if own else None
-    return prefix, machine.state.bundle(content.active_bundle or 0)
+def _find(
+    machine: Machine, content: StoredContent, visit: HTTPConnection
+) -> tuple[str, StoredBundle | None]:
+    prefix, number = f"/content/{content.guid}", draft_of(visit)
+    if number is None:
+        return prefix, machine.state.bundle(content.active_bundle or 0)
+    bundle = machine.state.bundle(number)
+    own = bundle is not None and bundle.content == content.id
+    named = visit.path_params["path"].partition("/")[0]
+    return f"{prefix}/{named}", bundle if own else None
 
 
 def request_headers(visit: HTTPConnection, prefix: str) -> _Headers:
@@ -133,7 +142,7 @@ def _is_of_visitor(name: bytes, value: bytes, own: Collection[bytes]) -> bool:
     return (
         plain not in own
         and plain not in _HOP_BY_HOP
-        and not plain.startswith((b"rstudio-connect-", b"posit-connect-"))
+        and not plain.startswith(_OF_SERVER)
         and not (plain == b"authorization" and value.lower().startswith(b"key "))
     )
 
@@ -144,16 +153,32 @@ def _own_cookies(value: bytes) -> bytes:
 
 def _answer_headers(headers: _Headers, prefix: str, target: str, visit: HTTPConnection) -> _Headers:
     """Return the headers for the visitor; a redirect of the content stays below its prefix."""
+    answered = (
+        (name, _answered(name.lower(), value, visit))
+        for name, value in headers
+        if name.lower() not in _NOT_ANSWERED
+    )
     return [
         (name, _location(value, prefix, target, visit) if name.lower() == b"location" else value)
-        for name, value in headers
-        if name.lower() not in _NOT_ANSWERED and not sets_our_cookie(name, value)
+        for name, value in answered
+        if value is not None
     ]
 
 
-def sets_our_cookie(name: bytes, value: bytes) -> bool:
-    """Return whether a header of content sets a cookie that is ours alone."""
-    return name.lower() == b"set-cookie" and is_our_cookie(value.decode("latin-1"))
+def _answered(name: bytes, value: bytes, visit: HTTPConnection) -> bytes | None:
+    """Return the value of a header of content, as its visitor gets it; None for nothing."""
+    if name == b"set-cookie":
+        return cookie_of(value, visit)
+    if name not in {b"x-frame-options", b"content-security-policy"}:
+        return value
+    text = framed_by_us(name.decode(), value.decode("latin-1"), visit)
+    return None if text is None else text.encode("latin-1")
+
+
+def cookie_of(value: bytes, visit: HTTPConnection) -> bytes | None:
+    """Return a cookie that content sets, as its visitor gets it; None if it may not set it."""
+    cookie = passed_on(value.decode("latin-1"), visit)
+    return None if cookie is None else cookie.encode("latin-1")
 
 
 def _location(value: bytes, prefix: str, target: str, visit: HTTPConnection) -> bytes:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _WHO = b"""
 import json
 
-PAGE = '''<!doctype html><title>who</title><p id="page">page: %s</p><p id="socket"></p><script>
+PAGE = '''<!doctype html><title>who</title><p id="page">page: %s</p>
+<p>cookies: [%s]</p><p id="socket"></p><script>
 const socket = new WebSocket(location.href.replace("http", "ws").split("?")[0] + "ws");
 socket.onmessage = event => document.getElementById("socket").textContent = event.data;
 socket.onclose = event => document.getElementById("socket").textContent += " closed";
@@ -41,9 +42,13 @@ async def app(scope, receive, send):
         await send({"type": "websocket.send", "text": "socket: " + user})
         await receive()
         return
+    seen = dict(scope["headers"]).get(b"cookie", b"").decode()
     headers = [(b"content-type", b"text/html")]
+    headers += [(b"x-frame-options", b"SAMEORIGIN")]
+    headers += [(b"content-security-policy", b"frame-ancestors 'self'; report-uri /x")]
+    headers += [(b"set-cookie", b"own=1; Path=/; SameSite=Strict"), (b"set-cookie", b"plain=2")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": (PAGE % user).encode()})
+    await send({"type": "http.response.body", "body": (PAGE % (user, seen)).encode()})
 """
 _NAVIGATES = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
 
@@ -144,6 +149,7 @@ def test_whoever_may_not_visit_learns_why(
     assert "bob may not see this content" in refused.text
     assert "page: ann" in visitor.get(_ticket(ann, guid)).text
     draft = f"_bundle{api.ask('GET', f'v1/content/{guid}')['bundle_id']}/"
+    assert "page: ann" in visitor.get(_ticket(ann, guid, "_bundles/")).text
     assert visitor.get(_ticket(ann, guid, draft)).status_code == 403
     assert "page: local" in visitor.get(_ticket(api, guid, draft)).text
     for path in ("", draft, "__thumbnail__"):
@@ -251,8 +257,10 @@ def test_a_browser_visits_in_a_tab_and_in_a_frame_as_different_people(
     assert page.url == f"{api.server.url}/connect/"
     _frame(page, _ticket(ann, guid))
     page.frame_see("socket: ann")
+    # Cookies of its own work there as well.
     _frame(page, content)
     page.frame_see("page: ann")
+    page.frame_see("cookies: [plain=2; own=1]")
     _frame(page, _ticket(bob, guid))
     page.frame_see("bob may not see this content")
     # The tab is a visitor of its own.
@@ -273,7 +281,7 @@ def test_content_cannot_change_who_visits(page: Page, api: Api, guid: str) -> No
     page.see("socket: local")
     port = urlsplit(page.url).port
     name = f"hatch-connect-visitor-{port}"
-    assert page.run("document.cookie") == ""
+    assert page.run("document.cookie") == "plain=2; own=1"  # its own only
     for cookie in (
         *(f"{name}=x; path=/content/{guid}/", f"{name}=x; path=/", f"{name}=; max-age=0; path=/"),
         *(f"__Host-{name}=x; path=/; secure", f"__Host-{name}=x; path=/content/; secure"),

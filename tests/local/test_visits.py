@@ -46,7 +46,7 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": key.encode()})
 """
 
-_OWN = ("rstudio-connect-", "posit-connect-", "x-forwarded-prefix")
+_OWN = ("rstudio-connect-", "posit-connect-", "x-forwarded-", "x-rsc-", "forwarded")
 
 
 @pytest.fixture(scope="session")
@@ -125,6 +125,9 @@ def test_what_only_the_server_says_cannot_be_sent(api: Api, guid: str) -> None:
         "RStudio_Connect_Credentials": '{"user": "root"}',
         "rstudio-connect_credentials": '{"user": "root"}',
         "Posit_Connect_User_Session_Token": "forged",
+        "X-RSC-Authorization": "Key forged",
+        "X-Forwarded-Port": "1",
+        "Forwarded": "host=evil.example",
     }
     request = api.visit(guid, headers=forged).json()
 
@@ -133,7 +136,8 @@ def test_what_only_the_server_says_cannot_be_sent(api: Api, guid: str) -> None:
         "user": "local",
         "groups": [],
     }
-    own = {"x-forwarded-prefix", "rstudio-connect-app-base-url"}
+    own = {"x-forwarded-for", "x-forwarded-host", "x-forwarded-prefix", "x-forwarded-proto"}
+    own |= {"rstudio-connect-app-base-url", "x-rsc-request"}
     assert {n for n in request["headers"] if n.replace("_", "-").startswith(_OWN)} == own
 
 
@@ -352,6 +356,7 @@ async def app(scope, receive, send):
     cookies += [b"=hatch-connect-session-1=x", b"= Hatch-Connect-session-1=x; Path=/connect/"]
     cookies += [b"own=hatch-connect-"]
     headers = [(b"set-cookie", one) for one in cookies] + [(b"service-worker-allowed", b"/")]
+    headers += [(b"clear-site-data", b"*")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
 """
@@ -360,4 +365,4 @@ async def app(scope, receive, send):
 def test_content_sets_no_cookie_of_ours(api: Api) -> None:
     answer = api.visit(api.ship(bundle({"app.py": _SETS_COOKIES})))
     assert answer.headers.get_list("set-cookie") == ["own=hatch-connect-"]
-    assert "service-worker-allowed" not in answer.headers
+    assert {"service-worker-allowed", "clear-site-data"}.isdisjoint(answer.headers)
