@@ -36,9 +36,14 @@ DEEPEST = 100
 """Folders within each other: more is more than what removes them again can take."""
 _FREE = 256 << 20  # any archive may unpack to this much ...
 _RATIO = 200  # ... and a larger one to so many times its size; text has 5 to 20
-# Bytes of one member's headers: tarfile reads them whole, and until Python 3.11.10 it takes the
-# square of the time.
-_LARGEST_HEADER = 1 << 16
+# Bytes of an extended header, and of all those of one member: tarfile reads them whole, and until
+# Python 3.11.10 it takes the square of the time.
+_LARGEST_HEADER = 1 << 15
+_LARGEST_HEADERS = 1 << 16
+_EXTENDED = (
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
 _BLOCK = 1 << 16
 _SHOWN = 60
 _OTHER_FORMATS = {
@@ -165,8 +170,19 @@ def _check_number(names: Sized) -> None:
         raise BundleError(f"The archive contains more than {MOST_NAMES:,} files.")
 
 
+def _header_too_large() -> BundleError:
+    return BundleError("A header in the archive is too large.")
+
+
 class _Member(tarfile.TarInfo):
     """A member whose header must be right; tarfile takes a damaged one for the archive's end."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in _EXTENDED and not 0 <= member.size <= _LARGEST_HEADER:
+            raise _header_too_large()
+        return member
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> _Member:
@@ -197,8 +213,8 @@ class _Source:
         self.count(len(data))
         if self._headers is not None:
             self._headers += len(data)
-            if self._headers > _LARGEST_HEADER + _BLOCK:
-                raise BundleError("A header in the archive is too large.")
+            if self._headers > _LARGEST_HEADERS + _BLOCK:
+                raise _header_too_large()
         return data
 
     def count(self, size: int) -> None:
