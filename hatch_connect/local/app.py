@@ -122,7 +122,7 @@ def create_app(machine: Machine, leases: Leases) -> ASGIApp:
             *_visiting(visits, AtDashboard),
             sessions.LOGIN,
             Route("/connect", _to_dashboard),
-            Mount("/connect", create_dashboard(machine)),
+            Mount("/connect", create_dashboard(machine, leases.stopping)),
             Route("/", _to_dashboard),
             Route("/{path:path}", visits.go_on, methods=list(visits.methods)),
         ],
@@ -194,7 +194,7 @@ class Leases:
         self._unused = unused
         self._held = 0
         self._ending = False
-        self._stopping = asyncio.Event()
+        self.stopping = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hold a lease until the client closes its connection."""
@@ -208,7 +208,7 @@ class Leases:
             headers = [(VERSION.encode(), __version__.encode()), (ENDS.encode(), ends.encode())]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": b"held\n", "more_body": True})
-            await until_first(_disconnected(receive), self._stopping.wait())
+            await until_first(_disconnected(receive), self.stopping.wait())
         finally:
             self._held -= 1
             if not self._held:
@@ -229,7 +229,7 @@ class Leases:
     def stop(self) -> None:
         """End all leases, because the server stops."""
         self._ending = True
-        self._stopping.set()
+        self.stopping.set()
 
     def _end(self) -> None:
         if self._unused:

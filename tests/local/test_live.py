@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import subprocess
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -13,9 +16,13 @@ import httpx2
 import pytest
 from support.connect_content import ANSWERS, bundle
 from support.dashboard import signed_in
+from support.local_api import asking
+from support.sandbox import Sandbox
+from support.waiting import PATIENCE, until
 
 from hatch_connect.local.dashboard import live
 from hatch_connect.local.dashboard.described import LINES
+from hatch_connect.local.folder import LocalServer, read_key, read_url
 from hatch_connect.local.logs import JobLog, Logs
 
 if TYPE_CHECKING:
@@ -168,7 +175,7 @@ def test_silence_is_filled_so_that_nothing_closes_the_connection(
         found: Any = SimpleNamespace(
             machine=SimpleNamespace(logs=logs, state=state), content=SimpleNamespace(guid="g")
         )
-        events = aiter(live.events_of(cast("Any", found), "key", 0))
+        events = aiter(live.events_of(cast("Any", found), "key", 0, asyncio.Event()))
         got = [await anext(events), await anext(events), await anext(events)]
         log.write("stdout", "at last")
         while "at last" not in got[-1]:
@@ -180,3 +187,36 @@ def test_silence_is_filled_so_that_nothing_closes_the_connection(
     assert first == "retry: 1000\n\n"
     assert middle[:2] == [": nothing new\n\n"] * 2
     assert last.startswith("id: 1\nevent: end\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_server_that_stops_waits_for_nobody_who_follows_a_log(tmp_path: Path) -> None:
+    sandbox = Sandbox.make(tmp_path)
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "hatch_connect", "local"],
+        cwd=tmp_path,
+        env=sandbox.environ,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            _follow_while_it_stops(sandbox, process)
+            said = process.communicate(timeout=PATIENCE)[1]
+        finally:
+            process.kill()
+    assert (process.returncode, "timeout" in said) == (0, False), said
+
+
+def _follow_while_it_stops(sandbox: Sandbox, process: subprocess.Popen[str]) -> None:
+    folder = sandbox.home / "state" / "hatch-connect" / "local"
+    until(lambda: read_url(folder), process)
+    server = LocalServer(url=read_url(folder) or "", api_key=read_key(folder), state=folder)
+    with asking(server) as api, signed_in(api) as dashboard:
+        guid = api.ship()
+        api.ask("PATCH", f"v1/content/{guid}", json={"idle_timeout": 0})
+        assert api.visit(guid).status_code == 200
+        path = dashboard.get(f"/apps/{guid}/logs").one("div", role="log")["data-stream"]
+        with streaming(dashboard, path, after=0) as stream:
+            first = next(iter(stream))
+            process.send_signal(signal.SIGINT)
+            assert not any(event.name == "end" for event in [first, *stream])

@@ -37,8 +37,9 @@ async def stream(request: Request) -> Response:
     received = request.headers.get("last-event-id", "")
     known = received.isascii() and received.isdigit() and len(received) <= LONGEST_NUMBER
     first = int(received) if known else None
+    first = read_number(request, "first") if first is None else first
     return StreamingResponse(
-        events_of(found, key, read_number(request, "first") if first is None else first),
+        events_of(found, key, first, request.app.state.stopping),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
@@ -63,17 +64,25 @@ def _key(request: Request) -> str:
     return key
 
 
-async def events_of(found: Viewed, key: str, first: int) -> AsyncIterator[str]:
+async def events_of(
+    found: Viewed, key: str, first: int, stopping: asyncio.Event
+) -> AsyncIterator[str]:
     """Yield an event for each line, whose id is the number of lines up to it, and one at the end.
 
-    A comment now and then keeps what lies between from closing the connection.
+    A comment now and then keeps what lies between from closing the connection. Without the last
+    event, as when the server stops, a browser asks again.
     """
     yield _RETRY
     entries = aiter(found.machine.logs.follow(key, first))
     number, waiting = first, asyncio.ensure_future(anext(entries, None))
+    stop = asyncio.ensure_future(stopping.wait())
     try:
         while True:
-            done, _pending = await asyncio.wait((waiting,), timeout=HEARTBEAT_SECONDS)
+            done, _pending = await asyncio.wait(
+                (waiting, stop), timeout=HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            if stop in done:
+                return
             if not done:
                 yield _NOTHING
                 continue
@@ -83,7 +92,8 @@ async def events_of(found: Viewed, key: str, first: int) -> AsyncIterator[str]:
             yield f"id: {number}\ndata: {_data(entry)}\n\n"
             waiting = asyncio.ensure_future(anext(entries, None))
     finally:
-        waiting.cancel()
+        for one in (stop, waiting):
+            one.cancel()
         with suppress(asyncio.CancelledError):
             await waiting
     yield f"id: {number}\nevent: end\ndata: {_end(found, key)}\n\n"

@@ -16,6 +16,8 @@ from hatch_connect.local.dashboard import actions, live, pages
 from hatch_connect.local.dashboard.rendering import FOLDER, render
 
 if TYPE_CHECKING:
+    import asyncio
+
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import ASGIApp
@@ -36,8 +38,11 @@ _FAILED = (
 )
 
 
-def create_dashboard(machine: Machine) -> ASGIApp:
-    """Return the application that is mounted at `/connect`, behind the sessions."""
+def create_dashboard(machine: Machine, stopping: asyncio.Event) -> ASGIApp:
+    """Return the application that is mounted at `/connect`, behind the sessions.
+
+    `stopping` is set when the server stops, which ends what would go on.
+    """
     site = Starlette(
         routes=[
             Mount("/static", StaticFiles(directory=FOLDER / "static")),
@@ -53,6 +58,7 @@ def create_dashboard(machine: Machine) -> ASGIApp:
         },
     )
     site.state.machine = machine
+    site.state.stopping = stopping
     return site
 
 
