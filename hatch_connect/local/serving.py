@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from hatch_connect.events import Report
     from hatch_connect.local.folder import LocalOptions
 
+_HOST_6 = "::1"
 _GRACE_SECONDS = 2
 _LARGEST_MESSAGE = 1 << 28  # bytes of one WebSocket message; the content may set a lower limit
 
@@ -79,7 +81,11 @@ def serve_state(
             report=report,
             claims=options.claims,
         )
-        asyncio.run(_serve(setup, [listening, for_content], ready, while_used=while_used))
+        with contextlib.ExitStack() as more:
+            both = [listening, for_content]
+            others = [_bind_by_name(one.getsockname()[1], report) for one in both]
+            both += [more.enter_context(one) for one in others if one]
+            asyncio.run(_serve(setup, both, ready, while_used=while_used))
 
 
 async def _serve(
@@ -135,6 +141,29 @@ def _bind(asked: int, before: str | None) -> socket.socket:
         f"Cannot listen on {HOST}, port {asked}: {reason}.",
         hint="Choose another port with --port, or omit it to use a free one.",
     )
+
+
+def _bind_by_name(port: int, report: Report) -> socket.socket | None:
+    """Bind the other address that browsers try for `localhost`, so that nobody else gets it.
+
+    It is None on machines without IPv6.
+    """
+    if not socket.has_ipv6:
+        return None
+    listening = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if os.name == "posix":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((_HOST_6, port))
+        listening.listen()
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            text = f"Another program listens on [{_HOST_6}], port {port}: a browser may ask it"
+            report(Warned(text=f"{text} for what is on {CONTENT_HOST}."))
+        return None
+    return listening
 
 
 class _LeasedServer(uvicorn.Server):

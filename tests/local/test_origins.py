@@ -134,3 +134,20 @@ def test_the_pages_of_the_dashboard_are_kept_apart(api: Api) -> None:
         assert answer.headers["referrer-policy"] == "same-origin"
         assert answer.headers["cross-origin-opener-policy"] == "same-origin"
         assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+
+
+def _has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not _has_ipv6(), reason="there is no IPv6")
+def test_nobody_else_gets_the_other_address_of_a_name(api: Api) -> None:
+    for port, name in zip(_ports(api), ("127.0.0.1", "localhost"), strict=True):
+        with closing(socket.create_connection(("::1", port), PATIENCE)) as connection:
+            lines = ("GET /nothing HTTP/1.1", f"Host: {name}:{port}", "Connection: close", "", "")
+            connection.sendall("\r\n".join(lines).encode())
+            assert connection.recv(4096).startswith(b"HTTP/1.1 404")
