@@ -124,7 +124,7 @@ def sizes(archive: Path, stop: Event) -> tuple[tuple[str, int], ...]:
     with _reading(archive, stop) as source:
         for member, content in source.members():
             if content is not None:
-                found[posixpath.normpath(member.name)] = member.size
+                found[safe_name(member.name)] = member.size
                 _check_number(found)
     return tuple(sorted(found.items()))
 
@@ -207,8 +207,7 @@ class _Source:
 
     def read(self, size: int) -> bytes:
         """Return the next bytes; tarfile asks for them."""
-        if self._stop.is_set():
-            raise BundleError("Unpacking was stopped.")
+        self.check_stop()
         data = self._unzipped.read(size)
         self.count(len(data))
         if self._headers is not None:
@@ -216,6 +215,11 @@ class _Source:
             if self._headers > _LARGEST_HEADERS + _BLOCK:
                 raise _header_too_large()
         return data
+
+    def check_stop(self) -> None:
+        """Raise BundleError if nobody wants the archive any more."""
+        if self._stop.is_set():
+            raise BundleError("Unpacking was stopped.")
 
     def count(self, size: int) -> None:
         """Count what was unpacked or copied; raises BundleError if it is too much."""
@@ -315,6 +319,7 @@ class _Unpacking:
             self._write_link(name, target)
         # Where one leads can depend on all the others.
         for name, target in self._symbolic.items():
+            self._source.check_stop()
             self._check_link(name, target)
 
     def _claim(self, name: str, kind: _Kind) -> None:
@@ -345,6 +350,7 @@ class _Unpacking:
         while target in self._hard and target not in seen:
             seen.add(target)
             target = self._hard[target]
+        self._hard |= dict.fromkeys(seen, target)  # the next one need not go all the way again
         if self.kinds.get(target) != "file":
             raise BundleError(f"The link {shown(name)} does not point to a file in the archive.")
         source = self._folder / target

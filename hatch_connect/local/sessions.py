@@ -8,6 +8,7 @@ sessions. Every change is a form, which is checked for itself.
 from __future__ import annotations
 
 import secrets
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -76,7 +77,7 @@ def require_session(request: Request) -> Session:
 def check_form(request: Request, form: Mapping[str, object]) -> Session:
     """Return the session that sent a form. Raises NotSignedInError and ForgedFormError."""
     session = require_session(request)
-    token = str(form.get("form_token", "")).encode()
+    token = str(form.get("form_token", "")).encode(errors="surrogatepass")
     if (
         request.method != "POST"
         or request.headers.getlist("origin") != [machine_of(request).setup.url]
@@ -108,8 +109,11 @@ class Sessions(SessionMiddleware):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with `scope["session"]`, which is empty without a cookie that is good."""
-        self.signer = TimestampSigner(self._secret.value)
-        await super().__call__(scope, receive, send)
+        # One for each request: what is still being answered when its session ends must not be
+        # signed with the secret that comes next.
+        one = copy(self)
+        one.signer = TimestampSigner(self._secret.value)
+        await super(Sessions, one).__call__(scope, receive, send)
 
 
 def login_url(machine: Machine, login: Login) -> str:

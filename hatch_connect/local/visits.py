@@ -48,12 +48,13 @@ _HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade".split()
 )
 # All content is one origin: these would let one serve the pages of others, or clear what is theirs.
-_NOT_ANSWERED = _HOP_BY_HOP | {b"service-worker-allowed", b"clear-site-data"}
+_NOT_ANSWERED = (b"service-worker-allowed", b"clear-site-data")
 # What visitors cannot say, whatever follows.
 _OF_SERVER = (b"rstudio-connect-", b"posit-connect-", b"x-forwarded-", b"x-rsc-", b"forwarded")
 _SCHEMES = {"ws": "http", "wss": "https"}
 _Headers = list[tuple[bytes, bytes]]
 _READING = ("GET", "HEAD")
+_STATUSES = range(200, 600)  # of answers that end a request; others no server can pass on
 _ATTEMPTS = 3
 _SILENT = "Its process did not respond: {}."
 # Servers close a connection that is not used for a while: uvicorn does after five seconds.
@@ -76,10 +77,15 @@ class ContentTarget:
 
     def path(self, visit: HTTPConnection) -> bytes:
         """Return the path and query for the content's process, as they were sent."""
-        raw_path: bytes = visit.scope["raw_path"]
-        query: bytes = visit.scope["query_string"]
         cut = 0 if self.mode.learns == "at start, whole" else len(self.prefix)
-        return raw_path[cut:] + (b"?" + query if query else b"")
+        return _as_sent(visit)[cut:]
+
+
+def _as_sent(visit: HTTPConnection) -> bytes:
+    raw_path: bytes = visit.scope["raw_path"]
+    query: bytes = visit.scope["query_string"]
+    # Browsers keep a fragment to themselves, and nothing takes one.
+    return (raw_path + (b"?" + query if query else b"")).partition(b"#")[0]
 
 
 def find_target(visit: HTTPConnection) -> ContentTarget | None:
@@ -89,8 +95,8 @@ def find_target(visit: HTTPConnection) -> ContentTarget | None:
     if content is None:
         return None
     prefix, bundle = _find(machine, content, visit)
-    # If the prefix is percent-encoded needlessly, its length differs: it would be cut wrongly.
-    plain = visit.scope["raw_path"].startswith(prefix.encode())
+    # If the prefix is percent-encoded needlessly, or the slash after it, it would be cut wrongly.
+    plain = (visit.scope["raw_path"] + b"/").startswith(f"{prefix}/".encode())
     if bundle is None or not bundle.deployed or not plain:
         return None
     return ContentTarget(content=content, bundle=bundle, prefix=prefix)
@@ -122,17 +128,26 @@ def request_headers(visit: HTTPConnection, prefix: str) -> _Headers:
         b"x-forwarded-host": visit.headers.get("host", "").encode(),
         b"x-forwarded-prefix": prefix.encode(),
         b"rstudio-connect-app-base-url": f"{str(base).rstrip('/')}{prefix}".encode(),
-        b"x-rsc-request": str(visit.url.replace(scheme=scheme)).encode(),
+        b"x-rsc-request": str(base).rstrip("/").encode() + _as_sent(visit),
     }
     if visitor:
         known = {"user": visitor.name, "groups": visitor.groups}
         own[b"rstudio-connect-credentials"] = json.dumps(known).encode()
     sent = [
         (name, _own_cookies(value)) if name == b"cookie" else (name, value)
-        for name, value in visit.headers.raw
+        for name, value in _of_message(visit.headers.raw)
         if _is_of_visitor(name, value, own)
     ]
     return [*((name, value) for name, value in sent if value or name != b"cookie"), *own.items()]
+
+
+def _of_message(headers: _Headers) -> _Headers:
+    """Return headers without those that are about one connection."""
+    names = {name.lower() for name, _value in headers}
+    # RFC 9112, 6.3: beside the other one it does not count.
+    no_length = {b"content-length"} if b"transfer-encoding" in names else set()
+    left_out = _HOP_BY_HOP | no_length
+    return [(name, value) for name, value in headers if name.lower() not in left_out]
 
 
 def _is_of_visitor(name: bytes, value: bytes, own: Collection[bytes]) -> bool:
@@ -141,7 +156,6 @@ def _is_of_visitor(name: bytes, value: bytes, own: Collection[bytes]) -> bool:
     plain = name.replace(b"_", b"-")
     return (
         plain not in own
-        and plain not in _HOP_BY_HOP
         and not plain.startswith(_OF_SERVER)
         and not (plain == b"authorization" and value.lower().startswith(b"key "))
     )
@@ -155,7 +169,7 @@ def _answer_headers(headers: _Headers, prefix: str, target: str, visit: HTTPConn
     """Return the headers for the visitor; a redirect of the content stays below its prefix."""
     answered = (
         (name, _answered(name.lower(), value, visit))
-        for name, value in headers
+        for name, value in _of_message(headers)
         if name.lower() not in _NOT_ANSWERED
     )
     return [
@@ -182,8 +196,10 @@ def cookie_of(value: bytes, visit: HTTPConnection) -> bytes | None:
 
 
 def _location(value: bytes, prefix: str, target: str, visit: HTTPConnection) -> bytes:
-    location = value.decode("latin-1")
-    parts = urlsplit(location)
+    try:
+        parts = urlsplit(value.decode("latin-1"))
+    except ValueError:  # whatever it is, it is not below the prefix
+        return value
     ours = {"", urlsplit(target).netloc, visit.headers.get("host", "")}
     if parts.netloc not in ours or not parts.path.startswith("/"):
         return value
@@ -254,6 +270,9 @@ class Visits:
                 try:
                     async with connection.watched():
                         answer = await self._forward(request, target, process, connection)
+                    held.push_async_callback(answer.aclose)
+                    if answer.status_code not in _STATUSES:
+                        raise httpx2.RemoteProtocolError(f"{answer.status_code} is no status")
                 except httpx2.ConnectError as error:
                     # Nothing was sent yet: if it has just ended, the next one can answer.
                     if await process.ends_soon():
@@ -267,10 +286,9 @@ class Visits:
                     )
                 except QuietError as error:
                     return too_slow(str(error), log_for(request, target, process.log.tail))
-                held.push_async_callback(answer.aclose)
-                response = _Forwarded(answer, connection, held.pop_all())
                 origin = f"http://{HOST}:{process.port}"
                 headers = _answer_headers(answer.headers.raw, target.prefix, origin, request)
+                response = _Forwarded(answer, connection, held.pop_all())
                 response.raw_headers = headers
                 return response
         reason = "Its process ended as soon as it had started."
@@ -331,9 +349,9 @@ class _Forwarded(StreamingResponse):
         self._held = held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it; if it gets too quiet, the connection is closed before its end."""
+        """Send it; if it gets too quiet or breaks off, the connection is closed before its end."""
         async with self._held:
-            with suppress(QuietError):
+            with suppress(QuietError, httpx2.RequestError):
                 async with self._connection.watched():
                     await super().__call__(scope, receive, send)
 

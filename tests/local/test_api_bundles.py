@@ -7,7 +7,7 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
-from support.connect_content import bundle
+from support.connect_content import archive, bundle
 from support.waiting import until
 
 if TYPE_CHECKING:
@@ -92,7 +92,9 @@ def test_an_archive_that_is_gone_or_broken(api: Api) -> None:
     broken, gone = api.upload(guid, b"no archive"), api.upload(guid)
     (api.server.state / "bundles" / f"{gone}.tar.gz").unlink()
 
-    assert api.refused("GET", f"{path}/{broken}/files") == (400, 135)
+    unnamed = api.upload(guid, archive({"\udcff": b""}))  # not UTF-8
+    for number in (broken, unnamed):
+        assert api.refused("GET", f"{path}/{number}/files") == (400, 135)
     for what in ("download", "files", "files/app.py"):
         assert api.refused("GET", f"{path}/{gone}/{what}") == (404, 28)
 

@@ -17,13 +17,15 @@ def _notebook(text: str = "it") -> bytes:
     return bundle_of({"report.ipynb": text.encode(), **needed}, metadata=metadata)
 
 
-def test_a_notebook_is_rendered_again(api: Api) -> None:
+def test_a_notebook_is_rendered_again(api: Api, bob: Api) -> None:
     guid = api.ship(_notebook())
     path = f"v1/content/{guid}"
     shown, described = api.visit(guid).text, api.ask("GET", path)
 
     for body in ({}, {"variant_key": "default"}, {"variant_key": None}):
-        task = api.finished(api.ask("POST", f"{path}/render", 202, json=body)["task_id"])
+        task_id = api.ask("POST", f"{path}/render", 202, json=body)["task_id"]
+        assert bob.refused("GET", f"v1/tasks/{task_id}") == (403, 22)
+        task = api.finished(task_id)
         assert task["code"] == 0, task
         assert api.visit(guid).text.startswith("rendered it at ")
         assert api.visit(guid).text != shown

@@ -264,6 +264,12 @@ def test_hard_links_that_would_fill_the_disk(
         unpack(_members(tmp_path, large, *links), folder)
 
 
+def test_a_long_chain_of_hard_links(tmp_path: Path, folder: Path) -> None:
+    chain = [_member(f"{one}", tarfile.LNKTYPE, f"{one + 1}") for one in range(300)]
+    root = unpack(_members(tmp_path, *chain, _member("300")), folder)
+    assert all((root / f"{one}").read_bytes() == b"x" for one in range(300))
+
+
 def test_too_many_files(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "MOST_NAMES", 10)
     path = _members(tmp_path, *(_member(f"{number}/f") for number in range(6)))

@@ -79,6 +79,12 @@ def test_a_whole_surrogate_pair_is_text() -> None:
     assert parse_json(rb'["\ud83d\ude00"]') == ["😀"]
 
 
+def test_a_key_that_is_there_twice_is_soon_found() -> None:
+    keys = ",".join(f'"{number}":0' for number in range(100_000))
+    with pytest.raises(ValueError, match="'99999' is there twice"):
+        parse_json(f'{{{keys},"99999":0}}'.encode())
+
+
 def test_a_body_that_is_too_large(api: Api) -> None:
     path = f"v1/content/{api.create()}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -9,7 +10,9 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+from starlette.datastructures import Headers
 from starlette.requests import Request
+from starlette.responses import PlainTextResponse
 from support.local_api import asking
 from support.waiting import PATIENCE
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from starlette.types import Message, Receive, Scope, Send
     from support.local_api import Api
 
     from hatch_connect.local.folder import LocalServer
@@ -229,6 +233,7 @@ def test_a_form_of_our_own_page_is_taken(machine: Machine) -> None:
         ("POST", "wrong", {}),
         ("POST", "", {}),
         ("POST", "ä", {}),
+        ("POST", "\ud800", {}),
         ("POST", "right", {"origin": ""}),
         ("POST", "right", {"origin": "null"}),
         ("POST", "right", {"origin": "http://127.0.0.1:3940"}),
@@ -259,3 +264,33 @@ def test_signing_out_ends_every_session(machine: Machine) -> None:
     assert sessions.session_of(request) is None
     assert machine.secret.value != before
     assert SigningSecret(machine.setup.folder).value == machine.secret.value
+
+
+def test_what_is_being_answered_does_not_sign_in_again(machine: Machine) -> None:
+    seen: list[dict[str, object]] = []
+
+    async def page(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(dict(scope["session"]))
+        if scope["path"] == "/slow":
+            scope["session"]["user"] = "somebody"
+            machine.secret.renew()
+            await app({**scope, "path": "/other", "headers": []}, receive, send)
+            await PlainTextResponse("")(scope, receive, send)
+
+    async def ask(path: str, cookie: str = "") -> str:
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        headers = [(b"cookie", cookie.encode())]
+        await app({"type": "http", "path": path, "headers": headers}, _nothing, send)
+        return Headers(raw=sent[0]["headers"])["set-cookie"] if sent else ""
+
+    app = sessions.Sessions(page, machine)
+    asyncio.run(ask("/", asyncio.run(ask("/slow"))))
+    assert seen == [{}, {}, {}]
+
+
+async def _nothing() -> Message:
+    raise AssertionError

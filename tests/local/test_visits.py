@@ -4,7 +4,9 @@ import contextlib
 import http.client
 import json
 import shutil
+import socket
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -12,7 +14,11 @@ from support.connect_content import WSGI_APP, bundle
 from support.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from support.local_api import Api
+
+    from hatch_connect.local.folder import LocalServer
 
 _STREAMING = b"""
 import asyncio
@@ -366,3 +372,102 @@ def test_content_sets_no_cookie_of_ours(api: Api) -> None:
     answer = api.visit(api.ship(bundle({"app.py": _SETS_COOKIES})))
     assert answer.headers.get_list("set-cookie") == ["own=hatch-connect-"]
     assert {"service-worker-allowed", "clear-site-data"}.isdisjoint(answer.headers)
+
+
+# Answers with the bytes that it is asked with, or as what it was asked.
+_ANSWERS_RAW = b"""
+async def app(scope, receive, send):
+    body, message = b"", {"more_body": True}
+    while message.get("more_body"):
+        message = await receive()
+        body += message.get("body", b"")
+    if scope["path"] == "/raw":
+        send.__self__.transport.write(body)
+        send.__self__.transport.close()
+        return
+    seen = [scope["raw_path"], dict(scope["headers"]).get(b"x-rsc-request"), body]
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b" ".join(seen)})
+"""
+
+
+@pytest.fixture
+def raw(api: Api, shown: dict[str, str]) -> str:
+    if "raw" not in shown:
+        shown["raw"] = api.ship(bundle({"app.py": _ANSWERS_RAW}))
+    return shown["raw"]
+
+
+@pytest.fixture
+def no_traceback(server: LocalServer) -> Iterator[None]:
+    """What content or a visitor sends is no failure of the server."""
+    log = server.state / "server.log"
+    before = log.stat().st_size
+    yield
+    assert b"Traceback" not in log.read_bytes()[before:]
+
+
+_CHUNKED = "5\r\nhello\r\n0\r\n\r\n"
+
+
+@pytest.mark.usefixtures("no_traceback")
+@pytest.mark.parametrize(
+    ("answer", "status", "text"),
+    [
+        ("302 Found\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n", 302, ""),
+        ("999 Odd\r\nContent-Length: 2\r\n\r\nhi", 502, "999 is no status"),
+        ("101 Switching Protocols\r\nUpgrade: x\r\n\r\n", 502, ""),
+        (
+            "200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n" + _CHUNKED,
+            200,
+            "hello",
+        ),
+    ],
+)
+def test_an_odd_answer_of_content(api: Api, raw: str, answer: str, status: int, text: str) -> None:
+    seen = api.visit(raw, "raw", method="POST", content=f"HTTP/1.1 {answer}".encode())
+    assert seen.status_code == status
+    assert text in seen.text
+
+
+@pytest.mark.usefixtures("no_traceback")
+@pytest.mark.parametrize("headers", ["Content-Length: 9", "Transfer-Encoding: chunked"])
+def test_an_answer_that_breaks_off_does_so_for_the_visitor(
+    api: Api, raw: str, headers: str
+) -> None:
+    answer = f"HTTP/1.1 200 OK\r\n{headers}\r\n\r\n5\r\n".encode()
+    with pytest.raises(httpx2.RemoteProtocolError):
+        api.visit(raw, "raw", method="POST", content=answer)
+
+
+@pytest.mark.usefixtures("no_traceback")
+@pytest.mark.parametrize(
+    ("target", "length", "seen"),
+    [
+        ("x#y?z", "", " http://{host}/content/{guid}/x "),
+        ("x?y#z", "", " http://{host}/content/{guid}/x?y "),
+        ("%0d%00", "", "/%0d%00 http://{host}/content/{guid}/%0d%00 "),
+        ("", "Content-Length: 3\r\n", " hello"),
+        ("", "Content-Length: 9\r\n", " hello"),
+    ],
+)
+def test_an_odd_request_to_content(api: Api, raw: str, target: str, length: str, seen: str) -> None:
+    url, key = urlsplit(api.server.url), api.server.api_key.reveal()
+    request = (
+        f"POST /content/{raw}/{target} HTTP/1.1\r\nHost: {url.netloc}\r\n"
+        f"Authorization: Key {key}\r\nConnection: close\r\n{length}"
+        f"Transfer-Encoding: chunked\r\n\r\n{_CHUNKED}"
+    )
+    with socket.create_connection((url.hostname, url.port), timeout=PATIENCE) as connection:
+        connection.sendall(request.encode())
+        answer = b"".join(iter(lambda: connection.recv(1 << 16), b"")).decode()
+    assert answer.startswith("HTTP/1.1 200 ")
+    assert seen.format(host=url.netloc, guid=raw) in answer
+
+
+def test_a_slash_that_is_encoded_does_not_end_the_guid(api: Api, raw: str) -> None:
+    url, key = urlsplit(api.server.url), api.server.api_key.reveal()
+    connection = http.client.HTTPConnection(url.netloc, timeout=PATIENCE)
+    with contextlib.closing(connection):
+        connection.request("GET", f"/content/{raw}%2fx", headers={"Authorization": f"Key {key}"})
+        assert connection.getresponse().status == 404

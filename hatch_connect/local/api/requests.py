@@ -17,6 +17,7 @@ from hatch_connect.local.access import may_edit, may_see
 from hatch_connect.local.disk import DiskError, disk_error
 from hatch_connect.local.machine import Machine, machine_of
 from hatch_connect.local.strict_json import parse_json
+from hatch_connect.local.tasks import Task
 from hatch_connect.local.users import User
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
         StoredDeployment,
         StoredJob,
     )
-    from hatch_connect.local.tasks import Task
 
 Result = TypeVar("Result")
 SINCE = "2026-01-01T00:00:00Z"  # of what was always there
@@ -313,7 +313,10 @@ def task_of(request: Request) -> Task | StoredDeployment:
     task = machine.tasks.get(task_id) or deployment
     if task is None:
         raise ApiError(404, UNKNOWN_TASK, "The task does not exist.")
-    content = machine.state.content_by_id(deployment.content) if deployment else None
+    about = task.about if isinstance(task, Task) else task
+    if about is None:  # it is about the server
+        need_administrator(request)
+    content = machine.state.content_by_id(about.content) if about else None
     if content is not None and not may_edit(machine.state, content, user_of(request)):
         raise not_allowed()
     return task
