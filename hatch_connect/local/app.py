@@ -37,6 +37,7 @@ from hatch_connect.local.api.routes import Api
 from hatch_connect.local.dashboard.site import create_dashboard
 from hatch_connect.local.folder import ENDS, VERSION
 from hatch_connect.local.origins import Origins, Protected
+from hatch_connect.local.pages import not_found
 from hatch_connect.local.sockets import visit_socket
 from hatch_connect.local.tasks import until_first
 from hatch_connect.local.versions import AsRelease
@@ -55,9 +56,19 @@ if TYPE_CHECKING:
 FIRST_LEASE_SECONDS = 30.0
 # Who asks for the latter, which is not here, has no key yet.
 _WITHOUT_KEY = (server.SETTINGS.path, "/v1/experimental/bootstrap")
+
+
+def _refuse_http(request: Request, error: Exception) -> Response:
+    """Answer to a path or method that there is not: a person with a page."""
+    path, accepted = request.scope["path"], request.headers.get("accept", "")
+    if path.startswith("/__api__/") or "text/html" not in accepted:
+        return refuse_http(request, error)
+    return not_found()
+
+
 _REFUSALS: dict[type[Exception], Callable[[Request, Exception], Response]] = {
     ApiError: refuse,
-    HTTPException: refuse_http,
+    HTTPException: _refuse_http,
     **dict.fromkeys(UNWRITTEN, refuse_unwritten),
     ClientDisconnect: nobody_listens,
     **sessions.REFUSALS,

@@ -29,6 +29,11 @@ def page(title: str, body: str, *, status: int = 200) -> Response:
     return _page(title, status, body=body)
 
 
+def not_found() -> Response:
+    """Return what there is at an address at which there is nothing."""
+    return _page("Not found", 404, reason="There is nothing at this address.")
+
+
 def not_started(reason: str, lines: Iterable[str]) -> Response:
     """Return what a visitor gets of content whose process does not run."""
     return _page("The content did not start", 502, reason=reason, lines=tuple(lines))

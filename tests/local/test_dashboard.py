@@ -254,6 +254,17 @@ def test_pages_and_forms_need_a_session(api: Api, guid: str) -> None:
     assert style.headers["content-type"].startswith("text/css")
 
 
+def test_where_nothing_is_people_get_a_page_and_programs_an_error(api: Api, guid: str) -> None:
+    with api.browse(guid) as browser:
+        content = str(browser.get(f"{api.server.url}/content/{guid}/").url)
+        for url in (f"{api.server.url}/nothing", content.partition("/content/")[0] + "/"):
+            shown = browser.get(url, headers={"Accept": "text/html,*/*"})
+            assert (shown.status_code, read_html(shown.text).one("h1").text) == (404, "Not found")
+            assert browser.get(url).json()["code"] == 4
+    url = f"{api.server.url}/__api__/v1/content/nothing"
+    assert api.client.get(url, headers={"Accept": "text/html"}).json()["code"] == 4
+
+
 def test_signing_out_ends_the_session(api: Api) -> None:
     with signed_in(api) as dashboard:
         page = dashboard.press(dashboard.get("/"), "Sign out", 401)
