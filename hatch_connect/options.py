@@ -346,6 +346,12 @@ class Options:
     )
     dashboard: bool = _flag("--dashboard", "open", "Open the content's page in the dashboard.")
     logs: bool = _flag("--logs", "open", "Open the content's logs in the dashboard.")
+    as_user: str | None = _text(
+        "--as",
+        "open",
+        "Open the content of this machine as that user.",
+        metavar="NAME",
+    )
     branch: str | None = _text(
         "--branch",
         "preview",

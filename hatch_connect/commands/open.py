@@ -23,6 +23,8 @@ def run_open(call: Call) -> Result:
     options = call.options
     if options.dashboard and options.logs:
         raise UsageError("--dashboard and --logs are mutually exclusive.")
+    if options.as_user and (not options.local or options.dashboard or options.logs):
+        raise UsageError("--as opens content on this machine: it goes with --local only.")
     with ExitStack() as used:
         try:
             found = used.enter_context(deployed_content(call))
@@ -50,4 +52,4 @@ def _opened(server: Server, url: str, call: Call) -> bool:
     if open_page is None or not url.startswith(("https://", "http://")):
         return False
     call.report(Step(text=f"Opening {url}"))
-    return open_page(sign_in_url(server, url) or url)
+    return open_page(sign_in_url(server, url, call.options.as_user) or url)

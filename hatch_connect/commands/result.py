@@ -190,7 +190,8 @@ def show_to_person(urls: Sequence[str], call: Call, server: Server) -> None:
         return
     from hatch_connect.commands.server import sign_in_url
 
-    shown = [] if call.environ.get("CI") else [sign_in_url(server, url) for url in urls]
+    user = call.options.as_user
+    shown = [] if call.environ.get("CI") else [sign_in_url(server, url, user) for url in urls]
     if where := "\n".join(filter(None, shown)):
         call.report(Note(text=f"Open it within ten minutes; this works once:\n{where}"))
         call.report(Note(text="For another URL: hatch-connect open --local"))

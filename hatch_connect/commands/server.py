@@ -144,17 +144,22 @@ def chosen_server(call: Call, config: ProjectConfig | None) -> Iterator[Server]:
         )
 
 
-def sign_in_url(server: Server, url: str) -> str | None:
+def sign_in_url(server: Server, url: str, user: str | None = None) -> str | None:
     """Return a URL that is good once, signs a browser in and leads to a page of this machine.
 
-    It is None for other servers: their people sign in for themselves.
+    With `user`, content is visited as that one. It is None for other servers: their people sign in
+    for themselves. Raises UsageError if there is no such user.
     """
     own, credential = server.url.rstrip("/"), server.credential
     if not server.local or not isinstance(credential, ApiKey) or not url.startswith(f"{own}/"):
         return None
     from hatch_connect.local.start import one_time_url
 
-    return one_time_url(own, credential.key, url.removeprefix(own))
+    once = one_time_url(own, credential.key, url.removeprefix(own), user)
+    if once is None and user:
+        hint = "`hatch-connect local` says which users.toml it takes its people from."
+        raise UsageError(f"The local server has no user {user!r}.", hint=hint)
+    return once
 
 
 def _named(config: ProjectConfig) -> dict[str, tuple[str, ...]]:

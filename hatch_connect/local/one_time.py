@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LOGIN_SECONDS = 600.0
 TICKET_SECONDS = 60.0
+TICKET = "__ticket__"  # the field of a query
 _MOST = 1000  # of one kind; the oldest are forgotten
 _SECRET_LENGTH = 43  # of 32 bytes
 
@@ -23,10 +24,12 @@ _SECRET_LENGTH = 43  # of 32 bytes
 class Login:
     """What the person who opens a one-time URL gets: a session, and then the page `next`.
 
-    `printed` tells whether it is the one that was shown when the server started.
+    With a `visitor`, the GUID of a user, there is no session: the page is content, visited as that
+    user. `printed` tells whether it is the one that was shown when the server started.
     """
 
     next: str
+    visitor: str | None = None
     printed: bool = False
 
 

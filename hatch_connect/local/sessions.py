@@ -7,6 +7,7 @@ sessions. Every change is a form, which is checked for itself.
 
 from __future__ import annotations
 
+import re
 import secrets
 from copy import copy
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from starlette.routing import Route
 from hatch_connect.events import Note
 from hatch_connect.local.api.requests import invalid, read_object
 from hatch_connect.local.machine import machine_of
-from hatch_connect.local.one_time import LOGIN_SECONDS, Login
+from hatch_connect.local.one_time import LOGIN_SECONDS, TICKET, Login, Ticket
 from hatch_connect.local.pages import page
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ COOKIES = "hatch-connect-"
 
 SIGN_IN = "hatch-connect open --local --dashboard"
 SESSION_SECONDS = 12 * 60 * 60
+_CONTENT = re.compile(r"/content/[\w-]+/")
 _OWN_PATHS = (DASHBOARD, "/content/")
 
 
@@ -122,12 +124,19 @@ def login_url(machine: Machine, login: Login) -> str:
 
 
 async def make_login(request: Request) -> Response:
-    """`POST __local__/login`: return a one-time URL, by way of which `next` is opened."""
-    body = await read_object(request, ("next",), optional=True)
+    """`POST __local__/login`: return a one-time URL, by way of which `next` is opened.
+
+    With the name of a `user`, it is content, and visited as that one.
+    """
+    body = await read_object(request, ("next", "user"), optional=True)
     wanted = body.get("next", DASHBOARD)
     if not isinstance(wanted, str) or not is_own_path(wanted):
         raise invalid("The field 'next' must be a path of the dashboard or of content.")
-    url = login_url(machine_of(request), Login(next=wanted))
+    name, user = body.get("user"), machine_of(request).users.named(body.get("user"))
+    if name is not None and (user is None or not _CONTENT.match(wanted)):
+        raise invalid("The field 'user' must name a user, who visits content.")
+    login = Login(next=wanted, visitor=user.guid if user else None)
+    url = login_url(machine_of(request), login)
     return JSONResponse({"url": url, "seconds": LOGIN_SECONDS})
 
 
@@ -147,6 +156,8 @@ async def log_in(request: Request) -> Response:
         if session_of(request):
             return private(RedirectResponse(f"{machine.setup.url}{DASHBOARD}", 303))
         return private(_used_up())
+    if login.visitor:
+        return private(RedirectResponse(_as_visitor(machine, login.next, login.visitor), 303))
     request.session.clear()
     request.session.update(
         user=machine.users.own.guid,
@@ -155,6 +166,12 @@ async def log_in(request: Request) -> Response:
     if login.printed:
         machine.setup.report(Note(text=f"Signed in. For another URL: {SIGN_IN}"))
     return private(RedirectResponse(f"{machine.setup.url}{login.next}", 303))
+
+
+def _as_visitor(machine: Machine, path: str, user: str) -> str:
+    guid = path.split("/")[2]
+    ticket = machine.tickets.issue(Ticket(content=guid, user=user))
+    return f"{machine.setup.content_origin}{path}{'&' if '?' in path else '?'}{TICKET}={ticket}"
 
 
 def is_opened_by_person(request: Request, *shown_in: str) -> bool:

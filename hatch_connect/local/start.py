@@ -127,15 +127,16 @@ def make_known(server: LocalServer, names: Mapping[str, Iterable[str]]) -> None:
         connection.getresponse().read()
 
 
-def one_time_url(url: str, api_key: Secret, path: str) -> str | None:
+def one_time_url(url: str, api_key: Secret, path: str, user: str | None = None) -> str | None:
     """Return a URL of the server at `url`, good once, that signs a browser in and leads to `path`.
 
-    It is None if the server does not give one.
+    With `user`, content is visited as that one instead. It is None if the server does not give one,
+    as for a user that it does not know.
     """
     headers = {"Authorization": f"Key {api_key.reveal()}"}
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
     with closing(connection), suppress(OSError, http.client.HTTPException):
-        body = json.dumps({"next": path})
+        body = json.dumps({"next": path, **({"user": user} if user else {})})
         connection.request("POST", "/__api__/__local__/login", body=body, headers=headers)
         answer = connection.getresponse()
         if answer.status == http.HTTPStatus.OK:

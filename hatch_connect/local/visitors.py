@@ -19,7 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from hatch_connect.local.access import may_edit, may_view
 from hatch_connect.local.api.requests import BAD_KEY, NO_VIEW, ApiError, key_of, refuse
 from hatch_connect.local.machine import machine_of
-from hatch_connect.local.one_time import Ticket
+from hatch_connect.local.one_time import TICKET, Ticket
 from hatch_connect.local.origins import READING
 from hatch_connect.local.pages import page
 from hatch_connect.local.sessions import (
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from hatch_connect.local.state import StoredBundle, StoredContent
     from hatch_connect.local.users import User
 
-_TICKET = "__ticket__"
 _HOST_ONLY = "__Host-"
 _FRAMES = ("iframe", "frame")
 _IN_FRAME = "SameSite=None; Secure; Partitioned"
@@ -56,7 +55,7 @@ def visit_url(
     """Return where a browser gets content as a user, or as nobody: once, and for a minute."""
     draft = f"_bundle{bundle.id}/" if bundle else ""
     ticket = _ticket(machine, content.guid, as_user)
-    return f"{machine.frame_url(content)}{draft}?{_TICKET}={ticket}"
+    return f"{machine.frame_url(content)}{draft}?{TICKET}={ticket}"
 
 
 def _ticket(machine: Machine, guid: str, user: User | None) -> str:
@@ -119,7 +118,7 @@ def _to_content(request: Request, user: User | None) -> Response:
     user = user or (session.user if session else None)
     query = [request.scope["query_string"].decode("latin-1")]
     if user and is_opened_by_person(request, *_FRAMES):
-        query.append(f"{_TICKET}={_ticket(machine, request.path_params['guid'], user)}")
+        query.append(f"{TICKET}={_ticket(machine, request.path_params['guid'], user)}")
     return private(RedirectResponse(_here(request, machine.setup.content_origin, query), 307))
 
 
@@ -172,7 +171,7 @@ def _redeemed(request: Request) -> Response | None:
     """
     machine = machine_of(request)
     fields = request.scope["query_string"].decode("latin-1").split("&")
-    tickets = [field for field in fields if field.partition("=")[0] == _TICKET]
+    tickets = [field for field in fields if field.partition("=")[0] == TICKET]
     if not tickets:
         return None
     if not is_opened_by_person(request, *_FRAMES):

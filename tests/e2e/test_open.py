@@ -162,6 +162,16 @@ def test_content_of_this_machine_is_opened_signed_in(
         assert _LOGIN.fullmatch(opened)
         assert "token" not in done.said
         assert "/connect/#/apps/" in done.stderr
+        done = sandbox.connect("open", "--local", "--as", "bob", cwd=page, BROWSER=browser)
+        assert done.code == 0, done.said
+        as_bob = _end_of((tmp_path / "opened").read_text(encoding="utf-8"))
+        assert (as_bob.status_code, "bob may not see" in as_bob.text) == (403, True)
+        for wrong, words in (
+            (("--as", "eve"), "no user 'eve'"),
+            (("--as", "bob", "--dashboard"), "--as opens content"),
+        ):
+            done = sandbox.connect("open", "--local", *wrong, cwd=page, BROWSER=browser)
+            assert (done.code, words in done.stderr) == (2, True), done.said
         plain = sandbox.connect("open", "--local", cwd=page, BROWSER="false")
         assert _end_of(plain.stdout.strip()).status_code == 401
         for arguments in (("--json",), ("--dashboard", "--json"), ("--dashboard",), ()):

@@ -102,6 +102,15 @@ def test_it_leads_to_a_page_of_the_dashboard_or_to_content(
         assert api.refused("POST", "__local__/login", json={"next": path}) == (400, 2), path
 
 
+def test_it_can_lead_to_content_as_somebody_else(api: Api, browser: httpx2.Client) -> None:
+    answer = browser.get(_login(api, next="/content/1/?x=1", user="ann"))
+    assert answer.status_code == 303
+    assert "/content/1/?x=1&__ticket__=" in answer.headers["location"]
+    assert browser.get("/connect/").status_code == 401  # ann is no developer
+    for wrong in ({"next": "/connect/", "user": "ann"}, {"next": "/content/1/", "user": "eve"}):
+        assert api.refused("POST", "__local__/login", json=wrong) == (400, 2)
+
+
 def test_only_the_developer_gets_one(api: Api) -> None:
     keys = (None, "wrong", _key_of("ann", api))
     for headers in ({"Authorization": f"Key {key}"} if key else {} for key in keys):
