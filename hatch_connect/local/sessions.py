@@ -194,6 +194,8 @@ def refuse_stranger(_request: Request, _error: Exception) -> Response:
     text = (
         "<p>The dashboard of the local server needs a one-time URL. To open one, run:</p>"
         f"<pre>{SIGN_IN}</pre>"
+        "<p>Then reload this page to see what you came for.</p>"
+        '<script src="/connect/static/sign-in.js" defer></script>'
     )
     return page("Not signed in", text, status=401)
 

@@ -114,6 +114,31 @@ def test_addresses_that_clients_print_open_the_right_view(
     assert page.run("document.querySelector('h1').innerText") == heading
 
 
+def test_who_comes_back_signed_in_sees_what_an_address_was_for(
+    api: Api, page: Page, guid: str
+) -> None:
+    (session,) = page.ask("Network.getCookies", urls=[f"{api.server.url}/connect/"])["cookies"]
+    page.ask("Network.deleteCookies", name=session["name"], url=api.server.url)
+    page.open("about:blank")
+    page.open(f"{api.server.url}/connect/#/apps/{guid}/logs")
+    page.see("Not signed in")
+    page.ask("Network.setCookie", **{key: session[key] for key in ("name", "value", "domain")})
+    page.run("document.dispatchEvent(new Event('visibilitychange'))")
+    page.until(f"location.pathname === '/connect/apps/{guid}/logs'")
+    page.events.clear()  # a page with status 401 is an error in the log of a browser
+
+
+def test_the_state_changes_while_one_looks_at_it(api: Api, page: Page) -> None:
+    guid = api.ship(bundle({"app.py": APP % b"state"}))
+    api.ask("PATCH", f"v1/content/{guid}", json={"idle_timeout": 0})
+    page.open(f"{api.server.url}/connect/apps/{guid}/settings")
+    page.see("Idle")
+    page.run("window.stays = true")
+    api.visit(guid)
+    page.see("Running")
+    assert page.run("window.stays")
+
+
 def test_an_address_works_when_the_page_is_already_open(api: Api, page: Page, guid: str) -> None:
     page.open(f"{api.server.url}/connect/")
     page.run(f"location.hash = '#/apps/{guid}/access'")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -289,7 +291,28 @@ def test_processes_are_restarted_and_stopped(api: Api, dashboard: Dashboard) -> 
     assert "The process was ended." in words(ended.one("div", role="status"))
     again = dashboard.press(log, "End the process")
     assert "The process has already ended." in words(again.one("div", role="status"))
-    assert "ended by SIG" in words(again.one("section"))
+    assert "Process stopped" in words(again.one("section"))
+
+
+def test_a_process_that_ended_by_itself_was_not_stopped(api: Api, dashboard: Dashboard) -> None:
+    guid = api.ship()
+    seen = api.visit(guid).json()
+    key = seen["environ"]["CONNECT_CONTENT_JOB_KEY"]
+    job = api.ask("GET", f"v1/content/{guid}/jobs/{key}")
+    os.kill(int(job["pid"]), signal.SIGKILL)
+    until(lambda: api.ask("GET", f"v1/content/{guid}/jobs/{key}")["end_time"])
+    log = dashboard.get(f"/apps/{guid}/logs/{key}")
+    assert "Process ended by SIGKILL" in words(log.one("section"))
+
+
+def test_states_are_told_to_who_may_see_them(api: Api, dashboard: Dashboard) -> None:
+    guid, other = api.create(), api.create()
+    url = f"{api.server.url}/connect/states"
+    told = dashboard.client.get(f"{url}?guid={guid}").json()
+    assert list(told) == [guid]
+    assert "Never deployed" in told[guid]
+    assert {guid, other} <= set(dashboard.client.get(url).json())
+    assert httpx2.get(url, trust_env=False).status_code == 401
 
 
 def test_settings_say_what_they_do_here(api: Api, dashboard: Dashboard, guid: str) -> None:

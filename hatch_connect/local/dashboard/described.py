@@ -158,6 +158,10 @@ def _end(job: StoredJob) -> str:
         return "running"
     if job.exit_code is None:
         return "ended"
+    if not job.error and job.tag not in _JOBS:
+        return "stopped"  # by this server, by whatever signal
+    if job.exit_code == 0 and job.tag in _JOBS:
+        return "done"
     if job.exit_code < 0:
         with suppress(ValueError):
             return f"ended by {signal.Signals(-job.exit_code).name}"

@@ -8,13 +8,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
-from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
+from hatch_connect.local.access import may_see
 from hatch_connect.local.api.requests import LONGEST_NUMBER, read_number
 from hatch_connect.local.dashboard.described import logs_of
 from hatch_connect.local.dashboard.pages import viewed
-from hatch_connect.local.dashboard.rendering import clock, shown, without_controls
+from hatch_connect.local.dashboard.rendering import clock, render, shown, without_controls
+from hatch_connect.local.machine import machine_of
+from hatch_connect.local.sessions import require_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,6 +31,19 @@ if TYPE_CHECKING:
 HEARTBEAT_SECONDS = 15.0
 _RETRY = "retry: 1000\n\n"
 _NOTHING = ": nothing new\n\n"
+
+
+async def states(request: Request) -> Response:
+    """Return the states of all content that the user may see, or of one, as pages show them."""
+    user, machine = require_session(request).user, machine_of(request)
+    wanted = request.query_params.get("guid")
+    return JSONResponse(
+        {
+            content.guid: render("state.html", status=machine.status(content))
+            for content in machine.state.contents()
+            if wanted in {None, content.guid} and may_see(machine.state, content, user)
+        }
+    )
 
 
 async def stream(request: Request) -> Response:
@@ -112,6 +128,7 @@ def _end(found: Viewed, key: str) -> str:
 
 _LOG = "/apps/{guid}/logs/{key}"
 ROUTES = (
+    Route("/states", states, methods=["GET"]),
     Route(_LOG + "/stream", stream, methods=["GET"]),
     Route(_LOG + "/download", download, methods=["GET"]),
 )

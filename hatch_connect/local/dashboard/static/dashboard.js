@@ -10,6 +10,7 @@ const VIEWS = {
 };
 const SERVER = ["system", "people", "admin", "settings", "api-keys", "documentation", "help"];
 const MOST_LINES = 5000;
+const STATES_MS = 2000;
 
 // Return the path for a fragment such as #/apps/GUID/logs; undefined for one of another kind.
 function pathOf(fragment) {
@@ -94,9 +95,24 @@ function follow(log) {
   });
 }
 
+// Show the states that content has now, while the page is looked at.
+async function refreshStates(shown) {
+  const one = shown.length === 1 ? `?guid=${shown[0].dataset.state}` : "";
+  const answer = await fetch(`/connect/states${one}`).catch(() => undefined);
+  if (!answer?.ok) return;
+  const states = await answer.json();
+  for (const each of shown) {
+    const state = (states[each.dataset.state] ?? "").trim();
+    // What has not changed is not announced again.
+    if (state && each.innerHTML.trim() !== state) each.innerHTML = state;
+  }
+}
+
 followFragment();
 addEventListener("hashchange", followFragment);
 for (const log of document.querySelectorAll("[role=log]")) {
   log.scrollTop = log.scrollHeight;
   if (log.dataset.stream) follow(log);
 }
+const states = document.querySelectorAll("[data-state]");
+if (states.length) setInterval(() => document.hidden || refreshStates(states), STATES_MS);
