@@ -148,6 +148,12 @@ def test_an_address_works_when_the_page_is_already_open(api: Api, page: Page, gu
     page.until(f"location.pathname === '/connect/apps/{guid}'")
 
 
+def test_signing_in_keeps_the_address_that_was_wanted(api: Api, page: Page, guid: str) -> None:
+    wanted = {"next": f"/connect/#/apps/{guid}/access"}
+    page.open(api.ask("POST", "__local__/login", json=wanted)["url"])
+    page.until(f"location.pathname === '/connect/apps/{guid}/access'")
+
+
 def test_content_is_in_a_frame_of_another_origin(api: Api, page: Page, guid: str) -> None:
     page.open(f"{api.server.url}/connect/apps/{guid}")
     page.frame_see("Hello from two")

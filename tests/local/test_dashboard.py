@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -218,8 +219,9 @@ def test_content_is_deleted_after_a_question(api: Api, dashboard: Dashboard, gui
 
 
 def test_locked_content_is_not_changed(api: Api, dashboard: Dashboard, guid: str) -> None:
-    api.ask("PATCH", f"v1/content/{guid}", json={"locked": True})
+    api.ask("PATCH", f"v1/content/{guid}", json={"locked": True, "locked_message": HOSTILE})
     question = dashboard.get(f"/apps/{guid}/delete")
+    assert "This content is locked: " in question.text
     refused = dashboard.press(question, "Delete", 403)
     assert "This content is locked." in words(refused.one("main"))
     api.ask("GET", f"v1/content/{guid}")
@@ -451,6 +453,22 @@ def luminance(colour: str) -> float:
 def contrast(one: str, other: str) -> float:
     lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        (timedelta(), "just now"),
+        (timedelta(minutes=1, seconds=9), "1 minute ago"),
+        (timedelta(hours=5), "5 hours ago"),
+        (timedelta(days=1, hours=3), "1 day ago"),
+    ],
+)
+def test_times_are_told_as_people_do(before: timedelta, told: str) -> None:
+    time = (datetime.now(UTC) - before).isoformat(timespec="seconds").replace("+00:00", "Z")
+    assert rendering.ago(time) == told
+    assert rendering.ago("2020-06-15T12:00:00Z").startswith("2020-06-1")
+    assert rendering.local(time).endswith(rendering.clock(time))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

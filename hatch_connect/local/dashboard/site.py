@@ -93,4 +93,7 @@ async def _refuse_http(request: Request, error: Exception) -> Response:
 
 
 async def _refuse_failure(request: Request, _error: Exception) -> Response:
-    return _message(request, 500, _FAILED)
+    page = _message(request, 500, _FAILED)
+    # The error goes on to uvicorn, which closes the connection: no other request may be sent on it.
+    page.headers["Connection"] = "close"
+    return page
