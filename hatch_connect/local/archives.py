@@ -45,6 +45,7 @@ _EXTENDED = (
     *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
 )
 _BLOCK = 1 << 16
+_MOST_ENDS = 10  # times that is read at the end of the data
 _SHOWN = 60
 _OTHER_FORMATS = {
     b"PK\x03\x04": "a zip file",
@@ -199,6 +200,7 @@ class _Source:
         self._unzipped = unzipped
         self._stop = stop
         self._left = largest
+        self._ends = 0
         self._headers: int | None = 0  # bytes of the member's header so far, while one is read
         # A file object needs no more than `read` for this mode.
         self._tar: tarfile.TarFile = tarfile.open(  # type: ignore[call-overload] # noqa: SIM115
@@ -210,6 +212,9 @@ class _Source:
         self.check_stop()
         data = self._unzipped.read(size)
         self.count(len(data))
+        self._ends += not data
+        if self._ends > _MOST_ENDS:  # tarfile would go on to the end that a header announces
+            raise _unreadable("unexpected end of data")
         if self._headers is not None:
             self._headers += len(data)
             if self._headers > _LARGEST_HEADERS + _BLOCK:

@@ -296,6 +296,13 @@ def test_a_size_that_is_none(tmp_path: Path, folder: Path, size: str) -> None:
         unpack(_members(tmp_path, member, _member("b")), folder)
 
 
+def test_what_is_passed_over_has_an_end(tmp_path: Path) -> None:
+    member = _member("a", b"z")
+    member.pax_headers = {"size": str(1 << 60)}
+
+    assert manifest_bytes(_members(tmp_path, member)) is None
+
+
 def test_unpacking_is_stopped(tmp_path: Path, folder: Path) -> None:
     stop = threading.Event()
     stop.set()
