@@ -15,7 +15,8 @@ from hatch_connect.errors import BundleError
 from hatch_connect.events import Detail
 from hatch_connect.local.archives import unpack
 from hatch_connect.local.checks import check
-from hatch_connect.local.disk import writing
+from hatch_connect.local.disk import despite_full_disk, writing
+from hatch_connect.local.files import remove_folder
 from hatch_connect.local.modes import KNOWN, MODES
 from hatch_connect.local.processes import StartError, run_logged
 from hatch_connect.local.pythons import choose_installed
@@ -69,13 +70,15 @@ def start_deployment(
 
     def ended(task: Task) -> None:
         finished = replace(begun, ended=now(), code=task.code, error=task.error)
-        machine.note(machine.state.save_deployment, finished)
+        with despite_full_disk(machine.setup.report):
+            machine.state.save_deployment(finished)
 
     task = machine.tasks.start(work, ended, bundle)
     begun = StoredDeployment(
         id=task.id, content=bundle.content, bundle=bundle.id, activate=activate, started=now()
     )
-    machine.note(machine.state.save_deployment, begun)
+    with despite_full_disk(machine.setup.report):
+        machine.state.save_deployment(begun)
     return task
 
 
@@ -113,7 +116,7 @@ async def deploy(
             ready = await _prepare(deployment, bundle, render=render)
         except BaseException:
             if bundle.folder is None:  # it would be unpacked again
-                await asyncio.to_thread(shutil.rmtree, machine.unpacked(bundle), ignore_errors=True)
+                await remove_folder(machine.files.unpacked(bundle))
             raise
         # It may have been changed, or removed, while the packages were installed.
         content = machine.state.content_by_id(bundle.content)
@@ -145,7 +148,7 @@ async def _prepare(
         app_mode=manifest.metadata.app_mode,
         entrypoint=manifest.metadata.entrypoint or "",
         failed="",
-        folder=root.relative_to(machine.unpacked(bundle).parent).as_posix(),
+        folder=root.relative_to(machine.files.unpacked(bundle).parent).as_posix(),
     )
     ready = await _with_python(deployment, ready, manifest)
     if mode.kind == "process":
@@ -159,7 +162,7 @@ async def _prepare(
 def _check_possible(machine: Machine, app_mode: str) -> None:
     if lacking := MODES[app_mode].lacking:
         raise BundleError(lacking)
-    if KNOWN[app_mode].is_quarto and machine.quarto is None:
+    if KNOWN[app_mode].is_quarto and machine.installed.quarto is None:
         raise BundleError(
             "Quarto is not installed: install it from https://quarto.org/docs/get-started/, make"
             " sure that `quarto` is on the PATH, and restart the server."
@@ -174,7 +177,7 @@ async def _with_python(
         return bundle
     machine, task = deployment.machine, deployment.task
     release = machine.setup.claims.release
-    pythons = await machine.pythons()
+    pythons = await machine.installed.pythons()
     # What is already installed for a bundle stays good.
     usable = [one for one in pythons if one.publishable or one.version == bundle.python]
     requires = environment.python_requires if release.has("behaviour", "python requires") else None
@@ -189,7 +192,7 @@ async def _with_python(
     if managed is None:
         managed = deployment.content.settings.get("default_py_environment_management") is not False
     if managed:
-        requirements = machine.root(bundle) / wanted.package_file
+        requirements = machine.files.root(bundle) / wanted.package_file
         installed = await _restore(deployment, bundle, requirements, python)
     else:
         task.write(
@@ -197,7 +200,7 @@ async def _with_python(
             " installed there."
         )
         installed = await machine.environments.as_it_is(python)
-    await machine.runtime(python)
+    await machine.installed.runtime(python)
     return replace(
         bundle, environment=installed.folder.name, python=python.version, managed=managed
     )
@@ -217,29 +220,29 @@ async def _restore(
         restored.append(await environments.restore(requirements, python, write))
         return 0
 
-    if await deployment.machine.run_job(deployment.content, bundle, "python_restore", work):
+    if await deployment.machine.jobs.run(deployment.content, bundle, "python_restore", work):
         raise BundleError("Installing the packages was stopped.")
     return restored[0]
 
 
 async def _unpacked(deployment: _Deployment, bundle: StoredBundle) -> tuple[Path, Manifest]:
     machine = deployment.machine
-    folder = machine.unpacked(bundle)
+    folder = machine.files.unpacked(bundle)
     if bundle.folder is not None and folder.exists():
         # Checked when it was unpacked; its process may have written files since.
-        root = machine.root(bundle)
+        root = machine.files.root(bundle)
         manifest = await asyncio.to_thread(check, root, files=False)
         return root, manifest
     deployment.task.write(f"Unpacking and checking bundle {bundle.id}")
-    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-    archive = machine.archive(bundle)
+    await remove_folder(folder)
+    archive = machine.files.archive(bundle)
     if not archive.is_file():
         raise BundleError("The archive of this bundle no longer exists: upload it again.")
     try:
         root = await in_thread(lambda stop: unpack(archive, folder, stop))
         manifest = await asyncio.to_thread(check, root)
     except BaseException:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await remove_folder(folder)
         raise
     return root, manifest
 
@@ -252,7 +255,7 @@ async def _activate(deployment: _Deployment, bundle: StoredBundle) -> None:
     if is_process and (replaces or wants_process(deployment.content)):
         task.write("Starting its process before it takes over")
         try:
-            await machine.prepare(deployment.content, bundle)
+            await machine.running.prepare(deployment.content, bundle)
         except StartError as error:
             task.write(f"It did not start: {error}")
     # Both may have been changed, or removed, while it was started.
@@ -285,13 +288,13 @@ async def _prepare_pages(
     if bundle.app_mode not in RENDERED:
         return replace(bundle, pages=f"unpacked/{bundle.folder}")
     if bundle.app_mode == "quarto-static":
-        rendered = machine.root(bundle) / _OUTPUT
+        rendered = machine.files.root(bundle) / _OUTPUT
     else:
-        rendered = machine.rendered(bundle).with_suffix(".new")
-    await asyncio.to_thread(shutil.rmtree, rendered, ignore_errors=True)
+        rendered = machine.files.rendered(bundle).with_suffix(".new")
+    await remove_folder(rendered)
     await _render(deployment, bundle, jupyter, rendered)
     first = await asyncio.to_thread(_first_page, rendered)
-    await asyncio.to_thread(_replace, rendered, machine.rendered(bundle))
+    await asyncio.to_thread(_replace, rendered, machine.files.rendered(bundle))
     return replace(bundle, pages=f"rendered/{bundle.id}", entrypoint=first)
 
 
@@ -301,13 +304,13 @@ async def _render(
     machine, task = deployment.machine, deployment.task
 
     async def work(log: JobLog, job: StoredJob) -> int:
-        context = machine.process_context(deployment.content, bundle, job)
+        context = machine.running.context(deployment.content, bundle, job)
         environ = context.environ()
         command: tuple[str | Path, ...]
         if bundle.app_mode == "jupyter-static":
             command = notebook_command(_of(context.python), bundle.entrypoint, jupyter, output)
         else:
-            command = quarto_command(_of(machine.quarto), bundle.entrypoint, output.name)
+            command = quarto_command(_of(machine.installed.quarto), bundle.entrypoint, output.name)
             environ |= {"QUARTO_PYTHON": str(context.python)} if context.python else {}
 
         def write(line: str) -> None:
@@ -319,7 +322,7 @@ async def _render(
 
     task.write(f"Rendering {bundle.entrypoint}")
     tag = MODES[bundle.app_mode or ""].tag
-    code = await machine.run_job(deployment.content, bundle, tag, work)
+    code = await machine.jobs.run(deployment.content, bundle, tag, work)
     if code:
         raise BundleError(f"Rendering {bundle.entrypoint!r} failed with exit code {code}.")
 

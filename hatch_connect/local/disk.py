@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import ProjectError
+from hatch_connect.events import Detail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from hatch_connect.events import Report
 
 RESERVE = 16 << 20
 """Bytes of the disk that no upload takes, for what else the server writes."""
@@ -87,6 +90,15 @@ def usable(state: Path) -> Iterator[None]:
             f"The state folder {state} cannot be used: {reason}.",
             hint="Set XDG_STATE_HOME to a folder that can be written.",
         ) from error
+
+
+@contextmanager
+def despite_full_disk(report: Report) -> Iterator[None]:
+    """Go on if what has happened cannot be stored: that does not undo it."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        report(Detail(text=f"Not written to the state: {error}"))
 
 
 @contextmanager

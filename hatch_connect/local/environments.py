@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -27,6 +28,7 @@ from packaging.version import Version
 from hatch_connect.errors import BundleError
 from hatch_connect.local.checks import check
 from hatch_connect.local.disk import no_space, tells_no_space
+from hatch_connect.local.files import remove_folder
 from hatch_connect.local.processes import run_logged
 from hatch_connect.local.pythons import uv_environ
 from hatch_connect.project.target import minor_of
@@ -91,7 +93,11 @@ class Environments:
     def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
         self.folder = folder
         self._environ = uv_environ(environ)
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def of(self, bundle: StoredBundle) -> Environment:
+        """Return the environment of a deployed bundle."""
+        return Environment(folder=self.folder / (bundle.environment or ""))
 
     async def restore(
         self, requirements: Path | None, python: Python, write: Callable[[str], None]
@@ -128,7 +134,7 @@ class Environments:
 
         Raises BundleError if it cannot be made.
         """
-        if not bundle.environment or Environment(folder=self.folder / bundle.environment).use():
+        if not bundle.environment or self.of(bundle).use():
             return bundle
         python = next((one for one in pythons if one.version == bundle.python), None)
         if python is None:
@@ -153,7 +159,7 @@ class Environments:
         found = sorted(self.folder.glob(f"{version}-*"))
         for folder in found:
             async with self._lock(folder.name):
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                await remove_folder(folder)
         return len(found)
 
     def _lock(self, name: str) -> asyncio.Lock:
@@ -169,7 +175,7 @@ class Environments:
         try:
             await self._install(environment, requirements, python, write)
         except BaseException:
-            await asyncio.to_thread(shutil.rmtree, environment.folder, ignore_errors=True)
+            await remove_folder(environment.folder)
             raise
 
     async def _install(
@@ -179,7 +185,7 @@ class Environments:
         python: Python,
         write: Callable[[str], None],
     ) -> None:
-        await asyncio.to_thread(shutil.rmtree, environment.folder, ignore_errors=True)
+        await remove_folder(environment.folder)
         write(f"Creating a virtual environment with Python {python.version}")
         await self.uv("venv", "--python", python.path, environment.folder, write=write)
         target = ("--python", environment.python)

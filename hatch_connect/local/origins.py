@@ -20,7 +20,7 @@ from hatch_connect.local.pages import STYLE_HASH
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from hatch_connect.local.machine import Setup
+    from hatch_connect.local.setup import Setup
 
 READING = ("GET", "HEAD")
 

@@ -24,9 +24,10 @@ from hatch_connect.local.folder import (
     read_key,
     save_url,
 )
-from hatch_connect.local.machine import Machine, Setup
+from hatch_connect.local.machine import Machine
 from hatch_connect.local.one_time import Login
 from hatch_connect.local.sessions import DASHBOARD, login_url
+from hatch_connect.local.setup import Setup
 from hatch_connect.local.users import make_users, others_may_read, read_users
 
 if TYPE_CHECKING:

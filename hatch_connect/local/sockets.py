@@ -45,7 +45,7 @@ async def visit_socket(socket: WebSocket) -> None:
 
 
 async def _relay(socket: WebSocket, target: ContentTarget) -> None:
-    visiting = machine_of(socket).visiting(target.content, target.bundle, target.prefix)
+    visiting = machine_of(socket).running.visiting(target.content, target.bundle, target.prefix)
     try:
         async with visiting as process:
             await _relay_to(process, socket, target)

@@ -55,7 +55,7 @@ def visit_url(
     """Return where a browser gets content as a user, or as nobody: once, and for a minute."""
     draft = f"_bundle{bundle.id}/" if bundle else ""
     ticket = _ticket(machine, content.guid, as_user)
-    return f"{machine.frame_url(content)}{draft}?{TICKET}={ticket}"
+    return f"{machine.setup.frame_url(content)}{draft}?{TICKET}={ticket}"
 
 
 def _ticket(machine: Machine, guid: str, user: User | None) -> str:

@@ -240,7 +240,7 @@ class Visits:
             return RedirectResponse(f"{target.prefix}/{query}")
         if target.mode.kind == "process":
             return await self._answer(request, target)
-        folder = machine_of(request).setup.folder / (target.bundle.pages or "")
+        folder = machine_of(request).files.pages(target.bundle)
         show = _show_file if target.mode.kind == "files" else _describe_model
         return await show(folder, target, request)
 
@@ -255,14 +255,14 @@ class Visits:
                 return Onward(request, f"/content/{content.guid}/", len(found))
             query = f"?{request.url.query}" if request.url.query else ""
             rest = path[len(found) :]
-            return RedirectResponse(f"{machine.content_url(content)}{rest}{query}")
+            return RedirectResponse(f"{machine.setup.content_url(content)}{rest}{query}")
         raise HTTPException(404)
 
     async def _answer(self, request: Request, target: ContentTarget) -> Response:
         machine, connection = machine_of(request), Connection(target.content)
         for _attempt in range(_ATTEMPTS):
             async with AsyncExitStack() as held:
-                visiting = machine.visiting(target.content, target.bundle, target.prefix)
+                visiting = machine.running.visiting(target.content, target.bundle, target.prefix)
                 try:
                     process = await held.enter_async_context(visiting)
                 except StartError as error:

@@ -18,8 +18,9 @@ from support.waiting import PATIENCE
 
 from hatch_connect.events import silent
 from hatch_connect.local import sessions
-from hatch_connect.local.machine import Machine, Setup
+from hatch_connect.local.machine import Machine
 from hatch_connect.local.one_time import Login, OneTime, SigningSecret, Ticket
+from hatch_connect.local.setup import Setup
 from hatch_connect.local.start import running
 from hatch_connect.local.users import Declared
 from hatch_connect.secret import Secret

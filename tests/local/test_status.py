@@ -15,7 +15,8 @@ from support.waiting import until
 
 from hatch_connect.events import silent
 from hatch_connect.local.folder import LocalServer, make_private, read_key
-from hatch_connect.local.machine import Machine, Setup
+from hatch_connect.local.machine import Machine
+from hatch_connect.local.setup import Setup
 from hatch_connect.local.users import Declared
 from hatch_connect.secret import Secret
 

@@ -76,7 +76,7 @@ async def upload(request: Request) -> Response:
     if "url" in request.query_params:
         raise ApiError(404, NOT_FOUND, "Bundles by URL are not part of the local server.")
     content_of(request, changing=True)
-    with temporary(machine.setup.folder / "bundles") as path:
+    with temporary(machine.files.uploads) as path:
         received = await receive(request, path)
         app_mode = await in_thread(lambda stop: _app_mode(path, stop))
         # It may have been changed, or removed, while the archive arrived.
@@ -93,7 +93,7 @@ async def upload(request: Request) -> Response:
             )
         )
         try:
-            path.replace(machine.archive(bundle))
+            path.replace(machine.files.archive(bundle))
         except OSError:
             machine.state.remove_bundle(bundle)
             raise
@@ -165,7 +165,7 @@ async def _read(how: Callable[[Event], _Read]) -> _Read:
 
 def _archive(request: Request) -> tuple[StoredBundle, Path]:
     bundle = bundle_of(request, content_of(request, editing=True))
-    archive = machine_of(request).archive(bundle)
+    archive = machine_of(request).files.archive(bundle)
     if not archive.is_file():
         raise ApiError(404, BUNDLE_GONE, "The archive of this bundle is gone.")
     return bundle, archive
@@ -195,7 +195,7 @@ async def remove_bundle(machine: Machine, content: StoredContent, bundle: Stored
     )
     await machine.processes.stop(bundle.id)
     machine.state.remove_bundle(bundle)
-    await machine.remove_files(bundle)
+    await machine.files.remove_bundle(bundle)
 
 
 def _app_mode(archive: Path, stop: Event) -> str | None:

@@ -261,8 +261,8 @@ def content_json(machine: Machine, content: StoredContent, user: User) -> dict[s
         "r_environment_management": None,
         "py_environment_management": active.managed if active else None,
         "owner_guid": content.owner,
-        "content_url": machine.content_url(content),
-        "dashboard_url": machine.dashboard_url(content),
+        "content_url": machine.setup.content_url(content),
+        "dashboard_url": machine.setup.dashboard_url(content),
         "vanity_url": None,
         "app_role": app_role(machine.state, content, user),
         "public_content_status": "unrestricted",
@@ -319,7 +319,7 @@ async def update(request: Request) -> Response:
     settings = _merged(user, content.settings, given)
     changed = replace(content, owner=owner, name=name, settings=settings)
     machine.state.save_content(changed)
-    machine.settings_changed(changed)
+    machine.running.settings_changed(changed)
     if owner != content.owner:  # who is not on the list of those with rights
         listed = machine.state.links(content, "user")
         machine.state.unlink(content, *(one for one in listed if one.guid == owner))
@@ -354,7 +354,7 @@ async def application(request: Request) -> Response:
             if not may_see(machine.state, content, user):
                 raise not_allowed(NO_VIEW)
             described = content_json(machine, content, user)
-            url = machine.content_url(content)
+            url = machine.setup.content_url(content)
             return JSONResponse(described | {"id": content.id, "url": url})
     raise missing()
 
@@ -374,7 +374,7 @@ async def change_environment(request: Request) -> Response:
         raise invalid("The request's body is not a JSON list.")
     changes = dict(_variable(entry) for entry in given)
     machine.state.set_variables(content, changes, only=request.method == "PUT")
-    machine.restart(content)
+    machine.running.restart(content)
     return JSONResponse(list(machine.state.variables(content)))
 
 

@@ -44,7 +44,7 @@ async def kill(request: Request) -> Response:
     """`DELETE v1/content/{guid}/jobs/{key}`: end its process."""
     content = content_of(request, editing=True)
     found = job_of(request, content)
-    if not await machine_of(request).kill(found):
+    if not await machine_of(request).jobs.kill(found):
         raise ApiError(409, _INACTIVE, "The job does not run.")
     return JSONResponse(
         {

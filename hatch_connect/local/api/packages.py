@@ -18,7 +18,6 @@ from hatch_connect.local.api.requests import (
     read_object,
     user_of,
 )
-from hatch_connect.local.environments import Environment
 from hatch_connect.local.machine import machine_of
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ def _is_managed(bundle: StoredBundle) -> bool:
 
 def _lock(machine: Machine, bundle: StoredBundle) -> str | None:
     try:
-        return Environment(folder=machine.environments.folder / str(bundle.environment)).lock
+        return machine.environments.of(bundle).lock
     except FileNotFoundError:
         return None
 

@@ -57,7 +57,7 @@ async def applications(request: Request) -> Response:
     start, most = read_number(request, "start"), read_number(request, "count") or len(found)
     page = [
         content_json(machine, content, user_of(request))
-        | {"id": content.id, "url": machine.content_url(content)}
+        | {"id": content.id, "url": machine.setup.content_url(content)}
         for content in found[start : start + most]
     ]
     more = {"count": len(page), "total": len(found), "continuation": ""}

@@ -80,14 +80,14 @@ _PRIVILEGES = {
 async def settings(request: Request) -> Response:
     """`GET server_settings`: the version, and what can be done here; no key is needed."""
     version = str(machine_of(request).setup.claims.release)
-    quarto = machine_of(request).quarto
+    quarto = machine_of(request).installed.quarto
     told = {"version": version, "runtimes": ["python", *(["quarto"] if quarto else [])]}
     return JSONResponse({**_SETTINGS, **told})
 
 
 async def python(request: Request) -> Response:
     """`GET v1/server_settings/python`."""
-    pythons = await machine_of(request).pythons()
+    pythons = await machine_of(request).installed.pythons()
     installations = [
         {
             "version": one.version,
@@ -102,7 +102,7 @@ async def python(request: Request) -> Response:
 
 async def quarto(request: Request) -> Response:
     """`GET v1/server_settings/quarto`."""
-    version = await machine_of(request).quarto_version()
+    version = await machine_of(request).installed.quarto_version()
     found = [{"version": version, "cluster_name": "Local", "image_name": "Local"}]
     return JSONResponse({"installations": found if version else []})
 
@@ -154,9 +154,9 @@ async def environment(request: Request) -> Response:
 
 
 async def _environment(request: Request) -> dict[str, object]:
-    pythons = await machine_of(request).pythons()
+    pythons = await machine_of(request).installed.pythons()
     nothing: dict[str, object] = {"installations": []}
-    quarto = await machine_of(request).quarto_version()
+    quarto = await machine_of(request).installed.quarto_version()
     return {
         "id": "1",
         "guid": _ENVIRONMENT_GUID,
@@ -174,7 +174,7 @@ async def _environment(request: Request) -> dict[str, object]:
             "installations": [{"version": one.version, "path": str(one.path)} for one in pythons]
         },
         "nodejs": nothing,
-        "quarto": _installed(quarto, machine_of(request).quarto),
+        "quarto": _installed(quarto, machine_of(request).installed.quarto),
         "r": nothing,
         "tensorflow": nothing,
         "volume_mounts": [],

@@ -40,7 +40,7 @@ def _kind(picture: bytes) -> str | None:
 async def thumbnail(request: Request) -> Response:
     """`GET`, `PUT` or `DELETE v1/content/{guid}/thumbnail`: PNG, JPEG, GIF, WebP or SVG."""
     content = content_of(request, changing=request.method != "GET")
-    path = machine_of(request).thumbnail(content)
+    path = machine_of(request).files.thumbnail(content)
     if request.method == "PUT":
         body = await _picture(request)
         path.parent.mkdir(exist_ok=True)
@@ -69,7 +69,7 @@ async def picture(request: Request) -> Response:
     content = machine.state.content(request.path_params["guid"])
     if content is None:
         raise missing()
-    path = machine.thumbnail(content)
+    path = machine.files.thumbnail(content)
     if not path.is_file():
         return Response(status_code=204)
     with path.open("rb") as file:

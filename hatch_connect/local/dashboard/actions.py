@@ -74,14 +74,14 @@ async def activate(request: Request) -> Response:
 async def restart(request: Request) -> Response:
     """End the processes; the page that is shown next starts another."""
     found = await _changed(request)
-    found.machine.restart(found.content)
+    found.machine.running.restart(found.content)
     return _go(request, f"{found.path}?again=1", "The content was restarted.")
 
 
 async def stop(request: Request) -> Response:
     """End the processes until somebody visits the content."""
     found = await _changed(request)
-    found.machine.restart(found.content)
+    found.machine.running.restart(found.content)
     text = "The processes were stopped. The next visit starts the content again."
     return _go(request, f"{found.path}/logs", text)
 
@@ -91,7 +91,7 @@ async def end_job(request: Request) -> Response:
     found = await _changed(request)
     key = request.path_params["key"]
     job = next((job for job in found.machine.state.jobs(found.content) if job.key == key), None)
-    ended = job is not None and await found.machine.kill(job)
+    ended = job is not None and await found.machine.jobs.kill(job)
     text = "The process was ended." if ended else "The process has already ended."
     return _go(request, f"{found.path}/logs/{key}" if job else f"{found.path}/logs", text)
 

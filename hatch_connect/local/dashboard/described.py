@@ -111,7 +111,7 @@ def describe(machine: Machine, content: StoredContent) -> Described:
         status=status,
         owner=owner.name if owner else "nobody",
         path=path_of(content),
-        url=machine.content_url(content),
+        url=machine.setup.content_url(content),
         deploying=with_entries(machine, _of_deployment(content, running)) if running else None,
     )
 

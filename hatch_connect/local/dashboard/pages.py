@@ -242,7 +242,7 @@ async def download(request: Request) -> Response:
     found = viewed(request, editing=True)
     bundle = bundle_of(request, found.content)
     return FileResponse(
-        found.machine.archive(bundle),
+        found.machine.files.archive(bundle),
         media_type="application/gzip",
         filename=f"bundle-{bundle.id}.tar.gz",
     )
@@ -295,7 +295,7 @@ async def access(request: Request) -> Response:
         viewers=listed(machine, content, "viewer"),
         vanity={"path": vanity, "url": f"{machine.setup.url}{vanity}"} if vanity else None,
         tags=[tag["name"] for tag in tags_of(machine.state, content) if tag["parent_id"]],
-        thumbnail=machine.thumbnail(content).is_file(),
+        thumbnail=machine.files.thumbnail(content).is_file(),
     )
 
 
@@ -340,8 +340,8 @@ async def server(request: Request) -> Response:
         own_version=__version__,
         environments=folders,
         size=await asyncio.to_thread(_size, machine.environments.folder),
-        pythons=await machine.pythons(),
-        quarto=await machine.quarto_version(),
+        pythons=await machine.installed.pythons(),
+        quarto=await machine.installed.quarto_version(),
         key_file=shlex.quote(str(machine.setup.folder / "api-key")),
         people=list(machine.users),
         users_file=machine.setup.users.file,
