@@ -130,15 +130,38 @@ async def run_logged(
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
     )
-    try:
+
+    async def read() -> None:
         assert process.stdout is not None  # noqa: S101 - asked for above; for the type checker
         async for line in lines(process.stdout):
             write(line)
-        return await process.wait()
+
+    try:
+        return await _exit_code(process, read())
     except asyncio.CancelledError:
         _signal_group(process, "SIGKILL")  # with what it has started, such as builds
-        await process.wait()
+        await _exit_code(process)
         raise
+
+
+async def _exit_code(process: Process, *reading: Coroutine[None, None, None]) -> int:
+    """Return the exit code of a process when it has ended and its output was read.
+
+    What it has started and left behind ends with it. asyncio tells of its end only when nobody has
+    its output any more: of what took a session of its own, that is no longer read.
+    """
+    ended = asyncio.ensure_future(asyncio.gather(process.wait(), *reading))
+    try:
+        while process.returncode is None and not ended.done():
+            await asyncio.wait((ended,), timeout=_LOOK_SECONDS)
+        _signal_group(process, "SIGKILL")
+        await asyncio.wait((ended,), timeout=_LOOK_SECONDS)
+        if not ended.done():
+            process._transport.close()  # type: ignore[attr-defined] # noqa: SLF001 - no other way
+        await ended
+    finally:
+        ended.cancel()
+    return process.returncode or 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,23 +324,12 @@ class ContentProcess:
 
     async def _read(self) -> None:
         try:
-            ending = asyncio.create_task(self._end_what_is_left())
-            await asyncio.gather(self._read_one("stdout"), self._read_one("stderr"))
-            ending.cancel()
-            code = await self._process.wait()
+            reading = self._read_one("stdout"), self._read_one("stderr")
+            code = await _exit_code(self._process, *reading)
             if not self._asked_to_end:
                 self.failure = f"Its process ended with exit code {code}."
         finally:
             self._ready.set()
-
-    async def _end_what_is_left(self) -> None:
-        """End what it has started and left behind, which keeps its output open.
-
-        Until that is closed, asyncio does not tell of its end.
-        """
-        while self.alive:  # noqa: ASYNC110 - there is no event
-            await asyncio.sleep(_LOOK_SECONDS)
-        _signal_group(self._process, "SIGKILL")
 
     async def _read_one(self, source: Literal["stdout", "stderr"]) -> None:
         stream = self._process.stdout if source == "stdout" else self._process.stderr

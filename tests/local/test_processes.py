@@ -256,9 +256,10 @@ def test_a_visit_in_the_middle_of_an_activation_is_answered(api: Api) -> None:
     until(lambda: api.ask("GET", f"v1/content/{guid}/jobs/{before['key']}")["end_time"])
 
 
-def test_what_a_process_leaves_behind_ends_with_it(api: Api) -> None:
-    leaving = b"import subprocess; subprocess.Popen(['sleep', '3600'])\n"
-    guid = api.ship(bundle({"app.py": leaving + ASGI_APP}))
+@pytest.mark.parametrize("session", [b"False", b"True"])
+def test_what_a_process_leaves_behind_does_not_keep_it(api: Api, session: bytes) -> None:
+    leaving = b"import subprocess; subprocess.Popen(['sleep', '60'], start_new_session=%s)\n"
+    guid = api.ship(bundle({"app.py": leaving % session + ASGI_APP}))
     assert api.visit(guid, "die").status_code == 502
 
     until(lambda: _has_ended(api, guid))

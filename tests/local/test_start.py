@@ -396,12 +396,23 @@ def test_what_the_server_runs_does_not_outlive_it(
     until(lambda: not _exists(pid))
 
 
+# Ends, and leaves behind what has its output.
+_LEAVING = """
+import subprocess, sys
+subprocess.Popen((sys.executable, "-c", "import time; time.sleep(60)"), start_new_session={})
+print("x", flush=True)
+sys.exit(4)
+"""
+
+
 @pytest.mark.parametrize(
     ("command", "code"),
     [
         ((sys.executable, "-c", "import sys; print(sys.stdin.read(), 'x'); sys.exit(3)"), 3),
         ((sys.executable, "-c", "import os; print('x', flush=True); os.kill(os.getpid(), 9)"), 137),
         (("/there/is/no/x",), 127),
+        ((sys.executable, "-c", _LEAVING.format("False")), 4),
+        ((sys.executable, "-c", _LEAVING.format("True")), 4),
     ],
 )
 def test_how_what_the_server_runs_has_ended(
