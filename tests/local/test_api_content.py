@@ -45,7 +45,7 @@ def test_who_am_i(api: Api) -> None:
     assert user["guid"]
 
 
-def test_the_interpreters_are_listed(api: Api) -> None:
+def test_the_interpreters_are_listed_for_publishers(api: Api, bob: Api) -> None:
     python = api.ask("GET", "v1/server_settings/python")
     environments = api.ask("GET", "v1/environments")
 
@@ -53,8 +53,10 @@ def test_the_interpreters_are_listed(api: Api) -> None:
     assert {one["version"] for one in python["installations"]} == {
         one["version"] for one in environments[0]["python"]["installations"]
     }
-    for other in ("r", "nodejs"):
-        assert api.ask("GET", f"v1/server_settings/{other}") == {"installations": []}
+    assert api.ask("GET", "v1/server_settings/r") == {"installations": []}
+    assert api.ask("GET", "v1/server_settings/nodejs") == {"installations": [], "enabled": False}
+    for language in ("python", "r", "quarto", "nodejs", "tensorflow"):
+        assert bob.refused("GET", f"v1/server_settings/{language}") == (403, 22)
     (here,) = environments
     assert api.ask("GET", f"v1/environments/{here['guid']}") == here
     assert api.refused("GET", "v1/environments/x") == (404, 4)

@@ -34,7 +34,7 @@ def test_jobs_tell_what_they_did(api: Api) -> None:
 
     assert (runs["tag"], runs["status"], runs["exit_code"]) == ("run_fastapi_app", 0, None)
     assert (restores["tag"], restores["status"]) == ("python_restore", 2)
-    assert (restores["exit_code"], restores["error"], restores["pid"]) == (0, None, None)
+    assert (restores["exit_code"], restores["error"], restores["pid"]) == (0, None, "0")
     assert int(runs["id"]) > int(restores["id"])
     log = api.ask("GET", f"v1/content/{guid}/jobs/{restores['key']}/log")["entries"]
     assert any("environment" in entry["data"] for entry in log)
@@ -48,8 +48,8 @@ def test_a_process_is_ended(api: Api) -> None:
 
     done = api.ask("DELETE", path)
 
-    assert done.keys() == {"guid", "content_id", "content_guid", "job_id", "job_key", "result"}
-    assert (done["content_guid"], done["job_key"], done["job_id"]) == (guid, job["key"], job["id"])
+    assert (done["content_guid"], done["job_key"]) == (guid, job["key"])
+    assert (done["app_id"], done["job_id"]) == (int(job["app_id"]), int(job["id"]))
     until(lambda: api.ask("GET", path)["status"] == 2)
     assert api.ask("GET", path)["error"] is None
     assert api.refused("DELETE", path) == (409, 163)

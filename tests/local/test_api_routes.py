@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         ("POST", "v1/experimental/bootstrap"),
         ("GET", "v1/content/x/schedule/history"),
         ("PUT", "v1/users"),
+        ("PATCH", "v1/groups/x"),
         ("GET", "v2/anything"),
     ],
 )

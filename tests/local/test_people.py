@@ -56,11 +56,20 @@ def test_users_are_searched(api: Api, zed: dict[str, Any]) -> None:
     assert {"ann", "local"} <= _names(api, user_role="publisher|administrator")
     assert zed["username"] in _names(api, account_status="inactive")
     assert {"ann", "bob", "local"} <= _names(api, account_status="licensed|locked")
-    backwards = {"order_by": "username", "asc_order": "false", "page_size": 500}
+    backwards = {"sort": "username", "asc_order": "false", "page_size": 500}
     names = [one["username"] for one in api.ask("GET", "v1/users", params=backwards)["results"]]
     assert names == sorted(names, reverse=True)
-    for wrong in ({"user_role": "boss"}, {"account_status": "x"}, {"order_by": "key"}):
+    for wrong in ({"user_role": "boss"}, {"account_status": "x"}, {"sort": "key"}):
         assert api.refused("GET", "v1/users", params=wrong)[0] == 400
+    assert api.refused("GET", "v1/groups", params={"sort": "username"})[0] == 400
+    found = api.ask("GET", "v1/users", params={"page_size": 500})["results"]
+    assert found == sorted(found, key=lambda one: [one["first_name"].lower(), one["last_name"]])
+
+
+def test_a_user_that_other_login_providers_know(api: Api) -> None:
+    name = f"zed-{next(_numbers)}"
+    given = {"username": name, "external_id": "okta-1", "user_role": None}
+    assert api.ask("POST", "v1/users", json=given)["user_role"] == "publisher"
 
 
 @pytest.mark.parametrize(
@@ -125,13 +134,15 @@ def test_a_group_and_its_members(ann: Api, bob: Api, zed: dict[str, Any]) -> Non
         "guid": group["guid"],
         "name": name,
         "owner_guid": ann.ask("GET", "v1/user")["guid"],
+        "member_count": 0,
     }
     assert ann.refused("POST", "v1/groups", json={"name": name}) == (409, 15)
     assert ann.refused("POST", "v1/groups", json={"name": " "}) == (400, 14)
     assert bob.refused("POST", "v1/groups", json={"name": "of-bob"}) == (403, 22)
     assert ann.ask("GET", "v1/groups", params={"prefix": name.upper()})["results"] == [group]
     member = {"user_guid": zed["guid"]}
-    ann.ask("POST", f"{path}/members", json=member)
+    assert ann.ask("POST", f"{path}/members", 204, json=member) is None
+    assert ann.ask("GET", path)["member_count"] == 1
     assert ann.refused("POST", f"{path}/members", json=member) == (409, 16)
     assert ann.refused("POST", f"{path}/members", json={"user_guid": "x"}) == (400, 261)
     assert bob.refused("POST", f"{path}/members", json=member) == (403, 22)
@@ -154,8 +165,12 @@ def test_who_joins_a_group_may_what_it_may(api: Api, ann: Api, bob: Api) -> None
     assert bob.refused("GET", path) == (403, 19)
 
     me = {"user_guid": bob.ask("GET", "v1/user")["guid"]}
-    ann.ask("POST", f"v1/groups/{group['guid']}/members", json=me)
+    members = f"v1/groups/{group['guid']}/members"
+    ann.ask("POST", members, 204, json=me)
     assert bob.ask("GET", path)["app_role"] == "viewer"
+    bob.ask("DELETE", f"{members}/{me['user_guid']}", 204)
+    assert bob.refused("GET", path) == (403, 19)
+    ann.ask("POST", members, 204, json=me)
     ann.ask("DELETE", f"v1/groups/{group['guid']}", 204)
 
     assert bob.refused("GET", path) == (403, 19)

@@ -229,7 +229,7 @@ def included(machine: Machine, content: StoredContent, asked: frozenset[str]) ->
     told = {
         "tags": tags_of(machine.state, content),
         "owner": {key: owner[key] for key in ("guid", "username", "first_name", "last_name")},
-        "vanity_url": f"{machine.setup.url}{path}" if path else None,
+        **({"vanity_url": f"{machine.setup.url}{path}"} if path else {}),
         "bookmarked": False,
         "schedules": [],
     }
@@ -263,7 +263,6 @@ def content_json(machine: Machine, content: StoredContent, user: User) -> dict[s
         "owner_guid": content.owner,
         "content_url": machine.setup.content_url(content),
         "dashboard_url": machine.setup.dashboard_url(content),
-        "vanity_url": None,
         "app_role": app_role(machine.state, content, user),
         "public_content_status": "unrestricted",
     }

@@ -6,11 +6,14 @@ import json
 import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from hatch_connect.local.api.rendering import VARIANT
 from hatch_connect.local.api.requests import ApiError, content_of, job_of, read_number
+from hatch_connect.local.deploy import RENDERED
 from hatch_connect.local.diagnosis import diagnosis
 from hatch_connect.local.machine import machine_of
 
@@ -48,10 +51,12 @@ async def kill(request: Request) -> Response:
         raise ApiError(409, _INACTIVE, "The job does not run.")
     return JSONResponse(
         {
-            "guid": content.guid,
+            "guid": str(uuid4()),  # of the order, which is carried out already
+            "app_id": content.id,
+            "app_guid": content.guid,
             "content_id": str(content.id),
             "content_guid": content.guid,
-            "job_id": str(found.id),
+            "job_id": found.id,
             "job_key": found.key,
             "result": "The job was ended.",
         }
@@ -101,18 +106,18 @@ async def error(request: Request) -> Response:
 
 
 def _job_json(job: StoredJob, content: StoredContent) -> dict[str, object]:
+    rendered = content.app_mode in RENDERED
     return {
         "id": str(job.id),
         "key": job.key,
         "ppid": None,
-        "pid": str(job.pid) if job.pid else None,
+        "pid": str(job.pid or 0),
         "remote_id": None,
         "app_id": str(content.id),
-        "app_guid": content.guid,
         "content_id": str(content.id),
         "content_guid": content.guid,
-        "variant_id": "0",
-        "variant_key": None,
+        "variant_id": str(content.id) if rendered else "0",
+        "variant_key": VARIANT if rendered else "",
         "bundle_id": str(job.bundle),
         "start_time": job.started,
         "end_time": job.ended,

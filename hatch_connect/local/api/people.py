@@ -38,10 +38,11 @@ _PRINCIPALS: tuple[NameKind, ...] = ("user", "group")
 _GRANT = ("principal_guid", "principal_type", "role", "send_email")
 _MOST = 500  # of a page
 _SEARCHED = ("username", "first_name", "last_name")
-_ORDERS = (*_SEARCHED, "name", "email", "user_role")
+_ORDER = ("first_name", "last_name", "username", "email")
+_ORDERS = (*_ORDER, "active_time", "created_time", "user_role")
 _CONDITIONS = ("locked", "licensed", "inactive")
 _USER = ("username", "email", "first_name", "last_name", "user_role")
-_NOT_KEPT = ("password", "user_must_set_password", "unique_id")  # as nobody logs in
+_NOT_KEPT = ("password", "user_must_set_password", "unique_id", "external_id")  # as nobody logs in
 _NAME = re.compile(r"[^\s/,|](?:[^/,|]{0,126}[^\s/,|])?")
 _BAD_USERNAME, _USERNAME_TAKEN, _BAD_GROUP_NAME, _GROUP_NAME_TAKEN = 7, 8, 14, 15
 _MEMBER_TWICE, _BAD_ROLE, _IS_VIEWER, _IS_OWNER, _FIXED_USERNAME = 16, 23, 33, 34, 36
@@ -66,7 +67,12 @@ def user_json(user: User) -> dict[str, object]:
 
 
 def _group_json(group: Group) -> dict[str, object]:
-    return {"guid": group.guid, "name": group.name, "owner_guid": group.owner}
+    return {
+        "guid": group.guid,
+        "name": group.name,
+        "owner_guid": group.owner,
+        "member_count": len(group.members),
+    }
 
 
 async def make_known(request: Request) -> Response:
@@ -118,7 +124,7 @@ async def users(request: Request) -> Response:
         and told["user_role"] in roles
         and _condition(told) in conditions
     ]
-    return page_of(request, _ordered(request, found), largest=_MOST)
+    return page_of(request, _ordered(request, found, _ORDERS), largest=_MOST)
 
 
 def _condition(user: dict[str, object]) -> str:
@@ -139,13 +145,15 @@ def _one_of(request: Request, name: str, known: tuple[str, ...]) -> tuple[str, .
     return wanted
 
 
-def _ordered(request: Request, found: list[dict[str, object]]) -> list[dict[str, object]]:
-    """Return results in the order that a query asks for, else as they are."""
-    key = request.query_params.get("order_by", "")
-    if key and key not in _ORDERS:
-        raise invalid(f"The parameter 'order_by' must be one of: {', '.join(_ORDERS)}.")
-    if key:
-        found.sort(key=lambda one: str(one[key]).lower())
+def _ordered(
+    request: Request, found: list[dict[str, object]], known: tuple[str, ...]
+) -> list[dict[str, object]]:
+    """Return results in the order that a query asks for, else by their names; raises ApiError."""
+    key = request.query_params.get("sort")
+    if key and key not in known:
+        raise invalid(f"The parameter 'sort' must be one of: {', '.join(known)}.")
+    keys = (key,) if key else known[: len(_ORDER)]
+    found.sort(key=lambda one: [str(one[each]).lower() for each in keys])
     return found[::-1] if request.query_params.get("asc_order") == "false" else found
 
 
@@ -206,6 +214,8 @@ def _is_name(name: str) -> bool:
 def _details(given: dict[str, object]) -> dict[str, str]:
     """Return what a client says of a user; raises ApiError for a role that there is not."""
     told = {key: value for key, value in given.items() if key not in _NOT_KEPT}
+    if told.get("user_role", "") is None:
+        del told["user_role"]
     for key, value in told.items():
         if not isinstance(value, str):
             raise invalid(f"The field {key!r} must be a string.")
@@ -230,7 +240,7 @@ async def groups(request: Request) -> Response:
         for one in machine_of(request).users.groups()
         if one.name.lower().startswith(prefix)
     ]
-    return page_of(request, _ordered(request, found), largest=_MOST)
+    return page_of(request, _ordered(request, found, ("name",)), largest=_MOST)
 
 
 async def create_group(request: Request) -> Response:
@@ -256,7 +266,7 @@ async def members(request: Request) -> Response:
     """`GET v1/groups/{guid}/members`, in pages."""
     inside = _group_of(request).members
     found = [user_json(one) for one in machine_of(request).users if one.guid in inside]
-    return page_of(request, _ordered(request, found), largest=_MOST)
+    return page_of(request, _ordered(request, found, _ORDERS), largest=_MOST)
 
 
 async def add_member(request: Request) -> Response:
@@ -269,12 +279,13 @@ async def add_member(request: Request) -> Response:
     if found.guid in joined.members:
         raise ApiError(409, _MEMBER_TWICE, "The user is already in the group.")
     known.join(joined, found)
-    return JSONResponse({"group_guid": joined.guid, "user_guid": found.guid})
+    return Response(status_code=204)
 
 
 async def remove_member(request: Request) -> Response:
-    """`DELETE v1/groups/{guid}/members/{user}`."""
-    left, found = _group_of(request, changing=True), _user_of(request, "user")
+    """`DELETE v1/groups/{guid}/members/{user}`; everybody may leave."""
+    found = _user_of(request, "user")
+    left = _group_of(request, changing=found.guid != user_of(request).guid)
     if found.guid not in left.members:
         raise missing()
     machine_of(request).users.leave(left, found)

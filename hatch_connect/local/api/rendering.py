@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hatch_connect.local.state import StoredBundle, StoredContent
 
 _NO_RENDERING, _NOT_RENDERED = 59, 72
-_VARIANT = "default"
+VARIANT = "default"
 
 
 def _rendered(request: Request, content: StoredContent) -> StoredBundle:
@@ -34,7 +34,7 @@ async def render(request: Request) -> Response:
     """`POST v1/content/{guid}/render`: notebooks and documents, in a task."""
     content = content_of(request, changing=True)
     given = await read_object(request, ("variant_key",), optional=True)
-    if given.get("variant_key") not in {None, _VARIANT}:
+    if given.get("variant_key") not in {None, VARIANT}:
         raise missing()
     task = start_rendering(machine_of(request), _rendered(request, content))
     return JSONResponse({"task_id": task.id}, status_code=202)
@@ -49,8 +49,8 @@ async def variants(request: Request) -> Response:
     variant = {
         "id": content.id,
         "app_id": content.id,
-        "key": _VARIANT,
-        "name": _VARIANT,
+        "key": VARIANT,
+        "name": VARIANT,
         "is_default": True,
         "bundle_id": bundle,
         "rendering_id": content.active_bundle,

@@ -53,7 +53,7 @@ ABSENT = {
     "/v1/environments": ("POST",),
     "/v1/environments/{guid}": ("PUT", "DELETE"),
     "/v1/groups": ("PUT",),
-    "/v1/groups/{guid}": ("POST",),
+    "/v1/groups/{guid}": ("PATCH", "POST"),
     "/v1/oauth/integrations": ("POST",),
     "/v1/oauth/integrations/{guid}": ("PATCH", "DELETE"),
     "/v1/users": ("PUT",),
@@ -61,7 +61,7 @@ ABSENT = {
 }
 # Absent as well, where there can be a GUID.
 _LIKE_A_GUID = (
-    *("/v1/users/remote", "/v1/groups/remote"),
+    *("/v1/users/remote", "/v1/groups/remote", "/v1/content/storage"),
     "/v1/oauth/integrations/credentials",
 )
 

@@ -87,6 +87,7 @@ async def settings(request: Request) -> Response:
 
 async def python(request: Request) -> Response:
     """`GET v1/server_settings/python`."""
+    publisher_of(request)
     pythons = await machine_of(request).installed.pythons()
     installations = [
         {
@@ -102,14 +103,17 @@ async def python(request: Request) -> Response:
 
 async def quarto(request: Request) -> Response:
     """`GET v1/server_settings/quarto`."""
+    publisher_of(request)
     version = await machine_of(request).installed.quarto_version()
     found = [{"version": version, "cluster_name": "Local", "image_name": "Local"}]
     return JSONResponse({"installations": found if version else []})
 
 
-async def none_installed(_request: Request) -> Response:
+async def none_installed(request: Request) -> Response:
     """`GET v1/server_settings/r`, `nodejs`, `tensorflow`: nothing of it is used here."""
-    return JSONResponse({"installations": []})
+    publisher_of(request)
+    disabled = {"enabled": False} if request.url.path.endswith("/nodejs") else {}
+    return JSONResponse({"installations": [], **disabled})
 
 
 async def user(request: Request) -> Response:
