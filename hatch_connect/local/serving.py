@@ -123,7 +123,8 @@ def _bind(asked: int, before: str | None) -> socket.socket:
     last = (before or "").rpartition(":")[2]
     wanted = [asked] if asked else [int(last) if last.isdigit() else 0, 0]
     for port in wanted:
-        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # If the protocol is named, asyncio sends what is small at once (TCP_NODELAY).
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         if os.name == "posix":  # elsewhere it would let two servers share a port
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -151,7 +152,7 @@ def _bind_by_name(port: int, report: Report) -> socket.socket | None:
     """
     if not socket.has_ipv6:
         return None
-    listening = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    listening = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if os.name == "posix":

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -12,6 +13,8 @@ import httpx2
 import pytest
 from support.connect_content import WSGI_APP, bundle
 from support.waiting import PATIENCE, until
+
+from hatch_connect.local.serving import _bind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -471,3 +474,38 @@ def test_a_slash_that_is_encoded_does_not_end_the_guid(api: Api, raw: str) -> No
     with contextlib.closing(connection):
         connection.request("GET", f"/content/{raw}%2fx", headers={"Authorization": f"Key {key}"})
         assert connection.getresponse().status == 404
+
+
+_TELLS_NODELAY = b"""
+import socket
+
+async def app(scope, receive, send):
+    ours = send.__self__.transport.get_extra_info("socket")
+    told = ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"at once" if told else b"later"})
+"""
+
+
+def test_small_answers_are_sent_at_once(api: Api) -> None:
+    assert api.visit(api.ship(bundle({"app.py": _TELLS_NODELAY}))).text == "at once"
+
+
+async def _is_sent_at_once(listening: socket.socket) -> bool:
+    told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted = writer.get_extra_info("socket")
+        told.set_result(bool(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
+        writer.close()
+
+    async with await asyncio.start_server(answer, sock=listening):
+        _reader, writer = await asyncio.open_connection(*listening.getsockname()[:2])
+        try:
+            return await told
+        finally:
+            writer.close()
+
+
+def test_small_answers_of_the_server_are_sent_at_once() -> None:
+    assert asyncio.run(_is_sent_at_once(_bind(0, None)))

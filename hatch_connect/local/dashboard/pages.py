@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shlex
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -132,7 +134,9 @@ async def contents(request: Request) -> Response:
         if may_see(machine.state, content, user)
     ]
     found = [row for row in rows if _matches(row, query)]
-    found.sort(key=lambda row: row.status.deployed or row.content.created, reverse=True)
+    found.sort(
+        key=lambda row: (row.status.deployed or row.content.created, row.content.id), reverse=True
+    )
     return show(request, "contents.html", rows=found, query=query)
 
 
@@ -348,8 +352,14 @@ async def server(request: Request) -> Response:
     )
 
 
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def _size(folder: Path | str) -> int:
+    """Return the bytes of all files below a folder, of which an environment has thousands."""
+    size = 0
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:  # one is removed meanwhile
+        for each in entries:
+            is_folder = each.is_dir(follow_symlinks=False)
+            size += _size(each.path) if is_folder else each.stat(follow_symlinks=False).st_size
+    return size
 
 
 _ONE = "/apps/{guid}"

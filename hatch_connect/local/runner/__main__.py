@@ -182,7 +182,8 @@ def serve(application: Application, request: Mapping[str, str]) -> None:
                 sys.stdout.write(f"{request['token']} {sockets[0].getsockname()[1]}\n")
                 sys.stdout.flush()
 
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # If the protocol is named, asyncio sends what is small at once (TCP_NODELAY).
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
     config = uvicorn.Config(
         mounted, forwarded_allow_ips="127.0.0.1", server_header=False, log_level="info"
