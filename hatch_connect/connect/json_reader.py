@@ -55,7 +55,9 @@ def page_title(page: str) -> str:
     found = (re.search(rf"(?is)<{tag}\b[^>]*>(.*?)</{tag}\s*>", without) for tag in ("title", "h1"))
     titles = [readable(without_markup(match[1]), _TITLE) for match in found if match]
     if any(titles):
-        return ": ".join(dict.fromkeys(filter(None, titles)))
+        # Many a title begins with the heading, and ends with the name of the site.
+        said = titles[:1] if titles[-1] in titles[0] else titles
+        return ": ".join(filter(None, said))
     text = readable(without_markup(page))
     return text if len(text) <= _TITLE else "an HTML page without a title"
 

@@ -16,6 +16,7 @@ from hatch_connect.events import Detail
 from hatch_connect.local.archives import unpack
 from hatch_connect.local.checks import check
 from hatch_connect.local.disk import despite_full_disk, writing
+from hatch_connect.local.environments import REUSED
 from hatch_connect.local.files import remove_folder
 from hatch_connect.local.modes import KNOWN, MODES
 from hatch_connect.local.processes import StartError, run_logged
@@ -210,8 +211,12 @@ async def _restore(
     deployment: _Deployment, bundle: StoredBundle, requirements: Path, python: Python
 ) -> Environment:
     """Return the environment for a package list; making it is a job of its own."""
-    restored: list[Environment] = []
     environments = deployment.machine.environments
+    present = await environments.for_list(requirements, python)
+    if present.use():
+        deployment.task.write(REUSED)
+        return present
+    restored: list[Environment] = []
 
     async def work(log: JobLog, _job: StoredJob) -> int:
         def write(line: str) -> None:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from hatch_connect.local.pythons import Python
     from hatch_connect.local.state import StoredBundle
 
+REUSED = "The package list is unchanged: reusing its environment."
 _LOCK = "requirements.txt.lock"
 _COMPLETE = ".complete"
 _INTERPRETER = "interpreter"
@@ -106,16 +107,20 @@ class Environments:
 
         What uv says goes to `write`. Raises BundleError if a package cannot be installed.
         """
-        content = await asyncio.to_thread(requirements.read_bytes) if requirements else b""
-        identity = (python.version.encode(), content, b"setuptools" if _brings(python) else b"")
-        key = hashlib.sha256(b"\0".join(identity)).hexdigest()[:24]
-        environment = Environment(folder=self.folder / f"{python.version}-{key}")
+        environment = await self.for_list(requirements, python)
         async with self._lock(environment.folder.name):
             if environment.use():
-                write("The package list is unchanged: reusing its environment.")
+                write(REUSED)
             else:
                 await self._make(environment, requirements, python, write)
         return environment
+
+    async def for_list(self, requirements: Path | None, python: Python) -> Environment:
+        """Return the environment that a package list has, or would have if it were made."""
+        content = await asyncio.to_thread(requirements.read_bytes) if requirements else b""
+        identity = (python.version.encode(), content, b"setuptools" if _brings(python) else b"")
+        key = hashlib.sha256(b"\0".join(identity)).hexdigest()[:24]
+        return Environment(folder=self.folder / f"{python.version}-{key}")
 
     async def as_it_is(self, python: Python) -> Environment:
         """Return an interpreter with whatever packages it has; nothing is installed."""

@@ -188,6 +188,7 @@ def test_a_jobs_number_may_be_other_text(told: object, number: int) -> None:
             "<title>Posit Connect</title><h1>It did not start</h1>",
             "Posit Connect: It did not start",
         ),
+        ("<title>It failed - Connect</title><h1>It failed</h1>", "It failed - Connect"),
         ("<svg><title>a logo</title></svg><H1 class=x>Sign &amp; <b>in</b></H1>", "Sign & in"),
         ("<p>log in</p>", "log in"),
         ("<title></title><p>" + "word " * 99, "an HTML page without a title"),

@@ -27,7 +27,7 @@ def _notebook() -> bytes:
 
 
 def test_jobs_tell_what_they_did(api: Api) -> None:
-    guid = api.ship()
+    guid = api.ship(bundle({"requirements.txt": b"# its own"}))
     api.visit(guid)
 
     runs, restores = api.ask("GET", f"v1/content/{guid}/jobs")
@@ -38,6 +38,16 @@ def test_jobs_tell_what_they_did(api: Api) -> None:
     assert int(runs["id"]) > int(restores["id"])
     log = api.ask("GET", f"v1/content/{guid}/jobs/{restores['key']}/log")["entries"]
     assert any("environment" in entry["data"] for entry in log)
+
+
+def test_packages_that_are_there_take_no_job(api: Api) -> None:
+    guid = api.ship()
+    before = api.ask("GET", f"v1/content/{guid}/jobs")
+
+    task = api.deploy(guid, api.upload(guid))
+
+    assert "The package list is unchanged: reusing its environment." in task["output"]
+    assert api.ask("GET", f"v1/content/{guid}/jobs") == before
 
 
 def test_a_process_is_ended(api: Api) -> None:

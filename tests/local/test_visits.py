@@ -365,7 +365,7 @@ async def app(scope, receive, send):
     cookies += [b"=hatch-connect-session-1=x", b"= Hatch-Connect-session-1=x; Path=/connect/"]
     cookies += [b"own=hatch-connect-"]
     headers = [(b"set-cookie", one) for one in cookies] + [(b"service-worker-allowed", b"/")]
-    headers += [(b"clear-site-data", b"*")]
+    headers += [(b"clear-site-data", b"*"), (b"date", b"Sat, 01 Jan 2000 00:00:00 GMT")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
 """
@@ -375,6 +375,8 @@ def test_content_sets_no_cookie_of_ours(api: Api) -> None:
     answer = api.visit(api.ship(bundle({"app.py": _SETS_COOKIES})))
     assert answer.headers.get_list("set-cookie") == ["own=hatch-connect-"]
     assert {"service-worker-allowed", "clear-site-data"}.isdisjoint(answer.headers)
+    (date,) = answer.headers.get_list("date")
+    assert "2000" not in date
 
 
 # Answers with the bytes that it is asked with, or as what it was asked.
