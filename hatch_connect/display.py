@@ -370,7 +370,7 @@ def display_for(
     environ: Mapping[str, str], *, quiet: bool = False, verbose: bool = False
 ) -> PlainDisplay:
     """Return the display: colour and bars on a terminal, unless a CI service runs it."""
-    shorten = _short_paths_here()
+    shorten = short_paths_here()
     if not _has_colour(sys.stderr, environ):
         on_github = environ.get("GITHUB_ACTIONS") == "true"
         return PlainDisplay(quiet=quiet, verbose=verbose, shorten=shorten, on_github=on_github)
@@ -378,7 +378,8 @@ def display_for(
     return TerminalDisplay(console, quiet=quiet, verbose=verbose, shorten=shorten)
 
 
-def _short_paths_here() -> Callable[[str], str]:
+def short_paths_here() -> Callable[[str], str]:
+    """Return what shortens the paths in a text that a person reads."""
     try:
         return short_paths(Path.cwd(), Path.home())
     except (OSError, RuntimeError):  # it was removed, or nobody knows where home is
@@ -404,7 +405,7 @@ def show_result(
         return
     encoding = sys.stdout.encoding or "utf-8"
     # What reads a pipe may take a path elsewhere.
-    shorten = _short_paths_here() if sys.stdout.isatty() else str
+    shorten = short_paths_here() if sys.stdout.isatty() else str
     show: Callable[[str], None] = print
     if _has_colour(sys.stdout, environ):
         if result.marked:

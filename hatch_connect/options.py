@@ -409,7 +409,7 @@ class Options:
         "local",
         "Port to listen on.",
         metavar="N",
-        default="a free one",
+        default="the last one, or a free one",
     )
     users: str | None = _text(
         "--users",

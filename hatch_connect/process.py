@@ -365,10 +365,10 @@ def _open_page(url: str) -> bool:
 
 
 def _ask(question: str) -> str:
-    from hatch_connect.display import clean
+    from hatch_connect.display import clean, short_paths_here
 
     # It may hold what a server calls things.
-    print(clean(question), end="", file=sys.stderr, flush=True)  # noqa: T201 - the outermost layer may print
+    print(short_paths_here()(clean(question)), end="", file=sys.stderr, flush=True)  # noqa: T201 - the outermost layer may print
     return sys.stdin.readline()
 
 

@@ -327,6 +327,7 @@ def test_what_is_not_needed_is_removed_and_all_of_it_on_request(
     assert (kept.code, "Use --yes to remove it" in kept.stderr) == (2, True), kept.said
     declined = at_terminal(sandbox, page, {"Remove everything? [y/N]": "n"}, "local", "--reset")
     assert "This removes 1 piece of content of the local server" in declined.stderr
+    assert str(state) not in declined.stderr  # it is shortened, as in every message
     assert (declined.code, "Nothing was removed." in declined.stderr) == (2, True), declined.said
     reset = sandbox.connect("local", "--reset", "--yes", cwd=page)
     assert (reset.code, "Removed 1 piece of content: " in reset.stderr) == (0, True), reset.said
