@@ -268,16 +268,16 @@ async def _activate(deployment: _Deployment, bundle: StoredBundle) -> None:
     started = machine.state.bundle(bundle.id)
     if content is None or started is None:
         return
-    machine.state.save_bundle(replace(started, activated=now()))
-    machine.state.save_content(
-        replace(
-            content,
-            active_bundle=bundle.id,
-            app_mode=bundle.app_mode or content.app_mode,
-            python=bundle.python,
-            deployed=now(),
-        )
+    active = replace(
+        content,
+        active_bundle=bundle.id,
+        app_mode=bundle.app_mode or content.app_mode,
+        python=bundle.python,
+        deployed=now(),
     )
+    with machine.state.transaction():
+        machine.state.save_bundle(replace(started, activated=now()))
+        machine.state.save_content(active)
     if before is not None and before != bundle.id:
         machine.processes.retire(before)
 

@@ -147,7 +147,7 @@ def set_aside(state: Path, database: State) -> Path:
 
 
 def _unused(folder: Path, database: State) -> Iterable[Path]:
-    active = (database.bundle(content.active_bundle or 0) for content in database.contents())
+    active = (database.active_bundle(content) for content in database.contents())
     kept = {bundle.environment for bundle in active if bundle is not None}
     last_used: dict[Path, float] = {}
     for path in _in(folder):

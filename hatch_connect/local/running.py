@@ -250,7 +250,7 @@ class Running:
             processes.retire_one(key)
 
     def _keep_running(self, content: StoredContent) -> None:
-        bundle = self._parts.state.bundle(content.active_bundle or 0)
+        bundle = self._parts.state.active_bundle(content)
         loop = asyncio.get_running_loop()
         if bundle is None or MODES[bundle.app_mode or ""].kind != "process":
             return

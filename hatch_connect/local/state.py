@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from uuid import uuid4
 
+from hatch_connect.local.disk import DiskError
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
@@ -97,6 +99,11 @@ class StoredContent:
     active_bundle: int | None = None
     vanity_path: str | None = None
     vanity_since: str = ""
+
+    @property
+    def title(self) -> str:
+        """Its title, or its name if it has none."""
+        return str(self.settings["title"] or self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,13 +202,19 @@ class State:
         # The values of variables are in it: SQLite gives its journal the mode of its file.
         os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
         self._database = sqlite3.connect(file, isolation_level=None)
-        self._migrate()
+        self._migrate(folder)
         # Not before: what refers to a table would go while the table is made anew.
         self._database.execute("PRAGMA foreign_keys = ON")
 
-    def _migrate(self) -> None:
+    def _migrate(self, folder: Path) -> None:
         """Make the tables, or make those of an earlier version what they are now."""
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version > _VERSION:
+            self.close()
+            raise DiskError(
+                f"The state in {folder} is that of a later version of hatch-connect.",
+                hint="Upgrade hatch-connect, or set XDG_STATE_HOME to another folder.",
+            )
         there = self._database.execute("SELECT 1 FROM sqlite_master WHERE name = 'content'")
         if there.fetchone() and version < 1:
             self._database.executescript(_TO_1)
@@ -213,13 +226,28 @@ class State:
         """Close the file."""
         self._database.close()
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Write all changes of a block, in which nothing is awaited, or none of them."""
+        if self._database.in_transaction:
+            yield
+            return
+        with self._database:
+            self._database.execute("BEGIN")
+            yield
+
+    def active_bundle(self, content: StoredContent) -> StoredBundle | None:
+        """Return the active bundle of content."""
+        return None if content.active_bundle is None else self.bundle(content.active_bundle)
+
     def contents(self) -> tuple[StoredContent, ...]:
         """Return all content, oldest first."""
         return tuple(self._rows(StoredContent, "SELECT id, document FROM content ORDER BY id"))
 
     def content(self, guid: str) -> StoredContent | None:
         """Return the content of that GUID."""
-        return next((content for content in self.contents() if content.guid == guid), None)
+        query = "SELECT id, document FROM content WHERE json_extract(document, '$.guid') = ?"
+        return next(self._rows(StoredContent, query, guid), None)
 
     def content_by_id(self, number: int) -> StoredContent | None:
         """Return the content of that number."""
@@ -274,16 +302,14 @@ class State:
         self, content: StoredContent, changes: Mapping[str, Secret | None], *, only: bool = False
     ) -> None:
         """Merge these variables into those of content; None removes one; `only` replaces all."""
-        with self._database as transaction:
-            transaction.execute("BEGIN")
+        execute = self._database.execute
+        with self.transaction():
             if only:
-                transaction.execute("DELETE FROM variable WHERE content = ?", (content.id,))
+                execute("DELETE FROM variable WHERE content = ?", (content.id,))
             for name, value in changes.items():
-                transaction.execute(
-                    "DELETE FROM variable WHERE content = ? AND name = ?", (content.id, name)
-                )
+                execute("DELETE FROM variable WHERE content = ? AND name = ?", (content.id, name))
                 if value is not None:
-                    transaction.execute(
+                    execute(
                         "INSERT INTO variable VALUES (?, ?, ?)", (content.id, name, value.reveal())
                     )
 
@@ -344,8 +370,8 @@ class State:
             (content, kept),
         )
         keys = tuple(key for key, document in rows if json.loads(document)["ended"])
-        for key in keys:
-            self._database.execute("DELETE FROM job WHERE key = ?", (key,))
+        with self.transaction():
+            self._database.executemany("DELETE FROM job WHERE key = ?", [(key,) for key in keys])
         return keys
 
     def deployments(self, content: StoredContent) -> tuple[StoredDeployment, ...]:
@@ -369,14 +395,15 @@ class State:
 
     def end_unfinished(self) -> None:
         """Mark jobs and deployments as ended that an earlier server did not see the end of."""
-        for content in self.contents():
-            for job in self.jobs(content):
-                if job.ended is None:
-                    self.save_job(replace(job, ended=now()))
-            for one in self.deployments(content):
-                if one.ended is None:
-                    ended = replace(one, ended=now(), code=1, error=_INTERRUPTED)
-                    self.save_deployment(ended)
+        with self.transaction():
+            for content in self.contents():
+                for job in self.jobs(content):
+                    if job.ended is None:
+                        self.save_job(replace(job, ended=now()))
+                for one in self.deployments(content):
+                    if one.ended is None:
+                        ended = replace(one, ended=now(), code=1, error=_INTERRUPTED)
+                        self.save_deployment(ended)
 
     def names(self, kind: NameKind) -> tuple[StoredName, ...]:
         """Return all that there is of a kind, oldest first."""
@@ -405,7 +432,9 @@ class State:
 
     def remove_names(self, *named: StoredName) -> None:
         """Remove names, from all content too."""
-        self._database.executemany("DELETE FROM named WHERE id = ?", [(one.id,) for one in named])
+        with self.transaction():
+            ids = [(one.id,) for one in named]
+            self._database.executemany("DELETE FROM named WHERE id = ?", ids)
 
     def accounts(self) -> dict[int, dict[str, Any]]:
         """Return what is known of users, groups and tags, by their numbers."""
@@ -448,10 +477,11 @@ class State:
 
     def unlink(self, content: StoredContent, *named: StoredName) -> None:
         """Take from content what it was linked with."""
-        self._database.executemany(
-            "DELETE FROM link WHERE content = ? AND named = ?",
-            [(content.id, one.id) for one in named],
-        )
+        with self.transaction():
+            self._database.executemany(
+                "DELETE FROM link WHERE content = ? AND named = ?",
+                [(content.id, one.id) for one in named],
+            )
 
     def _rows(self, kind: type[_Row], query: str, *values: object) -> Iterator[_Row]:
         for number, document in self._database.execute(query, values):

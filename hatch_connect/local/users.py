@@ -188,10 +188,15 @@ class Users:
         self._state = state
         keys = {name: key for name, (_role, key) in declared.users.items()}
         self._keys = keys | {OWN_NAME: own_key}
+        with state.transaction():
+            self._add(declared)
+
+    def _add(self, declared: Declared) -> None:
+        state = self._state
         own = state.add_name("user", OWN_NAME, guid=OWN_GUID)
-        self._know(own, role="administrator")
+        self._save(own, role="administrator")
         for name, (role, _key) in declared.users.items():
-            self._know(state.add_name("user", name), role=role)
+            self._save(state.add_name("user", name), role=role)
         users = {one.name: one for one in state.names("user")}
         for name in declared.groups:
             state.add_name("group", name)
@@ -203,7 +208,7 @@ class Users:
                     state.remove_member(group, one)
                 for member in declared.groups.get(group.name, ()):
                     state.add_member(group, users[member])
-                self._know(group, declared=here)
+                self._save(group, declared=here)
 
     def __iter__(self) -> Iterator[User]:
         """Yield all users, in the order in which they came to be known."""
@@ -246,7 +251,8 @@ class Users:
 
     def create(self, name: str, **known: object) -> User:
         """Add a user, who has no key."""
-        self._know(self._state.add_name("user", name), **known)
+        with self._state.transaction():
+            self._save(self._state.add_name("user", name), **known)
         found = self.named(name)
         assert found is not None  # noqa: S101 - just added
         return found
@@ -271,7 +277,8 @@ class Users:
 
     def create_group(self, name: str, owner: User) -> Group:
         """Add a group that has no members yet."""
-        self._know(self._state.add_name("group", name), owner=owner.guid)
+        with self._state.transaction():
+            self._save(self._state.add_name("group", name), owner=owner.guid)
         return next(one for one in self.groups() if one.name == name)
 
     def remove_group(self, group: Group) -> None:
@@ -291,7 +298,7 @@ class Users:
     def _stored(self, kind: NameKind, guid: str) -> StoredName:
         return next(one for one in self._state.names(kind) if one.guid == guid)
 
-    def _know(self, named: StoredName, **known: object) -> None:
+    def _save(self, named: StoredName, **known: object) -> None:
         before = self._state.accounts().get(named.id, {})
         if before | known != before:
             self._state.save_account(named, before | known)

@@ -107,7 +107,7 @@ def _find(
 ) -> tuple[str, StoredBundle | None]:
     prefix, number = f"/content/{content.guid}", draft_of(visit)
     if number is None:
-        return prefix, machine.state.bundle(content.active_bundle or 0)
+        return prefix, machine.state.active_bundle(content)
     bundle = machine.state.bundle(number)
     own = bundle is not None and bundle.content == content.id
     named = visit.path_params["path"].partition("/")[0]

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import sqlite3
 import stat
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from hatch_connect.local.api.content import DEFAULTS
+from hatch_connect.local.disk import DiskError
 from hatch_connect.local.logs import JobLog, read_log
 from hatch_connect.local.state import (
     OWN_GUID,
@@ -196,3 +197,24 @@ def test_a_state_of_before_there_were_owners_goes_on(tmp_path: Path) -> None:
         assert kept.variables(content) == {}
     with closing(State(tmp_path)) as again:
         assert [one.id for one in again.contents()] == [8]
+
+
+def test_a_state_of_a_later_version_is_left_as_it_is(tmp_path: Path) -> None:
+    State(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / "state.sqlite3")) as later:
+        later.execute("PRAGMA user_version = 1000")
+
+    with pytest.raises(DiskError, match="a later version of hatch-connect"):
+        State(tmp_path)
+
+
+def test_a_transaction_that_fails_changes_nothing(kept: State, content: StoredContent) -> None:
+    kept.set_variables(content, {"A": Secret("1")})
+
+    with suppress(ZeroDivisionError), kept.transaction():
+        kept.save_content(replace(content, active_bundle=1))
+        kept.set_variables(content, {"A": Secret("2"), "B": Secret("3")})
+        _ = 1 / 0
+
+    assert kept.content(content.guid) == content
+    assert kept.variables(content) == {"A": Secret("1")}

@@ -239,7 +239,7 @@ def included(machine: Machine, content: StoredContent, asked: frozenset[str]) ->
 
 def content_json(machine: Machine, content: StoredContent, user: User) -> dict[str, object]:
     """Return content as Connect describes it to a user."""
-    active = machine.state.bundle(content.active_bundle or 0)
+    active = machine.state.active_bundle(content)
     described = {
         **DEFAULTS,
         **content.settings,
@@ -317,11 +317,12 @@ async def update(request: Request) -> Response:
         _check_free(machine, owner, name)
     settings = _merged(user, content.settings, given)
     changed = replace(content, owner=owner, name=name, settings=settings)
-    machine.state.save_content(changed)
+    with machine.state.transaction():
+        machine.state.save_content(changed)
+        if owner != content.owner:  # who is not on the list of those with rights
+            listed = machine.state.links(content, "user")
+            machine.state.unlink(content, *(one for one in listed if one.guid == owner))
     machine.running.settings_changed(changed)
-    if owner != content.owner:  # who is not on the list of those with rights
-        listed = machine.state.links(content, "user")
-        machine.state.unlink(content, *(one for one in listed if one.guid == owner))
     return JSONResponse(content_json(machine, changed, user))
 
 

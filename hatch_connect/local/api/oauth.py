@@ -108,9 +108,10 @@ async def _associate(request: Request, machine: Machine, content: StoredContent)
     release = machine.setup.claims.release
     if len(wanted) > 1 and not release.has("behaviour", "several integrations"):
         raise ApiError(400, _TOO_MANY, "Content can have one integration only.")
-    machine.state.unlink(content, *machine.state.links(content, "integration"))
-    for guid in wanted:
-        machine.state.link(content, known[str(guid)])
+    with machine.state.transaction():
+        machine.state.unlink(content, *machine.state.links(content, "integration"))
+        for guid in wanted:
+            machine.state.link(content, known[str(guid)])
 
 
 _ASSOCIATIONS = "/v1/content/{guid}/oauth/integrations/associations"

@@ -35,7 +35,7 @@ _LOCAL = "Local"
 async def lockfile(request: Request) -> Response:
     """`GET v1/content/{guid}/lockfile`: what was installed for the active bundle, as pins."""
     machine, content = machine_of(request), content_of(request, editing=True)
-    bundle = machine.state.bundle(content.active_bundle or 0)
+    bundle = machine.state.active_bundle(content)
     if bundle is None:
         raise ApiError(404, NOT_FOUND, "This content has no active bundle.")
     if not _is_managed(bundle):
@@ -51,7 +51,7 @@ async def lockfile(request: Request) -> Response:
 async def packages(request: Request) -> Response:
     """`GET v1/content/{guid}/packages`: those of the active bundle; 204 if there is none."""
     machine, content = machine_of(request), content_of(request, editing=True)
-    bundle = machine.state.bundle(content.active_bundle or 0)
+    bundle = machine.state.active_bundle(content)
     if bundle is None:
         return Response(status_code=204)
     return JSONResponse(_packages(machine, content, bundle))
@@ -62,7 +62,7 @@ async def all_packages(request: Request) -> Response:
     machine, user = machine_of(request), user_of(request)
     found: list[dict[str, object]] = []
     for content in machine.state.contents():
-        bundle = machine.state.bundle(content.active_bundle or 0)
+        bundle = machine.state.active_bundle(content)
         if bundle is not None and may_see(machine.state, content, user):
             found += _packages(machine, content, bundle)
     wanted = request.query_params.get("name")

@@ -82,15 +82,16 @@ async def make_known(request: Request) -> Response:
     """
     state = machine_of(request).state
     given = await read_object(request, ("people", "tags", "integrations"))
-    for name in _names(given, "people"):
-        kind: NameKind = "group" if name.startswith(_GROUP) else "user"
-        _make(state, kind, name.removeprefix(_GROUP))
-    for name in _names(given, "integrations"):
-        _make(state, "integration", name)
-    for path in _names(given, "tags"):
-        above = 0
-        for name in () if path.isdigit() else path.split("/"):
-            above = state.add_name("tag", name.strip(), parent=above).id
+    with state.transaction():
+        for name in _names(given, "people"):
+            kind: NameKind = "group" if name.startswith(_GROUP) else "user"
+            _make(state, kind, name.removeprefix(_GROUP))
+        for name in _names(given, "integrations"):
+            _make(state, "integration", name)
+        for path in _names(given, "tags"):
+            above = 0
+            for name in () if path.isdigit() else path.split("/"):
+                above = state.add_name("tag", name.strip(), parent=above).id
     return Response(status_code=204)
 
 

@@ -24,7 +24,7 @@ def _rendered(request: Request, content: StoredContent) -> StoredBundle:
     """Return the bundle that is rendered again; raises ApiError if there is none."""
     if content.app_mode not in RENDERED:
         raise ApiError(400, _NOT_RENDERED, f"{content.app_mode} content is not rendered.")
-    bundle = machine_of(request).state.bundle(content.active_bundle or 0)
+    bundle = machine_of(request).state.active_bundle(content)
     if bundle is None:
         raise ApiError(400, _NO_RENDERING, "This content has no active bundle to render.")
     return bundle

@@ -25,7 +25,7 @@ _ORDER: dict[str, Callable[[StoredContent], tuple[str, int]]] = {
     "created_time": lambda content: (content.created, content.id),
     "last_deployed_time": lambda content: (content.deployed or content.created, content.id),
     "name": lambda content: (content.name.lower(), content.id),
-    "title": lambda content: (str(content.settings["title"] or content.name).lower(), content.id),
+    "title": lambda content: (content.title.lower(), content.id),
 }
 _TERM = re.compile(r'(?:(\w+):)?(?:"([^"]*)"|(\S+))')
 

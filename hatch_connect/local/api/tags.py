@@ -77,8 +77,9 @@ async def create_tag(request: Request) -> Response:
     given = await read_object(request, _FIELDS)
     name, parent = _name(given.get("name")), _parent(state, given.get("parent_id"))
     _check_free(state, name, parent)
-    created = state.add_name("tag", name, parent=parent)
-    state.save_account(created, dict.fromkeys(("created", "updated"), now()))
+    with state.transaction():
+        created = state.add_name("tag", name, parent=parent)
+        state.save_account(created, dict.fromkeys(("created", "updated"), now()))
     return JSONResponse(tag_json(state, created))
 
 
@@ -97,8 +98,9 @@ async def change_tag(request: Request) -> Response:
         raise ApiError(400, _BAD_PARENT, "A tag of content cannot become a category.")
     if (name, parent) != (changed.name, changed.parent):
         _check_free(state, name, parent)
-    state.change_name(changed, name, parent=parent)
-    state.save_account(changed, state.accounts().get(changed.id, {}) | {"updated": now()})
+    with state.transaction():
+        state.change_name(changed, name, parent=parent)
+        state.save_account(changed, state.accounts().get(changed.id, {}) | {"updated": now()})
     return JSONResponse(tag_json(state, replace(changed, name=name, parent=parent)))
 
 

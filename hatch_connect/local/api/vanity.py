@@ -38,9 +38,10 @@ async def vanity(request: Request) -> Response:
         given = await read_object(request, ("path", "force"))
         content = content_of(request, changing=True)  # as it is now, after the whole request
         path = _path(given.get("path"))
-        _free(request, content, path, force=given.get("force") is True)
         content = replace(content, vanity_path=path, vanity_since=now())
-        state.save_content(content)
+        with state.transaction():
+            _free(request, content, path, force=given.get("force") is True)
+            state.save_content(content)
     if content.vanity_path is None:
         raise missing()
     if request.method == "DELETE":

@@ -136,7 +136,7 @@ async def delete_content(request: Request) -> Response:
     """Delete content with all that belongs to it."""
     found = await _changed(request)
     await found.machine.remove_content(found.content)
-    name = found.content.settings["title"] or found.content.name
+    name = found.content.title
     return _go(request, "/connect/", f"{name} was deleted.")
 
 

@@ -105,7 +105,7 @@ def describe(machine: Machine, content: StoredContent) -> Described:
     )
     return Described(
         content=content,
-        title=str(content.settings["title"] or content.name),
+        title=content.title,
         type=mode.title if mode else "not known yet",
         has_process=content.app_mode in MODES and MODES[content.app_mode].kind == "process",
         status=status,

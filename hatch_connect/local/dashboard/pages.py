@@ -149,7 +149,7 @@ async def content(request: Request) -> Response:
     """Show the content itself."""
     found = viewed(request)
     machine = found.machine
-    active = machine.state.bundle(found.content.active_bundle or 0)
+    active = machine.state.active_bundle(found.content)
     # To show what has failed is to start it again: only on request.
     failed = machine.status(found.content).state == "failed"
     shown = active is not None and (not failed or "again" in request.query_params)
