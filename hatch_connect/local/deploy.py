@@ -18,7 +18,7 @@ from hatch_connect.local.checks import check
 from hatch_connect.local.disk import despite_full_disk, writing
 from hatch_connect.local.environments import REUSED
 from hatch_connect.local.files import remove_folder
-from hatch_connect.local.modes import KNOWN, MODES
+from hatch_connect.local.modes import KNOWN, MODES, mode_of
 from hatch_connect.local.processes import StartError, run_logged
 from hatch_connect.local.pythons import choose_installed
 from hatch_connect.local.runtime import wants_process
@@ -256,7 +256,7 @@ async def _activate(deployment: _Deployment, bundle: StoredBundle) -> None:
     machine, task = deployment.machine, deployment.task
     before = deployment.content.active_bundle
     replaces = before is not None and before != bundle.id and machine.processes.runs(before)
-    is_process = MODES[bundle.app_mode or ""].kind == "process"
+    is_process = mode_of(bundle).kind == "process"
     if is_process and (replaces or wants_process(deployment.content)):
         task.write("Starting its process before it takes over")
         try:
@@ -326,7 +326,7 @@ async def _render(
             return await run_logged(command, environ=environ, folder=context.root, write=write)
 
     task.write(f"Rendering {bundle.entrypoint}")
-    tag = MODES[bundle.app_mode or ""].tag
+    tag = mode_of(bundle).tag
     code = await machine.jobs.run(deployment.content, bundle, tag, work)
     if code:
         raise BundleError(f"Rendering {bundle.entrypoint!r} failed with exit code {code}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import sqlite3
 from contextlib import contextmanager
@@ -35,6 +36,12 @@ def no_space(state: Path) -> DiskError:
         f"No space left in {state}.",
         hint="Free some: `hatch-connect local --prune` removes what no content needs any more.",
     )
+
+
+def create_private(path: Path, text: str) -> None:
+    """Write a new file that only its owner can read."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
 
 
 def is_full(state: Path) -> bool:

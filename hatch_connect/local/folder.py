@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hatch_connect.errors import UsageError
-from hatch_connect.local.disk import usable
+from hatch_connect.local.disk import create_private, usable
 from hatch_connect.local.versions import AS_IT_IS, Claims
 from hatch_connect.secret import Secret
 
@@ -63,7 +63,7 @@ class LocalServer:
     @property
     def key_file(self) -> Path:
         """The file that holds the key."""
-        return _key_file(self.state)
+        return key_file(self.state)
 
 
 @contextmanager
@@ -116,19 +116,19 @@ def is_served(state: Path) -> bool:
     return False
 
 
-def _key_file(folder: Path) -> Path:
+def key_file(folder: Path) -> Path:
+    """Return where the API key of a state folder is."""
     return folder / "api-key"
 
 
 def read_key(folder: Path) -> Secret:
     """Return the API key of a state folder, made now if there is none."""
-    path = _key_file(folder)
+    path = key_file(folder)
     try:
         return Secret(path.read_text(encoding="ascii").strip())
     except FileNotFoundError:
         key = secrets.token_urlsafe(32)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(key + "\n")
+        create_private(path, f"{key}\n")
         return Secret(key)
 
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from hatch_connect.local.folder import HOST
 from hatch_connect.project.content_kind import APP_MODES, AppMode
+
+if TYPE_CHECKING:
+    from hatch_connect.local.state import StoredBundle
 
 Interface = Literal["asgi", "wsgi", "dash", "gradio", "command"]
 _PORT = "{port}"  # stands for the port, which the process chooses
@@ -63,6 +66,11 @@ MODES: dict[str, Mode] = {
         lacking="The local server does not run Node.js: deploy this content to a Connect server.",
     ),
 }
+
+
+def mode_of(bundle: StoredBundle) -> Mode:
+    """Return what this server does with a bundle that was deployed."""
+    return MODES[bundle.app_mode or ""]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

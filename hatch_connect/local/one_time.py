@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from hatch_connect.local.disk import create_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,6 +92,5 @@ class SigningSecret:
         self.value = secrets.token_urlsafe(32)
         fresh = self._path.with_suffix(".new")
         fresh.unlink(missing_ok=True)
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(self.value + "\n")
+        create_private(fresh, f"{self.value}\n")
         fresh.replace(self._path)

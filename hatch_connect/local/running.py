@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from hatch_connect.errors import HatchConnectError
 from hatch_connect.events import Detail
 from hatch_connect.local.disk import despite_full_disk, writing
-from hatch_connect.local.modes import MODES, Mount, serving_command
+from hatch_connect.local.modes import Mount, mode_of, serving_command
 from hatch_connect.local.processes import (
     ContentProcess,
     Key,
@@ -79,7 +79,7 @@ class Running:
         self, content: StoredContent, bundle: StoredBundle, prefix: str
     ) -> AbstractAsyncContextManager[ContentProcess]:
         """Yield the process that serves a deployed bundle below `prefix`; raises StartError."""
-        by_request = MODES[bundle.app_mode or ""].learns == "by request"
+        by_request = mode_of(bundle).learns == "by request"
         key = bundle.id, "" if by_request else prefix
         return self._parts.processes.visiting(key, partial(self._start_process, content.id, key))
 
@@ -135,7 +135,7 @@ class Running:
             raise StartError("It was removed.", ())
         if content.settings["locked"]:
             raise StartError("This content is locked.", ())
-        job = jobs.create(content, bundle, MODES[bundle.app_mode or ""].tag)
+        job = jobs.create(content, bundle, mode_of(bundle).tag)
         try:
             launch = await self._launch(content, bundle, job, key[1])
             log = jobs.open_log(job)
@@ -155,7 +155,7 @@ class Running:
     async def _launch(
         self, content: StoredContent, bundle: StoredBundle, job: StoredJob, prefix: str
     ) -> Launch:
-        parts, mode = self._parts, MODES[bundle.app_mode or ""]
+        parts, mode = self._parts, mode_of(bundle)
         offered = {python.version for python in parts.setup.claims.pythons}
         if offered and bundle.python and bundle.python not in offered:
             error = f"This server does not have Python {bundle.python}, on which this was deployed."
@@ -252,7 +252,7 @@ class Running:
     def _keep_running(self, content: StoredContent) -> None:
         bundle = self._parts.state.active_bundle(content)
         loop = asyncio.get_running_loop()
-        if bundle is None or MODES[bundle.app_mode or ""].kind != "process":
+        if bundle is None or mode_of(bundle).kind != "process":
             return
         tried = self._tried.get(bundle.id)
         lately = tried is not None and loop.time() - tried < _AGAIN_SECONDS

@@ -119,12 +119,27 @@ def make_known(server: LocalServer, names: Mapping[str, Iterable[str]]) -> None:
 
     If the server is gone, the next request says so.
     """
-    body = json.dumps({kind: list(each) for kind, each in names.items()})
-    headers = {"Authorization": f"Key {server.api_key.reveal()}"}
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=5)
-    with closing(connection), suppress(OSError):
-        connection.request("PUT", "/__api__/__local__/known", body=body, headers=headers)
-        connection.getresponse().read()
+    body = {kind: list(each) for kind, each in names.items()}
+    with closing(_connection(server.url)) as connection, suppress(OSError):
+        _ask(connection, server.api_key, "PUT", "known", body).read()
+
+
+def _connection(url: str) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
+
+
+def _ask(
+    connection: http.client.HTTPConnection,
+    api_key: Secret,
+    method: str,
+    path: str,
+    body: Mapping[str, object] | None = None,
+) -> http.client.HTTPResponse:
+    """Return the answer to a request that is not Connect's API."""
+    headers = {"Authorization": f"Key {api_key.reveal()}"}
+    text = None if body is None else json.dumps(body)
+    connection.request(method, f"/__api__/__local__/{path}", body=text, headers=headers)
+    return connection.getresponse()
 
 
 def one_time_url(url: str, api_key: Secret, path: str, user: str | None = None) -> str | None:
@@ -133,12 +148,12 @@ def one_time_url(url: str, api_key: Secret, path: str, user: str | None = None) 
     With `user`, content is visited as that one instead. It is None if the server does not give one,
     as for a user that it does not know.
     """
-    headers = {"Authorization": f"Key {api_key.reveal()}"}
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
-    with closing(connection), suppress(OSError, http.client.HTTPException):
-        body = json.dumps({"next": path, **({"user": user} if user else {})})
-        connection.request("POST", "/__api__/__local__/login", body=body, headers=headers)
-        answer = connection.getresponse()
+    body = {"next": path, **({"user": user} if user else {})}
+    with (
+        closing(_connection(url)) as connection,
+        suppress(OSError, http.client.HTTPException),
+    ):
+        answer = _ask(connection, api_key, "POST", "login", body)
         if answer.status == http.HTTPStatus.OK:
             made: str = json.loads(answer.read())["url"]
             return made
@@ -198,11 +213,9 @@ def _lease(state: Path) -> _Lease | None:
     if url is None:
         return None
     server = LocalServer(url=url, api_key=read_key(state), state=state)
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
+    connection = _connection(url)
     try:
-        headers = {"Authorization": f"Key {server.api_key.reveal()}"}
-        connection.request("GET", "/__api__/__local__/lease", headers=headers)
-        answer = connection.getresponse()
+        answer = _ask(connection, server.api_key, "GET", "lease")
         held = answer.status == http.HTTPStatus.OK and answer.readline() == b"held\n"
     except (OSError, http.client.HTTPException):
         held = False
@@ -259,12 +272,9 @@ def _is_ready(process: subprocess.Popen[str], state: Path) -> bool:
 
 def _users(server: LocalServer) -> int | None:
     """Return how many use the server; None if it is ending, or gone."""
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=5)
-    with closing(connection):
+    with closing(_connection(server.url)) as connection:
         try:
-            headers = {"Authorization": f"Key {server.api_key.reveal()}"}
-            connection.request("GET", "/__api__/__local__/leases", headers=headers)
-            return int(connection.getresponse().read())
+            return int(_ask(connection, server.api_key, "GET", "leases").read())
         except (OSError, ValueError, http.client.HTTPException):
             return None
 

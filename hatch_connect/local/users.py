@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from hatch_connect.errors import ConfigurationError, UsageError
+from hatch_connect.local.disk import create_private
 from hatch_connect.local.state import OWN_GUID, OWN_NAME
 from hatch_connect.secret import Secret
 from hatch_connect.typed import toml_type
@@ -83,8 +84,7 @@ def make_users(path: Path) -> None:
     """Write a users.toml with made-up people if there is none."""
     if not path.exists():
         keys = {name: secrets.token_urlsafe(24) for name in ("ann", "bob")}
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(_MADE_UP.format(**keys))
+        create_private(path, _MADE_UP.format(**keys))
 
 
 def others_may_read(path: Path) -> bool:

@@ -9,6 +9,7 @@ and gets the other one.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -17,7 +18,14 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import RedirectResponse, Response
 
 from hatch_connect.local.access import may_edit, may_view
-from hatch_connect.local.api.requests import BAD_KEY, NO_VIEW, ApiError, key_of, refuse
+from hatch_connect.local.api.requests import (
+    BAD_KEY,
+    NO_VIEW,
+    ApiError,
+    key_of,
+    refuse,
+    whole_number,
+)
 from hatch_connect.local.machine import machine_of
 from hatch_connect.local.one_time import TICKET, Ticket
 from hatch_connect.local.origins import READING
@@ -66,8 +74,7 @@ def draft_of(visit: HTTPConnection) -> int | None:
     """Return the number of the bundle that a visit names, which need not be the active one."""
     first = visit.path_params.get("path", "").partition("/")[0]
     number = first.removeprefix("_bundle")
-    named = number != first and number.isascii() and number.isdigit()
-    return int(number[:18]) if named else None
+    return None if number == first else whole_number(number)
 
 
 def visitor_of(visit: HTTPConnection) -> User | None:
@@ -76,8 +83,8 @@ def visitor_of(visit: HTTPConnection) -> User | None:
     return visitor
 
 
-class AtDashboard:
-    """Let programs with a key pass to content, and send browsers to the origin of content."""
+class _Admission(ABC):
+    """Decides about each visit: it is answered here, or passed on to content."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -86,6 +93,14 @@ class AtDashboard:
         """Answer, or pass the visit on."""
         answer = self._answer(scope)
         await (answer or self._app)(scope, receive, send)
+
+    @abstractmethod
+    def _answer(self, scope: Scope) -> Response | None:
+        """Return the answer; None if the visit may go on."""
+
+
+class AtDashboard(_Admission):
+    """Let programs with a key pass to content, and send browsers to the origin of content."""
 
     def _answer(self, scope: Scope) -> Response | None:
         visit = HTTPConnection(scope)
@@ -127,16 +142,8 @@ def _here(request: Request, origin: str, query: Iterable[str]) -> str:
     return "?".join(filter(None, (origin + path, "&".join(filter(None, query)))))
 
 
-class AtContent:
+class AtContent(_Admission):
     """Find out who visits, and let pass who may: by a ticket, a cookie or a key."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or pass the visit on."""
-        answer = self._answer(scope)
-        await (answer or self._app)(scope, receive, send)
 
     def _answer(self, scope: Scope) -> Response | None:
         visit = HTTPConnection(scope)

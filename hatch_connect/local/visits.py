@@ -19,7 +19,7 @@ from hatch_connect.local.api.requests import key_of
 from hatch_connect.local.checks import saved_models
 from hatch_connect.local.folder import HOST
 from hatch_connect.local.machine import machine_of
-from hatch_connect.local.modes import MODES, Mode
+from hatch_connect.local.modes import Mode, mode_of
 from hatch_connect.local.pages import locked, not_started, page, too_slow
 from hatch_connect.local.processes import StartError
 from hatch_connect.local.runtime import Connection, QuietError
@@ -73,7 +73,7 @@ class ContentTarget:
     @property
     def mode(self) -> Mode:
         """What this server does with such content."""
-        return MODES[self.bundle.app_mode or ""]
+        return mode_of(self.bundle)
 
     def path(self, visit: HTTPConnection) -> bytes:
         """Return the path and query for the content's process, as they were sent."""

@@ -15,7 +15,6 @@ from hatch_connect.local.api.requests import (
     BAD_INCLUDE,
     BAD_LOAD_FACTOR,
     BAD_REQUEST,
-    LOCKED,
     NAME_TAKEN,
     NO_REMOVAL,
     NO_UPDATE,
@@ -31,7 +30,9 @@ from hatch_connect.local.api.requests import (
     publisher_of,
     read_json,
     read_object,
+    refuse_locked,
     user_of,
+    whole_number,
 )
 from hatch_connect.local.api.tags import tags_of
 from hatch_connect.local.machine import machine_of
@@ -309,8 +310,8 @@ async def update(request: Request) -> Response:
     given = await read_object(request, _WRITABLE)
     locking = "locked" in given or "locked_message" in given
     content = content_of(request, editing=True, code=_NO_LOCKING if locking else NO_UPDATE)
-    if content.settings["locked"] and given.get("locked") is not False:
-        raise ApiError(403, LOCKED, "This content is locked.")
+    if given.get("locked") is not False:
+        refuse_locked(content)
     name = _name(given.pop("name", content.name))
     owner = _owner(machine, content, user, given.pop("owner_guid", None))
     if (owner, name) != (content.owner, content.name):
@@ -349,14 +350,15 @@ async def application(request: Request) -> Response:
     """`GET applications/{id}`, by number or GUID, from before there was `v1/content`."""
     machine, user = machine_of(request), user_of(request)
     wanted = request.path_params["id"]
-    for content in machine.state.contents():
-        if wanted in {str(content.id), content.guid}:
-            if not may_see(machine.state, content, user):
-                raise not_allowed(NO_VIEW)
-            described = content_json(machine, content, user)
-            url = machine.setup.content_url(content)
-            return JSONResponse(described | {"id": content.id, "url": url})
-    raise missing()
+    number = whole_number(wanted)
+    state = machine.state
+    content = state.content(wanted) if number is None else state.content_by_id(number)
+    if content is None:
+        raise missing()
+    if not may_see(state, content, user):
+        raise not_allowed(NO_VIEW)
+    described = content_json(machine, content, user)
+    return JSONResponse(described | {"id": content.id, "url": described["content_url"]})
 
 
 async def environment(request: Request) -> Response:

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hatch_connect.local.api.requests import ApiError, content_of, missing, read_object
+from hatch_connect.local.api.requests import (
+    ApiError,
+    content_of,
+    missing,
+    read_object,
+    whole_number,
+)
 from hatch_connect.local.deploy import RENDERED, start_rendering
 from hatch_connect.local.machine import machine_of
 
@@ -63,9 +69,8 @@ async def variants(request: Request) -> Response:
 
 async def render_variant(request: Request) -> Response:
     """`POST variants/{id}/render`: the same by the variant's number, as posit-sdk asks for it."""
-    number = request.path_params["id"]
-    found = machine_of(request).state.contents()
-    content = next((one for one in found if str(one.id) == number), None)
+    number = whole_number(request.path_params["id"])
+    content = None if number is None else machine_of(request).state.content_by_id(number)
     request.path_params["guid"] = content.guid if content else ""
     content = content_of(request, changing=True)
     task = start_rendering(machine_of(request), _rendered(request, content))

@@ -59,10 +59,10 @@ BAD_ARCHIVE = 135
 UNKNOWN_TASK = 141
 BAD_LOAD_FACTOR = 150
 BAD_INCLUDE = 161
-LOCKED = 222
+_LOCKED = 222
 
 _LARGEST_JSON = 2 << 20  # bytes: more than all variables that Linux gives a process
-LONGEST_NUMBER = 18  # digits: a longer number is none that SQLite could hold
+_LONGEST_NUMBER = 18  # digits: a longer number is none that SQLite could hold
 _CORRELATION = "X-Correlation-ID"
 _FIT_TO_ECHO = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
@@ -200,13 +200,19 @@ def as_object(parsed: object, known: Collection[str]) -> dict[str, object]:
     return parsed
 
 
+def whole_number(text: str) -> int | None:
+    """Return the number that a text of digits is; None for others, which name nothing stored."""
+    fits = text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER
+    return int(text) if fits else None
+
+
 def read_number(request: Request, name: str) -> int:
     """Return a whole number of a request's query, 0 if it is missing; raises ApiError."""
     text = request.query_params.get(name, "0")
-    if not text.isascii() or not text.isdigit() or len(text) > LONGEST_NUMBER:
-        shown = repr(text[: LONGEST_NUMBER + 1])
+    if (number := whole_number(text)) is None:
+        shown = repr(text[: _LONGEST_NUMBER + 1])
         raise invalid(f"The parameter {name!r} must be a whole number, not {shown}.")
-    return int(text)
+    return number
 
 
 def key_of(scope: Scope) -> str | None:
@@ -285,9 +291,15 @@ def content_of(
         publisher_of(request)
         if not may_edit(state, content, user):
             raise not_allowed(code)
-    if changing and content.settings["locked"]:
-        raise ApiError(403, LOCKED, "This content is locked.")
+    if changing:
+        refuse_locked(content)
     return content
+
+
+def refuse_locked(content: StoredContent) -> None:
+    """Refuse what cannot be done while content is locked."""
+    if content.settings["locked"]:
+        raise ApiError(403, _LOCKED, "This content is locked.")
 
 
 def bundle_of(request: Request, content: StoredContent) -> StoredBundle:
@@ -297,8 +309,8 @@ def bundle_of(request: Request, content: StoredContent) -> StoredBundle:
 
 def find_bundle(machine: Machine, content: StoredContent, bundle_id: str) -> StoredBundle:
     """Return the bundle of that id; raises ApiError if it is none, or another content's."""
-    known = bundle_id.isascii() and bundle_id.isdigit() and len(bundle_id) <= LONGEST_NUMBER
-    bundle = machine.state.bundle(int(bundle_id)) if known else None
+    number = whole_number(bundle_id)
+    bundle = None if number is None else machine.state.bundle(number)
     if bundle is None:
         raise missing()
     if bundle.content != content.id:

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from hatch_connect.local.api.bundles import remove_bundle
 from hatch_connect.local.api.deployments import begin_deployment
-from hatch_connect.local.api.requests import LOCKED, ApiError, bundle_of
+from hatch_connect.local.api.requests import bundle_of, job_of, refuse_locked, whole_number
 from hatch_connect.local.dashboard.pages import show_confirmation, viewed
 from hatch_connect.local.sessions import check_form
 from hatch_connect.local.sessions import sign_out as end_sessions
@@ -42,8 +42,7 @@ async def _changed(request: Request) -> Viewed:
     async with _form(request):
         pass
     found = viewed(request, editing=True)
-    if found.content.settings["locked"]:
-        raise ApiError(403, LOCKED, "This content is locked.")
+    refuse_locked(found.content)
     return found
 
 
@@ -59,7 +58,7 @@ async def visit_as(request: Request) -> Response:
         visitor, bundle = str(form.get("visitor", "")), str(form.get("bundle", ""))
     found = viewed(request)
     request.session["visitor"] = found.content.guid, visitor
-    below = f"/draft/{bundle}" if bundle.isascii() and bundle.isdigit() else "?again=1"
+    below = "?again=1" if whole_number(bundle) is None else f"/draft/{bundle}"
     return RedirectResponse(found.path + below, 303)
 
 
@@ -89,11 +88,10 @@ async def stop(request: Request) -> Response:
 async def end_job(request: Request) -> Response:
     """End one process."""
     found = await _changed(request)
-    key = request.path_params["key"]
-    job = next((job for job in found.machine.state.jobs(found.content) if job.key == key), None)
-    ended = job is not None and await found.machine.jobs.kill(job)
+    job = job_of(request, found.content)
+    ended = await found.machine.jobs.kill(job)
     text = "The process was ended." if ended else "The process has already ended."
-    return _go(request, f"{found.path}/logs/{key}" if job else f"{found.path}/logs", text)
+    return _go(request, f"{found.path}/logs/{job.key}", text)
 
 
 async def ask_delete_bundle(request: Request) -> Response:

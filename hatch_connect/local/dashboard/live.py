@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, StreamingRespon
 from starlette.routing import Route
 
 from hatch_connect.local.access import may_see
-from hatch_connect.local.api.requests import LONGEST_NUMBER, read_number
+from hatch_connect.local.api.requests import read_number, whole_number
 from hatch_connect.local.dashboard.described import logs_of
 from hatch_connect.local.dashboard.pages import viewed
 from hatch_connect.local.dashboard.rendering import clock, render, shown, without_controls
@@ -50,9 +50,7 @@ async def stream(request: Request) -> Response:
     """Send the lines of a log from number `first` on, or those after the last that was received."""
     found = viewed(request, editing=True)
     key = _key(request)
-    received = request.headers.get("last-event-id", "")
-    known = received.isascii() and received.isdigit() and len(received) <= LONGEST_NUMBER
-    first = int(received) if known else None
+    first = whole_number(request.headers.get("last-event-id", ""))
     first = read_number(request, "first") if first is None else first
     return StreamingResponse(
         events_of(found, key, first, request.app.state.stopping),

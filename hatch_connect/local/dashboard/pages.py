@@ -17,7 +17,7 @@ from starlette.routing import Route
 from hatch_connect import __version__
 from hatch_connect.local.access import may_edit, may_see
 from hatch_connect.local.api.content import DEFAULTS
-from hatch_connect.local.api.requests import bundle_of, find_bundle
+from hatch_connect.local.api.requests import bundle_of, find_bundle, whole_number
 from hatch_connect.local.api.tags import tags_of
 from hatch_connect.local.api.thumbnails import picture
 from hatch_connect.local.dashboard.described import (
@@ -33,6 +33,7 @@ from hatch_connect.local.dashboard.described import (
     with_entries,
 )
 from hatch_connect.local.dashboard.rendering import render
+from hatch_connect.local.folder import key_file
 from hatch_connect.local.machine import machine_of
 from hatch_connect.local.runtime import DEFAULT_SECONDS
 from hatch_connect.local.sessions import require_session
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from hatch_connect.local.state import StoredBundle, StoredContent
     from hatch_connect.local.users import User
 
-_LONG = 18  # digits of a number that SQLite cannot hold
 _MOST_LOGS = 100  # of a list
 _TABS = ("Content", "Versions", "Settings", "Variables", "Access", "Logs")
 _ACTS = frozenset(
@@ -94,8 +94,8 @@ def viewed(request: Request, *, editing: bool = False) -> Viewed:
     machine, user = machine_of(request), require_session(request).user
     wanted: str = request.path_params["guid"]
     content = machine.state.content(wanted)
-    if content is None and wanted.isascii() and wanted.isdigit() and len(wanted) < _LONG:
-        content = machine.state.content_by_id(int(wanted))  # as old clients name it
+    if content is None and (number := whole_number(wanted)) is not None:
+        content = machine.state.content_by_id(number)  # as old clients name it
     if content is None or not may_see(machine.state, content, user):
         raise HTTPException(404, "There is no such content, or you may not see it.")
     editor = may_edit(machine.state, content, user)
@@ -346,7 +346,7 @@ async def server(request: Request) -> Response:
         size=await asyncio.to_thread(_size, machine.environments.folder),
         pythons=await machine.installed.pythons(),
         quarto=await machine.installed.quarto_version(),
-        key_file=shlex.quote(str(machine.setup.folder / "api-key")),
+        key_file=shlex.quote(str(key_file(machine.setup.folder))),
         people=list(machine.users),
         users_file=machine.setup.users.file,
     )
