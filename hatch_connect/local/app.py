@@ -54,8 +54,11 @@ if TYPE_CHECKING:
     from hatch_connect.local.users import User
 
 FIRST_LEASE_SECONDS = 30.0
-# Who asks for the latter, which is not here, has no key yet.
-_WITHOUT_KEY = (server.SETTINGS.path, "/v1/experimental/bootstrap")
+# Who asks for the others, which are not here, has no key yet.
+_WITHOUT_KEY = (
+    *(server.SETTINGS.path, "/v1/server_settings/public"),
+    *("/v1/bootstrap", "/v1/experimental/bootstrap", "/tokens"),
+)
 
 
 def _refuse_http(request: Request, error: Exception) -> Response:

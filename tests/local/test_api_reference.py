@@ -47,6 +47,14 @@ _FIELDS = {
     "permission": "id:s content_guid:u principal_guid:u principal_type:s role:s",
     "tag": "id:s name:s parent_id:s? created_time:t updated_time:t",
     "vanity": "content_guid:u path:s created_time:t",
+    "integration": """id:s guid:u created_time:t updated_time:t name:s? description:s? template:s?
+        auth_type:s? config:o permissions:l environment_variables:l content_count:i-""",
+    "association": """app_guid:u content_guid:u oauth_integration_guid:u oauth_integration_name:s?
+        oauth_integration_description:s? oauth_integration_template:s?
+        oauth_integration_auth_type:s? created_time:t""",
+    "variant": """id:i app_id:i key:s bundle_id:i is_default:b name:s email_collaborators:b
+        email_viewers:b email_all:b created_time:t rendering_id:i render_time:t
+        render_duration:i visibility:s owner_id:i""",
 }
 _JSON = {"i": int, "n": int | float, "b": bool, "o": dict, "l": list}
 
@@ -84,6 +92,8 @@ def test_what_there_is_of_content(api: Api, *, rendered: bool) -> None:
     _check("bundle", api.ask("GET", f"{path}/bundles")[0])
     for package in api.ask("GET", f"{path}/packages"):
         _check("package", package)
+    for variant in api.ask("GET", f"applications/{guid}/variants"):  # as official clients know it
+        _check("variant", variant)
     jobs = api.ask("GET", f"{path}/jobs")
     assert jobs
     for job in jobs:
@@ -99,6 +109,17 @@ def test_what_there_is_of_the_server(api: Api, ann: Api) -> None:
     user = ann.ask("GET", "v1/user")["guid"]
     grant = {"principal_guid": user, "principal_type": "user", "role": "viewer"}
 
+    api.ask("PUT", "__local__/known", 204, json={"integrations": ["of the reference"]})
+    integrations = "v1/oauth/integrations"
+    one = api.ask("GET", integrations)[-1]
+    chosen = [{"oauth_integration_guid": one["guid"]}]
+    api.ask("PUT", f"{path}/oauth/integrations/associations", 204, json=chosen)
+
+    _check("association", api.ask("GET", f"{integrations}/{one['guid']}/associations")[0])
+    _check("integration", one)
+    counted = api.ask("GET", f"{integrations}/{one['guid']}")
+    assert counted == {**one, "content_count": 1}
+    assert "content_count" not in ann.ask("GET", f"{integrations}/{one['guid']}")
     _check("tag", tag)
     _check("permission", api.ask("POST", f"{path}/permissions", json=grant))
     _check("environment", api.ask("GET", "v1/environments")[0])

@@ -50,8 +50,9 @@ def test_what_is_not_here_is_told_to_those_with_a_key_only(api: Api) -> None:
     answer = httpx2.get(f"{api.server.url}/__api__/v1/audit_logs", trust_env=False)
 
     assert (answer.status_code, answer.json()["code"]) == (401, 30)
-    first = httpx2.post(f"{api.server.url}/__api__/v1/experimental/bootstrap", trust_env=False)
-    assert (first.status_code, first.json()["code"]) == (404, 4)
+    for path in ("v1/experimental/bootstrap", "v1/bootstrap", "tokens"):
+        first = httpx2.post(f"{api.server.url}/__api__/{path}", trust_env=False)
+        assert (first.status_code, first.json()["code"]) == (404, 4)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from hatch_connect.local.api.requests import (
     missing,
     publisher_of,
     read_json,
+    user_of,
 )
 from hatch_connect.local.machine import machine_of
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from hatch_connect.local.machine import Machine
-    from hatch_connect.local.state import StoredContent, StoredName
+    from hatch_connect.local.state import State, StoredContent, StoredName
 
 _BAD_INTEGRATION, _TOO_MANY, _TWICE = 207, 257, 258
 
@@ -32,20 +33,25 @@ _BAD_INTEGRATION, _TOO_MANY, _TWICE = 207, 257, 258
 async def integrations(request: Request) -> Response:
     """`GET v1/oauth/integrations`: those that projects named; nobody can sign in with one here."""
     publisher_of(request)
-    return JSONResponse([_json(one) for one in machine_of(request).state.names("integration")])
+    found = machine_of(request).state.names("integration")
+    return JSONResponse([_json(request, one) for one in found])
 
 
 async def integration(request: Request) -> Response:
     """`GET v1/oauth/integrations/{guid}`."""
     publisher_of(request)
-    return JSONResponse(_json(_integration(request)))
+    return JSONResponse(_json(request, _integration(request)))
 
 
 async def users_of(request: Request) -> Response:
     """`GET v1/oauth/integrations/{guid}/associations`: the content that uses one."""
     state, user, one = machine_of(request).state, publisher_of(request), _integration(request)
-    using = (each for each in state.contents() if one in state.links(each, "integration"))
-    return JSONResponse([_association(each, one) for each in using if may_see(state, each, user)])
+    found = (each for each in _using(state, one) if may_see(state, each, user))
+    return JSONResponse([_association(each, one) for each in found])
+
+
+def _using(state: State, one: StoredName) -> list[StoredContent]:
+    return [each for each in state.contents() if one in state.links(each, "integration")]
 
 
 def _integration(request: Request) -> StoredName:
@@ -55,7 +61,9 @@ def _integration(request: Request) -> StoredName:
     raise missing()
 
 
-def _json(one: StoredName) -> dict[str, object]:
+def _json(request: Request, one: StoredName) -> dict[str, object]:
+    administers = user_of(request).role == "administrator"
+    count = len(_using(machine_of(request).state, one)) if administers else None
     return {
         "id": str(one.id),
         "guid": one.guid,
@@ -65,6 +73,8 @@ def _json(one: StoredName) -> dict[str, object]:
         "auth_type": "Viewer",
         "config": {},
         "permissions": [],
+        "environment_variables": [],
+        **({"content_count": count} if administers else {}),
         "created_time": SINCE,
         "updated_time": SINCE,
     }

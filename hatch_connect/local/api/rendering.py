@@ -51,18 +51,20 @@ async def variants(request: Request) -> Response:
     content = content_of(request)
     if content.app_mode not in RENDERED:
         return JSONResponse([])
-    bundle = None if content.active_bundle is None else str(content.active_bundle)
     variant = {
         "id": content.id,
         "app_id": content.id,
         "key": VARIANT,
         "name": VARIANT,
         "is_default": True,
-        "bundle_id": bundle,
+        "bundle_id": content.active_bundle,
         "rendering_id": content.active_bundle,
         "render_time": content.deployed,
         "created_time": content.created,
+        "render_duration": 0,
         "visibility": "public",
+        "owner_id": 0,
+        **dict.fromkeys(("email_collaborators", "email_viewers", "email_all"), False),
     }
     return JSONResponse([variant])
 
