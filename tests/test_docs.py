@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.reference import DOCS, PART, PARTS, renewed
 from support.site import problems
-from test_import_table import BASE, MAY_IMPORT
+from test_import_table import BASE, MAY_IMPORT, imported
 
 from hatch_connect import errors
 from hatch_connect.commands import COMMANDS
@@ -121,6 +121,21 @@ def test_the_architecture_names_every_module() -> None:
     for (part,), modules in rows("part | modules"):
         found = {path.stem for path in (ROOT / "hatch_connect" / part).glob("*.py")}
         assert set(modules) - {"__init__"} == found - {"__init__"}, part
+
+
+def test_the_local_server_imports_downwards() -> None:
+    local = ROOT / "hatch_connect" / "local"
+    lines = [names for names, _ in rows("modules | their job")]
+    line = {name: number for number, names in enumerate(lines) for name in names}
+    assert line.keys() == {path.stem for path in local.iterdir()} - {"__init__", "__pycache__"}
+    for path in local.rglob("*.py"):
+        own = path.relative_to(local).parts[0].removesuffix(".py")
+        names = imported(path.relative_to(ROOT).as_posix())
+        used = {name.split(".")[2] for name in names if name.startswith("hatch_connect.local.")}
+        if own == "pages":
+            used.remove("dashboard")
+        above = {name for name in used & line.keys() if line[name] < line.get(own, 0)}
+        assert not above, path
 
 
 def test_the_architecture_names_what_is_there() -> None:
