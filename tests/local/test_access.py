@@ -33,6 +33,10 @@ _OF_PUBLISHERS = {
     ("GET", "/v1/oauth/integrations"),
     ("GET", "/v1/oauth/integrations/{guid}"),
     ("GET", "/v1/oauth/integrations/{guid}/associations"),
+    *(
+        ("GET", f"/v1/server_settings/{language}")
+        for language in ("python", "r", "quarto", "nodejs", "tensorflow")
+    ),
 }
 _CONTENT = ("/v1/content/{guid}", "/applications/{guid}")
 # What whoever sees content may read of it; all else is for those who may change it.
