@@ -125,6 +125,12 @@ class Logs:
 
     async def follow(self, key: str, first: int = 0) -> AsyncIterator[LogEntry]:
         """Yield the entries of a log from line `first` on, as they come, until it is closed."""
+        async for entries in self.follow_parts(key, first):
+            for entry in entries:
+                yield entry
+
+    async def follow_parts(self, key: str, first: int) -> AsyncIterator[tuple[LogEntry, ...]]:
+        """Yield the same as tuples of what there is at once."""
         live = self._open.get(key)
         try:
             file = self.path(key).open(encoding="utf-8", errors="replace")
@@ -136,8 +142,8 @@ class Logs:
                 # Asked before reading: what is written after that is found in the next round.
                 ended = live is None or live.closed
                 lines = tuple(islice(file, _AT_ONCE))
-                for entry in _entries(lines[max(0, first - number) :]):
-                    yield entry
+                if entries := tuple(_entries(lines[max(0, first - number) :])):
+                    yield entries
                 number += len(lines)
                 if lines:
                     await asyncio.sleep(0)

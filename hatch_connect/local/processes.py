@@ -327,7 +327,7 @@ class ContentProcess:
             reading = self._read_one("stdout"), self._read_one("stderr")
             code = await _exit_code(self._process, *reading)
             if not self._asked_to_end:
-                self.failure = f"Its process ended with exit code {code}."
+                self.failure = _failure_of(code)
         finally:
             self._ready.set()
 
@@ -341,6 +341,14 @@ class ContentProcess:
                 self._ready.set()
             else:
                 self.log.write(source, line)
+
+
+def _failure_of(code: int) -> str:
+    """Return how a process ended that nobody asked to end."""
+    if code < 0:
+        with suppress(ValueError):
+            return f"Its process was ended by {signal.Signals(-code).name}."
+    return f"Its process ended with exit code {code}."
 
 
 def _mount_variables(launch: Launch) -> dict[str, str]:

@@ -305,6 +305,7 @@ def test_a_process_that_ended_by_itself_was_not_stopped(api: Api, dashboard: Das
     until(lambda: api.ask("GET", f"v1/content/{guid}/jobs/{key}")["end_time"])
     log = dashboard.get(f"/apps/{guid}/logs/{key}")
     assert "Process ended by SIGKILL" in words(log.one("section"))
+    assert words(log.one("p", role="status")) == "Its process was ended by SIGKILL."
 
 
 def test_states_are_told_to_who_may_see_them(api: Api, dashboard: Dashboard) -> None:

@@ -114,6 +114,7 @@ def test_a_log_is_followed_until_it_ends(tmp_path: Path) -> None:
         await asyncio.wait_for(asyncio.gather(reading, ahead), PATIENCE)
         assert seen == ["1", "2", "while it is read", "late"]
         assert [entry.data async for entry in logs.follow("k", 3)] == seen[2:]
+        assert [len(part) async for part in logs.follow_parts("k", 2)] == [3]
         assert [entry async for entry in logs.follow("none")] == []
 
     asyncio.run(follow())

@@ -87,8 +87,8 @@ async def events_of(
     event, as when the server stops, a browser asks again.
     """
     yield _RETRY
-    entries = aiter(found.machine.logs.follow(key, first))
-    number, waiting = first, asyncio.ensure_future(anext(entries, None))
+    parts = aiter(found.machine.logs.follow_parts(key, first))
+    number, waiting = first, asyncio.ensure_future(anext(parts, None))
     stop = asyncio.ensure_future(stopping.wait())
     try:
         while True:
@@ -100,11 +100,12 @@ async def events_of(
             if not done:
                 yield _NOTHING
                 continue
-            if (entry := waiting.result()) is None:
+            if (entries := waiting.result()) is None:
                 break
-            number += 1
-            yield f"id: {number}\ndata: {_data(entry)}\n\n"
-            waiting = asyncio.ensure_future(anext(entries, None))
+            numbered = enumerate(entries, number + 1)
+            yield "".join(f"id: {n}\ndata: {_data(entry)}\n\n" for n, entry in numbered)
+            number += len(entries)
+            waiting = asyncio.ensure_future(anext(parts, None))
     finally:
         for one in (stop, waiting):
             one.cancel()

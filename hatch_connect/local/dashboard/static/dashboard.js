@@ -9,7 +9,8 @@ const VIEWS = {
   bundles: "/versions", logs: "/logs", log: "/logs", draft: "/draft",
 };
 const SERVER = ["system", "people", "admin", "settings", "api-keys", "documentation", "help"];
-const MOST_LINES = 5000;
+const MOST_LINES = 2000;
+const SHOW_MS = 200;
 const STATES_MS = 2000;
 
 // Return the path for a fragment such as #/apps/GUID/logs; undefined for one of another kind.
@@ -69,13 +70,14 @@ function follow(log) {
   const show = () => {
     const lines = waiting;
     waiting = [];
-    log.append(...lines.map(lineOf));
+    if (lines.length < MOST_LINES) log.append(...lines.map(lineOf));
+    else log.replaceChildren(...lines.map(lineOf));
     while (log.children.length > MOST_LINES) log.firstElementChild.remove();
     if (following) log.scrollTop = log.scrollHeight;
   };
   const events = new EventSource(log.dataset.stream);
   events.addEventListener("message", (event) => {
-    if (!waiting.length) setTimeout(show, 50);
+    if (!waiting.length) setTimeout(show, SHOW_MS);
     waiting.push(JSON.parse(event.data));
     if (waiting.length > MOST_LINES) waiting.shift();
   });
