@@ -132,7 +132,7 @@ def test_the_local_server_imports_downwards() -> None:
         own = path.relative_to(local).parts[0].removesuffix(".py")
         names = imported(path.relative_to(ROOT).as_posix())
         used = {name.split(".")[2] for name in names if name.startswith("hatch_connect.local.")}
-        if own == "pages":
+        if own == "error_pages":
             used.remove("dashboard")
         above = {name for name in used & line.keys() if line[name] < line.get(own, 0)}
         assert not above, path

@@ -35,9 +35,9 @@ from hatch_connect.local.api.requests import (
 )
 from hatch_connect.local.api.routes import Api
 from hatch_connect.local.dashboard.site import create_dashboard
+from hatch_connect.local.error_pages import not_found
 from hatch_connect.local.folder import ENDS, VERSION
 from hatch_connect.local.origins import Origins, Protected
-from hatch_connect.local.pages import not_found
 from hatch_connect.local.sockets import visit_socket
 from hatch_connect.local.tasks import until_first
 from hatch_connect.local.versions import AsRelease
@@ -138,7 +138,7 @@ def create_app(machine: Machine, leases: Leases) -> ASGIApp:
             Route("/connect", _to_dashboard),
             Mount("/connect", create_dashboard(machine, leases.stopping)),
             Route("/", _to_dashboard),
-            Route("/{path:path}", visits.go_on, methods=list(visits.methods)),
+            Route("/{path:path}", visits.by_vanity_path, methods=list(visits.methods)),
         ],
         middleware=[Middleware(sessions.Sessions, machine=machine)],
     )

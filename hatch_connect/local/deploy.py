@@ -21,7 +21,7 @@ from hatch_connect.local.files import remove_folder
 from hatch_connect.local.modes import KNOWN, MODES, mode_of
 from hatch_connect.local.processes import StartError, run_logged
 from hatch_connect.local.pythons import choose_installed
-from hatch_connect.local.runtime import wants_process
+from hatch_connect.local.runtime_settings import wants_process
 from hatch_connect.local.state import StoredDeployment, now
 from hatch_connect.local.tasks import in_thread
 from hatch_connect.project.content_kind import QUARTO_PROJECTS

@@ -34,7 +34,7 @@ from hatch_connect.local.pythons import uv_environ
 from hatch_connect.project.target import minor_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from importlib.metadata import Distribution
 
     from hatch_connect.local.pythons import Python
@@ -265,10 +265,9 @@ async def prepare_runtime(folder: Path, python: Python, environments: Environmen
     complete = target / _COMPLETE
     if complete.exists() and complete.read_text(encoding="utf-8") == versions:
         return target
-    shutil.rmtree(target, ignore_errors=True)
+    await remove_folder(target)
     if found:
-        for one in found:
-            _copy(one, target)
+        await asyncio.to_thread(_copy, found, target)
     else:
         where = ("--target", target, "--python", python.path)
         await environments.uv("pip", "install", *where, *_PACKAGES, write=lambda _line: None)
@@ -300,11 +299,11 @@ def supporting(python_version: str) -> tuple[Distribution, ...]:
     return tuple(found.values())
 
 
-def _copy(one: Distribution, target: Path) -> None:
-    for file in one.files or ():
-        # Scripts lie outside site-packages; compiled files are of one Python.
-        if ".." in file.parts or file.suffix == ".pyc":
-            continue
-        destination = target.joinpath(*file.parts)
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file.locate(), destination)
+def _copy(found: Iterable[Distribution], target: Path) -> None:
+    # Scripts lie outside site-packages; compiled files are of one Python.
+    files = (file for one in found for file in one.files or () if ".." not in file.parts)
+    for file in files:
+        if file.suffix != ".pyc":
+            destination = target.joinpath(*file.parts)
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file.locate(), destination)

@@ -138,7 +138,7 @@ def read_url(folder: Path) -> str | None:
 
 
 def begin(folder: Path) -> tuple[str | None, str | None]:
-    """Return the URLs that the last server had, and note that they are not in use.
+    """Return the URLs that the last server had, and write down that they are not in use.
 
     Until the new one answers, another program may be there, and must not be sent the key.
     """
@@ -146,7 +146,7 @@ def begin(folder: Path) -> tuple[str | None, str | None]:
     last = known.get("last")
     before = last if isinstance(last, dict) else known
     urls = _url(before, "url"), _url(before, "content_origin")
-    _note(folder, {"last": dict(zip(("url", "content_origin"), urls, strict=True))})
+    _save(folder, {"last": dict(zip(("url", "content_origin"), urls, strict=True))})
     return urls
 
 
@@ -171,10 +171,10 @@ def _known(folder: Path) -> dict[str, object]:
 
 def save_url(folder: Path, url: str, content_origin: str) -> None:
     """Write down the URLs of the server that begins to answer."""
-    _note(folder, {"url": url, "content_origin": content_origin})
+    _save(folder, {"url": url, "content_origin": content_origin})
 
 
-def _note(folder: Path, known: dict[str, object]) -> None:
+def _save(folder: Path, known: dict[str, object]) -> None:
     path = folder / "server.json"
     fresh = path.with_suffix(".new")
     text = json.dumps({**known, "pid": os.getpid()})

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse
 
 from hatch_connect.local.api.requests import XSRF, ApiError, key_of, refuse
+from hatch_connect.local.error_pages import STYLE_HASH
 from hatch_connect.local.folder import CONTENT_HOST, HOST
-from hatch_connect.local.pages import STYLE_HASH
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send

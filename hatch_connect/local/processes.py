@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 16
 _LONGEST = 1 << 20
 _RUNNER = Path(__file__).parent / "runner"
-_LEASH = Path(__file__).parent / "leash.py"
+_WATCHDOG = Path(__file__).parent / "watchdog.py"
 _GRACE_SECONDS = 3.0
 _FINISH_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
@@ -121,7 +121,7 @@ async def run_logged(
     this process ends in whatever way.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-S", _LEASH),
+        *(sys.executable, "-I", "-S", _WATCHDOG),
         *command,
         env=environ,
         cwd=folder,

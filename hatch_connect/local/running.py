@@ -23,7 +23,7 @@ from hatch_connect.local.processes import (
     StartError,
 )
 from hatch_connect.local.pythons import OWN, Python
-from hatch_connect.local.runtime import seconds, wants_process, without_effect
+from hatch_connect.local.runtime_settings import seconds, wants_process, without_effect
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -21,9 +21,9 @@ from starlette.routing import Route
 
 from hatch_connect.events import Note
 from hatch_connect.local.api.requests import invalid, read_object
+from hatch_connect.local.error_pages import page
 from hatch_connect.local.machine import machine_of
 from hatch_connect.local.one_time import LOGIN_SECONDS, TICKET, Login, Ticket
-from hatch_connect.local.pages import page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

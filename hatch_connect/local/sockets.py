@@ -11,11 +11,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Origin
 
+from hatch_connect.local.error_pages import locked, not_started, page
 from hatch_connect.local.folder import HOST
 from hatch_connect.local.machine import machine_of
-from hatch_connect.local.pages import locked, not_started, page
 from hatch_connect.local.processes import StartError
-from hatch_connect.local.runtime import Connection, QuietError
+from hatch_connect.local.runtime_settings import Connection, QuietError
 from hatch_connect.local.tasks import until_first
 from hatch_connect.local.visits import cookie_of, find_target, log_for, request_headers
 

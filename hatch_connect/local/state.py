@@ -15,67 +15,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from uuid import uuid4
 
-from hatch_connect.local.disk import DiskError
+from hatch_connect.local.schema import migrate
 from hatch_connect.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS content (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, name TEXT NOT NULL,
-    document TEXT NOT NULL, UNIQUE (owner, name));
-CREATE TABLE IF NOT EXISTS variable (
-    content INTEGER NOT NULL REFERENCES content ON DELETE CASCADE,
-    name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (content, name));
-CREATE TABLE IF NOT EXISTS bundle (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    content INTEGER NOT NULL REFERENCES content ON DELETE CASCADE, document TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS job (
-    key TEXT PRIMARY KEY,
-    content INTEGER NOT NULL REFERENCES content ON DELETE CASCADE, document TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS deployment (
-    id TEXT PRIMARY KEY,
-    content INTEGER NOT NULL REFERENCES content ON DELETE CASCADE, document TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS named (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL,
-    parent INTEGER NOT NULL, guid TEXT NOT NULL UNIQUE, UNIQUE (kind, name, parent));
-CREATE TABLE IF NOT EXISTS link (
-    content INTEGER NOT NULL REFERENCES content ON DELETE CASCADE,
-    named INTEGER NOT NULL REFERENCES named ON DELETE CASCADE,
-    role TEXT NOT NULL, PRIMARY KEY (content, named));
-CREATE TABLE IF NOT EXISTS account (
-    named INTEGER PRIMARY KEY REFERENCES named ON DELETE CASCADE, document TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS member (
-    team INTEGER NOT NULL REFERENCES named ON DELETE CASCADE,
-    user INTEGER NOT NULL REFERENCES named ON DELETE CASCADE, PRIMARY KEY (team, user));
-"""
 OWN_GUID = "5f2c6a3e-0d0b-4c8e-9a51-6d7c1b0f4e21"
 OWN_NAME = "local"
 """The developer's own user, who administers the server with the key of its state folder."""
-
-_VERSION = 1
-# To 1: names of content were unique on the whole server, not for each owner.
-_TO_1 = """
-BEGIN;
-CREATE TABLE owned (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, name TEXT NOT NULL,
-    document TEXT NOT NULL, UNIQUE (owner, name));
-INSERT INTO owned
-    SELECT id,
-        coalesce(json_extract(document, '$.owner'), '5f2c6a3e-0d0b-4c8e-9a51-6d7c1b0f4e21'),
-        name, document
-    FROM content;
-INSERT INTO sqlite_sequence (name, seq) SELECT 'owned', 0
-    WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'owned');
-UPDATE sqlite_sequence SET seq = (SELECT max(seq) FROM sqlite_sequence
-    WHERE name IN ('content', 'owned')) WHERE name = 'owned';
-DROP TABLE content;
-ALTER TABLE owned RENAME TO content;
-PRAGMA user_version = 1;
-COMMIT;
-"""
 
 NameKind: TypeAlias = Literal["user", "group", "tag", "integration"]
 
@@ -202,25 +151,13 @@ class State:
         # The values of variables are in it: SQLite gives its journal the mode of its file.
         os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
         self._database = sqlite3.connect(file, isolation_level=None)
-        self._migrate(folder)
+        try:
+            migrate(self._database, folder)
+        except BaseException:
+            self.close()
+            raise
         # Not before: what refers to a table would go while the table is made anew.
         self._database.execute("PRAGMA foreign_keys = ON")
-
-    def _migrate(self, folder: Path) -> None:
-        """Make the tables, or make those of an earlier version what they are now."""
-        (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        if version > _VERSION:
-            self.close()
-            raise DiskError(
-                f"The state in {folder} is that of a later version of hatch-connect.",
-                hint="Upgrade hatch-connect, or set XDG_STATE_HOME to another folder.",
-            )
-        there = self._database.execute("SELECT 1 FROM sqlite_master WHERE name = 'content'")
-        if there.fetchone() and version < 1:
-            self._database.executescript(_TO_1)
-        self._database.executescript(_SCHEMA)
-        if version < _VERSION:
-            self._database.execute(f"PRAGMA user_version = {_VERSION}")
 
     def close(self) -> None:
         """Close the file."""

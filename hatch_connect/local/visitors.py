@@ -26,10 +26,10 @@ from hatch_connect.local.api.requests import (
     refuse,
     whole_number,
 )
+from hatch_connect.local.error_pages import page
 from hatch_connect.local.machine import machine_of
 from hatch_connect.local.one_time import TICKET, Ticket
 from hatch_connect.local.origins import READING
-from hatch_connect.local.pages import page
 from hatch_connect.local.sessions import (
     COOKIES,
     SESSION_SECONDS,

@@ -17,12 +17,12 @@ from starlette.staticfiles import StaticFiles
 from hatch_connect.local.access import may_edit
 from hatch_connect.local.api.requests import key_of
 from hatch_connect.local.checks import saved_models
+from hatch_connect.local.error_pages import locked, not_started, page, too_slow
 from hatch_connect.local.folder import HOST
 from hatch_connect.local.machine import machine_of
 from hatch_connect.local.modes import Mode, mode_of
-from hatch_connect.local.pages import locked, not_started, page, too_slow
 from hatch_connect.local.processes import StartError
-from hatch_connect.local.runtime import Connection, QuietError
+from hatch_connect.local.runtime_settings import Connection, QuietError
 from hatch_connect.local.visitors import (
     draft_of,
     framed_by_us,
@@ -244,7 +244,7 @@ class Visits:
         show = _show_file if target.mode.kind == "files" else _describe_model
         return await show(folder, target, request)
 
-    async def go_on(self, request: Request) -> Response | Onward:
+    async def by_vanity_path(self, request: Request) -> Response | Rewritten:
         """Answer at the path that content is found by: as the content's own URL would."""
         machine, path = machine_of(request), request.scope["path"]
         for content in machine.state.contents():
@@ -252,7 +252,7 @@ class Visits:
             if not found or not f"{path}/".startswith(found):
                 continue
             if key_of(request.scope) and request.scope["raw_path"].startswith(found.encode()):
-                return Onward(request, f"/content/{content.guid}/", len(found))
+                return Rewritten(request, f"/content/{content.guid}/", len(found))
             query = f"?{request.url.query}" if request.url.query else ""
             rest = path[len(found) :]
             return RedirectResponse(f"{machine.setup.content_url(content)}{rest}{query}")
@@ -311,7 +311,7 @@ class Visits:
         return await self._transport.handle_async_request(outgoing)
 
 
-class Onward:
+class Rewritten:
     """The answer of this application for another path."""
 
     def __init__(self, request: Request, start: str, cut: int) -> None:
@@ -322,8 +322,8 @@ class Onward:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
-        onward = {**scope, "path": self._path, "raw_path": self._raw, "root_path": ""}
-        await self._app.router(onward, receive, send)
+        rewritten = {**scope, "path": self._path, "raw_path": self._raw, "root_path": ""}
+        await self._app.router(rewritten, receive, send)
 
 
 async def _received(request: Request, connection: Connection) -> AsyncIterator[bytes]:

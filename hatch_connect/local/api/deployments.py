@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse, Response
@@ -88,7 +89,8 @@ async def task(request: Request) -> Response:
         finished = found.finished
     else:
         finished = found.ended is not None
-    lines = [entry.data for entry in machine.logs.read(found.id, first)]
+    entries = await asyncio.to_thread(machine.logs.read, found.id, first)
+    lines = [entry.data for entry in entries]
     return JSONResponse(
         {
             "id": found.id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from dataclasses import asdict
@@ -67,7 +68,7 @@ async def log(request: Request) -> Response:
     """`GET .../jobs/{key}/log`: the last 5,000 lines, or `maxLogLines`."""
     found = job_of(request, content_of(request, editing=True))
     most = read_number(request, "maxLogLines") or _LOG_LINES
-    entries = machine_of(request).logs.read(found.key, last=most)
+    entries = await asyncio.to_thread(machine_of(request).logs.read, found.key, last=most)
     return JSONResponse({"entries": [asdict(entry) for entry in entries]})
 
 
@@ -100,7 +101,8 @@ async def download(request: Request) -> Response:
 async def error(request: Request) -> Response:
     """`GET .../jobs/{key}/error`: why it failed, if that can be said for sure."""
     found = job_of(request, content_of(request, editing=True))
-    entries = machine_of(request).logs.read(found.key, last=_DIAGNOSED_LINES)
+    read = machine_of(request).logs.read
+    entries = await asyncio.to_thread(read, found.key, last=_DIAGNOSED_LINES)
     said = diagnosis(found, [entry.data for entry in entries])
     return JSONResponse(asdict(said)) if said else Response(status_code=204)
 

@@ -12,7 +12,7 @@ from hatch_connect.local.api.people import user_json
 from hatch_connect.local.api.requests import SINCE, missing, publisher_of, user_of
 from hatch_connect.local.api.thumbnails import LARGEST_THUMBNAIL
 from hatch_connect.local.machine import machine_of
-from hatch_connect.local.runtime import DEFAULT_SECONDS
+from hatch_connect.local.runtime_settings import DEFAULT_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path

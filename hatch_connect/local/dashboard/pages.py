@@ -35,7 +35,7 @@ from hatch_connect.local.dashboard.described import (
 from hatch_connect.local.dashboard.rendering import render
 from hatch_connect.local.folder import key_file
 from hatch_connect.local.machine import machine_of
-from hatch_connect.local.runtime import DEFAULT_SECONDS
+from hatch_connect.local.runtime_settings import DEFAULT_SECONDS
 from hatch_connect.local.sessions import require_session
 from hatch_connect.local.visitors import visit_url
 

@@ -92,13 +92,13 @@ class Connection:
 
     def received(self) -> None:
         """Note that the visitor has sent something."""
-        self._note("connection_timeout", "read_timeout")
+        self._restart("connection_timeout", "read_timeout")
 
     def sent(self) -> None:
         """Note that the content has sent something."""
-        self._note("connection_timeout")
+        self._restart("connection_timeout")
 
-    def _note(self, *names: str) -> None:
+    def _restart(self, *names: str) -> None:
         self._since |= dict.fromkeys(names, asyncio.get_running_loop().time())
         if self._timer and not self._timer.expired():
             self._timer.reschedule(self._ends()[0])

@@ -52,5 +52,5 @@ def locked(content: StoredContent) -> Response:
 
 def _page(title: str, status: int, **values: object) -> Response:
     words = {"body": "", "reason": "", "lines": (), **values}
-    html = render("alone.html", title=title, style=STYLE, **words)
+    html = render("error.html", title=title, style=STYLE, **words)
     return HTMLResponse(html, status)

@@ -1,4 +1,4 @@
-"""Runs a program that must not outlive the server: `python leash.py PROGRAM ARGUMENT...`.
+"""Runs a program that must not outlive the server: `python watchdog.py PROGRAM ARGUMENT...`.
 
 It is given a session of its own; the end of its input means that the server is gone.
 """
