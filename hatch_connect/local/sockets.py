@@ -11,13 +11,13 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Origin
 
-from hatch_connect.local.error_pages import locked, not_started, page
+from hatch_connect.local.error_pages import locked, page
 from hatch_connect.local.folder import HOST
 from hatch_connect.local.machine import machine_of
 from hatch_connect.local.processes import StartError
 from hatch_connect.local.runtime_settings import Connection, QuietError
 from hatch_connect.local.tasks import until_first
-from hatch_connect.local.visits import cookie_of, find_target, log_for, request_headers
+from hatch_connect.local.visits import cookie_of, find_target, not_running, request_headers
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
@@ -50,9 +50,7 @@ async def _relay(socket: WebSocket, target: ContentTarget) -> None:
         async with visiting as process:
             await _relay_to(process, socket, target)
     except StartError as error:
-        await socket.send_denial_response(
-            not_started(error.reason, log_for(socket, target, error.tail))
-        )
+        await socket.send_denial_response(not_running(socket, target, error.reason, error.tail))
 
 
 async def _relay_to(process: ContentProcess, socket: WebSocket, target: ContentTarget) -> None:
@@ -63,7 +61,7 @@ async def _relay_to(process: ContentProcess, socket: WebSocket, target: ContentT
         await socket.send_denial_response(Response(body, status))
     except (InvalidHandshake, OSError) as error:
         reason = f"It did not accept the WebSocket connection: {error}."
-        denial = not_started(reason, log_for(socket, target, process.log.tail))
+        denial = not_running(socket, target, reason, process.log.tail)
         await socket.send_denial_response(denial)
     else:
         async with content:

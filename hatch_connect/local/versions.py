@@ -89,177 +89,93 @@ _JOBS = ("/v1/content/{guid}/jobs", "/v1/content/{guid}/jobs/{key}")
 _LOCKED = ("locked", "locked_message")
 _BOTH: tuple[Kind, ...] = ("field", "answer")
 
+
+def _since(
+    year: int,
+    month: int,
+    kind: Kind,
+    source: str,
+    *,
+    names: tuple[str, ...] = (),
+    paths: tuple[str, ...] = (),
+) -> Addition:
+    since = Release(year, month)
+    return Addition(since=since, kind=kind, source=source, names=names, paths=paths)
+
+
 ADDITIONS: tuple[Addition, ...] = (
-    Addition(since=Release(2022, 10), kind="path", paths=_JOBS[:1], source="connectapi"),
-    Addition(
-        since=Release(2022, 12),
-        kind="path",
-        paths=("/v1/content/{guid}/repository",),
-        source="connectapi, posit-sdk",
+    _since(2022, 10, "path", "connectapi", paths=_JOBS[:1]),
+    _since(2022, 12, "path", "connectapi, posit-sdk", paths=("/v1/content/{guid}/repository",)),
+    _since(2023, 5, "path", "posit-sdk", paths=("/v1/environments",)),
+    _since(2023, 5, "path", "rsconnect-python", paths=("/v1/system/caches",)),
+    _since(2023, 7, "behaviour", "rsconnect-python", names=("environment management",)),
+    _since(2024, 4, "path", "connectapi", paths=("/v1/search/content",)),
+    _since(2024, 5, "app mode", "rsconnect-python", names=("tensorflow-saved-model",)),
+    _since(2024, 5, "path", "connectapi", paths=("/v1/server_settings/tensorflow",)),
+    _since(
+        2024, 6, "include", "connectapi, posit-sdk", names=("vanity_url",), paths=("/v1/content",)
     ),
-    Addition(since=Release(2023, 5), kind="path", paths=("/v1/environments",), source="posit-sdk"),
-    Addition(
-        since=Release(2023, 5), kind="path", paths=("/v1/system/caches",), source="rsconnect-python"
+    _since(2024, 6, "behaviour", "posit-sdk", names=("include for one",)),
+    _since(2024, 8, "field", "connectapi", names=_LOCKED, paths=_CONTENT),
+    _since(2024, 8, "answer", "connectapi", names=_LOCKED, paths=_CONTENT),
+    _since(
+        2024, 8, "path", "posit-sdk", paths=("/v1/oauth/integrations", "/v1/content/{guid}/oauth")
     ),
-    Addition(
-        since=Release(2023, 7),
-        kind="behaviour",
-        names=("environment management",),
-        source="rsconnect-python",
-    ),
-    Addition(
-        since=Release(2024, 4), kind="path", paths=("/v1/search/content",), source="connectapi"
-    ),
-    Addition(
-        since=Release(2024, 5),
-        kind="app mode",
-        names=("tensorflow-saved-model",),
-        source="rsconnect-python",
-    ),
-    Addition(
-        since=Release(2024, 5),
-        kind="path",
-        paths=("/v1/server_settings/tensorflow",),
-        source="connectapi",
-    ),
-    Addition(
-        since=Release(2024, 6),
-        kind="include",
-        names=("vanity_url",),
-        paths=("/v1/content",),
-        source="connectapi, posit-sdk",
-    ),
-    Addition(
-        since=Release(2024, 6), kind="behaviour", names=("include for one",), source="posit-sdk"
-    ),
-    Addition(
-        since=Release(2024, 8), kind="field", names=_LOCKED, paths=_CONTENT, source="connectapi"
-    ),
-    Addition(
-        since=Release(2024, 8), kind="answer", names=_LOCKED, paths=_CONTENT, source="connectapi"
-    ),
-    Addition(
-        since=Release(2024, 8),
-        kind="path",
-        paths=("/v1/oauth/integrations", "/v1/content/{guid}/oauth"),
-        source="posit-sdk",
-    ),
-    Addition(
-        since=Release(2024, 9),
-        kind="path",
-        paths=("/v1/content/{guid}/thumbnail",),
-        source="connectapi",
-    ),
-    Addition(
-        since=Release(2024, 11),
-        kind="path",
+    _since(2024, 9, "path", "connectapi", paths=("/v1/content/{guid}/thumbnail",)),
+    _since(
+        2024,
+        11,
+        "path",
+        "connectapi, posit-sdk",
         paths=("/v1/packages", "/v1/content/{guid}/packages"),
-        source="connectapi, posit-sdk",
     ),
-    Addition(
-        since=Release(2024, 12),
-        kind="app mode",
-        names=("python-gradio",),
-        source="rsconnect-python",
-    ),
-    Addition(
-        since=Release(2025, 1),
-        kind="answer",
-        names=("content_id", "content_guid"),
-        paths=_JOBS,
-        source="connectapi",
-    ),
-    Addition(
-        since=Release(2025, 2), kind="answer", names=("active",), paths=_BUNDLES, source="posit-sdk"
-    ),
-    Addition(
-        since=Release(2025, 3),
-        kind="behaviour",
-        names=("python requires",),
-        source="rsconnect-python",
-    ),
-    Addition(
-        since=Release(2025, 4),
-        kind="path",
-        paths=("/v1/instrumentation/content/hits",),
-        source="connectapi, posit-sdk",
-    ),
-    Addition(
-        since=Release(2025, 6),
-        kind="field",
+    _since(2024, 12, "app mode", "rsconnect-python", names=("python-gradio",)),
+    _since(2025, 1, "answer", "connectapi", names=("content_id", "content_guid"), paths=_JOBS),
+    _since(2025, 2, "answer", "posit-sdk", names=("active",), paths=_BUNDLES),
+    _since(2025, 3, "behaviour", "rsconnect-python", names=("python requires",)),
+    _since(2025, 4, "path", "connectapi, posit-sdk", paths=("/v1/instrumentation/content/hits",)),
+    _since(
+        2025,
+        6,
+        "field",
+        "rsconnect-python",
         names=("activate",),
         paths=(_DEPLOY, "/v1/content/{guid}/build"),
-        source="rsconnect-python",
     ),
-    Addition(
-        since=Release(2025, 7), kind="behaviour", names=("draft URL",), source="connect-actions"
-    ),
-    Addition(
-        since=Release(2025, 7),
-        kind="behaviour",
-        names=("several integrations",),
-        source="connectapi, posit-sdk",
-    ),
+    _since(2025, 7, "behaviour", "connect-actions", names=("draft URL",)),
+    _since(2025, 7, "behaviour", "connectapi, posit-sdk", names=("several integrations",)),
     # Of content, the newest recorded answer has these, and not those of 2026.01 below.
-    Addition(
-        since=Release(2025, 9),
-        kind="field",
-        names=("default_environment_guid",),
-        paths=_CONTENT,
-        source="connectapi",
-    ),
-    Addition(
-        since=Release(2025, 9),
-        kind="answer",
+    _since(2025, 9, "field", "connectapi", names=("default_environment_guid",), paths=_CONTENT),
+    _since(
+        2025,
+        9,
+        "answer",
+        "connectapi",
         names=("default_environment_guid", "environment_guid", "public_content_status"),
         paths=_CONTENT,
-        source="connectapi",
     ),
-    Addition(
-        since=Release(2025, 10), kind="app mode", names=("python-panel",), source="rsconnect-python"
-    ),
-    Addition(
-        since=Release(2025, 12),
-        kind="behaviour",
-        names=("bundle metadata",),
-        source="connect-actions, rsconnect-python",
-    ),
-    Addition(
-        since=Release(2025, 12),
-        kind="path",
-        paths=("/v1/content/{guid}/lockfile",),
-        source="posit-sdk",
-    ),
+    _since(2025, 10, "app mode", "rsconnect-python", names=("python-panel",)),
+    _since(2025, 12, "behaviour", "connect-actions, rsconnect-python", names=("bundle metadata",)),
+    _since(2025, 12, "path", "posit-sdk", paths=("/v1/content/{guid}/lockfile",)),
     *(
-        Addition(
-            since=Release(2026, 1),
-            kind=kind,
+        _since(
+            2026,
+            1,
+            kind,
+            "Connect's API reference",
             names=("metrics_collection_enabled", "notify_on_share", "otel_enabled"),
             paths=_CONTENT,
-            source="Connect's API reference",
         )
         for kind in _BOTH
     ),
-    Addition(
-        since=Release(2026, 4),
-        kind="path",
-        paths=("/v1/server_settings/nodejs",),
-        source="Posit Publisher",
-    ),
-    Addition(since=Release(2026, 4), kind="app mode", names=("nodejs",), source="rsconnect for R"),
-    Addition(
-        since=Release(2026, 4),
-        kind="field",
-        names=("content_category",),
-        paths=_CONTENT,
-        source="Connect's API reference",
+    _since(2026, 4, "path", "Posit Publisher", paths=("/v1/server_settings/nodejs",)),
+    _since(2026, 4, "app mode", "rsconnect for R", names=("nodejs",)),
+    _since(
+        2026, 4, "field", "Connect's API reference", names=("content_category",), paths=_CONTENT
     ),
     # Its error code, 278, is the newest of all.
-    Addition(
-        since=Release(2026, 6),
-        kind="path",
-        paths=("/v1/content/{guid}/bundles/{id}/files",),
-        source="Connect's API reference",
+    _since(
+        2026, 6, "path", "Connect's API reference", paths=("/v1/content/{guid}/bundles/{id}/files",)
     ),
 )
 

@@ -208,7 +208,16 @@ def _location(value: bytes, prefix: str, target: str, visit: HTTPConnection) -> 
     return parts._replace(scheme="", netloc="", path=path).geturl().encode("latin-1")
 
 
-def log_for(visit: HTTPConnection, target: ContentTarget, tail: tuple[str, ...]) -> tuple[str, ...]:
+def not_running(
+    visit: HTTPConnection, target: ContentTarget, reason: str, tail: tuple[str, ...]
+) -> Response:
+    """Return what a visitor gets of content whose process does not run."""
+    return not_started(reason, _log_for(visit, target, tail))
+
+
+def _log_for(
+    visit: HTTPConnection, target: ContentTarget, tail: tuple[str, ...]
+) -> tuple[str, ...]:
     """Return the end of a log for who may read it, and nothing for others."""
     visitor = visitor_of(visit)
     reads = visitor is not None and may_edit(machine_of(visit).state, target.content, visitor)
@@ -266,33 +275,27 @@ class Visits:
                 try:
                     process = await held.enter_async_context(visiting)
                 except StartError as error:
-                    return not_started(error.reason, log_for(request, target, error.tail))
+                    return not_running(request, target, error.reason, error.tail)
                 try:
                     async with connection.watched():
                         answer = await self._forward(request, target, process, connection)
                     held.push_async_callback(answer.aclose)
                     if answer.status_code not in _STATUSES:
                         raise httpx2.RemoteProtocolError(f"{answer.status_code} is no status")
-                except httpx2.ConnectError as error:
-                    # Nothing was sent yet: if it has just ended, the next one can answer.
-                    if await process.ends_soon():
-                        continue
-                    return not_started(
-                        _SILENT.format(error), log_for(request, target, process.log.tail)
-                    )
                 except httpx2.RequestError as error:
-                    return not_started(
-                        _SILENT.format(error), log_for(request, target, process.log.tail)
-                    )
+                    # Nothing was sent yet: if it has just ended, the next one can answer.
+                    if isinstance(error, httpx2.ConnectError) and await process.ends_soon():
+                        continue
+                    return not_running(request, target, _SILENT.format(error), process.log.tail)
                 except QuietError as error:
-                    return too_slow(str(error), log_for(request, target, process.log.tail))
+                    return too_slow(str(error), _log_for(request, target, process.log.tail))
                 origin = f"http://{HOST}:{process.port}"
                 headers = _answer_headers(answer.headers.raw, target.prefix, origin, request)
                 response = _Forwarded(answer, connection, held.pop_all())
                 response.raw_headers = headers
                 return response
         reason = "Its process ended as soon as it had started."
-        return not_started(reason, log_for(request, target, process.log.tail))
+        return not_running(request, target, reason, process.log.tail)
 
     async def _forward(
         self,
