@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hatch_connect.local.state import State, StoredContent
     from hatch_connect.local.users import User
 
@@ -41,6 +43,11 @@ def may_view(state: State, content: StoredContent, user: User | None) -> bool:
 def may_see(state: State, content: StoredContent, user: User) -> bool:
     """Return whether a user may read the settings of content."""
     return user.role == "administrator" or may_view(state, content, user)
+
+
+def seen_by(user: User, state: State) -> Iterator[StoredContent]:
+    """Yield the content whose settings a user may read, oldest first."""
+    return (content for content in state.contents() if may_see(state, content, user))
 
 
 def may_edit(state: State, content: StoredContent, user: User) -> bool:

@@ -183,6 +183,18 @@ def test_versions_are_activated_and_deleted(api: Api, dashboard: Dashboard, guid
     assert "The active bundle cannot be deleted." in words(refused.one("main"))
 
 
+def test_the_archive_of_a_version_is_downloaded_or_gone(api: Api, dashboard: Dashboard) -> None:
+    guid = api.create()
+    bundle_id = api.upload(guid)
+    path = f"/apps/{guid}/versions/{bundle_id}/download"
+    whole = dashboard.client.get(f"{dashboard.url}/connect{path}")
+    assert (
+        whole.headers["content-disposition"] == f'attachment; filename="bundle-{bundle_id}.tar.gz"'
+    )
+    (api.server.state / "bundles" / f"{bundle_id}.tar.gz").unlink()
+    assert "The archive of this bundle is gone." in words(dashboard.get(path, 404).one("main"))
+
+
 def test_versions_tell_where_they_come_from(api: Api, dashboard: Dashboard) -> None:
     guid = api.create()
     commit = "09d04a279c26f42d57ff93e14d959f6c5eb0525b-dirty"

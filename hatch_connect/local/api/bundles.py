@@ -120,22 +120,28 @@ async def get(request: Request) -> Response:
 
 async def download(request: Request) -> Response:
     """`GET .../{id}/download`: the archive as it was uploaded."""
-    bundle, archive = _archive(request)
-    return FileResponse(
-        archive, media_type="application/gzip", filename=f"bundle-{bundle.id}.tar.gz"
-    )
+    content = content_of(request, editing=True)
+    return archive_of(machine_of(request), bundle_of(request, content))
+
+
+def archive_of(machine: Machine, bundle: StoredBundle) -> Response:
+    """Answer with the archive of a bundle; raises ApiError if it is gone."""
+    name = f"bundle-{bundle.id}.tar.gz"
+    return FileResponse(_archive(machine, bundle), media_type="application/gzip", filename=name)
 
 
 async def files(request: Request) -> Response:
     """`GET .../{id}/files`: the regular files in the archive, with their sizes."""
-    _bundle, archive = _archive(request)
+    bundle = bundle_of(request, content_of(request, editing=True))
+    archive = _archive(machine_of(request), bundle)
     found = await _read(lambda stop: sizes(archive, stop))
     return JSONResponse({"files": [{"path": name, "size": size} for name, size in found]})
 
 
 async def file(request: Request) -> Response:
     """`GET .../{id}/files/{path}`: its text; null if it is binary, or longer than 1 MiB."""
-    _bundle, archive = _archive(request)
+    bundle = bundle_of(request, content_of(request, editing=True))
+    archive = _archive(machine_of(request), bundle)
     name = request.path_params["path"]
     found = await _read(lambda stop: beginning(archive, name, _PREVIEW, stop))
     if found is None:
@@ -163,12 +169,11 @@ async def _read(how: Callable[[Event], _Read]) -> _Read:
         raise ApiError(400, BAD_ARCHIVE, str(error)) from error
 
 
-def _archive(request: Request) -> tuple[StoredBundle, Path]:
-    bundle = bundle_of(request, content_of(request, editing=True))
-    archive = machine_of(request).files.archive(bundle)
+def _archive(machine: Machine, bundle: StoredBundle) -> Path:
+    archive = machine.files.archive(bundle)
     if not archive.is_file():
         raise ApiError(404, BUNDLE_GONE, "The archive of this bundle is gone.")
-    return bundle, archive
+    return archive
 
 
 async def repository(request: Request) -> Response:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hatch_connect.local.access import app_role, may_see
+from hatch_connect.local.access import app_role, may_see, seen_by
 from hatch_connect.local.api.people import user_json
 from hatch_connect.local.api.requests import (
     BAD_INCLUDE,
@@ -28,7 +28,7 @@ from hatch_connect.local.api.requests import (
     not_allowed,
     path_of,
     publisher_of,
-    read_json,
+    read_list,
     read_object,
     refuse_locked,
     user_of,
@@ -278,10 +278,8 @@ async def find(request: Request) -> Response:
     return JSONResponse(
         [
             content_json(machine, content, user) | included(machine, content, asked)
-            for content in machine.state.contents()
-            if name in {None, content.name}
-            and owner in {None, content.owner}
-            and may_see(machine.state, content, user)
+            for content in seen_by(user, machine.state)
+            if name in {None, content.name} and owner in {None, content.owner}
         ]
     )
 
@@ -370,10 +368,8 @@ async def environment(request: Request) -> Response:
 async def change_environment(request: Request) -> Response:
     """`PATCH`, `PUT`: the first merges variables, a null value removes one; the other replaces."""
     machine = machine_of(request)
-    given = await read_json(request)
+    given = await read_list(request)
     content = content_of(request, changing=True)
-    if not isinstance(given, list):
-        raise invalid("The request's body is not a JSON list.")
     changes = dict(_variable(entry) for entry in given)
     machine.state.set_variables(content, changes, only=request.method == "PUT")
     machine.running.restart(content)

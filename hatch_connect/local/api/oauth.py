@@ -13,10 +13,9 @@ from hatch_connect.local.api.requests import (
     ApiError,
     as_object,
     content_of,
-    invalid,
     missing,
     publisher_of,
-    read_json,
+    read_list,
     user_of,
 )
 from hatch_connect.local.machine import machine_of
@@ -105,9 +104,7 @@ async def associations(request: Request) -> Response:
 
 
 async def _associate(request: Request, machine: Machine, content: StoredContent) -> None:
-    given = await read_json(request)
-    if not isinstance(given, list):
-        raise invalid("The request's body is not a JSON list.")
+    given = await read_list(request)
     guids = [as_object(each, ("oauth_integration_guid",)) for each in given]
     wanted = [each.get("oauth_integration_guid") for each in guids]
     known = {one.guid: one for one in machine.state.names("integration")}

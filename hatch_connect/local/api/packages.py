@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from hatch_connect.local.access import may_see
+from hatch_connect.local.access import seen_by
 from hatch_connect.local.api.requests import (
     NOT_FOUND,
     ApiError,
@@ -61,9 +61,8 @@ async def all_packages(request: Request) -> Response:
     """`GET v1/packages`: those of all active bundles, or those of a `name`, in pages."""
     machine, user = machine_of(request), user_of(request)
     found: list[dict[str, object]] = []
-    for content in machine.state.contents():
-        bundle = machine.state.active_bundle(content)
-        if bundle is not None and may_see(machine.state, content, user):
+    for content in seen_by(user, machine.state):
+        if (bundle := machine.state.active_bundle(content)) is not None:
             found += _packages(machine, content, bundle)
     wanted = request.query_params.get("name")
     found = [one for one in found if wanted in {None, one["name"]}]

@@ -190,6 +190,14 @@ async def read_object(
     return as_object(parsed, [name for name in known if release.has("field", name, path)])
 
 
+async def read_list(request: Request) -> list[object]:
+    """Return the JSON list in a request; raises ApiError if it is none."""
+    parsed = await read_json(request)
+    if not isinstance(parsed, list):
+        raise invalid("The request's body is not a JSON list.")
+    return parsed
+
+
 def as_object(parsed: object, known: Collection[str]) -> dict[str, object]:
     """Return a JSON object that has no field but the known ones; raises ApiError."""
     if not isinstance(parsed, dict):

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hatch_connect.local.access import may_see
+from hatch_connect.local.access import seen_by
 from hatch_connect.local.api.content import content_json, included, read_include
 from hatch_connect.local.api.requests import invalid, page_of, read_number, user_of
 from hatch_connect.local.api.tags import tag_of, upwards
 from hatch_connect.local.machine import machine_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from starlette.requests import Request
 
@@ -30,18 +30,13 @@ _ORDER: dict[str, Callable[[StoredContent], tuple[str, int]]] = {
 _TERM = re.compile(r'(?:(\w+):)?(?:"([^"]*)"|(\S+))')
 
 
-def _seen(request: Request) -> Iterator[StoredContent]:
-    state, user = machine_of(request).state, user_of(request)
-    return (content for content in state.contents() if may_see(state, content, user))
-
-
 async def tagged(request: Request) -> Response:
     """`GET v1/tags/{id}/content`: what has the tag, or one below it."""
     machine, wanted = machine_of(request), tag_of(request)
     known = {tag.id: tag for tag in machine.state.names("tag")}
     found = [
         content
-        for content in _seen(request)
+        for content in seen_by(user_of(request), machine.state)
         if any(wanted in upwards(tag, known) for tag in machine.state.links(content, "tag"))
     ]
     return JSONResponse([content_json(machine, content, user_of(request)) for content in found])
@@ -53,7 +48,11 @@ async def applications(request: Request) -> Response:
     filters = dict(
         each.split(":", 1) for each in request.query_params.getlist("filter") if ":" in each
     )
-    found = [one for one in _seen(request) if filters.get("name") in {None, one.name}]
+    found = [
+        one
+        for one in seen_by(user_of(request), machine.state)
+        if filters.get("name") in {None, one.name}
+    ]
     start, most = read_number(request, "start"), read_number(request, "count") or len(found)
     page = [
         content_json(machine, content, user_of(request))
@@ -74,7 +73,7 @@ async def search(request: Request) -> Response:
     order = request.query_params.get("sort", "created_time")
     if order not in _ORDER:
         raise invalid(f"The parameter 'sort' must be one of: {', '.join(_ORDER)}.")
-    found = list(_seen(request))
+    found = list(seen_by(user_of(request), machine.state))
     warnings: list[str] = []
     for name, quoted, plain in _TERM.findall(request.query_params.get("q", "")):
         value = (quoted or plain).lower()

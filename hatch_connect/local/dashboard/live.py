@@ -8,10 +8,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route
 
-from hatch_connect.local.access import may_see
+from hatch_connect.local.access import seen_by
 from hatch_connect.local.api.requests import read_number, whole_number
 from hatch_connect.local.dashboard.described import logs_of
 from hatch_connect.local.dashboard.pages import viewed
@@ -40,8 +40,8 @@ async def states(request: Request) -> Response:
     return JSONResponse(
         {
             content.guid: render("state.html", status=machine.status(content))
-            for content in machine.state.contents()
-            if wanted in {None, content.guid} and may_see(machine.state, content, user)
+            for content in seen_by(user, machine.state)
+            if wanted in {None, content.guid}
         }
     )
 
@@ -63,10 +63,13 @@ async def download(request: Request) -> Response:
     """Return a whole log as text."""
     found = viewed(request, editing=True)
     key = _key(request)
-    entries = await asyncio.to_thread(found.machine.logs.read, key)
-    text = "".join(f"{entry.timestamp} {entry.source} {entry.data}\n" for entry in entries)
+    entries = found.machine.logs.each(key)
     name = f'attachment; filename="{found.content.name}-{key}.log"'
-    return PlainTextResponse(text, headers={"Content-Disposition": name})
+    return StreamingResponse(
+        (f"{entry.timestamp} {entry.source} {entry.data}\n" for entry in entries),
+        media_type="text/plain",
+        headers={"Content-Disposition": name},
+    )
 
 
 def _key(request: Request) -> str:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from hatch_connect import __version__
-from hatch_connect.local.access import may_edit, may_see
+from hatch_connect.local.access import may_edit, may_see, seen_by
+from hatch_connect.local.api.bundles import archive_of
 from hatch_connect.local.api.content import DEFAULTS
 from hatch_connect.local.api.requests import bundle_of, find_bundle, whole_number
 from hatch_connect.local.api.tags import tags_of
@@ -128,11 +129,7 @@ async def contents(request: Request) -> Response:
     """Show all content that the user may see, or what a filter leaves of it."""
     machine, user = machine_of(request), require_session(request).user
     query = request.query_params.get("q", "").strip()
-    rows = [
-        describe(machine, content)
-        for content in machine.state.contents()
-        if may_see(machine.state, content, user)
-    ]
+    rows = [describe(machine, content) for content in seen_by(user, machine.state)]
     found = [row for row in rows if _matches(row, query)]
     found.sort(
         key=lambda row: (row.status.deployed or row.content.created, row.content.id), reverse=True
@@ -244,12 +241,7 @@ async def versions(request: Request) -> Response:
 async def download(request: Request) -> Response:
     """Return the archive of a bundle."""
     found = viewed(request, editing=True)
-    bundle = bundle_of(request, found.content)
-    return FileResponse(
-        found.machine.files.archive(bundle),
-        media_type="application/gzip",
-        filename=f"bundle-{bundle.id}.tar.gz",
-    )
+    return archive_of(found.machine, bundle_of(request, found.content))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
