@@ -28,7 +28,7 @@ from packaging.version import Version
 from hatch_connect.errors import BundleError
 from hatch_connect.local.checks import check
 from hatch_connect.local.disk import no_space, tells_no_space
-from hatch_connect.local.files import remove_folder
+from hatch_connect.local.files import COMPLETE, remove_folder
 from hatch_connect.local.processes import run_logged
 from hatch_connect.local.pythons import uv_environ
 from hatch_connect.project.target import minor_of
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 REUSED = "The package list is unchanged: reusing its environment."
 _LOCK = "requirements.txt.lock"
-_COMPLETE = ".complete"
 _INTERPRETER = "interpreter"
 # Prints the wheel of setuptools that a Python below 3.12 brings, which needs no package index.
 _OWN_SETUPTOOLS = """
@@ -78,13 +77,13 @@ class Environment:
     @property
     def complete(self) -> bool:
         """Whether it was finished, and its base interpreter is still there."""
-        return (self.folder / _COMPLETE).exists() and self.python.exists()
+        return (self.folder / COMPLETE).exists() and self.python.exists()
 
     def use(self) -> bool:
         """Return whether it is complete; if so, it counts as used now."""
         with suppress(OSError):
             if self.complete:
-                os.utime(self.folder / _COMPLETE)
+                os.utime(self.folder / COMPLETE)
         return self.complete
 
 
@@ -129,7 +128,7 @@ class Environments:
             environment.folder.mkdir(parents=True, exist_ok=True)
             (environment.folder / _INTERPRETER).write_text(str(python.path), encoding="utf-8")
             await self._freeze(environment)
-            (environment.folder / _COMPLETE).touch()
+            (environment.folder / COMPLETE).touch()
         return environment
 
     async def present(
@@ -200,7 +199,7 @@ class Environments:
         await self._freeze(environment)
         if _brings(python) and "setuptools==" not in environment.lock:
             await self._add_setuptools(environment, write)
-        (environment.folder / _COMPLETE).touch()
+        (environment.folder / COMPLETE).touch()
 
     async def _add_setuptools(self, environment: Environment, write: Callable[[str], None]) -> None:
         """Install setuptools, which Connect's environments have, and old packages import."""
@@ -262,7 +261,7 @@ async def prepare_runtime(folder: Path, python: Python, environments: Environmen
     target = folder / minor_of(python.version)
     found = supporting(python.version)
     versions = " ".join(sorted(f"{one.name}=={one.version}" for one in found))
-    complete = target / _COMPLETE
+    complete = target / COMPLETE
     if complete.exists() and complete.read_text(encoding="utf-8") == versions:
         return target
     await remove_folder(target)

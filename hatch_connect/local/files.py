@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from hatch_connect.local.state import StoredBundle, StoredContent
 
 
+UPLOAD = "upload-"
+"""What the name of an archive begins with while it arrives."""
+
+COMPLETE = ".complete"
+"""The file that is in a folder since all of it was made."""
+
+
 async def remove_folder(folder: Path) -> None:
     """Remove a folder with all that is in it, if it is there, and as far as that can be done."""
     await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

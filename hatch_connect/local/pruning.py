@@ -5,12 +5,16 @@ from __future__ import annotations
 import shutil
 import stat
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from hatch_connect.local.disk import usable
+from hatch_connect.local.files import COMPLETE, UPLOAD, Files
+from hatch_connect.local.logs import Logs
 from hatch_connect.local.state import State
+from hatch_connect.project.target import minor_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -65,20 +69,16 @@ def _sizes(path: Path) -> Iterator[int]:
 def prune(state: Path) -> Freed:
     """Remove what no bundle needs; the caller holds the lock of the state. Raises DiskError."""
     freed = Freed()
-    with usable(state):
-        database = State(state)
-        try:
-            # Once more after it, since the database cannot be changed on a full disk.
-            _remove_others(state, database, freed)
-            database.forget_gone()
-            _remove_others(state, database, freed)
-        finally:
-            database.close()
+    with usable(state), closing(State(state)) as database:
+        # Once more after it, since the database cannot be changed on a full disk.
+        _remove_others(state, database, freed)
+        database.forget_gone()
+        _remove_others(state, database, freed)
     return freed
 
 
 def _remove_others(state: Path, database: State, freed: Freed) -> None:
-    for folder, names in _needed(database).items():
+    for folder, names in _needed(Files(state), database).items():
         for path in _in(state / folder):
             if path.name not in names:
                 freed.remove(path, folder)
@@ -97,22 +97,18 @@ def reset(state: Path) -> Freed:
 
 
 def number_of_contents(state: Path) -> int:
-    """Return how many pieces of content there are; 0 if the database cannot be read."""
+    """Return how many pieces of content there are; raises DiskError if that cannot be read."""
     if not (state / "state.sqlite3").is_file():
         return 0
-    with usable(state):
-        database = State(state)
-        try:
-            return len(database.contents())
-        finally:
-            database.close()
+    with usable(state), closing(State(state)) as database:
+        return len(database.contents())
 
 
 def _in(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(folder.iterdir())) if folder.is_dir() else ()
 
 
-def _needed(database: State) -> dict[str, Collection[str]]:
+def _needed(files: Files, database: State) -> dict[str, Collection[str]]:
     """Return the names that are needed, by the folder that they are in."""
     contents = database.contents()
     bundles = [bundle for content in contents for bundle in database.bundles(content)]
@@ -120,12 +116,12 @@ def _needed(database: State) -> dict[str, Collection[str]]:
     logs = {job.key for content in contents for job in database.jobs(content)}
     logs |= {one.id for content in contents for one in database.deployments(content)}
     return {
-        "bundles": {f"{bundle.id}.tar.gz" for bundle in bundles},
-        "unpacked": {str(bundle.id) for bundle in bundles if bundle.folder is not None},
-        "rendered": {str(bundle.id) for bundle in bundles if bundle.pages},
+        "bundles": {files.archive(bundle).name for bundle in bundles},
+        "unpacked": {files.unpacked(bundle).name for bundle in bundles if bundle.folder},
+        "rendered": {files.rendered(bundle).name for bundle in bundles if bundle.pages},
         "environments": {bundle.environment for bundle in bundles if bundle.environment},
-        "runtime": {".".join(one.python.split(".")[:2]) for one in bundles if one.python},
-        "logs": {f"{key}.jsonl" for key in logs},
+        "runtime": {minor_of(bundle.python) for bundle in bundles if bundle.python},
+        "logs": {Logs(files.folder).path(key).name for key in logs},
         "home": guids,
         "thumbnails": guids,
     }
@@ -138,7 +134,7 @@ def set_aside(state: Path, database: State) -> Path:
     when its bundle is visited or activated; those of active bundles stay.
     """
     aside = state / _REMOVING
-    uploads = (state / "bundles").glob("upload-*")
+    uploads = Files(state).uploads.glob(f"{UPLOAD}*")
     half = (path for folder in ("unpacked", "rendered") for path in (state / folder).glob("*.new"))
     for path in (*uploads, *half, *_unused(state / "environments", database)):
         aside.mkdir(exist_ok=True)
@@ -152,7 +148,7 @@ def _unused(folder: Path, database: State) -> Iterable[Path]:
     last_used: dict[Path, float] = {}
     for path in _in(folder):
         try:
-            used = (path / ".complete").stat().st_mtime
+            used = (path / COMPLETE).stat().st_mtime
         except OSError:
             yield path
             continue

@@ -280,11 +280,12 @@ class State:
 
     def forget_gone(self) -> None:
         """Forget the jobs and deployments of bundles that were removed."""
-        for table in ("job", "deployment"):
-            self._database.execute(
-                f"DELETE FROM {table} WHERE json_extract(document, '$.bundle')"  # noqa: S608
-                " NOT IN (SELECT id FROM bundle)"
-            )
+        with self.transaction():
+            for table in ("job", "deployment"):
+                self._database.execute(
+                    f"DELETE FROM {table} WHERE json_extract(document, '$.bundle')"  # noqa: S608
+                    " NOT IN (SELECT id FROM bundle)"
+                )
 
     def jobs(self, content: StoredContent) -> tuple[StoredJob, ...]:
         """Return the jobs of content, newest first."""

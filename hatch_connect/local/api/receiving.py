@@ -29,6 +29,7 @@ from hatch_connect.local.api.requests import (
     invalid,
 )
 from hatch_connect.local.disk import RESERVE, no_space
+from hatch_connect.local.files import UPLOAD
 from hatch_connect.local.machine import machine_of
 from hatch_connect.local.strict_json import parse_json
 
@@ -55,7 +56,7 @@ class Received:
 def temporary(folder: Path) -> Iterator[Path]:
     """Yield a file to receive into, which is gone afterwards unless it was moved."""
     folder.mkdir(exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=folder, prefix="upload-")
+    descriptor, name = tempfile.mkstemp(dir=folder, prefix=UPLOAD)
     os.close(descriptor)
     try:
         yield Path(name)
