@@ -87,17 +87,23 @@ def start_rendering(machine: Machine, bundle: StoredBundle) -> Task:
     """Return the task that renders a deployed bundle again."""
 
     async def work(task: Task) -> None:
-        content = machine.state.content_by_id(bundle.content)
-        if content is None:
-            return
         with writing(machine.setup.folder):
-            async with machine.content_lock(content):
+            async with machine.content_lock(bundle.content):
+                content, current = _as_they_are(machine, bundle)
+                if content is None or current is None:
+                    return
                 deployment = _Deployment(machine=machine, content=content, task=task)
-                ready = await _prepare(deployment, bundle)
-                machine.state.save_bundle(ready)
+                machine.state.save_bundle(await _prepare(deployment, current))
                 task.write(f"Completed the rendering of {content.name}")
 
     return machine.tasks.start(work, about=bundle)
+
+
+def _as_they_are(
+    machine: Machine, bundle: StoredBundle
+) -> tuple[StoredContent | None, StoredBundle | None]:
+    """Return the content and the bundle of a deployment that may have waited for another one."""
+    return machine.state.content_by_id(bundle.content), machine.state.bundle(bundle.id)
 
 
 async def deploy(
@@ -107,16 +113,16 @@ async def deploy(
 
     Raises BundleError if that is not possible: then what is active stays as it was.
     """
-    content = machine.state.content_by_id(bundle.content)
-    if content is None:
-        return
-    async with machine.content_lock(content):
+    async with machine.content_lock(bundle.content):
+        content, current = _as_they_are(machine, bundle)
+        if content is None or current is None:
+            return
         machine.setup.report(Detail(text=f"{content.name}: deploying bundle {bundle.id}"))
         deployment = _Deployment(machine=machine, content=content, task=task)
         try:
-            ready = await _prepare(deployment, bundle, render=render)
+            ready = await _prepare(deployment, current, render=render)
         except BaseException:
-            if bundle.folder is None:  # it would be unpacked again
+            if current.folder is None:  # it would be unpacked again
                 await remove_folder(machine.files.unpacked(bundle))
             raise
         # It may have been changed, or removed, while the packages were installed.

@@ -98,9 +98,9 @@ class Machine:
         """Return the state of content."""
         return status_of(self.state, self.processes, content)
 
-    def content_lock(self, content: StoredContent) -> asyncio.Lock:
-        """Return what serializes the deployments of one piece of content."""
-        return self._content_locks.setdefault(content.id, asyncio.Lock())
+    def content_lock(self, content: int) -> asyncio.Lock:
+        """Return what serializes the deployments of the content of that number."""
+        return self._content_locks.setdefault(content, asyncio.Lock())
 
     def user_of_key(self, key: str) -> User | None:
         """Return whose key it is; that of a process of content acts for the content's owner."""
@@ -115,7 +115,7 @@ class Machine:
             lambda task: task.about is not None and task.about.content == content.id,
             "The content was removed.",
         )
-        async with self.content_lock(content):
+        async with self.content_lock(content.id):
             bundles = self.state.bundles(content)
             logs = [job.key for job in self.state.jobs(content)]
             logs += [deployment.id for deployment in self.state.deployments(content)]

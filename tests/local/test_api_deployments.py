@@ -60,6 +60,18 @@ def test_an_older_bundle_is_the_way_back(api: Api) -> None:
     assert api.visit(guid).text == "first"
 
 
+def test_a_bundle_that_is_deployed_twice_at_once_is_unpacked_once(api: Api) -> None:
+    guid = api.create()
+    number = api.upload(guid, _answering("here"))
+    path, asked = f"v1/content/{guid}/deploy", {"bundle_id": number}
+
+    begun = [api.ask("POST", path, 202, json=asked)["task_id"] for _ in range(2)]
+
+    outputs = ["\n".join(api.finished(task_id)["output"]) for task_id in begun]
+    assert ["Unpacking" in output for output in outputs] == [True, False]
+    assert api.visit(guid).text == "here"
+
+
 def test_without_a_number_the_newest_bundle_is_deployed(api: Api) -> None:
     guid = api.create()
     assert api.refused("POST", f"v1/content/{guid}/deploy", json={})[0] == 400
