@@ -47,8 +47,9 @@ if TYPE_CHECKING:
 _HOP_BY_HOP = frozenset(
     b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade".split()
 )
-# All content is one origin: these would let one serve the pages of others, or clear what is theirs.
-_NOT_ANSWERED = (b"service-worker-allowed", b"clear-site-data")
+# All content is one origin: the first two would let one serve the pages of others, or clear what is
+# theirs. The date is that of this server.
+_NOT_ANSWERED = (b"service-worker-allowed", b"clear-site-data", b"date")
 # What visitors cannot say, whatever follows.
 _OF_SERVER = (b"rstudio-connect-", b"posit-connect-", b"x-forwarded-", b"x-rsc-", b"forwarded")
 _SCHEMES = {"ws": "http", "wss": "https"}
