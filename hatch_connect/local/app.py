@@ -22,10 +22,10 @@ from hatch_connect import __version__
 from hatch_connect.local import sessions
 from hatch_connect.local.api import server, thumbnails
 from hatch_connect.local.api.requests import (
-    BAD_KEY,
     UNWRITTEN,
     ApiError,
     Correlated,
+    bad_key,
     key_of,
     nobody_listens,
     refuse,
@@ -93,7 +93,7 @@ class _KeyRequired:
         path = scope["path"].removeprefix(scope["root_path"])
         user = self._user(scope, path)
         if user is None and path not in _WITHOUT_KEY:
-            raise ApiError(401, BAD_KEY, "The API key is missing or not valid.")
+            raise bad_key()
         scope["user"] = user
         await self._app(scope, receive, send)
 

@@ -19,9 +19,9 @@ from starlette.responses import RedirectResponse, Response
 
 from hatch_connect.local.access import may_edit, may_view
 from hatch_connect.local.api.requests import (
-    BAD_KEY,
     NO_VIEW,
     ApiError,
+    bad_key,
     key_of,
     refuse,
     whole_number,
@@ -111,8 +111,7 @@ class AtDashboard(_Admission):
         if reads and (key is None or visit.headers.get("sec-fetch-mode") == "navigate"):
             return _to_content(Request(scope), user)
         if user is None:
-            why = "The API key is missing or not valid."
-            return refuse(Request(_as_http(scope)), ApiError(401, BAD_KEY, why))
+            return refuse(Request(_as_http(scope)), bad_key())
         if scope["type"] == "websocket" and not _is_from(visit, machine.setup.url):
             return page("Connections from this page are not allowed", "", status=403)
         scope["visitor"] = user

@@ -44,7 +44,7 @@ NO_UPDATE = 21
 NO_RIGHTS = 22
 NAME_TAKEN = 26
 BUNDLE_GONE = 28
-BAD_KEY = 30
+_BAD_KEY = 30
 BAD_MANIFEST = 38
 OTHER_APP_MODE = 48
 ACTIVE_BUNDLE = 75
@@ -152,6 +152,11 @@ def missing() -> ApiError:
 def invalid(error: str) -> ApiError:
     """Return the answer to a request whose values cannot be used."""
     return ApiError(400, BAD_REQUEST, error)
+
+
+def bad_key() -> ApiError:
+    """Return the answer to a request that no user has made."""
+    return ApiError(401, _BAD_KEY, "The API key is missing or not valid.")
 
 
 async def read_body(request: Request, most: int) -> bytes:
