@@ -349,7 +349,7 @@ class Options:
     as_user: str | None = _text(
         "--as",
         "open",
-        "Open the content of this machine as that user.",
+        "With --local, visit the content as this user.",
         metavar="NAME",
     )
     branch: str | None = _text(

@@ -23,8 +23,12 @@ def run_open(call: Call) -> Result:
     options = call.options
     if options.dashboard and options.logs:
         raise UsageError("--dashboard and --logs are mutually exclusive.")
-    if options.as_user and (not options.local or options.dashboard or options.logs):
-        raise UsageError("--as opens content on this machine: it goes with --local only.")
+    if options.as_user and not options.local:
+        raise UsageError("--as is only for content on this machine.", hint="Add --local.")
+    if options.as_user and (options.dashboard or options.logs):
+        raise UsageError(
+            "--as opens the content itself, not the dashboard.", hint="Omit --dashboard and --logs."
+        )
     with ExitStack() as used:
         try:
             found = used.enter_context(deployed_content(call))

@@ -168,7 +168,7 @@ def test_content_of_this_machine_is_opened_signed_in(
         assert (as_bob.status_code, "bob may not see" in as_bob.text) == (403, True)
         for wrong, words in (
             (("--as", "eve"), "no user 'eve'"),
-            (("--as", "bob", "--dashboard"), "--as opens content"),
+            (("--as", "bob", "--dashboard"), "the content itself, not the dashboard."),
         ):
             done = sandbox.connect("open", "--local", *wrong, cwd=page, BROWSER=browser)
             assert (done.code, words in done.stderr) == (2, True), done.said
