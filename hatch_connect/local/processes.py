@@ -120,7 +120,7 @@ async def run_logged(
     It ends, with all that it has started, when the task that waits for it is cancelled, and when
     this process ends in whatever way.
     """
-    process = await asyncio.create_subprocess_exec(
+    starting = asyncio.create_subprocess_exec(
         *(sys.executable, "-I", "-S", _WATCHDOG),
         *command,
         env=environ,
@@ -130,6 +130,7 @@ async def run_logged(
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
     )
+    process = await _started(starting)
 
     async def read() -> None:
         assert process.stdout is not None  # noqa: S101 - asked for above; for the type checker
@@ -139,9 +140,27 @@ async def run_logged(
     try:
         return await _exit_code(process, read())
     except asyncio.CancelledError:
-        _signal_group(process, "SIGKILL")  # with what it has started, such as builds
-        await _exit_code(process)
+        await _kill_all(process)
         raise
+
+
+async def _started(starting: Coroutine[None, None, Process]) -> Process:
+    """Return a process when it is started; if that is cancelled, all of it is ended.
+
+    asyncio would end the process, and not what it has started by then.
+    """
+    task = asyncio.create_task(starting)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await _kill_all(await task)
+        raise
+
+
+async def _kill_all(process: Process) -> None:
+    """End a process with what it has started, such as builds."""
+    _signal_group(process, "SIGKILL")
+    await _exit_code(process)
 
 
 async def _exit_code(process: Process, *reading: Coroutine[None, None, None]) -> int:
@@ -150,7 +169,11 @@ async def _exit_code(process: Process, *reading: Coroutine[None, None, None]) ->
     What it has started and left behind ends with it. asyncio tells of its end only when nobody has
     its output any more: of what took a session of its own, that is no longer read.
     """
-    ended = asyncio.ensure_future(asyncio.gather(process.wait(), *reading))
+
+    async def end() -> None:
+        await asyncio.gather(process.wait(), *reading)
+
+    ended = asyncio.create_task(end())
     try:
         while process.returncode is None and not ended.done():
             await asyncio.wait((ended,), timeout=_LOOK_SECONDS)
@@ -215,7 +238,7 @@ class ContentProcess:
         context = launch.context
         context.make_home()
         try:
-            process = await asyncio.create_subprocess_exec(
+            starting = asyncio.create_subprocess_exec(
                 launch.runner,
                 _RUNNER,
                 cwd=context.root,
@@ -225,6 +248,7 @@ class ContentProcess:
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,
             )
+            process = await _started(starting)
         except OSError as error:
             log.close()
             reason = f"It could not be started: {error}. Deploy it again."

@@ -396,6 +396,27 @@ def test_what_the_server_runs_does_not_outlive_it(
     until(lambda: not _exists(pid))
 
 
+def test_what_is_cancelled_while_it_starts_ends_as_well(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    program = (
+        f"import os, time; open({str(file)!r}, 'w').write(f'{{os.getpid()}}.'); time.sleep(60)"
+    )
+
+    async def cancel() -> None:
+        command = (sys.executable, "-c", program)
+        work = run_logged(command, environ={}, folder=tmp_path, write=print)
+        task = asyncio.create_task(work)
+        for _ in range(2):
+            await asyncio.sleep(0)
+        until(lambda: file.exists() and file.read_text().endswith("."))  # asyncio is not yet told
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
+    until(lambda: not _exists(int(file.read_text().rstrip("."))))
+
+
 # Ends, and leaves behind what has its output.
 _LEAVING = """
 import subprocess, sys
