@@ -153,8 +153,14 @@ async def _started(starting: Coroutine[None, None, Process]) -> Process:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await _kill_all(await task)
+        # Not awaited: a second cancellation would reach the start itself.
+        task.add_done_callback(_kill_started)
         raise
+
+
+def _kill_started(task: asyncio.Task[Process]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        _signal_group(task.result(), "SIGKILL")
 
 
 async def _kill_all(process: Process) -> None:
