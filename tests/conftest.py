@@ -21,6 +21,13 @@ settings.register_profile("busy", deadline=None, suppress_health_check=slow)
 settings.load_profile("busy")
 
 
+@pytest.fixture(autouse=True)
+def sweep(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure no coverage in the programs that a sweep starts: it would take longer than they."""
+    if request.node.get_closest_marker("sweep"):
+        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Sandbox:
     """A fresh user, below a folder with a space in its name."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from support.sandbox import Finished
 
+pytestmark = pytest.mark.sweep
+
 WAYS = ("hatch_connect", "invoke")
 
 

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from support.fake_content import FakeContent
     from support.sandbox import Finished
 
-pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="the lines are for a shell")
+pytestmark = [
+    pytest.mark.sweep,
+    pytest.mark.skipif(shutil.which("bash") is None, reason="the lines are for a shell"),
+]
 KEYS = ("Stag7ingKey0123456789abcdefghijk", "Prod7uctionKey0123456789abcdefgh")
 ACTIVE = "^/content/[0-9a-f-]{36}/(?!_bundle)"
 LONG_AGO = "2020-01-01T00:00:00Z"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from support.fake_content import FakeContent
     from support.sandbox import Sandbox
 
+pytestmark = pytest.mark.sweep
+
 TABLE = '[tool.hatch-connect]\napp-mode = "fastapi"\nentrypoint = "app:app"\nexclude = ["*.toml"]\n'
 ALL = """
 description = "Sales figures"

@@ -16,6 +16,8 @@ from support.waiting import SHORT
 if TYPE_CHECKING:
     from support.fake_connect import FakeConnect
 
+pytestmark = pytest.mark.sweep
+
 GUID = "v1/content/[0-9a-f-]{36}"
 READS = {
     "settings": "server_settings$",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from support.sandbox import Finished, Sandbox
 
 pytestmark = [
+    pytest.mark.sweep,
     pytest.mark.registry,
     pytest.mark.skipif(shutil.which("bash") is None, reason="the lines are for a shell"),
 ]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from support.fake_content import FakeContent
     from support.sandbox import Sandbox
 
+pytestmark = pytest.mark.sweep
+
 TABLE = '[tool.hatch-connect]\napp-mode = "fastapi"\nentrypoint = "app:app"\nexclude = ["*.toml"]\n'
 PAGE = "^/content/[0-9a-f-]{36}/"
 DRAFT = rf"{PAGE}_bundle\d+/"

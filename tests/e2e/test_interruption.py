@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
     from support.sandbox import Sandbox
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+pytestmark = [
+    pytest.mark.sweep,
+    pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's"),
+]
 
 GUID = "v1/content/[0-9a-f-]{36}"
 

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from support.faults import Fault
     from support.sandbox import Finished, Sandbox
 
+pytestmark = pytest.mark.sweep
+
 TESTS = Path(__file__).parent.parent
 FAKE_BROWSER = TESTS / "support" / "fake_browser.py"
 NO_KEYRING = "keyring.backends.fail.Keyring"

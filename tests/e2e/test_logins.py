@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from support.faults import Fault
     from support.sandbox import Finished, Sandbox
 
+pytestmark = pytest.mark.sweep
+
 TESTS = Path(__file__).parent.parent
 REFRESH = "POST /oauth/token"
 Place = Literal["entry", "keyring"]

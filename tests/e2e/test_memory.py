@@ -21,6 +21,8 @@ from support.fake_connect import FakeConnect
 if TYPE_CHECKING:
     from support.sandbox import Sandbox
 
+pytestmark = pytest.mark.sweep
+
 MEGABYTE = 1 << 20
 SIZE = 60  # of the archive, in MiB
 MOST = 64  # MiB; an interpreter that has loaded everything takes 40

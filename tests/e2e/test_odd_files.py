@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from support.fake_connect import FakeConnect
     from support.sandbox import Sandbox
 
+pytestmark = pytest.mark.sweep
+
 posix_only = pytest.mark.skipif(os.name != "posix", reason="names and files that POSIX allows")
 
 

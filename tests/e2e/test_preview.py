@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from support.faults import Fault
     from support.sandbox import Sandbox
 
+pytestmark = pytest.mark.sweep
+
 
 @pytest.fixture
 def root(caller: Caller) -> Path:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from hatch_connect.events import Event
 
+pytestmark = pytest.mark.sweep
+
 
 @pytest.fixture
 def content(caller: Caller, fake: FakeConnect) -> FakeContent:

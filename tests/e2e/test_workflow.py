@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
     from hatch_connect.events import Event
 
+pytestmark = pytest.mark.sweep
+
 
 class Setting:
     """A server that trusts the workflow for one content item, and the CI around the caller."""
