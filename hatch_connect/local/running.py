@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from hatch_connect.local.jobs import Jobs
     from hatch_connect.local.setup import Setup
     from hatch_connect.local.state import State, StoredBundle, StoredContent, StoredJob
+
+logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
 _AGAIN_SECONDS = 30.0
@@ -227,12 +230,17 @@ class Running:
         state = self._parts.state
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            with suppress(OperationalError):  # of a full disk: it is tried again
+            try:
                 for key, process in self._parts.processes.serving().items():
                     self._end_if_idle(key, process)
                 for content in state.contents():
                     if wants_process(content) and not content.settings["locked"]:
                         self._keep_running(content)
+            except OperationalError:  # of a full disk: it is tried again
+                continue
+            except Exception:
+                # One process must not end the care for all others.
+                logger.exception("Looking after the processes failed")
 
     def _end_if_idle(self, key: Key, process: ContentProcess) -> None:
         state, processes = self._parts.state, self._parts.processes
