@@ -153,8 +153,9 @@ async def _started(starting: Coroutine[None, None, Process]) -> Process:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        # Not awaited: a second cancellation would reach the start itself.
         task.add_done_callback(_kill_started)
+        await asyncio.wait((task,))  # unlike `await task`, it does not pass on another one
+        await _kill_all(task.result())
         raise
 
 
