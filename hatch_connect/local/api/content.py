@@ -368,6 +368,7 @@ async def environment(request: Request) -> Response:
 async def change_environment(request: Request) -> Response:
     """`PATCH`, `PUT`: the first merges variables, a null value removes one; the other replaces."""
     machine = machine_of(request)
+    content_of(request, changing=True)  # who may not do it is told so, whatever was sent
     given = await read_list(request)
     content = content_of(request, changing=True)
     changes = dict(_variable(entry) for entry in given)
