@@ -84,7 +84,7 @@ def _reset(call: Call, state: Path) -> Result:
     what = "all content"
     with suppress(DiskError):  # of a damaged database, which is a reason to remove it
         number = number_of_contents(state)
-        what = "1 piece of content" if number == 1 else f"{number} pieces of content"
+        what = f"{counted(number, 'piece')} of content"
     if not call.options.yes:
         call.confirm(
             "Remove everything?",

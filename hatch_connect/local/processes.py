@@ -155,7 +155,8 @@ async def _started(starting: Coroutine[None, None, Process]) -> Process:
     except asyncio.CancelledError:
         task.add_done_callback(_kill_started)
         await asyncio.wait((task,))  # unlike `await task`, it does not pass on another one
-        await _kill_all(task.result())
+        if task.exception() is None:  # what did not start is no reason to forget the cancellation
+            await _kill_all(task.result())
         raise
 
 

@@ -417,6 +417,19 @@ def test_what_is_cancelled_while_it_starts_ends_as_well(tmp_path: Path) -> None:
     until(lambda: not _exists(int(file.read_text().rstrip("."))))
 
 
+def test_what_cannot_start_does_not_undo_a_cancellation(tmp_path: Path) -> None:
+    async def cancel() -> None:
+        command = (sys.executable, "-c", "")
+        work = run_logged(command, environ={}, folder=tmp_path / "missing", write=print)
+        task = asyncio.create_task(work)
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
+
+
 # Ends, and leaves behind what has its output.
 _LEAVING = """
 import subprocess, sys
